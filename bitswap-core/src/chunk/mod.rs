@@ -1,0 +1,1 @@
+//! Chunk bookkeeping: from a CID to a file on disk.

@@ -1,0 +1,139 @@
+//! Errors by whose fault they are.
+//!
+//! * [`DecodeError`]: the bytes of one stream. The adapter resets that stream and nothing else.
+//! * [`PrefixError`], [`BlockError`]: one payload. It is dropped and counted; the stream lives.
+//! * [`WantError`], [`ConfigError`]: the caller. Nothing was changed.
+//! * [`OpenError`], [`SendError`]: the transport, reported by the adapter.
+//!
+//! Invalid DAGs and failed downloads have their own types in [`crate::chunk`].
+
+use thiserror::Error;
+
+/// The bytes of a frame or message break the wire format: reset the stream they came on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// A length prefix longer than nine bytes or not in its shortest form.
+    #[error("peer sent a length prefix that is not a minimal varint")]
+    BadLength,
+    /// A frame above the limit; nothing of it was buffered.
+    #[error("peer announced a message of {announced} bytes, the limit is {limit}")]
+    TooLarge {
+        /// The length that the peer announced.
+        announced: u64,
+        /// The largest frame that is read.
+        limit: u64,
+    },
+    /// The stream ended within a frame.
+    #[error("peer closed its stream within a message")]
+    Truncated,
+    /// Not the protobuf of a Bitswap message.
+    #[error("peer sent bytes that are not a Bitswap message")]
+    Malformed,
+    /// An entry or presence whose CID does not parse, or has bytes after its end.
+    #[error("peer named something that is not a CID")]
+    BadCid,
+    /// A payload whose prefix does not parse.
+    #[error("peer sent a payload whose prefix does not parse")]
+    BadPrefix,
+    /// More items than a message may hold.
+    #[error("peer sent more than {limit} items in one message")]
+    TooManyItems {
+        /// The largest number of entries, payloads and presences in a message.
+        limit: u32,
+    },
+}
+
+/// A prefix from which no block can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PrefixError {
+    /// A CID version other than 0 and 1, or a version 0 that is not sha2-256 dag-pb.
+    #[error("CID version {0} does not fit the rest of the prefix")]
+    Version(u64),
+    /// A multihash code that is not in the table.
+    #[error("multihash code {0:#x} is unknown or not allowed")]
+    UnknownHash(u64),
+    /// A digest cut below 20 bytes proves too little.
+    #[error("a digest of {0} bytes is too short, at least 20 are needed")]
+    ShortDigest(u64),
+    /// A digest longer than the hash makes or than a CID can hold.
+    #[error("a digest of {0} bytes is longer than its hash")]
+    LongDigest(u64),
+    /// Bytes after the end of the prefix, or too few.
+    #[error("the prefix is not four minimal varints")]
+    Malformed,
+}
+
+/// Bytes that are not the block they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// The bytes hash to another CID.
+    #[error("the bytes do not hash to the CID")]
+    Mismatch,
+    /// The CID cannot be checked.
+    #[error(transparent)]
+    Prefix(#[from] PrefixError),
+}
+
+/// Why the transport could not open a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The peer speaks none of our protocols; it is not asked again until it shows otherwise.
+    #[error("the peer does not speak Bitswap")]
+    Unsupported,
+    /// Negotiation took too long.
+    #[error("opening a stream timed out")]
+    Timeout,
+    /// The connection failed or closed.
+    #[error("the connection closed")]
+    Closed,
+}
+
+/// Why a message was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The stream or its connection closed.
+    #[error("the stream closed")]
+    Closed,
+    /// The peer did not read for too long.
+    #[error("the peer did not read in time")]
+    Timeout,
+}
+
+/// A want that the engine refuses. Nothing of the call was accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum WantError {
+    /// The session does not exist or was closed.
+    #[error("the session is closed")]
+    NoSession,
+    /// The engine is shutting down.
+    #[error("the engine is shutting down")]
+    ShuttingDown,
+    /// More wants than [`crate::Limits::wants`]; wait until some end.
+    #[error("more than {limit} wants at once")]
+    TooMany {
+        /// The limit that would be passed.
+        limit: u32,
+    },
+    /// No peer can answer for this CID: identity (its bytes are in the CID), an unknown or
+    /// forbidden hash, or a CID above 168 bytes.
+    #[error("a CID that cannot be fetched: {0}")]
+    Unfetchable(PrefixError),
+}
+
+/// A setting outside its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("{field} must be within {min}..={max}")]
+pub struct ConfigError {
+    /// The setting's name.
+    pub field: &'static str,
+    /// The smallest value allowed.
+    pub min: u64,
+    /// The largest value allowed.
+    pub max: u64,
+}

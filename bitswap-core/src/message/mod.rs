@@ -1,0 +1,91 @@
+//! Bitswap messages: what they hold and how they travel.
+
+mod version;
+
+pub use version::Version;
+
+use alloc::vec::Vec;
+
+use cid::Cid;
+
+use crate::block::Block;
+
+/// A Bitswap message whose blocks are verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Changes to the sender's wantlist.
+    pub wantlist: Wantlist,
+    /// Blocks.
+    pub blocks: Vec<Block>,
+    /// What the sender has and does not have.
+    pub presences: Vec<Presence>,
+    /// Bytes that the sender still has queued for the receiver. A hint.
+    pub pending_bytes: i32,
+}
+
+/// Changes to a wantlist, or all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wantlist {
+    /// Wants and cancels.
+    pub entries: Vec<Entry>,
+    /// The entries are the whole wantlist and replace what was told before.
+    pub full: bool,
+}
+
+/// One entry of a wantlist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The wanted CID.
+    pub cid: Cid,
+    /// Higher goes first; set by the sender, meaningful only among its own entries.
+    pub priority: i32,
+    /// The want ends.
+    pub cancel: bool,
+    /// What is wanted.
+    pub kind: WantKind,
+    /// The sender wants to be told when the receiver lacks the block.
+    pub send_dont_have: bool,
+}
+
+/// What a wantlist entry asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WantKind {
+    /// Whether the receiver has the block.
+    Have,
+    /// The block.
+    Block,
+}
+
+/// Whether the sender of a message has a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Presence {
+    /// The block's CID.
+    pub cid: Cid,
+    /// HAVE or DONT_HAVE.
+    pub have: bool,
+}
+
+impl Entry {
+    /// A want.
+    #[must_use]
+    pub const fn want(cid: Cid, kind: WantKind, priority: i32, send_dont_have: bool) -> Self {
+        Self { cid, priority, cancel: false, kind, send_dont_have }
+    }
+
+    /// A cancel.
+    #[must_use]
+    pub const fn cancel(cid: Cid) -> Self {
+        Self { cid, priority: 0, cancel: true, kind: WantKind::Block, send_dont_have: false }
+    }
+}
+
+impl Message {
+    /// Nothing to say: no entries, blocks or presences, and not a full (empty) wantlist.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wantlist.entries.is_empty()
+            && !self.wantlist.full
+            && self.blocks.is_empty()
+            && self.presences.is_empty()
+    }
+}
