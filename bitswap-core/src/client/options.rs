@@ -1,0 +1,63 @@
+//! What a session may ask, whom, and for how long.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Options of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionOptions<P> {
+    /// Whom the session may ask.
+    pub peers: PeerSet<P>,
+    /// Bytes asked for plus delivered but not yet [taken](crate::Engine::taken); the session asks
+    /// for more only below this. Default 32 MiB.
+    pub window_bytes: u64,
+    /// What happens when every peer that may be asked lacks a block and no provider is found.
+    /// Default: wait.
+    pub when_missing: WhenMissing,
+    /// The longest that a want may take, from the call to `want`. Default: no bound.
+    pub want_timeout: Option<Duration>,
+    /// Whether providers are looked for. Default: yes. Never for [`PeerSet::Only`].
+    pub find_providers: bool,
+}
+
+/// Whom a session may ask.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum PeerSet<P> {
+    /// Any connected peer, as few as needed.
+    #[default]
+    Any,
+    /// These and nobody else: no other peer ever learns what the session wants.
+    Only(Vec<P>),
+}
+
+/// What happens to a want that nobody can serve now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenMissing {
+    /// It waits: for new peers, for providers, for a peer that gets the block later.
+    #[default]
+    Wait,
+    /// It fails with [`WantFailure::NotFound`](crate::WantFailure::NotFound).
+    Fail,
+}
+
+impl<P> Default for SessionOptions<P> {
+    fn default() -> Self {
+        Self {
+            peers: PeerSet::Any,
+            window_bytes: 32 << 20,
+            when_missing: WhenMissing::Wait,
+            want_timeout: None,
+            find_providers: true,
+        }
+    }
+}
+
+/// The options without the peers' names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) only: bool,
+    pub(crate) window_bytes: u64,
+    pub(crate) when_missing: WhenMissing,
+    pub(crate) want_timeout: Option<Duration>,
+    pub(crate) find_providers: bool,
+}

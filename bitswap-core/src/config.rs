@@ -1,0 +1,191 @@
+//! Every setting of the engine.
+
+use core::time::Duration;
+
+use crate::error::ConfigError;
+use crate::limits::Limits;
+use crate::output::Rates;
+
+/// Settings of an [`Engine`](crate::Engine). [`Config::default`] is right for most hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub(crate) limits: Limits,
+    pub(crate) rates: Rates,
+    pub(crate) serve: bool,
+    pub(crate) replace_have_bytes: Option<u32>,
+    pub(crate) answer_target_bytes: u32,
+    pub(crate) lane_idle: Duration,
+    pub(crate) open_retry: Duration,
+    pub(crate) fan_out: u8,
+    pub(crate) told_peers_max: u16,
+    pub(crate) first_deadline: Duration,
+    pub(crate) deadline_min: Duration,
+    pub(crate) deadline_max: Duration,
+    pub(crate) search_interval: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            rates: Rates::default(),
+            serve: true,
+            replace_have_bytes: Some(1024),
+            answer_target_bytes: 128 << 10,
+            lane_idle: Duration::from_secs(5),
+            open_retry: Duration::from_millis(100),
+            fan_out: 16,
+            told_peers_max: 64,
+            first_deadline: Duration::from_secs(1),
+            deadline_min: Duration::from_millis(50),
+            deadline_max: Duration::from_secs(7),
+            search_interval: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Config {
+    /// Bounds on memory and work.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when a limit is zero or too small to make progress with.
+    pub fn limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
+        for (field, value) in [
+            ("limits.peers", limits.peers),
+            ("limits.ledger_per_peer", limits.ledger_per_peer),
+            ("limits.ledger", limits.ledger),
+            ("limits.answer_bytes_per_peer", limits.answer_bytes_per_peer),
+            ("limits.answer_bytes", limits.answer_bytes),
+            ("limits.loads_per_peer", limits.loads_per_peer),
+            ("limits.messages_per_lane", u32::from(limits.messages_per_lane)),
+            ("limits.want_bytes_per_peer", limits.want_bytes_per_peer),
+            ("limits.told_per_peer", limits.told_per_peer),
+            ("limits.told", limits.told),
+            ("limits.wants", limits.wants),
+            ("limits.sessions", limits.sessions),
+            ("limits.entries_per_message", limits.entries_per_message),
+        ] {
+            check(field, u64::from(value), 1, u64::from(u32::MAX))?;
+        }
+        check("limits.messages_per_lane", u64::from(limits.messages_per_lane), 1, 16)?;
+        self.limits = limits;
+        Ok(self)
+    }
+
+    /// Limits on bandwidth, until [`Engine::set_rates`](crate::Engine::set_rates). Default: none.
+    #[must_use]
+    pub const fn rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
+        self
+    }
+
+    /// Whether peers are served at all. A node that does not serve ignores wantlists, and no answer
+    /// tells that from absence. Default: yes.
+    #[must_use]
+    pub const fn serve(mut self, serve: bool) -> Self {
+        self.serve = serve;
+        self
+    }
+
+    /// The largest block, in bytes, that answers a want-have by itself; `None`: only HAVE does.
+    /// Default 1024, as other implementations have it.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] above 64 KiB: a 50-byte want-have must not draw out much more.
+    pub fn replace_have_bytes(mut self, bytes: Option<u32>) -> Result<Self, ConfigError> {
+        check("replace_have_bytes", u64::from(bytes.unwrap_or(0)), 0, 64 << 10)?;
+        self.replace_have_bytes = bytes;
+        Ok(self)
+    }
+
+    /// Block bytes after which an answer is sent rather than filled further. Default 128 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] outside of 1 B to 2 MiB.
+    pub fn answer_target_bytes(mut self, bytes: u32) -> Result<Self, ConfigError> {
+        check("answer_target_bytes", u64::from(bytes), 1, 2 << 20)?;
+        self.answer_target_bytes = bytes;
+        Ok(self)
+    }
+
+    /// How many peers learn of a want in one step. Default 16.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for 0.
+    pub fn fan_out(mut self, peers: u8) -> Result<Self, ConfigError> {
+        check("fan_out", u64::from(peers), 1, u64::from(u8::MAX))?;
+        self.fan_out = peers;
+        Ok(self)
+    }
+
+    /// How many connected peers may ever learn of one want, found providers aside. Default 64.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for 0.
+    pub fn told_peers_max(mut self, peers: u16) -> Result<Self, ConfigError> {
+        check("told_peers_max", u64::from(peers), 1, u64::from(u16::MAX))?;
+        self.told_peers_max = peers;
+        Ok(self)
+    }
+
+    /// The shortest and the longest time that a request may take before another peer is asked, and
+    /// the one for peers of which nothing was measured yet. Defaults 50 ms, 7 s, 1 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] unless min ≤ first ≤ max, min ≥ 1 ms and max ≤ 1 h.
+    pub fn deadlines(
+        mut self,
+        min: Duration,
+        first: Duration,
+        max: Duration,
+    ) -> Result<Self, ConfigError> {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        check("deadline max", micros(max), 1000, 3_600_000_000)?;
+        check("deadline first", micros(first), 1000, micros(max))?;
+        check("deadline min", micros(min), 1000, micros(first))?;
+        self.deadline_min = min;
+        self.first_deadline = first;
+        self.deadline_max = max;
+        Ok(self)
+    }
+
+    /// How long a session that makes no progress waits before it looks for providers again.
+    /// It doubles with each fruitless search. Default 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] outside of 100 ms to 1 h.
+    pub fn search_interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
+        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
+        check("search_interval", micros, 100_000, 3_600_000_000)?;
+        self.search_interval = interval;
+        Ok(self)
+    }
+}
+
+const fn check(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
+    if value < min || value > max { Err(ConfigError { field, min, max }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_outside_their_bounds_are_refused_by_name() {
+        let zero = Limits { told_per_peer: 0, ..Limits::default() };
+        let refused = Config::default().limits(zero).unwrap_err();
+        assert_eq!(refused.field, "limits.told_per_peer");
+        assert!(Config::default().replace_have_bytes(Some(65_537)).is_err());
+        assert!(Config::default().fan_out(0).is_err());
+        let ms = Duration::from_millis;
+        assert!(Config::default().deadlines(ms(50), ms(40), ms(60)).is_err());
+        assert!(Config::default().deadlines(ms(50), ms(50), ms(50)).is_ok());
+    }
+}

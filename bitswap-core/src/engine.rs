@@ -1,0 +1,514 @@
+//! The front door: takes inputs, gives outputs. No policy lives here.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+
+use cid::Cid;
+
+use crate::client::{self, Client, Options, PeerSet, SessionOptions};
+use crate::config::Config;
+use crate::error::{OpenError, SendError, WantError};
+use crate::message::{Entry, Message, Version};
+use crate::output::{
+    BlockInfo, Event, Hint, Lane, Load, LoadId, Loaded, Lookup, LookupId, Outgoing, Output,
+    PeerReport, Rates, SendId, SessionId, Support, Want, WantFailure,
+};
+use crate::rows::{Id, Rows};
+use crate::server::{self, Server};
+use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
+use crate::time::Timestamp;
+
+/// A connected peer.
+#[derive(Debug)]
+struct Peer<P> {
+    name: P,
+    messages_received: u64,
+}
+
+/// The Bitswap protocol as one value. The crate's front page has its contract and run loop.
+///
+/// Methods come in four kinds: inputs from the network and from the local user (`handle_*`, and
+/// the wishes from [`open_session`](Self::open_session) on), outputs
+/// ([`poll_output`](Self::poll_output), [`poll_timeout`](Self::poll_timeout)), and pure queries.
+/// `P` is the host's name for a peer.
+#[derive(Debug)]
+pub struct Engine<P> {
+    now: Timestamp,
+    /// Something happened since the outputs were last drained.
+    dirty: bool,
+    hints_max: usize,
+    peers_max: usize,
+    rows: Rows<Peer<P>>,
+    places: BTreeMap<P, Id>,
+    /// The sessions that each named peer may be asked by, for sessions with a fixed set.
+    admitted: BTreeMap<P, Vec<Id>>,
+    client: Client,
+    server: Server,
+    gone: VecDeque<(P, Hint)>,
+    messages_received: u64,
+    stale_inputs: u64,
+}
+
+impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
+    /// An engine without peers or wants. Equal configurations, seeds and inputs give equal outputs.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
+        Self {
+            now,
+            dirty: false,
+            hints_max: config.limits.hints as usize,
+            peers_max: config.limits.peers as usize,
+            rows: Rows::default(),
+            places: BTreeMap::new(),
+            admitted: BTreeMap::new(),
+            client: Client::new(&config, &seed, now),
+            server: Server::new(&config, &seed),
+            gone: VecDeque::new(),
+            messages_received: 0,
+            stale_inputs: 0,
+        }
+    }
+
+    // Inputs from the network.
+
+    /// The first connection to a peer opened. `hint` is what [`Event::PeerGone`] told of it, if it
+    /// was here before. Ignored when the peer is connected already or [`crate::Limits::peers`] are.
+    pub fn handle_connected(&mut self, peer: P, hint: Option<Hint>, now: Timestamp) {
+        self.input(now);
+        if self.places.contains_key(&peer) || self.rows.len() >= self.peers_max {
+            self.stale_inputs += 1;
+            return;
+        }
+        let id = self.rows.insert(Peer { name: peer, messages_received: 0 });
+        self.places.insert(peer, id);
+        self.client.connected(id, hint, self.now);
+        self.server.connected(id.index, self.now);
+        for session in self.admitted.get(&peer).into_iter().flatten() {
+            self.client.admit(*session, id.index, self.now);
+        }
+    }
+
+    /// The last connection to a peer closed. All that is kept of it is freed; open sends and loads
+    /// for it need no answer any more.
+    pub fn handle_disconnected(&mut self, peer: P, now: Timestamp) {
+        self.input(now);
+        let Some(id) = self.places.remove(&peer) else {
+            self.stale_inputs += 1;
+            return;
+        };
+        let hint = self.client.disconnected(id.index, self.now);
+        self.server.disconnected(id.index, self.now);
+        self.rows.remove(id.index);
+        if let Some(hint) = hint {
+            if self.gone.len() >= self.hints_max {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((peer, hint));
+        }
+    }
+
+    /// Something said whether the peer speaks Bitswap: identify, usually.
+    pub fn handle_support(&mut self, peer: P, support: Support, now: Timestamp) {
+        if let Some(id) = self.peer_input(peer, now) {
+            self.client.support(id.index, support, self.now);
+        }
+    }
+
+    /// The answer to [`Output::Open`].
+    pub fn handle_open(
+        &mut self,
+        peer: P,
+        lane: Lane,
+        result: Result<Version, OpenError>,
+        now: Timestamp,
+    ) {
+        let Some(id) = self.peer_input(peer, now) else {
+            return;
+        };
+        let known = match lane {
+            Lane::Wants => self.client.opened(id.index, result, self.now),
+            Lane::Answers => self.server.opened(id.index, result, self.now),
+        };
+        self.stale_inputs += u64::from(!known);
+    }
+
+    /// A message arrived, on any stream. Its blocks are verified by having been built.
+    pub fn handle_message(&mut self, peer: P, message: Message, now: Timestamp) {
+        let Some(id) = self.peer_input(peer, now) else {
+            return;
+        };
+        self.messages_received += 1;
+        if let Some(row) = self.rows.at_mut(id.index) {
+            row.messages_received += 1;
+        }
+        let Message { wantlist, blocks, presences, .. } = message;
+        self.client.received(id.index, blocks, presences, self.now);
+        if wantlist.full || !wantlist.entries.is_empty() {
+            self.server.wantlist(id.index, wantlist, self.now);
+        }
+    }
+
+    /// The answer to [`Output::Send`]: the transport took the message, or could not.
+    ///
+    /// `Ok` is not delivery. An error closes the lane; what the message said is said again.
+    pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
+        self.input(now);
+        let known = self.rows.get(id.peer).is_some()
+            && match id.lane {
+                Lane::Wants => self.client.sent(id.peer.index, id.seq, result, self.now),
+                Lane::Answers => self.server.sent(id.peer.index, id.seq, result, self.now),
+            };
+        self.stale_inputs += u64::from(!known);
+    }
+
+    /// What was said on this lane lately may be lost although the transport took it: its stream was
+    /// reset, or one of several connections closed. The lane counts as closed from now on.
+    pub fn handle_reset(&mut self, peer: P, lane: Lane, now: Timestamp) {
+        let Some(id) = self.peer_input(peer, now) else {
+            return;
+        };
+        match lane {
+            Lane::Wants => self.client.reset(id.index, self.now),
+            Lane::Answers => self.server.reset(id.index, self.now),
+        }
+    }
+
+    /// The answer to [`Output::Load`], whole or in parts: each CID is answered once.
+    pub fn handle_load(
+        &mut self,
+        id: LoadId,
+        answers: impl IntoIterator<Item = Loaded>,
+        now: Timestamp,
+    ) {
+        self.input(now);
+        let known = self.server.loaded(id.0, answers.into_iter(), self.now);
+        self.stale_inputs += u64::from(!known);
+    }
+
+    /// The answer to [`Output::FindProviders`], whole or in parts. Peers that are not connected yet
+    /// may be left out now and named again once they are.
+    pub fn handle_providers(&mut self, id: LookupId, peers: &[P], lookup: Lookup, now: Timestamp) {
+        self.input(now);
+        let places: Vec<u32> =
+            peers.iter().filter_map(|peer| self.places.get(peer)).map(|id| id.index).collect();
+        let known = self.client.providers(id.0, &places, lookup, self.now);
+        self.stale_inputs += u64::from(!known);
+    }
+
+    /// Time has passed. Early and extra calls do nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.input(now);
+    }
+
+    // Wishes of the local user.
+
+    /// Opens a session: wants that belong together and are likely served by the same peers.
+    ///
+    /// # Errors
+    ///
+    /// [`WantError::ShuttingDown`], or [`WantError::TooMany`] sessions.
+    pub fn open_session(
+        &mut self,
+        options: SessionOptions<P>,
+        now: Timestamp,
+    ) -> Result<SessionId, WantError> {
+        self.input(now);
+        let only = matches!(options.peers, PeerSet::Only(_));
+        let session = self.client.open_session(
+            Options {
+                only,
+                window_bytes: options.window_bytes,
+                when_missing: options.when_missing,
+                want_timeout: options.want_timeout,
+                find_providers: options.find_providers && !only,
+            },
+            self.now,
+        )?;
+        if let PeerSet::Only(peers) = options.peers {
+            for peer in peers {
+                self.admitted.entry(peer).or_default().push(session);
+                if let Some(id) = self.places.get(&peer) {
+                    self.client.admit(session, id.index, self.now);
+                }
+            }
+        }
+        Ok(SessionId(session))
+    }
+
+    /// Closes a session. Its wants are cancelled, and no event of it follows.
+    pub fn close_session(&mut self, session: SessionId, now: Timestamp) {
+        self.input(now);
+        if self.client.close_session(session.0, self.now) {
+            self.admitted.retain(|_, sessions| {
+                sessions.retain(|other| *other != session.0);
+                !sessions.is_empty()
+            });
+        } else {
+            self.stale_inputs += 1;
+        }
+    }
+
+    /// Wants blocks: all of them or, on error, none. A CID that the session wants already keeps
+    /// its place and takes the higher priority.
+    ///
+    /// # Errors
+    ///
+    /// [`WantError`] says which bound or rule stands against it.
+    pub fn want(
+        &mut self,
+        session: SessionId,
+        wants: impl IntoIterator<Item = Want>,
+        now: Timestamp,
+    ) -> Result<(), WantError> {
+        self.input(now);
+        self.client.want(session.0, wants.into_iter().collect(), self.now)
+    }
+
+    /// Ends wants of a session. No event about them follows.
+    pub fn cancel(
+        &mut self,
+        session: SessionId,
+        cids: impl IntoIterator<Item = Cid>,
+        now: Timestamp,
+    ) {
+        self.input(now);
+        self.client.cancel(session.0, cids.into_iter(), self.now);
+    }
+
+    /// The user has taken this many bytes of delivered blocks out of memory, so the session may
+    /// ask for as many more.
+    pub fn taken(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
+        self.input(now);
+        self.client.taken(session.0, bytes, self.now);
+    }
+
+    /// These blocks are in the local store now. Peers that want them are answered, and local wants
+    /// for them end with [`Event::Stored`].
+    pub fn announce(&mut self, blocks: &[BlockInfo], now: Timestamp) {
+        self.input(now);
+        self.client.announce(blocks, self.now);
+        self.server.announce(blocks, self.now);
+    }
+
+    /// Changes the limits on bandwidth.
+    pub fn set_rates(&mut self, rates: Rates, now: Timestamp) {
+        self.input(now);
+        self.client.set_rates(rates, self.now);
+        self.server.set_rates(rates, self.now);
+    }
+
+    /// Fails all wants, tells peers their cancels and serves nobody any more. Drain until
+    /// [`poll_timeout`](Self::poll_timeout) is `None` for an orderly end.
+    pub fn shutdown(&mut self, now: Timestamp) {
+        self.input(now);
+        self.client.shutdown(self.now);
+        self.server.shutdown(self.now);
+    }
+
+    // Outputs.
+
+    /// The next output, or `None` when nothing is due.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<Output<P>> {
+        let output = self.next_output();
+        if output.is_none() {
+            self.dirty = false;
+        }
+        output
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) at the latest; never later than now while an
+    /// output is ready. `None`: nothing will happen without an input.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.poll_timeout_reason().map(|(at, _)| at)
+    }
+
+    /// [`poll_timeout`](Self::poll_timeout) with the reason.
+    #[must_use]
+    pub fn poll_timeout_reason(&self) -> Option<(Timestamp, TimerReason)> {
+        if self.dirty {
+            return Some((self.now, TimerReason::Output));
+        }
+        match (self.client.poll_timeout(), self.server.poll_timeout()) {
+            (Some(client), Some(server)) => Some(if server.0 < client.0 { server } else { client }),
+            (client, server) => client.or(server),
+        }
+    }
+
+    // Queries.
+
+    /// Counters and sizes of the whole engine.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            fetched: self.client.fetched(),
+            served: self.server.served(),
+            messages_received: self.messages_received,
+            stale_inputs: self.stale_inputs,
+            peers: self.places.len() as u32,
+            sessions: self.client.sessions_len(),
+            wants: self.client.wants_len(),
+            told: self.client.told_len(),
+            ledger: self.server.ledger_len(None),
+            answer_bytes: self.server.answer_bytes(None),
+            held_bytes: self.held_bytes() as u64,
+        }
+    }
+
+    /// What is known of a connected peer.
+    #[must_use]
+    pub fn peer(&self, peer: P) -> Option<PeerStats> {
+        let id = *self.places.get(&peer)?;
+        let mut stats = PeerStats {
+            served: self.server.peer_served(id.index)?,
+            messages_received: self.rows.at(id.index)?.messages_received,
+            ledger: self.server.ledger_len(Some(id.index)),
+            answer_bytes: self.server.answer_bytes(Some(id.index)),
+            ..PeerStats::default()
+        };
+        self.client.peer_stats(id.index, &mut stats);
+        Some(stats)
+    }
+
+    /// What is known of a session.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<SessionStats> {
+        self.client.session_stats(session.0)
+    }
+
+    /// The wants of a peer that are remembered, most urgent first.
+    #[must_use]
+    pub fn wants_of(&self, peer: P) -> Vec<Entry> {
+        self.places.get(&peer).map(|id| self.server.wants_of(id.index)).unwrap_or_default()
+    }
+
+    /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
+    /// session does not want the CID.
+    #[must_use]
+    pub fn diagnose(&self, session: SessionId, cid: &Cid) -> Option<Vec<PeerReport<P>>> {
+        Some(self.named(self.client.diagnose(session.0, cid)?))
+    }
+
+    fn input(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.dirty = true;
+    }
+
+    fn peer_input(&mut self, peer: P, now: Timestamp) -> Option<Id> {
+        self.input(now);
+        let id = self.places.get(&peer).copied();
+        self.stale_inputs += u64::from(id.is_none());
+        id
+    }
+
+    fn next_output(&mut self) -> Option<Output<P>> {
+        if let Some((peer, hint)) = self.gone.pop_front() {
+            if self.gone.is_empty() {
+                self.gone = VecDeque::new();
+            }
+            return Some(Output::Event(Event::PeerGone { peer, hint }));
+        }
+        loop {
+            // An output about a peer that is gone has no receiver, so the next one is taken.
+            let output = if let Some(output) = self.client.poll(self.now) {
+                self.client_output(output)
+            } else {
+                let output = self.server.poll(self.now)?;
+                self.server_output(output)
+            };
+            if output.is_some() {
+                return output;
+            }
+        }
+    }
+
+    fn client_output(&self, output: client::Output) -> Option<Output<P>> {
+        Some(match output {
+            client::Output::Open(peer) => {
+                Output::Open { peer: self.name(peer)?, lane: Lane::Wants }
+            }
+            client::Output::Close(peer) => {
+                Output::Close { peer: self.name(peer)?, lane: Lane::Wants }
+            }
+            client::Output::Send { peer, seq, version, message } => {
+                self.outgoing(peer, Lane::Wants, seq, version, message)?
+            }
+            client::Output::FindProviders { id, session, cid } => {
+                Output::FindProviders { id: LookupId(id), session: SessionId(session), cid }
+            }
+            client::Output::StopLookup { id } => Output::StopLookup { id: LookupId(id) },
+            client::Output::Block { session, block, from } => {
+                let from = self.rows.get(from).map(|peer| peer.name);
+                Output::Event(Event::Block { session: SessionId(session), block, from })
+            }
+            client::Output::Stored { session, cid } => {
+                Output::Event(Event::Stored { session: SessionId(session), cid })
+            }
+            client::Output::Failed { session, cid, reason } => {
+                let reason = match reason {
+                    WantFailure::NotFound(reports) => WantFailure::NotFound(self.named(reports)),
+                    WantFailure::TimedOut(reports) => WantFailure::TimedOut(self.named(reports)),
+                    WantFailure::ShutDown => WantFailure::ShutDown,
+                };
+                Output::Event(Event::Failed { session: SessionId(session), cid, reason })
+            }
+            client::Output::Unreachable { peer, error } => {
+                Output::Event(Event::Unreachable { peer: self.name(peer)?, error })
+            }
+        })
+    }
+
+    fn server_output(&self, output: server::Output) -> Option<Output<P>> {
+        Some(match output {
+            server::Output::Open(peer) => {
+                Output::Open { peer: self.name(peer)?, lane: Lane::Answers }
+            }
+            server::Output::Close(peer) => {
+                Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
+            }
+            server::Output::Send { peer, seq, version, message } => {
+                self.outgoing(peer, Lane::Answers, seq, version, message)?
+            }
+            server::Output::Load { id, peer, cids, what } => {
+                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, what })
+            }
+        })
+    }
+
+    fn outgoing(
+        &self,
+        peer: u32,
+        lane: Lane,
+        seq: u32,
+        version: Version,
+        message: Message,
+    ) -> Option<Output<P>> {
+        let id = SendId { peer: self.rows.id(peer)?, lane, seq };
+        Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
+    }
+
+    fn name(&self, peer: u32) -> Option<P> {
+        self.rows.at(peer).map(|peer| peer.name)
+    }
+
+    fn named(&self, reports: Vec<PeerReport<u32>>) -> Vec<PeerReport<P>> {
+        reports
+            .into_iter()
+            .filter_map(|report| {
+                Some(PeerReport { peer: self.name(report.peer)?, did: report.did })
+            })
+            .collect()
+    }
+
+    fn held_bytes(&self) -> usize {
+        // A B-tree node holds eleven entries and is at least half full.
+        let tree = |len: usize, entry: usize| len * entry * 3 / 2;
+        self.rows.bytes()
+            + tree(self.places.len(), size_of::<(P, Id)>())
+            + tree(self.admitted.len(), size_of::<(P, Vec<Id>)>())
+            + self.gone.capacity() * size_of::<(P, Hint)>()
+            + self.client.held_bytes()
+            + self.server.held_bytes()
+    }
+}

@@ -1,0 +1,246 @@
+//! One lane to one peer: is its stream open, for which version, and how much is on its way.
+
+use core::time::Duration;
+
+use crate::error::OpenError;
+use crate::message::Version;
+use crate::time::Timestamp;
+
+/// Longest pause between two attempts to open a lane.
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+/// Whether a lane can be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    Closed,
+    Opening,
+    Open(Version),
+    /// An attempt failed; the next one is due then.
+    Waiting(Timestamp),
+    /// The peer speaks no version of Bitswap.
+    Refused,
+}
+
+/// A message on its way.
+#[derive(Clone, Copy, Debug)]
+struct Sending {
+    seq: u32,
+    bytes: u32,
+}
+
+/// The state of one lane.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneState {
+    stream: Stream,
+    sending: alloc::vec::Vec<Sending>,
+    bytes: u32,
+    next_seq: u32,
+    failures: u32,
+    active: Timestamp,
+}
+
+impl LaneState {
+    pub(crate) const fn new(now: Timestamp) -> Self {
+        Self {
+            stream: Stream::Closed,
+            sending: alloc::vec::Vec::new(),
+            bytes: 0,
+            next_seq: 0,
+            failures: 0,
+            active: now,
+        }
+    }
+
+    /// There is something to say: true when the host must be asked to open the stream.
+    pub(crate) fn open(&mut self, now: Timestamp) -> bool {
+        let due = match self.stream {
+            Stream::Closed => true,
+            Stream::Waiting(until) => until <= now,
+            _ => false,
+        };
+        if due {
+            self.stream = Stream::Opening;
+        }
+        due
+    }
+
+    /// The host's answer to a request to open. False when none was under way.
+    pub(crate) fn opened(
+        &mut self,
+        result: Result<Version, OpenError>,
+        retry: Duration,
+        now: Timestamp,
+    ) -> bool {
+        if self.stream != Stream::Opening {
+            return false;
+        }
+        self.active = now;
+        self.stream = match result {
+            Ok(version) => {
+                self.failures = 0;
+                Stream::Open(version)
+            }
+            Err(OpenError::Unsupported) => Stream::Refused,
+            Err(_) => {
+                let pause = retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
+                self.failures = self.failures.saturating_add(1);
+                Stream::Waiting(now + pause)
+            }
+        };
+        true
+    }
+
+    /// The peer has shown that it speaks Bitswap after all.
+    pub(crate) fn revive(&mut self) {
+        if matches!(self.stream, Stream::Refused | Stream::Waiting(_)) {
+            self.stream = Stream::Closed;
+            self.failures = 0;
+        }
+    }
+
+    /// The version to compose for, while the lane is open.
+    pub(crate) const fn version(&self) -> Option<Version> {
+        match self.stream {
+            Stream::Open(version) => Some(version),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_opening(&self) -> bool {
+        self.stream == Stream::Opening
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.stream == Stream::Refused
+    }
+
+    /// When the next attempt to open is due.
+    pub(crate) const fn retry_at(&self) -> Option<Timestamp> {
+        match self.stream {
+            Stream::Waiting(until) => Some(until),
+            _ => None,
+        }
+    }
+
+    /// The lane is open and takes another message.
+    pub(crate) fn has_room(&self, messages: u8, bytes: u32) -> bool {
+        self.version().is_some() && self.sending.len() < usize::from(messages) && self.bytes < bytes
+    }
+
+    /// Bytes on their way.
+    pub(crate) const fn bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    /// A message of this size leaves; the number to know it by.
+    pub(crate) fn send(&mut self, bytes: u32, now: Timestamp) -> u32 {
+        let seq = self.next_seq;
+        self.next_seq = seq.wrapping_add(1);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.sending.push(Sending { seq, bytes });
+        self.active = now;
+        seq
+    }
+
+    /// A message was written or failed; its size, or `None` when it is unknown or was reported before.
+    /// A failure closes the lane.
+    pub(crate) fn sent(&mut self, seq: u32, ok: bool, now: Timestamp) -> Option<u32> {
+        let at = self.sending.iter().position(|sending| sending.seq == seq)?;
+        let Sending { bytes, .. } = self.sending.remove(at);
+        self.bytes -= bytes;
+        self.active = now;
+        if self.sending.is_empty() {
+            self.sending = alloc::vec::Vec::new();
+        }
+        if !ok {
+            self.reset();
+        }
+        Some(bytes)
+    }
+
+    /// The stream is gone.
+    pub(crate) fn reset(&mut self) {
+        if matches!(self.stream, Stream::Open(_)) {
+            self.stream = Stream::Closed;
+        }
+    }
+
+    /// When the lane, if nothing more is said, has been idle for `idle`.
+    pub(crate) fn idle_at(&self, idle: Duration) -> Option<Timestamp> {
+        (self.version().is_some() && self.sending.is_empty()).then(|| self.active + idle)
+    }
+
+    /// Closes an idle lane: true when the host must be told.
+    pub(crate) fn close_idle(&mut self, idle: Duration, now: Timestamp) -> bool {
+        let due = self.idle_at(idle).is_some_and(|at| at <= now);
+        if due {
+            self.stream = Stream::Closed;
+        }
+        due
+    }
+
+    /// Bytes held outside of the value itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.sending.capacity() * size_of::<Sending>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RETRY: Duration = Duration::from_millis(100);
+    const IDLE: Duration = Duration::from_secs(5);
+
+    const fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn a_failed_open_backs_off_and_a_refusal_is_final() {
+        let mut lane = LaneState::new(at(0));
+        assert!(lane.open(at(0)));
+        assert!(!lane.open(at(0)), "one request at a time");
+        assert!(lane.opened(Err(OpenError::Timeout), RETRY, at(10)));
+        assert_eq!(lane.retry_at(), Some(at(110)));
+        assert!(!lane.open(at(109)));
+        assert!(lane.open(at(110)));
+        lane.opened(Err(OpenError::Closed), RETRY, at(120));
+        assert_eq!(lane.retry_at(), Some(at(320)));
+        assert!(lane.open(at(320)));
+        lane.opened(Err(OpenError::Unsupported), RETRY, at(330));
+        assert!(!lane.open(at(1_000_000)));
+        lane.revive();
+        assert!(lane.open(at(1_000_000)));
+    }
+
+    #[test]
+    fn credit_is_bytes_and_messages() {
+        let mut lane = LaneState::new(at(0));
+        lane.open(at(0));
+        lane.opened(Ok(Version::V1_2), RETRY, at(0));
+        let first = lane.send(60, at(1));
+        assert!(lane.has_room(2, 100));
+        let second = lane.send(60, at(1));
+        assert!(!lane.has_room(2, 100) && !lane.has_room(4, 100) && !lane.has_room(2, 1000));
+        assert_eq!(lane.sent(first, true, at(2)), Some(60));
+        assert_eq!(lane.sent(first, true, at(2)), None, "answered once");
+        assert!(lane.has_room(2, 100));
+        assert_eq!(lane.sent(second, false, at(3)), Some(60));
+        assert_eq!(lane.version(), None, "a failure closes the lane");
+    }
+
+    #[test]
+    fn an_idle_lane_closes_once() {
+        let mut lane = LaneState::new(at(0));
+        lane.open(at(0));
+        lane.opened(Ok(Version::V1_2), RETRY, at(0));
+        let seq = lane.send(1, at(1000));
+        assert_eq!(lane.idle_at(IDLE), None, "not while something is on its way");
+        lane.sent(seq, true, at(2000));
+        assert_eq!(lane.idle_at(IDLE), Some(at(7000)));
+        assert!(!lane.close_idle(IDLE, at(6999)));
+        assert!(lane.close_idle(IDLE, at(7000)));
+        assert!(!lane.close_idle(IDLE, at(7000)));
+    }
+}

@@ -1,0 +1,74 @@
+//! Every bound on what the engine holds, each with the attack or mistake it stops.
+
+/// Bounds on memory and work. All are finite; all memory the engine holds is bounded by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connected peers. More are ignored until one leaves: stops a swarm of made-up identities
+    /// from filling memory. Default 1024.
+    pub peers: u32,
+    /// Wants of one peer that are remembered for it. Stops wantlist floods. Default 1024, what all
+    /// other implementations keep.
+    pub ledger_per_peer: u32,
+    /// Wants of all peers together. Default 131 072.
+    pub ledger: u32,
+    /// Bytes of blocks per peer that are being loaded, waiting or being sent. Stops a peer that
+    /// asks for much and reads nothing. Overshot by one block at most. Default 1 MiB.
+    pub answer_bytes_per_peer: u32,
+    /// The same of all peers together. Default 64 MiB.
+    pub answer_bytes: u32,
+    /// Store lookups under way per peer, in blocks. Stops want-and-cancel churn: a lookup keeps its
+    /// place until the store answers, wanted or not. Default 256.
+    pub loads_per_peer: u32,
+    /// Messages on their way on one lane. Default 4.
+    pub messages_per_lane: u8,
+    /// Bytes of want messages on their way to one peer. Default 128 KiB.
+    pub want_bytes_per_peer: u32,
+    /// Wants that one peer is told at a time. Servers keep 1024 and silently drop the rest, so this
+    /// stays below. Default 1000.
+    pub told_per_peer: u32,
+    /// Pairs of a want and a peer that was told it. Default 524 288.
+    pub told: u32,
+    /// Wants of all local sessions. The caller waits above it. Default 2 097 152.
+    pub wants: u32,
+    /// Local sessions. Default 65 536.
+    pub sessions: u32,
+    /// Entries of one message that are applied; further ones are counted and skipped, so that one
+    /// message cannot cost more than a few milliseconds. Default 8192.
+    pub entries_per_message: u32,
+    /// Hints about departed peers that wait to be polled; the oldest give way. Default 1024.
+    pub hints: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            peers: 1024,
+            ledger_per_peer: 1024,
+            ledger: 131_072,
+            answer_bytes_per_peer: 1 << 20,
+            answer_bytes: 64 << 20,
+            loads_per_peer: 256,
+            messages_per_lane: 4,
+            want_bytes_per_peer: 128 << 10,
+            told_per_peer: 1000,
+            told: 524_288,
+            wants: 2_097_152,
+            sessions: 65_536,
+            entries_per_message: 8192,
+            hints: 1024,
+        }
+    }
+}
+
+/// The longest CID that is looked at in a wantlist: four varints of ten bytes and 128 of digest.
+pub const CID_BYTES_MAX: usize = 168;
+/// The largest message that is read or written, without its length prefix.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// The largest block that is sent or accepted: what fits a message with its prefix and an empty
+/// wantlist. The specification asks for 2 MiB; more is for stores that hold such blocks already.
+pub const BLOCK_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
+/// The fewest digest bytes that prove anything.
+pub const DIGEST_BYTES_MIN: usize = 20;
+/// Payloads accepted from a peer beyond those it was asked for: late answers to repeated wants.
+pub const ACCEPT_SLACK: u32 = 64;

@@ -1,0 +1,296 @@
+//! What the engine asks of its host and tells it, and the small values both sides use.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::block::Block;
+use crate::error::OpenError;
+use crate::message::{Message, Version};
+
+/// Something the engine wants done or has to tell. Taken by
+/// [`Engine::poll_output`](crate::Engine::poll_output).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Output<P> {
+    /// Open a stream for this lane and answer with `handle_open`.
+    Open {
+        /// The peer.
+        peer: P,
+        /// The lane.
+        lane: Lane,
+    },
+    /// Close the stream of this lane: it has been idle. Nothing of it is outstanding; no answer.
+    Close {
+        /// The peer.
+        peer: P,
+        /// The lane.
+        lane: Lane,
+    },
+    /// Send a message on an open lane and answer with `handle_sent`.
+    Send(Outgoing<P>),
+    /// Look blocks up in the local store and answer with `handle_load`.
+    Load(Load<P>),
+    /// Look for peers that have the block and answer with `handle_providers`.
+    FindProviders {
+        /// Names the lookup in the answers.
+        id: LookupId,
+        /// The session that looks.
+        session: SessionId,
+        /// The block that is looked for.
+        cid: Cid,
+    },
+    /// Nobody waits for this lookup any more; answers to it are ignored.
+    StopLookup {
+        /// The lookup.
+        id: LookupId,
+    },
+    /// Something the user of the engine may want to know.
+    Event(Event<P>),
+}
+
+/// A message to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing<P> {
+    /// Names the message in `handle_sent`.
+    pub id: SendId,
+    /// The receiver.
+    pub peer: P,
+    /// The lane on whose stream it goes.
+    pub lane: Lane,
+    /// The version negotiated on that lane: how to encode it.
+    pub version: Version,
+    /// The message.
+    pub message: Message,
+}
+
+/// A lookup in the local store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load<P> {
+    /// Names the lookup in `handle_load`.
+    pub id: LoadId,
+    /// The peer that asked. The host decides whom it serves: a refusal is [`LoadAnswer::NotFound`],
+    /// so it cannot be told from absence.
+    pub peer: P,
+    /// The blocks looked up.
+    pub cids: Vec<Cid>,
+    /// Sizes or bytes.
+    pub what: What,
+}
+
+/// What a [`Load`] asks the store for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum What {
+    /// The length of each block.
+    Size,
+    /// The bytes of each block.
+    Data,
+}
+
+/// The answer for one CID of a [`Load`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The CID.
+    pub cid: Cid,
+    /// What the store said.
+    pub answer: LoadAnswer,
+}
+
+/// What the store said of one CID.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadAnswer {
+    /// It has the block; this many bytes.
+    Size(u32),
+    /// It has the block; these bytes.
+    Data(Bytes),
+    /// It does not have the block, or the host does not want this peer to have it.
+    NotFound,
+    /// It could not tell.
+    Failed,
+}
+
+/// A block that the local store has just taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// The CID.
+    pub cid: Cid,
+    /// Its length in bytes.
+    pub size: u32,
+}
+
+/// One of the two streams that we open to a peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Our wants and cancels.
+    Wants,
+    /// Our answers to the peer's wants.
+    Answers,
+}
+
+/// Whether a peer speaks Bitswap at all, as far as is known before a stream is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Support {
+    /// Nobody said. It is tried.
+    #[default]
+    Unknown,
+    /// It lists no version of Bitswap. It is left alone until it lists one or sends a message.
+    No,
+    /// It lists Bitswap.
+    Yes,
+}
+
+/// Whether a provider lookup goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lookup {
+    /// More answers may follow.
+    More,
+    /// That was the last answer.
+    Done,
+}
+
+/// Names a message in `handle_sent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SendId {
+    pub(crate) peer: crate::rows::Id,
+    pub(crate) lane: Lane,
+    pub(crate) seq: u32,
+}
+
+/// Names a store lookup in `handle_load`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LoadId(pub(crate) u64);
+
+/// Names a provider lookup in `handle_providers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LookupId(pub(crate) u64);
+
+/// Names a session. Stale ids are harmless: they name nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionId(pub(crate) crate::rows::Id);
+
+/// A block that a session wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// The block.
+    pub cid: Cid,
+    /// Higher goes first within the session; equal ones in the order given.
+    pub priority: i32,
+    /// The block's length, where the caller knows it (a DAG tells the size of its leaves).
+    pub size: Option<u32>,
+}
+
+impl From<Cid> for Want {
+    /// A want of priority 0 and unknown size.
+    fn from(cid: Cid) -> Self {
+        Self { cid, priority: 0, size: None }
+    }
+}
+
+/// Limits on bandwidth in bytes per second; `None` is unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Blocks sent to all peers together.
+    pub upload: Option<u64>,
+    /// Blocks sent to any one peer.
+    pub upload_per_peer: Option<u64>,
+    /// Blocks asked for, from all peers together.
+    pub download: Option<u64>,
+}
+
+/// What is worth keeping of a peer that left, and is handed back when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// Its answers took this long, network and all.
+    pub latency: Duration,
+    /// Bytes per second that it delivered; 0 when it delivered nothing.
+    pub throughput: u64,
+    /// Blocks that it delivered and we wanted.
+    pub blocks: u64,
+    /// Requests that it let pass its deadline.
+    pub timeouts: u64,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event<P> {
+    /// A wanted block arrived: the want has ended.
+    Block {
+        /// The session that wanted it; each session gets its own event.
+        session: SessionId,
+        /// The block.
+        block: Block,
+        /// Who sent it; `None` when that peer has left since.
+        from: Option<P>,
+    },
+    /// A wanted block was stored locally ([`Engine::announce`](crate::Engine::announce)): the want
+    /// has ended, the block is in the store.
+    Stored {
+        /// The session that wanted it.
+        session: SessionId,
+        /// The block's CID.
+        cid: Cid,
+    },
+    /// The want has ended without a block.
+    Failed {
+        /// The session that wanted it.
+        session: SessionId,
+        /// The block's CID.
+        cid: Cid,
+        /// Why.
+        reason: WantFailure<P>,
+    },
+    /// The last connection to a peer closed; everything kept about it is freed.
+    PeerGone {
+        /// The peer.
+        peer: P,
+        /// What to hand back to `handle_connected` should it return.
+        hint: Hint,
+    },
+    /// No lane to this peer can be opened: it does not speak Bitswap, or does not answer.
+    Unreachable {
+        /// The peer.
+        peer: P,
+        /// What the transport said.
+        error: OpenError,
+    },
+}
+
+/// Why a want ended without a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WantFailure<P> {
+    /// Every peer that could be asked lacks the block, and no provider was found. What each said.
+    NotFound(Vec<PeerReport<P>>),
+    /// The session's time for the want is up. What each peer that was asked did until then.
+    TimedOut(Vec<PeerReport<P>>),
+    /// The engine was shut down.
+    ShutDown,
+}
+
+/// What one peer did about one want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerReport<P> {
+    /// The peer.
+    pub peer: P,
+    /// What was asked and answered.
+    pub did: PeerDid,
+}
+
+/// What a peer did about a want.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum PeerDid {
+    /// It was asked and has not answered yet.
+    Asked,
+    /// It said that it has the block; the block is being waited for.
+    Have,
+    /// It said that it has the block, was asked for it and did not send it in time.
+    HaveThenSilent,
+    /// It was asked for the block and did not answer in time.
+    Silent,
+    /// It said that it lacks the block.
+    DontHave,
+}

@@ -1,0 +1,160 @@
+//! Counters: per peer, per session, and of the whole engine.
+
+use core::time::Duration;
+
+use crate::message::Version;
+use crate::output::Support;
+
+/// What was asked for and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Messages handed to the transport on the wants lane.
+    pub messages_sent: u64,
+    /// Want-blocks told.
+    pub want_blocks_sent: u64,
+    /// Want-haves told.
+    pub want_haves_sent: u64,
+    /// Cancels told.
+    pub cancels_sent: u64,
+    /// Blocks that ended a want.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blocks that had been wanted, and arrived again after their want had ended.
+    pub duplicate_blocks: u64,
+    /// Their bytes.
+    pub duplicate_bytes: u64,
+    /// Blocks that were never asked of the peer that sent them and that nobody wants.
+    pub unwanted_blocks: u64,
+    /// HAVEs received.
+    pub haves: u64,
+    /// DONT_HAVEs received.
+    pub dont_haves: u64,
+    /// Requests for a block that passed their deadline.
+    pub timeouts: u64,
+}
+
+/// What was asked of us and sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// Messages handed to the transport on the answers lane.
+    pub messages_sent: u64,
+    /// Wants received.
+    pub wants: u64,
+    /// Cancels received.
+    pub cancels: u64,
+    /// Blocks that the transport took.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// HAVEs that the transport took.
+    pub haves: u64,
+    /// DONT_HAVEs that the transport took.
+    pub dont_haves: u64,
+    /// Messages that the transport failed to send.
+    pub failed_sends: u64,
+    /// Entries that were not applied: beyond a limit, or for a CID that cannot be served.
+    pub skipped_entries: u64,
+    /// Wants that gave way to others in a full ledger.
+    pub evicted_wants: u64,
+}
+
+/// The engine as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Everything fetched since the start.
+    pub fetched: Fetched,
+    /// Everything served since the start.
+    pub served: Served,
+    /// Messages received.
+    pub messages_received: u64,
+    /// Inputs that named a peer, message or lookup that is not there (any more).
+    pub stale_inputs: u64,
+    /// Peers connected now.
+    pub peers: u32,
+    /// Sessions open now.
+    pub sessions: u32,
+    /// Wants that have not ended, of all sessions together, each CID once.
+    pub wants: u32,
+    /// Pairs of a want and a peer that was told it.
+    pub told: u32,
+    /// Wants of peers that are remembered now.
+    pub ledger: u32,
+    /// Bytes of blocks being loaded, waiting to be sent or being sent.
+    pub answer_bytes: u64,
+    /// Bytes of memory held, by the engine's own sums.
+    pub held_bytes: u64,
+}
+
+/// One connected peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerStats {
+    /// What was fetched from it since it connected.
+    pub fetched: Fetched,
+    /// What was served to it since it connected.
+    pub served: Served,
+    /// Messages received from it.
+    pub messages_received: u64,
+    /// Whether it speaks Bitswap.
+    pub support: Support,
+    /// The version of the wants lane, while it is open.
+    pub version: Option<Version>,
+    /// Measured time from asking to answer.
+    pub latency: Option<Duration>,
+    /// Measured bytes per second while it was delivering; 0 when nothing was measured.
+    pub throughput: u64,
+    /// Bytes asked of it and not yet delivered, partly estimated.
+    pub asked_bytes: u64,
+    /// Wants that it was told and that have not ended.
+    pub told: u32,
+    /// Its wants that are remembered.
+    pub ledger: u32,
+    /// Bytes of blocks being loaded, waiting to be sent or being sent to it.
+    pub answer_bytes: u64,
+}
+
+/// One session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionStats {
+    /// Wants that have not ended.
+    pub wants: u32,
+    /// Of these, the ones asked of some peer now.
+    pub asked: u32,
+    /// Blocks delivered.
+    pub blocks: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Delivered and not yet taken, in bytes.
+    pub untaken_bytes: u64,
+    /// Asked for and not yet delivered, in bytes, partly estimated.
+    pub asked_bytes: u64,
+    /// Requests answered by the peer that was guessed, in per mille of all, smoothed.
+    pub guess_per_mille: u32,
+}
+
+/// Why the engine wants to be called at [`Engine::poll_timeout`](crate::Engine::poll_timeout).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TimerReason {
+    /// An output may be ready.
+    Output,
+    /// A request for a block is due at its peer.
+    Request,
+    /// A session looks around for more peers or providers.
+    Search,
+    /// A want's own time is up.
+    WantTimeout,
+    /// A lane that failed to open is tried again.
+    LaneRetry,
+    /// An idle lane is closed.
+    LaneIdle,
+    /// A rate limit lets more through.
+    Throttle,
+    /// Something answered comes due to be forgotten.
+    Expiry,
+}
