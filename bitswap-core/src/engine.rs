@@ -84,7 +84,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.client.connected(id, hint, self.now);
         self.server.connected(id.index, self.now);
         for session in self.admitted.get(&peer).into_iter().flatten() {
-            self.client.admit(*session, id.index, self.now);
+            self.client.admit(*session, id.index);
         }
     }
 
@@ -214,21 +214,18 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     ) -> Result<SessionId, WantError> {
         self.input(now);
         let only = matches!(options.peers, PeerSet::Only(_));
-        let session = self.client.open_session(
-            Options {
-                only,
-                window_bytes: options.window_bytes,
-                when_missing: options.when_missing,
-                want_timeout: options.want_timeout,
-                find_providers: options.find_providers && !only,
-            },
-            self.now,
-        )?;
+        let session = self.client.open_session(Options {
+            only,
+            window_bytes: options.window_bytes,
+            when_missing: options.when_missing,
+            want_timeout: options.want_timeout,
+            find_providers: options.find_providers && !only,
+        })?;
         if let PeerSet::Only(peers) = options.peers {
             for peer in peers {
                 self.admitted.entry(peer).or_default().push(session);
                 if let Some(id) = self.places.get(&peer) {
-                    self.client.admit(session, id.index, self.now);
+                    self.client.admit(session, id.index);
                 }
             }
         }
@@ -279,7 +276,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// ask for as many more.
     pub fn taken(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
         self.input(now);
-        self.client.taken(session.0, bytes, self.now);
+        self.client.taken(session.0, bytes);
     }
 
     /// These blocks are in the local store now. Peers that want them are answered, and local wants

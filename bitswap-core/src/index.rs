@@ -20,10 +20,24 @@ const SMALL: usize = 16;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hash(u64);
 
+/// Hashes keys for one [`Index`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyHasher(u64, u64);
+
+impl KeyHasher {
+    /// Hashes a key of two parts: bytes and a number (a peer's, or 0).
+    pub(crate) fn hash(self, bytes: &[u8], number: u64) -> Hash {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u64(number);
+        hasher.write(bytes);
+        Hash(hasher.finish())
+    }
+}
+
 /// Row numbers, found by the hash of a key that the row holds.
 #[derive(Debug)]
 pub(crate) struct Index {
-    keys: (u64, u64),
+    hasher: KeyHasher,
     shards: [HashTable<u32>; SHARDS],
 }
 
@@ -31,17 +45,19 @@ impl Index {
     /// An index keyed by the seed and a label of its own.
     pub(crate) fn new(seed: &[u8; 32], label: &str) -> Self {
         Self {
-            keys: (sub_seed(seed, label, 0), sub_seed(seed, label, 1)),
+            hasher: KeyHasher(sub_seed(seed, label, 0), sub_seed(seed, label, 1)),
             shards: [const { HashTable::new() }; SHARDS],
         }
     }
 
+    /// A copy of the hasher, for use while the index is borrowed.
+    pub(crate) const fn hasher(&self) -> KeyHasher {
+        self.hasher
+    }
+
     /// Hashes a key of two parts: bytes and a number (a peer's, or 0).
     pub(crate) fn hash(&self, bytes: &[u8], number: u64) -> Hash {
-        let mut hasher = SipHasher13::new_with_keys(self.keys.0, self.keys.1);
-        hasher.write_u64(number);
-        hasher.write(bytes);
-        Hash(hasher.finish())
+        self.hasher.hash(bytes, number)
     }
 
     /// The row with this hash that `is` confirms.

@@ -114,6 +114,13 @@ impl LaneState {
         self.stream == Stream::Refused
     }
 
+    /// The pause after a failed attempt is over.
+    pub(crate) fn retry(&mut self) {
+        if matches!(self.stream, Stream::Waiting(_)) {
+            self.stream = Stream::Closed;
+        }
+    }
+
     /// When the next attempt to open is due.
     pub(crate) const fn retry_at(&self) -> Option<Timestamp> {
         match self.stream {

@@ -6,6 +6,7 @@ extern crate alloc;
 extern crate std;
 
 mod block;
+mod bucket;
 pub mod chunk;
 mod client;
 mod config;
@@ -17,6 +18,7 @@ mod lane;
 pub mod limits;
 pub mod message;
 mod output;
+mod peer;
 mod per_peer;
 mod prefix;
 mod rng;

@@ -50,4 +50,13 @@ impl Prefix {
         };
         Ok(Block::hashed(cid, data))
     }
+
+    /// Whether peers can be asked for a CID.
+    ///
+    /// # Errors
+    ///
+    /// [`PrefixError`] when they cannot.
+    pub fn fetchable(cid: &Cid) -> Result<(), PrefixError> {
+        Self::of(cid).map(|_| ())
+    }
 }

@@ -1,22 +1,54 @@
 //! The client half: what we want, whom we told, and whom to ask next.
+//!
+//! * `table`: the rows: wants, the sessions' interests in them, and pairs of a want and a peer.
+//! * `session`, `contact`: what is kept of a session and of a peer.
+//! * `wish`: wants come and go.
+//! * `ask`, `pick`: which peers are asked for a want, and when more of them are.
+//! * `tell`: messages are composed when a peer's lane has room.
+//! * `receive`: what peers answer.
+//! * `deadline`, `search`: what happens when they do not.
+//!
+//! Invariants: a want that is asked has a request with a deadline, a lingering question or an entry
+//! in the list of undecided wants; every other want is in a list of its session, whose search timer
+//! is armed. So no want is ever left without something that will move it.
 
+mod ask;
+mod contact;
+mod deadline;
 mod options;
+mod pairs;
+mod pick;
+mod receive;
+mod search;
+mod session;
+mod table;
+mod tell;
+mod wish;
 
 pub use options::{PeerSet, SessionOptions, WhenMissing};
 
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use cid::Cid;
 
 use crate::block::Block;
+use crate::bucket::Bucket;
 use crate::config::Config;
-use crate::error::{OpenError, SendError, WantError};
-use crate::message::{Message, Presence, Version};
-use crate::output::{BlockInfo, Hint, Lookup, PeerReport, Rates, Support, Want, WantFailure};
-use crate::rows::Id;
+use crate::error::OpenError;
+use crate::index::{Hash, Index};
+use crate::key::Key;
+use crate::message::{Message, Version};
+use crate::output::{Hint, PeerDid, PeerReport, Rates, Support, WantFailure};
+use crate::per_peer::PerPeer;
+use crate::rng::Rng;
+use crate::rows::{Id, NONE, Rows};
 use crate::stats::{Fetched, PeerStats, SessionStats, TimerReason};
 use crate::time::Timestamp;
+use contact::Contact;
 pub(crate) use options::Options;
+use session::Session;
+use table::{Answer, Interest, Linked, Pair, WantRow};
 
 /// What the client half wants done. Peers are named by their place in the engine's table.
 #[derive(Debug)]
@@ -34,113 +66,343 @@ pub(crate) enum Output {
 
 /// The client half.
 #[derive(Debug)]
-pub(crate) struct Client {}
+pub(crate) struct Client {
+    config: Config,
+    rng: Rng,
+    index: Index,
+    wants: Rows<WantRow>,
+    interests: Rows<Interest>,
+    pairs: Rows<Pair>,
+    sessions: Rows<Session>,
+    peers: PerPeer<Contact>,
+    /// Wants in need of a decision, first and last.
+    undecided: (u32, u32),
+    /// Sessions that may be able to ask.
+    ready: VecDeque<u32>,
+    /// Sessions that could ask if their peers had room.
+    blocked: BTreeSet<u32>,
+    /// A peer has gained room since the blocked sessions were last looked at.
+    room: bool,
+    /// When blocked sessions that were passed over are looked at again.
+    room_at: Option<Timestamp>,
+    /// Sessions with something to tell.
+    telling: VecDeque<u32>,
+    /// Peers that may have something to say.
+    speaking: VecDeque<u32>,
+    outbox: VecDeque<Output>,
+    /// Deadlines of requests, by pair.
+    deadlines: BTreeSet<(Timestamp, u32)>,
+    /// Wants whose next guess waits for answers already asked for.
+    lingers: BTreeSet<(Timestamp, u32)>,
+    /// Search timers, by session.
+    searches: BTreeSet<(Timestamp, u32)>,
+    /// Times that interests are up.
+    expiries: BTreeSet<(Timestamp, u32)>,
+    /// Timers of peers' lanes and cancels.
+    timers: BTreeSet<(Timestamp, u32)>,
+    lookups: BTreeMap<u64, u32>,
+    next_lookup: u64,
+    /// The download limit, and when it lets more through while something waits for it.
+    download: Option<Bucket>,
+    download_at: Option<Timestamp>,
+    fetched: Fetched,
+    shut_down: bool,
+}
 
 impl Client {
-    pub(crate) fn new(_config: &Config, _seed: &[u8; 32], _now: Timestamp) -> Self {
-        Self {}
+    pub(crate) fn new(config: &Config, seed: &[u8; 32], now: Timestamp) -> Self {
+        Self {
+            rng: Rng::new(seed, "client"),
+            index: Index::new(seed, "wants"),
+            wants: Rows::default(),
+            interests: Rows::default(),
+            pairs: Rows::default(),
+            sessions: Rows::default(),
+            peers: PerPeer::default(),
+            undecided: (NONE, NONE),
+            ready: VecDeque::new(),
+            blocked: BTreeSet::new(),
+            room: false,
+            room_at: None,
+            telling: VecDeque::new(),
+            speaking: VecDeque::new(),
+            outbox: VecDeque::new(),
+            deadlines: BTreeSet::new(),
+            lingers: BTreeSet::new(),
+            searches: BTreeSet::new(),
+            expiries: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            lookups: BTreeMap::new(),
+            next_lookup: 0,
+            download: config.rates.download.map(|rate| Bucket::new(rate, now)),
+            download_at: None,
+            fetched: Fetched::default(),
+            shut_down: false,
+            config: config.clone(),
+        }
     }
-    pub(crate) fn connected(&mut self, _peer: Id, _hint: Option<Hint>, _now: Timestamp) {}
-    pub(crate) fn disconnected(&mut self, _peer: u32, _now: Timestamp) -> Option<Hint> {
-        None
+
+    pub(crate) fn connected(&mut self, peer: Id, hint: Option<Hint>, now: Timestamp) {
+        self.peers.insert(peer.index, Contact::new(peer, hint, now));
+        self.wake_all();
     }
-    pub(crate) fn support(&mut self, _peer: u32, _support: Support, _now: Timestamp) {}
-    pub(crate) fn opened(
-        &mut self,
-        _peer: u32,
-        _result: Result<Version, OpenError>,
-        _now: Timestamp,
-    ) -> bool {
-        false
+
+    pub(crate) fn disconnected(&mut self, peer: u32, now: Timestamp) -> Option<Hint> {
+        self.drop_pairs(peer, now);
+        let contact = self.peers.remove(peer)?;
+        if let Some(at) = contact.timer {
+            self.timers.remove(&(at, peer));
+        }
+        self.room = true;
+        Some(contact.hint())
     }
-    pub(crate) fn received(
-        &mut self,
-        _peer: u32,
-        _blocks: Vec<Block>,
-        _presences: Vec<Presence>,
-        _now: Timestamp,
-    ) {
+
+    pub(crate) fn support(&mut self, peer: u32, support: Support, now: Timestamp) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        let before = core::mem::replace(&mut contact.support, support);
+        match support {
+            Support::No => self.drop_pairs(peer, now),
+            Support::Yes if before != support || contact.lane.is_refused() => {
+                contact.lane.revive();
+                self.wake_all();
+            }
+            _ => {}
+        }
     }
-    pub(crate) fn sent(
-        &mut self,
-        _peer: u32,
-        _seq: u32,
-        _result: Result<(), SendError>,
-        _now: Timestamp,
-    ) -> bool {
-        false
+
+    pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
+        self.download = rates.download.map(|rate| Bucket::new(rate, now));
+        self.download_at = None;
+        self.wake_all();
     }
-    pub(crate) fn reset(&mut self, _peer: u32, _now: Timestamp) {}
-    pub(crate) fn open_session(
-        &mut self,
-        _options: Options,
-        _now: Timestamp,
-    ) -> Result<Id, WantError> {
-        Err(WantError::ShuttingDown)
+
+    pub(crate) fn shutdown(&mut self, now: Timestamp) {
+        self.shut_down = true;
+        let sessions: Vec<u32> = self.sessions.iter().map(|(id, _)| id.index).collect();
+        for session in sessions {
+            self.fail_all(session, table::End::ShutDown, now);
+        }
     }
-    /// Lets a session that may ask only given peers ask this one.
-    pub(crate) fn admit(&mut self, _session: Id, _peer: u32, _now: Timestamp) {}
-    pub(crate) fn close_session(&mut self, _session: Id, _now: Timestamp) -> bool {
-        false
-    }
-    pub(crate) fn want(
-        &mut self,
-        _session: Id,
-        _wants: Vec<Want>,
-        _now: Timestamp,
-    ) -> Result<(), WantError> {
-        Ok(())
-    }
-    pub(crate) fn cancel(
-        &mut self,
-        _session: Id,
-        _cids: impl Iterator<Item = Cid>,
-        _now: Timestamp,
-    ) {
-    }
-    pub(crate) fn taken(&mut self, _session: Id, _bytes: u64, _now: Timestamp) {}
-    pub(crate) fn announce(&mut self, _blocks: &[BlockInfo], _now: Timestamp) {}
-    pub(crate) fn set_rates(&mut self, _rates: Rates, _now: Timestamp) {}
-    pub(crate) fn shutdown(&mut self, _now: Timestamp) {}
-    pub(crate) fn providers(
-        &mut self,
-        _id: u64,
-        _peers: &[u32],
-        _lookup: Lookup,
-        _now: Timestamp,
-    ) -> bool {
-        false
-    }
+
     /// The next output that is due at `now`; runs timers that are due.
-    pub(crate) fn poll(&mut self, _now: Timestamp) -> Option<Output> {
-        None
+    pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Output> {
+        self.run_timers(now);
+        loop {
+            if let Some(output) = self.outbox.pop_front() {
+                if self.outbox.is_empty() {
+                    self.outbox = VecDeque::new();
+                }
+                return Some(output);
+            }
+            if let Some(output) = self.next_ended() {
+                return Some(output);
+            }
+            if self.decide_next(now) || self.dispatch_next(now) {
+                continue;
+            }
+            return self.speak_next(now);
+        }
     }
+
+    /// Puts all sessions that have something to ask among those that may be able to: a peer or
+    /// something about one is new.
+    fn wake_all(&mut self) {
+        let waiting: Vec<u32> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.queued > 0 || !session.waiting.is_empty())
+            .map(|(id, _)| id.index)
+            .collect();
+        for index in waiting {
+            if let Some(session) = self.sessions.at_mut(index) {
+                session.recheck = session.waiting.len();
+            }
+            self.set_ready(index);
+        }
+    }
+
+    fn set_ready(&mut self, index: u32) {
+        self.blocked.remove(&index);
+        if let Some(session) = self.sessions.at_mut(index)
+            && !session.ready
+        {
+            session.ready = true;
+            self.ready.push_back(index);
+        }
+    }
+
+    fn set_speaking(&mut self, peer: u32) {
+        if let Some(contact) = self.peers.get_mut(peer)
+            && !contact.speaking
+        {
+            contact.speaking = true;
+            self.speaking.push_back(peer);
+        }
+    }
+
+    fn set_undecided(&mut self, want: u32) {
+        let Some(row) = self.wants.at_mut(want) else { return };
+        if row.undecided {
+            return;
+        }
+        row.undecided = true;
+        row.next_undecided = NONE;
+        match self.wants.at_mut(self.undecided.1) {
+            Some(last) => last.next_undecided = want,
+            None => self.undecided.0 = want,
+        }
+        self.undecided.1 = want;
+    }
+
+    fn find_want(&self, hash: Hash, bytes: &[u8]) -> Option<u32> {
+        self.index.find(hash, |row| self.wants.at(row).is_some_and(|row| row.key.bytes() == bytes))
+    }
+
+    fn want_of(&self, cid: &Cid) -> Option<u32> {
+        let key = Key::new(cid);
+        self.find_want(self.index.hash(key.bytes(), 0), key.bytes())
+    }
+
+    /// The interests in a want, first to last.
+    fn interests_in(&self, want: u32) -> impl Iterator<Item = (u32, &Interest)> {
+        let mut next = self.wants.at(want).map_or(NONE, |row| row.interests);
+        core::iter::from_fn(move || {
+            let at = next;
+            let interest = self.interests.at(at)?;
+            next = interest.next_of_want;
+            Some((at, interest))
+        })
+    }
+
+    /// The pairs of a want, latest first.
+    fn pairs_of(&self, want: u32) -> impl Iterator<Item = (u32, &Pair)> {
+        let mut next = self.wants.at(want).map_or(NONE, |row| row.pairs);
+        core::iter::from_fn(move || {
+            let at = next;
+            let pair = self.pairs.at(at)?;
+            next = pair.next_of_want;
+            Some((at, pair))
+        })
+    }
+
+    // Queries.
+
+    /// What each peer did about a want so far.
+    pub(crate) fn diagnose(&self, session: Id, cid: &Cid) -> Option<Vec<PeerReport<u32>>> {
+        self.sessions.get(session)?;
+        let want = self.want_of(cid)?;
+        self.interests_in(want).find(|(_, interest)| interest.session == session.index)?;
+        Some(self.reports(want))
+    }
+
+    fn reports(&self, want: u32) -> Vec<PeerReport<u32>> {
+        self.pairs_of(want)
+            .filter(|(_, pair)| pair.told.is_some())
+            .map(|(_, pair)| {
+                let did = match pair.answer {
+                    Answer::None => PeerDid::Asked,
+                    Answer::Have => PeerDid::Have,
+                    Answer::DontHave => PeerDid::DontHave,
+                    Answer::Silent => PeerDid::Silent,
+                    Answer::HaveThenSilent => PeerDid::HaveThenSilent,
+                };
+                PeerReport { peer: pair.peer, did }
+            })
+            .collect()
+    }
+
+    pub(crate) const fn fetched(&self) -> Fetched {
+        self.fetched
+    }
+
+    /// Adds what this half knows of a peer.
+    pub(crate) fn peer_stats(&self, peer: u32, stats: &mut PeerStats) {
+        let Some(contact) = self.peers.get(peer) else { return };
+        stats.fetched = contact.fetched;
+        stats.support = contact.support;
+        stats.version = contact.lane.version();
+        stats.latency = contact.meter.latency();
+        stats.throughput = contact.meter.throughput().unwrap_or(0);
+        stats.asked_bytes = contact.asked_bytes;
+        stats.told = contact.pairs();
+    }
+
+    pub(crate) fn session_stats(&self, session: Id) -> Option<SessionStats> {
+        let session = self.sessions.get(session)?;
+        Some(SessionStats {
+            wants: session.wants(),
+            asked: session.asked.len(),
+            blocks: session.blocks,
+            bytes: session.bytes,
+            untaken_bytes: session.untaken,
+            asked_bytes: session.asked_bytes,
+            guess_per_mille: session.guess,
+        })
+    }
+
+    pub(crate) fn sessions_len(&self) -> u32 {
+        self.sessions.len() as u32
+    }
+
+    pub(crate) fn wants_len(&self) -> u32 {
+        self.wants.len() as u32
+    }
+
+    pub(crate) fn told_len(&self) -> u32 {
+        self.pairs.len() as u32
+    }
+
+    pub(crate) fn held_bytes(&self) -> usize {
+        let timers = self.deadlines.len() + self.lingers.len() + self.searches.len();
+        let timers = timers + self.expiries.len() + self.timers.len();
+        let keys: usize = self.wants.iter().map(|(_, row)| row.heap_bytes()).sum();
+        self.wants.bytes()
+            + keys
+            + self.index.bytes()
+            + self.interests.bytes()
+            + self.pairs.bytes()
+            + self.sessions.bytes()
+            + self.sessions.iter().map(|(_, session)| session.heap_bytes()).sum::<usize>()
+            + self.peers.bytes()
+            + self.peers.iter().map(|(_, contact)| contact.lane.heap_bytes()).sum::<usize>()
+            + timers * size_of::<(Timestamp, u32)>() * 3 / 2
+            + (self.ready.capacity() + self.telling.capacity() + self.speaking.capacity())
+                * size_of::<u32>()
+            + self.outbox.capacity() * size_of::<Output>()
+    }
+
     /// The next moment at which something is due without any input.
     pub(crate) fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
-        None
+        let first = |set: &BTreeSet<(Timestamp, u32)>| set.first().map(|(at, _)| *at);
+        [
+            (first(&self.deadlines), TimerReason::Request),
+            (first(&self.lingers), TimerReason::Request),
+            (first(&self.searches), TimerReason::Search),
+            (first(&self.expiries), TimerReason::WantTimeout),
+            (first(&self.timers), TimerReason::LaneIdle),
+            (self.download_at, TimerReason::Throttle),
+            (self.room_at, TimerReason::Request),
+        ]
+        .into_iter()
+        .filter_map(|(at, reason)| Some((at?, reason)))
+        .min()
     }
-    /// What each peer did about a want so far.
-    pub(crate) fn diagnose(&self, _session: Id, _cid: &Cid) -> Option<Vec<PeerReport<u32>>> {
-        None
+}
+
+impl WantRow {
+    fn heap_bytes(&self) -> usize {
+        let block = self.delivered.as_ref();
+        self.key.heap_bytes()
+            + block.map_or(0, |block| size_of::<table::Delivered>() + block.data.len())
     }
-    pub(crate) fn fetched(&self) -> Fetched {
-        Fetched::default()
-    }
-    /// Adds what this half knows of a peer.
-    pub(crate) fn peer_stats(&self, _peer: u32, _stats: &mut PeerStats) {}
-    pub(crate) fn session_stats(&self, _session: Id) -> Option<SessionStats> {
-        None
-    }
-    pub(crate) fn sessions_len(&self) -> u32 {
-        0
-    }
-    pub(crate) fn wants_len(&self) -> u32 {
-        0
-    }
-    pub(crate) fn told_len(&self) -> u32 {
-        0
-    }
-    pub(crate) fn held_bytes(&self) -> usize {
-        0
-    }
+}
+
+/// The rows of a list, first to last.
+fn list_of<T: Linked>(rows: &Rows<T>, head: u32) -> impl Iterator<Item = u32> {
+    let mut next = head;
+    core::iter::from_fn(move || {
+        let at = next;
+        next = rows.at(at)?.next();
+        Some(at)
+    })
 }

@@ -1,0 +1,126 @@
+//! A connected peer as the client sees it.
+
+use alloc::vec::Vec;
+
+use cid::Cid;
+
+use super::table::List;
+use crate::lane::LaneState;
+use crate::output::{Hint, Support};
+use crate::peer::Meter;
+use crate::rows::Id;
+use crate::stats::Fetched;
+use crate::time::Timestamp;
+
+/// Bytes asked of a peer of which nothing is measured.
+const FIRST_WINDOW: u64 = 1 << 20;
+/// The most bytes asked of a peer at once.
+const WINDOW_MAX: u64 = 32 << 20;
+
+/// What the client keeps of a peer.
+#[derive(Debug)]
+pub(crate) struct Contact {
+    pub(crate) id: Id,
+    pub(crate) support: Support,
+    pub(crate) lane: LaneState,
+    pub(crate) meter: Meter,
+    /// Pairs with something to say.
+    pub(crate) unsaid: List,
+    /// Of these, the cancels.
+    pub(crate) cancels: u32,
+    /// Pairs that were told and have nothing to say.
+    pub(crate) told: List,
+    /// Wants that ended and for which a cancel is owed although no row is left.
+    pub(crate) strays: Vec<Cid>,
+    pub(crate) stray_at: Option<Timestamp>,
+    /// Bytes asked for and not delivered.
+    pub(crate) asked_bytes: u64,
+    /// Since when it has had something to deliver without a pause.
+    pub(crate) busy: Timestamp,
+    /// The next message replaces all that the peer was told before: what was said may be lost, or
+    /// belong to an earlier connection.
+    pub(crate) resync: bool,
+    /// Something was said since the last resync.
+    pub(crate) said: bool,
+    /// Since when there are cancels to say.
+    pub(crate) cancel_since: Option<Timestamp>,
+    /// Requests in a row that passed their deadline.
+    pub(crate) silences: u32,
+    /// Wants told to it that ended otherwise before it answered: blocks that may still come.
+    pub(crate) superfluous: u32,
+    /// Entries told so far: gives equal priorities their order on the wire.
+    pub(crate) entries: u32,
+    /// The armed timer for its lane and cancels.
+    pub(crate) timer: Option<Timestamp>,
+    /// Listed among the peers that may have something to say.
+    pub(crate) speaking: bool,
+    pub(crate) fetched: Fetched,
+}
+
+impl Contact {
+    pub(crate) fn new(id: Id, hint: Option<Hint>, now: Timestamp) -> Self {
+        Self {
+            id,
+            support: Support::Unknown,
+            lane: LaneState::new(now),
+            meter: Meter::from_hint(hint),
+            unsaid: List::default(),
+            cancels: 0,
+            told: List::default(),
+            strays: Vec::new(),
+            stray_at: None,
+            asked_bytes: 0,
+            busy: now,
+            resync: true,
+            said: false,
+            cancel_since: None,
+            silences: 0,
+            superfluous: 0,
+            entries: 0,
+            timer: None,
+            speaking: false,
+            fetched: Fetched::default(),
+        }
+    }
+
+    /// It can be asked, now or as soon as its lane is open.
+    pub(crate) fn usable(&self) -> bool {
+        self.support != Support::No && !self.lane.is_refused() && self.lane.retry_at().is_none()
+    }
+
+    /// Wants, told or to be told.
+    pub(crate) const fn pairs(&self) -> u32 {
+        self.unsaid.len() + self.told.len()
+    }
+
+    /// It can take another request.
+    pub(crate) fn has_room(&self, size: u32, told_max: u32) -> bool {
+        let least = u64::from(size).saturating_mul(2);
+        let window = match self.meter.window() {
+            Some(window) => window.clamp(least, WINDOW_MAX.max(least)),
+            None => FIRST_WINDOW.max(least),
+        };
+        self.asked_bytes < window && self.pairs() < told_max
+    }
+
+    /// Microseconds until a block asked for now arrives, made longer by silences.
+    pub(crate) fn expected(&self, size: u32, unmeasured: u64) -> u64 {
+        let expected =
+            self.meter.expected(self.asked_bytes.saturating_add(u64::from(size)), unmeasured);
+        expected.saturating_mul(1 + u64::from(self.silences) * 2)
+    }
+
+    /// Its want lane speaks 1.2.0, as far as is known.
+    pub(crate) fn has_presence(&self) -> bool {
+        self.lane.version().is_none_or(crate::message::Version::has_presence)
+    }
+
+    pub(crate) fn hint(&self) -> Hint {
+        Hint {
+            latency: self.meter.latency().unwrap_or_default(),
+            throughput: self.meter.throughput().unwrap_or(0),
+            blocks: self.fetched.blocks,
+            timeouts: self.fetched.timeouts,
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Whom to ask: the peer from which a block is expected soonest.
+//!
+//! The expectation comes from what was observed: latency, throughput, what the peer still owes us,
+//! how often it had what this session wanted, and what it said of this very block. Equal
+//! expectations are decided by the engine's generator, so peers share evenly.
+
+use alloc::vec::Vec;
+
+use super::Client;
+use super::session::{Member, Session};
+use super::table::{Answer, Pair};
+use crate::message::WantKind;
+use crate::peer::micros;
+
+/// Likelihood of a peer that said HAVE, in per mille.
+const SAID_HAVE: u64 = 950;
+/// Likelihood of a peer that the session does not know, in per mille.
+const UNKNOWN: u64 = 300;
+
+/// A peer that could be asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub(super) peer: u32,
+    /// It is expected to have the block for a reason, and not merely possible.
+    pub(super) said_have: bool,
+    cost: u64,
+    tie: u64,
+}
+
+/// What a peer can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    Block,
+    Presence,
+}
+
+/// Peers found, and whether others were only too busy.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) peers: Vec<Candidate>,
+    pub(super) busy: bool,
+}
+
+impl Client {
+    /// The best `count` peers of a session to ask for a want, best first: among its members and,
+    /// when they do not suffice, all other connected peers.
+    pub(super) fn pick(
+        &mut self,
+        session: u32,
+        want: Option<u32>,
+        size: u32,
+        purpose: For,
+        count: usize,
+    ) -> Found {
+        let mut found = Found::default();
+        let Some(row) = self.sessions.at(session) else { return found };
+        let members: Vec<Member> = row.members.clone();
+        for member in &members {
+            self.consider(session, want, size, purpose, member, &mut found);
+        }
+        if found.peers.len() < count && self.may_widen(want) {
+            let strangers: Vec<Member> = self
+                .peers
+                .iter()
+                .map(|(_, contact)| contact.id)
+                .filter(|id| !members.iter().any(|member| member.peer == *id))
+                .map(Member::new)
+                .collect();
+            let mut more = Found::default();
+            for stranger in &strangers {
+                self.consider(session, want, size, purpose, stranger, &mut more);
+            }
+            found.busy |= more.busy;
+            self.keep_best(&mut more.peers, count - found.peers.len());
+            found.peers.append(&mut more.peers);
+        }
+        self.keep_best(&mut found.peers, count);
+        found
+    }
+
+    /// More peers may learn of the want.
+    fn may_widen(&self, want: Option<u32>) -> bool {
+        want.and_then(|want| self.wants.at(want))
+            .is_none_or(|row| row.pairs_len < self.config.told_peers_max)
+    }
+
+    fn consider(
+        &mut self,
+        session: u32,
+        want: Option<u32>,
+        size: u32,
+        purpose: For,
+        member: &Member,
+        found: &mut Found,
+    ) {
+        let pair = want
+            .and_then(|want| self.find_pair(want, member.peer.index))
+            .and_then(|pair| self.pairs.at(pair));
+        let Some(row) = self.sessions.at(session) else { return };
+        let limits = &self.config.limits;
+        let Some(contact) = self.peers.get(member.peer.index) else { return };
+        if contact.id != member.peer || !contact.usable() || !row.may_ask(member.peer) {
+            return;
+        }
+        let old = !contact.has_presence();
+        match purpose {
+            For::Presence if pair.is_some() || old => return,
+            For::Block if pair.is_some_and(|pair| !may_request(pair)) => return,
+            // A peer that cannot say what it lacks is asked first only if it served before.
+            For::Block if old && member.served == 0 && self.is_first(want) && self.others(row) => {
+                return;
+            }
+            _ => {}
+        }
+        let full = self.pairs.len() >= limits.told as usize && pair.is_none();
+        if full || !contact.has_room(size, limits.told_per_peer) {
+            found.busy = true;
+            return;
+        }
+        let said_have = pair.is_some_and(|pair| pair.answer == Answer::Have);
+        let known = member.served > 0 || member.failed > 0 || member.promising;
+        let likelihood = match (said_have, known) {
+            (true, _) => SAID_HAVE,
+            (false, true) => member.likelihood(),
+            (false, false) => UNKNOWN,
+        };
+        let expected = contact.expected(size, micros(self.config.first_deadline) / 4);
+        let cost = expected.saturating_add(100).saturating_mul(1000) / likelihood.max(1);
+        let tie = self.rng.next_u64();
+        found.peers.push(Candidate { peer: member.peer.index, said_have, cost, tie });
+    }
+
+    /// Nobody was told of the want yet.
+    fn is_first(&self, want: Option<u32>) -> bool {
+        want.and_then(|want| self.wants.at(want)).is_none_or(|row| row.pairs_len == 0)
+    }
+
+    /// The session has members that speak 1.2.0 or served it.
+    fn others(&self, session: &Session) -> bool {
+        session.members.iter().any(|member| {
+            self.peers.get(member.peer.index).is_some_and(|contact| {
+                contact.id == member.peer
+                    && contact.usable()
+                    && (member.served > 0 || contact.has_presence())
+            })
+        })
+    }
+
+    fn keep_best(&self, peers: &mut Vec<Candidate>, count: usize) {
+        peers.sort_by_key(|candidate| (!candidate.said_have, candidate.cost, candidate.tie));
+        peers.truncate(count);
+    }
+
+    /// Forgets members that have left, and adds the best others until `count` members are likely
+    /// to be of use.
+    pub(super) fn gather(&mut self, session: u32, count: usize, size: u32) {
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        let peers = &self.peers;
+        row.members.retain(|member| {
+            peers.get(member.peer.index).is_some_and(|contact| contact.id == member.peer)
+        });
+        let useful = row.members.iter().filter(|member| member.likelihood() >= 200).count();
+        let members = row.members.len();
+        if useful >= count || members >= self.peers.len() {
+            return;
+        }
+        let found = self.pick(session, None, size, For::Block, members + count - useful);
+        let ids: Vec<_> =
+            found.peers.iter().filter_map(|c| Some(self.peers.get(c.peer)?.id)).collect();
+        if let Some(row) = self.sessions.at_mut(session) {
+            for id in ids {
+                row.member(id);
+            }
+        }
+    }
+}
+
+/// The block may be asked for: it was not yet, and nothing speaks against it.
+fn may_request(pair: &Pair) -> bool {
+    let asked = pair.request || pair.told == Some(WantKind::Block);
+    !asked && matches!(pair.answer, Answer::None | Answer::Have)
+        || (asked && !pair.request && pair.answer == Answer::None)
+}

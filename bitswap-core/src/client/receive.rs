@@ -1,0 +1,276 @@
+//! What peers answer: blocks, HAVE, DONT_HAVE.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use cid::Cid;
+
+use super::Client;
+use super::table::{Answer, Delivered, End, Say, Stage};
+use crate::block::Block;
+use crate::message::{Presence, WantKind};
+use crate::output::Support;
+use crate::peer::micros;
+use crate::time::Timestamp;
+
+/// At most one cancel to a peer in this time for answers about what nobody wants.
+const STRAY_PAUSE: Duration = Duration::from_secs(1);
+/// Such cancels kept for a peer.
+const STRAYS_MAX: usize = 16;
+
+impl Client {
+    /// A message of a peer.
+    pub(crate) fn received(
+        &mut self,
+        peer: u32,
+        blocks: Vec<Block>,
+        presences: Vec<Presence>,
+        now: Timestamp,
+    ) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        if contact.support == Support::No || contact.lane.is_refused() {
+            // It speaks after all.
+            contact.support = Support::Yes;
+            contact.lane.revive();
+            self.wake_all();
+        }
+        for block in blocks {
+            self.received_block(peer, block, now);
+        }
+        for presence in presences {
+            let want = self.want_of(&presence.cid);
+            match (want, presence.have) {
+                (Some(want), true) => self.received_have(peer, want, presence.cid, now),
+                (Some(want), false) => self.received_dont_have(peer, want, now),
+                (None, _) => self.stray(peer, presence.cid, now),
+            }
+        }
+    }
+
+    fn received_block(&mut self, peer: u32, block: Block, now: Timestamp) {
+        let (cid, data) = block.into_parts();
+        let bytes = data.len() as u64;
+        let want = self.want_of(&cid);
+        let live = want.and_then(|want| self.wants.at(want)).is_some_and(|row| row.live > 0);
+        let Some(want) = want.filter(|_| live) else {
+            self.received_superfluous(peer, want, cid, bytes, now);
+            return;
+        };
+        let pair = self.find_pair(want, peer);
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        contact.silences = 0;
+        for fetched in [&mut contact.fetched, &mut self.fetched] {
+            fetched.blocks += 1;
+            fetched.bytes += bytes;
+        }
+        let id = contact.id;
+        if let Some(pair) = pair.and_then(|pair| self.pairs.at(pair))
+            && pair.told.is_some()
+        {
+            contact.meter.delivered(bytes, pair.asked, pair.queue, contact.busy, now);
+            let guessed = pair.told == Some(WantKind::Block);
+            self.guessed(want, true, guessed);
+        }
+        self.credit(want, id);
+        if let Some(pair) = pair {
+            // The peer forgets the want with the block: no cancel for it.
+            self.drop_pair(pair, now);
+        }
+        if let Some(bucket) = &mut self.download {
+            bucket.take(bytes);
+        }
+        self.refund_download(want);
+        self.room = true;
+        self.end_want(want, End::Block, Some(Delivered { data, from: id }), now);
+    }
+
+    /// Estimates charged to the download limit are replaced by what arrived.
+    fn refund_download(&mut self, want: u32) {
+        let sizes = self
+            .interests_in(want)
+            .filter(|(_, interest)| interest.stage == Stage::Asked)
+            .map(|(_, interest)| u64::from(interest.size))
+            .sum();
+        if let Some(bucket) = &mut self.download {
+            bucket.give(sizes);
+        }
+    }
+
+    /// A block that nobody wants, any more or at all.
+    fn received_superfluous(
+        &mut self,
+        peer: u32,
+        want: Option<u32>,
+        cid: Cid,
+        bytes: u64,
+        now: Timestamp,
+    ) {
+        let pair = want.and_then(|want| self.find_pair(want, peer));
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        if contact.superfluous > 0 {
+            contact.superfluous -= 1;
+            for fetched in [&mut contact.fetched, &mut self.fetched] {
+                fetched.duplicate_blocks += 1;
+                fetched.duplicate_bytes += bytes;
+            }
+        } else {
+            contact.fetched.unwanted_blocks += 1;
+            self.fetched.unwanted_blocks += 1;
+        }
+        match pair {
+            // It has forgotten the want with the block: the cancel is spared.
+            Some(pair) => self.drop_pair(pair, now),
+            None => self.stray(peer, cid, now),
+        }
+    }
+
+    /// An answer about something that is not wanted: the peer seems not to know, so it is told.
+    fn stray(&mut self, peer: u32, cid: Cid, now: Timestamp) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        let due = contact.stray_at.is_none_or(|at| at + STRAY_PAUSE <= now);
+        if due && contact.strays.len() < STRAYS_MAX && contact.said {
+            contact.stray_at = Some(now);
+            contact.strays.push(cid);
+            self.set_speaking(peer);
+        }
+    }
+
+    fn received_have(&mut self, peer: u32, want: u32, cid: Cid, now: Timestamp) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        contact.fetched.haves += 1;
+        self.fetched.haves += 1;
+        let id = contact.id;
+        let row = self.wants.at(want);
+        if !row.is_some_and(|row| row.live > 0) || !self.may_learn(want, id) {
+            return;
+        }
+        let at = match self.find_pair(want, peer) {
+            Some(at) => at,
+            None if self.pairs.len() < self.config.limits.told as usize => {
+                self.new_pair(want, peer, now)
+            }
+            None => return,
+        };
+        let Some(pair) = self.pairs.at_mut(at) else { return };
+        if pair.say == Some(Say::Cancel) {
+            return self.stray(peer, cid, now);
+        }
+        if matches!(pair.answer, Answer::None | Answer::DontHave | Answer::Silent) {
+            pair.answer = Answer::Have;
+        }
+        let asked = pair.asked;
+        self.promise(want, id);
+        if self.wants.at(want).is_some_and(|row| row.requests == 0) {
+            self.set_undecided(want);
+        } else {
+            self.shorten(want, micros(now.since(asked)), now);
+        }
+    }
+
+    fn received_dont_have(&mut self, peer: u32, want: u32, now: Timestamp) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        contact.fetched.dont_haves += 1;
+        self.fetched.dont_haves += 1;
+        let id = contact.id;
+        let Some(at) = self.find_pair(want, peer) else { return };
+        let Some(pair) = self.pairs.at_mut(at) else { return };
+        if pair.say == Some(Say::Cancel) {
+            return;
+        }
+        pair.answer = Answer::DontHave;
+        let (requested, asked) = (pair.request, pair.asked);
+        self.settle(at);
+        self.refund(at);
+        if requested {
+            self.blame(want, id);
+            self.guessed(want, false, true);
+            self.linger(want, asked, now);
+        }
+        if self.wants.at(want).is_some_and(|row| row.requests == 0 && row.live > 0) {
+            self.set_undecided(want);
+        }
+    }
+
+    /// Found providers count as having said HAVE.
+    pub(super) fn provided(&mut self, peer: u32, want: u32, now: Timestamp) {
+        let Some(id) = self.peers.get(peer).map(|contact| contact.id) else { return };
+        if !self.may_learn(want, id) {
+            return;
+        }
+        let at = match self.find_pair(want, peer) {
+            Some(at) => at,
+            None if self.pairs.len() < self.config.limits.told as usize => {
+                self.new_pair(want, peer, now)
+            }
+            None => return,
+        };
+        if let Some(pair) = self.pairs.at_mut(at)
+            && pair.answer == Answer::None
+        {
+            pair.answer = Answer::Have;
+        }
+        self.promise(want, id);
+        if self.wants.at(want).is_some_and(|row| row.requests == 0) {
+            self.set_undecided(want);
+        }
+    }
+
+    /// Some session that waits for the want may ask this peer.
+    fn may_learn(&self, want: u32, peer: crate::rows::Id) -> bool {
+        self.interests_in(want).any(|(_, interest)| {
+            self.sessions.at(interest.session).is_some_and(|session| session.may_ask(peer))
+        })
+    }
+
+    /// The sessions that wait for a want.
+    fn sessions_of(&self, want: u32) -> Box<[u32]> {
+        self.interests_in(want)
+            .filter(|(_, interest)| matches!(interest.stage, Stage::Asked | Stage::Waiting))
+            .map(|(_, interest)| interest.session)
+            .collect()
+    }
+
+    fn credit(&mut self, want: u32, peer: crate::rows::Id) {
+        for session in self.sessions_of(want) {
+            if let Some(session) = self.sessions.at_mut(session)
+                && session.may_ask(peer)
+            {
+                session.member(peer).served += 1;
+            }
+        }
+    }
+
+    pub(super) fn blame(&mut self, want: u32, peer: crate::rows::Id) {
+        for session in self.sessions_of(want) {
+            if let Some(session) = self.sessions.at_mut(session)
+                && session.may_ask(peer)
+            {
+                session.member(peer).failed += 1;
+            }
+        }
+    }
+
+    fn promise(&mut self, want: u32, peer: crate::rows::Id) {
+        for session in self.sessions_of(want) {
+            if let Some(session) = self.sessions.at_mut(session)
+                && session.may_ask(peer)
+            {
+                session.member(peer).promising = true;
+            }
+        }
+    }
+
+    /// The outcome of a want's first guess, told once.
+    pub(super) fn guessed(&mut self, want: u32, right: bool, was_guess: bool) {
+        let Some(row) = self.wants.at_mut(want) else { return };
+        if !was_guess || !core::mem::take(&mut row.guessing) {
+            return;
+        }
+        for session in self.sessions_of(want) {
+            if let Some(session) = self.sessions.at_mut(session) {
+                session.guessed(right);
+            }
+        }
+    }
+}

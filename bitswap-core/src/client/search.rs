@@ -1,0 +1,191 @@
+//! When nobody asked can help: provider lookups, second chances, and the end of patience.
+
+use core::time::Duration;
+
+use super::options::WhenMissing;
+use super::session::Lookup;
+use super::table::{Answer, End, Stage};
+use super::wish::first_queued;
+use super::{Client, Output, list_of};
+use crate::output;
+use crate::rows::NONE;
+use crate::time::Timestamp;
+
+/// Lookups under way, of all sessions together.
+const LOOKUPS_MAX: usize = 64;
+/// How often the search interval doubles.
+const DOUBLINGS_MAX: u32 = 6;
+/// Waiting wants whose silent peers get a second chance at a time.
+const SECOND_CHANCES: usize = 256;
+
+impl Client {
+    /// A session that had nothing to want has wants now. If its peers did not just serve it, a
+    /// lookup runs beside the first questions.
+    pub(super) fn start_search(&mut self, session: u32, now: Timestamp) {
+        let interval = self.config.search_interval;
+        let Some(row) = self.sessions.at(session) else { return };
+        let recent = row.last_progress.filter(|last| now.since(*last) < interval);
+        match recent {
+            Some(last) => self.arm_search(session, last + interval),
+            None => {
+                self.arm_search(session, now + interval);
+                self.look_up(session);
+            }
+        }
+    }
+
+    fn arm_search(&mut self, session: u32, at: Timestamp) {
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        if let Some(before) = row.search_at.replace(at) {
+            self.searches.remove(&(before, session));
+        }
+        self.searches.insert((at, session));
+    }
+
+    /// The search timer of a session: if it made no progress, it looks for providers, and peers
+    /// that were silent may be asked again.
+    pub(super) fn search(&mut self, session: u32, now: Timestamp) {
+        let interval = self.config.search_interval;
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        row.search_at = None;
+        if row.wants() == 0 {
+            return;
+        }
+        if let Some(last) = row.last_progress.filter(|last| now.since(*last) < interval) {
+            self.arm_search(session, last + interval);
+            return;
+        }
+        let pause = interval.saturating_mul(1 << row.searches.min(DOUBLINGS_MAX));
+        row.searches = row.searches.saturating_add(1);
+        self.arm_search(session, now + pause.max(Duration::from_micros(1)));
+        self.second_chances(session);
+        self.look_up(session);
+        self.set_ready(session);
+    }
+
+    /// Peers that let a deadline pass may have lost the want: they may be asked for it again.
+    fn second_chances(&mut self, session: u32) {
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        row.recheck = row.waiting.len();
+        let waiting: alloc::vec::Vec<u32> =
+            list_of(&self.interests, row.waiting.head).take(SECOND_CHANCES).collect();
+        for at in waiting {
+            let want = self.interests.at(at).map_or(NONE, |interest| interest.want);
+            let pairs: alloc::vec::Vec<u32> = self.pairs_of(want).map(|(at, _)| at).collect();
+            for pair in pairs {
+                if let Some(pair) = self.pairs.at_mut(pair)
+                    && matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent)
+                {
+                    pair.answer = Answer::None;
+                }
+            }
+        }
+    }
+
+    /// Looks for providers of the want that needs them most, unless a lookup is under way.
+    fn look_up(&mut self, session: u32) {
+        let Some(id) = self.sessions.id(session) else { return };
+        let Some(row) = self.sessions.at(session) else { return };
+        if !row.options.find_providers || row.lookup.is_some() || self.lookups.len() >= LOOKUPS_MAX
+        {
+            return;
+        }
+        let unsearched = list_of(&self.interests, row.waiting.head)
+            .find(|at| self.interests.at(*at).is_some_and(|interest| !interest.searched));
+        let heads = [row.waiting.head, row.asked.head].into_iter().find(|head| *head != NONE);
+        let Some(at) = unsearched.or(heads).or_else(|| first_queued(row)) else { return };
+        let Some(want) = self.interests.at(at).map(|interest| interest.want) else { return };
+        let Some(want) = self.wants.id(want) else { return };
+        let Some(cid) = self.wants.get(want).map(|row| row.key.cid()) else { return };
+        let number = self.next_lookup;
+        self.next_lookup += 1;
+        self.lookups.insert(number, session);
+        if let Some(row) = self.sessions.at_mut(session) {
+            row.lookup = Some(Lookup { id: number, want });
+        }
+        self.outbox.push_back(Output::FindProviders { id: number, session: id, cid });
+    }
+
+    /// A want has ended: lookups for it are over.
+    pub(super) fn stop_lookups(&mut self, want: u32) {
+        let sessions: alloc::vec::Vec<u32> =
+            self.interests_in(want).map(|(_, interest)| interest.session).collect();
+        for session in sessions {
+            let Some(row) = self.sessions.at_mut(session) else { continue };
+            if let Some(lookup) = row.lookup.take_if(|lookup| lookup.want.index == want) {
+                self.lookups.remove(&lookup.id);
+                self.outbox.push_back(Output::StopLookup { id: lookup.id });
+            }
+        }
+    }
+
+    /// The answer to a lookup, whole or in part.
+    pub(crate) fn providers(
+        &mut self,
+        id: u64,
+        peers: &[u32],
+        state: output::Lookup,
+        now: Timestamp,
+    ) -> bool {
+        let Some(session) = self.lookups.get(&id).copied() else { return false };
+        let Some(lookup) = self.sessions.at(session).and_then(|row| row.lookup) else {
+            return false;
+        };
+        for peer in peers {
+            self.provided(*peer, lookup.want.index, now);
+        }
+        if state == output::Lookup::Done {
+            self.lookups.remove(&id);
+            if let Some(row) = self.sessions.at_mut(session) {
+                row.lookup = None;
+            }
+            self.lookup_done(session, lookup.want.index, now);
+        }
+        true
+    }
+
+    /// A lookup has ended: wants that only waited for it are missing, and the next one that waits
+    /// has its turn.
+    fn lookup_done(&mut self, session: u32, want: u32, now: Timestamp) {
+        let at = self
+            .interests_in(want)
+            .find(|(_, interest)| interest.session == session)
+            .map(|(at, _)| at);
+        if let Some(at) = at
+            && let Some(interest) = self.interests.at_mut(at)
+        {
+            interest.searched = true;
+            let undecided = self.wants.at(want).is_some_and(|row| row.undecided);
+            if interest.stage == Stage::Waiting && self.fails_when_missing(session) && !undecided {
+                self.end(at, End::NotFound, 0, now);
+            }
+        }
+        if self.fails_when_missing(session)
+            && self.sessions.at(session).is_some_and(|row| !row.waiting.is_empty())
+        {
+            self.look_up(session);
+        }
+    }
+
+    pub(super) fn fails_when_missing(&self, session: u32) -> bool {
+        self.sessions.at(session).is_some_and(|row| row.options.when_missing == WhenMissing::Fail)
+    }
+
+    /// Nobody can be asked for a want now: the sessions' policies decide.
+    pub(super) fn now_waiting(&mut self, want: u32, now: Timestamp) {
+        let waiting: alloc::vec::Vec<(u32, u32, bool)> = self
+            .interests_in(want)
+            .filter(|(_, interest)| interest.stage == Stage::Waiting)
+            .map(|(at, interest)| (at, interest.session, interest.searched))
+            .collect();
+        for (at, session, searched) in waiting {
+            let Some(row) = self.sessions.at(session) else { continue };
+            let hopeless = searched || !row.options.find_providers;
+            if hopeless && self.fails_when_missing(session) {
+                self.end(at, End::NotFound, 0, now);
+            } else if row.searches == 0 || self.fails_when_missing(session) {
+                self.look_up(session);
+            }
+        }
+    }
+}
