@@ -60,7 +60,10 @@ pub enum PrefixError {
     /// A digest longer than the hash makes or than a CID can hold.
     #[error("a digest of {0} bytes is longer than its hash")]
     LongDigest(u64),
-    /// Bytes after the end of the prefix, or too few.
+    /// The CID holds the data itself: there is nothing to fetch.
+    #[error("an identity CID holds its data, take it from there")]
+    Identity,
+    /// Bytes after the end of the prefix, or too few, or a number that has no varint.
     #[error("the prefix is not four minimal varints")]
     Malformed,
 }

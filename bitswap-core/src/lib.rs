@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod engine;
 pub mod error;
+mod hash;
 mod index;
 mod key;
 mod lane;
@@ -26,6 +27,7 @@ mod rows;
 mod server;
 mod stats;
 mod time;
+mod varint;
 
 pub use block::Block;
 pub use client::{PeerSet, SessionOptions, WhenMissing};
@@ -37,7 +39,7 @@ pub use output::{
     BlockInfo, Event, Hint, Lane, Load, LoadAnswer, LoadId, Loaded, Lookup, LookupId, Outgoing,
     Output, PeerDid, PeerReport, Rates, SendId, SessionId, Support, Want, WantFailure, What,
 };
-pub use prefix::Prefix;
+pub use prefix::{Prefix, cid_from_bytes};
 pub use rng::Rng;
 pub use stats::{Fetched, PeerStats, Served, SessionStats, Stats, TimerReason};
 pub use time::Timestamp;

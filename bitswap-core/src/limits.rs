@@ -65,6 +65,9 @@ impl Default for Limits {
 pub const CID_BYTES_MAX: usize = 168;
 /// The largest message that is read or written, without its length prefix.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Entries, payloads and presences that are read of one message, of each kind. More are stepped over
+/// unread and counted: stops 4 MiB of tiny items from becoming many times their size in memory.
+pub const ITEMS_PER_MESSAGE_MAX: usize = 8192;
 /// The largest block that is sent or accepted: what fits a message with its prefix and an empty
 /// wantlist. The specification asks for 2 MiB; more is for stores that hold such blocks already.
 pub const BLOCK_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;

@@ -1,8 +1,27 @@
 //! Bitswap messages: what they hold and how they travel.
+//!
+//! Received bytes go through [`FrameDecoder`] (lengths), [`decode`] (protobuf), [`Accept`] (is it
+//! worth hashing) and [`Payload::verify`] (hash). [`Message::encode`] is the way back.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
+mod accept;
+mod encode;
+mod fields;
+mod frame;
+mod merge;
+mod size;
+mod split;
 mod version;
+mod wire;
 
+pub use accept::{Accept, Refused};
+pub use encode::Frame;
+pub use frame::FrameDecoder;
 pub use version::Version;
+pub use wire::{Decoded, Payload, decode};
 
 use alloc::vec::Vec;
 
