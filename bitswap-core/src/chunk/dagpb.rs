@@ -119,11 +119,15 @@ mod tests {
         let cid = cid().to_bytes();
         let bytes = encode([(&cid[..], 300)].into_iter(), &[8, 2]);
         let hash = [&[0x0a, 36][..], &cid].concat();
-        let expected = [&link(&[&hash, &[0x12, 0], &[0x18, 0xac, 0x02]])[..], &[0x0a, 2, 8, 2]].concat();
+        let expected =
+            [&link(&[&hash, &[0x12, 0], &[0x18, 0xac, 0x02]])[..], &[0x0a, 2, 8, 2]].concat();
         assert_eq!(bytes, expected);
         let node = decode(&bytes, 1).unwrap();
         assert_eq!(node.data, Some(&[8, 2][..]));
-        assert_eq!(node.links, [PbLink { target: Link::Block(self::cid()), name: b"", tsize: 300 }]);
+        assert_eq!(
+            node.links,
+            [PbLink { target: Link::Block(self::cid()), name: b"", tsize: 300 }]
+        );
         assert_eq!(decode(&bytes, 0), Err(DagFault::TooManyLinks));
     }
 

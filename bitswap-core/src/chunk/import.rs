@@ -56,7 +56,9 @@ impl Profile {
     /// The profile with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::UnixfsV1_2025, Self::UnixfsV0_2015].into_iter().find(|profile| profile.name() == name)
+        [Self::UnixfsV1_2025, Self::UnixfsV0_2015]
+            .into_iter()
+            .find(|profile| profile.name() == name)
     }
 
     /// The length of every chunk but the last, in bytes.
@@ -312,7 +314,8 @@ impl Tree {
         }
         let mut level = 0;
         let top = loop {
-            let is_top = self.levels.get(level + 1..).is_none_or(|above| above.iter().all(Vec::is_empty));
+            let is_top =
+                self.levels.get(level + 1..).is_none_or(|above| above.iter().all(Vec::is_empty));
             match self.levels.get(level).map(Vec::as_slice) {
                 Some([only]) if is_top => break *only,
                 Some([]) => {}
@@ -438,7 +441,10 @@ mod tests {
         assert_eq!(v0(seed, 262_145), "QmYyLxtzZyW22zpoVAtKANLRHpDjZtNeDjQdJrcQNWoRkJ");
         let seed = "chunk-v1-seed";
         assert_eq!(v1(seed, MIB), "bafkreiacndfy443ter6qr2tmbbdhadvxxheowwf75s6zehscklu6ezxmta");
-        assert_eq!(v1(seed, MIB + 1), "bafybeigmix7t42i6jacydtquhet7srwvgpizfg7gjbq7627d35mjomtu64");
+        assert_eq!(
+            v1(seed, MIB + 1),
+            "bafybeigmix7t42i6jacydtquhet7srwvgpizfg7gjbq7627d35mjomtu64"
+        );
     }
 
     #[test]

@@ -240,7 +240,11 @@ mod tests {
         manifest.open(&root.0, &node)
     }
 
-    fn place(manifest: &mut Manifest, piece: &Piece, block: &Bytes) -> Result<Contents, InvalidDag> {
+    fn place(
+        manifest: &mut Manifest,
+        piece: &Piece,
+        block: &Bytes,
+    ) -> Result<Contents, InvalidDag> {
         let node = manifest.read(&piece.cid, block)?;
         manifest.place(piece, &node)
     }
@@ -285,7 +289,10 @@ mod tests {
         for (range, selection) in [(14..99, 14..16), (16..20, 16..16), (30..40, 16..16)] {
             let mut manifest = Manifest::new(range, Bounds::default());
             let pieces = open(&mut manifest, &root).unwrap().pieces.len();
-            assert_eq!((manifest.selection(), pieces), (selection.clone(), selection.count().min(1)));
+            assert_eq!(
+                (manifest.selection(), pieces),
+                (selection.clone(), selection.count().min(1))
+            );
         }
     }
 
@@ -309,11 +316,8 @@ mod tests {
     fn inline_blocks_are_resolved_where_they_stand() {
         let a = raw("aaa");
         let wrapped = LeafForm::WrappedFile.block(&Bytes::from(vec![b'z'; 100]));
-        let root = inner(&[
-            (inline(RAW, b"12"), 2),
-            (a.0.to_bytes(), 3),
-            (inline(DAG_PB, &wrapped), 100),
-        ]);
+        let root =
+            inner(&[(inline(RAW, b"12"), 2), (a.0.to_bytes(), 3), (inline(DAG_PB, &wrapped), 100)]);
         let contents = open(&mut all(), &root).unwrap();
         assert_eq!(ranges(&contents), [(2, 3)]);
         let extents: Vec<_> = contents.extents.iter().map(|e| (e.offset, e.bytes.len())).collect();

@@ -330,12 +330,22 @@ mod tests {
             ("raw with links", 1, &[8, 0, 0x18, 1, 0x20, 1], NotAFile(NodeKind::Raw)),
             ("fewer sizes", 2, &[8, 2, 0x18, 1, 0x20, 1], BlocksizesMismatch),
             ("more sizes", 1, &[8, 2, 0x18, 2, 0x20, 1, 0x20, 1], BlocksizesMismatch),
-            ("more sizes than allowed", 0, &[8, 2, 0x22, 17, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], BlocksizesMismatch),
+            (
+                "more sizes than allowed",
+                0,
+                &[8, 2, 0x22, 17, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+                BlocksizesMismatch,
+            ),
             ("file too long", 1, &[8, 2, 0x18, 2, 0x20, 1], SizeMismatch),
             ("file too short", 0, &[8, 2, 0x12, 1, 9, 0x18, 0], SizeMismatch),
             ("type twice", 0, &[8, 2, 8, 2], Malformed),
             ("type as bytes", 0, &[0x0a, 0], Malformed),
-            ("nanoseconds out of range", 0, &[8, 2, 0x42, 7, 8, 1, 0x15, 0, 0xca, 0x9a, 0x3b], Malformed),
+            (
+                "nanoseconds out of range",
+                0,
+                &[8, 2, 0x42, 7, 8, 1, 0x15, 0, 0xca, 0x9a, 0x3b],
+                Malformed,
+            ),
         ];
         for (name, links, meta, fault) in cases {
             assert_eq!(decode(links, meta), Err(fault), "{name}");
