@@ -79,7 +79,9 @@ impl Client {
             return Err(WantError::TooMany { limit });
         }
         for want in &wants {
-            Prefix::fetchable(&want.cid).map_err(WantError::Unfetchable)?;
+            Prefix::of(&want.cid)
+                .and_then(|prefix| prefix.fetchable())
+                .map_err(WantError::Unfetchable)?;
         }
         let idle = row.wants() == 0;
         for want in wants {
