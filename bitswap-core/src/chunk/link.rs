@@ -150,7 +150,7 @@ mod tests {
     fn a_link_whose_hash_proves_nothing_is_refused() {
         let digest = Code::Sha2_256.digest(b"x");
         let short = digest.truncate(19);
-        let unknown = multihash::Multihash::wrap(0x9999, digest.digest()).unwrap();
+        let unknown = cid::multihash::Multihash::wrap(0x9999, digest.digest()).unwrap();
         for hash in [short, unknown] {
             let bytes = Cid::new_v1(RAW, hash).to_bytes();
             assert!(matches!(Link::parse(&bytes), Err(DagFault::UnfetchableLink(_))));
