@@ -62,8 +62,8 @@ impl Meter {
         let sample = micros(now.since(asked)).saturating_sub(transfer);
         if self.measured {
             let off = sample.abs_diff(self.latency);
-            self.deviation = (self.deviation * 3 + off) / 4;
-            self.latency = (self.latency * 7 + sample) / 8;
+            self.deviation = self.deviation - self.deviation / 4 + off / 4;
+            self.latency = self.latency - self.latency / 8 + sample / 8;
         } else {
             self.latency = sample;
             self.deviation = sample / 2;

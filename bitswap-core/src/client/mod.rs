@@ -106,6 +106,8 @@ pub(crate) struct Client {
     download: Option<Bucket>,
     download_at: Option<Timestamp>,
     fetched: Fetched,
+    /// Wants that have not ended.
+    live: u32,
     shut_down: bool,
 }
 
@@ -137,6 +139,7 @@ impl Client {
             download: config.rates.download.map(|rate| Bucket::new(rate, now)),
             download_at: None,
             fetched: Fetched::default(),
+            live: 0,
             shut_down: false,
             config: config.clone(),
         }
@@ -344,8 +347,8 @@ impl Client {
         self.sessions.len() as u32
     }
 
-    pub(crate) fn wants_len(&self) -> u32 {
-        self.wants.len() as u32
+    pub(crate) const fn wants_len(&self) -> u32 {
+        self.live
     }
 
     pub(crate) fn told_len(&self) -> u32 {

@@ -152,6 +152,7 @@ impl Client {
         row.interests = at;
         row.live += 1;
         if row.live == 1 {
+            self.live += 1;
             self.revive_pairs(want, now);
         }
         let Some(row) = self.wants.at(want) else { return };
@@ -286,6 +287,7 @@ impl Client {
         if row.live > 0 {
             return;
         }
+        self.live -= 1;
         row.rounds = 0;
         row.guessing = false;
         if let Some(linger) = row.linger.take() {
@@ -339,7 +341,14 @@ impl Client {
                 session.asked_bytes += u64::from(size);
             }
             Some(Stage::Waiting) => session.waiting.push(&mut self.interests, at),
-            Some(Stage::Ended(_)) | None => {}
+            Some(Stage::Ended(_)) | None => {
+                // A session that wants nothing searches for nothing.
+                if session.wants() == 0
+                    && let Some(search_at) = session.search_at.take()
+                {
+                    self.searches.remove(&(search_at, index));
+                }
+            }
         }
     }
 

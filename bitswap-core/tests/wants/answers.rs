@@ -1,0 +1,156 @@
+//! What the peers' answers do.
+
+use bitswap_core::Event;
+
+use crate::driver::{Driver, Told, block, cid, ms};
+
+/// An engine with `peers` peers that wants CID 1, and who was told what.
+fn wanting(peers: u8) -> (Driver, bitswap_core::SessionId, u8, Vec<u8>) {
+    let mut d = Driver::peers(0..peers);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let told = d.told();
+    let guess = Driver::told_peers(&told, cid(1), Told::Block)[0];
+    let others = Driver::told_peers(&told, cid(1), Told::Have);
+    (d, s, guess, others)
+}
+
+#[test]
+fn a_wanted_block_is_delivered_and_only_the_others_get_a_cancel() {
+    let (mut d, s, guess, others) = wanting(3);
+    d.pass(ms(20));
+    d.block(guess, &block(1));
+    let event = Event::Block { session: s, block: block(1), from: Some(guess) };
+    assert_eq!(d.events(), [event]);
+    d.pass(ms(100));
+    let mut told = d.told();
+    told.sort();
+    let mut expected: Vec<_> = others.iter().map(|p| (*p, cid(1), Told::Cancel)).collect();
+    expected.sort();
+    assert_eq!(told, expected);
+    assert_eq!((d.engine.stats().wants, d.engine.stats().told), (0, 0));
+}
+
+#[test]
+fn dont_have_moves_the_want_to_a_peer_that_said_have_in_the_same_step() {
+    let (mut d, _, guess, others) = wanting(3);
+    d.pass(ms(20));
+    d.have(others[1], cid(1));
+    assert!(d.told().is_empty(), "the guess may still come");
+    d.dont_have(guess, cid(1));
+    assert_eq!(d.told(), [(others[1], cid(1), Told::Block)]);
+}
+
+#[test]
+fn dont_have_moves_the_want_in_the_same_step_when_no_answer_is_due() {
+    let (mut d, _, guess, others) = wanting(4);
+    d.pass(ms(20));
+    for other in &others {
+        d.dont_have(*other, cid(1));
+    }
+    assert!(d.told().is_empty());
+    d.dont_have(guess, cid(1));
+    let told = d.told();
+    let fourth = (0..4).find(|p| *p != guess && !others.contains(p)).unwrap();
+    assert_eq!(told, [(fourth, cid(1), Told::Block)]);
+}
+
+#[test]
+fn a_have_that_is_due_is_waited_for_and_used_at_once() {
+    let (mut d, _, guess, others) = wanting(4);
+    d.pass(ms(20));
+    d.dont_have(guess, cid(1));
+    assert!(d.told().is_empty(), "two answers are due any moment");
+    d.have(others[0], cid(1));
+    assert_eq!(d.told(), [(others[0], cid(1), Told::Block)]);
+}
+
+#[test]
+fn a_have_that_does_not_come_is_not_waited_for_long() {
+    let (mut d, _, guess, _) = wanting(4);
+    d.pass(ms(20));
+    d.dont_have(guess, cid(1));
+    d.pass(ms(10));
+    let told = d.told();
+    assert!(told.iter().any(|(_, c, w)| *c == cid(1) && *w == Told::Block), "{told:?}");
+}
+
+#[test]
+fn a_block_is_taken_from_whoever_sends_it() {
+    let (mut d, s, _, others) = wanting(3);
+    d.block(others[0], &block(1));
+    let event = Event::Block { session: s, block: block(1), from: Some(others[0]) };
+    assert_eq!(d.events(), [event]);
+}
+
+#[test]
+fn a_block_that_is_still_queued_is_taken_and_never_asked_for() {
+    let mut d = Driver::peers([1]);
+    d.version = None;
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    assert_eq!(d.opens, [1]);
+    d.block(1, &block(1));
+    assert_eq!(d.events().len(), 1);
+    d.engine.handle_open(1, bitswap_core::Lane::Wants, Ok(bitswap_core::Version::V1_2), d.now);
+    d.drain();
+    d.pass(ms(1000));
+    assert!(d.told().is_empty());
+}
+
+#[test]
+fn an_unwanted_block_is_not_delivered() {
+    let mut d = Driver::peers([1]);
+    d.block(1, &block(9));
+    assert!(d.events().is_empty());
+    let stats = d.engine.stats().fetched;
+    assert_eq!((stats.blocks, stats.unwanted_blocks, stats.duplicate_blocks), (0, 1, 0));
+}
+
+#[test]
+fn a_second_copy_is_counted_and_not_delivered() {
+    let (mut d, _, guess, others) = wanting(2);
+    d.block(guess, &block(1));
+    d.events();
+    d.block(others[0], &block(1));
+    assert!(d.events().is_empty());
+    let stats = d.engine.stats().fetched;
+    assert_eq!((stats.blocks, stats.duplicate_blocks, stats.duplicate_bytes), (1, 1, 16));
+    d.pass(ms(100));
+    assert!(d.told().is_empty(), "it has sent the block, so it needs no cancel");
+}
+
+#[test]
+fn a_block_stored_locally_ends_the_want() {
+    let (mut d, s, ..) = wanting(2);
+    let info = bitswap_core::BlockInfo { cid: cid(1), size: 16 };
+    d.engine.announce(&[info], d.now);
+    d.drain();
+    assert_eq!(d.events(), [Event::Stored { session: s, cid: cid(1) }]);
+    d.pass(ms(100));
+    let told = d.told();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|(_, c, w)| *c == cid(1) && *w == Told::Cancel));
+}
+
+#[test]
+fn an_answer_about_what_is_over_earns_one_cancel() {
+    let (mut d, s, guess, _) = wanting(1);
+    d.cancel(s, cid(1));
+    d.pass(ms(100));
+    assert_eq!(d.told(), [(guess, cid(1), Told::Cancel)]);
+    d.have(guess, cid(1));
+    d.have(guess, cid(1));
+    d.have(guess, cid(1));
+    assert_eq!(d.told(), [(guess, cid(1), Told::Cancel)]);
+}
+
+#[test]
+fn a_late_block_of_a_peer_that_lacked_it_is_taken() {
+    let (mut d, s, guess, _) = wanting(1);
+    d.dont_have(guess, cid(1));
+    d.pass(ms(5000));
+    d.block(guess, &block(1));
+    let event = Event::Block { session: s, block: block(1), from: Some(guess) };
+    assert_eq!(d.events(), [event]);
+}

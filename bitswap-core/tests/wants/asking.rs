@@ -1,0 +1,138 @@
+//! Whom a session asks first.
+
+use crate::driver::{Driver, Told, block, cid, ms};
+
+#[test]
+fn one_peer_is_asked_for_the_block_and_two_whether_they_have_it() {
+    let mut d = Driver::peers(0..9);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let told = d.told();
+    assert_eq!(Driver::told_peers(&told, cid(1), Told::Block).len(), 1);
+    assert_eq!(Driver::told_peers(&told, cid(1), Told::Have).len(), 2);
+    assert_eq!(told.len(), 3);
+}
+
+#[test]
+fn the_first_message_to_a_peer_is_its_whole_wantlist() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.want(s, &[cid(2)]);
+    let full: Vec<bool> = d.messages.iter().map(|(_, m)| m.wantlist.full).collect();
+    assert_eq!(full, [true, false]);
+}
+
+#[test]
+fn wants_of_a_batch_are_spread_and_those_to_one_peer_share_a_message() {
+    let mut d = Driver::peers(0..2);
+    let s = d.session();
+    let cids: Vec<_> = (0..100).map(cid).collect();
+    d.want(s, &cids);
+    assert_eq!(d.messages.len(), 2);
+    let told = d.told();
+    for peer in 0..2 {
+        let asked = told.iter().filter(|(p, _, w)| *p == peer && *w == Told::Block).count();
+        assert!((45..=55).contains(&asked), "peer {peer} was asked for {asked}");
+    }
+    let haves = told.iter().filter(|(.., w)| *w == Told::Have).count();
+    assert_eq!(haves, 100, "the other one is asked whether it has it");
+}
+
+#[test]
+fn good_guesses_need_no_second_opinion() {
+    let mut d = Driver::peers(0..4);
+    let s = d.session();
+    d.want(s, &[cid(0)]);
+    let first = Driver::told_peers(&d.told(), cid(0), Told::Block)[0];
+    d.pass(ms(20));
+    d.block(first, &block(0));
+    let mut haves = 0;
+    for n in 1..40 {
+        d.want(s, &[cid(n)]);
+        let told = d.told();
+        assert_eq!(Driver::told_peers(&told, cid(n), Told::Block), [first]);
+        haves = Driver::told_peers(&told, cid(n), Told::Have).len();
+        d.pass(ms(20));
+        d.block(first, &block(n));
+    }
+    assert_eq!(haves, 0);
+}
+
+#[test]
+fn bad_guesses_widen_the_question_up_to_the_fan_out() {
+    let mut d = Driver::peers(0..40);
+    let s = d.session();
+    let mut widest = 0;
+    for n in 0..20 {
+        d.want(s, &[cid(n)]);
+        let told = d.told();
+        widest = told.iter().filter(|(_, c, w)| *c == cid(n) && *w != Told::Cancel).count();
+        for (peer, c, what) in told {
+            if what != Told::Cancel {
+                d.dont_have(peer, c);
+            }
+        }
+        d.cancel(s, cid(n));
+        d.pass(ms(100));
+    }
+    assert_eq!(widest, 16);
+}
+
+#[test]
+fn a_want_before_any_peer_goes_out_with_the_first_connection() {
+    let mut d = Driver::new();
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    assert!(d.told().is_empty());
+    d.connect(3);
+    assert_eq!(d.told(), [(3, cid(1), Told::Block)]);
+}
+
+#[test]
+fn the_same_want_of_two_sessions_is_told_once() {
+    let mut d = Driver::peers([1]);
+    let (a, b) = (d.session(), d.session());
+    d.want(a, &[cid(1)]);
+    d.want(b, &[cid(1)]);
+    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    d.block(1, &block(1));
+    assert_eq!(d.events().len(), 2, "each session gets its own event");
+}
+
+#[test]
+fn no_more_is_told_to_one_peer_than_servers_keep() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    let cids: Vec<_> = (0..3000).map(cid).collect();
+    d.want(s, &cids);
+    for n in 0..3000 {
+        let peer = d.engine.peer(1).unwrap();
+        assert!(peer.told <= 1000);
+        d.pass(ms(1));
+        d.block(1, &block(n));
+    }
+    assert_eq!(d.engine.stats().wants, 0);
+    assert_eq!(d.engine.stats().fetched.blocks, 3000);
+    assert_eq!(d.engine.stats().fetched.duplicate_blocks, 0);
+}
+
+#[test]
+fn a_session_asks_for_no_more_than_its_window() {
+    let mut d = Driver::peers(0..8);
+    let s = d.session_with(bitswap_core::SessionOptions {
+        window_bytes: 64 << 10,
+        ..Default::default()
+    });
+    let cids: Vec<_> = (0..100).map(cid).collect();
+    d.want(s, &cids);
+    // 16 KiB are assumed of an unknown block.
+    assert_eq!(d.engine.session(s).unwrap().asked, 4);
+    let asked = d.told();
+    let (peer, c, _) = *asked.iter().find(|(.., w)| *w == Told::Block).unwrap();
+    let n = (0..100).find(|n| cid(*n) == c).unwrap();
+    d.block(peer, &block(n));
+    let stats = d.engine.session(s).unwrap();
+    assert_eq!(stats.untaken_bytes, 16);
+    assert!(stats.asked_bytes + stats.untaken_bytes <= (64 << 10) + (16 << 10));
+}

@@ -1,0 +1,110 @@
+//! Peers that do not answer.
+
+use std::collections::BTreeSet;
+
+use bitswap_core::{PeerDid, PeerReport};
+
+use crate::driver::{Driver, Told, block, cid, ms};
+
+#[test]
+fn silence_moves_the_want_and_doubles_the_number_asked() {
+    let mut d = Driver::peers(0..32);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let mut asked = BTreeSet::new();
+    let mut rounds = Vec::new();
+    for (peer, _, what) in d.told() {
+        if what == Told::Block {
+            asked.insert(peer);
+        }
+    }
+    while asked.len() < 31 {
+        let before = asked.len();
+        let Some(next) = d.engine.poll_timeout() else { panic!("no timer is armed") };
+        d.pass(next.since(d.now));
+        for (peer, _, what) in d.told() {
+            if what == Told::Block {
+                assert!(asked.insert(peer), "peer {peer} was asked twice");
+            }
+        }
+        if asked.len() > before {
+            rounds.push(asked.len() - before);
+        }
+    }
+    assert_eq!(rounds[..3], [2, 4, 8]);
+    assert!(d.now.as_micros() < 10_000_000, "31 silent peers took {:?}", d.now);
+}
+
+#[test]
+fn a_peer_that_says_have_and_stays_silent_is_left() {
+    let mut d = Driver::peers(0..2);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let liar = Driver::told_peers(&d.told(), cid(1), Told::Block)[0];
+    let other = 1 - liar;
+    d.have(liar, cid(1));
+    d.dont_have(other, cid(1));
+    d.pass(ms(3000));
+    let did = d.engine.diagnose(s, &cid(1)).unwrap();
+    assert!(did.contains(&PeerReport { peer: liar, did: PeerDid::HaveThenSilent }), "{did:?}");
+    assert!(did.contains(&PeerReport { peer: other, did: PeerDid::DontHave }));
+    d.connect(7);
+    assert_eq!(d.told().last(), Some(&(7, cid(1), Told::Block)));
+    d.block(7, &block(1));
+    assert_eq!(d.events().len(), 1);
+}
+
+#[test]
+fn a_measured_peer_is_given_little_more_than_it_needs() {
+    let mut d = Driver::peers(0..2);
+    let s = d.session();
+    d.want(s, &[cid(0)]);
+    let fast = Driver::told_peers(&d.told(), cid(0), Told::Block)[0];
+    for n in 0..10 {
+        d.pass(ms(20));
+        d.block(fast, &block(n));
+        d.want(s, &[cid(n + 1)]);
+    }
+    d.told();
+    let asked = d.now;
+    while Driver::told_peers(&d.told(), cid(10), Told::Block).is_empty() {
+        let next = d.engine.poll_timeout().unwrap();
+        d.pass(next.since(d.now));
+    }
+    let took = d.now.since(asked);
+    assert!(took >= ms(50) && took <= ms(100), "another peer was asked after {took:?}");
+}
+
+#[test]
+fn every_unresolved_want_keeps_a_timer_armed() {
+    let mut d = Driver::new();
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    assert!(d.engine.poll_timeout().is_some(), "without peers");
+    d.connect(1);
+    d.dont_have(1, cid(1));
+    for _ in 0..20 {
+        let next = d.engine.poll_timeout().expect("a want is open");
+        d.pass(next.since(d.now));
+    }
+    d.disconnect(1);
+    assert!(d.engine.poll_timeout().is_some(), "after all peers have left");
+    d.cancel(s, cid(1));
+    d.pass(ms(120_000));
+    assert_eq!(d.engine.poll_timeout(), None, "at rest");
+}
+
+#[test]
+fn a_peer_busy_with_earlier_blocks_is_not_late() {
+    let mut d = Driver::peers(0..2);
+    let s = d.only(&[0]);
+    let cids: Vec<_> = (0..20).map(cid).collect();
+    d.want(s, &cids);
+    for n in 0..20 {
+        // Each block takes 200 ms, so the last comes after 4 s.
+        d.pass(ms(200));
+        d.block(0, &block(n));
+    }
+    assert_eq!(d.engine.stats().fetched.timeouts, 0);
+    assert_eq!(d.events().len(), 20);
+}

@@ -1,0 +1,10 @@
+//! The client half through the engine's front door: exact outputs at exact times.
+
+mod answers;
+mod asking;
+mod deadlines;
+mod driver;
+mod ends;
+mod lanes;
+mod missing;
+mod sessions;

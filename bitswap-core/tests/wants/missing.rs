@@ -1,0 +1,122 @@
+//! Blocks that no connected peer has.
+
+use bitswap_core::{Event, Lookup, PeerDid, PeerReport, SessionOptions, WantFailure, WhenMissing};
+
+use crate::driver::{Driver, Told, block, cid, ms};
+
+fn failing() -> SessionOptions<u8> {
+    SessionOptions { when_missing: WhenMissing::Fail, ..Default::default() }
+}
+
+#[test]
+fn providers_are_looked_for_beside_the_first_question() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    assert_eq!(d.lookups.len(), 1);
+    assert_eq!(d.lookups[0].1, cid(1));
+    d.block(1, &block(1));
+    assert_eq!(d.stopped, [d.lookups[0].0], "nobody waits for it any more");
+    d.want(s, &[cid(2)]);
+    assert_eq!(d.lookups.len(), 1, "the session is being served");
+}
+
+#[test]
+fn a_provider_is_asked_for_the_block() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.told();
+    d.dont_have(1, cid(1));
+    d.engine.handle_connected(2, None, d.now);
+    d.engine.handle_providers(d.lookups[0].0, &[2], Lookup::More, d.now);
+    d.drain();
+    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+}
+
+#[test]
+fn when_all_lack_it_the_want_waits_or_fails_as_the_caller_chose() {
+    for (options, fails) in [(SessionOptions::default(), false), (failing(), true)] {
+        let mut d = Driver::peers(0..3);
+        let s = d.session_with(options);
+        d.want(s, &[cid(1)]);
+        for peer in 0..3 {
+            d.dont_have(peer, cid(1));
+        }
+        d.pass(ms(100));
+        assert!(d.events().is_empty(), "the lookup is still under way");
+        d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+        d.drain();
+        let events = d.events();
+        assert_eq!(events.len(), usize::from(fails));
+        if let [Event::Failed { reason: WantFailure::NotFound(reports), .. }] = &events[..] {
+            for peer in 0..3 {
+                assert!(reports.contains(&PeerReport { peer, did: PeerDid::DontHave }));
+            }
+        }
+    }
+}
+
+#[test]
+fn many_missing_wants_fail_one_lookup_at_a_time() {
+    let mut d = Driver::peers([1]);
+    let s = d.session_with(failing());
+    let cids: Vec<_> = (0..20).map(cid).collect();
+    d.want(s, &cids);
+    for c in &cids {
+        d.dont_have(1, *c);
+    }
+    let mut done = 0;
+    while done < d.lookups.len() {
+        d.engine.handle_providers(d.lookups[done].0, &[], Lookup::Done, d.now);
+        d.drain();
+        done += 1;
+    }
+    assert_eq!(d.events().len(), 20);
+    assert_eq!(d.engine.stats().wants, 0);
+}
+
+#[test]
+fn without_any_peer_a_want_fails_when_no_provider_is_found() {
+    let mut d = Driver::new();
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.drain();
+    assert_eq!(d.events().len(), 1);
+}
+
+#[test]
+fn a_stuck_session_looks_for_providers_again_with_growing_pauses() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.dont_have(1, cid(1));
+    let mut times = vec![0];
+    for _ in 0..4 {
+        let id = d.lookups.last().unwrap().0;
+        d.engine.handle_providers(id, &[], Lookup::Done, d.now);
+        d.drain();
+        let before = d.lookups.len();
+        while d.lookups.len() == before {
+            let next = d.engine.poll_timeout().unwrap();
+            d.pass(next.since(d.now));
+        }
+        times.push(d.now.as_micros() / 1_000_000);
+    }
+    assert_eq!(times, [0, 10, 20, 40, 80]);
+}
+
+#[test]
+fn a_new_peer_is_asked_for_what_is_waiting() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1), cid(2)]);
+    d.dont_have(1, cid(1));
+    d.dont_have(1, cid(2));
+    d.told();
+    d.connect(2);
+    let told = d.told();
+    assert_eq!(Driver::told_peers(&told, cid(1), Told::Block), [2]);
+    assert_eq!(Driver::told_peers(&told, cid(2), Told::Block), [2]);
+}

@@ -1,0 +1,83 @@
+//! Sessions: fixed peers, priorities, download limits, and what is left when they are gone.
+
+use bitswap_core::{Config, Rates, Want};
+
+use crate::driver::{Driver, Told, block, cid, ms, sized};
+
+#[test]
+fn a_fixed_session_tells_nobody_else() {
+    let mut d = Driver::peers(0..10);
+    let s = d.only(&[3, 12]);
+    d.want(s, &[cid(1)]);
+    assert_eq!(d.told(), [(3, cid(1), Told::Block)]);
+    d.dont_have(3, cid(1));
+    d.have(5, cid(1));
+    d.pass(ms(60_000));
+    assert!(d.told().iter().all(|(peer, ..)| *peer == 3));
+    assert!(d.lookups.is_empty(), "not even the routing system learns of it");
+    d.connect(12);
+    assert_eq!(d.told(), [(12, cid(1), Told::Block)]);
+    d.block(12, &block(1));
+    assert_eq!(d.events().len(), 1);
+}
+
+#[test]
+fn priorities_come_first_and_equal_ones_keep_their_order() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    let wants: Vec<Want> = [(1, 0), (2, 5), (3, 0), (4, -1), (5, 5)]
+        .into_iter()
+        .map(|(n, priority)| Want { cid: cid(n), priority, size: None })
+        .collect();
+    d.engine.want(s, wants, d.now).unwrap();
+    d.drain();
+    let entries = &d.messages[0].1.wantlist.entries;
+    let order: Vec<_> = entries.iter().map(|entry| entry.cid).collect();
+    assert_eq!(order, [cid(2), cid(5), cid(1), cid(3), cid(4)]);
+    assert!(entries.windows(2).all(|pair| pair[0].priority > pair[1].priority));
+}
+
+#[test]
+fn the_download_limit_holds() {
+    let rates = Rates { download: Some(1_000_000), ..Rates::default() };
+    let mut d = Driver::with(Config::default().rates(rates));
+    d.connect(1);
+    let s = d.session();
+    let wants =
+        (0..2000).map(|n| Want { cid: *sized(n, 10_000).cid(), priority: 0, size: Some(10_000) });
+    d.engine.want(s, wants, d.now).unwrap();
+    d.drain();
+    let mut got = 0u64;
+    let end = d.now + ms(10_000);
+    while d.now < end {
+        for (_, c, what) in d.told() {
+            if what == Told::Block {
+                let n = (0..2000).find(|n| *sized(*n, 10_000).cid() == c).unwrap();
+                d.block(1, &sized(n, 10_000));
+                d.engine.taken(s, 10_000, d.now);
+                got += 10_000;
+            }
+        }
+        d.pass(ms(10));
+    }
+    assert!((9_500_000..=10_500_000).contains(&got), "{got} bytes in 10 s");
+}
+
+#[test]
+fn nothing_is_left_when_all_is_over() {
+    let fresh = Driver::new().engine.stats().held_bytes;
+    let mut d = Driver::peers(0..20);
+    let s = d.session();
+    let cids: Vec<_> = (0..500).map(cid).collect();
+    d.want(s, &cids);
+    for n in 0..500 {
+        d.block((n % 20) as u8, &block(n));
+    }
+    d.pass(ms(10_000));
+    d.engine.close_session(s, d.now);
+    for peer in 0..20 {
+        d.disconnect(peer);
+    }
+    d.pass(ms(120_000));
+    assert_eq!(d.engine.stats().held_bytes, fresh);
+}
