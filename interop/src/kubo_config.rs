@@ -1,0 +1,91 @@
+//! How a Kubo daemon is configured before it starts.
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::PeerError;
+
+/// The transports that a node listens on, always on loopback and a free port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// TCP with noise and yamux.
+    #[default]
+    Tcp,
+    /// QUIC version 1.
+    Quic,
+    /// Both. Kubo then prefers QUIC to a peer that it once met over QUIC.
+    TcpAndQuic,
+}
+
+impl Listen {
+    pub(crate) fn addrs(self) -> &'static [&'static str] {
+        const TCP: &str = "/ip4/127.0.0.1/tcp/0";
+        const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+        match self {
+            Self::Tcp => &[TCP],
+            Self::Quic => &[QUIC],
+            Self::TcpAndQuic => &[TCP, QUIC],
+        }
+    }
+}
+
+/// How a Kubo node is started.
+#[derive(Clone, Debug)]
+pub struct KuboOptions {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Kubo's configuration profiles, applied after its `test` profile.
+    pub profiles: Vec<&'static str>,
+    /// Configuration keys, such as `Bitswap.ServerEnabled`, set before the start.
+    pub config: Vec<(&'static str, Value)>,
+    /// The longest that one command may take.
+    pub deadline: Duration,
+}
+
+impl Default for KuboOptions {
+    fn default() -> Self {
+        Self {
+            listen: Listen::Tcp,
+            profiles: Vec::new(),
+            config: Vec::new(),
+            deadline: Duration::from_secs(120),
+        }
+    }
+}
+
+/// Writes what the `test` profile leaves open into a repository's configuration.
+pub(crate) fn configure(path: &Path, options: &KuboOptions) -> Result<(), PeerError> {
+    let text =
+        fs::read_to_string(path).map_err(PeerError::io(format!("read {}", path.display())))?;
+    let mut config: Value =
+        serde_json::from_str(&text).map_err(PeerError::answer("ipfs init", text))?;
+    let quiet = [
+        ("Routing.Type", json!("none")),
+        ("Provide.Enabled", json!(false)),
+        ("HTTPRetrieval.Enabled", json!(false)),
+        ("Addresses.Swarm", json!(options.listen.addrs())),
+    ];
+    for (key, value) in quiet.into_iter().chain(options.config.iter().cloned()) {
+        set_key(&mut config, key, value);
+    }
+    fs::write(path, config.to_string()).map_err(PeerError::io(format!("write {}", path.display())))
+}
+
+/// Sets `config["A"]["B"]` for the key `A.B`, making what is missing on the way.
+fn set_key(config: &mut Value, key: &str, value: Value) {
+    *key.split('.').fold(config, |at, name| &mut at[name]) = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotted_key_is_set_and_its_parents_are_made() {
+        let mut config = json!({"A": {"B": 1, "C": 2}});
+        set_key(&mut config, "A.B", json!(false));
+        set_key(&mut config, "D.E.F", json!("x"));
+        assert_eq!(config, json!({"A": {"B": false, "C": 2}, "D": {"E": {"F": "x"}}}));
+    }
+}
