@@ -246,11 +246,8 @@ fn a_full_wantlist_that_repeats_a_want_under_way_does_not_double_it() {
 
 #[test]
 fn higher_priorities_go_first_and_equal_ones_by_age() {
-    let mut rig = rig();
-    rig.opens.insert(0, Err(bitswap_core::error::OpenError::Timeout));
-    let target = Config::default().answer_target_bytes(1).unwrap();
-    rig.engine = bitswap_core::Engine::new(target, serving::SEED, rig.at());
-    rig.connect(0);
+    let mut rig = Rig::with_peer(Config::default().answer_target_bytes(1).unwrap());
+    rig.opens_at_once = false;
     for (n, priority) in [(11, 5), (12, i32::MIN), (13, 5), (14, i32::MAX), (15, 0)] {
         rig.put(cid(n), 100);
         rig.tell(0, [Entry::want(cid(n), WantKind::Block, priority, false)]);
@@ -259,7 +256,8 @@ fn higher_priorities_go_first_and_equal_ones_by_age() {
     rig.tell(0, [Entry::want(cid(15), WantKind::Block, 6, false)]);
     let order: Vec<_> = rig.engine.wants_of(0).iter().map(|entry| entry.cid).collect();
     assert_eq!(order, [cid(14), cid(15), cid(11), cid(13), cid(12)]);
-    rig.opens.clear();
+    rig.run();
+    rig.answer_opens();
     let sent: Vec<_> = rig.run().iter().map(|(_, message)| *message.blocks[0].cid()).collect();
     assert_eq!(sent, order);
 }
@@ -341,29 +339,14 @@ fn a_peer_that_is_only_looking_costs_no_stream_when_nothing_is_here() {
 fn small_blocks_share_messages_and_big_ones_go_alone() {
     let config = Config::default().answer_target_bytes(16 << 10).unwrap();
     let mut rig = Rig::with_peer(config);
-    rig.opens.insert(0, Err(bitswap_core::error::OpenError::Timeout));
+    rig.opens_at_once = false;
     for n in 0..12 {
         rig.put(cid(n), 2000);
     }
     rig.put(cid(12), 20_000);
-    rig.fast = false;
-    rig.opens.clear();
-    let wants: Vec<_> = (0..13).map(|n| want(cid(n))).chain([ask_or(cid(99))]).collect();
-    rig.tell(0, wants);
-    rig.run();
-    while !rig.unanswered.is_empty() {
-        let loads: Vec<_> = rig.unanswered.drain(..).collect();
-        // All answers are in before the next poll.
-        for load in loads {
-            let answers = rig.look_up(&load);
-            rig.engine.handle_load(load.id, answers, rig.at());
-        }
-        if rig.engine.peer(0).unwrap().answer_bytes < 44_000 {
-            while let Some(Output::Load(load)) = rig.engine.poll_output() {
-                rig.unanswered.push_back(load);
-            }
-        }
-    }
+    rig.tell(0, (0..13).map(|n| want(cid(n))).chain([ask_or(cid(99))]).collect::<Vec<_>>());
+    assert_eq!(rig.said(), Said::default());
+    rig.answer_opens();
     let messages = rig.run();
     let shape: Vec<_> = messages
         .iter()

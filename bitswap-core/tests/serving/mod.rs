@@ -101,6 +101,9 @@ pub struct Rig {
     /// Whether the store answers at once; otherwise lookups wait in `unanswered`.
     pub fast: bool,
     pub unanswered: VecDeque<Load<u32>>,
+    /// Whether streams open at once; otherwise requests wait in `opening`.
+    pub opens_at_once: bool,
+    pub opening: Vec<u32>,
     pub opened: Vec<u32>,
     pub closed: Vec<u32>,
     pub loads: Vec<Load<u32>>,
@@ -118,6 +121,8 @@ impl Rig {
             unsent: VecDeque::new(),
             fast: true,
             unanswered: VecDeque::new(),
+            opens_at_once: true,
+            opening: Vec::new(),
             opened: Vec::new(),
             closed: Vec::new(),
             loads: Vec::new(),
@@ -193,9 +198,10 @@ impl Rig {
             match output {
                 Output::Open { peer, lane } => {
                     assert_eq!(lane, Lane::Answers);
-                    self.opened.push(peer);
-                    let result = self.opens.get(&peer).copied().unwrap_or(Ok(Version::V1_2));
-                    self.engine.handle_open(peer, lane, result, self.at());
+                    self.opening.push(peer);
+                    if self.opens_at_once {
+                        self.answer_opens();
+                    }
                 }
                 Output::Close { peer, .. } => self.closed.push(peer),
                 Output::Load(load) => {
@@ -232,6 +238,15 @@ impl Rig {
         while let Some(load) = self.unanswered.pop_front() {
             let answers = self.look_up(&load);
             self.engine.handle_load(load.id, answers, self.at());
+        }
+    }
+
+    /// The transport answers all requests to open a stream.
+    pub fn answer_opens(&mut self) {
+        for peer in std::mem::take(&mut self.opening) {
+            self.opened.push(peer);
+            let result = self.opens.get(&peer).copied().unwrap_or(Ok(Version::V1_2));
+            self.engine.handle_open(peer, Lane::Answers, result, self.at());
         }
     }
 
