@@ -1,0 +1,289 @@
+//! Lookups in the local store.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use crate::key::Key;
+use crate::limits::BLOCK_BYTES_MAX;
+use crate::message::Version;
+use crate::output::{LoadAnswer, Loaded, What};
+use crate::rows::Id;
+use crate::time::Timestamp;
+
+use super::want::State;
+use super::{Output, Server};
+
+/// Blocks in one lookup: enough to share the host's cost of a call, few enough to find an answer's
+/// place by looking.
+const BATCH: usize = 64;
+/// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
+/// less each of them holds, and there is always some left for the next.
+const SHARE: u64 = 4;
+
+/// A lookup under way.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    peer: u32,
+    what: What,
+    items: Vec<Item>,
+    unanswered: usize,
+}
+
+#[derive(Debug)]
+struct Item {
+    key: Key,
+    want: Id,
+    /// Bytes expected.
+    reserved: u32,
+    answered: bool,
+}
+
+impl Lookup {
+    pub(super) fn heap_bytes(&self) -> usize {
+        let keys: usize = self.items.iter().map(|item| item.key.heap_bytes()).sum();
+        self.items.capacity() * size_of::<Item>() + keys
+    }
+}
+
+impl Server {
+    /// Starts the next lookup for a peer, within its bounds and those of all peers.
+    pub(super) fn start_lookup(&mut self, number: u32) -> Option<Output> {
+        let room = {
+            let peer = self.peers.get(number)?;
+            let most = self.settings.limits.loads_per_peer;
+            (most.saturating_sub(peer.lookups) as usize).min(BATCH)
+        };
+        if room == 0 {
+            return None;
+        }
+        // Sizes first: they cost no memory, and their answers are small.
+        let sizes = self.take_sizes(number, room);
+        let (what, items) = if sizes.is_empty() {
+            (What::Data, self.take_datas(number, room))
+        } else {
+            (What::Size, sizes)
+        };
+        if items.is_empty() {
+            return None;
+        }
+        let cids = items.iter().map(|item| item.key.cid()).collect();
+        let reserved: u64 = items.iter().map(|item| u64::from(item.reserved)).sum();
+        let unanswered = items.len();
+        let id = self.lookups.insert(Lookup { peer: number, what, items, unanswered });
+        let peer = self.peers.get_mut(number)?;
+        peer.loads.push(id.index);
+        peer.lookups += unanswered as u32;
+        peer.reserved += reserved;
+        self.settle(number);
+        let id = u64::from(id.age) << 32 | u64::from(id.index);
+        Some(Output::Load { id, peer: number, cids, what })
+    }
+
+    fn take_sizes(&mut self, number: u32, room: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        while items.len() < room
+            && let Some(peer) = self.peers.get(number)
+            && !peer.lane.is_refused()
+            && let Some(place) = peer.queues.sizes.first().copied()
+        {
+            items.extend(self.take_item(place.row, What::Size, 0));
+        }
+        items
+    }
+
+    fn take_datas(&mut self, number: u32, room: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        let mut reserved = 0;
+        while items.len() < room
+            && let Some(peer) = self.peers.get(number)
+            && peer.can_load()
+            && let Some(place) = peer.queues.datas.first().copied()
+        {
+            let used = peer.used() + reserved;
+            if !self.may_load(used, self.answer_bytes + reserved) {
+                if reserved == 0 && used < u64::from(self.settings.limits.answer_bytes_per_peer) {
+                    self.starve(number);
+                }
+                break;
+            }
+            let (version, estimate) = (peer.lane.version(), peer.estimate);
+            let Some(want) = self.ledger.at(place.row) else { break };
+            if version.is_some_and(|version| !can_carry(version, &want.key)) {
+                self.turn(place.row, State::Idle);
+                continue;
+            }
+            let bytes = want.size.unwrap_or(estimate);
+            reserved += u64::from(bytes);
+            items.extend(self.take_item(place.row, What::Data, bytes));
+        }
+        items
+    }
+
+    fn take_item(&mut self, row: u32, what: What, reserved: u32) -> Option<Item> {
+        self.turn(row, State::Loading(what));
+        let (want, key) = (self.ledger.id(row)?, self.ledger.at(row)?.key.clone());
+        Some(Item { key, want, reserved, answered: false })
+    }
+
+    /// Whether a peer that uses so many bytes may load one more block while all use `total`.
+    fn may_load(&self, used: u64, total: u64) -> bool {
+        let limits = &self.settings.limits;
+        let free = u64::from(limits.answer_bytes).saturating_sub(total);
+        free > 0
+            && used < u64::from(limits.answer_bytes_per_peer)
+            && (used == 0 || used < free / SHARE)
+    }
+
+    fn starve(&mut self, number: u32) {
+        if let Some(peer) = self.peers.get_mut(number) {
+            peer.starved = true;
+            self.starved.insert((peer.counted, number));
+        }
+    }
+
+    /// Has the peer looked at that uses the least memory of those waiting for some, if it may have
+    /// some now. If it may not, none of the others may.
+    pub(super) fn wake_starved(&mut self) -> bool {
+        let Some(&(used, number)) = self.starved.first() else { return false };
+        let may = self.may_load(used, self.answer_bytes);
+        if may {
+            self.settle(number);
+        }
+        may
+    }
+
+    /// The host's answer to a lookup, or a part of it; false when there is no such lookup.
+    pub(crate) fn loaded(
+        &mut self,
+        id: u64,
+        answers: impl Iterator<Item = Loaded>,
+        _now: Timestamp,
+    ) -> bool {
+        let id = Id { index: id as u32, age: (id >> 32) as u32 };
+        let Some(lookup) = self.lookups.get(id) else { return false };
+        let (number, what) = (lookup.peer, lookup.what);
+        for Loaded { cid, answer } in answers {
+            let key = Key::new(&cid);
+            let Some(lookup) = self.lookups.get_mut(id) else { break };
+            let item = lookup.items.iter_mut().find(|item| !item.answered && item.key == key);
+            let Some(item) = item else { continue };
+            item.answered = true;
+            let (want, reserved) = (item.want, item.reserved);
+            lookup.unanswered -= 1;
+            let done = lookup.unanswered == 0;
+            if let Some(peer) = self.peers.get_mut(number) {
+                peer.lookups -= 1;
+                peer.reserved -= u64::from(reserved);
+                if done {
+                    peer.loads.retain(|load| *load != id.index);
+                    if peer.loads.is_empty() {
+                        peer.loads = Vec::new();
+                    }
+                }
+            }
+            if done {
+                self.lookups.remove(id.index);
+            }
+            self.settle(number);
+            if let Some(row) = self.ledger.row(want) {
+                self.found(row, what, answer, reserved);
+                self.settle(number);
+            }
+        }
+        true
+    }
+
+    fn found(&mut self, row: u32, what: What, answer: LoadAnswer, reserved: u32) {
+        match (what, answer) {
+            (What::Size, LoadAnswer::Size(size)) => self.found_size(row, size as usize),
+            (What::Size, LoadAnswer::Data(data)) => self.found_size(row, data.len()),
+            (What::Data, LoadAnswer::Data(data)) => self.found_data(row, data, reserved),
+            (_, LoadAnswer::NotFound | LoadAnswer::Failed) | (What::Data, LoadAnswer::Size(_)) => {
+                self.missing(row);
+            }
+        }
+    }
+
+    /// The store does not have it, or will not say.
+    fn missing(&mut self, row: u32) {
+        let replace = self.settings.replace_have_bytes;
+        self.change(row, |want| {
+            want.state = if core::mem::take(&mut want.again) {
+                State::Queued(want.lookup(replace))
+            } else {
+                want.size = None;
+                if want.owes { State::Presence { have: false } } else { State::Idle }
+            };
+        });
+    }
+
+    fn found_size(&mut self, row: u32, size: usize) {
+        if size > BLOCK_BYTES_MAX {
+            return self.missing(row);
+        }
+        let replace = self.settings.replace_have_bytes;
+        self.change(row, |want| {
+            want.again = false;
+            want.size = Some(size as u32);
+            want.state = if want.takes_block(replace) {
+                State::Queued(What::Data)
+            } else {
+                State::Presence { have: true }
+            };
+        });
+    }
+
+    fn found_data(&mut self, row: u32, data: Bytes, reserved: u32) {
+        if data.len() > BLOCK_BYTES_MAX {
+            return self.missing(row);
+        }
+        let replace = self.settings.replace_have_bytes;
+        let limits = self.settings.limits;
+        let size = data.len() as u32;
+        let Some(want) = self.ledger.at_mut(row) else { return };
+        let Some(peer) = self.peers.get_mut(want.peer) else { return };
+        peer.learn(size);
+        // What was started on too low an estimate is kept only within the bounds. Otherwise it is
+        // loaded again when there is room, now that its size is known.
+        let within = size <= reserved
+            || (peer.used() < u64::from(limits.answer_bytes_per_peer)
+                && self.answer_bytes < u64::from(limits.answer_bytes));
+        let keep = within && peer.can_load();
+        want.again = false;
+        want.size = Some(size);
+        if !want.takes_block(replace) {
+            self.turn(row, State::Presence { have: true });
+        } else if keep {
+            self.hold(row, data);
+        } else {
+            self.turn(row, State::Queued(What::Data));
+        }
+    }
+
+    /// Lets go of the peer's blocks in memory: there is no lane for them.
+    pub(super) fn unload(&mut self, number: u32) {
+        while let Some(peer) = self.peers.get(number)
+            && let Some((place, _)) = peer.queues.blocks.first_key_value()
+        {
+            let row = place.row;
+            self.turn(row, State::Queued(What::Data));
+        }
+    }
+
+    /// Forgets the peer's lookups; answers to them are ignored.
+    pub(super) fn forget_lookups(&mut self, number: u32) {
+        let Some(peer) = self.peers.get_mut(number) else { return };
+        for lookup in core::mem::take(&mut peer.loads) {
+            self.lookups.remove(lookup);
+        }
+        peer.lookups = 0;
+        peer.reserved = 0;
+    }
+}
+
+/// Whether a message of this version can carry the block. The oldest ones carry bare bytes, which
+/// the receiver takes for CIDv0.
+pub(super) fn can_carry(version: Version, key: &Key) -> bool {
+    version.has_prefix() || key.cid().version() == cid::Version::V0
+}

@@ -1,0 +1,136 @@
+//! What the server half keeps of one connected peer.
+
+use alloc::vec::Vec;
+
+use crate::lane::LaneState;
+use crate::rows::{Id, NONE};
+use crate::stats::{Served, TimerReason};
+use crate::time::Timestamp;
+
+use super::queues::Queues;
+use super::throttle::Bucket;
+use super::want::Said;
+
+/// The size that a block is taken to have before any of the peer's was loaded: the usual leaf.
+const FIRST_ESTIMATE: u32 = 256 << 10;
+/// Estimates stay above this, so that a peer of small blocks that turns to big ones has few loads
+/// under way that were taken for small ones.
+const LOWEST_ESTIMATE: u32 = 8 << 10;
+
+/// An answer within a message that is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) want: Id,
+    pub(super) what: Said,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) seq: u32,
+    pub(super) answers: Vec<Answer>,
+}
+
+/// One connected peer.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) lane: LaneState,
+    /// The first of its wants.
+    pub(super) first: u32,
+    /// Its rows in the ledger.
+    pub(super) len: u32,
+    pub(super) queues: Queues,
+    /// Places of its lookups under way.
+    pub(super) loads: Vec<u32>,
+    /// Blocks being looked up.
+    pub(super) lookups: u32,
+    /// Bytes expected from lookups under way.
+    pub(super) reserved: u64,
+    pub(super) flights: Vec<Flight>,
+    pub(super) bucket: Bucket,
+    /// Bytes that it may send in this round; negative: rounds that it has to sit out.
+    pub(super) deficit: i64,
+    /// What a block of unknown size is taken to have.
+    pub(super) estimate: u32,
+    pub(super) served: Served,
+    /// `used` and `len` as the engine's sums have them.
+    pub(super) counted: u64,
+    pub(super) ranked: u32,
+    /// Its tickets: among the peers to be looked at, among those with blocks to send, among those
+    /// that wait for memory (by `counted`).
+    pub(super) ready: Option<u64>,
+    pub(super) sender: Option<u64>,
+    pub(super) starved: bool,
+    pub(super) timer: Option<(Timestamp, TimerReason)>,
+}
+
+impl Peer {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            lane: LaneState::new(now),
+            first: NONE,
+            len: 0,
+            queues: Queues::default(),
+            loads: Vec::new(),
+            lookups: 0,
+            reserved: 0,
+            flights: Vec::new(),
+            bucket: Bucket::new(now),
+            deficit: 0,
+            estimate: FIRST_ESTIMATE,
+            served: Served::default(),
+            counted: 0,
+            ranked: 0,
+            ready: None,
+            sender: None,
+            starved: false,
+            timer: None,
+        }
+    }
+
+    /// Bytes of blocks in memory for it: loaded or on their way.
+    pub(super) const fn held(&self) -> u64 {
+        self.queues.loaded() + self.lane.bytes() as u64
+    }
+
+    /// The same with what is expected from lookups under way.
+    pub(super) const fn used(&self) -> u64 {
+        self.reserved + self.held()
+    }
+
+    /// Blocks may be brought into memory for it: its lane is open or may be opened at once.
+    pub(super) fn can_load(&self) -> bool {
+        !self.lane.is_refused() && self.lane.retry_at().is_none()
+    }
+
+    /// There is, or most likely soon will be, something to say.
+    pub(super) fn speaks(&self) -> bool {
+        !self.queues.presences.is_empty()
+            || !self.queues.blocks.is_empty()
+            || !self.queues.datas.is_empty()
+            || self.reserved > 0
+    }
+
+    /// A block of this size was loaded. Growth is believed at once, shrinking slowly: the estimate
+    /// bounds how much may arrive unexpectedly.
+    pub(super) fn learn(&mut self, size: u32) {
+        let slow = self.estimate - self.estimate / 4 + size / 4;
+        self.estimate = size.max(slow).max(LOWEST_ESTIMATE);
+    }
+
+    /// Bytes still queued for it.
+    pub(super) fn pending(&self) -> i32 {
+        let bytes = self.queues.loaded() + self.reserved + self.queues.to_load(self.estimate);
+        i32::try_from(bytes).unwrap_or(i32::MAX)
+    }
+
+    /// Bytes held outside of the value itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let answers: usize = self.flights.iter().map(|flight| flight.answers.capacity()).sum();
+        self.queues.bytes()
+            + self.lane.heap_bytes()
+            + self.loads.capacity() * size_of::<u32>()
+            + self.flights.capacity() * size_of::<Flight>()
+            + answers * size_of::<Answer>()
+    }
+}

@@ -1,0 +1,131 @@
+//! What became of the messages: an answered want ends, a lost answer is put back.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::SendError;
+use crate::message::WantKind;
+use crate::time::Timestamp;
+
+use super::Server;
+use super::want::{Said, State, Want};
+
+/// Answered wants that are remembered per peer until they count as delivered.
+const UNCONFIRMED_MAX: u32 = 64;
+/// How long an answered want may be put back. What the transport took longer ago has arrived, or
+/// the peer has asked others since.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(10);
+
+impl Server {
+    /// The transport took a message, or could not; false when there is no such message.
+    pub(crate) fn sent(
+        &mut self,
+        number: u32,
+        seq: u32,
+        result: Result<(), SendError>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(peer) = self.peers.get_mut(number) else { return false };
+        if peer.lane.sent(seq, result.is_ok(), now).is_none() {
+            return false;
+        }
+        let Some(at) = peer.flights.iter().position(|flight| flight.seq == seq) else {
+            return false;
+        };
+        let flight = peer.flights.remove(at);
+        if peer.flights.is_empty() {
+            peer.flights = Vec::new();
+        }
+        if result.is_err() {
+            self.count(number, |served| served.failed_sends += 1);
+        }
+        for answer in flight.answers {
+            if result.is_ok() {
+                self.count_answer(number, answer.what);
+            }
+            let Some(row) = self.ledger.row(answer.want) else { continue };
+            let Some(want) = self.ledger.at_mut(row) else { continue };
+            if want.state != State::Sending(answer.what, seq) {
+                // The peer asked again or the block arrived since: it is being answered anew.
+                want.owes |= result.is_err() && want.asks;
+            } else if result.is_ok() {
+                self.answered(row, answer.what, now);
+            } else {
+                self.put_back(row);
+            }
+        }
+        self.settle(number);
+        true
+    }
+
+    /// The stream is gone, and the end of what was sent on it may be lost.
+    pub(crate) fn reset(&mut self, number: u32, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(number) else { return };
+        peer.lane.reset();
+        let lost: Vec<u32> = peer.queues.sent().collect();
+        for row in lost {
+            let late = |want: &Want| match want.state {
+                State::Sent(at) => at + UNCONFIRMED_FOR < now,
+                _ => true,
+            };
+            if self.ledger.at(row).is_some_and(late) {
+                self.remove(row);
+            } else {
+                self.put_back(row);
+            }
+        }
+        self.settle(number);
+    }
+
+    /// The answer counts as received, unless the stream turns out to be lost.
+    fn answered(&mut self, row: u32, what: Said, now: Timestamp) {
+        let Some(want) = self.ledger.at(row) else { return };
+        let peer = want.peer;
+        let ends = match what {
+            Said::Block(_) => true,
+            Said::Have => want.kind == WantKind::Have,
+            Said::DontHave => false,
+        };
+        if !want.servable {
+            self.remove(row);
+        } else if ends {
+            self.turn(row, State::Sent(now));
+            self.forget_oldest(peer);
+        } else {
+            self.turn(row, State::Idle);
+        }
+    }
+
+    fn forget_oldest(&mut self, peer: u32) {
+        let Some(peer) = self.peers.get(peer) else { return };
+        if peer.queues.sent_len() > UNCONFIRMED_MAX
+            && let Some(oldest) = peer.queues.spare()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    /// The answer did not arrive: the want is as it was asked.
+    fn put_back(&mut self, row: u32) {
+        let replace = self.settings.replace_have_bytes;
+        self.change(row, |want| {
+            want.owes = want.asks;
+            want.state = if want.servable {
+                State::Queued(want.lookup(replace))
+            } else {
+                State::Presence { have: false }
+            };
+        });
+    }
+
+    fn count_answer(&mut self, peer: u32, what: Said) {
+        self.count(peer, |served| match what {
+            Said::Block(bytes) => {
+                served.blocks += 1;
+                served.bytes += u64::from(bytes);
+            }
+            Said::Have => served.haves += 1,
+            Said::DontHave => served.dont_haves += 1,
+        });
+    }
+}
