@@ -23,6 +23,8 @@ mod rng;
 mod rows;
 mod server;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 
 pub use block::Block;
