@@ -26,6 +26,8 @@ mod rng;
 mod rows;
 mod server;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod varint;
 

@@ -1,0 +1,10 @@
+//! Test doubles shared by the property tests, the simulator and the fuzzers.
+//!
+//! [`Checked`] wraps an engine and holds it to its contract after every step, from its own log of
+//! inputs and outputs and never from the engine's state.
+
+mod checked;
+mod wire_len;
+
+pub use checked::Checked;
+pub use wire_len::wire_len;

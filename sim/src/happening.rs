@@ -1,0 +1,108 @@
+//! What can happen in a world, and the parts of the world outside of its nodes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::testing::wire_len;
+use bitswap_core::{Lane, Load, LookupId, Message, Rng, SendId, SessionId, Timestamp, Version};
+use cid::Cid;
+
+use crate::network::{Connection, Network};
+use crate::node::Node;
+use crate::queue::Queue;
+use crate::trace::Trace;
+use crate::universe::{Universe, altered};
+use crate::world::World;
+
+/// A step of the user's script.
+pub(crate) type Script = Box<dyn FnOnce(&mut World)>;
+
+pub(crate) enum Happening {
+    /// A message arrives.
+    Deliver { from: Node, to: Node, connection: Connection, message: Message },
+    /// The transport has taken a message, or could not.
+    Sent { node: Node, id: SendId, result: Result<(), SendError> },
+    /// A stream was negotiated, or could not be.
+    Opened {
+        node: Node,
+        peer: Node,
+        lane: Lane,
+        connection: Connection,
+        result: Result<Version, OpenError>,
+    },
+    /// The store answers.
+    Loaded { node: Node, load: Load<Node> },
+    /// A provider search answers; `last` when the found peers have been dialled.
+    Found { node: Node, id: LookupId, cid: Cid, last: bool },
+    /// A node's deadline.
+    Deadline { node: Node },
+    /// A connection is there.
+    Up { a: Node, b: Node },
+    /// One end notices that a connection is gone.
+    Down { node: Node, peer: Node, connection: Connection },
+    /// A slow disk has taken delivered bytes.
+    Taken { node: Node, session: SessionId, bytes: u64 },
+    /// The script goes on.
+    Script(Script),
+}
+
+/// Everything outside of the nodes.
+pub(crate) struct Outside {
+    pub(crate) now: Timestamp,
+    pub(crate) queue: Queue<Happening>,
+    pub(crate) network: Network,
+    pub(crate) universe: Universe,
+    pub(crate) rng: Rng,
+    pub(crate) trace: Trace,
+    /// Which nodes a provider search finds, by number of the block.
+    pub(crate) providers: BTreeMap<usize, Vec<Node>>,
+    pub(crate) search_takes: Duration,
+    /// Messages, out of a million, that take their connection with them.
+    pub(crate) cuts_per_million: u32,
+    /// Messages, out of a million, of which a block is altered on the way.
+    pub(crate) flips_per_million: u32,
+}
+
+impl Outside {
+    pub(crate) fn later(&mut self, at: Timestamp, what: Happening) {
+        self.queue.push(at.max(self.now), what);
+    }
+
+    /// Puts a message on its way. When the sender's transport has taken it; `None` when the
+    /// connection is dead already.
+    pub(crate) fn send(
+        &mut self,
+        from: Node,
+        to: Node,
+        lane: Lane,
+        version: Version,
+        connection: Connection,
+        mut message: Message,
+    ) -> Option<Timestamp> {
+        let bytes = wire_len(&message, version);
+        self.trace.message(self.now, &self.universe, (from, to), &message, bytes);
+        if !self.network.is_alive(connection) {
+            return None;
+        }
+        if self.flips_per_million > 0
+            && !message.blocks.is_empty()
+            && self.rng.below(1_000_000) < u64::from(self.flips_per_million)
+        {
+            let block = &message.blocks[0];
+            let flipped = altered(block.cid(), crate::store::rotten(block.data()));
+            message.blocks[0] = flipped.expect("the CID was hashed before");
+        }
+        let passage = self.network.send(from, to, lane, bytes, self.now, &mut self.rng);
+        if self.cuts_per_million > 0
+            && self.rng.below(1_000_000) < u64::from(self.cuts_per_million)
+        {
+            // The connection dies with this message: between its departure and its arrival.
+            self.later(passage.taken, Happening::Script(Box::new(move |world| {
+                world.kill(connection);
+            })));
+        }
+        self.later(passage.arrives, Happening::Deliver { from, to, connection, message });
+        Some(passage.taken)
+    }
+}

@@ -1,0 +1,403 @@
+//! A node that runs an engine: its host, its store and its users.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bitswap_core::error::SendError;
+use bitswap_core::testing::Checked;
+use bitswap_core::{
+    BlockInfo, Event, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, Output, SendId,
+    SessionId, SessionOptions, Timestamp,
+};
+use cid::Cid;
+
+use crate::counts::{Counts, Delivered};
+use crate::fetch::{Fetch, Plan};
+use crate::happening::{Happening, Outside};
+use crate::network::Connection;
+use crate::node::Node;
+use crate::store::Store;
+
+/// What the host does apart from the engine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostConduct {
+    /// Received blocks are stored and announced.
+    pub keeps_blocks: bool,
+    /// Bytes per second at which delivered blocks are taken; `None`: at once.
+    pub disk: Option<u64>,
+    /// Outputs are drained this much after an input, not at once.
+    pub drains_late: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) name: Node,
+    pub(crate) engine: Checked<Node>,
+    pub(crate) conduct: HostConduct,
+    pub(crate) store: Store,
+    pub(crate) counts: Counts,
+    pub(crate) fetches: Vec<Fetch>,
+    sessions: BTreeMap<SessionId, usize>,
+    /// Live connections of each peer; the first one is used.
+    connections: BTreeMap<Node, Vec<Connection>>,
+    /// The connection of each open or opening lane.
+    lanes: BTreeMap<(Node, Lane), Connection>,
+    /// Messages that the transport has not taken yet.
+    sends: BTreeMap<SendId, (Node, Connection)>,
+    lookups: BTreeMap<LookupId, Cid>,
+    hints: BTreeMap<Node, Hint>,
+    /// The earliest wake-up in the queue.
+    armed: Option<Timestamp>,
+    disk_free_at: Timestamp,
+}
+
+impl Host {
+    pub(crate) fn new(name: Node, engine: Checked<Node>) -> Self {
+        Self {
+            name,
+            engine,
+            conduct: HostConduct::default(),
+            store: Store::default(),
+            counts: Counts::default(),
+            fetches: Vec::new(),
+            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            lanes: BTreeMap::new(),
+            sends: BTreeMap::new(),
+            lookups: BTreeMap::new(),
+            hints: BTreeMap::new(),
+            armed: None,
+            disk_free_at: Timestamp::ZERO,
+        }
+    }
+
+    /// Calls the engine and measures how long that takes.
+    fn engine<R>(&mut self, call: impl FnOnce(&mut Checked<Node>) -> R) -> R {
+        let began = Instant::now();
+        let result = call(&mut self.engine);
+        self.counts.cpu += began.elapsed();
+        result
+    }
+
+    // Network.
+
+    pub(crate) fn up(&mut self, peer: Node, connection: Connection, out: &Outside) {
+        let connections = self.connections.entry(peer).or_default();
+        connections.push(connection);
+        if connections.len() == 1 {
+            let hint = self.hints.remove(&peer);
+            self.engine(|engine| engine.handle_connected(peer, hint, out.now));
+        }
+    }
+
+    pub(crate) fn is_connected(&self, peer: Node) -> bool {
+        self.connections.contains_key(&peer)
+    }
+
+    /// A connection is gone. What was on its way on it fails; the peer is gone with the last one.
+    pub(crate) fn down(&mut self, peer: Node, connection: Connection, out: &Outside) {
+        let Some(connections) = self.connections.get_mut(&peer) else {
+            return;
+        };
+        connections.retain(|other| *other != connection);
+        let last = connections.is_empty();
+        if last {
+            self.connections.remove(&peer);
+        }
+        let failed: Vec<SendId> = self
+            .sends
+            .iter()
+            .filter(|(_, (_, on))| *on == connection)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in failed {
+            self.sent(id, Err(SendError::Closed), out);
+        }
+        for lane in [Lane::Wants, Lane::Answers] {
+            if self.lanes.get(&(peer, lane)) == Some(&connection) {
+                self.lanes.remove(&(peer, lane));
+                if !last {
+                    self.engine(|engine| engine.handle_reset(peer, lane, out.now));
+                }
+            }
+        }
+        if last {
+            self.engine(|engine| engine.handle_disconnected(peer, out.now));
+        }
+    }
+
+    pub(crate) fn received(&mut self, from: Node, message: Message, out: &Outside) {
+        if self.is_connected(from) {
+            self.counts.received(&message);
+            self.engine(|engine| engine.handle_message(from, message, out.now));
+        }
+    }
+
+    pub(crate) fn sent(&mut self, id: SendId, result: Result<(), SendError>, out: &Outside) {
+        if self.sends.remove(&id).is_some() {
+            self.engine(|engine| engine.handle_sent(id, result, out.now));
+        }
+    }
+
+    pub(crate) fn opened(
+        &mut self,
+        peer: Node,
+        lane: Lane,
+        connection: Connection,
+        result: Result<bitswap_core::Version, bitswap_core::error::OpenError>,
+        out: &Outside,
+    ) {
+        if self.lanes.get(&(peer, lane)) != Some(&connection) {
+            return;
+        }
+        if result.is_err() {
+            self.lanes.remove(&(peer, lane));
+        }
+        self.engine(|engine| engine.handle_open(peer, lane, result, out.now));
+    }
+
+    // Store, search, time.
+
+    pub(crate) fn loaded(&mut self, load: &Load<Node>, out: &mut Outside) {
+        let answers: Vec<Loaded> = load
+            .cids
+            .iter()
+            .map(|cid| Loaded {
+                cid: *cid,
+                answer: self.store.load(&out.universe, cid, load.what, &mut out.rng),
+            })
+            .collect();
+        let now = out.now;
+        self.engine(|engine| engine.handle_load(load.id, answers, now));
+    }
+
+    pub(crate) fn searches(&self, id: LookupId) -> bool {
+        self.lookups.contains_key(&id)
+    }
+
+    pub(crate) fn found(&mut self, id: LookupId, peers: &[Node], lookup: Lookup, out: &Outside) {
+        if lookup == Lookup::Done {
+            self.lookups.remove(&id);
+        }
+        self.engine(|engine| engine.handle_providers(id, peers, lookup, out.now));
+    }
+
+    /// A wake-up from the queue. The engine is called only if it still wants to be: an early call
+    /// would hide a deadline that it forgot to tell.
+    pub(crate) fn deadline(&mut self, out: &mut Outside) {
+        if self.armed.is_some_and(|at| at <= out.now) {
+            self.armed = None;
+            if self.engine.poll_timeout().is_some_and(|at| at <= out.now) {
+                self.engine(|engine| engine.handle_timeout(out.now));
+            } else {
+                self.arm(out);
+            }
+        }
+    }
+
+    // Users.
+
+    pub(crate) fn fetch(&mut self, plan: Plan, options: SessionOptions<Node>) -> usize {
+        self.fetches.push(Fetch::new(plan, options));
+        self.fetches.len() - 1
+    }
+
+    pub(crate) fn start(&mut self, place: usize, out: &mut Outside) {
+        let now = out.now;
+        let options = self.fetches[place].options.clone();
+        match self.engine(|engine| engine.open_session(options, now)) {
+            Ok(session) => {
+                self.sessions.insert(session, place);
+                self.fetches[place].session = Some(session);
+                self.fetches[place].started = Some(now);
+                self.next_round(place, out);
+            }
+            Err(error) => out.trace.note(now, || format!("no session: {error}")),
+        }
+    }
+
+    fn next_round(&mut self, place: usize, out: &mut Outside) {
+        let now = out.now;
+        let fetch = &mut self.fetches[place];
+        let Some(session) = fetch.session else {
+            return;
+        };
+        let Some(round) = fetch.plan.rounds.pop_front() else {
+            fetch.finished = Some(now);
+            return;
+        };
+        fetch.round_began = now;
+        fetch.outstanding.extend(round.iter().flatten().map(|want| want.cid));
+        for wants in round {
+            if let Err(error) = self.engine(|engine| engine.want(session, wants, now)) {
+                out.trace.note(now, || format!("want refused: {error}"));
+            }
+        }
+    }
+
+    /// The user of a fetch no longer wants these blocks.
+    pub(crate) fn cancel(&mut self, place: usize, cids: &[Cid], out: &mut Outside) {
+        let now = out.now;
+        let Some(session) = self.fetches[place].session else {
+            return;
+        };
+        self.engine(|engine| engine.cancel(session, cids.iter().copied(), now));
+        let mut complete = false;
+        for cid in cids {
+            complete |= self.fetches[place].ended(cid, now);
+        }
+        if complete {
+            self.next_round(place, out);
+        }
+    }
+
+    pub(crate) fn close(&mut self, place: usize, out: &Outside) {
+        if let Some(session) = self.fetches[place].session.take() {
+            self.sessions.remove(&session);
+            self.fetches[place].outstanding.clear();
+            self.engine(|engine| engine.close_session(session, out.now));
+        }
+    }
+
+    /// The node comes by a block.
+    pub(crate) fn put(&mut self, number: usize, out: &Outside) {
+        self.store.insert(number);
+        let block = out.universe.block(number);
+        let info = BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
+        self.engine(|engine| engine.announce(&[info], out.now));
+    }
+
+    pub(crate) fn taken(&mut self, session: SessionId, bytes: u64, out: &Outside) {
+        self.engine(|engine| engine.taken(session, bytes, out.now));
+    }
+
+    // Outputs.
+
+    /// Does what the engine asks until it asks for nothing more.
+    pub(crate) fn drain(&mut self, out: &mut Outside) {
+        while let Some(output) = self.engine(Checked::poll_output) {
+            match output {
+                Output::Open { peer, lane } => self.open(peer, lane, out),
+                Output::Close { peer, lane } => {
+                    self.lanes.remove(&(peer, lane));
+                }
+                Output::Send(sending) => {
+                    let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
+                    self.counts.sent(&sending.message);
+                    let taken = lane.and_then(|connection| {
+                        self.sends.insert(sending.id, (sending.peer, connection));
+                        out.send(
+                            self.name,
+                            sending.peer,
+                            sending.lane,
+                            sending.version,
+                            connection,
+                            sending.message,
+                        )
+                    });
+                    // On a dead connection the answer is its end, when that is noticed.
+                    if let Some(taken) = taken {
+                        let (node, id) = (self.name, sending.id);
+                        out.later(taken, Happening::Sent { node, id, result: Ok(()) });
+                    }
+                }
+                Output::Load(load) => {
+                    let at = out.now + self.store.takes(&mut out.rng);
+                    out.later(at, Happening::Loaded { node: self.name, load });
+                }
+                Output::FindProviders { id, cid, .. } => {
+                    self.counts.searches += 1;
+                    out.trace.note(out.now, || {
+                        format!("{} searches {:?}", self.name, out.universe.number(&cid))
+                    });
+                    self.lookups.insert(id, cid);
+                    let at = out.now + out.search_takes;
+                    out.later(at, Happening::Found { node: self.name, id, cid, last: false });
+                }
+                Output::StopLookup { id } => {
+                    self.lookups.remove(&id);
+                }
+                Output::Event(event) => self.event(event, out),
+            }
+        }
+        self.arm(out);
+    }
+
+    fn open(&mut self, peer: Node, lane: Lane, out: &mut Outside) {
+        let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()).copied()
+        else {
+            return;
+        };
+        self.lanes.insert((peer, lane), connection);
+        let (at, result) = out.network.open(self.name, peer, out.now, &mut out.rng);
+        let node = self.name;
+        out.later(at, Happening::Opened { node, peer, lane, connection, result });
+    }
+
+    fn event(&mut self, event: Event<Node>, out: &mut Outside) {
+        let now = out.now;
+        match event {
+            Event::Block { session, block, from } => {
+                let bytes = block.data().len() as u64;
+                self.counts.delivered.push(Delivered { at: now, from, bytes });
+                if self.conduct.keeps_blocks {
+                    if let Some(number) = out.universe.number(block.cid()) {
+                        if !self.store.has(number) {
+                            self.put(number, out);
+                        }
+                    }
+                }
+                self.take(session, bytes, out);
+                self.ended(session, block.cid(), false, out);
+            }
+            Event::Stored { session, cid } => self.ended(session, &cid, false, out),
+            Event::Failed { session, cid, reason } => {
+                out.trace.note(now, || format!("{} failed: {reason:?}", self.name));
+                self.ended(session, &cid, true, out);
+            }
+            Event::PeerGone { peer, hint } => {
+                self.hints.insert(peer, hint);
+            }
+            other => out.trace.note(now, || format!("{}: {other:?}", self.name)),
+        }
+    }
+
+    fn take(&mut self, session: SessionId, bytes: u64, out: &mut Outside) {
+        let now = out.now;
+        match self.conduct.disk {
+            None => self.engine(|engine| engine.taken(session, bytes, now)),
+            Some(rate) => {
+                let time = Duration::from_micros(bytes * 1_000_000 / rate.max(1));
+                self.disk_free_at = self.disk_free_at.max(now) + time;
+                let node = self.name;
+                out.later(self.disk_free_at, Happening::Taken { node, session, bytes });
+            }
+        }
+    }
+
+    fn ended(&mut self, session: SessionId, cid: &Cid, failed: bool, out: &mut Outside) {
+        let Some(place) = self.sessions.get(&session).copied() else {
+            return;
+        };
+        let fetch = &mut self.fetches[place];
+        if failed {
+            fetch.failed += 1;
+        } else {
+            fetch.blocks += 1;
+        }
+        if fetch.ended(cid, out.now) {
+            self.next_round(place, out);
+        }
+    }
+
+    /// Makes sure that a wake-up is in the queue no later than the engine's next deadline.
+    fn arm(&mut self, out: &mut Outside) {
+        let Some(at) = self.engine.poll_timeout() else {
+            return;
+        };
+        if self.armed.is_none_or(|before| at < before) {
+            out.later(at, Happening::Deadline { node: self.name });
+            self.armed = Some(at);
+        }
+    }
+}

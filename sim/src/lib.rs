@@ -1,0 +1,33 @@
+//! A deterministic network simulator for the Bitswap engine.
+//!
+//! A [`World`] runs any number of engines and scripted peers in virtual time, which jumps to the
+//! next arrival or deadline and nowhere else. Whatever happens follows from a seed, so a failing run
+//! is replayed by its number.
+
+mod actor;
+mod counts;
+pub mod draw;
+mod fetch;
+mod happening;
+mod host;
+mod link;
+mod network;
+mod node;
+mod queue;
+pub mod reference;
+mod store;
+mod trace;
+mod universe;
+mod world;
+
+pub use actor::{Actor, Scene};
+pub use counts::{Counts, Delivered};
+pub use fetch::{FetchId, Plan, Round};
+pub use host::HostConduct;
+pub use link::Link;
+pub use network::{Connection, Opening};
+pub use node::Node;
+pub use store::StoreConduct;
+pub use trace::seconds;
+pub use universe::{Universe, altered};
+pub use world::World;

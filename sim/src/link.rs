@@ -1,0 +1,123 @@
+//! One direction of a path between two nodes: latency, jitter and a bandwidth with a queue.
+
+use std::time::Duration;
+
+use bitswap_core::{Lane, Rng, Timestamp};
+
+use crate::draw;
+
+/// The properties of one direction of a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// From the last byte's departure to its arrival.
+    pub latency: Duration,
+    /// Added to the latency: up to this much, drawn for each message. Order within a lane is kept.
+    pub jitter: Duration,
+    /// Bytes per second; `None` is unlimited.
+    pub bandwidth: Option<u64>,
+    /// Bytes that the sender's transport takes beyond those that have left.
+    pub buffer: u64,
+}
+
+impl Link {
+    /// A path without jitter or limit.
+    #[must_use]
+    pub fn latency_ms(ms: u64) -> Self {
+        Self { latency: Duration::from_millis(ms), ..Self::default() }
+    }
+
+    /// The same path with a bandwidth in bytes per second.
+    #[must_use]
+    pub const fn bytes_per_second(mut self, bandwidth: u64) -> Self {
+        self.bandwidth = Some(bandwidth);
+        self
+    }
+}
+
+/// When a message passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Passage {
+    /// The sender's transport has taken all of it.
+    pub(crate) taken: Timestamp,
+    /// The receiver has all of it.
+    pub(crate) arrives: Timestamp,
+}
+
+/// A path in use.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    pub(crate) link: Link,
+    /// When the last byte so far has left.
+    free_at: Timestamp,
+    /// Nothing leaves before.
+    pub(crate) clogged_until: Timestamp,
+    /// The last arrival on each lane.
+    last: [Timestamp; 2],
+}
+
+impl Pipe {
+    pub(crate) fn new(link: Link) -> Self {
+        Self { link, ..Self::default() }
+    }
+
+    /// Sends `bytes`; they queue behind those sent before.
+    pub(crate) fn carry(
+        &mut self,
+        bytes: usize,
+        lane: Lane,
+        now: Timestamp,
+        rng: &mut Rng,
+    ) -> Passage {
+        let start = now.max(self.free_at).max(self.clogged_until);
+        let time = |bytes: u64| match self.link.bandwidth {
+            Some(rate) => {
+                Duration::from_micros((bytes as u128 * 1_000_000 / u128::from(rate.max(1))) as u64)
+            }
+            None => Duration::ZERO,
+        };
+        let left = start + time(bytes as u64);
+        self.free_at = left;
+        let ahead = time(self.link.buffer);
+        let taken = Timestamp::from_micros(
+            left.as_micros().saturating_sub(ahead.as_micros() as u64).max(now.as_micros()),
+        );
+        let jitter = if self.link.jitter.is_zero() {
+            Duration::ZERO
+        } else {
+            draw::up_to(rng, self.link.jitter)
+        };
+        let last = &mut self.last[lane as usize];
+        *last = (left + self.link.latency + jitter).max(*last);
+        Passage { taken, arrives: *last }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1000)
+    }
+
+    #[test]
+    fn messages_queue_for_bandwidth_and_keep_their_order() {
+        let mut rng = Rng::new(&[1; 32], "test");
+        let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
+        let first = pipe.carry(100, Lane::Wants, at(0), &mut rng);
+        assert_eq!(first, Passage { taken: at(100), arrives: at(110) });
+        let second = pipe.carry(50, Lane::Answers, at(20), &mut rng);
+        assert_eq!(second, Passage { taken: at(150), arrives: at(160) });
+        pipe.link.buffer = 100;
+        let third = pipe.carry(50, Lane::Wants, at(160), &mut rng);
+        assert_eq!(third, Passage { taken: at(160), arrives: at(220) });
+        pipe.link.bandwidth = None;
+        pipe.link.jitter = Duration::from_millis(50);
+        let mut last = Timestamp::ZERO;
+        for ms in 220..270 {
+            let passage = pipe.carry(1, Lane::Wants, at(ms), &mut rng);
+            assert!(passage.arrives >= last);
+            last = passage.arrives;
+        }
+    }
+}

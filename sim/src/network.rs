@@ -1,0 +1,142 @@
+//! Connections, streams and versions: what is between the nodes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bitswap_core::error::OpenError;
+use bitswap_core::{Lane, Rng, Timestamp, Version};
+
+use crate::draw;
+use crate::link::{Link, Passage, Pipe};
+use crate::node::Node;
+
+/// A connection between two nodes. Numbers are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Connection(pub(crate) u32);
+
+/// What opening a stream costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// A round trip, as negotiating a protocol does.
+    RoundTrip,
+    /// Nothing: whole messages are all there is.
+    Free,
+}
+
+/// The network between the nodes.
+#[derive(Debug)]
+pub(crate) struct Network {
+    opening: Opening,
+    default: Link,
+    pipes: BTreeMap<(Node, Node), Pipe>,
+    /// Live connections with their ends.
+    connections: BTreeMap<Connection, (Node, Node)>,
+    /// The newest version each node speaks, where that is not the newest of all; `None` is none.
+    versions: BTreeMap<Node, Option<Version>>,
+    next: u32,
+}
+
+impl Network {
+    pub(crate) const fn new(opening: Opening) -> Self {
+        Self {
+            opening,
+            default: Link {
+                latency: Duration::ZERO,
+                jitter: Duration::ZERO,
+                bandwidth: None,
+                buffer: 0,
+            },
+            pipes: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            next: 0,
+        }
+    }
+
+    pub(crate) fn set_default(&mut self, link: Link) {
+        self.default = link;
+    }
+
+    pub(crate) fn set_link(&mut self, from: Node, to: Node, link: Link) {
+        self.pipe(from, to).link = link;
+    }
+
+    pub(crate) fn set_version(&mut self, node: Node, newest: Option<Version>) {
+        self.versions.insert(node, newest);
+    }
+
+    pub(crate) fn pipe(&mut self, from: Node, to: Node) -> &mut Pipe {
+        let default = self.default;
+        self.pipes.entry((from, to)).or_insert_with(|| Pipe::new(default))
+    }
+
+    pub(crate) fn latency(&mut self, from: Node, to: Node) -> Duration {
+        self.pipe(from, to).link.latency
+    }
+
+    /// A new connection.
+    pub(crate) fn connect(&mut self, a: Node, b: Node) -> Connection {
+        let connection = Connection(self.next);
+        self.next += 1;
+        self.connections.insert(connection, (a, b));
+        connection
+    }
+
+    /// The connection dies; what is on its way is lost. Its ends, if it lived.
+    pub(crate) fn kill(&mut self, connection: Connection) -> Option<(Node, Node)> {
+        self.connections.remove(&connection)
+    }
+
+    pub(crate) fn is_alive(&self, connection: Connection) -> bool {
+        self.connections.contains_key(&connection)
+    }
+
+    /// Live connections between two nodes, oldest first.
+    pub(crate) fn between(&self, a: Node, b: Node) -> Vec<Connection> {
+        self.connections
+            .iter()
+            .filter(|(_, ends)| **ends == (a, b) || **ends == (b, a))
+            .map(|(connection, _)| *connection)
+            .collect()
+    }
+
+    /// Negotiates a stream: how long it takes and what comes of it.
+    pub(crate) fn open(
+        &mut self,
+        from: Node,
+        to: Node,
+        now: Timestamp,
+        rng: &mut Rng,
+    ) -> (Timestamp, Result<Version, OpenError>) {
+        let newest = |node| self.versions.get(&node).copied().unwrap_or(Some(Version::V1_2));
+        let result = match (newest(from), newest(to)) {
+            (Some(ours), Some(theirs)) => Ok(ours.min(theirs)),
+            _ => Err(OpenError::Unsupported),
+        };
+        let at = match self.opening {
+            Opening::Free => now,
+            Opening::RoundTrip => {
+                let mut way = |from, to| {
+                    let pipe = self.pipe(from, to);
+                    let wait = pipe.clogged_until.since(now);
+                    wait + pipe.link.latency + draw::up_to(rng, pipe.link.jitter)
+                };
+                now + way(from, to) + way(to, from)
+            }
+        };
+        (at, result)
+    }
+
+    /// Sends a message.
+    pub(crate) fn send(
+        &mut self,
+        from: Node,
+        to: Node,
+        lane: Lane,
+        bytes: usize,
+        now: Timestamp,
+        rng: &mut Rng,
+    ) -> Passage {
+        self.pipe(from, to).carry(bytes, lane, now, rng)
+    }
+}

@@ -1,0 +1,13 @@
+//! The reference implementation's own benchmarks, run on our engine in virtual time.
+//!
+//! Its network model delivers whole messages after a one-way latency, plus their size divided by the
+//! bandwidth where there is one; opening a stream costs nothing. Every message is counted, also the
+//! cancels that leave after the last block has come; the time is that of the last block.
+
+pub mod cases;
+mod run;
+mod summary;
+
+pub use cases::{CASES, Case};
+pub use run::{Outcome, run, trace};
+pub use summary::{Summary, table};

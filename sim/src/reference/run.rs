@@ -1,0 +1,100 @@
+//! One run of one case.
+
+use std::time::Duration;
+
+use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
+
+use super::cases::Case;
+use crate::draw;
+use crate::network::Opening;
+use crate::node::Node;
+use crate::store::StoreConduct;
+use crate::universe::Universe;
+use crate::world::World;
+
+/// How long a run may take in virtual time.
+const LONGEST: Duration = Duration::from_secs(120);
+/// How long messages are still counted after the last block.
+const AFTERMATH: Duration = Duration::from_secs(10);
+
+/// What one run came to. Counts are per fetcher.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outcome {
+    /// Virtual time until the last fetcher had all blocks, in microseconds; `None`: never.
+    pub micros: Option<u64>,
+    /// Messages that a fetcher sent.
+    pub sent: u64,
+    /// Messages that a fetcher received.
+    pub received: u64,
+    /// Blocks that a fetcher received.
+    pub blocks: u64,
+    /// Real time spent in a fetcher's engine, in microseconds.
+    pub cpu_micros: u64,
+}
+
+/// Runs a case.
+#[must_use]
+pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
+    play(case, universe, seed, false).0
+}
+
+/// Runs a case and tells every message.
+#[must_use]
+pub fn trace(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
+    play(case, universe, seed, true)
+}
+
+fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, Vec<String>) {
+    let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
+    let mut world = World::new(seed, universe.clone(), Opening::Free);
+    if traced {
+        world.trace();
+    }
+    world.searches_take(Duration::ZERO);
+    let fetchers: Vec<Node> =
+        (0..case.fetchers).map(|_| world.unwatched_host(Config::default())).collect();
+    let seeds: Vec<Node> =
+        (0..case.seeds).map(|_| world.unwatched_host(Config::default())).collect();
+    for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
+        world.stock(*node, blocks);
+        world.store(*node, StoreConduct {
+            latency: Duration::from_millis(case.store_ms),
+            ..StoreConduct::default()
+        });
+        if case.old_seeds {
+            world.speaks(*node, Some(Version::V1_1));
+        }
+    }
+    // Seeds have nothing to say to each other, so only pairs with a fetcher are connected.
+    for (place, fetcher) in fetchers.iter().enumerate() {
+        for peer in fetchers.iter().skip(place + 1).chain(&seeds) {
+            for (from, to) in [(*fetcher, *peer), (*peer, *fetcher)] {
+                world.link(from, to, case.links.draw(&mut rng));
+            }
+            world.connect(*fetcher, *peer);
+        }
+    }
+    let fetches: Vec<_> = fetchers
+        .iter()
+        .map(|node| world.fetch(*node, case.plan(universe), SessionOptions::default()))
+        .collect();
+    world.run_fetches(Timestamp::ZERO + LONGEST);
+    let micros = fetches
+        .iter()
+        .map(|fetch| Some(world.took(*fetch)?.as_micros() as u64))
+        .reduce(|a, b| Some(a?.max(b?)))
+        .flatten();
+    world.run_until(world.now() + AFTERMATH);
+    let mean = |count: fn(&crate::counts::Counts) -> u64| {
+        let sum: u64 = fetchers.iter().map(|node| count(world.counts(*node))).sum();
+        sum.div_ceil(fetchers.len() as u64)
+    };
+    let outcome = Outcome {
+        micros,
+        sent: mean(|counts| counts.messages_sent),
+        received: mean(|counts| counts.messages_received),
+        blocks: mean(|counts| counts.blocks_received),
+        cpu_micros: mean(|counts| counts.cpu.as_micros() as u64),
+    };
+    (outcome, world.traced().to_vec())
+}

@@ -1,0 +1,130 @@
+//! Median and worst of many runs, beside the reference implementation's figures and the goals.
+
+use std::fmt::Write as _;
+
+use super::cases::Case;
+use super::run::Outcome;
+
+/// Many runs of one case.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The case.
+    pub case: Case,
+    outcomes: Vec<Outcome>,
+}
+
+impl Summary {
+    /// Sums up runs.
+    ///
+    /// # Panics
+    ///
+    /// Without runs.
+    #[must_use]
+    pub fn new(case: Case, outcomes: Vec<Outcome>) -> Self {
+        assert!(!outcomes.is_empty(), "{} was not run", case.name);
+        Self { case, outcomes }
+    }
+
+    /// Median and worst of a figure, lower being better.
+    fn spread(&self, figure: impl Fn(&Outcome) -> u64) -> (u64, u64) {
+        let mut all: Vec<u64> = self.outcomes.iter().map(figure).collect();
+        all.sort_unstable();
+        (all[all.len() / 2], all[all.len() - 1])
+    }
+
+    /// Time in microseconds; a run that did not end counts as endless.
+    #[must_use]
+    pub fn micros(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.micros.unwrap_or(u64::MAX))
+    }
+
+    /// Messages sent.
+    #[must_use]
+    pub fn sent(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.sent)
+    }
+
+    /// Messages received.
+    #[must_use]
+    pub fn received(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.received)
+    }
+
+    /// Blocks received.
+    #[must_use]
+    pub fn blocks(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.blocks)
+    }
+
+    /// Real time in the fetcher's engine, in microseconds.
+    #[must_use]
+    pub fn cpu_micros(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.cpu_micros)
+    }
+
+    /// Which goals the median misses: time, sent, blocks.
+    #[must_use]
+    pub fn misses(&self) -> [bool; 3] {
+        let goal = &self.case.goal;
+        [
+            self.micros().0 > goal.micros,
+            self.sent().0 > goal.sent,
+            // A run that never ended received too few blocks, not few enough.
+            self.blocks().0 > goal.blocks || self.micros().0 == u64::MAX,
+        ]
+    }
+
+    /// Whether the median reaches all goals.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.misses() == [false; 3]
+    }
+}
+
+/// A table of cases: median/worst, the reference's figure, our goal. `!` marks a missed goal.
+#[must_use]
+pub fn table(summaries: &[Summary]) -> String {
+    let mut text = format!(
+        "{:<42}{:>24}{:>9}{:>8} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}\n",
+        "case (median/worst, reference, goal)",
+        "time s",
+        "ref",
+        "goal",
+        "sent",
+        "ref",
+        "goal",
+        "recv",
+        "ref",
+        "blocks",
+        "ref",
+        "goal",
+        "engine us",
+    );
+    for summary in summaries {
+        let case = &summary.case;
+        let [time, sent, blocks] = summary.misses().map(|miss| if miss { "!" } else { " " });
+        let seconds = |micros: u64| {
+            if micros == u64::MAX { "never".into() } else { format!("{:.4}", micros as f64 / 1e6) }
+        };
+        let (median, worst) = summary.micros();
+        let pair = |(median, worst): (u64, u64), mark: &str| format!("{median}/{worst}{mark}");
+        let _ = writeln!(
+            text,
+            "{:<42}{:>24}{:>9.3}{:>8.3} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}",
+            case.name,
+            format!("{}/{}{time}", seconds(median), seconds(worst)),
+            case.measured.ms as f64 / 1e3,
+            case.goal.micros as f64 / 1e6,
+            pair(summary.sent(), sent),
+            case.measured.sent,
+            case.goal.sent,
+            pair(summary.received(), " "),
+            case.measured.received,
+            pair(summary.blocks(), blocks),
+            case.measured.blocks,
+            case.goal.blocks,
+            pair(summary.cpu_micros(), " "),
+        );
+    }
+    text
+}

@@ -1,0 +1,89 @@
+//! A node's block store: what it has, how slow it is, how often it fails.
+
+use std::time::Duration;
+
+use bitswap_core::{LoadAnswer, Rng, What};
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::draw;
+use crate::universe::Universe;
+
+/// How a store behaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreConduct {
+    /// The least time a lookup takes.
+    pub latency: Duration,
+    /// Added to it: up to this much.
+    pub jitter: Duration,
+    /// Lookups of a CID, out of 1000, that fail.
+    pub fails_per_mille: u32,
+    /// Lookups of a CID, out of 1000, that return altered bytes.
+    pub rot_per_mille: u32,
+}
+
+/// The blocks a node has.
+#[derive(Debug, Default)]
+pub(crate) struct Store {
+    has: Vec<bool>,
+    pub(crate) conduct: StoreConduct,
+}
+
+impl Store {
+    pub(crate) fn insert(&mut self, number: usize) {
+        if self.has.len() <= number {
+            self.has.resize(number + 1, false);
+        }
+        self.has[number] = true;
+    }
+
+    pub(crate) fn remove(&mut self, number: usize) {
+        if let Some(has) = self.has.get_mut(number) {
+            *has = false;
+        }
+    }
+
+    pub(crate) fn has(&self, number: usize) -> bool {
+        self.has.get(number).copied().unwrap_or(false)
+    }
+
+    pub(crate) fn takes(&self, rng: &mut Rng) -> Duration {
+        self.conduct.latency + draw::up_to(rng, self.conduct.jitter)
+    }
+
+    pub(crate) fn load(
+        &self,
+        universe: &Universe,
+        cid: &Cid,
+        what: What,
+        rng: &mut Rng,
+    ) -> LoadAnswer {
+        let Some(number) = universe.number(cid).filter(|number| self.has(*number)) else {
+            return LoadAnswer::NotFound;
+        };
+        if self.conduct.fails_per_mille > 0 && draw::chance(rng, self.conduct.fails_per_mille) {
+            return LoadAnswer::Failed;
+        }
+        let data = universe.block(number).data();
+        match what {
+            What::Size => LoadAnswer::Size(data.len() as u32),
+            What::Data
+                if self.conduct.rot_per_mille > 0
+                    && draw::chance(rng, self.conduct.rot_per_mille) =>
+            {
+                LoadAnswer::Data(rotten(data))
+            }
+            What::Data => LoadAnswer::Data(data.clone()),
+        }
+    }
+}
+
+/// The same bytes with one altered.
+pub(crate) fn rotten(data: &Bytes) -> Bytes {
+    let mut data = data.to_vec();
+    match data.first_mut() {
+        Some(byte) => *byte ^= 1,
+        None => data.push(0),
+    }
+    data.into()
+}
