@@ -1,0 +1,438 @@
+//! The engine in a swarm.
+//!
+//! Every call of the engine goes through [`Behaviour::with_engine`], which carries out whatever the
+//! engine then wants done. Nothing here blocks or hashes: streams are the matter of the connections'
+//! tasks, the store's futures run on the executor.
+
+mod api;
+mod hints;
+mod peer;
+mod storage;
+mod timer;
+
+pub use api::{Keep, PeerInfo, Stats};
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::mem;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bitswap_core::{Block, Engine, Output, SessionId, Timestamp};
+use either::Either;
+use libp2p_core::Endpoint;
+use libp2p_core::multiaddr::{Multiaddr, Protocol};
+use libp2p_core::transport::PortUse;
+use libp2p_identity::PeerId;
+use libp2p_swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure, ListenFailure};
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm, dummy,
+};
+
+use crate::blockstore::Blockstore;
+use crate::config::Config;
+use crate::event::{Event, PutId};
+use crate::executor::Executor;
+use crate::handler::{Handler, Report, Settings};
+use crate::traffic::Traffic;
+use hints::Hints;
+use peer::{Peer, StreamIds, Told};
+use storage::{Answer, Storage};
+use timer::{Alarm, Clock};
+
+/// Answers of the store that are taken before the swarm gets its turn again.
+const ANSWERS_PER_POLL: usize = 64;
+
+/// Bitswap as a part of a libp2p swarm. The crate's front page shows how it is used.
+pub struct Behaviour<S> {
+    engine: Engine<PeerId>,
+    clock: Clock,
+    alarm: Alarm,
+    settings: Settings,
+    executor: Arc<dyn Executor>,
+    peers: BTreeMap<PeerId, Peer>,
+    streams: StreamIds,
+    hints: Hints,
+    storage: Storage<S>,
+    /// Sessions whose blocks go to the store.
+    storing: HashSet<SessionId>,
+    /// Blocks that the engine has just delivered, on their way to the store with their events.
+    arrived: (Vec<Block>, Vec<Event>),
+    puts: HashMap<PutId, Put>,
+    puts_begun: u64,
+    events: VecDeque<Event>,
+    /// Peers of which it must be seen whether their connections are still needed.
+    touched: Vec<PeerId>,
+    /// The peer that was looked at last although nothing had touched it.
+    looked_at: Option<PeerId>,
+    traffic: Traffic,
+    task: Option<Waker>,
+}
+
+/// Blocks on their way to the store.
+struct Put {
+    /// The user asked for it and gets an answer.
+    asked: bool,
+    /// What waits for the blocks to be stored.
+    events: Vec<Event>,
+}
+
+impl<S: Blockstore> Behaviour<S> {
+    /// A behaviour without peers or wants.
+    ///
+    /// `seed` decides how work is spread among equal peers and keys the tables that peers can fill:
+    /// take it from the system's random source.
+    pub fn new(
+        config: Config,
+        store: Arc<S>,
+        executor: impl Executor,
+        seed: [u8; 32],
+    ) -> Self {
+        let clock = Clock::new();
+        let executor: Arc<dyn Executor> = Arc::new(executor);
+        let settings = Settings {
+            streams_max: config.inbound_streams_max,
+            tick: config.tick(),
+            open_timeout: config.open_timeout,
+        };
+        Self {
+            engine: Engine::new(config.engine, seed, clock.now()),
+            clock,
+            alarm: Alarm::default(),
+            settings,
+            storage: Storage::new(store, executor.clone()),
+            executor,
+            peers: BTreeMap::new(),
+            streams: StreamIds::default(),
+            hints: Hints::new(config.hints_max),
+            storing: HashSet::new(),
+            arrived: (Vec::new(), Vec::new()),
+            puts: HashMap::new(),
+            puts_begun: 0,
+            events: VecDeque::new(),
+            touched: Vec::new(),
+            looked_at: None,
+            traffic: Traffic::default(),
+            task: None,
+        }
+    }
+
+    /// Calls the engine and carries out what it then wants done.
+    fn with_engine<T>(
+        &mut self,
+        call: impl FnOnce(&mut Engine<PeerId>, Timestamp) -> T,
+    ) -> T {
+        let now = self.clock.now();
+        let result = call(&mut self.engine, now);
+        while let Some(output) = self.engine.poll_output() {
+            self.carry_out(output, now);
+        }
+        if !self.arrived.0.is_empty() {
+            let (blocks, events) = mem::take(&mut self.arrived);
+            self.begin_put(blocks, Put { asked: false, events });
+        }
+        self.tell_needs();
+        self.task.take().into_iter().for_each(Waker::wake);
+        result
+    }
+
+    fn carry_out(&mut self, output: Output<PeerId>, now: Timestamp) {
+        let (peer, told) = match output {
+            Output::Open { peer, lane } => {
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                (peer, known.open(lane, &mut self.streams))
+            }
+            Output::Close { peer, lane } => {
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                known.close(lane);
+                (peer, None)
+            }
+            Output::Send(outgoing) => {
+                let peer = outgoing.peer;
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                (peer, known.send(outgoing))
+            }
+            Output::Load(load) => {
+                let peer = load.peer;
+                self.storage.load(load);
+                (peer, None)
+            }
+            Output::FindProviders { id, session, cid } => {
+                return self.events.push_back(Event::FindProviders { id, session, cid });
+            }
+            Output::StopLookup { id } => return self.stop_lookup(id),
+            Output::Event(event) => return self.tell_user(event),
+        };
+        self.touched.push(peer);
+        told.into_iter().for_each(|told| tell(&mut self.engine, peer, told, now));
+    }
+
+    /// Nobody waits for a lookup. The user need not hear of one that it was not asked for yet.
+    fn stop_lookup(&mut self, stopped: bitswap_core::LookupId) {
+        let before = self.events.len();
+        self.events
+            .retain(|event| !matches!(event, Event::FindProviders { id, .. } if *id == stopped));
+        if self.events.len() == before {
+            self.events.push_back(Event::StopLookup { id: stopped });
+        }
+    }
+
+    fn tell_user(&mut self, event: bitswap_core::Event<PeerId>) {
+        use bitswap_core::Event as Told;
+        self.events.push_back(match event {
+            Told::Block { session, block, from } => {
+                let to_store = self.storing.contains(&session).then(|| block.clone());
+                let event = Event::Block { session, block, from };
+                if let Some(block) = to_store {
+                    if self.arrived.0.last() != Some(&block) {
+                        self.arrived.0.push(block);
+                    }
+                    return self.arrived.1.push(event);
+                }
+                event
+            }
+            Told::Stored { session, cid } => Event::Stored { session, cid },
+            Told::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
+            Told::PeerGone { peer, hint } => {
+                self.hints.put(peer, hint);
+                Event::PeerGone { peer, hint }
+            }
+            Told::Unreachable { peer, error } => Event::Unreachable { peer, error },
+            other => return tracing::debug!(?other, "an event that this crate does not know"),
+        });
+    }
+
+    fn begin_put(&mut self, blocks: Vec<Block>, put: Put) -> PutId {
+        let id = PutId(self.puts_begun);
+        self.puts_begun += 1;
+        self.puts.insert(id, put);
+        self.storage.put(id, blocks);
+        id
+    }
+
+    fn stored(&mut self, answer: Answer) {
+        match answer {
+            Answer::Load { id, loaded, error } => {
+                self.with_engine(|engine, now| engine.handle_load(id, loaded, now));
+                self.events.extend(error.map(|error| Event::StoreFailed { error }));
+            }
+            Answer::Put { id, blocks, result } => {
+                let put = self.puts.remove(&id);
+                if !blocks.is_empty() {
+                    self.with_engine(|engine, now| engine.announce(&blocks, now));
+                }
+                let Some(Put { asked, events }) = put else { return };
+                if asked {
+                    self.events.push_back(Event::Put { id, result });
+                } else if let Err(error) = result {
+                    self.events.push_back(Event::StoreFailed { error });
+                }
+                self.events.extend(events);
+            }
+        }
+    }
+
+    /// Tells connections whether they are needed: those of peers that something happened to, and of
+    /// one more in turn, because a want may also end without its peer being told.
+    fn tell_needs(&mut self) {
+        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        self.looked_at = self.peers.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
+        self.touched.extend(self.looked_at);
+        while let Some(id) = self.touched.pop() {
+            let Some(peer) = self.peers.get(&id) else { continue };
+            let needed = peer.is_busy()
+                || self.engine.peer(id).is_some_and(|stats| {
+                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
+                });
+            peer.keep_alive(needed);
+        }
+    }
+
+    /// A connection is about to be established.
+    fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
+        let known = self.peers.entry(peer).or_insert_with(Peer::new);
+        let mailbox = known.connecting(id);
+        Handler::new(self.settings, mailbox, known.accept().clone(), self.executor.clone())
+    }
+
+    fn connected(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.connected(id);
+        self.introduce(peer);
+    }
+
+    /// Makes a peer known to the engine, if the engine has room for it.
+    fn introduce(&mut self, peer: PeerId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.known || known.connections() == 0 {
+            return;
+        }
+        known.known = true;
+        let hint = self.hints.take(&peer);
+        self.with_engine(|engine, now| engine.handle_connected(peer, hint, now));
+        if self.engine.peer(peer).is_none()
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.known = false;
+            hint.into_iter().for_each(|hint| self.hints.put(peer, hint));
+        }
+    }
+
+    /// A connection closed, or was not established after all.
+    fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        let told = known.disconnected(id, &mut self.streams);
+        let gone = known.connections() == 0 && mem::take(&mut known.known);
+        if known.is_empty() {
+            self.peers.remove(&peer);
+        }
+        if !gone {
+            self.touched.push(peer);
+            return self.tell_all(peer, told);
+        }
+        self.with_engine(|engine, now| engine.handle_disconnected(peer, now));
+        // Its place in the engine goes to a peer that found none.
+        let waiting = |(id, peer): (&PeerId, &Peer)| {
+            (!peer.known && peer.connections() > 0).then_some(*id)
+        };
+        if let Some(waiting) = self.peers.iter().find_map(waiting) {
+            self.introduce(waiting);
+        }
+    }
+
+    fn tell_all(&mut self, peer: PeerId, told: Vec<Told>) {
+        self.with_engine(|engine, now| {
+            told.into_iter().for_each(|told| tell(engine, peer, told, now));
+        });
+    }
+
+    fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
+        let Report { lanes, messages, support, traffic, .. } = report;
+        self.traffic += traffic;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.traffic += traffic;
+        let support = support.map(|support| known.support(connection, support));
+        let mut told = Vec::new();
+        for lane in lanes {
+            told.extend(known.news(lane, &mut self.streams));
+        }
+        if told.is_empty() && messages.is_empty() && support.is_none() {
+            return;
+        }
+        self.touched.push(peer);
+        self.with_engine(|engine, now| {
+            if let Some(support) = support {
+                engine.handle_support(peer, support, now);
+            }
+            told.into_iter().for_each(|told| tell(engine, peer, told, now));
+            messages.into_iter().for_each(|message| engine.handle_message(peer, message, now));
+        });
+    }
+
+    /// Lets the engine do what is due, and arms the alarm for what is due next.
+    fn poll_time(&mut self, cx: &mut Context<'_>) {
+        while let Some(at) = self.engine.poll_timeout() {
+            let now = self.clock.now();
+            if at <= now {
+                self.with_engine(Engine::handle_timeout);
+            } else if self.alarm.poll(at, now, cx).is_pending() {
+                return;
+            }
+        }
+    }
+}
+
+/// Tells the engine one thing about a peer.
+fn tell(engine: &mut Engine<PeerId>, peer: PeerId, told: Told, now: Timestamp) {
+    match told {
+        Told::Opened(lane, result) => engine.handle_open(peer, lane, result, now),
+        Told::Sent(id, result) => engine.handle_sent(id, result, now),
+        Told::Reset(lane) => engine.handle_reset(peer, lane, now),
+    }
+}
+
+/// Blocks do not go through other peers' relays.
+fn is_relayed(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::P2pCircuit))
+}
+
+impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
+    type ConnectionHandler = Either<Handler, dummy::ConnectionHandler>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        if is_relayed(local) || is_relayed(remote) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
+        Ok(Either::Left(self.connecting(peer, id)))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        if is_relayed(address) {
+            return Ok(Either::Right(dummy::ConnectionHandler));
+        }
+        Ok(Either::Left(self.connecting(peer, id)))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished {
+                peer_id,
+                connection_id,
+                ..
+            }) => self.connected(peer_id, connection_id),
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. })
+            | FromSwarm::DialFailure(DialFailure { peer_id: Some(peer_id), connection_id, .. })
+            | FromSwarm::ListenFailure(ListenFailure {
+                peer_id: Some(peer_id),
+                connection_id,
+                ..
+            }) => self.disconnected(peer_id, connection_id),
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        match event {
+            Either::Left(report) => self.reported(peer, connection, report),
+            Either::Right(never) => match never {},
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        for _ in 0..ANSWERS_PER_POLL {
+            match self.storage.poll(cx) {
+                Poll::Ready(answer) => self.stored(answer),
+                Poll::Pending => break,
+            }
+        }
+        self.poll_time(cx);
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
+        }
+        match &mut self.task {
+            Some(task) => task.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}

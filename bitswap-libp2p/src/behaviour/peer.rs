@@ -1,0 +1,297 @@
+//! One peer: its connections, which of them is in use, and what is on its way there.
+//!
+//! Pure bookkeeping: every change says what the engine must be told, and the engine is asked for
+//! nothing. Rules:
+//!
+//! 1. All our streams to a peer are on one connection, the first established one of its list.
+//! 2. Whatever the engine asked for is answered once, at the latest when its connection closes. What
+//!    a connection says later about a stream that was given up is not passed on.
+//! 3. When a connection closes, what a lane said may be lost although the transport took it.
+
+use std::sync::{Arc, Mutex};
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::message::Accept;
+use bitswap_core::{Lane, Outgoing, SendId, Support, Version};
+use libp2p_identity::PeerId;
+use libp2p_swarm::ConnectionId;
+
+use crate::handler::{LaneReport, News};
+use crate::lanes::{LANES, Lanes};
+use crate::mailbox::{Command, Mailbox, StreamId};
+use crate::traffic::Traffic;
+
+/// A peer with at least one connection that is not relayed.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    connections: Vec<Connection>,
+    lanes: Lanes<LaneBook>,
+    accept: Arc<Mutex<Accept>>,
+    /// The version that the peer agreed to last.
+    works: Version,
+    /// Whether the engine knows it.
+    pub(crate) known: bool,
+    pub(crate) traffic: Traffic,
+}
+
+#[derive(Debug)]
+struct Connection {
+    id: ConnectionId,
+    mailbox: Mailbox,
+    /// False until all behaviours of the swarm have agreed to it.
+    established: bool,
+    support: Support,
+}
+
+/// What is open and on its way in a lane.
+#[derive(Debug, Default)]
+enum LaneBook {
+    #[default]
+    Closed,
+    Opening(StreamId),
+    Open(StreamId, Vec<SendId>),
+}
+
+/// Something the engine must be told about the peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Opened(Lane, Result<Version, OpenError>),
+    Sent(SendId, Result<(), SendError>),
+    Reset(Lane),
+}
+
+/// Names streams, each once.
+#[derive(Debug, Default)]
+pub(crate) struct StreamIds(u64);
+
+impl StreamIds {
+    const fn next(&mut self) -> StreamId {
+        self.0 += 1;
+        StreamId(self.0)
+    }
+}
+
+impl Peer {
+    pub(crate) fn new() -> Self {
+        Self {
+            connections: Vec::new(),
+            lanes: Lanes::default(),
+            accept: Arc::default(),
+            works: Version::V1_2,
+            known: false,
+            traffic: Traffic::default(),
+        }
+    }
+
+    /// What of the peer's blocks is worth hashing; one value for all its connections.
+    pub(crate) const fn accept(&self) -> &Arc<Mutex<Accept>> {
+        &self.accept
+    }
+
+    /// A connection that is about to be established, with the mailbox of its task.
+    pub(crate) fn connecting(&mut self, id: ConnectionId) -> Mailbox {
+        let mailbox = Mailbox::new();
+        let established = false;
+        let support = Support::Unknown;
+        let mine = mailbox.clone();
+        self.connections.push(Connection { id, mailbox: mine, established, support });
+        mailbox
+    }
+
+    /// The connection was established.
+    pub(crate) fn connected(&mut self, id: ConnectionId) {
+        if let Some(at) = self.connections.iter().position(|known| known.id == id) {
+            // To the end: the one in use stays in use.
+            let connection = self.connections.remove(at);
+            self.connections.push(Connection { established: true, ..connection });
+        }
+    }
+
+    /// The connection closed, or was not established after all.
+    pub(crate) fn disconnected(&mut self, id: ConnectionId, streams: &mut StreamIds) -> Vec<Told> {
+        let used = self.used().map(|used| used.id);
+        let Some(at) = self.connections.iter().position(|known| known.id == id) else {
+            return Vec::new();
+        };
+        if !self.connections.remove(at).established {
+            return Vec::new();
+        }
+        if used == Some(id) {
+            return self.move_lanes(None, streams);
+        }
+        // The peer may have been answering there.
+        let mut told = self.give_up(Lane::Wants, self.used().map(|used| used.mailbox.clone()));
+        if !told.contains(&Told::Reset(Lane::Wants)) {
+            told.push(Told::Reset(Lane::Wants));
+        }
+        told
+    }
+
+    /// How many connections are established.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.iter().filter(|known| known.established).count()
+    }
+
+    /// Whether no connection is left, established or about to be.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+    }
+
+    /// What a connection says of the peer's protocols; what that makes of the peer.
+    pub(crate) fn support(&mut self, id: ConnectionId, support: Support) -> Support {
+        for connection in self.connections.iter_mut().filter(|known| known.id == id) {
+            connection.support = support;
+        }
+        self.connections.iter().map(|known| known.support).max().unwrap_or_default()
+    }
+
+    /// Opens a lane.
+    pub(crate) fn open(&mut self, lane: Lane, streams: &mut StreamIds) -> Option<Told> {
+        let Some(used) = self.used() else {
+            return Some(Told::Opened(lane, Err(OpenError::Closed)));
+        };
+        let stream = streams.next();
+        used.mailbox.put(Command::Open { lane, stream, first: self.works });
+        *self.lanes.get_mut(lane) = LaneBook::Opening(stream);
+        None
+    }
+
+    /// Closes a lane in good order.
+    pub(crate) fn close(&mut self, lane: Lane) {
+        if let LaneBook::Open(stream, _) = *self.lanes.get(lane)
+            && let Some(used) = self.used()
+        {
+            used.mailbox.put(Command::Close { lane, stream });
+            *self.lanes.get_mut(lane) = LaneBook::Closed;
+        }
+    }
+
+    /// Sends a message on an open lane.
+    pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Told> {
+        let Outgoing { id, lane, version, message, .. } = outgoing;
+        let mailbox = self.used().map(|used| used.mailbox.clone());
+        match (self.lanes.get_mut(lane), mailbox) {
+            (LaneBook::Open(stream, sending), Some(mailbox)) => {
+                if lane == Lane::Wants {
+                    // Before an answer can arrive.
+                    let accept = self.accept.lock();
+                    accept.unwrap_or_else(std::sync::PoisonError::into_inner).told(&message);
+                }
+                sending.push(id);
+                mailbox.put(Command::Send { lane, stream: *stream, id, version, message });
+                None
+            }
+            _ => Some(Told::Sent(id, Err(SendError::Closed))),
+        }
+    }
+
+    /// What a connection says of a stream of ours.
+    pub(crate) fn news(&mut self, report: LaneReport, streams: &mut StreamIds) -> Vec<Told> {
+        let LaneReport { lane, stream, news } = report;
+        let book = self.lanes.get_mut(lane);
+        match (&mut *book, news) {
+            (LaneBook::Opening(opening), News::Opened(result)) if *opening == stream => {
+                let mut told = vec![Told::Opened(lane, result)];
+                match result {
+                    Ok(version) => {
+                        *book = LaneBook::Open(stream, Vec::new());
+                        self.works = version;
+                    }
+                    Err(error) => {
+                        *book = LaneBook::Closed;
+                        if error != OpenError::Unsupported {
+                            told.extend(self.use_another(streams));
+                        }
+                    }
+                }
+                told
+            }
+            (LaneBook::Open(open, sending), News::Sent(id)) if *open == stream => {
+                match sending.iter().position(|sent| *sent == id) {
+                    Some(at) => {
+                        sending.remove(at);
+                        vec![Told::Sent(id, Ok(()))]
+                    }
+                    None => Vec::new(),
+                }
+            }
+            (LaneBook::Open(open, _), News::Failed(error)) if *open == stream => {
+                let mut told = self.lane_lost(lane, error);
+                if error == SendError::Timeout {
+                    told.extend(self.use_another(streams));
+                }
+                told
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether something is on its way to the peer.
+    pub(crate) fn is_busy(&self) -> bool {
+        LANES.iter().any(|lane| match self.lanes.get(*lane) {
+            LaneBook::Closed => false,
+            LaneBook::Opening(_) => true,
+            LaneBook::Open(_, sending) => !sending.is_empty(),
+        })
+    }
+
+    /// Tells all connections whether they are needed: the peer may be using another than we are.
+    pub(crate) fn keep_alive(&self, needed: bool) {
+        for connection in &self.connections {
+            connection.mailbox.keep_alive(needed);
+        }
+    }
+
+    /// The connection in use.
+    fn used(&self) -> Option<&Connection> {
+        self.connections.iter().find(|known| known.established)
+    }
+
+    /// The connection in use does not move: takes another, if there is one.
+    fn use_another(&mut self, streams: &mut StreamIds) -> Vec<Told> {
+        let at = self.connections.iter().position(|known| known.established);
+        let Some(at) = at.filter(|_| self.connections() > 1) else {
+            return Vec::new();
+        };
+        let stuck = self.connections.remove(at);
+        let mailbox = stuck.mailbox.clone();
+        self.connections.push(stuck);
+        self.move_lanes(Some(mailbox), streams)
+    }
+
+    /// The connection that was in use is not any more. Streams that were being opened are opened on
+    /// the next one; the engine opens the others again when it needs them.
+    fn move_lanes(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<Told> {
+        let mut told = Vec::new();
+        for lane in LANES {
+            if let LaneBook::Opening(stream) = *self.lanes.get(lane) {
+                *self.lanes.get_mut(lane) = LaneBook::Closed;
+                old.iter().for_each(|old| old.put(Command::Reset { lane, stream }));
+                told.extend(self.open(lane, streams));
+            } else {
+                told.extend(self.give_up(lane, old.clone()));
+            }
+        }
+        told
+    }
+
+    /// Gives up the stream of a lane, if it is open.
+    fn give_up(&mut self, lane: Lane, mailbox: Option<Mailbox>) -> Vec<Told> {
+        let LaneBook::Open(stream, _) = *self.lanes.get(lane) else {
+            return Vec::new();
+        };
+        mailbox.iter().for_each(|mailbox| mailbox.put(Command::Reset { lane, stream }));
+        self.lane_lost(lane, SendError::Closed)
+    }
+
+    /// The stream of a lane is gone.
+    fn lane_lost(&mut self, lane: Lane, error: SendError) -> Vec<Told> {
+        match std::mem::take(self.lanes.get_mut(lane)) {
+            LaneBook::Open(_, sending) => {
+                let failed = sending.into_iter().map(|id| Told::Sent(id, Err(error)));
+                failed.chain([Told::Reset(lane)]).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}

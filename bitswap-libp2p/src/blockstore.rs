@@ -1,0 +1,57 @@
+//! The local store of blocks, as the behaviour needs it.
+
+mod memory;
+
+pub use memory::MemoryStore;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use bitswap_core::Block;
+use bytes::Bytes;
+use cid::Cid;
+use futures::future::BoxFuture;
+use thiserror::Error;
+
+/// A store of blocks.
+///
+/// The futures run on the [`Executor`](crate::Executor), never in the swarm's task, so they may
+/// take their time; they should still not block the thread they run on. Lookups come in batches
+/// of what one peer asked for. A store is keyed by multihash: a block stored as dag-pb is found
+/// as raw too.
+pub trait Blockstore: Send + Sync + 'static {
+    /// The length of each block, in the order asked; `None` for a block that is not there.
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>>;
+
+    /// The bytes of each block, in the order asked; `None` for a block that is not there.
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>>;
+
+    /// Stores blocks. They were hashed already.
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+impl<S: Blockstore + ?Sized> Blockstore for Arc<S> {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        (**self).sizes(cids)
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        (**self).get(cids)
+    }
+
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        (**self).put(blocks)
+    }
+}
+
+/// What went wrong in the store.
+#[derive(Clone, Debug, Error)]
+#[error("the block store failed: {0}")]
+pub struct StoreError(#[source] Arc<dyn Error + Send + Sync>);
+
+impl StoreError {
+    /// Wraps the store's own error.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Arc::from(error.into()))
+    }
+}

@@ -1,0 +1,112 @@
+//! Settings of the behaviour.
+
+use std::time::Duration;
+
+use bitswap_core::error::ConfigError;
+
+use crate::progress::WINDOW;
+
+/// Settings of a [`Behaviour`](crate::Behaviour). [`Config::default`] is right for most programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub(crate) engine: bitswap_core::Config,
+    pub(crate) inbound_streams_max: usize,
+    pub(crate) stall_window: Duration,
+    pub(crate) open_timeout: Duration,
+    pub(crate) hints_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: bitswap_core::Config::default(),
+            inbound_streams_max: 512,
+            stall_window: Duration::from_secs(10),
+            open_timeout: Duration::from_secs(10),
+            hints_max: 4096,
+        }
+    }
+}
+
+impl Config {
+    /// Settings of the engine: limits, rates, deadlines.
+    #[must_use]
+    pub fn engine(mut self, engine: bitswap_core::Config) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// Streams of one connection that are read at a time; above it the one that was silent for
+    /// the longest is reset. Some peers answer on hundreds of streams at once and do not repeat
+    /// what was refused. Stops a peer from holding memory by opening streams. Default 512.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] outside of 8 to 65 536.
+    pub const fn inbound_streams_max(mut self, streams: usize) -> Result<Self, ConfigError> {
+        if streams < 8 || streams > 65_536 {
+            return Err(ConfigError { field: "inbound_streams_max", min: 8, max: 65_536 });
+        }
+        self.inbound_streams_max = streams;
+        Ok(self)
+    }
+
+    /// A stream on which a message has begun, in either direction, must move 10 KiB in this time
+    /// or finish, or it is reset. Stops peers that hold memory by reading or writing a byte now and
+    /// then. Default 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in milliseconds, outside of 10 ms to 10 min.
+    pub fn stall_window(mut self, window: Duration) -> Result<Self, ConfigError> {
+        self.stall_window = checked("stall_window_ms", window)?;
+        Ok(self)
+    }
+
+    /// How long the negotiation of a stream may take. Default 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in milliseconds, outside of 10 ms to 10 min.
+    pub fn open_timeout(mut self, timeout: Duration) -> Result<Self, ConfigError> {
+        self.open_timeout = checked("open_timeout_ms", timeout)?;
+        Ok(self)
+    }
+
+    /// Peers that have left and of which is remembered how they served us; the ones that left
+    /// first give way. Default 4096.
+    #[must_use]
+    pub const fn hints_max(mut self, peers: usize) -> Self {
+        self.hints_max = peers;
+        self
+    }
+
+    /// The time between two looks at the progress of streams.
+    pub(crate) fn tick(&self) -> Duration {
+        self.stall_window / WINDOW
+    }
+}
+
+fn checked(field: &'static str, time: Duration) -> Result<Duration, ConfigError> {
+    let (min, max) = (10, 600_000);
+    let millis = time.as_millis();
+    if millis < u128::from(min) || millis > u128::from(max) {
+        return Err(ConfigError { field, min, max });
+    }
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_outside_their_bounds_are_refused_by_name() {
+        let field = |refused: Result<Config, ConfigError>| refused.unwrap_err().field;
+        assert_eq!(field(Config::default().inbound_streams_max(7)), "inbound_streams_max");
+        assert_eq!(field(Config::default().stall_window(Duration::ZERO)), "stall_window_ms");
+        assert_eq!(field(Config::default().open_timeout(Duration::MAX)), "open_timeout_ms");
+        assert!(Config::default().inbound_streams_max(8).is_ok());
+        assert_eq!(Config::default().tick(), Duration::from_secs(1));
+    }
+}

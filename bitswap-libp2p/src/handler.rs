@@ -1,0 +1,390 @@
+//! The task of one connection: reads and writes streams, decodes and encodes.
+//!
+//! The behaviour says what it wants through a [`Mailbox`]; the handler answers in [`Report`]s, each
+//! of which takes everything since the last. Reports go through a channel of the swarm's that holds
+//! a few of them; while it is full, the task of this connection rests, and with it the peer.
+
+mod incoming;
+mod lane;
+mod reader;
+mod report;
+mod writer;
+
+pub(crate) use report::{LaneReport, News, Report};
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::message::Accept;
+use bitswap_core::{Lane, Support, Version};
+use bytes::Bytes;
+use futures::io::WriteHalf;
+use futures::stream::SelectAll;
+use futures::{AsyncReadExt, StreamExt};
+use futures_timer::Delay;
+use libp2p_swarm::handler::{
+    ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
+    ProtocolsChange,
+};
+use libp2p_swarm::{
+    ConnectionHandler, ConnectionHandlerEvent, Stream, StreamUpgradeError, SubstreamProtocol,
+};
+
+use crate::executor::Executor;
+use crate::lanes::{LANES, Lanes};
+use crate::mailbox::{Command, Mailbox, StreamId};
+use crate::protocol::Offer;
+use incoming::Incoming;
+use lane::LaneStream;
+use reader::{Ended, Item, Reader, ReaderId, Shared, Source};
+use writer::{Closing, Writer};
+
+/// Settings of a handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    /// Streams read at a time.
+    pub(crate) streams_max: usize,
+    /// The time between two ticks; see [`crate::progress`].
+    pub(crate) tick: Duration,
+    /// How long a stream may be negotiated.
+    pub(crate) open_timeout: Duration,
+}
+
+/// The part of a [`Behaviour`](crate::Behaviour) that runs in the task of a connection.
+pub struct Handler {
+    settings: Settings,
+    mailbox: Mailbox,
+    keep_alive: bool,
+    requests: VecDeque<(Lane, StreamId, Version)>,
+    lanes: Lanes<LaneStream>,
+    closing: Vec<Closing<WriteHalf<Stream>>>,
+    readers: SelectAll<Reader>,
+    shared: Arc<Shared>,
+    incoming: Incoming,
+    /// Which of our names the peer lists, by [`Version::PREFERRED`].
+    listed: [bool; 4],
+    /// Armed while a stream owes progress.
+    ticker: Option<Delay>,
+    report: Report,
+}
+
+impl Handler {
+    pub(crate) fn new(
+        settings: Settings,
+        mailbox: Mailbox,
+        accept: Arc<Mutex<Accept>>,
+        executor: Arc<dyn Executor>,
+    ) -> Self {
+        Self {
+            settings,
+            mailbox,
+            keep_alive: false,
+            requests: VecDeque::new(),
+            lanes: Lanes::default(),
+            closing: Vec::new(),
+            readers: SelectAll::new(),
+            shared: Arc::default(),
+            incoming: Incoming::new(accept, executor),
+            listed: [false; 4],
+            ticker: None,
+            report: Report::default(),
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Open { lane, stream, first } => {
+                *self.lanes.get_mut(lane) = LaneStream::Opening(stream);
+                self.requests.push_back((lane, stream, first));
+            }
+            Command::Send { lane, stream, id, version, message } => {
+                self.lanes.get_mut(lane).send(stream, id, version, message);
+            }
+            Command::Close { lane, stream } => {
+                if let Some(closing) = self.lanes.get_mut(lane).close(stream) {
+                    self.closing.push(closing);
+                    self.half_of(stream, Reader::drain);
+                }
+            }
+            Command::Reset { lane, stream } => {
+                self.lanes.get_mut(lane).reset(stream);
+                self.half_of(stream, |reader| reader.end(Ended::Finished));
+            }
+        }
+    }
+
+    /// Does something with the half of our stream that is read.
+    fn half_of(&mut self, stream: StreamId, what: impl FnOnce(&mut Reader)) {
+        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.is_of(stream)) {
+            what(reader);
+        }
+    }
+
+    /// Our stream for a lane is gone: drops it and reports it, if nobody did so before.
+    fn lane_failed(&mut self, lane: Lane, stream: StreamId, error: SendError) {
+        if self.lanes.get(lane).is_open(stream) {
+            self.lanes.get_mut(lane).reset(stream);
+            self.half_of(stream, |reader| reader.end(Ended::Finished));
+            self.report.lane(lane, stream, News::Failed(error));
+        }
+    }
+
+    fn add_reader(&mut self, source: Source) {
+        if self.readers.len() >= self.settings.streams_max {
+            // Those that have ended already are on their way out.
+            let oldest = self
+                .readers
+                .iter_mut()
+                .filter(|reader| reader.last_active().is_some())
+                .min_by_key(|reader| reader.last_active());
+            if let Some(oldest) = oldest {
+                oldest.end(Ended::Evicted);
+            }
+        }
+        self.readers.push(Reader::new(source, self.shared.clone()));
+    }
+
+    fn opened(&mut self, mut stream: Stream, version: Version, lane: Lane, id: StreamId) {
+        // Whether the connection is needed is known better than by its open streams.
+        stream.ignore_for_keep_alive();
+        if self.lanes.get(lane).is_opening(id) {
+            let (read, write) = stream.split();
+            *self.lanes.get_mut(lane) = LaneStream::Open(id, Writer::new(write));
+            self.add_reader(Source::Ours(read, lane, id));
+            self.report.lane(lane, id, News::Opened(Ok(version)));
+        }
+    }
+
+    fn open_failed(&mut self, error: &StreamUpgradeError<Infallible>, lane: Lane, id: StreamId) {
+        if self.lanes.get(lane).is_opening(id) {
+            tracing::debug!(%error, ?lane, "no stream could be opened");
+            self.lanes.get_mut(lane).reset(id);
+            let error = match error {
+                StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
+                StreamUpgradeError::Timeout => OpenError::Timeout,
+                _ => OpenError::Closed,
+            };
+            self.report.lane(lane, id, News::Opened(Err(error)));
+        }
+    }
+
+    fn protocols_changed(&mut self, change: &ProtocolsChange<'_>) {
+        let (names, listed) = match change {
+            ProtocolsChange::Added(names) => (names.clone().collect::<Vec<_>>(), true),
+            ProtocolsChange::Removed(names) => (names.clone().collect(), false),
+        };
+        for (version, known) in Version::PREFERRED.iter().zip(&mut self.listed) {
+            if names.iter().any(|name| name.as_ref() == version.protocol()) {
+                *known = listed;
+            }
+        }
+        let any = self.listed.contains(&true);
+        self.report.support = Some(if any { Support::Yes } else { Support::No });
+    }
+
+    /// Whether a stream owes progress.
+    fn is_busy(&self) -> bool {
+        self.shared.is_busy()
+            || !self.closing.is_empty()
+            || LANES.iter().any(|lane| self.lanes.get(*lane).is_busy())
+    }
+
+    /// Ends streams that stopped moving.
+    fn poll_ticker(&mut self, cx: &mut Context<'_>) {
+        loop {
+            let busy = self.is_busy();
+            let Some(ticker) = &mut self.ticker else {
+                if !busy {
+                    return;
+                }
+                self.ticker = Some(Delay::new(self.settings.tick));
+                continue;
+            };
+            if Pin::new(&mut *ticker).poll(cx).is_pending() {
+                return;
+            }
+            self.ticker = None;
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.readers.iter_mut().for_each(Reader::tick);
+        self.closing.retain_mut(|closing| !closing.tick());
+        for lane in LANES {
+            if let LaneStream::Open(id, writer) = self.lanes.get_mut(lane)
+                && writer.tick()
+            {
+                let id = *id;
+                self.report.traffic.stalled_streams += 1;
+                self.lane_failed(lane, id, SendError::Timeout);
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        for lane in LANES {
+            let LaneStream::Open(id, writer) = self.lanes.get_mut(lane) else { continue };
+            let id = *id;
+            let report = &mut self.report;
+            let written = writer.poll(cx, |sent| report.lane(lane, id, News::Sent(sent)));
+            match written {
+                Ok(bytes) => report.traffic.bytes_sent += bytes,
+                Err(error) => {
+                    tracing::debug!(%error, ?lane, "a stream of ours failed");
+                    report.traffic.failed_streams += 1;
+                    self.lane_failed(lane, id, SendError::Closed);
+                }
+            }
+        }
+        self.closing.retain_mut(|closing| !closing.is_done(cx));
+    }
+
+    /// Reads and decodes until nothing more is there or the report is full.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        loop {
+            while !self.report.is_full()
+                && let Poll::Ready(Some(message)) =
+                    self.incoming.poll_next(cx, &mut self.report.traffic)
+            {
+                self.report.message(message);
+            }
+            if self.report.is_full() || !self.incoming.has_room() {
+                return;
+            }
+            match self.readers.poll_next_unpin(cx) {
+                Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from),
+                Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours),
+                Poll::Ready(None) | Poll::Pending => return,
+            }
+        }
+    }
+
+    fn received(&mut self, frame: &Bytes, from: ReaderId) {
+        self.report.traffic.bytes_received += frame.len() as u64;
+        if let Err(error) = self.incoming.push(frame, &mut self.report.traffic) {
+            if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id() == from) {
+                reader.end(Ended::Malformed(error));
+            }
+        }
+    }
+
+    /// A stream that was read is gone. If it was ours, so is the lane, unless the peer had merely
+    /// nothing to say on it.
+    fn ended(&mut self, why: Ended, ours: Option<(Lane, StreamId)>) {
+        let traffic = &mut self.report.traffic;
+        let error = match why {
+            Ended::Finished => return,
+            Ended::Failed(kind) => {
+                tracing::debug!(%kind, "a stream failed");
+                traffic.failed_streams += 1;
+                SendError::Closed
+            }
+            Ended::Malformed(error) => {
+                tracing::debug!(%error, "a stream was reset");
+                traffic.malformed_streams += 1;
+                SendError::Closed
+            }
+            Ended::Stalled => {
+                traffic.stalled_streams += 1;
+                SendError::Timeout
+            }
+            Ended::Evicted => {
+                traffic.evicted_streams += 1;
+                SendError::Closed
+            }
+        };
+        if let Some((lane, stream)) = ours {
+            self.lane_failed(lane, stream, error);
+        }
+    }
+
+    fn take_report(&mut self) -> Option<Report> {
+        (!self.report.is_empty()).then(|| mem::take(&mut self.report))
+    }
+}
+
+impl ConnectionHandler for Handler {
+    type FromBehaviour = Infallible;
+    type ToBehaviour = Report;
+    type InboundProtocol = Offer;
+    type OutboundProtocol = Offer;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = (Lane, StreamId);
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
+        SubstreamProtocol::new(Offer::NEWEST_FIRST, ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.keep_alive
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<Offer, (Lane, StreamId), Report>> {
+        let (commands, keep_alive) = self.mailbox.take(cx.waker());
+        self.keep_alive = keep_alive;
+        for command in commands {
+            self.obey(command);
+        }
+        if let Some((lane, stream, first)) = self.requests.pop_front() {
+            let offer = SubstreamProtocol::new(Offer::starting_with(first), (lane, stream))
+                .with_timeout(self.settings.open_timeout);
+            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
+                protocol: offer,
+            });
+        }
+        self.write(cx);
+        self.read(cx);
+        self.poll_ticker(cx);
+        match self.take_report() {
+            Some(report) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report)),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Hands over what was received before the connection closed.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
+        self.read(cx);
+        match self.take_report() {
+            None if !self.incoming.is_empty() => Poll::Pending,
+            report => Poll::Ready(report),
+        }
+    }
+
+    fn on_behaviour_event(&mut self, event: Infallible) {
+        match event {}
+    }
+
+    fn on_connection_event(
+        &mut self,
+        event: ConnectionEvent<'_, Offer, Offer, (), (Lane, StreamId)>,
+    ) {
+        match event {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
+                protocol: (mut stream, _),
+                ..
+            }) => {
+                stream.ignore_for_keep_alive();
+                self.add_reader(Source::Theirs(stream));
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
+                protocol: (stream, version),
+                info: (lane, id),
+            }) => self.opened(stream, version, lane, id),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: (lane, id), error }) => {
+                self.open_failed(&error, lane, id);
+            }
+            ConnectionEvent::RemoteProtocolsChange(change) => self.protocols_changed(&change),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Reads frames from one stream.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bitswap_core::Lane;
+use bitswap_core::error::DecodeError;
+use bitswap_core::message::FrameDecoder;
+use bytes::Bytes;
+use futures::io::ReadHalf;
+use futures::{AsyncRead, AsyncWrite};
+use libp2p_swarm::Stream;
+
+use crate::mailbox::StreamId;
+use crate::progress::Progress;
+
+/// Memory for unfinished frames of one connection. A peer whose streams hold more at a time loses
+/// the stream that asks for more: without a bound, a peer could leave hundreds of messages of
+/// 4 MiB unfinished.
+const FRAME_MEMORY_MAX: usize = 32 << 20;
+
+/// What the readers of a connection share. All run in the connection's task, so the counters are
+/// never contended.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    /// Memory for unfinished frames, in bytes.
+    memory: AtomicUsize,
+    /// Readers within a frame.
+    busy: AtomicUsize,
+    /// Counts what is read, so that readers can be ordered by when they last were active.
+    turn: AtomicU64,
+}
+
+impl Shared {
+    /// Whether a reader is within a frame.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed) > 0
+    }
+}
+
+/// Whose stream is read.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// The peer's. Nothing is ever written to it.
+    Theirs(Stream),
+    /// One that we opened for a lane. Some peers answer on it.
+    Ours(ReadHalf<Stream>, Lane, StreamId),
+}
+
+/// Names a reader among those of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ReaderId(u64);
+
+/// What a reader gives.
+#[derive(Debug)]
+pub(crate) enum Item {
+    /// A whole frame, without its length, and which reader it is from.
+    Frame(Bytes, ReaderId),
+    /// Nothing follows. Names our own stream, if it was one.
+    Ended(Ended, Option<(Lane, StreamId)>),
+}
+
+/// Why nothing follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The peer ended the stream in good order.
+    Finished,
+    /// The peer reset the stream, or the connection failed.
+    Failed(io::ErrorKind),
+    /// What the peer sent breaks the format.
+    Malformed(DecodeError),
+    /// It stopped moving within a frame.
+    Stalled,
+    /// It had to give way: too many streams, or too much memory.
+    Evicted,
+}
+
+/// One stream being read.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    id: ReaderId,
+    /// `None` once it has ended. Dropping a stream that was not finished resets it.
+    source: Option<Source>,
+    decoder: FrameDecoder,
+    shared: Arc<Shared>,
+    /// This reader's part of [`Shared::memory`].
+    memory: usize,
+    /// This reader's part of [`Shared::busy`].
+    busy: bool,
+    progress: Progress,
+    active: u64,
+    /// The peer's end was read; our own is being written.
+    finishing: bool,
+    /// Our half of the stream is closed, so the peer has no reason to keep its half open long.
+    draining: bool,
+    /// Why it ends, when that was decided from outside.
+    ending: Option<Item>,
+    task: Option<Waker>,
+}
+
+impl Reader {
+    pub(crate) fn new(source: Source, shared: Arc<Shared>) -> Self {
+        let active = shared.turn.fetch_add(1, Ordering::Relaxed);
+        Self {
+            id: ReaderId(active),
+            source: Some(source),
+            decoder: FrameDecoder::default(),
+            shared,
+            memory: 0,
+            busy: false,
+            progress: Progress::default(),
+            active,
+            finishing: false,
+            draining: false,
+            ending: None,
+            task: None,
+        }
+    }
+
+    pub(crate) const fn id(&self) -> ReaderId {
+        self.id
+    }
+
+    /// When it was last active; `None` once it has ended.
+    pub(crate) fn last_active(&self) -> Option<u64> {
+        self.source.is_some().then_some(self.active)
+    }
+
+    /// Resets the stream; the next item tells why.
+    pub(crate) fn end(&mut self, why: Ended) {
+        if self.source.is_some() {
+            self.ending = Some(self.ended(why));
+            self.task.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A tick passed: a stream that stopped moving ends.
+    pub(crate) fn tick(&mut self) {
+        if self.source.is_some() && self.progress.tick() {
+            self.end(Ended::Stalled);
+        }
+    }
+
+    /// Whether this is the other half of a stream of ours.
+    pub(crate) fn is_of(&self, ours: StreamId) -> bool {
+        matches!(&self.source, Some(Source::Ours(_, _, stream)) if *stream == ours)
+    }
+
+    /// Our half of the stream was closed: the peer may say what it still has to say, as long as
+    /// the stream moves.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+        self.progress.moved(0, true);
+        self.account(true);
+    }
+
+    fn ended(&mut self, why: Ended) -> Item {
+        let of = match self.source.take() {
+            Some(Source::Ours(_, lane, stream)) => Some((lane, stream)),
+            _ => None,
+        };
+        self.decoder = FrameDecoder::default();
+        self.account(false);
+        Item::Ended(why, of)
+    }
+
+    /// Brings the shared sums up to date.
+    fn account(&mut self, busy: bool) {
+        let memory = self.decoder.allocated();
+        let sum = &self.shared.memory;
+        if memory > self.memory {
+            sum.fetch_add(memory - self.memory, Ordering::Relaxed);
+        } else {
+            sum.fetch_sub(self.memory - memory, Ordering::Relaxed);
+        }
+        self.memory = memory;
+        if busy && !self.busy {
+            self.shared.busy.fetch_add(1, Ordering::Relaxed);
+        } else if self.busy && !busy {
+            self.shared.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.busy = busy;
+    }
+
+    /// The next frame or end.
+    fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Item> {
+        loop {
+            if self.finishing {
+                if let Some(Source::Theirs(stream)) = &mut self.source {
+                    // Whether the end can be written or not: there is nothing else to do.
+                    std::task::ready!(Pin::new(stream).poll_close(cx)).ok();
+                }
+                return Poll::Ready(self.ended(Ended::Finished));
+            }
+            match self.decoder.next_frame() {
+                Ok(Some(frame)) => {
+                    let busy = self.draining || self.decoder.is_mid_frame();
+                    self.progress.moved(0, false);
+                    self.progress.moved(0, busy);
+                    self.account(busy);
+                    return Poll::Ready(Item::Frame(frame, self.id));
+                }
+                Ok(None) => {}
+                Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
+            }
+            let buffer = self.decoder.buffer_mut();
+            let read = match &mut self.source {
+                Some(Source::Theirs(stream)) => Pin::new(stream).poll_read(cx, buffer),
+                Some(Source::Ours(stream, ..)) => Pin::new(stream).poll_read(cx, buffer),
+                None => return Poll::Pending,
+            };
+            match std::task::ready!(read) {
+                Ok(0) => match self.decoder.finish() {
+                    Ok(()) => {
+                        self.finishing = true;
+                        self.progress.moved(0, true);
+                        self.account(true);
+                    }
+                    Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
+                },
+                Ok(bytes) => {
+                    self.decoder.advance(bytes);
+                    self.active = self.shared.turn.fetch_add(1, Ordering::Relaxed);
+                    self.progress.moved(bytes as u64, true);
+                    self.account(true);
+                    if self.shared.memory.load(Ordering::Relaxed) > FRAME_MEMORY_MAX {
+                        return Poll::Ready(self.ended(Ended::Evicted));
+                    }
+                }
+                Err(error) => return Poll::Ready(self.ended(Ended::Failed(error.kind()))),
+            }
+        }
+    }
+}
+
+impl futures::Stream for Reader {
+    type Item = Item;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
+        let reader = self.get_mut();
+        if let Some(ending) = reader.ending.take() {
+            return Poll::Ready(Some(ending));
+        }
+        if reader.source.is_none() {
+            return Poll::Ready(None);
+        }
+        let item = reader.poll_item(cx);
+        if item.is_pending() {
+            match &mut reader.task {
+                Some(task) => task.clone_from(cx.waker()),
+                none => *none = Some(cx.waker().clone()),
+            }
+        }
+        item.map(Some)
+    }
+}

@@ -1,0 +1,181 @@
+//! Writes messages to one stream, one after another.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bitswap_core::{Message, SendId, Version};
+use bytes::{Buf, Bytes, BytesMut};
+use futures::AsyncWrite;
+
+use crate::progress::Progress;
+
+/// Small segments are gathered into runs of this many bytes: a yamux frame. Written one by one,
+/// each would become a frame, an encryption and a system call of its own. Longer segments, which
+/// are blocks, are written from the store's buffer as they are.
+const RUN_BYTES: usize = 16 << 10;
+
+/// A stream with the messages that wait for it, in order.
+#[derive(Debug)]
+pub(crate) struct Writer<W> {
+    stream: W,
+    queue: VecDeque<(SendId, Version, Message)>,
+    /// The message being written: its id, what is on its way into the stream, what follows.
+    current: Option<(SendId, Bytes, VecDeque<Bytes>)>,
+    unflushed: bool,
+    progress: Progress,
+}
+
+impl<W: AsyncWrite + Unpin> Writer<W> {
+    pub(crate) fn new(stream: W) -> Self {
+        Self {
+            stream,
+            queue: VecDeque::new(),
+            current: None,
+            unflushed: false,
+            progress: Progress::default(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, id: SendId, version: Version, message: Message) {
+        self.queue.push_back((id, version, message));
+        if self.queue.len() == 1 && self.current.is_none() {
+            self.progress.moved(0, true);
+        }
+    }
+
+    /// Writes as much as the stream takes and names the messages it took whole. Returns the number
+    /// of bytes taken.
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut sent: impl FnMut(SendId),
+    ) -> io::Result<u64> {
+        let mut bytes = 0;
+        loop {
+            let Some((id, run, rest)) = &mut self.current else {
+                let Some((id, version, message)) = self.queue.pop_front() else { break };
+                let mut rest = VecDeque::from(message.encode(version).into_segments());
+                self.current = Some((id, next_run(&mut rest), rest));
+                continue;
+            };
+            if run.is_empty() {
+                *run = next_run(rest);
+            }
+            if run.is_empty() {
+                sent(*id);
+                self.current = None;
+                self.progress.moved(0, !self.queue.is_empty());
+                continue;
+            }
+            match Pin::new(&mut self.stream).poll_write(cx, run) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(taken)) => {
+                    run.advance(taken);
+                    bytes += taken as u64;
+                    self.unflushed = true;
+                    self.progress.moved(taken as u64, true);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(bytes),
+            }
+        }
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(cx)?.is_ready() {
+            self.unflushed = false;
+        }
+        Ok(bytes)
+    }
+
+    /// Whether messages wait.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.current.is_some() || !self.queue.is_empty()
+    }
+
+    /// A tick passed: true when the stream has stopped taking bytes.
+    pub(crate) fn tick(&mut self) -> bool {
+        self.progress.tick()
+    }
+
+    /// Ends the stream in good order.
+    pub(crate) fn close(self) -> Closing<W> {
+        let mut progress = Progress::default();
+        progress.moved(0, true);
+        Closing { stream: self.stream, progress }
+    }
+}
+
+/// A stream whose end is being written.
+#[derive(Debug)]
+pub(crate) struct Closing<W> {
+    stream: W,
+    progress: Progress,
+}
+
+impl<W: AsyncWrite + Unpin> Closing<W> {
+    /// Whether the end was written, or cannot be.
+    pub(crate) fn is_done(&mut self, cx: &mut Context<'_>) -> bool {
+        Pin::new(&mut self.stream).poll_close(cx).is_ready()
+    }
+
+    /// A tick passed: true when the end could not be written in time.
+    pub(crate) fn tick(&mut self) -> bool {
+        self.progress.tick()
+    }
+}
+
+/// The next bytes to write: a long segment as it is, or as many short ones as make a run.
+fn next_run(segments: &mut VecDeque<Bytes>) -> Bytes {
+    if segments.len() == 1 || segments.front().is_some_and(|first| first.len() >= RUN_BYTES) {
+        return segments.pop_front().unwrap_or_default();
+    }
+    let bytes: usize = segments.iter().map(Bytes::len).sum();
+    let mut run = BytesMut::with_capacity(bytes.min(RUN_BYTES));
+    while let Some(segment) = segments.front_mut() {
+        let room = RUN_BYTES - run.len();
+        if room == 0 {
+            break;
+        }
+        run.extend_from_slice(&segment.split_to(segment.len().min(room)));
+        if segment.is_empty() {
+            segments.pop_front();
+        }
+    }
+    run.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(segments: &[Bytes]) -> Vec<Bytes> {
+        let mut segments: VecDeque<Bytes> = segments.iter().cloned().collect();
+        let mut runs = Vec::new();
+        while !segments.is_empty() {
+            runs.push(next_run(&mut segments));
+        }
+        runs
+    }
+
+    #[test]
+    fn small_segments_travel_together_and_a_long_one_is_not_copied() {
+        let small = Bytes::from(vec![1; 100]);
+        let long = Bytes::from(vec![2; 256 << 10]);
+        let segments = [small.clone(), long.clone(), small.clone(), small];
+        let runs = runs(&segments);
+        assert_eq!(runs.concat(), segments.concat());
+        assert_eq!(
+            runs.iter().map(Bytes::len).collect::<Vec<_>>(),
+            [RUN_BYTES, (256 << 10) - RUN_BYTES + 100, 200]
+        );
+        assert_eq!(runs[1].as_ptr(), long[RUN_BYTES - 100..].as_ptr());
+    }
+
+    #[test]
+    fn a_thousand_small_segments_make_few_runs() {
+        let segments = vec![Bytes::from_static(&[3; 50]); 1000];
+        let runs = runs(&segments);
+        assert_eq!(runs.concat(), segments.concat());
+        assert_eq!(runs.len(), 50_000usize.div_ceil(RUN_BYTES));
+    }
+}

@@ -1,0 +1,130 @@
+//! What the behaviour tells the task of a connection.
+//!
+//! Why not the swarm's own way, `ToSwarm::NotifyHandler`? Its channel holds a few dozen events, and
+//! while one event finds no room there, the swarm polls no behaviour at all: one connection whose
+//! task is held up would stall every peer. A mailbox always has room, because what is put into it
+//! is bounded by the engine: a lane has at most one `Open` or `Close` and the messages of its
+//! credit on their way, see [`bitswap_core::Limits`].
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use bitswap_core::{Lane, Message, SendId, Version};
+
+/// Names one stream of a lane. A lane that is opened again gets another, so what is said of the
+/// old stream cannot be taken for the new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub(crate) u64);
+
+/// Something the task of a connection is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Negotiate a stream for a lane.
+    Open { lane: Lane, stream: StreamId, first: Version },
+    /// Write a message.
+    Send { lane: Lane, stream: StreamId, id: SendId, version: Version, message: Message },
+    /// Close the stream in good order.
+    Close { lane: Lane, stream: StreamId },
+    /// Drop the stream with all that waits on it.
+    Reset { lane: Lane, stream: StreamId },
+}
+
+/// The behaviour's end and the task's end are clones of each other.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox(Arc<Mutex<Contents>>);
+
+#[derive(Debug)]
+struct Contents {
+    commands: VecDeque<Command>,
+    keep_alive: bool,
+    task: Option<Waker>,
+}
+
+impl Mailbox {
+    pub(crate) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Contents {
+            commands: VecDeque::new(),
+            keep_alive: false,
+            task: None,
+        })))
+    }
+
+    /// Asks the task to do something.
+    pub(crate) fn put(&self, command: Command) {
+        let task = {
+            let mut contents = self.lock();
+            contents.commands.push_back(command);
+            contents.task.take()
+        };
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// Says whether the connection is needed.
+    pub(crate) fn keep_alive(&self, needed: bool) {
+        let task = {
+            let mut contents = self.lock();
+            if contents.keep_alive == needed {
+                return;
+            }
+            contents.keep_alive = needed;
+            contents.task.take()
+        };
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes all commands and whether the connection is needed; later ones wake the task.
+    pub(crate) fn take(&self, task: &Waker) -> (VecDeque<Command>, bool) {
+        let mut contents = self.lock();
+        match &mut contents.task {
+            Some(known) => known.clone_from(task),
+            none => *none = Some(task.clone()),
+        }
+        (mem::take(&mut contents.commands), contents.keep_alive)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Contents> {
+        // Nothing panics while it holds the lock, and the contents would be whole if it did.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::task::{ArcWake, waker};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicU32);
+
+    impl ArcWake for Wakes {
+        fn wake_by_ref(wakes: &Arc<Self>) {
+            wakes.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_change_wakes_the_task_and_repeating_it_does_not() {
+        let wakes = Arc::new(Wakes::default());
+        let count = || wakes.0.load(Ordering::Relaxed);
+        let mailbox = Mailbox::new();
+        assert!(!mailbox.take(&waker(wakes.clone())).1);
+        mailbox.keep_alive(false);
+        assert_eq!(count(), 0);
+        mailbox.keep_alive(true);
+        assert_eq!(count(), 1);
+        assert!(mailbox.take(&waker(wakes.clone())).1);
+        let (lane, stream) = (Lane::Wants, StreamId(1));
+        mailbox.put(Command::Close { lane, stream });
+        mailbox.put(Command::Reset { lane, stream });
+        assert_eq!(count(), 2, "one wake until the task looks");
+        let (commands, _) = mailbox.take(&waker(wakes.clone()));
+        assert!(matches!(
+            Vec::from(commands)[..],
+            [Command::Close { .. }, Command::Reset { .. }]
+        ));
+    }
+}
