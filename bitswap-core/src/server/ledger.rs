@@ -54,7 +54,7 @@ impl Ledger {
 
     /// The want of a peer for a CID.
     pub(super) fn find(&self, peer: u32, key: &Key) -> Option<u32> {
-        let hash = self.pairs.keys().hash(key.bytes(), u64::from(peer));
+        let hash = self.pairs.hasher().hash(key.bytes(), u64::from(peer));
         self.pairs.find(hash, |row| {
             self.rows.at(row).is_some_and(|want| want.peer == peer && want.key == *key)
         })
@@ -104,11 +104,11 @@ impl Ledger {
         if let Some(want) = self.rows.at_mut(next) {
             want.of_cid.previous = row;
         }
-        let (rows, keys) = (&self.rows, self.pairs.keys());
-        self.pairs.insert(keys.hash(key.bytes(), u64::from(peer)), row, |row| {
+        let (rows, hasher) = (&self.rows, self.pairs.hasher());
+        self.pairs.insert(hasher.hash(key.bytes(), u64::from(peer)), row, |row| {
             rows.at(row).map_or_else(
-                || keys.hash(&[], 0),
-                |want| keys.hash(want.key.bytes(), u64::from(want.peer)),
+                || hasher.hash(&[], 0),
+                |want| hasher.hash(want.key.bytes(), u64::from(want.peer)),
             )
         });
         if same.is_none() {
@@ -122,18 +122,18 @@ impl Ledger {
         let want = self.rows.at(row)?;
         let (key, peer) = (want.key.clone(), want.peer);
         let (of_peer, of_cid) = (want.of_peer, want.of_cid);
-        let keys = self.pairs.keys();
+        let hasher = self.pairs.hasher();
         let rows = &self.rows;
-        self.pairs.remove(keys.hash(key.bytes(), u64::from(peer)), row, |row| {
+        self.pairs.remove(hasher.hash(key.bytes(), u64::from(peer)), row, |row| {
             rows.at(row).map_or_else(
-                || keys.hash(&[], 0),
-                |want| keys.hash(want.key.bytes(), u64::from(want.peer)),
+                || hasher.hash(&[], 0),
+                |want| hasher.hash(want.key.bytes(), u64::from(want.peer)),
             )
         });
         if of_cid.previous == NONE {
-            let keys = self.cids.keys();
-            self.cids.remove(keys.hash(key.bytes(), 0), row, |row| {
-                keys.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
+            let hasher = self.cids.hasher();
+            self.cids.remove(hasher.hash(key.bytes(), 0), row, |row| {
+                hasher.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
             });
             if of_cid.next != NONE {
                 self.index_chain(&key, of_cid.next);
@@ -167,14 +167,14 @@ impl Ledger {
     }
 
     fn first_of_cid(&self, key: &Key) -> Option<u32> {
-        let hash = self.cids.keys().hash(key.bytes(), 0);
+        let hash = self.cids.hasher().hash(key.bytes(), 0);
         self.cids.find(hash, |row| self.rows.at(row).is_some_and(|want| want.key == *key))
     }
 
     fn index_chain(&mut self, key: &Key, row: u32) {
-        let (rows, keys) = (&self.rows, self.cids.keys());
-        self.cids.insert(keys.hash(key.bytes(), 0), row, |row| {
-            keys.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
+        let (rows, hasher) = (&self.rows, self.cids.hasher());
+        self.cids.insert(hasher.hash(key.bytes(), 0), row, |row| {
+            hasher.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
         });
     }
 }
