@@ -87,10 +87,7 @@ fn a_want_block_after_have_gets_the_block() {
 fn what_was_answered_is_answered_again_when_it_is_asked_again() {
     let wants = vec![want(cid(1)), ask(cid(3)), ask_or(cid(99))];
     let said = told(&[wants.clone(), wants]);
-    assert_eq!(
-        said,
-        Said::new(&[cid(1), cid(1)], &[cid(3), cid(3)], &[cid(99), cid(99)])
-    );
+    assert_eq!(said, Said::new(&[cid(1), cid(1)], &[cid(3), cid(3)], &[cid(99), cid(99)]));
 }
 
 #[test]

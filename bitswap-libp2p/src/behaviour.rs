@@ -24,7 +24,9 @@ use libp2p_core::Endpoint;
 use libp2p_core::multiaddr::{Multiaddr, Protocol};
 use libp2p_core::transport::PortUse;
 use libp2p_identity::PeerId;
-use libp2p_swarm::behaviour::{ConnectionClosed, ConnectionEstablished, DialFailure, ListenFailure};
+use libp2p_swarm::behaviour::{
+    ConnectionClosed, ConnectionEstablished, DialFailure, ListenFailure,
+};
 use libp2p_swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
     THandlerOutEvent, ToSwarm, dummy,
@@ -83,12 +85,7 @@ impl<S: Blockstore> Behaviour<S> {
     ///
     /// `seed` decides how work is spread among equal peers and keys the tables that peers can fill:
     /// take it from the system's random source.
-    pub fn new(
-        config: Config,
-        store: Arc<S>,
-        executor: impl Executor,
-        seed: [u8; 32],
-    ) -> Self {
+    pub fn new(config: Config, store: Arc<S>, executor: impl Executor, seed: [u8; 32]) -> Self {
         let clock = Clock::new();
         let executor: Arc<dyn Executor> = Arc::new(executor);
         let settings = Settings {
@@ -119,10 +116,7 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     /// Calls the engine and carries out what it then wants done.
-    fn with_engine<T>(
-        &mut self,
-        call: impl FnOnce(&mut Engine<PeerId>, Timestamp) -> T,
-    ) -> T {
+    fn with_engine<T>(&mut self, call: impl FnOnce(&mut Engine<PeerId>, Timestamp) -> T) -> T {
         let now = self.clock.now();
         let result = call(&mut self.engine, now);
         while let Some(output) = self.engine.poll_output() {
@@ -293,9 +287,8 @@ impl<S: Blockstore> Behaviour<S> {
         }
         self.with_engine(|engine, now| engine.handle_disconnected(peer, now));
         // Its place in the engine goes to a peer that found none.
-        let waiting = |(id, peer): (&PeerId, &Peer)| {
-            (!peer.known && peer.connections() > 0).then_some(*id)
-        };
+        let waiting =
+            |(id, peer): (&PeerId, &Peer)| (!peer.known && peer.connections() > 0).then_some(*id);
         if let Some(waiting) = self.peers.iter().find_map(waiting) {
             self.introduce(waiting);
         }
@@ -396,7 +389,9 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
                 ..
             }) => self.connected(peer_id, connection_id),
             FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. })
-            | FromSwarm::DialFailure(DialFailure { peer_id: Some(peer_id), connection_id, .. })
+            | FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer_id), connection_id, ..
+            })
             | FromSwarm::ListenFailure(ListenFailure {
                 peer_id: Some(peer_id),
                 connection_id,

@@ -122,9 +122,6 @@ mod tests {
         mailbox.put(Command::Reset { lane, stream });
         assert_eq!(count(), 2, "one wake until the task looks");
         let (commands, _) = mailbox.take(&waker(wakes.clone()));
-        assert!(matches!(
-            Vec::from(commands)[..],
-            [Command::Close { .. }, Command::Reset { .. }]
-        ));
+        assert!(matches!(Vec::from(commands)[..], [Command::Close { .. }, Command::Reset { .. }]));
     }
 }

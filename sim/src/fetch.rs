@@ -144,7 +144,8 @@ mod tests {
             Plan::like_a_file(&cids),
             Plan::like_a_large_file(&cids),
         ] {
-            let asked: Vec<Cid> = plan.rounds.iter().flatten().flatten().map(|want| want.cid).collect();
+            let asked: Vec<Cid> =
+                plan.rounds.iter().flatten().flatten().map(|want| want.cid).collect();
             assert_eq!(asked, cids);
         }
         assert_eq!(sizes(&Plan::like_a_file(&cids[..100])), [[1], [10], [89]]);

@@ -94,13 +94,15 @@ impl Outside {
             message.blocks[0] = flipped.expect("the CID was hashed before");
         }
         let passage = self.network.send(from, to, lane, bytes, self.now, &mut self.rng);
-        if self.cuts_per_million > 0
-            && self.rng.below(1_000_000) < u64::from(self.cuts_per_million)
+        if self.cuts_per_million > 0 && self.rng.below(1_000_000) < u64::from(self.cuts_per_million)
         {
             // The connection dies with this message: between its departure and its arrival.
-            self.later(passage.taken, Happening::Script(Box::new(move |world| {
-                world.kill(connection);
-            })));
+            self.later(
+                passage.taken,
+                Happening::Script(Box::new(move |world| {
+                    world.kill(connection);
+                })),
+            );
         }
         self.later(passage.arrives, Happening::Deliver { from, to, connection, message });
         Some(passage.taken)

@@ -104,12 +104,8 @@ impl Host {
         if last {
             self.connections.remove(&peer);
         }
-        let failed: Vec<SendId> = self
-            .sends
-            .iter()
-            .filter(|(_, (_, on))| *on == connection)
-            .map(|(id, _)| *id)
-            .collect();
+        let failed: Vec<SendId> =
+            self.sends.iter().filter(|(_, (_, on))| *on == connection).map(|(id, _)| *id).collect();
         for id in failed {
             self.sent(id, Err(SendError::Closed), out);
         }

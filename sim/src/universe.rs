@@ -43,7 +43,8 @@ impl Universe {
         let mut blocks = Vec::with_capacity(sizes.len());
         let mut index = BTreeMap::new();
         for (number, size) in sizes.into_iter().enumerate() {
-            let block = prefix.block(buffer.slice(number..number + size)).expect("sha2-256 is known");
+            let block =
+                prefix.block(buffer.slice(number..number + size)).expect("sha2-256 is known");
             let before = index.insert(*block.cid(), number as u32);
             assert!(before.is_none(), "two blocks of {size} bytes are equal");
             blocks.push(block);

@@ -364,7 +364,9 @@ impl World {
                     }
                 });
             }
-            Happening::Loaded { node, load } => self.tell(node, |host, out| host.loaded(&load, out)),
+            Happening::Loaded { node, load } => {
+                self.tell(node, |host, out| host.loaded(&load, out))
+            }
             Happening::Taken { node, session, bytes } => {
                 self.tell(node, |host, out| host.taken(session, bytes, out));
             }
@@ -417,8 +419,8 @@ impl World {
         }
         let mut ready = self.outside.now;
         for peer in missing {
-            let trip = self.outside.network.latency(node, peer)
-                + self.outside.network.latency(peer, node);
+            let trip =
+                self.outside.network.latency(node, peer) + self.outside.network.latency(peer, node);
             let at = self.outside.now + 2 * trip;
             self.outside.later(at, Happening::Up { a: node, b: peer });
             ready = ready.max(at);
@@ -496,10 +498,9 @@ impl World {
     #[must_use]
     pub fn all_fetched(&self) -> bool {
         self.members.iter().all(|member| match member {
-            Member::Host(host) => host
-                .fetches
-                .iter()
-                .all(|fetch| fetch.session.is_none() || fetch.finished.is_some()),
+            Member::Host(host) => {
+                host.fetches.iter().all(|fetch| fetch.session.is_none() || fetch.finished.is_some())
+            }
             Member::Actor(_) => true,
         })
     }
@@ -522,14 +523,14 @@ impl World {
 /// Lets an actor act, and carries its messages away.
 fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mut Scene<'_>)) {
     let universe = out.universe.clone();
-    let mut scene =
-        Scene { now: out.now, universe: &universe, messages: Vec::new(), wake: None };
+    let mut scene = Scene { now: out.now, universe: &universe, messages: Vec::new(), wake: None };
     play(cast.actor.as_mut(), &mut scene);
     let Scene { messages, wake, .. } = scene;
     for (to, version, message) in messages {
         if let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied() {
             cast.counts.sent(&message);
-            let lane = if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
+            let lane =
+                if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
             out.send(cast.name, to, lane, version, connection, message);
         }
     }

@@ -58,20 +58,27 @@ impl Client {
     /// once a peer has said HAVE.
     fn lingers_on(&self, want: u32, now: Timestamp) -> bool {
         let lingers = self.wants.at(want).and_then(|row| row.linger).is_some_and(|at| at > now);
-        lingers && !self.pairs_of(want).any(|(_, pair)| pair.answer == Answer::Have)
+        lingers
+            && self.asked_presence(want)
+            && !self.pairs_of(want).any(|(_, pair)| pair.answer == Answer::Have)
     }
 
     /// The first guess has failed: if others were asked at the same time, their answers are due.
     pub(super) fn linger(&mut self, want: u32, asked: Timestamp, now: Timestamp) {
-        let open = self.pairs_of(want).any(|(_, pair)| {
-            pair.answer == Answer::None && pair.told == Some(WantKind::Have) && pair.say.is_none()
-        });
+        let open = self.asked_presence(want);
         let Some(row) = self.wants.at_mut(want) else { return };
         if open && row.linger.is_none() {
             let at = now + (now.since(asked) / 2).clamp(LINGER.0, LINGER.1);
             row.linger = Some(at);
             self.lingers.insert((at, want));
         }
+    }
+
+    /// Some peer was asked whether it has the block and has not answered.
+    fn asked_presence(&self, want: u32) -> bool {
+        self.pairs_of(want).any(|(_, pair)| {
+            pair.answer == Answer::None && pair.told == Some(WantKind::Have) && pair.say.is_none()
+        })
     }
 
     /// Asks further peers for a want of which no request is open.
@@ -230,7 +237,9 @@ impl Client {
         let extras = row.extras(fan_out);
         let Some(want_row) = self.wants.at(want) else { return Asked::Nobody };
         let first = want_row.pairs_len == 0;
-        let count = 1u32.checked_shl(u32::from(want_row.rounds)).unwrap_or(fan_out).min(fan_out);
+        // One peer, one more when it is late, then twice as many each time.
+        let doublings = u32::from(want_row.rounds.saturating_sub(1));
+        let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out);
         let found = self.pick(session, Some(want), size, For::Block, count as usize);
         if found.peers.is_empty() {
             return if found.busy { Asked::Busy } else { Asked::Nobody };

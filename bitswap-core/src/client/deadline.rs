@@ -74,7 +74,8 @@ impl Client {
     }
 
     /// Another peer says that it has the block: a guess at a peer that never delivered anything is
-    /// given no more time than that peer, whose answer took `answer` microseconds, would need.
+    /// given no more time than that peer, whose answer took `answer` microseconds, would need, and as
+    /// much again.
     pub(super) fn shorten(&mut self, want: u32, answer: u64, now: Timestamp) {
         let unproven = self
             .pairs_of(want)
@@ -86,7 +87,7 @@ impl Client {
             .map(|(at, pair)| (at, pair.deadline, pair.queue + u64::from(pair.charged), pair.peer));
         let Some((at, Some(deadline), bytes, peer)) = unproven else { return };
         let transfer = self.peers.get(peer).map_or(0, |contact| contact.meter.transfer(bytes));
-        let time = Duration::from_micros(answer.saturating_mul(2).saturating_add(transfer));
+        let time = Duration::from_micros(answer.saturating_mul(4).saturating_add(transfer));
         let sooner = now + time.max(self.config.deadline_min);
         if sooner < deadline {
             self.set_deadline(at, sooner);
@@ -113,7 +114,7 @@ impl Client {
         contact.fetched.timeouts += 1;
         self.fetched.timeouts += 1;
         let id = contact.id;
-        self.blame(want, id);
+        self.learn(want, id, false);
         self.guessed(want, false, true);
         let Some(row) = self.wants.at_mut(want) else { return };
         if row.requests == 0 {

@@ -14,8 +14,6 @@ use crate::peer::micros;
 
 /// Likelihood of a peer that said HAVE, in per mille.
 const SAID_HAVE: u64 = 950;
-/// Likelihood of a peer that the session does not know, in per mille.
-const UNKNOWN: u64 = 300;
 
 /// A peer that could be asked.
 #[derive(Clone, Copy, Debug)]
@@ -118,12 +116,11 @@ impl Client {
             return;
         }
         let said_have = pair.is_some_and(|pair| pair.answer == Answer::Have);
-        let known = member.served > 0 || member.failed > 0 || member.promising;
-        let likelihood = match (said_have, known) {
-            (true, _) => SAID_HAVE,
-            (false, true) => member.likelihood(),
-            (false, false) => UNKNOWN,
-        };
+        let mut likelihood = if said_have { SAID_HAVE } else { u64::from(member.likelihood) };
+        // A little better than another is no reason to change one's mind from want to want.
+        if row.favourite == Some(member.peer) && row.wants() == 1 {
+            likelihood = likelihood * 4 / 3;
+        }
         let expected = contact.expected(size, micros(self.config.first_deadline) / 4);
         let cost = expected.saturating_add(100).saturating_mul(1000) / likelihood.max(1);
         let tie = self.rng.next_u64();
@@ -159,7 +156,7 @@ impl Client {
         row.members.retain(|member| {
             peers.get(member.peer.index).is_some_and(|contact| contact.id == member.peer)
         });
-        let useful = row.members.iter().filter(|member| member.likelihood() >= 200).count();
+        let useful = row.members.iter().filter(|member| member.likelihood >= 200).count();
         let members = row.members.len();
         if useful >= count || members >= self.peers.len() {
             return;

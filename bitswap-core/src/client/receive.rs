@@ -72,7 +72,10 @@ impl Client {
             let guessed = pair.told == Some(WantKind::Block);
             self.guessed(want, true, guessed);
         }
-        self.credit(want, id);
+        // After a HAVE the block is no news.
+        let news =
+            !pair.and_then(|pair| self.pairs.at(pair)).is_some_and(|p| p.answer == Answer::Have);
+        self.served(want, id, news);
         if let Some(pair) = pair {
             // The peer forgets the want with the block: no cancel for it.
             self.drop_pair(pair, now);
@@ -156,11 +159,14 @@ impl Client {
         if pair.say == Some(Say::Cancel) {
             return self.stray(peer, cid, now);
         }
-        if matches!(pair.answer, Answer::None | Answer::DontHave | Answer::Silent) {
+        let news = matches!(pair.answer, Answer::None | Answer::DontHave | Answer::Silent);
+        if news {
             pair.answer = Answer::Have;
         }
         let asked = pair.asked;
-        self.promise(want, id);
+        if news {
+            self.learn(want, id, true);
+        }
         if self.wants.at(want).is_some_and(|row| row.requests == 0) {
             self.set_undecided(want);
         } else {
@@ -182,8 +188,8 @@ impl Client {
         let (requested, asked) = (pair.request, pair.asked);
         self.settle(at);
         self.refund(at);
+        self.learn(want, id, false);
         if requested {
-            self.blame(want, id);
             self.guessed(want, false, true);
             self.linger(want, asked, now);
         }
@@ -210,7 +216,7 @@ impl Client {
         {
             pair.answer = Answer::Have;
         }
-        self.promise(want, id);
+        self.learn(want, id, true);
         if self.wants.at(want).is_some_and(|row| row.requests == 0) {
             self.set_undecided(want);
         }
@@ -231,32 +237,32 @@ impl Client {
             .collect()
     }
 
-    fn credit(&mut self, want: u32, peer: crate::rows::Id) {
-        for session in self.sessions_of(want) {
-            if let Some(session) = self.sessions.at_mut(session)
-                && session.may_ask(peer)
-            {
-                session.member(peer).served += 1;
-            }
-        }
+    /// The sessions that wait for a want learn something about a peer.
+    pub(super) fn learn(&mut self, want: u32, peer: crate::rows::Id, has: bool) {
+        self.tell_members(want, peer, |member| member.learn(has));
     }
 
-    pub(super) fn blame(&mut self, want: u32, peer: crate::rows::Id) {
-        for session in self.sessions_of(want) {
-            if let Some(session) = self.sessions.at_mut(session)
-                && session.may_ask(peer)
-            {
-                session.member(peer).failed += 1;
+    /// A peer has delivered a block; `news` when it had not said HAVE before.
+    fn served(&mut self, want: u32, peer: crate::rows::Id, news: bool) {
+        self.tell_members(want, peer, |member| {
+            member.served += 1;
+            if news {
+                member.learn(true);
             }
-        }
+        });
     }
 
-    fn promise(&mut self, want: u32, peer: crate::rows::Id) {
+    fn tell_members(
+        &mut self,
+        want: u32,
+        peer: crate::rows::Id,
+        mut tell: impl FnMut(&mut super::session::Member),
+    ) {
         for session in self.sessions_of(want) {
             if let Some(session) = self.sessions.at_mut(session)
                 && session.may_ask(peer)
             {
-                session.member(peer).promising = true;
+                tell(session.member(peer));
             }
         }
     }

@@ -30,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) untaken: u64,
     /// The peers the session works with.
     pub(crate) members: Vec<Member>,
+    /// The last peer guessed to have a block.
+    pub(crate) favourite: Option<Id>,
     /// The only peers it may ask, if `options.only`.
     pub(crate) allowed: Vec<Id>,
     /// How often the first peer asked had the block, in per mille, smoothed.
@@ -62,22 +64,24 @@ pub(crate) struct Member {
     pub(crate) peer: Id,
     /// Blocks it delivered.
     pub(crate) served: u32,
-    /// Blocks it was asked for and lacked, or did not deliver in time.
-    pub(crate) failed: u32,
-    /// It was named as a provider or said HAVE.
-    pub(crate) promising: bool,
+    /// How likely it has a block of this session, in per mille, smoothed.
+    pub(crate) likelihood: u32,
+    /// It was named as a provider or said something of a want.
+    pub(crate) known: bool,
 }
+
+/// Likelihood of a peer of which nothing is known, in per mille.
+const UNKNOWN: u32 = 333;
 
 impl Member {
     pub(crate) const fn new(peer: Id) -> Self {
-        Self { peer, served: 0, failed: 0, promising: false }
+        Self { peer, served: 0, likelihood: UNKNOWN, known: false }
     }
 
-    /// How likely it has a block of this session, in per mille.
-    pub(crate) fn likelihood(&self) -> u64 {
-        let promise = u64::from(self.promising);
-        let served = (u64::from(self.served) + promise) * 2 + 1;
-        served * 1000 / (served + u64::from(self.failed) * 2 + 2)
+    /// It turned out to have, or not to have, or not to deliver, a block of the session.
+    pub(crate) fn learn(&mut self, has: bool) {
+        self.known = true;
+        self.likelihood = (self.likelihood * 5 + if has { 1000 } else { 0 }) / 6;
     }
 }
 
@@ -94,6 +98,7 @@ impl Session {
             asked_bytes: 0,
             untaken: 0,
             members: Vec::new(),
+            favourite: None,
             allowed: Vec::new(),
             guess: 500,
             blocks: 0,

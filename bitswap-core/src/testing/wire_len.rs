@@ -1,20 +1,24 @@
 //! The length of a message on the wire, from the protobuf schema alone: no code is shared with the
 //! codec, so each checks the other.
 
-use crate::message::{Entry, Message, Presence, Version, WantKind};
 use crate::Block;
+use crate::message::{Entry, Message, Presence, Version, WantKind};
 
 /// Bytes that `message` takes on a stream of `version`, its length prefix included.
 #[must_use]
 pub fn wire_len(message: &Message, version: Version) -> usize {
-    let entries: usize =
-        message.wantlist.entries.iter().map(|entry| field(entry_len(entry))).sum();
+    let entries: usize = message.wantlist.entries.iter().map(|entry| field(entry_len(entry))).sum();
     let mut len = field(entries + if message.wantlist.full { 2 } else { 0 });
     for block in &message.blocks {
-        len += if version.has_prefix() { field(payload_len(block)) } else { field(block.data().len()) };
+        len += if version.has_prefix() {
+            field(payload_len(block))
+        } else {
+            field(block.data().len())
+        };
     }
     if version.has_prefix() {
-        len += message.presences.iter().map(|presence| field(presence_len(presence))).sum::<usize>();
+        len +=
+            message.presences.iter().map(|presence| field(presence_len(presence))).sum::<usize>();
         len += int32(message.pending_bytes);
     }
     varint(len as u64) + len
@@ -68,7 +72,8 @@ mod tests {
 
     #[test]
     fn lengths_are_those_of_real_frames() {
-        let raw = cid::Cid::try_from("bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq").unwrap();
+        let raw = cid::Cid::try_from("bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq")
+            .unwrap();
         let block = Block::new(raw, Bytes::from_static(b"hello")).unwrap();
         let wants = |entry| Message {
             wantlist: Wantlist { entries: vec![entry], full: false },
@@ -80,10 +85,8 @@ mod tests {
         let want_block = wants(Entry::want(raw, WantKind::Block, i32::MAX - 1, true));
         assert_eq!(wire_len(&want_block, Version::V1_2), 0x32 + 1);
         assert_eq!(wire_len(&wants(Entry::cancel(raw)), Version::V1_2), 0x2c + 1);
-        let presence = |have| Message {
-            presences: vec![Presence { cid: raw, have }],
-            ..Message::default()
-        };
+        let presence =
+            |have| Message { presences: vec![Presence { cid: raw, have }], ..Message::default() };
         assert_eq!(wire_len(&presence(true), Version::V1_2), 0x2a + 1);
         assert_eq!(wire_len(&presence(false), Version::V1_2), 0x2c + 1);
         let blocks = Message { blocks: vec![block.clone()], ..Message::default() };

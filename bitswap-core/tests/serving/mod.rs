@@ -212,7 +212,9 @@ impl Rig {
                     }
                 }
                 Output::Send(outgoing) => {
-                    assert!(outgoing.version.has_presence() || outgoing.message.presences.is_empty());
+                    assert!(
+                        outgoing.version.has_presence() || outgoing.message.presences.is_empty()
+                    );
                     messages.push((outgoing.peer, outgoing.message.clone()));
                     self.unsent.push_back(outgoing);
                     if self.reads {

@@ -106,6 +106,9 @@ mod tests {
         assert_eq!(sizes, [Some(3), None, Some(3)]);
         let data = block_on(store.get(vec![v0])).remove(0).unwrap();
         assert_eq!(data, Some(Bytes::from_static(b"abc")));
-        assert_eq!((store.len(), store.remove(&dag_pb).is_some(), store.is_empty()), (1, true, true));
+        assert_eq!(
+            (store.len(), store.remove(&dag_pb).is_some(), store.is_empty()),
+            (1, true, true)
+        );
     }
 }

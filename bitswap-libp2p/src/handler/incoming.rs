@@ -33,7 +33,11 @@ pub(crate) struct Incoming {
 enum Pending {
     Ready(Message),
     /// Its blocks are being hashed.
-    Hashing { message: Message, verified: oneshot::Receiver<Verified>, bytes: usize },
+    Hashing {
+        message: Message,
+        verified: oneshot::Receiver<Verified>,
+        bytes: usize,
+    },
 }
 
 /// What became of a message's payloads.

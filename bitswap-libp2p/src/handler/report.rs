@@ -51,8 +51,7 @@ impl Report {
     }
 
     pub(crate) fn message(&mut self, message: Message) {
-        self.message_bytes +=
-            message.blocks.iter().map(|block| block.data().len()).sum::<usize>();
+        self.message_bytes += message.blocks.iter().map(|block| block.data().len()).sum::<usize>();
         self.messages.push(message);
     }
 

@@ -292,13 +292,7 @@ pub const CASES: [Case; 26] = {
     ]
 };
 
-const fn case(
-    name: &'static str,
-    seeds: u16,
-    blocks: usize,
-    spread: Spread,
-    order: Order,
-) -> Case {
+const fn case(name: &'static str, seeds: u16, blocks: usize, spread: Spread, order: Order) -> Case {
     Case {
         name,
         fetchers: 1,

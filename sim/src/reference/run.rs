@@ -57,10 +57,13 @@ fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, 
         (0..case.seeds).map(|_| world.unwatched_host(Config::default())).collect();
     for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
         world.stock(*node, blocks);
-        world.store(*node, StoreConduct {
-            latency: Duration::from_millis(case.store_ms),
-            ..StoreConduct::default()
-        });
+        world.store(
+            *node,
+            StoreConduct {
+                latency: Duration::from_millis(case.store_ms),
+                ..StoreConduct::default()
+            },
+        );
         if case.old_seeds {
             world.speaks(*node, Some(Version::V1_1));
         }
