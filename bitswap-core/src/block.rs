@@ -68,3 +68,38 @@ impl core::fmt::Debug for Block {
         write!(f, "Block({}, {} B)", self.cid, self.data.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    fn block(data: &'static [u8]) -> Block {
+        Prefix::V0.block(Bytes::from_static(data)).unwrap()
+    }
+
+    #[test]
+    fn only_the_bytes_of_its_cid_make_a_block() {
+        let hello = block(b"hello");
+        let (cid, data) = hello.clone().into_parts();
+        assert_eq!(Block::new(cid, data), Ok(hello));
+        for wrong in [&b""[..], b"hellp", b"hello "] {
+            let wrong = Bytes::from_static(wrong);
+            assert_eq!(Block::new(cid, wrong), Err(BlockError::Mismatch));
+        }
+    }
+
+    #[test]
+    fn a_cid_that_proves_nothing_makes_no_block() {
+        let multihash = cid::multihash::Multihash::wrap(0xd5, &[0; 16]).unwrap();
+        let md5 = Cid::new_v1(0x55, multihash);
+        let error = Block::new(md5, Bytes::new());
+        assert_eq!(error, Err(BlockError::Prefix(crate::error::PrefixError::UnknownHash(0xd5))));
+    }
+
+    #[test]
+    fn the_bytes_are_not_printed() {
+        assert!(!format!("{:?}", block(b"secret")).contains("secret"));
+        assert!(format!("{:?}", block(b"secret")).ends_with("6 B)"));
+    }
+}

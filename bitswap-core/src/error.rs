@@ -36,12 +36,6 @@ pub enum DecodeError {
     /// A payload whose prefix does not parse.
     #[error("peer sent a payload whose prefix does not parse")]
     BadPrefix,
-    /// More items than a message may hold.
-    #[error("peer sent more than {limit} items in one message")]
-    TooManyItems {
-        /// The largest number of entries, payloads and presences in a message.
-        limit: u32,
-    },
 }
 
 /// A prefix from which no block can be built.

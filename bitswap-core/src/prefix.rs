@@ -18,12 +18,11 @@ use quick_protobuf::sizeofs::sizeof_varint;
 use crate::block::Block;
 use crate::error::{DecodeError, PrefixError};
 use crate::hash::{self, IDENTITY, MAX_DIGEST, SHA2_256};
+use crate::limits::DIGEST_BYTES_MIN;
 use crate::varint;
 
 /// The codec of CIDv0.
 const DAG_PB: u64 = 0x70;
-/// A digest cut shorter proves too little (bytes).
-const MIN_DIGEST: u64 = 20;
 
 /// A CID without its digest: four varints on the wire.
 ///
@@ -122,13 +121,13 @@ impl Prefix {
 
     /// The multihash code.
     #[must_use]
-    pub const fn hash(&self) -> u64 {
+    pub const fn hash_code(&self) -> u64 {
         self.hash
     }
 
     /// The length of the digest in bytes.
     #[must_use]
-    pub const fn length(&self) -> u64 {
+    pub const fn digest_len(&self) -> u64 {
         self.length
     }
 
@@ -183,7 +182,7 @@ impl Prefix {
             return Ok(());
         }
         match self.length {
-            ..MIN_DIGEST => Err(PrefixError::ShortDigest(self.length)),
+            length if length < DIGEST_BYTES_MIN as u64 => Err(PrefixError::ShortDigest(length)),
             length if length > longest => Err(PrefixError::LongDigest(length)),
             _ => Ok(()),
         }

@@ -168,7 +168,9 @@ impl Block {
             writer.write_varint(self.payload_len() as u64)?;
             writer.write_tag(key::PAYLOAD_PREFIX)?;
             writer.write_varint(prefix.encoded_len() as u64)?;
-            for number in [prefix.version(), prefix.codec(), prefix.hash(), prefix.length()] {
+            for number in
+                [prefix.version(), prefix.codec(), prefix.hash_code(), prefix.digest_len()]
+            {
                 writer.write_varint(number)?;
             }
             if data.is_empty() {

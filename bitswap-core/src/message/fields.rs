@@ -70,6 +70,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The number and value of the next field, `None` at the end of the message.
+    #[inline]
     pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DecodeError> {
         if self.rest.is_empty() {
             return Ok(None);
@@ -103,12 +104,17 @@ impl<'a> Fields<'a> {
         }
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, DecodeError> {
         // Nearly all keys and lengths are one byte long.
         if let Some((&byte @ ..0x80, rest)) = self.rest.split_first() {
             self.rest = rest;
             return Ok(byte.into());
         }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, DecodeError> {
         let mut reader = BytesReader::from_bytes(self.rest);
         let value = reader.read_varint64(self.rest).map_err(|_| DecodeError::Malformed)?;
         let read = self.rest.len().saturating_sub(reader.len());

@@ -83,7 +83,7 @@ pub fn decode(frame: &Bytes) -> Result<Decoded, DecodeError> {
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => decoder.wantlist(value.bytes()?)?,
-            2 => decoder.bare_block(frame.slice_ref(value.bytes()?)),
+            2 => decoder.bare_block(frame, value.bytes()?),
             3 => decoder.payload(frame, value.bytes()?)?,
             4 => decoder.presence(value.bytes()?)?,
             5 => decoder.out.message.pending_bytes = value.int32()?,
@@ -143,8 +143,9 @@ impl Decoder {
     }
 
     /// A block of the oldest versions: bytes alone, always CIDv0.
-    fn bare_block(&mut self, data: Bytes) {
+    fn bare_block(&mut self, frame: &Bytes, data: &[u8]) {
         if !self.is_full(self.out.payloads.len()) {
+            let data = frame.slice_ref(data);
             self.out.payloads.push(Payload { prefix: Prefix::V0, data });
         }
     }
