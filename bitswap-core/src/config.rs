@@ -22,6 +22,7 @@ pub struct Config {
     pub(crate) deadline_min: Duration,
     pub(crate) deadline_max: Duration,
     pub(crate) search_interval: Duration,
+    pub(crate) hedge_per_mille: u16,
 }
 
 impl Default for Config {
@@ -31,15 +32,16 @@ impl Default for Config {
             rates: Rates::default(),
             serve: true,
             replace_have_bytes: Some(1024),
-            answer_target_bytes: 128 << 10,
+            answer_target_bytes: 16 << 10,
             lane_idle: Duration::from_secs(5),
             open_retry: Duration::from_millis(100),
             fan_out: 16,
             told_peers_max: 64,
-            first_deadline: Duration::from_secs(1),
+            first_deadline: Duration::from_millis(900),
             deadline_min: Duration::from_millis(50),
             deadline_max: Duration::from_secs(7),
             search_interval: Duration::from_secs(10),
+            hedge_per_mille: 30,
         }
     }
 }
@@ -100,7 +102,8 @@ impl Config {
         Ok(self)
     }
 
-    /// Block bytes after which an answer is sent rather than filled further. Default 128 KiB.
+    /// Block bytes after which an answer is sent rather than filled further: a receiver can use
+    /// nothing of a message before it has all of it. Default 16 KiB.
     ///
     /// # Errors
     ///
@@ -152,6 +155,18 @@ impl Config {
         self.deadline_min = min;
         self.first_deadline = first;
         self.deadline_max = max;
+        Ok(self)
+    }
+
+    /// Blocks that may be asked of a second peer before the first one's deadline, because another
+    /// said HAVE meanwhile; per thousand blocks of the session. Each may arrive twice. Default 30.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] above 1000.
+    pub fn hedge_per_mille(mut self, share: u16) -> Result<Self, ConfigError> {
+        check("hedge_per_mille", u64::from(share), 0, 1000)?;
+        self.hedge_per_mille = share;
         Ok(self)
     }
 

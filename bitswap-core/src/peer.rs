@@ -11,7 +11,10 @@ use crate::time::Timestamp;
 /// Span of deliveries that the throughput looks back on, in microseconds.
 const SPAN: u64 = 2_000_000;
 /// Bytes per second assumed of a peer that delivered nothing yet.
-const THROUGHPUT_GUESS: u64 = 4 << 20;
+const THROUGHPUT_GUESS: u64 = 1 << 20;
+/// The guess weighs as much as having been measured for this long, in microseconds: a few blocks
+/// that arrive together say little.
+const GUESS_SPAN: u64 = 20_000;
 /// The highest throughput that is told apart from "at once".
 const THROUGHPUT_MAX: u64 = 16 << 30;
 
@@ -57,8 +60,9 @@ impl Meter {
         now: Timestamp,
     ) {
         // The transfer of what was queued before and of the block itself is no latency.
-        let transfer =
-            if self.micros == 0 { 0 } else { self.transfer(queue.saturating_add(bytes)) };
+        let transfer = u128::from(queue.saturating_add(bytes)) * u128::from(self.micros)
+            / u128::from(self.bytes.max(1));
+        let transfer = u64::try_from(transfer).unwrap_or(u64::MAX);
         let sample = micros(now.since(asked)).saturating_sub(transfer);
         if self.measured {
             let off = sample.abs_diff(self.latency);
@@ -95,7 +99,9 @@ impl Meter {
         if self.bytes == 0 {
             return None;
         }
-        let rate = u128::from(self.bytes) * 1_000_000 / u128::from(self.micros.max(1));
+        let guess = u128::from(THROUGHPUT_GUESS) * u128::from(GUESS_SPAN) / 1_000_000;
+        let span = u128::from(self.micros) + u128::from(GUESS_SPAN);
+        let rate = (u128::from(self.bytes) + guess) * 1_000_000 / span;
         Some(u64::try_from(rate).unwrap_or(u64::MAX).clamp(1, THROUGHPUT_MAX))
     }
 
@@ -148,15 +154,15 @@ mod tests {
         let mut meter = Meter::default();
         assert_eq!((meter.latency(), meter.throughput()), (None, None));
         // Asked all at once at 0; the first after 20 ms, then one of 10 kB each 10 ms: 1 MB/s.
-        for n in 0..50u64 {
+        for n in 0..190u64 {
             meter.delivered(10_000, at(0), n * 10_000, at(0), at(20 + n * 10));
         }
         let rate = meter.throughput().unwrap();
-        assert!((990_000..1_010_000).contains(&rate), "{rate}");
+        assert!((990_000..1_100_000).contains(&rate), "{rate}");
         let latency = meter.latency().unwrap().as_millis();
         assert!((8..=25).contains(&latency), "{latency} ms");
         // Twice of 1 MB/s for latency + 50 ms.
-        assert!((110_000..160_000).contains(&meter.window().unwrap()));
+        assert!((110_000..170_000).contains(&meter.window().unwrap()));
     }
 
     #[test]

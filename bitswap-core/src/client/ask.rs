@@ -236,15 +236,17 @@ impl Client {
         let fan_out = u32::from(self.config.fan_out);
         let extras = row.extras(fan_out);
         let Some(want_row) = self.wants.at(want) else { return Asked::Nobody };
-        let first = want_row.pairs_len == 0;
+        let (first, rounds) = (want_row.pairs_len == 0, want_row.rounds);
         // One peer, one more when it is late, then twice as many each time.
-        let doublings = u32::from(want_row.rounds.saturating_sub(1));
+        let doublings = u32::from(rounds.saturating_sub(1));
         let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out);
         let found = self.pick(session, Some(want), size, For::Block, count as usize);
         if found.peers.is_empty() {
             return if found.busy { Asked::Busy } else { Asked::Nobody };
         }
         let certain = found.peers.iter().any(|candidate| candidate.said_have);
+        // The first guess was late, not wrong: a peer that delivers needs no second opinion.
+        let late = rounds > 0 && found.peers.iter().any(|candidate| candidate.proven);
         for candidate in &found.peers {
             self.ask_peer(session, want, candidate.peer, size, now);
         }
@@ -254,7 +256,7 @@ impl Client {
         {
             row.guessing = true;
         }
-        if !certain {
+        if !certain && !late {
             self.ask_presence(session, want, size, extras as usize, first, now);
         }
         Asked::Yes

@@ -35,6 +35,9 @@ pub(crate) struct Contact {
     pub(crate) stray_at: Option<Timestamp>,
     /// Bytes asked for and not delivered.
     pub(crate) asked_bytes: u64,
+    /// It was asked for all that its window allows, and not enough of it has come yet to be worth
+    /// another message.
+    pub(crate) full: bool,
     /// Since when it has had something to deliver without a pause.
     pub(crate) busy: Timestamp,
     /// The next message replaces all that the peer was told before: what was said may be lost, or
@@ -42,8 +45,8 @@ pub(crate) struct Contact {
     pub(crate) resync: bool,
     /// Something was said since the last resync.
     pub(crate) said: bool,
-    /// Since when there are cancels to say.
-    pub(crate) cancel_since: Option<Timestamp>,
+    /// When the cancels are to be said, with company or without.
+    pub(crate) cancel_at: Option<Timestamp>,
     /// Requests in a row that passed their deadline.
     pub(crate) silences: u32,
     /// Wants told to it that ended otherwise before it answered: blocks that may still come.
@@ -70,10 +73,11 @@ impl Contact {
             strays: Vec::new(),
             stray_at: None,
             asked_bytes: 0,
+            full: false,
             busy: now,
             resync: true,
             said: false,
-            cancel_since: None,
+            cancel_at: None,
             silences: 0,
             superfluous: 0,
             entries: 0,
@@ -93,14 +97,34 @@ impl Contact {
         self.unsaid.len() + self.told.len()
     }
 
-    /// It can take another request.
+    /// It can take another request for a block of about this size.
     pub(crate) fn has_room(&self, size: u32, told_max: u32) -> bool {
+        let window = self.window(size);
+        let least = if self.full { window / 4 * 3 } else { window };
+        self.asked_bytes < least && self.pairs() < told_max
+    }
+
+    /// Bytes to be asked of it at once.
+    fn window(&self, size: u32) -> u64 {
         let least = u64::from(size).saturating_mul(2);
-        let window = match self.meter.window() {
-            Some(window) => window.clamp(least, WINDOW_MAX.max(least)),
+        match self.meter.window() {
+            // What it delivers in a second is little to take back, and spares round trips.
+            Some(window) => {
+                let second = self.meter.throughput().unwrap_or(0).min(FIRST_WINDOW);
+                window.max(second).clamp(least, WINDOW_MAX.max(least))
+            }
             None => FIRST_WINDOW.max(least),
-        };
-        self.asked_bytes < window && self.pairs() < told_max
+        }
+    }
+
+    /// It is asked for a block of about this size.
+    pub(crate) fn charge(&mut self, size: u32, now: Timestamp) {
+        if self.asked_bytes == 0 {
+            self.busy = now;
+        }
+        self.full &= !self.has_room(size, u32::MAX);
+        self.asked_bytes += u64::from(size);
+        self.full |= self.asked_bytes >= self.window(size);
     }
 
     /// Microseconds until a block asked for now arrives, made longer by silences.

@@ -86,12 +86,33 @@ impl Client {
             })
             .map(|(at, pair)| (at, pair.deadline, pair.queue + u64::from(pair.charged), pair.peer));
         let Some((at, Some(deadline), bytes, peer)) = unproven else { return };
+        if !self.may_hedge(want) {
+            return;
+        }
         let transfer = self.peers.get(peer).map_or(0, |contact| contact.meter.transfer(bytes));
-        let time = Duration::from_micros(answer.saturating_mul(4).saturating_add(transfer));
+        let time = Duration::from_micros(answer.saturating_mul(3).saturating_add(transfer));
         let sooner = now + time.max(self.config.deadline_min);
         if sooner < deadline {
             self.set_deadline(at, sooner);
+            self.hedged(want);
         }
+    }
+
+    /// Counts a hedge for the sessions that wait for the want.
+    fn hedged(&mut self, want: u32) {
+        for session in self.sessions_of(want) {
+            if let Some(session) = self.sessions.at_mut(session) {
+                session.hedges += 1;
+            }
+        }
+    }
+
+    /// The sessions that wait for the want can bear one more duplicate.
+    fn may_hedge(&self, want: u32) -> bool {
+        self.sessions_of(want).iter().all(|session| {
+            let session = self.sessions.at(*session);
+            session.is_some_and(|session| session.may_hedge(self.config.hedge_per_mille))
+        })
     }
 
     fn deadline_passed(&mut self, at: u32, now: Timestamp) {
@@ -115,7 +136,6 @@ impl Client {
         self.fetched.timeouts += 1;
         let id = contact.id;
         self.learn(want, id, false);
-        self.guessed(want, false, true);
         let Some(row) = self.wants.at_mut(want) else { return };
         if row.requests == 0 {
             row.rounds = row.rounds.saturating_add(1);

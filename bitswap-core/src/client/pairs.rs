@@ -1,12 +1,18 @@
 //! Pairs of a want and a peer: made, charged, turned around and dropped.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::Client;
 use super::table::{Answer, Links, Pair, Say};
 use crate::message::WantKind;
 use crate::rows::NONE;
 use crate::time::Timestamp;
+
+/// How long the cancel of a block waits for a message to go with.
+const CANCEL_PAUSE: Duration = Duration::from_millis(10);
+/// The same when the peer has nothing to send.
+const IDLE_CANCEL_PAUSE: Duration = Duration::from_millis(250);
 
 impl Client {
     pub(super) fn find_pair(&self, want: u32, peer: u32) -> Option<u32> {
@@ -45,12 +51,16 @@ impl Client {
     pub(super) fn say(&mut self, at: u32, say: Option<Say>, now: Timestamp) {
         let Some(pair) = self.pairs.at_mut(at) else { return };
         let peer = pair.peer;
+        // Only a block that may still be sent is worth stopping soon.
+        let block = pair.told == Some(WantKind::Block) && pair.answer != Answer::DontHave;
+        let pause = if block { CANCEL_PAUSE } else { IDLE_CANCEL_PAUSE };
         let before = core::mem::replace(&mut pair.say, say);
         let Some(contact) = self.peers.get_mut(peer) else { return };
         contact.cancels -= u32::from(before == Some(Say::Cancel));
         if say == Some(Say::Cancel) {
             contact.cancels += 1;
-            contact.cancel_since.get_or_insert(now);
+            let at = now + pause;
+            contact.cancel_at = Some(contact.cancel_at.map_or(at, |other| other.min(at)));
         }
         match (before.is_some(), say.is_some()) {
             (false, true) => {
@@ -80,12 +90,9 @@ impl Client {
         if pair.charged == 0
             && let Some(contact) = self.peers.get_mut(pair.peer)
         {
-            if contact.asked_bytes == 0 {
-                contact.busy = now;
-            }
             pair.charged = size.max(1);
             pair.queue = contact.asked_bytes;
-            contact.asked_bytes += u64::from(pair.charged);
+            contact.charge(pair.charged, now);
         }
         pair.asked = now;
         self.say(at, Some(Say::Want(WantKind::Block)), now);

@@ -15,12 +15,18 @@ use crate::peer::micros;
 /// Likelihood of a peer that said HAVE, in per mille.
 const SAID_HAVE: u64 = 950;
 
+/// Bytes that a session asks of peers that never delivered anything, all together. The rest of a
+/// large batch waits for the first answers and goes to those who gave them.
+const UNPROVEN_BYTES: u64 = 2 << 20;
+
 /// A peer that could be asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Candidate {
     pub(super) peer: u32,
-    /// It is expected to have the block for a reason, and not merely possible.
+    /// It said that it has the block.
     pub(super) said_have: bool,
+    /// It has delivered blocks to the session.
+    pub(super) proven: bool,
     cost: u64,
     tie: u64,
 }
@@ -37,6 +43,8 @@ pub(super) enum For {
 pub(super) struct Found {
     pub(super) peers: Vec<Candidate>,
     pub(super) busy: bool,
+    /// Peers that never delivered anything are not to be asked now.
+    only_proven: bool,
 }
 
 impl Client {
@@ -53,6 +61,9 @@ impl Client {
         let mut found = Found::default();
         let Some(row) = self.sessions.at(session) else { return found };
         let members: Vec<Member> = row.members.clone();
+        found.only_proven = want.is_some()
+            && self.is_first(want)
+            && self.unproven_bytes(&members) >= UNPROVEN_BYTES;
         for member in &members {
             self.consider(session, want, size, purpose, member, &mut found);
         }
@@ -64,7 +75,7 @@ impl Client {
                 .filter(|id| !members.iter().any(|member| member.peer == *id))
                 .map(Member::new)
                 .collect();
-            let mut more = Found::default();
+            let mut more = Found { only_proven: found.only_proven, ..Found::default() };
             for stranger in &strangers {
                 self.consider(session, want, size, purpose, stranger, &mut more);
             }
@@ -111,7 +122,8 @@ impl Client {
             _ => {}
         }
         let full = self.pairs.len() >= limits.told as usize && pair.is_none();
-        if full || !contact.has_room(size, limits.told_per_peer) {
+        let wary = found.only_proven && purpose == For::Block && contact.meter.latency().is_none();
+        if wary || full || !contact.has_room(size, limits.told_per_peer) {
             found.busy = true;
             return;
         }
@@ -119,12 +131,27 @@ impl Client {
         let mut likelihood = if said_have { SAID_HAVE } else { u64::from(member.likelihood) };
         // A little better than another is no reason to change one's mind from want to want.
         if row.favourite == Some(member.peer) && row.wants() == 1 {
-            likelihood = likelihood * 4 / 3;
+            likelihood = likelihood * 3 / 2;
         }
         let expected = contact.expected(size, micros(self.config.first_deadline) / 4);
         let cost = expected.saturating_add(100).saturating_mul(1000) / likelihood.max(1);
         let tie = self.rng.next_u64();
-        found.peers.push(Candidate { peer: member.peer.index, said_have, cost, tie });
+        found.peers.push(Candidate {
+            peer: member.peer.index,
+            said_have,
+            proven: member.served > 0,
+            cost,
+            tie,
+        });
+    }
+
+    fn unproven_bytes(&self, members: &[Member]) -> u64 {
+        members
+            .iter()
+            .filter_map(|member| self.peers.get(member.peer.index))
+            .filter(|contact| contact.meter.latency().is_none())
+            .map(|contact| contact.asked_bytes)
+            .sum()
     }
 
     /// Nobody was told of the want yet.
@@ -144,7 +171,7 @@ impl Client {
     }
 
     fn keep_best(&self, peers: &mut Vec<Candidate>, count: usize) {
-        peers.sort_by_key(|candidate| (!candidate.said_have, candidate.cost, candidate.tie));
+        peers.sort_by_key(|candidate| (candidate.cost, candidate.tie));
         peers.truncate(count);
     }
 

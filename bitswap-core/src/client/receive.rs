@@ -230,7 +230,7 @@ impl Client {
     }
 
     /// The sessions that wait for a want.
-    fn sessions_of(&self, want: u32) -> Box<[u32]> {
+    pub(super) fn sessions_of(&self, want: u32) -> Box<[u32]> {
         self.interests_in(want)
             .filter(|(_, interest)| matches!(interest.stage, Stage::Asked | Stage::Waiting))
             .map(|(_, interest)| interest.session)

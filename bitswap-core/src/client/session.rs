@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) allowed: Vec<Id>,
     /// How often the first peer asked had the block, in per mille, smoothed.
     pub(crate) guess: u32,
+    /// Requests doubled before their deadline.
+    pub(crate) hedges: u64,
     pub(crate) blocks: u64,
     pub(crate) bytes: u64,
     /// The provider lookup under way: its number and the want.
@@ -101,6 +103,7 @@ impl Session {
             favourite: None,
             allowed: Vec::new(),
             guess: 500,
+            hedges: 0,
             blocks: 0,
             bytes: 0,
             lookup: None,
@@ -155,6 +158,14 @@ impl Session {
             250..350 => 8,
             _ => fan_out.saturating_sub(1),
         }
+    }
+
+    /// Another request may be doubled before its deadline: at most `per_mille` of the blocks so
+    /// far, and a few to begin with.
+    pub(crate) fn may_hedge(&self, per_mille: u16) -> bool {
+        const FIRST: u64 = 2;
+        let asked = self.blocks + u64::from(self.asked.len());
+        self.hedges < FIRST + asked * u64::from(per_mille) / 1000
     }
 
     pub(crate) fn may_ask(&self, peer: Id) -> bool {

@@ -6,7 +6,6 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::contact::Contact;
 use super::table::{Answer, Pair, Say};
@@ -15,8 +14,6 @@ use crate::error::{OpenError, SendError};
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
 use crate::time::Timestamp;
 
-/// How long cancels wait for a message to go with.
-const CANCEL_PAUSE: Duration = Duration::from_millis(10);
 /// Cancels that go at once.
 const CANCELS_MAX: u32 = 512;
 /// Bytes of an entry besides its CID, at most.
@@ -207,7 +204,7 @@ impl Client {
         if let Some(contact) = self.peers.get_mut(peer)
             && contact.cancels == 0
         {
-            contact.cancel_since = None;
+            contact.cancel_at = None;
         }
         let message = Message { wantlist: Wantlist { entries, full }, ..Message::default() };
         (message, u32::try_from(bytes).unwrap_or(u32::MAX))
@@ -260,9 +257,9 @@ impl Client {
     /// Arms the one timer of a peer: for its next attempt to open, its idle lane or its cancels.
     pub(super) fn arm_timer(&mut self, peer: u32) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        let cancels = contact.cancel_since.map(|since| since + CANCEL_PAUSE);
-        let cancels =
-            cancels.filter(|_| contact.lane.version().is_none_or(|_| contact.lane.bytes() == 0));
+        let cancels = contact
+            .cancel_at
+            .filter(|_| contact.lane.version().is_none_or(|_| contact.lane.bytes() == 0));
         let due = [contact.lane.retry_at(), contact.lane.idle_at(self.config.lane_idle), cancels]
             .into_iter()
             .flatten()
@@ -284,7 +281,7 @@ impl Contact {
             || self.cancels >= CANCELS_MAX
             || (self.resync && self.said)
             || !self.strays.is_empty()
-            || self.cancel_since.is_some_and(|since| since + CANCEL_PAUSE <= now)
+            || self.cancel_at.is_some_and(|at| at <= now)
     }
 }
 
