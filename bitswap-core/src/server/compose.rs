@@ -45,7 +45,7 @@ impl Server {
         }
         let peer = self.peers.get_mut(number)?;
         if draft.block_bytes > 0 {
-            peer.deficit -= draft.block_bytes as i64;
+            peer.balance -= draft.block_bytes as i64;
             for bucket in [&mut peer.upload, &mut self.upload].into_iter().flatten() {
                 bucket.take(draft.block_bytes);
             }

@@ -50,7 +50,7 @@ pub(super) struct Peer {
     /// Its own upload limit.
     pub(super) upload: Option<Bucket>,
     /// Bytes that it may send in this round; negative: rounds that it has to sit out.
-    pub(super) deficit: i64,
+    pub(super) balance: i64,
     /// What a block of unknown size is taken to have.
     pub(super) estimate: u32,
     pub(super) served: Served,
@@ -77,7 +77,7 @@ impl Peer {
             reserved: 0,
             flights: Vec::new(),
             upload: upload.map(|rate| Bucket::new(rate, now)),
-            deficit: 0,
+            balance: 0,
             estimate: FIRST_ESTIMATE,
             served: Served::default(),
             counted: 0,

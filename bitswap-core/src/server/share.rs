@@ -1,8 +1,9 @@
 //! Whose blocks go next: deficit round robin by bytes.
 //!
-//! Peers with blocks to send take turns, one message each. A peer that has sent more than its share
-//! of the round sits out until the others have caught up, so bytes are fair whatever the sizes are,
-//! and a peer with one small want waits for one message of each other peer at most.
+//! Peers with blocks to send take turns. A turn is worth a share of bytes and one message at most; a
+//! peer that has overdrawn its shares sits out. So bytes are fair whatever the sizes are, and a new
+//! peer waits for one message of each other peer. A share is half a message: peers with full
+//! messages lose nothing by the rule of one message.
 
 use crate::output::Rates;
 use crate::time::Timestamp;
@@ -10,7 +11,7 @@ use crate::time::Timestamp;
 use super::{Output, Server};
 
 /// The least share of a round, in bytes: bounds the rounds that a peer sits out after a big block.
-const SHARE_MIN: u32 = 16 << 10;
+const SHARE_MIN: u64 = 16 << 10;
 /// A message under a rate limit holds at most this part of a second's worth, if it holds several
 /// blocks: keeps turns short.
 const MESSAGES_PER_SECOND: u64 = 20;
@@ -20,7 +21,7 @@ impl Server {
     pub(super) fn send_blocks(&mut self, now: Timestamp) -> Option<Output> {
         let limits = self.settings.limits;
         let target = message_bytes(self.settings.answer_target_bytes, self.rates);
-        let share = i64::from(self.settings.answer_target_bytes.max(SHARE_MIN));
+        let share = (target / 2).max(SHARE_MIN) as i64;
         while !self.senders.is_empty()
             && self.upload.as_mut().is_none_or(|bucket| bucket.is_open(now))
         {
@@ -34,10 +35,8 @@ impl Server {
                 // Whatever ends this puts the peer among the ready ones.
                 continue;
             }
-            if peer.deficit <= 0 {
-                peer.deficit += share;
-            }
-            if peer.deficit <= 0 {
+            peer.balance = (peer.balance + share).min(2 * share);
+            if peer.balance <= 0 {
                 self.senders.push(number, &mut peer.sender);
                 continue;
             }
