@@ -13,6 +13,8 @@ use cid::Cid;
 use cid::multihash::Multihash;
 
 pub const SEED: [u8; 32] = [7; 32];
+/// The bytes of every block: nothing here hashes them.
+static ZEROS: [u8; 5 << 20] = [0; 5 << 20];
 
 /// A CIDv1 of its own for each number.
 pub fn cid(n: u32) -> Cid {
@@ -148,7 +150,7 @@ impl Rig {
     }
 
     pub fn put(&mut self, cid: Cid, size: usize) {
-        self.store.insert(cid, Bytes::from(vec![cid.to_bytes()[8]; size]));
+        self.store.insert(cid, Bytes::from_static(&ZEROS[..size]));
     }
 
     /// Stores a block and announces it.
