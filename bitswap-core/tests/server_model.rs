@@ -428,7 +428,7 @@ impl World {
         panic!("no rest");
     }
 
-    fn check_rest(&mut self) {
+    fn check_rest(&self) {
         assert_eq!(self.engine.stats().answer_bytes, 0);
         if !self.wide {
             return;
