@@ -31,7 +31,8 @@ impl Bucket {
         let passed =
             i128::from(now.since(self.updated).as_micros().min(u128::from(u64::MAX)) as u64);
         let full = i128::from(self.rate) * i128::from(BURST);
-        self.balance = (self.balance + passed * i128::from(self.rate)).min(full.max(1));
+        let earned = passed.saturating_mul(i128::from(self.rate));
+        self.balance = self.balance.saturating_add(earned).min(full.max(1));
         self.updated = self.updated.max(now);
         self.balance > 0
     }
@@ -91,5 +92,7 @@ mod tests {
         assert!(!bucket.is_open(Timestamp::MAX));
         bucket.give(1);
         assert!(bucket.is_open(Timestamp::MAX));
+        let mut fastest = Bucket::new(u64::MAX, Timestamp::ZERO);
+        assert!(fastest.is_open(Timestamp::MAX));
     }
 }

@@ -62,7 +62,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             places: BTreeMap::new(),
             admitted: BTreeMap::new(),
             client: Client::new(&config, &seed, now),
-            server: Server::new(&config, &seed),
+            server: Server::new(&config, &seed, now),
             gone: VecDeque::new(),
             messages_received: 0,
             stale_inputs: 0,

@@ -71,7 +71,7 @@ fn small_blocks_never_replace_have_when_that_is_off() {
 #[test]
 fn the_same_cid_twice_gets_one_answer_and_the_block_wins() {
     for batch in [vec![ask(cid(4)), want(cid(4))], vec![want(cid(4)), ask(cid(4))]] {
-        assert_eq!(told(&[batch.clone()]), Said::new(&[cid(4)], &[], &[]));
+        assert_eq!(told(std::slice::from_ref(&batch)), Said::new(&[cid(4)], &[], &[]));
         let parts: Vec<_> = batch.into_iter().map(|entry| vec![entry]).collect();
         assert_eq!(told_at_once(&parts), Said::new(&[cid(4)], &[], &[]));
     }
@@ -264,11 +264,15 @@ fn entries_that_nobody_can_serve_are_counted_and_refused_if_they_ask() {
     use cid::Cid;
     use cid::multihash::Multihash;
     let identity = |n: u8| Cid::new_v1(0x55, Multihash::wrap(0, &[n; 8]).unwrap());
+    let unknown = Cid::new_v1(0x55, Multihash::wrap(0x9999, &[1; 32]).unwrap());
+    let short = Cid::new_v1(0x55, Multihash::wrap(0x12, &[1; 19]).unwrap());
     let mut rig = rig();
     rig.tell(0, [want(identity(1)), want_or(identity(2)), ask_or(identity(3)), want(cid(1))]);
+    rig.tell(0, [want_or(unknown), ask_or(short), want(short)]);
     let said = rig.said();
-    assert_eq!(said, Said::new(&[cid(1)], &[], &[identity(2), identity(3)]));
-    assert_eq!(rig.engine.stats().served.skipped_entries, 3);
+    let refused = [identity(2), identity(3), unknown, short];
+    assert_eq!(said, Said::new(&[cid(1)], &[], &refused));
+    assert_eq!(rig.engine.stats().served.skipped_entries, 6);
     assert!(rig.loads.iter().all(|load| load.cids == [cid(1)]), "no store is asked for them");
     assert_eq!(rig.ledger(0), 0);
     // A cancel in time holds even for these.

@@ -7,8 +7,6 @@ use crate::limits::MESSAGE_BYTES_MAX;
 use crate::message::{Message, Presence, Wantlist};
 use crate::time::Timestamp;
 
-use super::encoded;
-use super::load::can_carry;
 use super::peer::{Answer, Flight};
 use super::want::{Said, State};
 use super::{Output, Server};
@@ -32,7 +30,7 @@ impl Server {
     /// target of 0) and as many presences as fit. The peer's lane has room.
     pub(super) fn compose(&mut self, number: u32, target: u64, now: Timestamp) -> Option<Output> {
         let version = self.peers.get(number)?.lane.version()?;
-        let mut draft = Draft { encoded: encoded::ENVELOPE, ..Draft::default() };
+        let mut draft = Draft { encoded: Message::OVERHEAD_MAX, ..Draft::default() };
         while self.add_block(number, target, &mut draft) {}
         while self.add_presence(number, &mut draft) {}
         if draft.answers.is_empty() {
@@ -47,9 +45,10 @@ impl Server {
         }
         let peer = self.peers.get_mut(number)?;
         if draft.block_bytes > 0 {
-            peer.bucket.spend(draft.block_bytes);
-            peer.deficit -= draft.block_bytes as i64;
-            self.upload.spend(draft.block_bytes);
+            peer.balance -= draft.block_bytes as i64;
+            for bucket in [&mut peer.upload, &mut self.upload].into_iter().flatten() {
+                bucket.take(draft.block_bytes);
+            }
         }
         // Older versions have no field for it.
         let pending_bytes = if version.has_prefix() { peer.pending() } else { 0 };
@@ -72,26 +71,27 @@ impl Server {
         let (Some(want), Some(id)) = (self.ledger.at(row), self.ledger.id(row)) else {
             return false;
         };
-        if !peer.lane.version().is_some_and(|version| can_carry(version, &want.key)) {
+        let Some(version) = peer.lane.version() else { return false };
+        let cid = want.key.cid();
+        if !version.can_carry(&cid) {
             // Not on this lane, but perhaps on the next one.
             self.turn(row, State::Idle);
             return true;
         }
-        let encoded = encoded::block(&want.key, data.len());
-        let first = draft.blocks.is_empty() && target > 0;
-        let fits = draft.block_bytes + bytes <= target;
-        if !(first || fits) || draft.encoded + encoded > MESSAGE_BYTES_MAX || target == 0 {
+        let block = Block::from_store(cid, data.clone());
+        let encoded = block.encoded_len(version);
+        let fits = draft.blocks.is_empty() || draft.block_bytes + bytes <= target;
+        if target == 0 || !fits || draft.encoded + encoded > MESSAGE_BYTES_MAX {
             return false;
         }
-        let cid = want.key.cid();
         draft.encoded += encoded;
         draft.block_bytes += bytes;
         let said = Said::Block(bytes as u32);
         draft.answers.push(Answer { want: id, what: said });
         draft.rows.push((row, said));
         // The message gets its number when it is complete.
-        let data = self.turn(row, State::Sending(said, UNNUMBERED)).unwrap_or_default();
-        draft.blocks.push(Block::from_store(cid, data));
+        self.turn(row, State::Sending(said, UNNUMBERED));
+        draft.blocks.push(block);
         true
     }
 
@@ -112,12 +112,13 @@ impl Server {
             }
             return true;
         }
-        let encoded = encoded::presence(&want.key, have);
+        let presence = Presence { cid: want.key.cid(), have };
+        let encoded = presence.encoded_len();
         if draft.encoded + encoded > MESSAGE_BYTES_MAX {
             return false;
         }
         draft.encoded += encoded;
-        draft.presences.push(Presence { cid: want.key.cid(), have });
+        draft.presences.push(presence);
         let said = if have { Said::Have } else { Said::DontHave };
         draft.answers.push(Answer { want: id, what: said });
         draft.rows.push((row, said));

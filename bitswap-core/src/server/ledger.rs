@@ -54,7 +54,7 @@ impl Ledger {
 
     /// The want of a peer for a CID.
     pub(super) fn find(&self, peer: u32, key: &Key) -> Option<u32> {
-        let hash = self.pairs.hasher().hash(key.bytes(), u64::from(peer));
+        let hash = self.pairs.hash(key.bytes(), u64::from(peer));
         self.pairs.find(hash, |row| {
             self.rows.at(row).is_some_and(|want| want.peer == peer && want.key == *key)
         })
@@ -167,7 +167,7 @@ impl Ledger {
     }
 
     fn first_of_cid(&self, key: &Key) -> Option<u32> {
-        let hash = self.cids.hasher().hash(key.bytes(), 0);
+        let hash = self.cids.hash(key.bytes(), 0);
         self.cids.find(hash, |row| self.rows.at(row).is_some_and(|want| want.key == *key))
     }
 

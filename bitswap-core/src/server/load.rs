@@ -6,7 +6,6 @@ use bytes::Bytes;
 
 use crate::key::Key;
 use crate::limits::BLOCK_BYTES_MAX;
-use crate::message::Version;
 use crate::output::{LoadAnswer, Loaded, What};
 use crate::rows::Id;
 use crate::time::Timestamp;
@@ -109,7 +108,7 @@ impl Server {
             }
             let (version, estimate) = (peer.lane.version(), peer.estimate);
             let Some(want) = self.ledger.at(place.row) else { break };
-            if version.is_some_and(|version| !can_carry(version, &want.key)) {
+            if version.is_some_and(|version| !version.can_carry(&want.key.cid())) {
                 self.turn(place.row, State::Idle);
                 continue;
             }
@@ -280,10 +279,4 @@ impl Server {
         peer.lookups = 0;
         peer.reserved = 0;
     }
-}
-
-/// Whether a message of this version can carry the block. The oldest ones carry bare bytes, which
-/// the receiver takes for CIDv0.
-pub(super) fn can_carry(version: Version, key: &Key) -> bool {
-    version.has_prefix() || key.cid().version() == cid::Version::V0
 }

@@ -18,7 +18,6 @@
 )]
 
 mod compose;
-mod encoded;
 mod ledger;
 mod load;
 mod peer;
@@ -26,7 +25,7 @@ mod queues;
 mod receive;
 mod ring;
 mod sent;
-mod throttle;
+mod share;
 mod turn;
 mod want;
 
@@ -36,6 +35,7 @@ use core::time::Duration;
 
 use cid::Cid;
 
+use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::limits::Limits;
@@ -50,7 +50,6 @@ use ledger::Ledger;
 use load::Lookup;
 use peer::Peer;
 use ring::Ring;
-use throttle::Bucket;
 use want::{Place, State};
 
 /// What the server half wants done. Peers are named by their place in the engine's table.
@@ -92,7 +91,8 @@ pub(crate) struct Server {
     /// Peers that wait for memory, by the bytes they use.
     starved: BTreeSet<(u64, u32)>,
     timers: BTreeSet<(Timestamp, TimerReason, u32)>,
-    upload: Bucket,
+    /// The upload limit of all peers together.
+    upload: Option<Bucket>,
     answer_bytes: u64,
     next_age: u64,
     closing: bool,
@@ -100,7 +100,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(config: &Config, seed: &[u8; 32]) -> Self {
+    pub(crate) fn new(config: &Config, seed: &[u8; 32], now: Timestamp) -> Self {
         Self {
             settings: Settings {
                 limits: config.limits,
@@ -120,7 +120,7 @@ impl Server {
             senders: Ring::default(),
             starved: BTreeSet::new(),
             timers: BTreeSet::new(),
-            upload: Bucket::new(Timestamp::ZERO),
+            upload: config.rates.upload.map(|rate| Bucket::new(rate, now)),
             answer_bytes: 0,
             next_age: 0,
             closing: false,
@@ -129,7 +129,7 @@ impl Server {
     }
 
     pub(crate) fn connected(&mut self, peer: u32, now: Timestamp) {
-        self.peers.insert(peer, Peer::new(now));
+        self.peers.insert(peer, Peer::new(self.rates.upload_per_peer, now));
     }
 
     pub(crate) fn disconnected(&mut self, peer: u32, _now: Timestamp) {
@@ -168,9 +168,11 @@ impl Server {
         known
     }
 
-    pub(crate) fn set_rates(&mut self, rates: Rates, _now: Timestamp) {
+    pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
         self.rates = rates;
+        self.upload = rates.upload.map(|rate| Bucket::new(rate, now));
         for (number, peer) in self.peers.iter_mut() {
+            peer.upload = rates.upload_per_peer.map(|rate| Bucket::new(rate, now));
             self.ready.push(number, &mut peer.ready);
         }
     }
@@ -226,7 +228,7 @@ impl Server {
     pub(crate) fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         let own = self.timers.first().map(|(at, reason, _)| (*at, *reason));
         let shared = (!self.senders.is_empty())
-            .then(|| self.upload.opens_at(self.rates.upload))
+            .then(|| self.upload.as_ref().map(Bucket::opens_at))
             .flatten()
             .map(|at| (at, TimerReason::Throttle));
         own.into_iter().chain(shared).min()
@@ -236,7 +238,6 @@ impl Server {
     fn visit(&mut self, number: u32, now: Timestamp) -> Option<Output> {
         let idle = self.settings.lane_idle;
         let limits = self.settings.limits;
-        let per_peer = self.rates.upload_per_peer;
         let peer = self.peers.get_mut(number)?;
         if self.closing {
             return peer.lane.close_idle(Duration::ZERO, now).then_some(Output::Close(number));
@@ -255,55 +256,21 @@ impl Server {
         if !peer.lane.has_room(limits.messages_per_lane, limits.answer_bytes_per_peer) {
             return None;
         }
-        let blocks = !peer.queues.blocks.is_empty() && peer.bucket.is_open(per_peer, now);
+        let blocks = !peer.queues.blocks.is_empty() && peer.may_send(now);
         if blocks {
             self.senders.push(number, &mut peer.sender);
         }
         // Presences go with the blocks when these go at once, and never wait for a rate limit.
-        let together = blocks && self.rates.upload.is_none();
+        let together = blocks && self.upload.is_none();
         if together || peer.queues.presences.is_empty() {
             return None;
         }
         self.compose(number, 0, now)
     }
 
-    /// Sends blocks of the peer whose turn it is.
-    fn send_blocks(&mut self, now: Timestamp) -> Option<Output> {
-        let limits = self.settings.limits;
-        let quantum = i64::from(self.settings.answer_target_bytes.max(16 << 10));
-        let rates = [self.rates.upload, self.rates.upload_per_peer];
-        let target = throttle::message_bytes(self.settings.answer_target_bytes, rates);
-        while !self.senders.is_empty() && self.upload.is_open(self.rates.upload, now) {
-            let number = self.senders.pop()?;
-            let Some(peer) = self.peers.get_mut(number) else { continue };
-            peer.sender = None;
-            if peer.queues.blocks.is_empty()
-                || !peer.lane.has_room(limits.messages_per_lane, limits.answer_bytes_per_peer)
-                || !peer.bucket.is_open(self.rates.upload_per_peer, now)
-            {
-                // Whatever ends this puts the peer among the ready ones.
-                continue;
-            }
-            if peer.deficit <= 0 {
-                peer.deficit += quantum;
-            }
-            if peer.deficit <= 0 {
-                self.senders.push(number, &mut peer.sender);
-                continue;
-            }
-            let output = self.compose(number, target, now);
-            self.settle(number);
-            if output.is_some() {
-                return output;
-            }
-        }
-        None
-    }
-
     /// Sets the peer's timer to the next moment at which it is to be looked at again.
     fn set_timer(&mut self, number: u32, now: Timestamp) {
         let limits = self.settings.limits;
-        let rate = self.rates.upload_per_peer;
         let Some(peer) = self.peers.get_mut(number) else { return };
         let has_room = peer.lane.has_room(limits.messages_per_lane, limits.answer_bytes_per_peer);
         let due = if self.closing {
@@ -313,8 +280,8 @@ impl Server {
             at.map(|at| (at, TimerReason::LaneIdle))
         } else if let Some(at) = peer.lane.retry_at() {
             Some((at, TimerReason::LaneRetry))
-        } else if has_room && !peer.queues.blocks.is_empty() && !peer.bucket.is_open(rate, now) {
-            peer.bucket.opens_at(rate).map(|at| (at, TimerReason::Throttle))
+        } else if has_room && !peer.queues.blocks.is_empty() && !peer.may_send(now) {
+            peer.upload.as_ref().map(|bucket| (bucket.opens_at(), TimerReason::Throttle))
         } else {
             None
         };

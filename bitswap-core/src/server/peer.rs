@@ -2,13 +2,13 @@
 
 use alloc::vec::Vec;
 
+use crate::bucket::Bucket;
 use crate::lane::LaneState;
 use crate::rows::{Id, NONE};
 use crate::stats::{Served, TimerReason};
 use crate::time::Timestamp;
 
 use super::queues::Queues;
-use super::throttle::Bucket;
 use super::want::Said;
 
 /// The size that a block is taken to have before any of the peer's was loaded: the usual leaf.
@@ -47,9 +47,10 @@ pub(super) struct Peer {
     /// Bytes expected from lookups under way.
     pub(super) reserved: u64,
     pub(super) flights: Vec<Flight>,
-    pub(super) bucket: Bucket,
+    /// Its own upload limit.
+    pub(super) upload: Option<Bucket>,
     /// Bytes that it may send in this round; negative: rounds that it has to sit out.
-    pub(super) deficit: i64,
+    pub(super) balance: i64,
     /// What a block of unknown size is taken to have.
     pub(super) estimate: u32,
     pub(super) served: Served,
@@ -65,7 +66,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(upload: Option<u64>, now: Timestamp) -> Self {
         Self {
             lane: LaneState::new(now),
             first: NONE,
@@ -75,8 +76,8 @@ impl Peer {
             lookups: 0,
             reserved: 0,
             flights: Vec::new(),
-            bucket: Bucket::new(now),
-            deficit: 0,
+            upload: upload.map(|rate| Bucket::new(rate, now)),
+            balance: 0,
             estimate: FIRST_ESTIMATE,
             served: Served::default(),
             counted: 0,
@@ -101,6 +102,11 @@ impl Peer {
     /// Blocks may be brought into memory for it: its lane is open or may be opened at once.
     pub(super) fn can_load(&self) -> bool {
         !self.lane.is_refused() && self.lane.retry_at().is_none()
+    }
+
+    /// Its own upload limit lets a block through.
+    pub(super) fn may_send(&mut self, now: Timestamp) -> bool {
+        self.upload.as_mut().is_none_or(|bucket| bucket.is_open(now))
     }
 
     /// There is, or most likely soon will be, something to say.

@@ -6,7 +6,6 @@ use alloc::vec::Vec;
 use cid::Cid;
 
 use crate::key::Key;
-use crate::limits::CID_BYTES_MAX;
 use crate::message::{Entry, WantKind, Wantlist};
 use crate::output::BlockInfo;
 use crate::prefix::Prefix;
@@ -14,9 +13,6 @@ use crate::time::Timestamp;
 
 use super::Server;
 use super::want::{Said, State, Want};
-
-/// The multihash code of CIDs that hold their block themselves.
-const IDENTITY: u64 = 0;
 
 impl Server {
     /// Applies a wantlist, entry by entry in its order. What does not fit the limits is counted
@@ -210,7 +206,7 @@ impl Server {
     }
 }
 
-/// Whether a store could have a block of this CID.
+/// Whether a store could have a block of this CID, and the peer could check it.
 fn is_servable(cid: &Cid) -> bool {
-    cid.hash().code() != IDENTITY && cid.encoded_len() <= CID_BYTES_MAX && Prefix::of(cid).is_ok()
+    Prefix::of(cid).is_ok_and(|prefix| prefix.fetchable().is_ok())
 }

@@ -1,0 +1,179 @@
+//! Who gets how much, and when: fairness, rate limits, slow readers.
+
+mod serving;
+
+use bitswap_core::{Config, Rates};
+use serving::{Rig, cid, limits, want};
+
+const KB: u64 = 1000;
+const MB: u64 = 1_000_000;
+
+fn upload(all: Option<u64>, each: Option<u64>) -> Rates {
+    Rates { upload: all, upload_per_peer: each, download: None }
+}
+
+/// Peers that each want so many blocks of their own size.
+fn busy(config: Config, sizes: &[usize], blocks: u32) -> Rig {
+    let mut rig = Rig::new(config);
+    for (peer, size) in (0..).zip(sizes) {
+        rig.connect(peer);
+        let own = || (0..blocks).map(move |n| cid(peer * 100_000 + n));
+        for cid in own() {
+            rig.put(cid, *size);
+        }
+        rig.tell(peer, own().map(want).collect::<Vec<_>>());
+    }
+    rig
+}
+
+#[test]
+fn a_new_peer_with_one_want_is_served_within_twelve_messages() {
+    // Ten peers with fifty wants each, at a rate that makes them wait.
+    let rates = upload(Some(MB), None);
+    let mut rig = busy(Config::default().rates(rates), &[100_000; 10], 50);
+    let mut messages = rig.run();
+    for _ in 0..20 {
+        rig.jump();
+        messages.extend(rig.run());
+    }
+    rig.connect(10);
+    rig.put(cid(9_999_999), 100_000);
+    rig.tell(10, [want(cid(9_999_999))]);
+    let mut after = rig.run();
+    while after.len() < 12 {
+        rig.jump();
+        after.extend(rig.run());
+    }
+    let place = after.iter().position(|(peer, _)| *peer == 10);
+    assert!(place.is_some_and(|place| place < 12), "{place:?}");
+}
+
+#[test]
+fn bytes_are_fair_whatever_the_sizes_of_the_blocks() {
+    let sizes = [2_000, 20_000, 50_000, 200_000, 1_000_000];
+    let mut rig = busy(Config::default().rates(upload(Some(4 * MB), None)), &sizes, 1000);
+    let bytes = rig.run_until(10_000_000);
+    // The smallest blocks run out: 2 MB.
+    assert_eq!(bytes[&0], 2 * MB);
+    let shares: Vec<f64> = (1..5).map(|peer| bytes[&peer] as f64).collect();
+    let (sum, squares) = (shares.iter().sum::<f64>(), shares.iter().map(|x| x * x).sum::<f64>());
+    let jain = sum * sum / (squares * shares.len() as f64);
+    assert!(jain >= 0.99, "{bytes:?}");
+}
+
+#[test]
+fn a_limited_upload_is_within_five_percent_over_ten_seconds() {
+    for (rate, size) in [(200 * KB, 10_000), (MB, 50_000), (10 * MB, 256 << 10), (38 * MB, 10_000)]
+    {
+        let config = limits(|limits| limits.ledger_per_peer = 10_000);
+        let mut rig = busy(config.rates(upload(Some(rate), None)), &[size; 5], 8_000);
+        let sent: u64 = rig.run_until(10_000_000).values().sum();
+        assert!(sent.abs_diff(rate * 10) <= rate / 2, "{sent} at {rate}");
+    }
+}
+
+#[test]
+fn each_peer_has_its_own_limit_too() {
+    let config = Config::default().rates(upload(None, Some(500 * KB)));
+    let mut rig = busy(config, &[10_000, 50_000, 20_000], 1000);
+    let bytes = rig.run_until(10_000_000);
+    for peer in 0..3 {
+        let sent = bytes[&peer];
+        assert!(sent.abs_diff(5 * MB) <= 5 * MB / 20, "peer {peer}: {sent}");
+    }
+}
+
+#[test]
+fn a_new_rate_counts_at_once() {
+    let mut rig = busy(Config::default().rates(upload(Some(1), None)), &[100_000], 1000);
+    let first: u64 = rig.run_until(1_000_000).values().sum();
+    assert_eq!(first, 100_000, "one block at once, and then a day's pause");
+    rig.engine.set_rates(upload(Some(MB), None), rig.at());
+    let second: u64 = rig.run_until(11_000_000).values().sum();
+    assert!(second.abs_diff(10 * MB) <= MB / 2, "{second}");
+    rig.engine.set_rates(upload(None, None), rig.at());
+    rig.run();
+    assert_eq!(rig.engine.stats().served.blocks, 1000);
+}
+
+#[test]
+fn presences_do_not_wait_for_a_rate_limit() {
+    for rates in [upload(Some(1), None), upload(None, Some(1))] {
+        let mut rig = busy(Config::default().rates(rates), &[100_000], 10);
+        rig.run();
+        rig.tell(0, [serving::ask(cid(3)), serving::ask_or(cid(77)), serving::ask(cid(100_000))]);
+        let said = rig.said();
+        assert_eq!(said, serving::Said::new(&[], &[], &[cid(77)]));
+    }
+}
+
+#[test]
+fn slow_readers_leave_room_for_the_others() {
+    let mut rig = Rig::new(Config::default());
+    rig.slow.extend(0..64);
+    for n in 0..1000 {
+        rig.put(cid(n), 256 << 10);
+    }
+    for peer in 0..72 {
+        rig.connect(peer);
+        rig.tell(peer, (0..1000).map(|n| want(cid(n))).collect::<Vec<_>>());
+        if peer < 64 {
+            rig.run();
+        }
+    }
+    rig.run();
+    let stats = rig.engine.stats();
+    assert!(stats.answer_bytes <= (64 << 20) + (256 << 10));
+    for peer in 64..72 {
+        assert_eq!(rig.engine.peer(peer).unwrap().served.blocks, 1000);
+    }
+    for peer in 0..64 {
+        assert!(rig.engine.peer(peer).unwrap().answer_bytes >= 512 << 10);
+    }
+}
+
+#[test]
+fn memory_of_all_is_bounded_and_goes_round() {
+    // Twenty peers share memory for five blocks, and all get everything.
+    let size = 100_000;
+    let config = limits(|limits| limits.answer_bytes = 500_000);
+    let mut rig = Rig::new(config);
+    rig.reads = false;
+    for n in 0..20 {
+        rig.put(cid(n), size);
+    }
+    for peer in 0..20 {
+        rig.connect(peer);
+        rig.tell(peer, (0..20).map(|n| want(cid(n))).collect::<Vec<_>>());
+    }
+    let mut rounds = 0;
+    while rig.engine.stats().served.blocks < 400 {
+        rig.run();
+        assert!(rig.engine.stats().answer_bytes <= 500_000 + (256 << 10));
+        rounds += 1;
+        assert!(rounds < 1000, "{:?}", rig.engine.stats());
+        let first = rig.unsent.pop_front().unwrap();
+        rig.sent(first.id, Ok(()));
+    }
+}
+
+#[test]
+fn a_poll_at_rest_does_not_get_dearer_with_peers() {
+    // Counted in outputs and timers, not in time: nothing is due, so nothing is looked at.
+    let mut rig = Rig::new(Config::default());
+    for peer in 0..1000 {
+        rig.connect(peer);
+        rig.tell(peer, [want(cid(peer))]);
+    }
+    rig.run();
+    assert_eq!(rig.run(), []);
+    let timers = std::iter::from_fn(|| {
+        let at = rig.engine.poll_timeout()?;
+        rig.now = at.as_micros();
+        rig.engine.handle_timeout(rig.at());
+        rig.run();
+        Some(at)
+    });
+    assert_eq!(timers.count(), 1, "all idle lanes close at one moment");
+    assert_eq!(rig.closed.len(), 1000);
+}

@@ -1,0 +1,507 @@
+//! Any order of inputs, against a model that knows only what was told and what was answered.
+//!
+//! After every output: no block to a peer that does not want it any more, none twice, DONT_HAVE
+//! only where it was asked for, HAVE only for what is there, and every bound kept. Once everything
+//! is answered and the transport works: every want for a block that is there has its block, and
+//! the ledger is exactly what the peers still want.
+
+mod serving;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::{
+    BlockInfo, Config, Engine, Entry, Lane, Limits, Load, Loaded, Message, Outgoing, Output,
+    SendId, Timestamp, Version, WantKind, Wantlist, What,
+};
+use bytes::Bytes;
+use cid::Cid;
+use proptest::prelude::*;
+use serving::{SEED, cid};
+
+const PEERS: u32 = 3;
+/// Sizes of the blocks that exist; those from `LATE` on are stored later.
+const SIZES: [usize; 10] = [0, 10, 1024, 1025, 40_000, 300_000, 5, 2000, 1024, 90_000];
+const LATE: usize = 6;
+/// CIDs that exist nowhere follow.
+const CIDS: u32 = 13;
+/// The host does not serve this block to this peer.
+const REFUSED: (u32, u32) = (1, 4);
+
+#[derive(Clone, Debug)]
+enum Op {
+    Tell { peer: u32, entries: Vec<(u32, bool, bool, i8)>, full: bool },
+    Cancel { peer: u32, cids: Vec<u32> },
+    Store(u32),
+    Poll(u8),
+    Open { which: usize, ok: bool },
+    Load { which: usize, part: usize },
+    Sent { which: usize, ok: bool },
+    Reset(u32),
+    Reconnect(u32),
+    Pass(u64),
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let peer = 0..PEERS;
+    let entry = (0..CIDS, any::<bool>(), any::<bool>(), any::<i8>());
+    let which = any::<prop::sample::Index>().prop_map(|index| index.index(64));
+    let op = prop_oneof![
+        6 => (peer.clone(), prop::collection::vec(entry, 1..6), prop::bool::weighted(0.1))
+            .prop_map(|(peer, entries, full)| Op::Tell { peer, entries, full }),
+        3 => (peer.clone(), prop::collection::vec(0..CIDS, 1..4))
+            .prop_map(|(peer, cids)| Op::Cancel { peer, cids }),
+        1 => (LATE as u32..SIZES.len() as u32).prop_map(Op::Store),
+        8 => (1..12u8).prop_map(Op::Poll),
+        3 => (which.clone(), prop::bool::weighted(0.8))
+            .prop_map(|(which, ok)| Op::Open { which, ok }),
+        6 => (which.clone(), 1..4usize).prop_map(|(which, part)| Op::Load { which, part }),
+        6 => (which, prop::bool::weighted(0.8)).prop_map(|(which, ok)| Op::Sent { which, ok }),
+        1 => peer.clone().prop_map(Op::Reset),
+        1 => peer.prop_map(Op::Reconnect),
+        2 => prop_oneof![Just(0), 1..200_000u64, Just(6_000_000)].prop_map(Op::Pass),
+    ];
+    prop::collection::vec(op, 1..120)
+}
+
+/// A want as its peer sees it.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    block: bool,
+    asks: bool,
+    /// Told anew after it had ended: another want.
+    life: u64,
+    /// Told again, also while it lives.
+    told: u64,
+    /// Absence was said since it was told last.
+    absent: bool,
+}
+
+/// What one answer in a message was about.
+#[derive(Clone, Copy, Debug)]
+struct Flown {
+    cid: Cid,
+    block: bool,
+    have: bool,
+    life: Option<u64>,
+    told: u64,
+}
+
+#[derive(Default)]
+struct PeerModel {
+    wants: BTreeMap<Cid, Wanted>,
+    /// Answered and not cancelled since: may be said again after a reset.
+    ended: BTreeMap<Cid, bool>,
+    /// Put back by a reset.
+    again: BTreeMap<Cid, bool>,
+}
+
+struct World {
+    engine: Engine<u32>,
+    limits: Limits,
+    /// Whether the limits are so wide that nothing may be lost.
+    wide: bool,
+    now: u64,
+    store: BTreeMap<Cid, Bytes>,
+    peers: Vec<PeerModel>,
+    opening: Vec<u32>,
+    loads: VecDeque<(Load<u32>, Vec<Cid>)>,
+    flights: Vec<(SendId, u32, Vec<Flown>)>,
+    ticks: u64,
+    log: Vec<String>,
+}
+
+impl World {
+    fn new(limits: Limits, wide: bool) -> Self {
+        let config = Config::default().limits(limits).unwrap();
+        let mut world = Self {
+            engine: Engine::new(config, SEED, Timestamp::ZERO),
+            limits,
+            wide,
+            now: 0,
+            store: BTreeMap::new(),
+            peers: (0..PEERS).map(|_| PeerModel::default()).collect(),
+            opening: Vec::new(),
+            loads: VecDeque::new(),
+            flights: Vec::new(),
+            ticks: 0,
+            log: Vec::new(),
+        };
+        for n in 0..LATE as u32 {
+            world.keep(n);
+        }
+        for peer in 0..PEERS {
+            world.engine.handle_connected(peer, None, world.at());
+        }
+        world
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp::from_micros(self.now)
+    }
+
+    fn keep(&mut self, n: u32) -> usize {
+        let size = SIZES[n as usize];
+        self.store.insert(cid(n), Bytes::from(vec![n as u8; size]));
+        size
+    }
+
+    fn has(&self, peer: u32, cid: &Cid) -> Option<usize> {
+        let refused = peer == REFUSED.0 && *cid == serving::cid(REFUSED.1);
+        self.store.get(cid).filter(|_| !refused).map(Bytes::len)
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Tell { peer, entries, full } => self.tell(*peer, entries, *full),
+            Op::Cancel { peer, cids } => {
+                let model = &mut self.peers[*peer as usize];
+                for n in cids {
+                    model.wants.remove(&cid(*n));
+                    model.ended.remove(&cid(*n));
+                    model.again.remove(&cid(*n));
+                }
+                let entries = cids.iter().map(|n| Entry::cancel(cid(*n))).collect();
+                self.message(*peer, Wantlist { entries, full: false });
+            }
+            Op::Store(n) => {
+                let size = self.keep(*n) as u32;
+                self.engine.announce(&[BlockInfo { cid: cid(*n), size }], self.at());
+            }
+            Op::Poll(times) => {
+                for _ in 0..*times {
+                    if !self.poll() {
+                        break;
+                    }
+                }
+            }
+            Op::Open { which, ok } => {
+                if !self.opening.is_empty() {
+                    let peer = self.opening.remove(which % self.opening.len());
+                    let result = if *ok { Ok(Version::V1_2) } else { Err(OpenError::Timeout) };
+                    self.engine.handle_open(peer, Lane::Answers, result, self.at());
+                }
+            }
+            Op::Load { which, part } => self.load(*which, *part),
+            Op::Sent { which, ok } => {
+                if !self.flights.is_empty() {
+                    let which = which % self.flights.len();
+                    self.sent(which, *ok);
+                }
+            }
+            Op::Reset(peer) => {
+                let model = &mut self.peers[*peer as usize];
+                let ended = std::mem::take(&mut model.ended);
+                model.again.extend(ended);
+                self.engine.handle_reset(*peer, Lane::Answers, self.at());
+            }
+            Op::Reconnect(peer) => {
+                self.engine.handle_disconnected(*peer, self.at());
+                assert_eq!(self.engine.peer(*peer), None);
+                self.peers[*peer as usize] = PeerModel::default();
+                self.opening.retain(|other| other != peer);
+                self.loads.retain(|(load, _)| load.peer != *peer);
+                self.flights.retain(|(_, other, _)| other != peer);
+                self.engine.handle_connected(*peer, None, self.at());
+            }
+            Op::Pass(micros) => {
+                self.now += micros;
+                self.engine.handle_timeout(self.at());
+            }
+        }
+        self.check_bounds();
+    }
+
+    fn tell(&mut self, peer: u32, entries: &[(u32, bool, bool, i8)], full: bool) {
+        let model = &mut self.peers[peer as usize];
+        if full {
+            let told = |c: &Cid| entries.iter().any(|entry| cid(entry.0) == *c);
+            model.wants.retain(|cid, _| told(cid));
+            model.ended.retain(|cid, _| told(cid));
+            model.again.retain(|cid, _| told(cid));
+        }
+        let mut list = Vec::new();
+        for (n, block, asks, priority) in entries {
+            self.ticks += 1;
+            let tick = self.ticks;
+            model.ended.remove(&cid(*n));
+            if model.again.contains_key(&cid(*n)) && !model.wants.contains_key(&cid(*n)) {
+                // A block that is on its way again after a reset answers the new want too.
+                let answers = self.flights.iter_mut().filter(|(_, other, _)| *other == peer);
+                for answer in answers.flat_map(|(_, _, answers)| answers) {
+                    if answer.block && answer.cid == cid(*n) && answer.life.is_none() {
+                        answer.life = Some(tick);
+                    }
+                }
+            }
+            let want = model.wants.entry(cid(*n)).or_insert(Wanted {
+                block: false,
+                asks: false,
+                life: tick,
+                told: tick,
+                absent: false,
+            });
+            want.block |= block;
+            want.asks |= asks;
+            want.told = tick;
+            want.absent &= !asks;
+            let kind = if *block { WantKind::Block } else { WantKind::Have };
+            list.push(Entry::want(cid(*n), kind, i32::from(*priority), *asks));
+        }
+        self.message(peer, Wantlist { entries: list, full });
+    }
+
+    fn message(&mut self, peer: u32, wantlist: Wantlist) {
+        let message = Message { wantlist, ..Message::default() };
+        self.engine.handle_message(peer, message, self.at());
+    }
+
+    fn load(&mut self, which: usize, part: usize) {
+        if self.loads.is_empty() {
+            return;
+        }
+        let which = which % self.loads.len();
+        let (load, mut left) = self.loads[which].clone();
+        let now: Vec<Cid> = left.drain(..part.min(left.len())).collect();
+        let answers: Vec<Loaded> = now
+            .into_iter()
+            .map(|cid| {
+                let answer = match self.has(load.peer, &cid) {
+                    None => bitswap_core::LoadAnswer::NotFound,
+                    Some(size) if load.what == What::Size => {
+                        bitswap_core::LoadAnswer::Size(size as u32)
+                    }
+                    Some(_) => bitswap_core::LoadAnswer::Data(self.store[&cid].clone()),
+                };
+                Loaded { cid, answer }
+            })
+            .collect();
+        if left.is_empty() {
+            self.loads.remove(which);
+        } else {
+            self.loads[which].1 = left;
+        }
+        self.engine.handle_load(load.id, answers, self.at());
+    }
+
+    fn sent(&mut self, which: usize, ok: bool) {
+        let (id, peer, flown) = self.flights.remove(which);
+        let result = if ok { Ok(()) } else { Err(SendError::Closed) };
+        self.engine.handle_sent(id, result, self.at());
+        let model = &mut self.peers[peer as usize];
+        for answer in flown {
+            let same = |want: &&Wanted| Some(want.life) == answer.life;
+            let want = model.wants.get(&answer.cid).filter(same).copied();
+            let again = answer.life.is_none() || want.is_none();
+            if !ok {
+                continue;
+            }
+            if answer.block {
+                if want.is_some() {
+                    model.wants.remove(&answer.cid);
+                    model.ended.insert(answer.cid, true);
+                }
+                if again && model.again.contains_key(&answer.cid) {
+                    model.again.remove(&answer.cid);
+                    model.ended.insert(answer.cid, true);
+                }
+                if want.is_some() {
+                    model.again.remove(&answer.cid);
+                }
+            } else if answer.have {
+                if let Some(want) = want
+                    && !want.block
+                    && want.told == answer.told
+                {
+                    model.wants.remove(&answer.cid);
+                    model.again.remove(&answer.cid);
+                    model.ended.insert(answer.cid, false);
+                } else if want.is_none() && model.again.get(&answer.cid) == Some(&false) {
+                    model.again.remove(&answer.cid);
+                    model.ended.insert(answer.cid, false);
+                }
+            }
+        }
+    }
+
+    /// One output; false when there is none.
+    fn poll(&mut self) -> bool {
+        let Some(output) = self.engine.poll_output() else {
+            let next = self.engine.poll_timeout();
+            assert!(next.is_none_or(|at| at > self.at()), "due and not done: {next:?}");
+            return false;
+        };
+        self.log.push(format!("{output:?}"));
+        assert!(self.engine.poll_timeout().is_some_and(|at| at <= self.at()));
+        match output {
+            Output::Open { peer, lane: Lane::Answers } => {
+                assert!(!self.opening.contains(&peer), "one request to open at a time");
+                self.opening.push(peer);
+            }
+            Output::Load(load) => {
+                let cids = load.cids.clone();
+                self.loads.push_back((load, cids));
+            }
+            Output::Send(outgoing) => self.check_message(&outgoing),
+            Output::Close { .. } | Output::Event(_) => {}
+            other => panic!("{other:?}"),
+        }
+        true
+    }
+
+    fn check_message(&mut self, outgoing: &Outgoing<u32>) {
+        let Outgoing { peer, message, .. } = outgoing;
+        assert!(!message.is_empty());
+        assert!(message.encoded_len(outgoing.version) <= bitswap_core::limits::MESSAGE_BYTES_MAX);
+        assert!(message.pending_bytes >= 0);
+        let mut flown = Vec::new();
+        for block in &message.blocks {
+            let cid = *block.cid();
+            let size = self.has(*peer, &cid).expect("a block that the store gave");
+            assert_eq!(size, block.data().len());
+            let model = &self.peers[*peer as usize];
+            let want = model.wants.get(&cid);
+            let fresh = want.is_some_and(|want| want.block || size <= 1024);
+            let again = model.again.get(&cid).is_some_and(|block| *block || size <= 1024);
+            assert!(fresh || again, "{cid} to {peer}, who wants {want:?}");
+            let life = want.map(|want| want.life);
+            let twice = self.flights.iter().any(|(_, other, answers)| {
+                other == peer && answers.iter().any(|a| a.block && a.cid == cid && a.life == life)
+            });
+            assert!(!twice || again, "{cid} twice to {peer}");
+            let told = want.map_or(0, |want| want.told);
+            flown.push(Flown { cid, block: true, have: false, life, told });
+        }
+        for presence in &message.presences {
+            let model = &mut self.peers[*peer as usize];
+            let again = model.again.contains_key(&presence.cid);
+            let want = model.wants.get_mut(&presence.cid);
+            let (life, told) = want.as_ref().map_or((None, 0), |want| (Some(want.life), want.told));
+            if let Some(want) = want {
+                assert!(presence.have || want.asks, "DONT_HAVE that nobody asked for");
+                want.absent |= !presence.have;
+            } else {
+                assert!(again, "a presence that nobody asked for");
+            }
+            let cid = presence.cid;
+            if presence.have {
+                assert!(self.has(*peer, &cid).is_some(), "HAVE of what is not there");
+            }
+            flown.push(Flown { cid, block: false, have: presence.have, life, told });
+        }
+        self.flights.push((outgoing.id, *peer, flown));
+    }
+
+    fn check_bounds(&self) {
+        let limits = &self.limits;
+        let stats = self.engine.stats();
+        assert!(stats.ledger <= limits.ledger);
+        // Where a size is not known, 256 KiB are set aside for it: a block of the biggest kind.
+        let block = 300_000;
+        assert!(stats.answer_bytes <= u64::from(limits.answer_bytes) + block);
+        let mut sum = 0;
+        for peer in 0..PEERS {
+            let stats = self.engine.peer(peer).unwrap();
+            sum += stats.answer_bytes;
+            assert!(stats.ledger <= limits.ledger_per_peer);
+            assert!(stats.answer_bytes <= u64::from(limits.answer_bytes_per_peer) + block);
+            let looking: usize =
+                self.loads.iter().filter(|(load, _)| load.peer == peer).map(|(_, l)| l.len()).sum();
+            assert!(looking <= limits.loads_per_peer as usize);
+            let flying = self.flights.iter().filter(|(_, other, _)| *other == peer).count();
+            assert!(flying <= usize::from(limits.messages_per_lane));
+        }
+        assert_eq!(sum, stats.answer_bytes);
+    }
+
+    /// Everything works from now on, until nothing more happens.
+    fn heal(&mut self) {
+        for _ in 0..10_000 {
+            if self.poll() {
+                continue;
+            }
+            self.check_bounds();
+            if let Some(peer) = self.opening.pop() {
+                self.engine.handle_open(peer, Lane::Answers, Ok(Version::V1_2), self.at());
+            } else if !self.loads.is_empty() {
+                self.load(0, usize::MAX);
+            } else if !self.flights.is_empty() {
+                self.sent(0, true);
+            } else if let Some(next) = self.engine.poll_timeout() {
+                self.now = next.as_micros();
+                self.engine.handle_timeout(self.at());
+            } else {
+                return;
+            }
+        }
+        panic!("no rest");
+    }
+
+    fn check_rest(&self) {
+        assert_eq!(self.engine.stats().answer_bytes, 0);
+        if !self.wide {
+            return;
+        }
+        for peer in 0..PEERS {
+            let model = &self.peers[peer as usize];
+            for (cid, want) in &model.wants {
+                assert!(self.has(peer, cid).is_none(), "{peer} still wants {cid}: {want:?}");
+                assert!(!want.asks || want.absent, "{peer} was not told that {cid} is missing");
+            }
+            let mut left: Vec<Cid> = self.engine.wants_of(peer).iter().map(|e| e.cid).collect();
+            left.sort_unstable();
+            let wanted: Vec<Cid> = model.wants.keys().copied().collect();
+            assert_eq!(left, wanted);
+            assert_eq!(self.engine.peer(peer).unwrap().ledger as usize, wanted.len());
+        }
+    }
+
+    fn leave(mut self) -> Vec<String> {
+        for peer in 0..PEERS {
+            self.engine.handle_disconnected(peer, self.at());
+        }
+        while self.poll() {}
+        let fresh = Engine::<u32>::new(Config::default(), SEED, Timestamp::ZERO).stats();
+        let stats = self.engine.stats();
+        assert_eq!((stats.held_bytes, stats.ledger), (fresh.held_bytes, 0));
+        assert_eq!(self.engine.poll_timeout(), None);
+        self.log
+    }
+}
+
+fn play(ops: &[Op], limits: Limits, wide: bool) -> Vec<String> {
+    let mut world = World::new(limits, wide);
+    for op in ops {
+        world.apply(op);
+    }
+    world.heal();
+    world.check_rest();
+    world.leave()
+}
+
+fn narrow(seed: [u8; 6]) -> Limits {
+    let mut limits = Limits::default();
+    let [ledger_per_peer, ledger, bytes_per_peer, bytes, loads, messages] = seed;
+    limits.ledger_per_peer = u32::from(ledger_per_peer % 8) + 1;
+    limits.ledger = u32::from(ledger % 12) + 1;
+    limits.answer_bytes_per_peer = 1 << (bytes_per_peer % 20);
+    limits.answer_bytes = 1 << (bytes % 20);
+    limits.loads_per_peer = u32::from(loads % 8) + 1;
+    limits.messages_per_lane = messages % 4 + 1;
+    limits
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn every_want_gets_its_answer_and_nothing_else(ops in ops()) {
+        let log = play(&ops, Limits::default(), true);
+        prop_assert_eq!(log, play(&ops, Limits::default(), true), "equal inputs, equal outputs");
+    }
+
+    #[test]
+    fn small_limits_hold_and_never_get_stuck(ops in ops(), seed in any::<[u8; 6]>()) {
+        play(&ops, narrow(seed), false);
+    }
+}
