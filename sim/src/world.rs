@@ -267,6 +267,13 @@ impl World {
         }
     }
 
+    /// Wakes an actor now.
+    pub fn wake(&mut self, node: Node) {
+        if let Member::Actor(cast) = &mut self.members[node.index()] {
+            act(cast, &mut self.outside, |actor, scene| actor.woken(scene));
+        }
+    }
+
     /// A node loses a block.
     pub fn lose(&mut self, node: Node, number: usize) {
         self.host_mut(node).store.remove(number);

@@ -6,6 +6,8 @@ use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
 use crate::draw;
+use crate::fetch::Plan;
+use crate::naive::Naive;
 use crate::network::Opening;
 use crate::node::Node;
 use crate::store::StoreConduct;
@@ -36,6 +38,34 @@ pub struct Outcome {
 #[must_use]
 pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
     play(case, universe, seed, false).0
+}
+
+/// Runs a case with naive nodes instead of engines.
+#[must_use]
+pub fn run_naive(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
+    let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
+    let mut world = World::new(seed, universe.clone(), Opening::Free);
+    world.trace();
+    let store = Duration::from_millis(case.store_ms);
+    let fetcher = world.actor(Box::new(Naive::new(case.plan(universe), &[], seed, Duration::ZERO)));
+    for blocks in case.stock(&mut rng) {
+        let peer = world.actor(Box::new(Naive::new(Plan::default(), &blocks, seed, store)));
+        for (from, to) in [(fetcher, peer), (peer, fetcher)] {
+            world.link(from, to, case.links.draw(&mut rng));
+        }
+        world.connect(fetcher, peer);
+    }
+    world.wake(fetcher);
+    world.run_until(Timestamp::ZERO + LONGEST);
+    let counts = world.counts(fetcher);
+    let outcome = Outcome {
+        micros: world.actor_finished(fetcher).map(Timestamp::as_micros),
+        sent: counts.messages_sent,
+        received: counts.messages_received,
+        blocks: counts.blocks_received,
+        cpu_micros: 0,
+    };
+    (outcome, world.traced().to_vec())
 }
 
 /// Runs a case and tells every message.
