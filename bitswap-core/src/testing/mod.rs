@@ -4,6 +4,9 @@
 //! inputs and outputs and never from the engine's state.
 
 mod checked;
+mod sha256;
+mod shadow;
+mod transcript;
 mod wire_len;
 
 pub use checked::Checked;
