@@ -8,10 +8,10 @@ use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
 
 const USAGE: &str = "\
-bitswap-sim reference [--seeds N] [--seed S] [--trace] [--naive] [CASE]
+bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
     it. --trace prints every message of one run of the first such case. --naive runs naive nodes
-    instead of engines. Fails when a goal is missed.
+    instead of engines, --watched runs them under the contract's checker. Fails when a goal is missed.
 ";
 
 /// Cases in which naive nodes must match the reference for the model to be trusted.
@@ -39,13 +39,14 @@ struct Options {
     seed: u64,
     trace: bool,
     naive: bool,
+    watched: bool,
     name: String,
 }
 
 impl Options {
     fn parse(words: &[&str]) -> Result<Self, String> {
         let mut options =
-            Self { seeds: 20, seed: 1, trace: false, naive: false, name: String::new() };
+            Self { seeds: 20, seed: 1, trace: false, naive: false, watched: false, name: String::new() };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || {
@@ -55,6 +56,7 @@ impl Options {
             match *word {
                 "--seeds" => options.seeds = number()?,
                 "--seed" => options.seed = number()?,
+                "--watched" => options.watched = true,
                 "--naive" => options.naive = true,
                 "--trace" => options.trace = true,
                 other if other.starts_with('-') => return Err(format!("unknown option {other}")),
@@ -92,10 +94,11 @@ fn benchmark(options: &Options) -> bool {
         print!("{}", reference::table(&summaries));
         return report_model(&summaries);
     }
+    let run = if options.watched { reference::run_watched } else { reference::run };
     let summaries = in_parallel(&wanted, |case| {
         let universe = case.universe();
         let seeds = options.seed..options.seed + options.seeds;
-        let outcomes = seeds.map(|seed| reference::run(case, &universe, seed)).collect();
+        let outcomes = seeds.map(|seed| run(case, &universe, seed)).collect();
         Summary::new(*case, outcomes)
     });
     print!("{}", reference::table(&summaries));

@@ -84,7 +84,7 @@ impl World {
     pub fn host(&mut self, config: Config) -> Node {
         let name = self.next_name();
         let seed = draw::seed(self.seed, u64::from(name.0));
-        self.add_host(name, Checked::unwatched(config, seed, self.outside.now))
+        self.add_host(name, Checked::new(config, seed, self.outside.now))
     }
 
     /// A node that runs an engine which nobody watches, to measure its speed.

@@ -37,7 +37,13 @@ pub struct Outcome {
 /// Runs a case.
 #[must_use]
 pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, false).0
+    play(case, universe, seed, World::unwatched_host, false).0
+}
+
+/// Runs a case under the checker's watch. The engine's time is then not its own.
+#[must_use]
+pub fn run_watched(case: &Case, universe: &Universe, seed: u64) -> Outcome {
+    play(case, universe, seed, World::host, false).0
 }
 
 /// Runs a case with naive nodes instead of engines.
@@ -71,10 +77,16 @@ pub fn run_naive(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<S
 /// Runs a case and tells every message.
 #[must_use]
 pub fn trace(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
-    play(case, universe, seed, true)
+    play(case, universe, seed, World::unwatched_host, true)
 }
 
-fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, Vec<String>) {
+fn play(
+    case: &Case,
+    universe: &Universe,
+    seed: u64,
+    host: fn(&mut World, Config) -> Node,
+    traced: bool,
+) -> (Outcome, Vec<String>) {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
     let mut world = World::new(seed, universe.clone(), Opening::Free);
     if traced {
@@ -82,9 +94,9 @@ fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, 
     }
     world.searches_take(Duration::ZERO);
     let fetchers: Vec<Node> =
-        (0..case.fetchers).map(|_| world.unwatched_host(Config::default())).collect();
+        (0..case.fetchers).map(|_| host(&mut world, Config::default())).collect();
     let seeds: Vec<Node> =
-        (0..case.seeds).map(|_| world.unwatched_host(Config::default())).collect();
+        (0..case.seeds).map(|_| host(&mut world, Config::default())).collect();
     for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
         world.stock(*node, blocks);
         world.store(

@@ -142,6 +142,15 @@ fn short(cid: &Cid) -> impl fmt::Display {
     Hex(tail)
 }
 
+/// A message's name in few letters.
+struct Name<'a>(&'a SendId);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:?}/{}", self.0.peer.index, self.0.lane, self.0.seq)
+    }
+}
+
 impl fmt::Display for Cids {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} [", self.count)?;
@@ -182,17 +191,19 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
             Self::Peer(what, peer) => write!(f, "> {what} {peer:?}"),
             Self::Lane(what, peer, lane, ok) => write!(f, "> {what} {peer:?} {lane:?} {ok}"),
             Self::Received(peer, brief) => write!(f, "> from {peer:?}: {brief}"),
-            Self::Sent(id, ok) => write!(f, "> sent {id:?} {ok}"),
-            Self::Loaded(id) => write!(f, "> loaded {id:?}"),
-            Self::Found(id, peers, last) => write!(f, "> found {id:?}: {peers}, last: {last}"),
-            Self::Wish(what, session, cids) => write!(f, "> {what} {session:?} {cids}"),
+            Self::Sent(id, ok) => write!(f, "> sent {} {ok}", Name(id)),
+            Self::Loaded(id) => write!(f, "> loaded {}", id.0),
+            Self::Found(id, peers, last) => write!(f, "> found {}: {peers}, last: {last}", id.0),
+            Self::Wish(what, id, cids) => write!(f, "> {what} s{} {cids}", id.0.index),
             Self::Announced(cids) => write!(f, "> announced {cids}"),
             Self::Stream(what, peer, lane) => write!(f, "< {what} {peer:?} {lane:?}"),
-            Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({id:?})"),
-            Self::Load(id, peer, what, cids) => write!(f, "< load {id:?} {peer:?} {what:?} {cids}"),
-            Self::Search(id, cid) => write!(f, "< search {id:?} {}", short(cid)),
-            Self::Stop(id) => write!(f, "< stop {id:?}"),
-            Self::Ended(how, session, cid) => write!(f, "< {how} {session:?} {}", short(cid)),
+            Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
+            Self::Load(id, peer, what, cids) => {
+                write!(f, "< load {} {peer:?} {what:?} {cids}", id.0)
+            }
+            Self::Search(id, cid) => write!(f, "< search {} {}", id.0, short(cid)),
+            Self::Stop(id) => write!(f, "< stop {}", id.0),
+            Self::Ended(how, id, cid) => write!(f, "< {how} s{} {}", id.0.index, short(cid)),
             Self::Told(what, peer) => write!(f, "< {what} {peer:?}"),
         }
     }
