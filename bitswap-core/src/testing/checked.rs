@@ -67,6 +67,19 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         self.shadow.as_ref().map(|shadow| shadow.told.wants(peer)).unwrap_or_default()
     }
 
+    /// Live wants of sessions that may ask the peer.
+    #[must_use]
+    pub fn waiting_for(&self, peer: P) -> usize {
+        self.shadow.as_ref().map_or(0, |shadow| shadow.wishes.waiting_for(peer))
+    }
+
+    /// Wants of connected peers that should have been answered by now, if nothing is on its way and
+    /// no lookup is open. Wants that gave way in a full ledger are among them.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<(P, Cid)> {
+        self.shadow.as_ref().map(|shadow| shadow.unanswered()).unwrap_or_default()
+    }
+
     /// Fails the run with a message and the log, unless `holds`: for rules over several engines.
     pub fn require(&self, holds: bool, what: impl FnOnce() -> alloc::string::String) {
         if !holds {
@@ -137,6 +150,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
                     shadow.lost(peer, lane);
                 }
             }
+            shadow.answers.sent(id, result.is_ok());
         }
         self.engine.handle_sent(id, result, now);
     }
@@ -278,6 +292,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             let cids = blocks.iter().map(|block| &block.cid);
             shadow.input(now, || Record::Announced(Cids::of(cids)));
             shadow.wishes.announced(blocks);
+            shadow.answers.announced(blocks);
         }
         self.engine.announce(blocks, now);
     }

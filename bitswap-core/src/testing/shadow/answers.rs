@@ -2,17 +2,19 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
+use alloc::vec::Vec;
 use core::fmt::Debug;
 
 use bytes::Bytes;
 use cid::Cid;
 
 use super::{Verdict, ensure};
+use crate::block::Block;
 use crate::config::Config;
 use crate::limits::CID_BYTES_MAX;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
-use crate::output::{Load, LoadAnswer, LoadId, Loaded};
-use crate::Prefix;
+use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId};
+use crate::prefix::Prefix;
 
 /// A want of a peer, until its cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +25,8 @@ struct Ask {
     said_have: bool,
     said_dont_have: bool,
     said_block: bool,
+    /// It has its answer, as far as the transport said.
+    answered: bool,
 }
 
 /// The last word of the store on a CID, to one peer.
@@ -53,6 +57,8 @@ struct Peer {
 pub(in crate::testing) struct Answers<P> {
     peers: BTreeMap<P, Peer>,
     loads: BTreeMap<LoadId, Lookup<P>>,
+    /// What the messages on their way say.
+    sending: BTreeMap<SendId, (P, Vec<Cid>)>,
     serve: bool,
     small: usize,
     loads_max: usize,
@@ -64,6 +70,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         Self {
             peers: BTreeMap::new(),
             loads: BTreeMap::new(),
+            sending: BTreeMap::new(),
             serve: config.serve,
             small: config.replace_have_bytes.unwrap_or(0) as usize,
             loads_max: config.limits.loads_per_peer as usize,
@@ -78,6 +85,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     pub(super) fn disconnected(&mut self, peer: P) {
         self.peers.remove(&peer);
         self.loads.retain(|_, load| load.peer != peer);
+        self.sending.retain(|_, (other, _)| *other != peer);
     }
 
     pub(super) fn wanted(&mut self, peer: P, list: &Wantlist) {
@@ -88,6 +96,12 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             row.asks.clear();
             row.murky.clear();
         }
+        let on_their_way: BTreeSet<Cid> = self
+            .sending
+            .values()
+            .filter(|(other, _)| *other == peer)
+            .flat_map(|(_, cids)| cids.iter().copied())
+            .collect();
         let mut wanted = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
         for (place, entry) in list.entries.iter().enumerate() {
@@ -100,7 +114,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 row.known.remove(&entry.cid);
             } else {
                 wanted.insert(entry.cid);
-                row.ask(entry);
+                row.ask(entry, on_their_way.contains(&entry.cid));
             }
         }
         row.murky.extend(wanted.intersection(&cancelled));
@@ -168,10 +182,68 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
     }
 
+    /// Blocks came into the store: what it said before no longer counts.
+    pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
+        for row in self.peers.values_mut() {
+            for block in blocks {
+                if let Some(Known::Absent | Known::Failed) = row.known.get(&block.cid) {
+                    row.known.remove(&block.cid);
+                    if let Some(ask) = row.asks.get_mut(&block.cid) {
+                        ask.answered = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The transport took a message, or not: then it has to be said again.
+    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) {
+        let Some((peer, cids)) = self.sending.remove(&id).filter(|_| !ok) else {
+            return;
+        };
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for cid in cids {
+            if let Some(ask) = row.asks.get_mut(&cid) {
+                ask.answered = false;
+            }
+        }
+    }
+
+    /// Wants of a peer that should have been answered by now. `version` is its answers lane's.
+    pub(super) fn unanswered(&self, peer: P, version: Version) -> Vec<Cid> {
+        let Some(row) = self.peers.get(&peer).filter(|_| self.serve) else {
+            return Vec::new();
+        };
+        let due = |cid: &Cid, ask: &Ask| match row.known.get(cid) {
+            _ if Prefix::of(cid).is_err() || cid.encoded_len() > CID_BYTES_MAX => false,
+            None => true,
+            // What a server makes of a store that fails is its own matter.
+            Some(Known::Failed) => false,
+            Some(Known::Absent) => ask.dont_have && version.has_presence(),
+            Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
+            Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
+        };
+        let asks = row.asks.iter().filter(|(cid, ask)| {
+            !ask.answered && !row.murky.contains(cid) && due(cid, ask)
+        });
+        asks.map(|(cid, _)| *cid).collect()
+    }
+
     /// Checks and notes an answer that was sent.
-    pub(super) fn say(&mut self, peer: P, version: Version, message: &Message) -> Verdict {
+    pub(super) fn say(
+        &mut self,
+        id: SendId,
+        peer: P,
+        version: Version,
+        message: &Message,
+    ) -> Verdict {
         ensure!(self.serve, "{peer:?} was answered although nobody is served");
         let small = self.small;
+        let blocks = message.blocks.iter().map(Block::cid);
+        let presences = message.presences.iter().map(|presence| &presence.cid);
+        self.sending.insert(id, (peer, blocks.chain(presences).copied().collect()));
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
@@ -199,7 +271,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 block.data().len()
             );
             ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
-            ask.said_block = true;
+            (ask.said_block, ask.answered) = (true, true);
         }
         for presence in &message.presences {
             let cid = presence.cid;
@@ -222,7 +294,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     "{peer:?} asked for {cid} itself and was told HAVE"
                 );
                 ensure!(!ask.said_have, "{peer:?} was told HAVE for {cid} twice");
-                ask.said_have = true;
+                (ask.said_have, ask.answered) = (true, true);
             } else {
                 ensure!(ask.dont_have, "{peer:?} was told DONT_HAVE for {cid} and did not ask for it");
                 let unservable = Prefix::of(&cid).is_err() || cid.encoded_len() > CID_BYTES_MAX;
@@ -231,7 +303,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     "DONT_HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
                 ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
-                ask.said_dont_have = true;
+                (ask.said_dont_have, ask.answered) = (true, true);
             }
         }
         Ok(())
@@ -239,14 +311,16 @@ impl<P: Copy + Ord + Debug> Answers<P> {
 }
 
 impl Peer {
-    fn ask(&mut self, entry: &Entry) {
+    fn ask(&mut self, entry: &Entry, on_its_way: bool) {
         let ask = self.asks.entry(entry.cid).or_insert(Ask {
             kind: entry.kind,
             dont_have: false,
             said_have: false,
             said_dont_have: false,
             said_block: false,
+            answered: false,
         });
+        let more = entry.kind > ask.kind;
         if ask.said_block {
             // A new want after a block starts anew.
             ask.kind = entry.kind;
@@ -254,6 +328,8 @@ impl Peer {
         }
         ask.kind = ask.kind.max(entry.kind);
         ask.dont_have |= entry.send_dont_have;
+        // Asked again while the answer is on its way, it need not be answered again.
+        ask.answered &= on_its_way && !more;
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
     }
 }

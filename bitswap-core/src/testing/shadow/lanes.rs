@@ -21,6 +21,8 @@ enum State {
 #[derive(Debug)]
 struct Peer {
     lanes: [State; 2],
+    /// The version that the lane for answers had last.
+    version: Option<Version>,
     /// The last error of an attempt to open a lane.
     error: Option<OpenError>,
     /// It speaks no Bitswap, as far as was said.
@@ -68,7 +70,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         let new = !self.is_connected(peer) && self.peers.len() < self.limits.peers as usize;
         if new {
             let lanes = [State::Closed; 2];
-            self.peers.insert(peer, Peer { lanes, error: None, refused: false });
+            self.peers.insert(peer, Peer { lanes, version: None, error: None, refused: false });
         }
         new
     }
@@ -105,7 +107,12 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             return;
         }
         *state = match result {
-            Ok(version) => State::Open(version),
+            Ok(version) => {
+                if lane == Lane::Answers {
+                    peer.version = Some(version);
+                }
+                State::Open(version)
+            }
             Err(error) => {
                 peer.refused |= error == OpenError::Unsupported;
                 peer.error = Some(error);
@@ -130,6 +137,12 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
                 *state = State::Closed;
             }
         }
+    }
+
+    /// Peers that can be answered, with the version to answer in: the newest until one is known.
+    pub(super) fn answerable(&self) -> impl Iterator<Item = (P, Version)> {
+        let peers = self.peers.iter().filter(|(_, row)| !row.refused);
+        peers.map(|(peer, row)| (*peer, row.version.unwrap_or(Version::V1_2)))
     }
 
     pub(super) fn open(&mut self, peer: P, lane: Lane) -> Verdict {

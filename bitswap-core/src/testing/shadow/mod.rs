@@ -10,7 +10,10 @@ mod wishes;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt::{Debug, Write as _};
+
+use cid::Cid;
 
 use answers::Answers;
 use lanes::Lanes;
@@ -180,7 +183,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
                     message.wantlist.entries.is_empty() && !message.wantlist.full,
                     "wants went to {peer:?} on the lane for answers"
                 );
-                self.answers.say(*peer, *version, message)
+                self.answers.say(*id, *peer, *version, message)
             }
         }
     }
@@ -260,6 +263,16 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             + self.sizes.wants as u64 * 300
             + self.sizes.sessions as u64 * 1024
             + self.wishes.untaken()
+    }
+
+    /// Wants of connected peers that should have been answered by now.
+    pub(super) fn unanswered(&self) -> Vec<(P, Cid)> {
+        let mut all = Vec::new();
+        for (peer, version) in self.lanes.answerable() {
+            let cids = self.answers.unanswered(peer, version);
+            all.extend(cids.into_iter().map(|cid| (peer, cid)));
+        }
+        all
     }
 
     /// Whether the session is one that the watcher saw opened and not closed.

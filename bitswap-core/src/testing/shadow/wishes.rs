@@ -89,10 +89,22 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     /// Whether a session that wants the CID may ask the peer.
     pub(super) fn may_ask(&self, peer: P, cid: &Cid) -> bool {
-        self.live.get(cid).into_iter().flat_map(BTreeMap::keys).any(|session| {
-            let only = self.sessions.get(session).and_then(|session| session.only.as_ref());
-            only.is_none_or(|only| only.contains(&peer))
-        })
+        let sessions = self.live.get(cid).into_iter().flat_map(BTreeMap::keys);
+        self.admitting(sessions, peer) > 0
+    }
+
+    /// Live wants whose sessions may ask the peer.
+    pub(in crate::testing) fn waiting_for(&self, peer: P) -> usize {
+        self.admitting(self.live.values().flat_map(BTreeMap::keys), peer)
+    }
+
+    fn admitting<'a>(&self, sessions: impl Iterator<Item = &'a SessionId>, peer: P) -> usize {
+        sessions
+            .filter(|session| {
+                let only = self.sessions.get(session).and_then(|session| session.only.as_ref());
+                only.is_none_or(|only| only.contains(&peer))
+            })
+            .count()
     }
 
     /// Delivered and not yet taken.
