@@ -310,6 +310,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Input("shutdown"));
             shadow.wishes.shut();
+            shadow.answers.shut();
         }
         self.engine.shutdown(now);
     }

@@ -60,6 +60,7 @@ pub(in crate::testing) struct Answers<P> {
     /// What the messages on their way say.
     sending: BTreeMap<SendId, (P, Vec<Cid>)>,
     serve: bool,
+    shut: bool,
     small: usize,
     loads_max: usize,
     entries_max: usize,
@@ -72,6 +73,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             loads: BTreeMap::new(),
             sending: BTreeMap::new(),
             serve: config.serve,
+            shut: false,
             small: config.replace_have_bytes.unwrap_or(0) as usize,
             loads_max: config.limits.loads_per_peer as usize,
             entries_max: config.limits.entries_per_message as usize,
@@ -211,13 +213,20 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
     }
 
+    /// Nobody is served any more. What is composed already may still go.
+    pub(in crate::testing) fn shut(&mut self) {
+        self.shut = true;
+    }
+
     /// Wants of a peer that should have been answered by now. `version` is its answers lane's.
     pub(super) fn unanswered(&self, peer: P, version: Version) -> Vec<Cid> {
-        let Some(row) = self.peers.get(&peer).filter(|_| self.serve) else {
+        let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
             return Vec::new();
         };
         let due = |cid: &Cid, ask: &Ask| match row.known.get(cid) {
             _ if Prefix::of(cid).is_err() || cid.encoded_len() > CID_BYTES_MAX => false,
+            // Old versions cannot tell a receiver the CID of a block.
+            _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
             None => true,
             // What a server makes of a store that fails is its own matter.
             Some(Known::Failed) => false,

@@ -11,7 +11,7 @@ use cid::Cid;
 use super::{Verdict, ensure};
 use crate::block::Block;
 use crate::client::{PeerSet, SessionOptions, WhenMissing};
-use crate::output::{BlockInfo, LookupId, PeerReport, SessionId, WantFailure};
+use crate::output::{BlockInfo, LookupId, SessionId, WantFailure};
 use crate::testing::sha256::sha256;
 use crate::time::Timestamp;
 
@@ -269,38 +269,25 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         self.must_end(session, cid)?;
         let options = self.sessions.get(&session).map(|session| &session.options);
         match reason {
-            WantFailure::NotFound(reports) => {
+            WantFailure::NotFound(_) => {
                 let may = options.is_some_and(|options| options.when_missing == WhenMissing::Fail);
                 ensure!(may, "{cid} failed as not found in a session that waits");
-                self.reported(session, reports)
+                Ok(())
             }
-            WantFailure::TimedOut(reports) => {
+            WantFailure::TimedOut(_) => {
                 let limit = options.and_then(|options| options.want_timeout);
                 let took = since.map(|since| now.since(since));
                 ensure!(
                     limit.is_some() && took >= limit,
                     "{cid} timed out after {took:?}, its session allows {limit:?}"
                 );
-                self.reported(session, reports)
+                Ok(())
             }
             WantFailure::ShutDown => {
                 ensure!(self.shut, "{cid} failed by a shutdown that did not happen");
                 Ok(())
             }
         }
-    }
-
-    /// A session of few peers is told of these only.
-    fn reported(&self, session: SessionId, reports: &[PeerReport<P>]) -> Verdict {
-        let only = self.sessions.get(&session).and_then(|session| session.only.as_ref());
-        for report in reports {
-            ensure!(
-                only.is_none_or(|only| only.contains(&report.peer)),
-                "{session:?} was told of {:?}, which it may not ask",
-                report.peer
-            );
-        }
-        Ok(())
     }
 
     pub(super) fn search(&mut self, id: LookupId, session: SessionId, cid: &Cid) -> Verdict {
