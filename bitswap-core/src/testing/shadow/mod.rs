@@ -81,6 +81,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     /// Writes an input down and moves the time.
     pub(super) fn input(&mut self, now: Timestamp, record: impl FnOnce() -> Record<P>) {
         self.now = self.now.max(now);
+        self.wishes.stirred();
         self.write(record());
     }
 
@@ -203,6 +204,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     /// Checks the engine after it had nothing more to say.
     pub(super) fn drained(&mut self, engine: &Engine<P>) {
         self.drains += 1;
+        self.wishes.resolve(|session, cid| engine.diagnose(session, cid).is_some());
         let verdict = self.at_rest(engine);
         self.hold(verdict);
         self.wishes.calm();

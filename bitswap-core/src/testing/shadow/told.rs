@@ -97,6 +97,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
             let cid = entry.cid;
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
             if entry.cancel {
+                ensure!(!list.full, "a whole wantlist to {peer:?} holds a cancel of {cid}");
                 let known = row.wants.remove(&cid).is_some()
                     | row.answered.remove(&cid)
                     | row.unsure.remove(&cid)

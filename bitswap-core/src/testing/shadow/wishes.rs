@@ -1,7 +1,6 @@
 //! What local users want: every want ends exactly once.
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
@@ -27,39 +26,49 @@ struct Session<P> {
     untaken: u64,
 }
 
-/// Why a want must end in the next drain.
-#[derive(Clone, Copy, Debug, Default)]
-struct Due {
-    arrived: bool,
-    stored: bool,
+/// What one session wants of one CID.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    since: Timestamp,
+    live: bool,
+    /// Ends that must be told in the next drain: the want has ended and the user does not know yet.
+    must: u32,
+    /// Ends that may be told: it was wanted again when it may have failed already.
+    may: u32,
 }
 
 #[derive(Debug)]
 pub(in crate::testing) struct Wishes<P> {
     sessions: BTreeMap<SessionId, Session<P>>,
-    /// Live wants, with the time at which each was wanted.
-    live: BTreeMap<Cid, BTreeMap<SessionId, Timestamp>>,
+    wishes: BTreeMap<Cid, BTreeMap<SessionId, Wish>>,
+    /// Live ones among them, and CIDs that have a live one.
     wants: usize,
-    due: BTreeMap<(Cid, SessionId), Due>,
+    cids: usize,
     /// Who brought a block since the last drain.
     bringers: BTreeSet<(Cid, P)>,
+    /// Wanted blocks that were stored since the last drain.
+    stored: BTreeSet<Cid>,
     searches: BTreeMap<LookupId, SessionId>,
     /// Blocks that were hashed: they are kept, so that their place in memory names them.
     proven: BTreeMap<(usize, usize), (Cid, Bytes)>,
     shut: bool,
+    /// Nothing happened since the last drain.
+    drained: bool,
 }
 
 impl<P> Default for Wishes<P> {
     fn default() -> Self {
         Self {
             sessions: BTreeMap::new(),
-            live: BTreeMap::new(),
+            wishes: BTreeMap::new(),
             wants: 0,
-            due: BTreeMap::new(),
+            cids: 0,
             bringers: BTreeSet::new(),
+            stored: BTreeSet::new(),
             searches: BTreeMap::new(),
             proven: BTreeMap::new(),
             shut: false,
+            drained: true,
         }
     }
 }
@@ -72,7 +81,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     /// Live wants, each CID once.
     pub(super) fn cids(&self) -> usize {
-        self.live.len()
+        self.cids
     }
 
     pub(super) fn sessions(&self) -> usize {
@@ -83,28 +92,29 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         self.sessions.contains_key(&session)
     }
 
+    fn live_sessions(&self, cid: &Cid) -> impl Iterator<Item = &SessionId> {
+        let wishes = self.wishes.get(cid).into_iter().flatten();
+        wishes.filter(|(_, wish)| wish.live).map(|(session, _)| session)
+    }
+
     pub(super) fn is_wanted(&self, cid: &Cid) -> bool {
-        self.live.contains_key(cid)
+        self.live_sessions(cid).next().is_some()
     }
 
     /// Whether a session that wants the CID may ask the peer.
     pub(super) fn may_ask(&self, peer: P, cid: &Cid) -> bool {
-        let sessions = self.live.get(cid).into_iter().flat_map(BTreeMap::keys);
-        self.admitting(sessions, peer) > 0
+        self.live_sessions(cid).any(|session| self.admits(session, peer))
     }
 
     /// Live wants whose sessions may ask the peer.
     pub(in crate::testing) fn waiting_for(&self, peer: P) -> usize {
-        self.admitting(self.live.values().flat_map(BTreeMap::keys), peer)
+        let sessions = self.wishes.keys().flat_map(|cid| self.live_sessions(cid));
+        sessions.filter(|session| self.admits(session, peer)).count()
     }
 
-    fn admitting<'a>(&self, sessions: impl Iterator<Item = &'a SessionId>, peer: P) -> usize {
-        sessions
-            .filter(|session| {
-                let only = self.sessions.get(session).and_then(|session| session.only.as_ref());
-                only.is_none_or(|only| only.contains(&peer))
-            })
-            .count()
+    fn admits(&self, session: &SessionId, peer: P) -> bool {
+        let only = self.sessions.get(session).and_then(|session| session.only.as_ref());
+        only.is_none_or(|only| only.contains(&peer))
     }
 
     /// Delivered and not yet taken.
@@ -126,25 +136,65 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     pub(in crate::testing) fn close(&mut self, session: SessionId) {
         if self.sessions.remove(&session).is_some() {
-            let cids: Vec<Cid> = self.live.keys().copied().collect();
-            for cid in cids {
-                self.end(session, &cid);
-            }
+            let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+            self.cancel(session, &cids);
         }
     }
 
     pub(in crate::testing) fn want(&mut self, session: SessionId, cids: &[Cid], now: Timestamp) {
+        let may_fail = !self.drained
+            && self.sessions.get(&session).is_some_and(|session| {
+                let options = &session.options;
+                options.when_missing == WhenMissing::Fail || options.want_timeout.is_some()
+            });
         for cid in cids {
-            let sessions = self.live.entry(*cid).or_default();
-            if sessions.insert(session, now).is_none() {
-                self.wants += 1;
-            }
+            self.change(session, cid, |wish| match wish {
+                Some(wish) if wish.live => {
+                    let may = wish.may + u32::from(may_fail);
+                    Some(Wish { may, ..wish })
+                }
+                Some(wish) => Some(Wish { since: now, live: true, ..wish }),
+                None => Some(Wish { since: now, live: true, must: 0, may: 0 }),
+            });
         }
     }
 
     pub(in crate::testing) fn cancel(&mut self, session: SessionId, cids: &[Cid]) {
         for cid in cids {
-            self.end(session, cid);
+            self.change(session, cid, |_| None);
+        }
+    }
+
+    /// Changes one wish and keeps the counts.
+    fn change(
+        &mut self,
+        session: SessionId,
+        cid: &Cid,
+        change: impl FnOnce(Option<Wish>) -> Option<Wish>,
+    ) {
+        let sessions = self.wishes.entry(*cid).or_default();
+        let any = |sessions: &BTreeMap<_, Wish>| sessions.values().any(|wish| wish.live);
+        let (was_any, before) = (any(sessions), sessions.remove(&session));
+        self.wants -= usize::from(before.is_some_and(|wish| wish.live));
+        if let Some(wish) = change(before) {
+            self.wants += usize::from(wish.live);
+            if wish.live || wish.must > 0 {
+                sessions.insert(session, wish);
+            }
+        }
+        self.cids = self.cids + usize::from(any(sessions)) - usize::from(was_any);
+        if sessions.is_empty() {
+            self.wishes.remove(cid);
+        }
+    }
+
+    /// Every live want of the CID ends now.
+    fn all_end(&mut self, cid: &Cid) {
+        let sessions: Vec<SessionId> = self.live_sessions(cid).copied().collect();
+        for session in sessions {
+            self.change(session, cid, |wish| {
+                wish.map(|wish| Wish { live: false, must: wish.must + 1, ..wish })
+            });
         }
     }
 
@@ -156,31 +206,34 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     /// A block came. Whether somebody wants it.
     pub(super) fn arrived(&mut self, peer: P, block: &Block) -> bool {
-        let Some(sessions) = self.live.get(block.cid()) else {
-            return false;
-        };
-        self.bringers.insert((*block.cid(), peer));
-        for session in sessions.keys() {
-            self.due.entry((*block.cid(), *session)).or_default().arrived = true;
+        let wanted = self.is_wanted(block.cid());
+        if wanted {
+            self.bringers.insert((*block.cid(), peer));
+            self.all_end(block.cid());
         }
-        true
+        wanted
     }
 
     pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
         for block in blocks {
-            for session in self.live.get(&block.cid).into_iter().flat_map(BTreeMap::keys) {
-                self.due.entry((block.cid, *session)).or_default().stored = true;
+            if self.is_wanted(&block.cid) {
+                self.stored.insert(block.cid);
+                self.all_end(&block.cid);
             }
         }
     }
 
     pub(in crate::testing) fn shut(&mut self) {
         self.shut = true;
-        for (cid, sessions) in &self.live {
-            for session in sessions.keys() {
-                self.due.entry((*cid, *session)).or_default();
-            }
+        let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+        for cid in cids {
+            self.all_end(&cid);
         }
+    }
+
+    /// Something was handed to the engine.
+    pub(super) fn stirred(&mut self) {
+        self.drained = false;
     }
 
     pub(in crate::testing) fn found(&mut self, id: LookupId, last: bool) {
@@ -191,25 +244,20 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     // Outputs.
 
-    /// Ends a want. False when it is not live.
-    fn end(&mut self, session: SessionId, cid: &Cid) -> bool {
-        let Some(sessions) = self.live.get_mut(cid) else {
-            return false;
-        };
-        let ended = sessions.remove(&session).is_some();
-        if sessions.is_empty() {
-            self.live.remove(cid);
-        }
-        self.wants -= usize::from(ended);
-        self.due.remove(&(*cid, session));
-        ended
-    }
-
+    /// The user is told that a want ended.
     fn must_end(&mut self, session: SessionId, cid: &Cid) -> Verdict {
+        let known = self.wishes.get(cid).is_some_and(|sessions| sessions.contains_key(&session));
         ensure!(
-            self.end(session, cid),
+            known,
             "contract 7: an end was told of {cid}, which {session:?} does not want (any more)"
         );
+        self.change(session, cid, |wish| {
+            wish.map(|wish| match wish {
+                Wish { must: 1.., .. } => Wish { must: wish.must - 1, ..wish },
+                Wish { may: 1.., .. } => Wish { may: wish.may - 1, ..wish },
+                _ => Wish { live: false, ..wish },
+            })
+        });
         Ok(())
     }
 
@@ -220,11 +268,11 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         from: Option<P>,
     ) -> Verdict {
         let cid = *block.cid();
-        let due = self.due.get(&(cid, session)).copied().unwrap_or_default();
         self.must_end(session, &cid)?;
-        ensure!(due.arrived, "{cid} was delivered, but no peer brought it");
+        let mut bringers = self.bringers.iter().filter(|(brought, _)| *brought == cid);
+        ensure!(bringers.clone().count() > 0, "{cid} was delivered, but no peer brought it");
         ensure!(
-            from.is_none_or(|peer| self.bringers.contains(&(cid, peer))),
+            from.is_none_or(|from| bringers.any(|(_, peer)| *peer == from)),
             "{cid} was delivered in the name of {from:?}, who did not bring it"
         );
         if let Some(session) = self.sessions.get_mut(&session) {
@@ -252,9 +300,8 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
     }
 
     pub(super) fn stored(&mut self, session: SessionId, cid: &Cid) -> Verdict {
-        let due = self.due.get(&(*cid, session)).copied().unwrap_or_default();
         self.must_end(session, cid)?;
-        ensure!(due.stored, "{cid} is told to be stored, but nobody announced it");
+        ensure!(self.stored.contains(cid), "{cid} is told to be stored, but nobody announced it");
         Ok(())
     }
 
@@ -265,7 +312,8 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         reason: &WantFailure<P>,
         now: Timestamp,
     ) -> Verdict {
-        let since = self.live.get(cid).and_then(|sessions| sessions.get(&session)).copied();
+        let wish = self.wishes.get(cid).and_then(|sessions| sessions.get(&session));
+        let since = wish.map(|wish| wish.since);
         self.must_end(session, cid)?;
         let options = self.sessions.get(&session).map(|session| &session.options);
         match reason {
@@ -296,7 +344,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             options.is_some_and(|session| session.only.is_none() && session.options.find_providers),
             "{session:?} searches for providers although it is closed or must not"
         );
-        let wants = self.live.get(cid).is_some_and(|sessions| sessions.contains_key(&session));
+        let wants = self.live_sessions(cid).any(|other| *other == session);
         ensure!(wants, "{session:?} searches for {cid}, which it does not want");
         ensure!(
             self.searches.insert(id, session).is_none(),
@@ -315,8 +363,9 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     /// Checks that nothing was held back.
     pub(super) fn settled(&self) -> Verdict {
-        if let Some(((cid, session), due)) = self.due.first_key_value() {
-            return Err(format!("contract 7: {session:?} was not told the end of {cid}: {due:?}"));
+        for (cid, sessions) in &self.wishes {
+            let held = sessions.iter().find(|(_, wish)| wish.must > 0);
+            ensure!(held.is_none(), "contract 7: the end of {cid} was not told: {held:?}");
         }
         let orphan = self.searches.iter().find(|(_, session)| !self.has_session(**session));
         ensure!(
@@ -326,8 +375,25 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         Ok(())
     }
 
+    /// Wants that may or may not have ended before they were wanted again: only the engine can tell.
+    pub(super) fn resolve(&mut self, is_live: impl Fn(SessionId, &Cid) -> bool) {
+        let unsure: Vec<(Cid, SessionId)> = self
+            .wishes
+            .iter()
+            .flat_map(|(cid, sessions)| sessions.iter().map(move |(id, wish)| (*cid, *id, wish)))
+            .filter(|(_, _, wish)| wish.may > 0)
+            .map(|(cid, session, _)| (cid, session))
+            .collect();
+        for (cid, session) in unsure {
+            let live = is_live(session, &cid);
+            self.change(session, &cid, |wish| wish.map(|wish| Wish { live, may: 0, ..wish }));
+        }
+    }
+
     /// Everything due was told; late copies count for nothing.
     pub(super) fn calm(&mut self) {
         self.bringers.clear();
+        self.stored.clear();
+        self.drained = true;
     }
 }
