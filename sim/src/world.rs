@@ -84,7 +84,7 @@ impl World {
     pub fn host(&mut self, config: Config) -> Node {
         let name = self.next_name();
         let seed = draw::seed(self.seed, u64::from(name.0));
-        self.add_host(name, Checked::unwatched(config, seed, self.outside.now))
+        self.add_host(name, Checked::new(config, seed, self.outside.now))
     }
 
     /// A node that runs an engine which nobody watches, to measure its speed.
@@ -264,6 +264,13 @@ impl World {
         if let Member::Host(host) = &mut self.members[node.index()] {
             host.put(number, &self.outside);
             self.dirty.insert(node);
+        }
+    }
+
+    /// Wakes an actor now.
+    pub fn wake(&mut self, node: Node) {
+        if let Member::Actor(cast) = &mut self.members[node.index()] {
+            act(cast, &mut self.outside, |actor, scene| actor.woken(scene));
         }
     }
 

@@ -1,29 +1,52 @@
 //! An engine under watch.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+use core::hash::Hash;
+
 use cid::Cid;
 
+use super::shadow::{Cids, Record, Shadow, Verdict};
+use super::transcript::Transcript;
 use crate::client::SessionOptions;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{OpenError, SendError, WantError};
-use crate::message::{Message, Version};
+use crate::message::{Message, Version, WantKind};
 use crate::output::{
     BlockInfo, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, Rates, SendId, SessionId,
     Support, Want,
 };
 use crate::time::Timestamp;
 
-/// An [`Engine`] with the same inputs and outputs.
+/// An [`Engine`] with the same inputs and outputs, which is held to its contract after every step.
+///
+/// # Panics
+///
+/// Every method panics when the engine breaks its contract, and prints what happened last.
 #[derive(Debug)]
 pub struct Checked<P> {
     engine: Engine<P>,
+    shadow: Option<Box<Shadow<P>>>,
+    transcript: Transcript,
 }
 
-impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
+impl<P: Copy + Ord + Debug + Hash> Checked<P> {
+    /// An engine under watch.
+    #[must_use]
+    pub fn new(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
+        let shadow = Some(Box::new(Shadow::new(&config, now)));
+        let engine = Engine::new(config, seed, now);
+        Self { engine, shadow, transcript: Transcript::default() }
+    }
+
     /// An engine that nobody watches: for measuring its speed.
     #[must_use]
     pub fn unwatched(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
-        Self { engine: Engine::new(config, seed, now) }
+        let engine = Engine::new(config, seed, now);
+        Self { engine, shadow: None, transcript: Transcript::default() }
     }
 
     /// The engine, for its pure queries.
@@ -32,18 +55,65 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         &self.engine
     }
 
+    /// A hash over all outputs so far: equal for equal runs. Nothing is hashed when unwatched.
+    #[must_use]
+    pub fn transcript(&self) -> u64 {
+        self.transcript.value()
+    }
+
+    /// The wants that a peer keeps for us, by what was sent to it and what it answered.
+    #[must_use]
+    pub fn told(&self, peer: P) -> Vec<(Cid, WantKind)> {
+        self.shadow.as_ref().map(|shadow| shadow.told.wants(peer)).unwrap_or_default()
+    }
+
+    /// Live wants of sessions that may ask the peer.
+    #[must_use]
+    pub fn waiting_for(&self, peer: P) -> usize {
+        self.shadow.as_ref().map_or(0, |shadow| shadow.wishes.waiting_for(peer))
+    }
+
+    /// Wants of connected peers that should have been answered by now, if nothing is on its way and
+    /// no lookup is open. Wants that gave way in a full ledger are among them.
+    #[must_use]
+    pub fn unanswered(&self) -> Vec<(P, Cid)> {
+        self.shadow.as_ref().map(|shadow| shadow.unanswered()).unwrap_or_default()
+    }
+
+    /// Fails the run with a message and the log, unless `holds`: for rules over several engines.
+    pub fn require(&self, holds: bool, what: impl FnOnce() -> alloc::string::String) {
+        if !holds {
+            match &self.shadow {
+                Some(shadow) => shadow.hold(Err(what())),
+                None => panic!("{}", what()),
+            }
+        }
+    }
+
     /// [`Engine::handle_connected`].
     pub fn handle_connected(&mut self, peer: P, hint: Option<Hint>, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Peer("connected", peer));
+            shadow.connected(peer);
+        }
         self.engine.handle_connected(peer, hint, now);
     }
 
     /// [`Engine::handle_disconnected`].
     pub fn handle_disconnected(&mut self, peer: P, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Peer("disconnected", peer));
+            shadow.disconnected(peer);
+        }
         self.engine.handle_disconnected(peer, now);
     }
 
     /// [`Engine::handle_support`].
     pub fn handle_support(&mut self, peer: P, support: Support, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Peer("support", peer));
+            shadow.lanes.support(peer, support);
+        }
         self.engine.handle_support(peer, support, now);
     }
 
@@ -55,21 +125,43 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Lane("opened", peer, lane, result.is_ok()));
+            shadow.lanes.opened(peer, lane, result);
+        }
         self.engine.handle_open(peer, lane, result, now);
     }
 
     /// [`Engine::handle_message`].
     pub fn handle_message(&mut self, peer: P, message: Message, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::received(peer, &message));
+            shadow.received(peer, &message);
+        }
         self.engine.handle_message(peer, message, now);
     }
 
     /// [`Engine::handle_sent`].
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Sent(id, result.is_ok()));
+            if let Some((peer, lane)) = shadow.lanes.sent(id, result.is_ok()) {
+                if result.is_err() {
+                    shadow.lost(peer, lane);
+                }
+            }
+            shadow.answers.sent(id, result.is_ok());
+        }
         self.engine.handle_sent(id, result, now);
     }
 
     /// [`Engine::handle_reset`].
     pub fn handle_reset(&mut self, peer: P, lane: Lane, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Lane("reset", peer, lane, true));
+            shadow.lanes.reset(peer, lane);
+            shadow.lost(peer, lane);
+        }
         self.engine.handle_reset(peer, lane, now);
     }
 
@@ -80,16 +172,30 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         answers: impl IntoIterator<Item = Loaded>,
         now: Timestamp,
     ) {
+        let Some(shadow) = &mut self.shadow else {
+            return self.engine.handle_load(id, answers, now);
+        };
+        let answers: Vec<Loaded> = answers.into_iter().collect();
+        shadow.input(now, || Record::Loaded(id));
+        shadow.answers.loaded(id, &answers);
         self.engine.handle_load(id, answers, now);
     }
 
     /// [`Engine::handle_providers`].
     pub fn handle_providers(&mut self, id: LookupId, peers: &[P], lookup: Lookup, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            let last = lookup == Lookup::Done;
+            shadow.input(now, || Record::Found(id, peers.len(), last));
+            shadow.wishes.found(id, last);
+        }
         self.engine.handle_providers(id, peers, lookup, now);
     }
 
     /// [`Engine::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Input("timeout"));
+        }
         self.engine.handle_timeout(now);
     }
 
@@ -103,11 +209,24 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         options: SessionOptions<P>,
         now: Timestamp,
     ) -> Result<SessionId, WantError> {
-        self.engine.open_session(options, now)
+        let result = self.engine.open_session(options.clone(), now);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Input("session"));
+            if let Ok(session) = result {
+                let verdict = shadow.wishes.session(session, options);
+                shadow.hold(verdict);
+                shadow.wanted_sizes();
+            }
+        }
+        result
     }
 
     /// [`Engine::close_session`].
     pub fn close_session(&mut self, session: SessionId, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Wish("close", session, Cids::of([].iter())));
+            shadow.wishes.close(session);
+        }
         self.engine.close_session(session, now);
     }
 
@@ -122,7 +241,24 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         wants: impl IntoIterator<Item = Want>,
         now: Timestamp,
     ) -> Result<(), WantError> {
-        self.engine.want(session, wants, now)
+        let Some(shadow) = &mut self.shadow else {
+            return self.engine.want(session, wants, now);
+        };
+        let wants: Vec<Want> = wants.into_iter().collect();
+        let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
+        shadow.input(now, || Record::Wish("want", session, Cids::of(cids.iter())));
+        let result = self.engine.want(session, wants, now);
+        let known = shadow.has_session(session);
+        let verdict: Verdict = match result {
+            Ok(()) if !known && !cids.is_empty() => Err(format!("{session:?} wants, but is closed")),
+            _ => Ok(()),
+        };
+        shadow.hold(verdict);
+        if result.is_ok() && known {
+            shadow.wishes.want(session, &cids, shadow.now);
+            shadow.wanted_sizes();
+        }
+        result
     }
 
     /// [`Engine::cancel`].
@@ -132,33 +268,69 @@ impl<P: Copy + Ord + core::fmt::Debug> Checked<P> {
         cids: impl IntoIterator<Item = Cid>,
         now: Timestamp,
     ) {
+        let Some(shadow) = &mut self.shadow else {
+            return self.engine.cancel(session, cids, now);
+        };
+        let cids: Vec<Cid> = cids.into_iter().collect();
+        shadow.input(now, || Record::Wish("cancel", session, Cids::of(cids.iter())));
+        shadow.wishes.cancel(session, &cids);
         self.engine.cancel(session, cids, now);
     }
 
     /// [`Engine::taken`].
     pub fn taken(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
+            shadow.wishes.taken(session, bytes);
+        }
         self.engine.taken(session, bytes, now);
     }
 
     /// [`Engine::announce`].
     pub fn announce(&mut self, blocks: &[BlockInfo], now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            let cids = blocks.iter().map(|block| &block.cid);
+            shadow.input(now, || Record::Announced(Cids::of(cids)));
+            shadow.wishes.announced(blocks);
+            shadow.answers.announced(blocks);
+        }
         self.engine.announce(blocks, now);
     }
 
     /// [`Engine::set_rates`].
     pub fn set_rates(&mut self, rates: Rates, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Input("rates"));
+        }
         self.engine.set_rates(rates, now);
     }
 
     /// [`Engine::shutdown`].
     pub fn shutdown(&mut self, now: Timestamp) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.input(now, || Record::Input("shutdown"));
+            shadow.wishes.shut();
+            shadow.answers.shut();
+        }
         self.engine.shutdown(now);
     }
 
     /// [`Engine::poll_output`].
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output<P>> {
-        self.engine.poll_output()
+        let Some(shadow) = &mut self.shadow else {
+            return self.engine.poll_output();
+        };
+        let timeout = self.engine.poll_timeout();
+        let output = self.engine.poll_output();
+        match &output {
+            Some(output) => {
+                self.transcript.add(output);
+                shadow.output(output, timeout);
+            }
+            None => shadow.drained(&self.engine),
+        }
+        output
     }
 
     /// [`Engine::poll_timeout`].

@@ -4,7 +4,14 @@
 //! inputs and outputs and never from the engine's state.
 
 mod checked;
+mod op;
+mod rig;
+mod sha256;
+mod shadow;
+mod transcript;
 mod wire_len;
 
 pub use checked::Checked;
+pub use op::{AnswerOp, LoadOp, Op, Opened, SessionOp, WantOp};
+pub use rig::{PEERS, Rig};
 pub use wire_len::wire_len;

@@ -198,7 +198,7 @@ const LARGE: Sizes = Sizes::Equal(256 << 10);
 
 /// All cases, in the reference implementation's order.
 pub const CASES: [Case; 26] = {
-    use Links::{Average, Datacenter, Fast, Fixed, Slow};
+    use Links::{Average, Datacenter, Fast, Slow};
     use Order::{AllConcurrent, BatchBy10, BigBatch, OneAtATime, UnixfsFetch, UnixfsFetchLarge};
     use Spread::{AllToAll, OnePeerPerBlock, Overlap1, Overlap3};
     [

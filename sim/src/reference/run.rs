@@ -6,6 +6,8 @@ use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
 use crate::draw;
+use crate::fetch::Plan;
+use crate::naive::Naive;
 use crate::network::Opening;
 use crate::node::Node;
 use crate::store::StoreConduct;
@@ -35,16 +37,56 @@ pub struct Outcome {
 /// Runs a case.
 #[must_use]
 pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, false).0
+    play(case, universe, seed, World::unwatched_host, false).0
+}
+
+/// Runs a case under the checker's watch. The engine's time is then not its own.
+#[must_use]
+pub fn run_watched(case: &Case, universe: &Universe, seed: u64) -> Outcome {
+    play(case, universe, seed, World::host, false).0
+}
+
+/// Runs a case with naive nodes instead of engines.
+#[must_use]
+pub fn run_naive(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
+    let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
+    let mut world = World::new(seed, universe.clone(), Opening::Free);
+    world.trace();
+    let store = Duration::from_millis(case.store_ms);
+    let fetcher = world.actor(Box::new(Naive::new(case.plan(universe), &[], seed, Duration::ZERO)));
+    for blocks in case.stock(&mut rng) {
+        let peer = world.actor(Box::new(Naive::new(Plan::default(), &blocks, seed, store)));
+        for (from, to) in [(fetcher, peer), (peer, fetcher)] {
+            world.link(from, to, case.links.draw(&mut rng));
+        }
+        world.connect(fetcher, peer);
+    }
+    world.wake(fetcher);
+    world.run_until(Timestamp::ZERO + LONGEST);
+    let counts = world.counts(fetcher);
+    let outcome = Outcome {
+        micros: world.actor_finished(fetcher).map(Timestamp::as_micros),
+        sent: counts.messages_sent,
+        received: counts.messages_received,
+        blocks: counts.blocks_received,
+        cpu_micros: 0,
+    };
+    (outcome, world.traced().to_vec())
 }
 
 /// Runs a case and tells every message.
 #[must_use]
 pub fn trace(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
-    play(case, universe, seed, true)
+    play(case, universe, seed, World::unwatched_host, true)
 }
 
-fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, Vec<String>) {
+fn play(
+    case: &Case,
+    universe: &Universe,
+    seed: u64,
+    host: fn(&mut World, Config) -> Node,
+    traced: bool,
+) -> (Outcome, Vec<String>) {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
     let mut world = World::new(seed, universe.clone(), Opening::Free);
     if traced {
@@ -52,9 +94,9 @@ fn play(case: &Case, universe: &Universe, seed: u64, traced: bool) -> (Outcome, 
     }
     world.searches_take(Duration::ZERO);
     let fetchers: Vec<Node> =
-        (0..case.fetchers).map(|_| world.unwatched_host(Config::default())).collect();
+        (0..case.fetchers).map(|_| host(&mut world, Config::default())).collect();
     let seeds: Vec<Node> =
-        (0..case.seeds).map(|_| world.unwatched_host(Config::default())).collect();
+        (0..case.seeds).map(|_| host(&mut world, Config::default())).collect();
     for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
         world.stock(*node, blocks);
         world.store(

@@ -74,6 +74,20 @@ impl Summary {
         ]
     }
 
+    /// Whether the medians of messages and blocks are within 15 % of what the reference
+    /// implementation was measured at.
+    #[must_use]
+    pub fn is_near_measured(&self) -> bool {
+        let measured = &self.case.measured;
+        [
+            (self.sent().0, measured.sent),
+            (self.received().0, measured.received),
+            (self.blocks().0, measured.blocks),
+        ]
+        .iter()
+        .all(|(ours, theirs)| ours.abs_diff(*theirs) * 100 <= theirs * 15)
+    }
+
     /// Whether the median reaches all goals.
     #[must_use]
     pub fn passes(&self) -> bool {

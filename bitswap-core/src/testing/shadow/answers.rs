@@ -1,0 +1,344 @@
+//! What each peer asked of us, what the store said, and what we answered.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use super::{Verdict, ensure};
+use crate::block::Block;
+use crate::config::Config;
+use crate::limits::CID_BYTES_MAX;
+use crate::message::{Entry, Message, Version, WantKind, Wantlist};
+use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId};
+use crate::prefix::Prefix;
+
+/// A want of a peer, until its cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Ask {
+    kind: WantKind,
+    dont_have: bool,
+    /// What it was answered since it asked.
+    said_have: bool,
+    said_dont_have: bool,
+    said_block: bool,
+    /// It has its answer, as far as the transport said.
+    answered: bool,
+}
+
+/// The last word of the store on a CID, to one peer.
+#[derive(Clone, Debug)]
+enum Known {
+    Size,
+    Data(Bytes),
+    Absent,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Lookup<P> {
+    peer: P,
+    open: BTreeSet<Cid>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    asks: BTreeMap<Cid, Ask>,
+    known: BTreeMap<Cid, Known>,
+    /// CIDs that one message both wanted and cancelled, or that came beyond a limit: either reading
+    /// of them is right.
+    murky: BTreeSet<Cid>,
+}
+
+#[derive(Debug)]
+pub(in crate::testing) struct Answers<P> {
+    peers: BTreeMap<P, Peer>,
+    loads: BTreeMap<LoadId, Lookup<P>>,
+    /// What the messages on their way say.
+    sending: BTreeMap<SendId, (P, Vec<Cid>)>,
+    serve: bool,
+    shut: bool,
+    small: usize,
+    loads_max: usize,
+    entries_max: usize,
+}
+
+impl<P: Copy + Ord + Debug> Answers<P> {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            loads: BTreeMap::new(),
+            sending: BTreeMap::new(),
+            serve: config.serve,
+            shut: false,
+            small: config.replace_have_bytes.unwrap_or(0) as usize,
+            loads_max: config.limits.loads_per_peer as usize,
+            entries_max: config.limits.entries_per_message as usize,
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: P) {
+        self.peers.insert(peer, Peer::default());
+    }
+
+    pub(super) fn disconnected(&mut self, peer: P) {
+        self.peers.remove(&peer);
+        self.loads.retain(|_, load| load.peer != peer);
+        self.sending.retain(|_, (other, _)| *other != peer);
+    }
+
+    pub(super) fn wanted(&mut self, peer: P, list: &Wantlist) {
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if list.full {
+            row.asks.clear();
+            row.murky.clear();
+        }
+        let on_their_way: BTreeSet<Cid> = self
+            .sending
+            .values()
+            .filter(|(other, _)| *other == peer)
+            .flat_map(|(_, cids)| cids.iter().copied())
+            .collect();
+        let mut wanted = BTreeSet::new();
+        let mut cancelled = BTreeSet::new();
+        for (place, entry) in list.entries.iter().enumerate() {
+            if place >= self.entries_max {
+                row.murky.insert(entry.cid);
+            }
+            if entry.cancel {
+                cancelled.insert(entry.cid);
+                row.asks.remove(&entry.cid);
+                row.known.remove(&entry.cid);
+            } else {
+                wanted.insert(entry.cid);
+                row.ask(entry, on_their_way.contains(&entry.cid));
+            }
+        }
+        row.murky.extend(wanted.intersection(&cancelled));
+    }
+
+    /// Answers may be lost: blocks may go again, and so may what was said.
+    pub(super) fn lost(&mut self, peer: P) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            for ask in row.asks.values_mut() {
+                (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+            }
+        }
+    }
+
+    pub(super) fn load(&mut self, load: &Load<P>) -> Verdict {
+        let Load { id, peer, cids, .. } = load;
+        ensure!(self.serve, "the store was asked although nobody is served");
+        ensure!(!cids.is_empty(), "the store was asked nothing for {peer:?}");
+        let open: BTreeSet<Cid> = cids.iter().copied().collect();
+        ensure!(open.len() == cids.len(), "the store was asked one CID twice for {peer:?}");
+        if let Some(row) = self.peers.get(peer) {
+            for cid in cids {
+                ensure!(
+                    row.asks.contains_key(cid) || row.murky.contains(cid),
+                    "the store was asked for {cid}, which {peer:?} does not want"
+                );
+            }
+        }
+        let again = self.loads.insert(*id, Lookup { peer: *peer, open });
+        ensure!(again.is_none(), "the name {id:?} was used again");
+        let under_way: usize = self
+            .loads
+            .values()
+            .filter(|load| load.peer == *peer)
+            .map(|load| load.open.len())
+            .sum();
+        ensure!(
+            under_way <= self.loads_max,
+            "{under_way} blocks are looked up for {peer:?}, the limit is {}",
+            self.loads_max
+        );
+        Ok(())
+    }
+
+    pub(in crate::testing) fn loaded(&mut self, id: LoadId, answers: &[Loaded]) {
+        let Some(load) = self.loads.get_mut(&id) else {
+            return;
+        };
+        for Loaded { cid, answer } in answers {
+            if !load.open.remove(cid) {
+                continue;
+            }
+            let known = match answer {
+                LoadAnswer::Size(_) => Known::Size,
+                LoadAnswer::Data(data) => Known::Data(data.clone()),
+                LoadAnswer::NotFound => Known::Absent,
+                LoadAnswer::Failed => Known::Failed,
+            };
+            if let Some(row) = self.peers.get_mut(&load.peer) {
+                row.known.insert(*cid, known);
+            }
+        }
+        if load.open.is_empty() {
+            self.loads.remove(&id);
+        }
+    }
+
+    /// Blocks came into the store: what it said before no longer counts.
+    pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
+        for row in self.peers.values_mut() {
+            for block in blocks {
+                if let Some(Known::Absent | Known::Failed) = row.known.get(&block.cid) {
+                    row.known.remove(&block.cid);
+                    if let Some(ask) = row.asks.get_mut(&block.cid) {
+                        ask.answered = false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The transport took a message, or not: then it has to be said again.
+    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) {
+        let Some((peer, cids)) = self.sending.remove(&id).filter(|_| !ok) else {
+            return;
+        };
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        for cid in cids {
+            if let Some(ask) = row.asks.get_mut(&cid) {
+                ask.answered = false;
+            }
+        }
+    }
+
+    /// Nobody is served any more. What is composed already may still go.
+    pub(in crate::testing) fn shut(&mut self) {
+        self.shut = true;
+    }
+
+    /// Wants of a peer that should have been answered by now. `version` is its answers lane's.
+    pub(super) fn unanswered(&self, peer: P, version: Version) -> Vec<Cid> {
+        let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
+            return Vec::new();
+        };
+        let due = |cid: &Cid, ask: &Ask| match row.known.get(cid) {
+            _ if Prefix::of(cid).is_err() || cid.encoded_len() > CID_BYTES_MAX => false,
+            // Old versions cannot tell a receiver the CID of a block.
+            _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
+            None => true,
+            // What a server makes of a store that fails is its own matter.
+            Some(Known::Failed) => false,
+            Some(Known::Absent) => ask.dont_have && version.has_presence(),
+            Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
+            Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
+        };
+        let asks = row.asks.iter().filter(|(cid, ask)| {
+            !ask.answered && !row.murky.contains(cid) && due(cid, ask)
+        });
+        asks.map(|(cid, _)| *cid).collect()
+    }
+
+    /// Checks and notes an answer that was sent.
+    pub(super) fn say(
+        &mut self,
+        id: SendId,
+        peer: P,
+        version: Version,
+        message: &Message,
+    ) -> Verdict {
+        ensure!(self.serve, "{peer:?} was answered although nobody is served");
+        let small = self.small;
+        let blocks = message.blocks.iter().map(Block::cid);
+        let presences = message.presences.iter().map(|presence| &presence.cid);
+        self.sending.insert(id, (peer, blocks.chain(presences).copied().collect()));
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return Ok(());
+        };
+        let mut named = BTreeSet::new();
+        for block in &message.blocks {
+            let cid = *block.cid();
+            ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
+            ensure!(
+                version.has_prefix() || Prefix::of(&cid) == Ok(Prefix::V0),
+                "{cid} went to {peer:?} of {version:?}, which cannot tell its CID"
+            );
+            let Some(Known::Data(data)) = row.known.get(&cid) else {
+                return Err(format!("{peer:?} was sent {cid}, which the store did not give"));
+            };
+            ensure!(data == block.data(), "{peer:?} was sent other bytes than the store gave");
+            if row.murky.contains(&cid) {
+                continue;
+            }
+            let Some(ask) = row.asks.get_mut(&cid) else {
+                return Err(format!("{peer:?} was sent {cid}, for which it does not ask (any more)"));
+            };
+            ensure!(
+                ask.kind == WantKind::Block || block.data().len() <= small,
+                "{peer:?} asked whether we have {cid} and was sent {} bytes",
+                block.data().len()
+            );
+            ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
+            (ask.said_block, ask.answered) = (true, true);
+        }
+        for presence in &message.presences {
+            let cid = presence.cid;
+            ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
+            if row.murky.contains(&cid) {
+                continue;
+            }
+            let known = row.known.get(&cid);
+            let Some(ask) = row.asks.get_mut(&cid) else {
+                return Err(format!("{peer:?} was told of {cid}, for which it does not ask (any more)"));
+            };
+            ensure!(!ask.said_block, "{peer:?} was told of {cid} after it was sent");
+            if presence.have {
+                ensure!(
+                    matches!(known, Some(Known::Size | Known::Data(_))),
+                    "HAVE for {cid} went to {peer:?}, but the store said {known:?}"
+                );
+                ensure!(
+                    ask.kind == WantKind::Have,
+                    "{peer:?} asked for {cid} itself and was told HAVE"
+                );
+                ensure!(!ask.said_have, "{peer:?} was told HAVE for {cid} twice");
+                (ask.said_have, ask.answered) = (true, true);
+            } else {
+                ensure!(ask.dont_have, "{peer:?} was told DONT_HAVE for {cid} and did not ask for it");
+                let unservable = Prefix::of(&cid).is_err() || cid.encoded_len() > CID_BYTES_MAX;
+                ensure!(
+                    unservable || matches!(known, Some(Known::Absent | Known::Failed)),
+                    "DONT_HAVE for {cid} went to {peer:?}, but the store said {known:?}"
+                );
+                ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
+                (ask.said_dont_have, ask.answered) = (true, true);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Peer {
+    fn ask(&mut self, entry: &Entry, on_its_way: bool) {
+        let ask = self.asks.entry(entry.cid).or_insert(Ask {
+            kind: entry.kind,
+            dont_have: false,
+            said_have: false,
+            said_dont_have: false,
+            said_block: false,
+            answered: false,
+        });
+        let more = entry.kind > ask.kind;
+        if ask.said_block {
+            // A new want after a block starts anew.
+            ask.kind = entry.kind;
+            ask.dont_have = false;
+        }
+        ask.kind = ask.kind.max(entry.kind);
+        ask.dont_have |= entry.send_dont_have;
+        // Asked again while the answer is on its way, it need not be answered again.
+        ask.answered &= on_its_way && !more;
+        (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+    }
+}

@@ -1,0 +1,241 @@
+//! Which lanes are open, for which version, and what is on its way on them.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use super::{Verdict, ensure};
+use crate::config::Config;
+use crate::error::OpenError;
+use crate::limits::{Limits, MESSAGE_BYTES_MAX};
+use crate::message::{Message, Version};
+use crate::output::{Lane, SendId, Support};
+use crate::testing::wire_len;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Opening,
+    Open(Version),
+}
+
+#[derive(Debug)]
+struct Peer {
+    lanes: [State; 2],
+    /// The version that the lane for answers had last.
+    version: Option<Version>,
+    /// Errors of attempts to open a lane.
+    errors: Vec<OpenError>,
+    /// It speaks no Bitswap, as far as was said.
+    refused: bool,
+}
+
+#[derive(Debug)]
+struct Sending<P> {
+    peer: P,
+    lane: Lane,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+pub(in crate::testing) struct Lanes<P> {
+    limits: Limits,
+    peers: BTreeMap<P, Peer>,
+    sending: BTreeMap<SendId, Sending<P>>,
+}
+
+impl<P: Copy + Ord + Debug> Lanes<P> {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { limits: config.limits, peers: BTreeMap::new(), sending: BTreeMap::new() }
+    }
+
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn peers(&self) -> usize {
+        self.peers.len()
+    }
+
+    pub(super) fn is_connected(&self, peer: P) -> bool {
+        self.peers.contains_key(&peer)
+    }
+
+    pub(super) fn expect_connected(&self, peer: P) -> Verdict {
+        ensure!(self.is_connected(peer), "an output is about {peer:?}, which is not connected");
+        Ok(())
+    }
+
+    /// Whether the peer is new and within the limit.
+    pub(super) fn connected(&mut self, peer: P) -> bool {
+        let new = !self.is_connected(peer) && self.peers.len() < self.limits.peers as usize;
+        if new {
+            let lanes = [State::Closed; 2];
+            self.peers.insert(peer, Peer { lanes, version: None, errors: Vec::new(), refused: false });
+        }
+        new
+    }
+
+    pub(super) fn disconnected(&mut self, peer: P) {
+        self.peers.remove(&peer);
+        self.sending.retain(|_, sending| sending.peer != peer);
+    }
+
+    /// A message from the peer: it speaks Bitswap after all.
+    pub(super) fn spoke(&mut self, peer: P) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.refused = false;
+        }
+    }
+
+    pub(in crate::testing) fn support(&mut self, peer: P, support: Support) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            peer.refused = support == Support::No;
+        }
+    }
+
+    pub(in crate::testing) fn opened(
+        &mut self,
+        peer: P,
+        lane: Lane,
+        result: Result<Version, OpenError>,
+    ) {
+        let Some(peer) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let state = &mut peer.lanes[lane as usize];
+        if *state != State::Opening {
+            return;
+        }
+        *state = match result {
+            Ok(version) => {
+                if lane == Lane::Answers {
+                    peer.version = Some(version);
+                }
+                State::Open(version)
+            }
+            Err(error) => {
+                peer.refused |= error == OpenError::Unsupported;
+                if !peer.errors.contains(&error) {
+                    peer.errors.push(error);
+                }
+                State::Closed
+            }
+        };
+    }
+
+    /// A message is answered. Its peer and lane, if it was on its way; an error closes the lane.
+    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) -> Option<(P, Lane)> {
+        let Sending { peer, lane, .. } = self.sending.remove(&id)?;
+        if !ok {
+            self.reset(peer, lane);
+        }
+        Some((peer, lane))
+    }
+
+    pub(in crate::testing) fn reset(&mut self, peer: P, lane: Lane) {
+        if let Some(peer) = self.peers.get_mut(&peer) {
+            let state = &mut peer.lanes[lane as usize];
+            if matches!(state, State::Open(_)) {
+                *state = State::Closed;
+            }
+        }
+    }
+
+    /// Peers that can be answered, with the version to answer in: the newest until one is known.
+    pub(super) fn answerable(&self) -> impl Iterator<Item = (P, Version)> {
+        let peers = self.peers.iter().filter(|(_, row)| !row.refused);
+        peers.map(|(peer, row)| (*peer, row.version.unwrap_or(Version::V1_2)))
+    }
+
+    pub(super) fn open(&mut self, peer: P, lane: Lane) -> Verdict {
+        self.expect_connected(peer)?;
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return Ok(());
+        };
+        let state = &mut row.lanes[lane as usize];
+        ensure!(
+            *state == State::Closed,
+            "{lane:?} to {peer:?} is asked for while it is {state:?}"
+        );
+        *state = State::Opening;
+        ensure!(!row.refused, "{lane:?} is asked for, but {peer:?} speaks no Bitswap");
+        Ok(())
+    }
+
+    pub(super) fn close(&mut self, peer: P, lane: Lane) -> Verdict {
+        self.expect_connected(peer)?;
+        let on_its_way =
+            self.sending.values().filter(|sending| (sending.peer, sending.lane) == (peer, lane));
+        ensure!(on_its_way.count() == 0, "{lane:?} to {peer:?} is closed under a message");
+        if let Some(row) = self.peers.get_mut(&peer) {
+            let state = &mut row.lanes[lane as usize];
+            ensure!(
+                matches!(state, State::Open(_)),
+                "{lane:?} to {peer:?} is closed while it is {state:?}"
+            );
+            *state = State::Closed;
+        }
+        Ok(())
+    }
+
+    pub(super) fn send(
+        &mut self,
+        id: SendId,
+        peer: P,
+        lane: Lane,
+        version: Version,
+        message: &Message,
+    ) -> Verdict {
+        self.expect_connected(peer)?;
+        let state = self.peers.get(&peer).map(|row| row.lanes[lane as usize]);
+        ensure!(
+            state == Some(State::Open(version)),
+            "a message for {version:?} went to {peer:?} while {lane:?} was {state:?}"
+        );
+        ensure!(!message.is_empty(), "an empty message went to {peer:?}");
+        ensure!(
+            version.has_presence() || message.presences.is_empty(),
+            "presences went to {peer:?} of {version:?}"
+        );
+        let len = wire_len(message, version);
+        ensure!(len <= MESSAGE_BYTES_MAX + 4, "a message of {len} bytes went to {peer:?}");
+        let before = |lane| {
+            self.sending
+                .values()
+                .filter(move |sending| (sending.peer, sending.lane) == (peer, lane))
+        };
+        let messages = before(lane).count();
+        ensure!(
+            messages < usize::from(self.limits.messages_per_lane),
+            "{messages} messages were on their way on {lane:?} to {peer:?} and another went"
+        );
+        let on_its_way: usize = before(lane).map(|sending| sending.bytes).sum();
+        let sizes = message.blocks.iter().map(|block| block.data().len());
+        let (bytes, credit) = match lane {
+            // The engine may count an entry by its greatest length.
+            Lane::Wants => (len, self.limits.want_bytes_per_peer as usize * 5 / 4),
+            Lane::Answers => (sizes.clone().sum(), self.limits.answer_bytes_per_peer as usize),
+        };
+        let last = match lane {
+            Lane::Wants => bytes,
+            Lane::Answers => sizes.last().unwrap_or(0),
+        };
+        // One block, or one message of wants, may overshoot the credit.
+        ensure!(
+            message.blocks.is_empty() && lane == Lane::Answers || on_its_way + bytes - last < credit,
+            "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
+             is {credit}"
+        );
+        let again = self.sending.insert(id, Sending { peer, lane, bytes });
+        ensure!(again.is_none(), "the name {id:?} was used again");
+        Ok(())
+    }
+
+    pub(super) fn unreachable(&self, peer: P, error: OpenError) -> Verdict {
+        self.expect_connected(peer)?;
+        let seen = self.peers.get(&peer).is_some_and(|row| row.errors.contains(&error));
+        ensure!(seen, "{peer:?} was called unreachable, but no lane failed with {error:?}");
+        Ok(())
+    }
+}

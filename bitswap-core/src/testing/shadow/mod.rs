@@ -1,0 +1,295 @@
+//! What a watcher knows of an engine from its inputs and outputs alone, and the rules it checks.
+//!
+//! The rules' names in the messages are those of the contract on the crate's front page.
+
+mod answers;
+mod lanes;
+mod record;
+mod told;
+mod wishes;
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{Debug, Write as _};
+
+use cid::Cid;
+
+use answers::Answers;
+use lanes::Lanes;
+pub(super) use record::{Cids, Record};
+use told::Told;
+use wishes::Wishes;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::message::Message;
+use crate::output::{Event, Lane, Outgoing, Output, SessionId};
+use crate::time::Timestamp;
+
+/// Lines of the log that a violation prints.
+const LOG_LINES: usize = 60;
+
+/// The result of a check: what is wrong, if something is.
+pub(super) type Verdict = Result<(), String>;
+
+/// Fails the check unless the condition holds.
+macro_rules! ensure {
+    ($holds:expr, $($what:tt)*) => {
+        if !$holds {
+            return Err(alloc::format!($($what)*));
+        }
+    };
+}
+pub(super) use ensure;
+
+/// The watcher's own books.
+#[derive(Debug)]
+pub(super) struct Shadow<P> {
+    pub(super) now: Timestamp,
+    log: VecDeque<(Timestamp, Record<P>)>,
+    pub(super) wishes: Wishes<P>,
+    pub(super) told: Told<P>,
+    pub(super) answers: Answers<P>,
+    pub(super) lanes: Lanes<P>,
+    sizes: Sizes,
+    drains: u64,
+}
+
+/// The greatest sizes seen, to bound the memory by.
+#[derive(Debug, Default)]
+struct Sizes {
+    peers: usize,
+    wants: usize,
+    sessions: usize,
+}
+
+impl<P: Copy + Ord + Debug> Shadow<P> {
+    pub(super) fn new(config: &Config, now: Timestamp) -> Self {
+        Self {
+            now,
+            log: VecDeque::new(),
+            wishes: Wishes::default(),
+            told: Told::new(config),
+            answers: Answers::new(config),
+            lanes: Lanes::new(config),
+            sizes: Sizes::default(),
+            drains: 0,
+        }
+    }
+
+    /// Writes an input down and moves the time.
+    pub(super) fn input(&mut self, now: Timestamp, record: impl FnOnce() -> Record<P>) {
+        self.now = self.now.max(now);
+        self.wishes.stirred();
+        self.write(record());
+    }
+
+    fn write(&mut self, record: Record<P>) {
+        if self.log.len() == LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back((self.now, record));
+    }
+
+    pub(super) fn connected(&mut self, peer: P) {
+        if self.lanes.connected(peer) {
+            self.told.connected(peer);
+            self.answers.connected(peer);
+            self.sizes.peers = self.sizes.peers.max(self.lanes.peers());
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, peer: P) {
+        self.lanes.disconnected(peer);
+        self.told.disconnected(peer);
+        self.answers.disconnected(peer);
+    }
+
+    pub(super) fn received(&mut self, peer: P, message: &Message) {
+        if !self.lanes.is_connected(peer) {
+            return;
+        }
+        self.lanes.spoke(peer);
+        self.answers.wanted(peer, &message.wantlist);
+        for block in &message.blocks {
+            let wanted = self.wishes.arrived(peer, block);
+            self.told.delivered(peer, block.cid(), wanted);
+        }
+        for presence in &message.presences {
+            let wanted = self.wishes.is_wanted(&presence.cid);
+            self.told.answered(peer, &presence.cid, wanted);
+        }
+    }
+
+    /// What a lane said since it was opened may be lost.
+    pub(super) fn lost(&mut self, peer: P, lane: Lane) {
+        match lane {
+            Lane::Wants => self.told.lost(peer),
+            Lane::Answers => self.answers.lost(peer),
+        }
+    }
+
+    pub(super) fn wanted_sizes(&mut self) {
+        self.sizes.wants = self.sizes.wants.max(self.wishes.wants());
+        self.sizes.sessions = self.sizes.sessions.max(self.wishes.sessions());
+    }
+
+    /// Checks an output that was just polled. `timeout` is what the engine told before.
+    pub(super) fn output(&mut self, output: &Output<P>, timeout: Option<Timestamp>) {
+        self.write(Record::output(output));
+        let verdict = self.ready(timeout).and_then(|()| self.judge(output));
+        self.hold(verdict);
+    }
+
+    fn ready(&self, timeout: Option<Timestamp>) -> Verdict {
+        ensure!(
+            timeout.is_some_and(|at| at <= self.now),
+            "contract 2: an output was ready but poll_timeout() told {timeout:?} at {:?}",
+            self.now
+        );
+        Ok(())
+    }
+
+    fn judge(&mut self, output: &Output<P>) -> Verdict {
+        match output {
+            Output::Open { peer, lane } => self.lanes.open(*peer, *lane),
+            Output::Close { peer, lane } => self.lanes.close(*peer, *lane),
+            Output::Send(sending) => self.send(sending),
+            Output::Load(load) => {
+                self.lanes.expect_connected(load.peer)?;
+                self.answers.load(load)
+            }
+            Output::FindProviders { id, session, cid } => {
+                self.wishes.search(*id, *session, cid)
+            }
+            Output::StopLookup { id } => self.wishes.stop_search(*id),
+            Output::Event(event) => self.event(event),
+        }
+    }
+
+    fn send(&mut self, sending: &Outgoing<P>) -> Verdict {
+        let Outgoing { id, peer, lane, version, message } = sending;
+        self.lanes.send(*id, *peer, *lane, *version, message)?;
+        match lane {
+            Lane::Wants => {
+                ensure!(
+                    message.blocks.is_empty() && message.presences.is_empty(),
+                    "answers to {peer:?} went on the lane for wants"
+                );
+                self.told.say(*peer, *version, &message.wantlist, &self.wishes)
+            }
+            Lane::Answers => {
+                ensure!(
+                    message.wantlist.entries.is_empty() && !message.wantlist.full,
+                    "wants went to {peer:?} on the lane for answers"
+                );
+                self.answers.say(*id, *peer, *version, message)
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event<P>) -> Verdict {
+        match event {
+            Event::Block { session, block, from } => self.wishes.delivered(*session, block, *from),
+            Event::Stored { session, cid } => self.wishes.stored(*session, cid),
+            Event::Failed { session, cid, reason } => {
+                self.wishes.failed(*session, cid, reason, self.now)
+            }
+            Event::PeerGone { .. } => Ok(()),
+            Event::Unreachable { peer, error } => self.lanes.unreachable(*peer, *error),
+        }
+    }
+
+    /// Checks the engine after it had nothing more to say.
+    pub(super) fn drained(&mut self, engine: &Engine<P>) {
+        self.drains += 1;
+        self.wishes.resolve(|session, cid| engine.diagnose(session, cid).is_some());
+        let verdict = self.at_rest(engine);
+        self.hold(verdict);
+        self.wishes.calm();
+    }
+
+    fn at_rest(&self, engine: &Engine<P>) -> Verdict {
+        let timeout = engine.poll_timeout();
+        ensure!(
+            timeout.is_none_or(|at| at > self.now || self.now == Timestamp::MAX),
+            "contract 2: nothing is ready, but poll_timeout() tells {:?} at {:?}",
+            engine.poll_timeout_reason(),
+            self.now
+        );
+        ensure!(
+            self.wishes.wants() == 0 || timeout.is_some() || self.now == Timestamp::MAX,
+            "liveness: {} wants are live and no timer is set",
+            self.wishes.wants()
+        );
+        self.wishes.settled()?;
+        let stats = engine.stats();
+        let seen = (
+            self.wishes.cids() as u32,
+            self.wishes.sessions() as u32,
+            self.lanes.peers() as u32,
+        );
+        ensure!(
+            seen == (stats.wants, stats.sessions, stats.peers),
+            "the engine counts {:?} wants, sessions and peers, there are {seen:?}",
+            (stats.wants, stats.sessions, stats.peers)
+        );
+        // The sum over all rows is the costly one.
+        if self.drains % 16 == 0 {
+            let bound = self.bytes_max();
+            ensure!(
+                stats.held_bytes <= bound,
+                "contract 8: {} bytes are held, the limits allow {bound}",
+                stats.held_bytes
+            );
+        }
+        Ok(())
+    }
+
+    /// The most that an engine with these limits may hold for what it was given so far.
+    fn bytes_max(&self) -> u64 {
+        let limits = self.lanes.limits();
+        let peers = self.sizes.peers as u64;
+        let all = u64::from;
+        let ledger = (peers * all(limits.ledger_per_peer)).min(all(limits.ledger));
+        let answers = (peers * all(limits.answer_bytes_per_peer)).min(all(limits.answer_bytes));
+        let told = (peers * all(limits.told_per_peer)).min(all(limits.told));
+        // A CID of 168 bytes and 160 for the row and its places in two indexes.
+        (256 << 10)
+            + peers * (16 << 10)
+            + ledger * (160 + 168)
+            + answers
+            + peers * (4 << 20)
+            + told * 64
+            + self.sizes.wants as u64 * 300
+            + self.sizes.sessions as u64 * 1024
+            + self.wishes.untaken()
+    }
+
+    /// Wants of connected peers that should have been answered by now.
+    pub(super) fn unanswered(&self) -> Vec<(P, Cid)> {
+        let mut all = Vec::new();
+        for (peer, version) in self.lanes.answerable() {
+            let cids = self.answers.unanswered(peer, version);
+            all.extend(cids.into_iter().map(|cid| (peer, cid)));
+        }
+        all
+    }
+
+    /// Whether the session is one that the watcher saw opened and not closed.
+    pub(super) fn has_session(&self, session: SessionId) -> bool {
+        self.wishes.has_session(session)
+    }
+
+    /// The engine answered an input in a way that it must not.
+    pub(super) fn hold(&self, verdict: Verdict) {
+        if let Err(what) = verdict {
+            let mut log = String::new();
+            for (at, record) in &self.log {
+                let _ = writeln!(log, "  {:>12} {record}", at.as_micros());
+            }
+            panic!("{what}\nthe last inputs (>) and outputs (<), in microseconds:\n{log}");
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One line of the watcher's log, cheap to take and printed only when something is wrong.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use cid::Cid;
+
+use crate::message::{Entry, Message, WantKind};
+use crate::output::{Event, Lane, LoadId, LookupId, Output, SendId, SessionId, What};
+
+/// Items of a message or list that are kept.
+const KEPT: usize = 8;
+
+/// An input or output.
+#[derive(Debug)]
+pub(in crate::testing) enum Record<P> {
+    /// An input in words.
+    Input(&'static str),
+    /// An input about a peer.
+    Peer(&'static str, P),
+    /// An input about a peer and a lane.
+    Lane(&'static str, P, Lane, bool),
+    /// A message came.
+    Received(P, Brief),
+    /// A message was taken by the transport, or not.
+    Sent(SendId, bool),
+    /// The store answered.
+    Loaded(LoadId),
+    /// The search answered.
+    Found(LookupId, usize, bool),
+    /// A session's user did something to these CIDs.
+    Wish(&'static str, SessionId, Cids),
+    /// Blocks were stored locally.
+    Announced(Cids),
+    /// A lane was asked for or given up.
+    Stream(&'static str, P, Lane),
+    /// A message went out.
+    Sending(SendId, P, Brief),
+    /// The store is asked.
+    Load(LoadId, P, What, Cids),
+    /// A search begins.
+    Search(LookupId, Cid),
+    /// A search ends.
+    Stop(LookupId),
+    /// A want ended.
+    Ended(&'static str, SessionId, Cid),
+    /// Another event.
+    Told(&'static str, P),
+}
+
+/// The beginning of a message.
+#[derive(Debug)]
+pub(in crate::testing) struct Brief {
+    entries: Vec<Entry>,
+    blocks: Cids,
+    presences: Vec<(Cid, bool)>,
+    counts: [usize; 3],
+    full: bool,
+}
+
+/// The beginning of a list of CIDs.
+#[derive(Debug)]
+pub(in crate::testing) struct Cids {
+    first: Vec<Cid>,
+    count: usize,
+}
+
+impl Cids {
+    pub(in crate::testing) fn of<'a>(cids: impl Iterator<Item = &'a Cid>) -> Self {
+        let mut first = Vec::new();
+        let mut count = 0;
+        for cid in cids {
+            if count < KEPT {
+                first.push(*cid);
+            }
+            count += 1;
+        }
+        Self { first, count }
+    }
+}
+
+impl Brief {
+    fn of(message: &Message) -> Self {
+        let presences = message.presences.iter();
+        Self {
+            entries: message.wantlist.entries.iter().take(KEPT).cloned().collect(),
+            blocks: Cids::of(message.blocks.iter().map(crate::Block::cid)),
+            presences: presences.take(KEPT).map(|item| (item.cid, item.have)).collect(),
+            counts: [
+                message.wantlist.entries.len(),
+                message.blocks.len(),
+                message.presences.len(),
+            ],
+            full: message.wantlist.full,
+        }
+    }
+}
+
+impl<P: Copy> Record<P> {
+    pub(in crate::testing) fn received(peer: P, message: &Message) -> Self {
+        Self::Received(peer, Brief::of(message))
+    }
+
+    pub(super) fn output(output: &Output<P>) -> Self {
+        match output {
+            Output::Open { peer, lane } => Self::Stream("open", *peer, *lane),
+            Output::Close { peer, lane } => Self::Stream("close", *peer, *lane),
+            Output::Send(sending) => {
+                Self::Sending(sending.id, sending.peer, Brief::of(&sending.message))
+            }
+            Output::Load(load) => {
+                Self::Load(load.id, load.peer, load.what, Cids::of(load.cids.iter()))
+            }
+            Output::FindProviders { id, cid, .. } => Self::Search(*id, *cid),
+            Output::StopLookup { id } => Self::Stop(*id),
+            Output::Event(Event::Block { session, block, .. }) => {
+                Self::Ended("block", *session, *block.cid())
+            }
+            Output::Event(Event::Stored { session, cid }) => Self::Ended("stored", *session, *cid),
+            Output::Event(Event::Failed { session, cid, .. }) => {
+                Self::Ended("failed", *session, *cid)
+            }
+            Output::Event(Event::PeerGone { peer, .. }) => Self::Told("gone", *peer),
+            Output::Event(Event::Unreachable { peer, .. }) => Self::Told("unreachable", *peer),
+        }
+    }
+}
+
+/// The end of a CID: enough to tell it from others in a log.
+fn short(cid: &Cid) -> impl fmt::Display {
+    let digest = cid.hash().digest();
+    let mut tail = [0; 4];
+    for (to, from) in tail.iter_mut().rev().zip(digest.iter().rev()) {
+        *to = *from;
+    }
+    struct Hex([u8; 4]);
+    impl fmt::Display for Hex {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        }
+    }
+    Hex(tail)
+}
+
+/// A message's name in few letters.
+struct Name<'a>(&'a SendId);
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{:?}/{}", self.0.peer.index, self.0.lane, self.0.seq)
+    }
+}
+
+impl fmt::Display for Cids {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [", self.count)?;
+        self.first.iter().try_for_each(|cid| write!(f, " {}", short(cid)))?;
+        write!(f, "{} ]", if self.count > KEPT { " .." } else { "" })
+    }
+}
+
+impl fmt::Display for Brief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [entries, blocks, presences] = self.counts;
+        write!(f, "{entries} entries, {blocks} blocks, {presences} presences")?;
+        if self.full {
+            write!(f, ", full")?;
+        }
+        for entry in &self.entries {
+            let what = match (entry.cancel, entry.kind) {
+                (true, _) => "cancel",
+                (false, WantKind::Block) => "block?",
+                (false, WantKind::Have) => "have?",
+            };
+            write!(f, " {what}{}", short(&entry.cid))?;
+        }
+        if self.blocks.count > 0 {
+            write!(f, " blocks {}", self.blocks)?;
+        }
+        for (cid, have) in &self.presences {
+            write!(f, " {}{}", if *have { "HAVE " } else { "DONT_HAVE " }, short(cid))?;
+        }
+        Ok(())
+    }
+}
+
+impl<P: fmt::Debug> fmt::Display for Record<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Input(what) => write!(f, "> {what}"),
+            Self::Peer(what, peer) => write!(f, "> {what} {peer:?}"),
+            Self::Lane(what, peer, lane, ok) => write!(f, "> {what} {peer:?} {lane:?} {ok}"),
+            Self::Received(peer, brief) => write!(f, "> from {peer:?}: {brief}"),
+            Self::Sent(id, ok) => write!(f, "> sent {} {ok}", Name(id)),
+            Self::Loaded(id) => write!(f, "> loaded {}", id.0),
+            Self::Found(id, peers, last) => write!(f, "> found {}: {peers}, last: {last}", id.0),
+            Self::Wish(what, id, cids) => write!(f, "> {what} s{} {cids}", id.0.index),
+            Self::Announced(cids) => write!(f, "> announced {cids}"),
+            Self::Stream(what, peer, lane) => write!(f, "< {what} {peer:?} {lane:?}"),
+            Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
+            Self::Load(id, peer, what, cids) => {
+                write!(f, "< load {} {peer:?} {what:?} {cids}", id.0)
+            }
+            Self::Search(id, cid) => write!(f, "< search {} {}", id.0, short(cid)),
+            Self::Stop(id) => write!(f, "< stop {}", id.0),
+            Self::Ended(how, id, cid) => write!(f, "< {how} s{} {}", id.0.index, short(cid)),
+            Self::Told(what, peer) => write!(f, "< {what} {peer:?}"),
+        }
+    }
+}

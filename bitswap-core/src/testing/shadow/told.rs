@@ -1,0 +1,143 @@
+//! What each peer was told that we want: the truth that the engine's own view must equal.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use cid::Cid;
+
+use super::{Verdict, Wishes, ensure};
+use crate::config::Config;
+use crate::message::{Version, WantKind, Wantlist};
+
+/// Wants that servers keep of one peer.
+const SERVERS_KEEP: usize = 1024;
+
+#[derive(Debug, Default)]
+struct Peer {
+    /// Wants that the peer keeps for us.
+    wants: BTreeMap<Cid, WantKind>,
+    /// Wants that ended by the peer's HAVE at a server that forgets them then. Others keep them, so
+    /// they may be cancelled.
+    answered: BTreeSet<Cid>,
+    /// Wants of which it is not known whether the peer has them: a message about them was lost.
+    unsure: BTreeSet<Cid>,
+    /// CIDs that the peer answered about although we did not want them any more.
+    stray: BTreeSet<Cid>,
+}
+
+#[derive(Debug)]
+pub(in crate::testing) struct Told<P> {
+    peers: BTreeMap<P, Peer>,
+    per_peer_max: usize,
+}
+
+impl<P: Copy + Ord + Debug> Told<P> {
+    pub(super) fn new(config: &Config) -> Self {
+        let limit = config.limits.told_per_peer as usize;
+        Self { peers: BTreeMap::new(), per_peer_max: limit.min(SERVERS_KEEP) }
+    }
+
+    pub(super) fn connected(&mut self, peer: P) {
+        self.peers.insert(peer, Peer::default());
+    }
+
+    pub(super) fn disconnected(&mut self, peer: P) {
+        self.peers.remove(&peer);
+    }
+
+    /// The peer delivered the block: it has forgotten our want.
+    pub(super) fn delivered(&mut self, peer: P, cid: &Cid, wanted: bool) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            row.wants.remove(cid);
+            row.answered.remove(cid);
+            row.unsure.remove(cid);
+            if !wanted {
+                row.stray.insert(*cid);
+            }
+        }
+    }
+
+    /// The peer said HAVE or DONT_HAVE.
+    pub(super) fn answered(&mut self, peer: P, cid: &Cid, wanted: bool) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            if row.wants.contains_key(cid) {
+                row.answered.insert(*cid);
+            }
+            if !wanted {
+                row.stray.insert(*cid);
+            }
+        }
+    }
+
+    /// Messages on the lane for wants may be lost.
+    pub(super) fn lost(&mut self, peer: P) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            let wants = core::mem::take(&mut row.wants);
+            row.unsure.extend(wants.into_keys());
+        }
+    }
+
+    /// Checks and applies a wantlist that was sent.
+    pub(super) fn say(
+        &mut self,
+        peer: P,
+        version: Version,
+        list: &Wantlist,
+        wishes: &Wishes<P>,
+    ) -> Verdict {
+        let Some(row) = self.peers.get_mut(&peer) else {
+            return Ok(());
+        };
+        if list.full {
+            *row = Peer::default();
+        }
+        let mut named = BTreeSet::new();
+        for entry in &list.entries {
+            let cid = entry.cid;
+            ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
+            if entry.cancel {
+                ensure!(!list.full, "a whole wantlist to {peer:?} holds a cancel of {cid}");
+                let known = row.wants.remove(&cid).is_some()
+                    | row.answered.remove(&cid)
+                    | row.unsure.remove(&cid)
+                    | row.stray.remove(&cid);
+                ensure!(
+                    known,
+                    "{peer:?} was sent a cancel for {cid}, of which it was told nothing, or which \
+                     it delivered"
+                );
+                continue;
+            }
+            ensure!(
+                version.has_presence() || entry.kind == WantKind::Block,
+                "a want-have went to {peer:?} of {version:?}"
+            );
+            ensure!(wishes.is_wanted(&cid), "{peer:?} was told of {cid}, which nobody wants");
+            ensure!(
+                wishes.may_ask(peer, &cid),
+                "privacy: {peer:?} learned of {cid}, which only sessions of other peers want"
+            );
+            row.answered.remove(&cid);
+            row.unsure.remove(&cid);
+            row.stray.remove(&cid);
+            row.wants
+                .entry(cid)
+                .and_modify(|kind| *kind = entry.kind.max(*kind))
+                .or_insert(entry.kind);
+        }
+        ensure!(
+            row.wants.len() <= self.per_peer_max,
+            "{peer:?} was told {} wants, more than the {} that it keeps",
+            row.wants.len(),
+            self.per_peer_max
+        );
+        Ok(())
+    }
+
+    /// Wants that a peer keeps for us, as far as is known for certain.
+    pub(in crate::testing) fn wants(&self, peer: P) -> Vec<(Cid, WantKind)> {
+        let wants = self.peers.get(&peer).map(|row| &row.wants);
+        wants.into_iter().flatten().map(|(cid, kind)| (*cid, *kind)).collect()
+    }
+}

@@ -1,0 +1,399 @@
+//! What local users want: every want ends exactly once.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::fmt::Debug;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use super::{Verdict, ensure};
+use crate::block::Block;
+use crate::client::{PeerSet, SessionOptions, WhenMissing};
+use crate::output::{BlockInfo, LookupId, SessionId, WantFailure};
+use crate::testing::sha256::sha256;
+use crate::time::Timestamp;
+
+/// SHA2-256 in the table of multihash codes.
+const SHA2_256: u64 = 0x12;
+/// Blocks whose hash is remembered, so that one block given to many nodes is hashed once.
+const PROVEN_MAX: usize = 4096;
+
+#[derive(Debug)]
+struct Session<P> {
+    only: Option<BTreeSet<P>>,
+    options: SessionOptions<P>,
+    untaken: u64,
+}
+
+/// What one session wants of one CID.
+#[derive(Clone, Copy, Debug)]
+struct Wish {
+    since: Timestamp,
+    live: bool,
+    /// Ends that must be told in the next drain: the want has ended and the user does not know yet.
+    must: u32,
+    /// Ends that may be told: it was wanted again when it may have failed already.
+    may: u32,
+}
+
+#[derive(Debug)]
+pub(in crate::testing) struct Wishes<P> {
+    sessions: BTreeMap<SessionId, Session<P>>,
+    wishes: BTreeMap<Cid, BTreeMap<SessionId, Wish>>,
+    /// Live ones among them, and CIDs that have a live one.
+    wants: usize,
+    cids: usize,
+    /// Who brought a block since the last drain.
+    bringers: BTreeSet<(Cid, P)>,
+    /// Wanted blocks that were stored since the last drain.
+    stored: BTreeSet<Cid>,
+    searches: BTreeMap<LookupId, SessionId>,
+    /// Blocks that were hashed: they are kept, so that their place in memory names them.
+    proven: BTreeMap<(usize, usize), (Cid, Bytes)>,
+    shut: bool,
+    /// Nothing happened since the last drain.
+    drained: bool,
+}
+
+impl<P> Default for Wishes<P> {
+    fn default() -> Self {
+        Self {
+            sessions: BTreeMap::new(),
+            wishes: BTreeMap::new(),
+            wants: 0,
+            cids: 0,
+            bringers: BTreeSet::new(),
+            stored: BTreeSet::new(),
+            searches: BTreeMap::new(),
+            proven: BTreeMap::new(),
+            shut: false,
+            drained: true,
+        }
+    }
+}
+
+impl<P: Copy + Ord + Debug> Wishes<P> {
+    /// Live wants, one for each session.
+    pub(super) fn wants(&self) -> usize {
+        self.wants
+    }
+
+    /// Live wants, each CID once.
+    pub(super) fn cids(&self) -> usize {
+        self.cids
+    }
+
+    pub(super) fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub(super) fn has_session(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
+    fn live_sessions(&self, cid: &Cid) -> impl Iterator<Item = &SessionId> {
+        let wishes = self.wishes.get(cid).into_iter().flatten();
+        wishes.filter(|(_, wish)| wish.live).map(|(session, _)| session)
+    }
+
+    pub(super) fn is_wanted(&self, cid: &Cid) -> bool {
+        self.live_sessions(cid).next().is_some()
+    }
+
+    /// Whether a session that wants the CID may ask the peer.
+    pub(super) fn may_ask(&self, peer: P, cid: &Cid) -> bool {
+        self.live_sessions(cid).any(|session| self.admits(session, peer))
+    }
+
+    /// Live wants whose sessions may ask the peer.
+    pub(in crate::testing) fn waiting_for(&self, peer: P) -> usize {
+        let sessions = self.wishes.keys().flat_map(|cid| self.live_sessions(cid));
+        sessions.filter(|session| self.admits(session, peer)).count()
+    }
+
+    fn admits(&self, session: &SessionId, peer: P) -> bool {
+        let only = self.sessions.get(session).and_then(|session| session.only.as_ref());
+        only.is_none_or(|only| only.contains(&peer))
+    }
+
+    /// Delivered and not yet taken.
+    pub(super) fn untaken(&self) -> u64 {
+        self.sessions.values().map(|session| session.untaken).sum()
+    }
+
+    // Inputs.
+
+    pub(in crate::testing) fn session(&mut self, id: SessionId, options: SessionOptions<P>) -> Verdict {
+        ensure!(!self.has_session(id), "{id:?} was given to two sessions");
+        let only = match &options.peers {
+            PeerSet::Any => None,
+            PeerSet::Only(peers) => Some(peers.iter().copied().collect()),
+        };
+        self.sessions.insert(id, Session { only, options, untaken: 0 });
+        Ok(())
+    }
+
+    pub(in crate::testing) fn close(&mut self, session: SessionId) {
+        if self.sessions.remove(&session).is_some() {
+            let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+            self.cancel(session, &cids);
+        }
+    }
+
+    pub(in crate::testing) fn want(&mut self, session: SessionId, cids: &[Cid], now: Timestamp) {
+        let may_fail = !self.drained
+            && self.sessions.get(&session).is_some_and(|session| {
+                let options = &session.options;
+                options.when_missing == WhenMissing::Fail || options.want_timeout.is_some()
+            });
+        for cid in cids {
+            self.change(session, cid, |wish| match wish {
+                Some(wish) if wish.live => {
+                    let may = wish.may + u32::from(may_fail);
+                    Some(Wish { may, ..wish })
+                }
+                Some(wish) => Some(Wish { since: now, live: true, ..wish }),
+                None => Some(Wish { since: now, live: true, must: 0, may: 0 }),
+            });
+        }
+    }
+
+    pub(in crate::testing) fn cancel(&mut self, session: SessionId, cids: &[Cid]) {
+        for cid in cids {
+            self.change(session, cid, |_| None);
+        }
+    }
+
+    /// Changes one wish and keeps the counts.
+    fn change(
+        &mut self,
+        session: SessionId,
+        cid: &Cid,
+        change: impl FnOnce(Option<Wish>) -> Option<Wish>,
+    ) {
+        let sessions = self.wishes.entry(*cid).or_default();
+        let any = |sessions: &BTreeMap<_, Wish>| sessions.values().any(|wish| wish.live);
+        let (was_any, before) = (any(sessions), sessions.remove(&session));
+        self.wants -= usize::from(before.is_some_and(|wish| wish.live));
+        if let Some(wish) = change(before) {
+            self.wants += usize::from(wish.live);
+            if wish.live || wish.must > 0 {
+                sessions.insert(session, wish);
+            }
+        }
+        self.cids = self.cids + usize::from(any(sessions)) - usize::from(was_any);
+        if sessions.is_empty() {
+            self.wishes.remove(cid);
+        }
+    }
+
+    /// Every live want of the CID ends now.
+    fn all_end(&mut self, cid: &Cid) {
+        let sessions: Vec<SessionId> = self.live_sessions(cid).copied().collect();
+        for session in sessions {
+            self.change(session, cid, |wish| {
+                wish.map(|wish| Wish { live: false, must: wish.must + 1, ..wish })
+            });
+        }
+    }
+
+    pub(in crate::testing) fn taken(&mut self, session: SessionId, bytes: u64) {
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.untaken = session.untaken.saturating_sub(bytes);
+        }
+    }
+
+    /// A block came. Whether somebody wants it.
+    pub(super) fn arrived(&mut self, peer: P, block: &Block) -> bool {
+        let wanted = self.is_wanted(block.cid());
+        if wanted {
+            self.bringers.insert((*block.cid(), peer));
+            self.all_end(block.cid());
+        }
+        wanted
+    }
+
+    pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
+        for block in blocks {
+            if self.is_wanted(&block.cid) {
+                self.stored.insert(block.cid);
+                self.all_end(&block.cid);
+            }
+        }
+    }
+
+    pub(in crate::testing) fn shut(&mut self) {
+        self.shut = true;
+        let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+        for cid in cids {
+            self.all_end(&cid);
+        }
+    }
+
+    /// Something was handed to the engine.
+    pub(super) fn stirred(&mut self) {
+        self.drained = false;
+    }
+
+    pub(in crate::testing) fn found(&mut self, id: LookupId, last: bool) {
+        if last {
+            self.searches.remove(&id);
+        }
+    }
+
+    // Outputs.
+
+    /// The user is told that a want ended.
+    fn must_end(&mut self, session: SessionId, cid: &Cid) -> Verdict {
+        let known = self.wishes.get(cid).is_some_and(|sessions| sessions.contains_key(&session));
+        ensure!(
+            known,
+            "contract 7: an end was told of {cid}, which {session:?} does not want (any more)"
+        );
+        self.change(session, cid, |wish| {
+            wish.map(|wish| match wish {
+                Wish { must: 1.., .. } => Wish { must: wish.must - 1, ..wish },
+                Wish { may: 1.., .. } => Wish { may: wish.may - 1, ..wish },
+                _ => Wish { live: false, ..wish },
+            })
+        });
+        Ok(())
+    }
+
+    pub(super) fn delivered(
+        &mut self,
+        session: SessionId,
+        block: &Block,
+        from: Option<P>,
+    ) -> Verdict {
+        let cid = *block.cid();
+        self.must_end(session, &cid)?;
+        let mut bringers = self.bringers.iter().filter(|(brought, _)| *brought == cid);
+        ensure!(bringers.clone().count() > 0, "{cid} was delivered, but no peer brought it");
+        ensure!(
+            from.is_none_or(|from| bringers.any(|(_, peer)| *peer == from)),
+            "{cid} was delivered in the name of {from:?}, who did not bring it"
+        );
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.untaken += block.data().len() as u64;
+        }
+        self.prove(block)
+    }
+
+    /// Hashes a delivered block again.
+    fn prove(&mut self, block: &Block) -> Verdict {
+        let place = (block.data().as_ptr() as usize, block.data().len());
+        let known = self.proven.get(&place).is_some_and(|(cid, _)| cid == block.cid());
+        if known || block.cid().hash().code() != SHA2_256 {
+            return Ok(());
+        }
+        ensure!(
+            sha256(block.data()).starts_with(block.cid().hash().digest()),
+            "safety: the delivered bytes do not hash to {}",
+            block.cid()
+        );
+        if self.proven.len() < PROVEN_MAX {
+            self.proven.insert(place, (*block.cid(), block.data().clone()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stored(&mut self, session: SessionId, cid: &Cid) -> Verdict {
+        self.must_end(session, cid)?;
+        ensure!(self.stored.contains(cid), "{cid} is told to be stored, but nobody announced it");
+        Ok(())
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        session: SessionId,
+        cid: &Cid,
+        reason: &WantFailure<P>,
+        now: Timestamp,
+    ) -> Verdict {
+        let wish = self.wishes.get(cid).and_then(|sessions| sessions.get(&session));
+        let since = wish.map(|wish| wish.since);
+        self.must_end(session, cid)?;
+        let options = self.sessions.get(&session).map(|session| &session.options);
+        match reason {
+            WantFailure::NotFound(_) => {
+                let may = options.is_some_and(|options| options.when_missing == WhenMissing::Fail);
+                ensure!(may, "{cid} failed as not found in a session that waits");
+                Ok(())
+            }
+            WantFailure::TimedOut(_) => {
+                let limit = options.and_then(|options| options.want_timeout);
+                let took = since.map(|since| now.since(since));
+                ensure!(
+                    limit.is_some() && took >= limit,
+                    "{cid} timed out after {took:?}, its session allows {limit:?}"
+                );
+                Ok(())
+            }
+            WantFailure::ShutDown => {
+                ensure!(self.shut, "{cid} failed by a shutdown that did not happen");
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn search(&mut self, id: LookupId, session: SessionId, cid: &Cid) -> Verdict {
+        let options = self.sessions.get(&session);
+        ensure!(
+            options.is_some_and(|session| session.only.is_none() && session.options.find_providers),
+            "{session:?} searches for providers although it is closed or must not"
+        );
+        let wants = self.live_sessions(cid).any(|other| *other == session);
+        ensure!(wants, "{session:?} searches for {cid}, which it does not want");
+        ensure!(
+            self.searches.insert(id, session).is_none(),
+            "the name {id:?} was used again"
+        );
+        Ok(())
+    }
+
+    pub(super) fn stop_search(&mut self, id: LookupId) -> Verdict {
+        ensure!(
+            self.searches.remove(&id).is_some(),
+            "the search {id:?} was stopped, but it does not run"
+        );
+        Ok(())
+    }
+
+    /// Checks that nothing was held back.
+    pub(super) fn settled(&self) -> Verdict {
+        for (cid, sessions) in &self.wishes {
+            let held = sessions.iter().find(|(_, wish)| wish.must > 0);
+            ensure!(held.is_none(), "contract 7: the end of {cid} was not told: {held:?}");
+        }
+        let orphan = self.searches.iter().find(|(_, session)| !self.has_session(**session));
+        ensure!(
+            orphan.is_none(),
+            "a search goes on for a session that was closed: {orphan:?}"
+        );
+        Ok(())
+    }
+
+    /// Wants that may or may not have ended before they were wanted again: only the engine can tell.
+    pub(super) fn resolve(&mut self, is_live: impl Fn(SessionId, &Cid) -> bool) {
+        let unsure: Vec<(Cid, SessionId)> = self
+            .wishes
+            .iter()
+            .flat_map(|(cid, sessions)| sessions.iter().map(move |(id, wish)| (*cid, *id, wish)))
+            .filter(|(_, _, wish)| wish.may > 0)
+            .map(|(cid, session, _)| (cid, session))
+            .collect();
+        for (cid, session) in unsure {
+            let live = is_live(session, &cid);
+            self.change(session, &cid, |wish| wish.map(|wish| Wish { live, may: 0, ..wish }));
+        }
+    }
+
+    /// Everything due was told; late copies count for nothing.
+    pub(super) fn calm(&mut self) {
+        self.bringers.clear();
+        self.stored.clear();
+        self.drained = true;
+    }
+}

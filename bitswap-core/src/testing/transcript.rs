@@ -1,0 +1,96 @@
+//! A running hash over all outputs: equal runs have equal transcripts.
+
+use core::hash::{Hash, Hasher};
+
+use cid::Cid;
+use siphasher::sip::SipHasher13;
+
+use crate::message::Message;
+use crate::output::{Event, LoadId, LookupId, Output, SendId, WantFailure};
+
+/// The running hash.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Transcript {
+    hasher: SipHasher13,
+}
+
+impl Transcript {
+    /// The hash so far.
+    pub(super) fn value(&self) -> u64 {
+        self.hasher.finish()
+    }
+
+    /// Adds an output.
+    pub(super) fn add<P: Hash>(&mut self, output: &Output<P>) {
+        let to = &mut self.hasher;
+        match output {
+            Output::Open { peer, lane } => (0u8, peer, lane).hash(to),
+            Output::Close { peer, lane } => (1u8, peer, lane).hash(to),
+            Output::Send(sending) => {
+                let SendId { peer, lane, seq } = sending.id;
+                (2u8, peer.index, lane, seq, &sending.peer, sending.version).hash(to);
+                message(&sending.message, to);
+            }
+            Output::Load(load) => {
+                let LoadId(id) = load.id;
+                (3u8, id, &load.peer, load.what).hash(to);
+                load.cids.iter().for_each(|at| cid(at, to));
+            }
+            Output::FindProviders { id: LookupId(id), session, cid: of } => {
+                (4u8, id, session).hash(to);
+                cid(of, to);
+            }
+            Output::StopLookup { id: LookupId(id) } => (5u8, id).hash(to),
+            Output::Event(of) => event(of, to),
+        }
+    }
+}
+
+fn event<P: Hash>(event: &Event<P>, to: &mut SipHasher13) {
+    match event {
+        Event::Block { session, block, from } => {
+            (6u8, session, from, block.data().len()).hash(to);
+            cid(block.cid(), to);
+        }
+        Event::Stored { session, cid: of } => {
+            (7u8, session).hash(to);
+            cid(of, to);
+        }
+        Event::Failed { session, cid: of, reason } => {
+            (8u8, session).hash(to);
+            cid(of, to);
+            match reason {
+                WantFailure::NotFound(reports) | WantFailure::TimedOut(reports) => {
+                    reports.iter().for_each(|report| (&report.peer, report.did).hash(to));
+                }
+                WantFailure::ShutDown => {}
+            }
+        }
+        Event::PeerGone { peer, hint } => {
+            (9u8, peer, hint.latency, hint.throughput, hint.blocks, hint.timeouts).hash(to);
+        }
+        Event::Unreachable { peer, .. } => (10u8, peer).hash(to),
+    }
+}
+
+fn message(message: &Message, to: &mut SipHasher13) {
+    (message.wantlist.full, message.pending_bytes).hash(to);
+    for entry in &message.wantlist.entries {
+        (entry.priority, entry.cancel, entry.kind, entry.send_dont_have).hash(to);
+        cid(&entry.cid, to);
+    }
+    for block in &message.blocks {
+        block.data().len().hash(to);
+        cid(block.cid(), to);
+    }
+    for presence in &message.presences {
+        presence.have.hash(to);
+        cid(&presence.cid, to);
+    }
+}
+
+/// The digest names the content; codec and version are few.
+fn cid(cid: &Cid, to: &mut SipHasher13) {
+    (cid.codec(), cid.hash().code()).hash(to);
+    to.write(cid.hash().digest());
+}
