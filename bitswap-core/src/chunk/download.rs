@@ -1,8 +1,8 @@
 //! One download, from a CID to a file under its name.
 //!
 //! [`Download`] is a state machine: it does nothing by itself, it says what to do and is told what
-//! came of it. This file is its front door; `phases` holds the way in and out, `moving` what happens
-//! while bytes come.
+//! came of it. This file is its front door; `phases` holds the way in, `moving` what happens while bytes
+//! come, `ending` the way out.
 //!
 //! 1. The target's name is touched by the rename alone; until then the target is only read.
 //! 2. The temporary file is closed before it is renamed.
@@ -17,13 +17,14 @@ use alloc::collections::{BTreeMap, VecDeque};
 use cid::Cid;
 
 use super::effects::{Done, Effect, EffectId, FsError, Place};
+use super::ending::Ending;
 use super::events::{DownloadError, DownloadEvent, DownloadOutput, Missing, Outcome, StallReason};
 use super::finalize::Finalize;
 use super::map::Order;
 use super::meter::Meter;
 use super::moving::{Checkpoint, Disk};
 use super::options::DownloadOptions;
-use super::phases::{Ending, Phase};
+use super::phases::Phase;
 use super::transfer::{Checks, Transfer};
 use super::{ChunkMap, Extent, FileNode, Journal, Runs};
 use crate::block::Block;

@@ -8,13 +8,14 @@
 //!    replaced by those of its children when its turn in the order comes, so a sequential download
 //!    knows one path of a large tree and not all of it.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use cid::Cid;
 
+use super::targets::Targets;
 use super::{Contents, DAG_PB, FileNode, Piece, Runs};
 use crate::rng::Rng;
 
@@ -24,20 +25,16 @@ pub(super) const LEAF_MAX: u64 = 2 << 20;
 /// Above this many rows, leaves are taken before nodes in every order, so that rows become fewer.
 const ROWS_SOFT: usize = 1 << 16;
 
-/// Leaves kept because they filled several places at once: a file that is mostly zeros repeats one
-/// leaf below every node, and each node is expanded at its own time. At most 8 MiB.
-const REPEATS_MAX: usize = 4;
-
 /// In which order ranges are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// By position.
     #[default]
     Sequential,
-    /// Nodes first, then the block that the fewest peers have (see [`ChunkMap::set_holders`]);
+    /// Nodes first, then the block that the fewest peers have (see [`Download::set_holders`](super::Download::set_holders));
     /// equals by position.
     Rarest,
-    /// From the reader's position (see [`ChunkMap::seek`]) to the end, then from the start.
+    /// From the reader's position (see [`Download::seek`](super::Download::seek)) to the end, then from the start.
     Deadline,
     /// Nodes first, then blocks by a number drawn for each from the seed.
     Random,
@@ -98,16 +95,6 @@ struct Row {
     check: bool,
 }
 
-#[derive(Clone, Debug)]
-struct Target {
-    cid: Cid,
-    node: Option<Arc<FileNode>>,
-    rows: usize,
-    holders: u32,
-    draw: u64,
-    asked: bool,
-}
-
 /// Class, key, position: the first is next.
 type Rank = (u8, u64, u64);
 
@@ -120,12 +107,9 @@ pub struct ChunkMap {
     rng: Rng,
     rows: BTreeMap<u64, Row>,
     queue: BTreeSet<Rank>,
-    targets: Vec<Option<Target>>,
-    free: Vec<u32>,
-    by_cid: BTreeMap<Cid, u32>,
+    targets: Targets,
     /// The rows of each target.
     places: BTreeSet<(u32, u64)>,
-    repeats: VecDeque<(Cid, Arc<FileNode>)>,
     have: Runs,
 }
 
@@ -139,11 +123,8 @@ impl ChunkMap {
             rng,
             rows: BTreeMap::new(),
             queue: BTreeSet::new(),
-            targets: Vec::new(),
-            free: Vec::new(),
-            by_cid: BTreeMap::new(),
+            targets: Targets::default(),
             places: BTreeSet::new(),
-            repeats: VecDeque::new(),
             have,
         }
     }
@@ -200,7 +181,7 @@ impl ChunkMap {
     pub(super) fn next(&mut self) -> Option<Step> {
         let offset = self.pick()?;
         let row = *self.rows.get(&offset)?;
-        let target = self.target(row.target)?;
+        let target = self.targets.at(row.target)?;
         let piece =
             Piece { cid: target.cid, offset, len: row.len, depth: row.depth, tsize: row.tsize };
         if row.check {
@@ -216,7 +197,7 @@ impl ChunkMap {
                 self.set_stage(offset, Stage::InFlight);
             }
         }
-        if let Some(target) = self.target_mut(row.target) {
+        if let Some(target) = self.targets.at_mut(row.target) {
             target.asked = true;
         }
         Some(Step::Want(piece))
@@ -232,7 +213,7 @@ impl ChunkMap {
             self.take(offset);
             self.have.insert(range);
         } else {
-            let asked = self.target(target).is_some_and(|target| target.asked);
+            let asked = self.targets.at(target).is_some_and(|target| target.asked);
             self.set_stage(offset, if asked { Stage::InFlight } else { Stage::Queued });
         }
     }
@@ -240,15 +221,13 @@ impl ChunkMap {
     /// Whether a block is still of use.
     #[must_use]
     pub fn needs(&self, cid: &Cid) -> bool {
-        self.by_cid
-            .get(cid)
-            .and_then(|id| self.target(*id))
-            .is_some_and(|target| target.node.is_none())
+        let target = self.targets.find(cid).and_then(|id| self.targets.at(id));
+        target.is_some_and(|target| target.node.is_none())
     }
 
     /// A leaf arrived: takes out the places that it fills.
     pub(super) fn take_places(&mut self, cid: &Cid, leaf: &FileNode) -> Vec<Piece> {
-        let Some(&id) = self.by_cid.get(cid) else { return Vec::new() };
+        let Some(id) = self.targets.find(cid) else { return Vec::new() };
         let mut pieces = Vec::new();
         self.answered(id);
         for offset in self.rows_of(id) {
@@ -260,35 +239,34 @@ impl ChunkMap {
             }
         }
         if pieces.len() > 1 {
-            self.repeats.truncate(REPEATS_MAX - 1);
-            self.repeats.push_front((*cid, Arc::new(leaf.clone())));
+            self.targets.remember(*cid, leaf.clone());
         }
         pieces
     }
 
     /// A node arrived: its places are expanded when their turn comes.
     pub(super) fn set_node(&mut self, cid: &Cid, node: FileNode) {
-        let Some(&id) = self.by_cid.get(cid) else { return };
+        let Some(id) = self.targets.find(cid) else { return };
         self.answered(id);
-        if let Some(target) = self.target_mut(id) {
+        if let Some(target) = self.targets.at_mut(id) {
             target.node = Some(Arc::new(node));
         }
     }
 
     /// The block will not come: its rows are queued again.
     pub(super) fn unwant(&mut self, cid: &Cid) {
-        if let Some(&id) = self.by_cid.get(cid) {
+        if let Some(id) = self.targets.find(cid) {
             self.answered(id);
         }
     }
 
     /// Whether the block is asked for, and any of its rows begins within a range.
     pub(super) fn is_asked_within(&self, cid: &Cid, range: &Range<u64>) -> bool {
-        self.by_cid.get(cid).is_some_and(|id| {
+        self.targets.find(cid).is_some_and(|id| {
             let overlaps = |(_, at): &(u32, u64)| {
                 self.rows.get(at).is_some_and(|row| *at < range.end && at + row.len > range.start)
             };
-            self.places.range((*id, 0)..=(*id, u64::MAX)).any(overlaps)
+            self.places.range((id, 0)..=(id, u64::MAX)).any(overlaps)
         })
     }
 
@@ -311,11 +289,11 @@ impl ChunkMap {
 
     /// Tells how many peers are known to have a block, for [`Order::Rarest`]. A block of which
     /// nothing is known counts as rarest.
-    pub fn set_holders(&mut self, cid: &Cid, holders: u32) {
-        let Some(&id) = self.by_cid.get(cid) else { return };
+    pub(super) fn set_holders(&mut self, cid: &Cid, holders: u32) {
+        let Some(id) = self.targets.find(cid) else { return };
         let rows = self.rows_of(id);
         let queued: Vec<u64> = rows.into_iter().filter(|offset| self.dequeue(*offset)).collect();
-        if let Some(target) = self.target_mut(id) {
+        if let Some(target) = self.targets.at_mut(id) {
             target.holders = holders;
         }
         for offset in queued {
@@ -354,7 +332,7 @@ impl ChunkMap {
 
     fn rank(&self, offset: u64) -> Option<Rank> {
         let row = self.rows.get(&offset)?;
-        let target = self.target(row.target)?;
+        let target = self.targets.at(row.target)?;
         let is_node = target.cid.codec() == DAG_PB && row.len > LEAF_MAX;
         Some(match self.order {
             Order::Sequential | Order::Deadline => (0, 0, offset),
@@ -370,8 +348,8 @@ impl ChunkMap {
             // A leaf that is there only in part is fetched whole.
             self.have.remove(range);
         }
-        let id = self.intern(&piece.cid);
-        let asked = self.target(id).is_some_and(|target| target.asked);
+        let id = self.targets.add_row(&piece.cid, &mut self.rng);
+        let asked = self.targets.at(id).is_some_and(|target| target.asked);
         let stage = if asked { Stage::InFlight } else { Stage::Queued };
         let Piece { offset, len, depth, tsize, .. } = *piece;
         self.rows.insert(offset, Row { len, tsize, target: id, depth, stage, check });
@@ -381,46 +359,16 @@ impl ChunkMap {
         }
     }
 
-    fn intern(&mut self, cid: &Cid) -> u32 {
-        let id = match self.by_cid.get(cid) {
-            Some(id) => *id,
-            None => {
-                let draw = self.rng.next_u64();
-                let known = self.repeats.iter().find(|(repeat, _)| repeat == cid);
-                let (cid, node) = (*cid, known.map(|(_, leaf)| leaf.clone()));
-                let target = Target { cid, node, rows: 0, holders: 0, draw, asked: false };
-                let id = self.free.pop().unwrap_or(self.targets.len() as u32);
-                match self.targets.get_mut(id as usize) {
-                    Some(slot) => *slot = Some(target),
-                    None => self.targets.push(Some(target)),
-                }
-                self.by_cid.insert(cid, id);
-                id
-            }
-        };
-        if let Some(target) = self.target_mut(id) {
-            target.rows += 1;
-        }
-        id
-    }
-
     /// Takes a row out, and its target with its last row.
     fn take(&mut self, offset: u64) {
         self.dequeue(offset);
         let Some(row) = self.rows.remove(&offset) else { return };
         self.places.remove(&(row.target, offset));
-        let Some(slot) = self.targets.get_mut(row.target as usize) else { return };
-        let Some(target) = slot else { return };
-        target.rows -= 1;
-        if target.rows == 0 {
-            self.by_cid.remove(&target.cid);
-            *slot = None;
-            self.free.push(row.target);
-        }
+        self.targets.remove_row(row.target);
     }
 
     fn answered(&mut self, id: u32) {
-        if let Some(target) = self.target_mut(id) {
+        if let Some(target) = self.targets.at_mut(id) {
             target.asked = false;
         }
         for offset in self.rows_of(id) {
@@ -455,20 +403,12 @@ impl ChunkMap {
     fn rows_of(&self, id: u32) -> Vec<u64> {
         self.places.range((id, 0)..=(id, u64::MAX)).map(|(_, offset)| *offset).collect()
     }
-
-    fn target(&self, id: u32) -> Option<&Target> {
-        self.targets.get(id as usize)?.as_ref()
-    }
-
-    fn target_mut(&mut self, id: u32) -> Option<&mut Target> {
-        self.targets.get_mut(id as usize)?.as_mut()
-    }
 }
 
 #[cfg(test)]
 impl ChunkMap {
     /// Rows, queue entries and targets.
     pub(super) fn footprint(&self) -> (usize, usize, usize) {
-        (self.rows.len(), self.queue.len() + self.places.len(), self.by_cid.len())
+        (self.rows.len(), self.queue.len() + self.places.len(), self.targets.len())
     }
 }

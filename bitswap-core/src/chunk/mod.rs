@@ -117,6 +117,7 @@
 mod dagpb;
 mod download;
 mod effects;
+mod ending;
 mod error;
 mod events;
 mod field;
@@ -131,6 +132,7 @@ mod moving;
 mod options;
 mod phases;
 mod runs;
+mod targets;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 #[cfg(test)]

@@ -60,12 +60,12 @@ fn chunks_of_unequal_length_go_where_the_manifest_says() {
 
 #[test]
 fn an_inline_root_needs_no_block() {
-    let text = multihash::Multihash::wrap(0, b"inline").unwrap();
+    let text = cid::multihash::Multihash::wrap(0, b"inline").unwrap();
     let root = Cid::new_v1(RAW, text);
     let file = File { root, bytes: b"inline".to_vec(), blocks: BTreeMap::new(), leaves: vec![] };
     let run = fetch(&file, DownloadOptions::default());
     assert_eq!(target(&run), b"inline");
-    assert_eq!(run.wanted, []);
+    assert!(run.wanted.is_empty());
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn an_invalid_dag_fails_before_anything_is_allocated() {
     let run = fetch(&file, DownloadOptions::default());
     let invalid = InvalidDag { cid: root, reason: DagFault::TooLarge };
     assert_eq!(run.outcome(), Some(failed(DownloadError::InvalidDag(invalid))));
-    assert_eq!(run.positions(|effect| matches!(effect, Effect::Allocate { .. })), []);
+    assert!(run.positions(|effect| matches!(effect, Effect::Allocate { .. })).is_empty());
     assert!(run.disk.is_at_rest());
 }
 
@@ -266,9 +266,9 @@ fn stopping_keeps_what_is_there_and_cancelling_removes_it() {
             run.step();
         }
         if cancel {
-            run.download.cancel(run.now)
+            run.download.cancel(run.now);
         } else {
-            run.download.stop(run.now)
+            run.download.stop(run.now);
         }
         let outcome = if cancel { Outcome::Cancelled } else { Outcome::Stopped };
         assert_eq!(run.finish(), outcome);
@@ -298,7 +298,7 @@ fn a_second_download_to_the_same_target_is_refused() {
     disk.is_locked_elsewhere = true;
     let mut run = Run::new(&file, DownloadOptions::default(), disk);
     assert_eq!(run.finish(), failed(DownloadError::AlreadyInProgress));
-    assert_eq!(run.wanted, []);
+    assert!(run.wanted.is_empty());
 }
 
 #[test]

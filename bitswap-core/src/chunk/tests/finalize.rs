@@ -45,7 +45,7 @@ fn without_syncs_the_file_is_still_closed_before_it_is_renamed() {
     let rename = at(&|effect| matches!(effect, Effect::Rename { .. }));
     assert!(close[0] < rename[0]);
     let syncs = |effect: &Effect| matches!(effect, Effect::Sync | Effect::SaveJournal { .. });
-    assert_eq!(at(&syncs), []);
+    assert!(at(&syncs).is_empty());
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_rename_that_is_never_possible_rests_and_later_only_the_rename_is_done() {
     disk.rename_failures.clear();
     let mut again = Run::new(&file, windows(), disk);
     assert_eq!(again.finish(), finished(20));
-    assert_eq!(again.wanted, [], "nothing is asked of the network");
+    assert!(again.wanted.is_empty(), "nothing is asked of the network");
     assert_eq!(again.disk.files(), [Place::Target(0)]);
 }
 
@@ -107,7 +107,7 @@ fn an_existing_target_is_refused_replaced_or_kept_beside() {
             let outcome = run.finish();
             let removes =
                 |effect: &Effect| matches!(effect, Effect::Remove { place: Place::Target(_) });
-            assert_eq!(run.positions(removes), [], "only a rename replaces");
+            assert!(run.positions(removes).is_empty(), "only a rename replaces");
             assert!(run.disk.is_at_rest());
             let (first, second) =
                 (run.disk.bytes(Place::Target(0)), run.disk.bytes(Place::Target(1)));

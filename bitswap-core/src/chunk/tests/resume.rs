@@ -55,7 +55,7 @@ fn without_a_good_journal_what_is_on_disk_is_compared_and_kept() {
         root: File::of([1]).root,
         wanted: 0..u64::MAX,
         size: 50_000,
-        have: Runs::from_iter([0..50_000]),
+        have: core::iter::once(0..50_000).collect(),
     };
     for bad in [&journal[..journal.len() / 2], &flipped, &other.encode(), b""] {
         let mut disk = disk.clone();
@@ -191,10 +191,10 @@ fn verify_tells_what_differs_and_fetches_no_leaf() {
                     Effect::Open { create: false, .. } | Effect::Check(_) | Effect::Close { .. }
                 )
             };
-            assert_eq!(run.positions(writes), [], "only reads");
+            assert!(run.positions(writes).is_empty(), "only reads");
             different
         };
-        assert_eq!(verify(&file.bytes), []);
+        assert!(verify(&file.bytes).is_empty());
         let mut altered = file.bytes.clone();
         altered[leaf * 3 + 5] ^= 1;
         altered[leaf * 4] ^= 1;
@@ -202,9 +202,10 @@ fn verify_tells_what_differs_and_fetches_no_leaf() {
         let leaf = leaf as u64;
         assert_eq!(verify(&altered), [leaf * 3..leaf * 5, leaf * 200..leaf * 201]);
         let end = file.bytes.len() as u64;
-        assert_eq!(verify(&file.bytes[..file.bytes.len() - 1]), [end - leaf..end]);
+        let shorter = verify(&file.bytes[..file.bytes.len() - 1]);
+        assert_eq!(shorter, vec![end - leaf..end; 1]);
         let longer = [&file.bytes[..], b"more"].concat();
-        assert_eq!(verify(&longer), [end..end + 4]);
+        assert_eq!(verify(&longer), vec![end..end + 4; 1]);
     }
 }
 
