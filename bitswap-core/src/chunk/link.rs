@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use cid::Cid;
-use multihash_codetable::Code;
 
 use super::DagFault;
 use super::field::Fields;
-use crate::error::PrefixError;
+use crate::prefix::Prefix;
 
 /// The codec of raw leaves.
 pub const RAW: u64 = 0x55;
@@ -95,22 +94,15 @@ impl Link {
 
 /// A block that cannot be proved is never asked for.
 fn check_fetchable(cid: &Cid) -> Result<(), DagFault> {
-    let (code, len) = (cid.hash().code(), cid.hash().size());
-    let fault = if Code::try_from(code).is_err() {
-        PrefixError::UnknownHash(code)
-    } else if len < 20 {
-        PrefixError::ShortDigest(len.into())
-    } else {
-        return Ok(());
-    };
-    Err(DagFault::UnfetchableLink(fault))
+    let checked = Prefix::of(cid).and_then(|prefix| prefix.fetchable());
+    checked.map_err(DagFault::UnfetchableLink)
 }
 
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
 
-    use multihash_codetable::MultihashDigest;
+    use multihash_codetable::{Code, MultihashDigest};
 
     use super::*;
 

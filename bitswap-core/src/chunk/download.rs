@@ -1,0 +1,353 @@
+//! One download, from a CID to a file under its name.
+//!
+//! [`Download`] is a state machine: it does nothing by itself, it says what to do and is told what
+//! came of it. This file is its front door; `phases` holds the way in, `moving` what happens while bytes
+//! come, `ending` the way out.
+//!
+//! 1. The target's name is touched by the rename alone; until then the target is only read.
+//! 2. The temporary file is closed before it is renamed.
+//! 3. The journal claims only what was written before a sync that succeeded. After a sync that
+//!    failed, everything since the last good one is fetched and written again, through a new
+//!    handle.
+//! 4. Nothing is allocated by a length before the root that claims it was checked.
+//! 5. Exactly one [`DownloadEvent::Ended`] comes, last, when all files are closed.
+
+use alloc::collections::{BTreeMap, VecDeque};
+
+use cid::Cid;
+
+use super::effects::{Done, Effect, EffectId, FsError, Place};
+use super::ending::Ending;
+use super::events::{DownloadError, DownloadEvent, DownloadOutput, Missing, Outcome, StallReason};
+use super::finalize::Finalize;
+use super::map::Order;
+use super::meter::Meter;
+use super::moving::{Checkpoint, Disk};
+use super::options::DownloadOptions;
+use super::phases::Phase;
+use super::transfer::{Checks, Transfer};
+use super::{ChunkMap, Extent, FileNode, Journal, Runs};
+use crate::block::Block;
+use crate::time::Timestamp;
+
+/// What the answer to an effect is for.
+#[derive(Clone, Debug)]
+pub(super) enum Pending {
+    /// The one step that the present phase waits for.
+    Step(Handles),
+    Write(Extent),
+    /// The comparison of the range at this position.
+    Check(u64),
+    /// A checkpoint's sync: what may be claimed when it works.
+    Sync(Runs),
+    Save,
+    /// How much space a full disk has.
+    Space,
+    /// Belongs to a transfer that was given up; only its end matters.
+    Stale,
+}
+
+/// What a step does to the lock and the open file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handles {
+    Lock,
+    Unlock,
+    Open(Place),
+    Close,
+    Same,
+}
+
+/// What a download is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Fetch,
+    Verify,
+}
+
+/// A download, or the comparison of a file with a CID. See the [module](super) for the run loop.
+#[derive(Clone, Debug)]
+pub struct Download {
+    pub(super) root: Cid,
+    pub(super) options: DownloadOptions,
+    pub(super) goal: Goal,
+    pub(super) now: Timestamp,
+    pub(super) phase: Phase,
+    pub(super) outputs: VecDeque<DownloadOutput>,
+    pub(super) pending: BTreeMap<EffectId, Pending>,
+    next_id: u64,
+    /// The root's node, once it is known.
+    pub(super) node: Option<FileNode>,
+    /// The length of the whole file, once it is known.
+    pub(super) size: u64,
+    pub(super) target_len: Option<u64>,
+    pub(super) temp_len: u64,
+    pub(super) journal: Option<Journal>,
+    /// What is there at the next start of the transfer, and what of it is checked.
+    pub(super) plan: Option<(Runs, Checks)>,
+    /// What the journal may claim.
+    pub(super) durable: Runs,
+    pub(super) transfer: Option<Transfer>,
+    pub(super) finalize: Option<Finalize>,
+    pub(super) ending: Option<Ending>,
+    pub(super) disk: Disk,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) meter: Meter,
+    pub(super) network: StallReason,
+    pub(super) is_paused: bool,
+    pub(super) is_root_asked: bool,
+    pub(super) is_started: bool,
+    pub(super) is_locked: bool,
+    pub(super) open: Option<Place>,
+}
+
+impl Download {
+    /// Starts the download of the file `root`.
+    #[must_use]
+    pub fn new(root: Cid, options: DownloadOptions, now: Timestamp) -> Self {
+        Self::begin(root, options, Goal::Fetch, now)
+    }
+
+    /// Starts the comparison of the file on disk, [`Place::Target`]`(0)`, with the file `root`.
+    ///
+    /// Only blocks that are not leaves are fetched, as far as the DAG tells them apart; nothing is
+    /// written. It ends in [`Outcome::Verified`].
+    #[must_use]
+    pub fn verify(root: Cid, options: DownloadOptions, now: Timestamp) -> Self {
+        Self::begin(root, options, Goal::Verify, now)
+    }
+
+    fn begin(root: Cid, options: DownloadOptions, goal: Goal, now: Timestamp) -> Self {
+        let mut download = Self {
+            root,
+            options,
+            goal,
+            now,
+            phase: Phase::Lock,
+            outputs: VecDeque::new(),
+            pending: BTreeMap::new(),
+            next_id: 0,
+            node: None,
+            size: 0,
+            target_len: None,
+            temp_len: 0,
+            journal: None,
+            plan: None,
+            durable: Runs::new(),
+            transfer: None,
+            finalize: None,
+            ending: None,
+            disk: Disk::default(),
+            checkpoint: Checkpoint::default(),
+            meter: Meter::new(0, 0, now),
+            network: StallReason::PeersSilent,
+            is_paused: false,
+            is_root_asked: false,
+            is_started: false,
+            is_locked: false,
+            open: None,
+        };
+        match goal {
+            Goal::Fetch => download.step(Effect::Lock, Handles::Lock),
+            Goal::Verify => download.open_target(),
+        }
+        download
+    }
+
+    /// The next thing to do. Call it until it gives `None`, after every other call.
+    #[must_use]
+    pub fn poll_output(&mut self) -> Option<DownloadOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Self::handle_timeout`] at the latest; not after the last `now` while an
+    /// output is ready. `None` while only answers are waited for, and after the end.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        if self.outputs.is_empty() { self.next_timer() } else { Some(self.now) }
+    }
+
+    /// Time passed. Too early or too often does nothing.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.advance(now);
+    }
+
+    /// An effect is done, or failed. Unknown and repeated ids are ignored.
+    pub fn handle_done(&mut self, id: EffectId, result: Result<Done, FsError>, now: Timestamp) {
+        self.now = self.now.max(now);
+        let Some(pending) = self.pending.remove(&id) else { return };
+        match pending {
+            Pending::Step(handles) => {
+                self.note_handles(handles, result.is_ok());
+                self.step_done(result);
+            }
+            Pending::Write(extent) => self.write_done(extent, result),
+            Pending::Check(offset) => self.check_done(offset, result),
+            Pending::Sync(claims) => self.sync_done(claims, result),
+            Pending::Save => self.checkpoint.end(self.now),
+            Pending::Space => self.space_told(result),
+            Pending::Stale => {}
+        }
+        self.advance(now);
+    }
+
+    /// A verified block arrived, asked for or not. Tells whether it was of use.
+    pub fn handle_block(&mut self, block: &Block, now: Timestamp) -> bool {
+        self.now = self.now.max(now);
+        let useful = if self.ending.is_some() {
+            false
+        } else if self.phase == Phase::Root && *block.cid() == self.root {
+            self.is_root_asked = false;
+            self.root_arrived(block.data());
+            true
+        } else {
+            self.block_arrived(block)
+        };
+        self.advance(now);
+        useful
+    }
+
+    /// A want ended without a block.
+    pub fn handle_want_failed(&mut self, cid: &Cid, missing: Missing, now: Timestamp) {
+        self.now = self.now.max(now);
+        let was_root = self.phase == Phase::Root && self.is_root_asked && *cid == self.root;
+        let was_asked = self.transfer.as_mut().is_some_and(|transfer| transfer.unwant(cid));
+        if was_root {
+            self.is_root_asked = false;
+        }
+        if (was_root || was_asked) && missing == Missing::NotFound {
+            self.fail(DownloadError::Unavailable { cid: *cid });
+        }
+        self.advance(now);
+    }
+
+    /// Why no block may be coming, as the host sees it: the reason that a stall will give.
+    pub const fn handle_network(&mut self, reason: StallReason) {
+        self.network = reason;
+    }
+
+    /// Asks for nothing more and takes back what was asked; what is there is made durable.
+    pub fn pause(&mut self, now: Timestamp) {
+        self.is_paused = true;
+        self.cancel_wants();
+        self.checkpoint.force();
+        self.advance(now);
+    }
+
+    /// Goes on after [`Self::pause`], or tries a full disk again at once.
+    pub fn resume(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.is_paused = false;
+        self.disk.try_now();
+        self.meter.skip(self.now);
+        self.advance(now);
+    }
+
+    /// Ends the download and keeps its data: starting it again goes on from here.
+    pub fn stop(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.end(Outcome::Stopped, false);
+        self.advance(now);
+    }
+
+    /// Ends the download and removes its temporary data.
+    pub fn cancel(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        self.end(Outcome::Cancelled, self.goal == Goal::Fetch);
+        self.advance(now);
+    }
+
+    /// Changes the order in which blocks are asked for.
+    pub fn set_order(&mut self, order: Order, now: Timestamp) {
+        self.options.order = order;
+        if let Some(transfer) = &mut self.transfer {
+            transfer.set_order(order);
+        }
+        self.advance(now);
+    }
+
+    /// Moves the reader of [`Order::Deadline`] to a position in the whole file. Wants that it does
+    /// not wait for are taken back, so that those that it waits for go first.
+    pub fn seek(&mut self, position: u64, now: Timestamp) {
+        if let Some(transfer) = &mut self.transfer {
+            let gone = transfer.seek(position);
+            self.outputs.extend(gone.into_iter().map(DownloadOutput::Cancel));
+        }
+        self.advance(now);
+    }
+
+    /// Tells how many peers have a block, for [`Order::Rarest`].
+    pub fn set_holders(&mut self, cid: &Cid, holders: u32) {
+        if let Some(transfer) = &mut self.transfer {
+            transfer.map_mut().set_holders(cid, holders);
+        }
+    }
+
+    /// The file's length, once it is known.
+    #[must_use]
+    pub const fn size(&self) -> Option<u64> {
+        if self.node.is_some() { Some(self.size) } else { None }
+    }
+
+    /// The state of every range, while bytes are moving. A reader may read what it
+    /// [has](ChunkMap::have) from the temporary file.
+    #[must_use]
+    pub fn map(&self) -> Option<&ChunkMap> {
+        let transfer = self.transfer.as_ref().filter(|_| self.ending.is_none());
+        transfer.map(Transfer::map)
+    }
+
+    /// Whether the end was reached: no output follows those that are ready.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    /// Emits the effect that the phase waits for.
+    pub(super) fn step(&mut self, effect: Effect, handles: Handles) {
+        self.issue(effect, Pending::Step(handles));
+    }
+
+    pub(super) fn issue(&mut self, effect: Effect, pending: Pending) {
+        let id = EffectId(self.next_id);
+        self.next_id += 1;
+        self.pending.insert(id, pending);
+        self.outputs.push_back(DownloadOutput::Effect(id, effect));
+    }
+
+    pub(super) fn tell(&mut self, event: DownloadEvent) {
+        self.outputs.push_back(DownloadOutput::Event(event));
+    }
+
+    /// Takes back everything that was asked for.
+    pub(super) fn cancel_wants(&mut self) {
+        if core::mem::take(&mut self.is_root_asked) {
+            self.outputs.push_back(DownloadOutput::Cancel(self.root));
+        }
+        if let Some(transfer) = &mut self.transfer {
+            let gone = transfer.withdraw();
+            self.outputs.extend(gone.into_iter().map(DownloadOutput::Cancel));
+        }
+    }
+
+    /// The transfer is given up: the answers it waits for mean nothing any more.
+    pub(super) fn drop_transfer(&mut self) {
+        self.cancel_wants();
+        self.transfer = None;
+        for pending in self.pending.values_mut() {
+            if !matches!(pending, Pending::Step(_)) {
+                *pending = Pending::Stale;
+            }
+        }
+    }
+
+    const fn note_handles(&mut self, handles: Handles, worked: bool) {
+        match handles {
+            Handles::Lock => self.is_locked = worked,
+            Handles::Unlock => self.is_locked = false,
+            Handles::Open(place) if worked => self.open = Some(place),
+            // Whatever close says, the handle is gone.
+            Handles::Close => self.open = None,
+            Handles::Open(_) | Handles::Same => {}
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! From complete data to a file under its name.
+//!
+//! The steps have one order: sync the data, save the complete journal, close the file, rename it,
+//! sync the directory, remove the journal. No handle of ours is open at the rename, because
+//! Windows refuses to rename an open file; the journal is removed last, because until then it is
+//! what makes a second attempt cheap.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+
+use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
+use super::events::{DownloadError, Finished, Operation, Outcome};
+use super::options::{IfExists, RenameRetry, SyncPolicy};
+use crate::time::Timestamp;
+
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// Numbers tried for a unique name.
+const NUMBERS_MAX: u32 = 10_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Sync,
+    Save,
+    Close,
+    Rename,
+    SyncDir,
+    RemoveJournal,
+}
+
+/// What follows an answered step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// The next step, perhaps after a wait.
+    Go,
+    /// The data could not be synced: what was not durable before must be written again.
+    Lost,
+    /// It is over.
+    End(Outcome),
+}
+
+/// The steps that finish one download.
+#[derive(Clone, Debug)]
+pub(super) struct Finalize {
+    step: Step,
+    if_exists: IfExists,
+    retry: RenameRetry,
+    syncs: bool,
+    size: u64,
+    number: u32,
+    retries: u32,
+    first_try: Option<Timestamp>,
+    wait_until: Option<Timestamp>,
+    is_durable: bool,
+}
+
+impl Finalize {
+    pub(super) fn new(size: u64, sync: SyncPolicy, exists: IfExists, retry: RenameRetry) -> Self {
+        let syncs = sync != SyncPolicy::Never;
+        Self {
+            step: if syncs { Step::Sync } else { Step::Close },
+            if_exists: exists,
+            retry,
+            syncs,
+            size,
+            number: 0,
+            retries: 0,
+            first_try: None,
+            wait_until: None,
+            is_durable: syncs,
+        }
+    }
+
+    /// When the rename is tried again, if that is what it waits for.
+    pub(super) const fn wait_until(&self) -> Option<Timestamp> {
+        self.wait_until
+    }
+
+    /// The effect of the present step, `None` while it waits. `journal` makes the complete journal.
+    pub(super) fn effect(
+        &mut self,
+        now: Timestamp,
+        journal: impl FnOnce() -> Bytes,
+    ) -> Option<Effect> {
+        if self.wait_until.is_some_and(|until| now < until) {
+            return None;
+        }
+        self.wait_until = None;
+        Some(match self.step {
+            Step::Sync => Effect::Sync,
+            Step::Save => Effect::SaveJournal { bytes: journal() },
+            Step::Close => Effect::Close { place: Place::Temp },
+            Step::Rename => {
+                self.first_try.get_or_insert(now);
+                let replace = self.if_exists == IfExists::Replace;
+                Effect::Rename { to: Place::Target(self.number), replace }
+            }
+            Step::SyncDir => Effect::SyncDir,
+            Step::RemoveJournal => Effect::Remove { place: Place::Journal },
+        })
+    }
+
+    /// Takes the answer to the present step.
+    pub(super) fn done(&mut self, result: Result<Done, FsError>, now: Timestamp) -> Verdict {
+        self.step = match (self.step, result) {
+            (Step::Sync, Ok(_)) => Step::Save,
+            (Step::Sync, Err(_)) => return Verdict::Lost,
+            // Without the journal only a second attempt would be slower.
+            (Step::Save, _) => Step::Close,
+            (Step::Close, Ok(_)) => Step::Rename,
+            (Step::Close, Err(error)) => {
+                let operation = Operation::Close;
+                return Self::failed(DownloadError::File { operation, error });
+            }
+            (Step::Rename, Ok(_)) if self.syncs => Step::SyncDir,
+            (Step::Rename, Ok(_)) => Step::RemoveJournal,
+            (Step::Rename, Err(error)) => return self.rename_failed(error, now),
+            (Step::SyncDir, result) => {
+                self.is_durable &= result.is_ok();
+                Step::RemoveJournal
+            }
+            (Step::RemoveJournal, _) => {
+                return Verdict::End(Outcome::Finished(Finished {
+                    size: self.size,
+                    number: self.number,
+                    retries: self.retries,
+                    already: false,
+                    durable: self.is_durable,
+                }));
+            }
+        };
+        Verdict::Go
+    }
+
+    fn rename_failed(&mut self, error: FsError, now: Timestamp) -> Verdict {
+        if error.kind == FsErrorKind::Exists {
+            if self.if_exists == IfExists::Unique && self.number < NUMBERS_MAX {
+                self.number += 1;
+                return Verdict::Go;
+            }
+            return Self::failed(DownloadError::TargetExists);
+        }
+        if !error.code.is_some_and(|code| self.retry.codes.contains(&code)) {
+            return Self::failed(DownloadError::RenameFailed(error));
+        }
+        let tried_for = now.since(self.first_try.unwrap_or(now));
+        let Some(left) = self.retry.budget.checked_sub(tried_for).filter(|left| !left.is_zero())
+        else {
+            let (retries, code) = (self.retries, error.code);
+            return Verdict::End(Outcome::NeedsFinalize { retries, code });
+        };
+        let wait = FIRST_WAIT.saturating_mul(1 << self.retries.min(10)).min(LONGEST_WAIT).min(left);
+        self.retries += 1;
+        self.wait_until = Some(now + wait);
+        Verdict::Go
+    }
+
+    fn failed(error: DownloadError) -> Verdict {
+        Verdict::End(Outcome::Failed(error))
+    }
+}

@@ -1,0 +1,125 @@
+//! How a download behaves.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use super::{Bounds, Order};
+
+/// What happens when the target exists and is another file. (The same file is never fetched again.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// The download fails and the file stays.
+    #[default]
+    Refuse,
+    /// The rename that finishes the download replaces it; until then it stays.
+    Replace,
+    /// The download gets a number in its name.
+    Unique,
+}
+
+/// How much of what an earlier run left is checked before it is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// Trust the journal. Without a valid one everything is checked.
+    #[default]
+    Trust,
+    /// Check a few ranges, drawn from the seed, and everything if one of them is wrong.
+    Sample,
+    /// Check everything.
+    Full,
+}
+
+/// When written data is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncPolicy {
+    /// Never: fast, and an interrupted download is checked in full when it goes on.
+    Never,
+    /// Before the rename only.
+    AtEnd,
+    /// Before the rename, and whenever so many bytes were written or so much time passed: what a
+    /// crash can cost.
+    Checkpoints {
+        /// Bytes between two checkpoints.
+        bytes: u64,
+        /// Time between two checkpoints, while anything is written.
+        every: Duration,
+    },
+}
+
+impl Default for SyncPolicy {
+    /// Checkpoints every 64 MiB or 5 s.
+    fn default() -> Self {
+        Self::Checkpoints { bytes: 64 << 20, every: Duration::from_secs(5) }
+    }
+}
+
+/// Which failures of the rename are tried again.
+///
+/// On Windows a virus scanner or an indexer may hold a file that was just closed; that passes.
+/// Elsewhere the same failures are real.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RenameRetry {
+    /// The operating system's codes that pass by themselves.
+    pub codes: &'static [i32],
+    /// How long to go on trying.
+    pub budget: Duration,
+}
+
+impl RenameRetry {
+    /// Every failure is final.
+    pub const NONE: Self = Self { codes: &[], budget: Duration::ZERO };
+    /// "Access denied" and "sharing violation", for a minute.
+    pub const WINDOWS: Self = Self { codes: &[5, 32], budget: Duration::from_secs(60) };
+}
+
+/// The settings of one download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownloadOptions {
+    /// The bytes of the file that are wanted; the target holds them and nothing else.
+    pub wanted: Range<u64>,
+    /// In which order blocks are asked for.
+    pub order: Order,
+    /// With [`Order::Deadline`]: bytes ahead of the reader whose wants are urgent.
+    pub read_ahead: u64,
+    /// Bytes asked for and received that are not written yet: the memory that a download takes.
+    /// One block is always allowed.
+    pub window: u64,
+    /// What happens when the target exists.
+    pub if_exists: IfExists,
+    /// What of an earlier run is trusted.
+    pub resume: Resume,
+    /// When data is made durable.
+    pub sync: SyncPolicy,
+    /// Which failures of the rename pass by themselves.
+    pub rename: RenameRetry,
+    /// Reserve the file's space at the start instead of making it sparse.
+    pub reserve: bool,
+    /// Fail at the start when the disk has less free space than the file needs.
+    pub check_space: bool,
+    /// No byte for so long is a stall, and said so.
+    pub stall_after: Duration,
+    /// What a DAG may cost.
+    pub bounds: Bounds,
+    /// Seeds the random order and the samples.
+    pub seed: [u8; 32],
+}
+
+impl Default for DownloadOptions {
+    fn default() -> Self {
+        Self {
+            wanted: 0..u64::MAX,
+            order: Order::default(),
+            read_ahead: 8 << 20,
+            window: 32 << 20,
+            if_exists: IfExists::default(),
+            resume: Resume::default(),
+            sync: SyncPolicy::default(),
+            rename: RenameRetry::NONE,
+            reserve: false,
+            check_space: true,
+            stall_after: Duration::from_secs(10),
+            bounds: Bounds::default(),
+            seed: [0; 32],
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! The way into a transfer and out of it: one file operation after another.
+
+use core::ops::Range;
+
+use bytes::Bytes;
+
+use super::download::{Download, Goal, Handles};
+use super::effects::{Check, Done, Effect, FsError, FsErrorKind, Place};
+use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
+use super::finalize::Finalize;
+use super::journal::JOURNAL_MAX;
+use super::map::LEAF_MAX;
+use super::meter::Meter;
+use super::options::{IfExists, Resume, SyncPolicy};
+use super::transfer::{Checks, Mode, Transfer};
+use super::{FileNode, InvalidDag, Journal, Link, Manifest, Runs};
+use crate::rng::Rng;
+use crate::time::Timestamp;
+
+/// Ranges that a sampled resume checks.
+const SAMPLES: u64 = 16;
+
+/// How often lost writes are written again before the disk is given up.
+const LOSSES_MAX: u32 = 3;
+
+/// What a download waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Lock,
+    ReadJournal,
+    /// The journal claims everything: the temporary file is looked at.
+    OpenComplete,
+    CloseIncomplete,
+    OpenTarget,
+    /// A target of one block at most is compared with the root.
+    CheckTarget,
+    Root,
+    /// Bytes are moving or being compared.
+    Move,
+    /// Nothing of the old transfer may be running when its file is closed.
+    Leave(Next),
+    Leaving(Next),
+    OpenTemp,
+    Space,
+    Allocate,
+    /// The temporary file's name becomes durable.
+    SyncName,
+    Finalize,
+    /// Everything that runs is waited for.
+    Drain,
+    Closing,
+    Over,
+}
+
+/// Why a file is closed although the download goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The target is another file.
+    Policy,
+    /// The temporary file lost writes.
+    Rewrite,
+}
+
+impl Download {
+    /// Runs everything that can run now.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+        loop {
+            let before = self.phase;
+            match self.phase {
+                Phase::Root => self.ask_root(),
+                Phase::Move => self.pump(),
+                Phase::Leave(next) if self.pending.is_empty() => {
+                    self.phase = Phase::Leaving(next);
+                    let place = self.open.unwrap_or(Place::Temp);
+                    self.step(Effect::Close { place }, Handles::Close);
+                }
+                Phase::Finalize if self.pending.is_empty() => self.finalize_next(),
+                Phase::Drain if self.pending.is_empty() => self.drain(),
+                Phase::Closing if self.pending.is_empty() => self.close_next(),
+                _ => {}
+            }
+            if self.phase == before {
+                break;
+            }
+        }
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Root if self.is_paused => None,
+            Phase::Root => Some(self.meter.due()),
+            Phase::Move => self.next_move_timer(),
+            Phase::Finalize => self.finalize.as_ref().and_then(Finalize::wait_until),
+            _ => None,
+        }
+    }
+
+    /// The step that the phase waited for is done.
+    pub(super) fn step_done(&mut self, result: Result<Done, FsError>) {
+        match (self.phase, result) {
+            (Phase::Lock, Ok(_)) => {
+                self.phase = Phase::ReadJournal;
+                let read = Effect::Read { place: Place::Journal, max: JOURNAL_MAX };
+                self.step(read, Handles::Same);
+            }
+            (Phase::Lock, Err(error)) if error.kind == FsErrorKind::Locked => {
+                self.fail(DownloadError::AlreadyInProgress);
+            }
+            (Phase::Lock, Err(error)) => self.fail_file(Operation::Lock, error),
+            (Phase::ReadJournal, result) => self.journal_read(result.ok()),
+            (Phase::OpenComplete, Ok(Done::Opened { len })) if len == self.file_len() => {
+                self.start_finalize();
+            }
+            (Phase::OpenComplete, Ok(_)) => {
+                self.phase = Phase::CloseIncomplete;
+                self.step(Effect::Close { place: Place::Temp }, Handles::Close);
+            }
+            (Phase::OpenComplete, Err(_)) | (Phase::CloseIncomplete, _) => {
+                self.journal = None;
+                self.open_target();
+            }
+            (Phase::OpenTarget, Ok(Done::Opened { len })) => self.target_opened(len),
+            (Phase::OpenTarget, Err(error))
+                if error.kind == FsErrorKind::NotFound && self.goal == Goal::Fetch =>
+            {
+                self.phase = Phase::Root;
+            }
+            (Phase::OpenTarget, Err(error)) => self.fail_file(Operation::Open, error),
+            (Phase::CheckTarget, Ok(Done::Equal(true))) => {
+                self.size = self.target_len.unwrap_or(0);
+                self.target_is_equal();
+            }
+            (Phase::CheckTarget, _) => self.phase = Phase::Root,
+            (Phase::Leaving(next), _) => self.left(next),
+            (Phase::OpenTemp, Ok(Done::Opened { len })) => self.temp_opened(len),
+            (Phase::OpenTemp, Err(error)) => self.fail_file(Operation::Open, error),
+            (Phase::Space, Ok(Done::Space(available))) => self.space_known(available),
+            // A disk that does not tell its space is tried.
+            (Phase::Space, _) => self.allocate(),
+            (Phase::Allocate, Ok(_)) if self.options.sync != SyncPolicy::Never => {
+                // A journal must not outlive the file that it speaks of.
+                self.phase = Phase::SyncName;
+                self.step(Effect::SyncDir, Handles::Same);
+            }
+            (Phase::Allocate, Ok(_)) | (Phase::SyncName, _) => self.start_moving(),
+            (Phase::Allocate, Err(error)) => self.fail_file(Operation::Allocate, error),
+            (Phase::Finalize, result) => self.finalize_done(result),
+            // An answer of a kind that was not asked for is the driver's mistake.
+            (Phase::OpenTarget | Phase::OpenTemp, Ok(_)) => {
+                let error = FsError { kind: FsErrorKind::Io, code: None };
+                self.fail_file(Operation::Open, error);
+            }
+            (
+                Phase::Root
+                | Phase::Move
+                | Phase::Leave(_)
+                | Phase::Drain
+                | Phase::Closing
+                | Phase::Over,
+                _,
+            ) => {}
+        }
+    }
+
+    /// The bytes that the target will have, of a file of known length.
+    pub(super) fn file_len(&self) -> u64 {
+        let range = self.selection();
+        range.end - range.start
+    }
+
+    /// The part of the wanted range that the file has.
+    pub(super) fn selection(&self) -> Range<u64> {
+        let end = self.options.wanted.end.min(self.size);
+        self.options.wanted.start.min(end)..end
+    }
+
+    pub(super) fn open_target(&mut self) {
+        self.phase = Phase::OpenTarget;
+        let place = Place::Target(0);
+        self.step(Effect::Open { place, create: false }, Handles::Open(place));
+    }
+
+    fn journal_read(&mut self, read: Option<Done>) {
+        if let Some(Done::Bytes(bytes)) = read {
+            self.journal = Journal::decode(&bytes, &self.root, &self.options.wanted);
+        }
+        let complete = self.journal.as_ref().filter(|journal| journal.is_complete());
+        match complete {
+            Some(journal) if self.options.resume != Resume::Full => {
+                self.size = journal.size;
+                self.durable = journal.have.clone();
+                self.phase = Phase::OpenComplete;
+                let place = Place::Temp;
+                self.step(Effect::Open { place, create: false }, Handles::Open(place));
+            }
+            _ => self.open_target(),
+        }
+    }
+
+    fn target_opened(&mut self, len: u64) {
+        self.target_len = Some(len);
+        let is_fetchable = matches!(Link::of(&self.root), Ok(Link::Block(_)));
+        if self.options.wanted == (0..u64::MAX) && len <= LEAF_MAX && is_fetchable {
+            self.phase = Phase::CheckTarget;
+            let check = Check::new(Place::Target(0), 0, len as usize, self.root);
+            self.step(Effect::Check(check), Handles::Same);
+        } else {
+            self.phase = Phase::Root;
+        }
+    }
+
+    fn ask_root(&mut self) {
+        match Link::of(&self.root) {
+            Err(fault) => self.fail(DownloadError::BadRoot(fault)),
+            Ok(Link::Inline { data, .. }) => self.root_arrived(&data),
+            Ok(Link::Block(cid)) if !self.is_root_asked && !self.is_paused => {
+                self.is_root_asked = true;
+                let want = BlockWant { cid, estimate: LEAF_MAX, urgent: true };
+                self.outputs.push_back(DownloadOutput::Want(want));
+            }
+            Ok(Link::Block(_)) => self.measure(),
+        }
+    }
+
+    pub(super) fn root_arrived(&mut self, data: &Bytes) {
+        match self.read_root(data) {
+            Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
+            Ok(node) => {
+                self.size = node.size;
+                self.node = Some(node);
+                self.root_known();
+            }
+        }
+    }
+
+    /// Checks the root and its first level before any file is touched because of it.
+    fn read_root(&self, data: &Bytes) -> Result<FileNode, InvalidDag> {
+        let mut manifest = Manifest::new(self.options.wanted.clone(), self.options.bounds);
+        let node = manifest.read(&self.root, data)?;
+        manifest.open(&self.root, &node)?;
+        Ok(node)
+    }
+
+    fn root_known(&mut self) {
+        let is_whole = self.selection() == (0..self.size);
+        match self.target_len {
+            Some(_) if self.goal == Goal::Verify => self.start(Mode::Verify),
+            Some(len) if is_whole && len == self.size => self.start(Mode::Precheck),
+            Some(_) => self.phase = Phase::Leave(Next::Policy),
+            None => self.open_temp(),
+        }
+    }
+
+    fn left(&mut self, next: Next) {
+        match next {
+            Next::Policy if self.options.if_exists == IfExists::Refuse => {
+                self.fail(DownloadError::TargetExists);
+            }
+            Next::Rewrite if self.node.is_none() => self.phase = Phase::Root,
+            Next::Policy | Next::Rewrite => self.open_temp(),
+        }
+        self.target_len = None;
+    }
+
+    fn open_temp(&mut self) {
+        self.phase = Phase::OpenTemp;
+        let place = Place::Temp;
+        self.step(Effect::Open { place, create: true }, Handles::Open(place));
+    }
+
+    fn temp_opened(&mut self, len: u64) {
+        self.temp_len = len;
+        if self.plan.is_none() {
+            self.plan = Some(self.make_plan());
+        }
+        if self.options.check_space {
+            self.phase = Phase::Space;
+            self.step(Effect::FreeSpace, Handles::Same);
+        } else {
+            self.allocate();
+        }
+    }
+
+    /// What an earlier run left, and how far it is trusted.
+    fn make_plan(&mut self) -> (Runs, Checks) {
+        // The length is set before the first journal is saved: another one is another file.
+        let is_same_file = self.temp_len == self.file_len();
+        let journal = self.journal.take();
+        let journal = journal.filter(|journal| is_same_file && journal.size == self.size);
+        match (journal, self.options.resume) {
+            (Some(journal), Resume::Trust) => (journal.have, Checks::None),
+            (Some(journal), Resume::Sample) => {
+                let probes = self.probes(&journal.have);
+                (journal.have, Checks::Probes(probes))
+            }
+            _ => (Runs::new(), Checks::Below(self.temp_len)),
+        }
+    }
+
+    /// Positions drawn from what is claimed, and always the last one.
+    fn probes(&self, have: &Runs) -> alloc::vec::Vec<u64> {
+        let mut rng = Rng::new(&self.options.seed, "resume samples");
+        let mut skips: alloc::vec::Vec<u64> =
+            (0..SAMPLES).map(|_| rng.below(have.total())).collect();
+        skips.push(have.total().saturating_sub(1));
+        let position = |skip: u64| {
+            let mut left = skip;
+            have.iter().find_map(|run| {
+                let len = run.end - run.start;
+                if left < len {
+                    return Some(run.start + left);
+                }
+                left -= len;
+                None
+            })
+        };
+        skips.into_iter().filter_map(position).collect()
+    }
+
+    fn space_known(&mut self, available: u64) {
+        let there = match &self.plan {
+            Some((_, Checks::Below(len))) => (*len).min(self.file_len()),
+            Some((have, _)) => have.total(),
+            None => 0,
+        };
+        let needed = self.file_len() - there;
+        if available < needed {
+            self.fail(DownloadError::NotEnoughSpace { needed, available });
+        } else {
+            self.allocate();
+        }
+    }
+
+    fn allocate(&mut self) {
+        self.phase = Phase::Allocate;
+        let (len, reserve) = (self.file_len(), self.options.reserve);
+        self.step(Effect::Allocate { len, reserve }, Handles::Same);
+    }
+
+    fn start_moving(&mut self) {
+        if let Some((have, Checks::None | Checks::Probes(_))) = &self.plan {
+            self.durable = have.clone();
+        }
+        self.checkpoint.end(self.now);
+        self.start(Mode::Fetch);
+    }
+
+    fn start(&mut self, mode: Mode) {
+        let plan = match mode {
+            Mode::Fetch => self.plan.take().unwrap_or((Runs::new(), Checks::None)),
+            // What lies beyond the file's end is compared too, and differs.
+            Mode::Precheck | Mode::Verify => (Runs::new(), Checks::Below(u64::MAX)),
+        };
+        let Some(node) = &self.node else { return };
+        match Transfer::new(&self.root, node, mode, plan, &self.options) {
+            Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
+            Ok(transfer) => {
+                let (have, total) = (transfer.map().have().total(), self.file_len());
+                self.transfer = Some(transfer);
+                self.phase = Phase::Move;
+                if mode != Mode::Precheck {
+                    // After a failed sync less is there than was told; what was told stays told.
+                    self.meter = Meter::new(have, total, self.now).after(&self.meter);
+                    if !core::mem::replace(&mut self.is_started, true) {
+                        self.tell(DownloadEvent::Started { total, have });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Compares everything again, because something that was trusted is wrong.
+    pub(super) fn doubt(&mut self) {
+        self.drop_transfer();
+        self.durable = Runs::new();
+        self.plan = Some((Runs::new(), Checks::Below(self.temp_len)));
+        self.start_moving();
+    }
+
+    /// Writes again what was not durable before a sync that failed.
+    pub(super) fn lost(&mut self, error: FsError) {
+        self.checkpoint.losses += 1;
+        if self.checkpoint.losses >= LOSSES_MAX {
+            self.fail_file(Operation::Sync, error);
+            return;
+        }
+        self.drop_transfer();
+        self.finalize = None;
+        self.plan = Some((self.durable.clone(), Checks::None));
+        self.phase = Phase::Leave(Next::Rewrite);
+    }
+
+    pub(super) fn target_differs(&mut self) {
+        self.drop_transfer();
+        self.phase = Phase::Leave(Next::Policy);
+    }
+}

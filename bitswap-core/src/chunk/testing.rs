@@ -1,0 +1,273 @@
+//! A disk in memory that fails and crashes on command, for tests of downloads and of their drivers.
+//!
+//! What it keeps through a crash is what a real disk must keep and no more: data that was synced,
+//! names whose directory was synced. Of the rest any part may survive, chosen by a seed.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+use super::{Done, Effect, FsError, FsErrorKind, Place};
+use crate::rng::Rng;
+
+/// What of the data that was not synced survives a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survives {
+    /// Nothing.
+    Nothing,
+    /// Everything.
+    All,
+    /// Some writes, some in part, and some names: drawn from this seed.
+    Some(u8),
+}
+
+/// A file's data, apart from its name.
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    live: Vec<u8>,
+    synced: Vec<u8>,
+    /// What happened since the last sync, in order.
+    unsynced: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(usize, Bytes),
+    Len(usize),
+}
+
+/// The disk.
+#[derive(Clone, Debug, Default)]
+pub struct FakeDisk {
+    inodes: Vec<Inode>,
+    names: BTreeMap<Place, usize>,
+    durable_names: BTreeMap<Place, usize>,
+    open: BTreeMap<Place, usize>,
+    is_locked: bool,
+    /// Every operation, in order.
+    pub log: Vec<Effect>,
+    /// The operation of this number (from 0) fails with this.
+    pub fail_at: Option<(usize, FsError)>,
+    /// These failures of the next renames come first.
+    pub rename_failures: Vec<FsError>,
+    /// How many bytes can be written in all; `None` is endless.
+    pub space: Option<u64>,
+    /// Another process holds the lock.
+    pub is_locked_elsewhere: bool,
+}
+
+/// An error of a kind without a code.
+#[must_use]
+pub const fn fs_error(kind: FsErrorKind) -> FsError {
+    FsError { kind, code: None }
+}
+
+impl FakeDisk {
+    /// An empty disk.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a durable file.
+    pub fn put(&mut self, place: Place, bytes: &[u8]) {
+        self.inodes.push(Inode {
+            live: bytes.to_vec(),
+            synced: bytes.to_vec(),
+            unsynced: Vec::new(),
+        });
+        self.names.insert(place, self.inodes.len() - 1);
+        self.durable_names.insert(place, self.inodes.len() - 1);
+    }
+
+    /// A file's bytes as programs see them.
+    #[must_use]
+    pub fn bytes(&self, place: Place) -> Option<&[u8]> {
+        self.names.get(&place).map(|inode| &self.inodes[*inode].live[..])
+    }
+
+    /// The files that exist.
+    #[must_use]
+    pub fn files(&self) -> Vec<Place> {
+        self.names.keys().copied().collect()
+    }
+
+    /// Whether no file is open and the lock is free.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.open.is_empty() && !self.is_locked
+    }
+
+    /// The disk after a crash: nothing is open, and what was not synced survives as `survives` says.
+    #[must_use]
+    pub fn crash(&self, survives: Survives) -> Self {
+        let mut rng =
+            Rng::new(&[if let Survives::Some(seed) = survives { seed } else { 0 }; 32], "crash");
+        let mut keeps = |_what: &str| match survives {
+            Survives::Nothing => false,
+            Survives::All => true,
+            Survives::Some(_) => rng.below(2) == 1,
+        };
+        let mut after = Self { space: self.space, ..Self::default() };
+        for inode in &self.inodes {
+            let mut bytes = inode.synced.clone();
+            for change in &inode.unsynced {
+                match change {
+                    Change::Len(len) if keeps("length") => bytes.resize(*len, 0),
+                    Change::Len(_) => {}
+                    Change::Write(at, data) => {
+                        // Disks write sectors: any of them may be there.
+                        for (sector, part) in data.chunks(8).enumerate() {
+                            if keeps("sector") {
+                                write_at(&mut bytes, at + sector * 8, part);
+                            }
+                        }
+                    }
+                }
+            }
+            after.inodes.push(Inode { live: bytes.clone(), synced: bytes, unsynced: Vec::new() });
+        }
+        // Names change together or not at all, as in a journaling file system.
+        let names = if keeps("names") { &self.names } else { &self.durable_names };
+        after.names.clone_from(names);
+        after.durable_names.clone_from(names);
+        after
+    }
+
+    /// Runs one operation.
+    ///
+    /// # Errors
+    ///
+    /// What a real disk would say, and what was ordered.
+    pub fn run(&mut self, effect: &Effect) -> Result<Done, FsError> {
+        let number = self.log.len();
+        self.log.push(effect.clone());
+        if let Some((_, error)) = self.fail_at.filter(|(at, _)| *at == number) {
+            if let Effect::Write { offset, bytes } = effect {
+                // A short write before the failure.
+                self.write(*offset, &bytes.slice(..bytes.len() / 2))?;
+            }
+            if let Effect::Sync = effect {
+                // The failed pages count as clean: they will never be written.
+                if let Some(inode) = self.open.get(&Place::Temp) {
+                    self.inodes[*inode].unsynced.clear();
+                }
+            }
+            if let Effect::Close { place } = effect {
+                self.open.remove(place);
+            }
+            return Err(error);
+        }
+        match effect {
+            Effect::Lock if self.is_locked_elsewhere || self.is_locked => {
+                Err(fs_error(FsErrorKind::Locked))
+            }
+            Effect::Lock => {
+                self.is_locked = true;
+                Ok(Done::Unit)
+            }
+            Effect::Unlock => {
+                self.is_locked = false;
+                Ok(Done::Unit)
+            }
+            Effect::Read { place, .. } => {
+                let bytes = self.bytes(*place).ok_or(fs_error(FsErrorKind::NotFound))?;
+                Ok(Done::Bytes(Bytes::copy_from_slice(bytes)))
+            }
+            Effect::Open { place, create } => self.open(*place, *create),
+            Effect::FreeSpace => Ok(Done::Space(self.space.unwrap_or(u64::MAX))),
+            Effect::Allocate { len, .. } => {
+                let inode = self.inode(Place::Temp)?;
+                inode.live.resize(*len as usize, 0);
+                inode.unsynced.push(Change::Len(*len as usize));
+                Ok(Done::Unit)
+            }
+            Effect::Check(check) => {
+                let live = &self.inode(check.place)?.live;
+                let start = live.len().min(check.offset as usize);
+                let end = live.len().min(start + check.len);
+                Ok(Done::Equal(check.holds(&Bytes::copy_from_slice(&live[start..end]))))
+            }
+            Effect::Write { offset, bytes } => self.write(*offset, bytes),
+            Effect::Sync => {
+                let inode = self.inode(Place::Temp)?;
+                // Only what is not lost already becomes durable.
+                for change in core::mem::take(&mut inode.unsynced) {
+                    match change {
+                        Change::Write(at, data) => write_at(&mut inode.synced, at, &data),
+                        Change::Len(len) => inode.synced.resize(len, 0),
+                    }
+                }
+                Ok(Done::Unit)
+            }
+            Effect::SaveJournal { bytes } => {
+                self.put(Place::Journal, bytes);
+                Ok(Done::Unit)
+            }
+            Effect::Close { place } => {
+                self.open.remove(place).map(|_| Done::Unit).ok_or(fs_error(FsErrorKind::Io))
+            }
+            Effect::Rename { to, replace } => self.rename(*to, *replace),
+            Effect::SyncDir => {
+                self.durable_names = self.names.clone();
+                Ok(Done::Unit)
+            }
+            Effect::Remove { place } => {
+                self.names.remove(place);
+                Ok(Done::Unit)
+            }
+        }
+    }
+
+    fn open(&mut self, place: Place, create: bool) -> Result<Done, FsError> {
+        if !self.names.contains_key(&place) {
+            if !create {
+                return Err(fs_error(FsErrorKind::NotFound));
+            }
+            self.inodes.push(Inode::default());
+            self.names.insert(place, self.inodes.len() - 1);
+        }
+        let inode = self.names[&place];
+        self.open.insert(place, inode);
+        Ok(Done::Opened { len: self.inodes[inode].live.len() as u64 })
+    }
+
+    fn write(&mut self, offset: u64, bytes: &Bytes) -> Result<Done, FsError> {
+        if let Some(space) = &mut self.space {
+            let left = space.checked_sub(bytes.len() as u64);
+            *space = left.ok_or(fs_error(FsErrorKind::DiskFull))?;
+        }
+        let inode = self.inode(Place::Temp)?;
+        write_at(&mut inode.live, offset as usize, bytes);
+        inode.unsynced.push(Change::Write(offset as usize, bytes.clone()));
+        Ok(Done::Unit)
+    }
+
+    fn rename(&mut self, to: Place, replace: bool) -> Result<Done, FsError> {
+        if !self.rename_failures.is_empty() {
+            return Err(self.rename_failures.remove(0));
+        }
+        if self.open.contains_key(&Place::Temp) || self.open.contains_key(&to) {
+            return Err(FsError { kind: FsErrorKind::Io, code: Some(32) });
+        }
+        if self.names.contains_key(&to) && !replace {
+            return Err(fs_error(FsErrorKind::Exists));
+        }
+        let inode = self.names.remove(&Place::Temp).ok_or(fs_error(FsErrorKind::NotFound))?;
+        self.names.insert(to, inode);
+        Ok(Done::Unit)
+    }
+
+    fn inode(&mut self, place: Place) -> Result<&mut Inode, FsError> {
+        let inode = self.open.get(&place).ok_or(fs_error(FsErrorKind::Io))?;
+        Ok(&mut self.inodes[*inode])
+    }
+}
+
+fn write_at(bytes: &mut Vec<u8>, at: usize, data: &[u8]) {
+    if bytes.len() < at + data.len() {
+        bytes.resize(at + data.len(), 0);
+    }
+    bytes[at..at + data.len()].copy_from_slice(data);
+}

@@ -1,0 +1,335 @@
+//! The moving part of a download: which blocks to ask for, which ranges to compare, what to write.
+//!
+//! It joins the [`Manifest`] and the [`ChunkMap`], and holds the bytes that are received and not
+//! written yet. It knows positions in the file, not files.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use bytes::Bytes;
+use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest};
+
+use super::effects::{Check, Place};
+use super::events::BlockWant;
+use super::map::{LEAF_MAX, Look, Step};
+use super::options::DownloadOptions;
+use super::{ChunkMap, Extent, FileNode, InvalidDag, Manifest, Order, Piece, RAW, Runs};
+use crate::rng::Rng;
+
+/// What a node is taken to be long before it is there.
+const NODE_ESTIMATE: u64 = 64 << 10;
+
+/// What happens with the bytes of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// They are written to the temporary file.
+    Fetch,
+    /// The target is compared with them; the first difference ends it.
+    Precheck,
+    /// The target is compared with them, all of it.
+    Verify,
+}
+
+impl Mode {
+    /// The file on disk.
+    pub(super) const fn place(self) -> Place {
+        match self {
+            Self::Fetch => Place::Temp,
+            Self::Precheck | Self::Verify => Place::Target(0),
+        }
+    }
+}
+
+/// What is checked on disk before it is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Checks {
+    /// Nothing.
+    None,
+    /// Every range that ends within so many bytes of the file on disk.
+    Below(u64),
+    /// The ranges that hold one of these positions of the whole file.
+    Probes(Vec<u64>),
+}
+
+/// The next thing to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    Want(BlockWant),
+    /// Compare the range of the row at this position.
+    Check(u64, Check),
+}
+
+/// What a compared range means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compared {
+    /// Nothing to do.
+    Fine,
+    /// A range that was trusted is wrong.
+    Doubt,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Transfer {
+    manifest: Manifest,
+    map: ChunkMap,
+    mode: Mode,
+    checks: Checks,
+    order: Order,
+    window: u64,
+    read_ahead: u64,
+    reader: u64,
+    asked: BTreeMap<Cid, u64>,
+    asked_bytes: u64,
+    /// Received and not handed out for writing (or comparing).
+    waiting: VecDeque<Extent>,
+    /// Bytes received and not answered for.
+    held_bytes: u64,
+    /// Ranges being compared, by position: the piece, or `None` for bytes that are known.
+    comparing: BTreeMap<u64, (u64, Option<Piece>)>,
+    different: Runs,
+}
+
+impl Transfer {
+    /// Starts at the root.
+    pub(super) fn new(
+        cid: &Cid,
+        root: &FileNode,
+        mode: Mode,
+        (have, checks): (Runs, Checks),
+        options: &DownloadOptions,
+    ) -> Result<Self, InvalidDag> {
+        let mut manifest = Manifest::new(options.wanted.clone(), options.bounds);
+        let contents = manifest.open(cid, root)?;
+        let selection = manifest.selection();
+        let rng = Rng::new(&options.seed, "chunk order");
+        let mut transfer = Self {
+            map: ChunkMap::new(selection.clone(), have, options.order, rng),
+            manifest,
+            mode,
+            checks,
+            order: options.order,
+            window: options.window,
+            read_ahead: options.read_ahead,
+            reader: selection.start,
+            asked: BTreeMap::new(),
+            asked_bytes: 0,
+            waiting: VecDeque::new(),
+            held_bytes: 0,
+            comparing: BTreeMap::new(),
+            different: Runs::new(),
+        };
+        transfer.fill(contents);
+        Ok(transfer)
+    }
+
+    pub(super) const fn map(&self) -> &ChunkMap {
+        &self.map
+    }
+
+    pub(super) const fn map_mut(&mut self) -> &mut ChunkMap {
+        &mut self.map
+    }
+
+    pub(super) const fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The ranges that differ from the DAG, as positions in the file on disk.
+    pub(super) fn different(&self) -> Vec<Range<u64>> {
+        self.different.iter().collect()
+    }
+
+    /// Whether everything is there, and nothing is being compared.
+    pub(super) fn is_complete(&self) -> bool {
+        self.map.is_complete() && self.comparing.is_empty()
+    }
+
+    /// The next block to ask for or range to compare, within the window.
+    pub(super) fn next_move(&mut self, may_want: bool) -> Result<Option<Move>, InvalidDag> {
+        if self.mode != Mode::Fetch
+            && let Some(extent) = self.waiting.pop_front()
+        {
+            return Ok(Some(self.compare_bytes(extent)));
+        }
+        while may_want && self.asked_bytes + self.held_bytes < self.window.max(1) {
+            match self.map.next() {
+                None => break,
+                Some(Step::Expand(piece, node)) => {
+                    let contents = self.manifest.place(&piece, &node)?;
+                    self.fill(contents);
+                    if self.mode != Mode::Fetch && !self.waiting.is_empty() {
+                        return self.next_move(may_want);
+                    }
+                }
+                Some(Step::Check(piece)) => return Ok(Some(self.compare_piece(piece))),
+                Some(Step::Want(piece)) => return Ok(Some(self.want(&piece))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next bytes to write.
+    pub(super) fn next_write(&mut self) -> Option<Extent> {
+        if self.mode == Mode::Fetch { self.waiting.pop_front() } else { None }
+    }
+
+    /// Whether bytes wait to be written.
+    pub(super) fn has_writes(&self) -> bool {
+        self.mode == Mode::Fetch && !self.waiting.is_empty()
+    }
+
+    /// A write that did not work: the bytes are kept for another.
+    pub(super) fn write_failed(&mut self, extent: Extent) {
+        self.waiting.push_front(extent);
+    }
+
+    pub(super) fn written(&mut self, extent: &Extent) {
+        self.held_bytes -= extent.bytes.len() as u64;
+        self.map.written(extent.offset);
+    }
+
+    /// A verified block. Tells whether it was of use.
+    pub(super) fn block(&mut self, cid: &Cid, data: &Bytes) -> Result<bool, InvalidDag> {
+        self.unask(cid);
+        if !self.map.needs(cid) {
+            return Ok(false);
+        }
+        let node = self.manifest.read(cid, data)?;
+        if node.is_leaf() {
+            for piece in self.map.take_places(cid, &node) {
+                let contents = self.manifest.place(&piece, &node)?;
+                self.fill(contents);
+            }
+        } else {
+            self.map.set_node(cid, node);
+        }
+        Ok(true)
+    }
+
+    /// A want ended without a block.
+    pub(super) fn unwant(&mut self, cid: &Cid) -> bool {
+        self.map.unwant(cid);
+        self.unask(cid)
+    }
+
+    /// Takes back all wants.
+    pub(super) fn withdraw(&mut self) -> Vec<Cid> {
+        self.withdraw_if(|_, _| true)
+    }
+
+    /// Moves the reader and takes back the wants that it does not wait for.
+    pub(super) fn seek(&mut self, position: u64) -> Vec<Cid> {
+        self.reader = position;
+        self.map.seek(position);
+        let ahead = self.ahead();
+        self.withdraw_if(|map, cid| !map.is_asked_within(cid, &ahead))
+    }
+
+    pub(super) fn set_order(&mut self, order: Order) {
+        self.order = order;
+        self.map.set_order(order);
+    }
+
+    /// The answer to a comparison.
+    pub(super) fn compared(&mut self, offset: u64, equal: bool) -> Compared {
+        let Some((len, piece)) = self.comparing.remove(&offset) else { return Compared::Fine };
+        let Some(piece) = piece else {
+            self.held_bytes -= len;
+            self.map.written(offset);
+            if !equal {
+                self.differs(offset, len);
+            }
+            return Compared::Fine;
+        };
+        if !equal && self.mode != Mode::Fetch && Check::is_leaf(&piece) {
+            self.differs(offset, len);
+            // Compared is compared: there is nothing to fetch for it.
+            self.map.checked(offset, true);
+            return Compared::Fine;
+        }
+        self.map.checked(offset, equal);
+        let probed = matches!(self.checks, Checks::Probes(_));
+        if !equal && probed { Compared::Doubt } else { Compared::Fine }
+    }
+
+    fn differs(&mut self, offset: u64, len: u64) {
+        let at = offset - self.manifest.selection().start;
+        self.different.insert(at..at + len);
+    }
+
+    fn fill(&mut self, contents: super::Contents) {
+        let (selection, checks) = (self.manifest.selection(), &self.checks);
+        self.map.fill(&contents, |piece| look(piece, &selection, checks));
+        for extent in contents.extents {
+            self.held_bytes += extent.bytes.len() as u64;
+            self.waiting.push_back(extent);
+        }
+    }
+
+    fn want(&mut self, piece: &Piece) -> Move {
+        let estimate = if piece.len > LEAF_MAX { NODE_ESTIMATE } else { piece.len };
+        if self.asked.insert(piece.cid, estimate).is_none() {
+            self.asked_bytes += estimate;
+        }
+        let urgent =
+            self.order == Order::Deadline && self.map.is_asked_within(&piece.cid, &self.ahead());
+        Move::Want(BlockWant { cid: piece.cid, estimate, urgent })
+    }
+
+    fn ahead(&self) -> Range<u64> {
+        self.reader..self.reader.saturating_add(self.read_ahead.max(1))
+    }
+
+    fn compare_piece(&mut self, piece: Piece) -> Move {
+        self.comparing.insert(piece.offset, (piece.len, Some(piece)));
+        self.check(piece.offset, piece.len, piece.cid)
+    }
+
+    fn compare_bytes(&mut self, extent: Extent) -> Move {
+        let len = extent.bytes.len() as u64;
+        self.comparing.insert(extent.offset, (len, None));
+        let cid = Cid::new_v1(RAW, Code::Sha2_256.digest(&extent.bytes));
+        self.check(extent.offset, len, cid)
+    }
+
+    fn check(&self, offset: u64, len: u64, cid: Cid) -> Move {
+        let on_disk = offset - self.manifest.selection().start;
+        // What is compared is a leaf or the bytes of one block.
+        Move::Check(offset, Check::new(self.mode.place(), on_disk, len as usize, cid))
+    }
+
+    fn withdraw_if(&mut self, gone: impl Fn(&ChunkMap, &Cid) -> bool) -> Vec<Cid> {
+        let cids: Vec<Cid> =
+            self.asked.keys().filter(|cid| gone(&self.map, cid)).copied().collect();
+        for cid in &cids {
+            self.unwant(cid);
+        }
+        cids
+    }
+
+    fn unask(&mut self, cid: &Cid) -> bool {
+        let estimate = self.asked.remove(cid);
+        self.asked_bytes -= estimate.unwrap_or(0);
+        estimate.is_some()
+    }
+}
+
+/// What is thought of a piece: only leaves that lie within the selection can be compared.
+fn look(piece: &Piece, selection: &Range<u64>, checks: &Checks) -> Look {
+    let end = piece.offset + piece.len;
+    let is_concerned = match checks {
+        Checks::None => false,
+        // Positions on disk begin at the selection.
+        Checks::Below(len) => piece.offset.saturating_sub(selection.start) < *len,
+        Checks::Probes(at) => at.iter().any(|at| (piece.offset..end).contains(at)),
+    };
+    let can_compare =
+        piece.len <= LEAF_MAX && piece.offset >= selection.start && end <= selection.end;
+    match (is_concerned, can_compare) {
+        (false, _) => Look::Trust,
+        (true, true) => Look::Check,
+        (true, false) => Look::Descend,
+    }
+}
