@@ -10,6 +10,8 @@ mod lanes;
 mod mailbox;
 mod progress;
 mod protocol;
+#[cfg(test)]
+mod tests;
 mod traffic;
 
 pub use behaviour::{Behaviour, Keep, PeerInfo, Stats};
