@@ -4,6 +4,9 @@
 mod handler_reading;
 mod handler_writing;
 mod host;
+mod node;
+mod node_peers;
+mod node_store;
 mod probe;
 mod raw_peer;
 

@@ -197,7 +197,7 @@ async fn a_payload_that_was_not_asked_for_is_counted_and_its_stream_lives() {
     let peer = RawPeer::dial(&host.address).await;
     let mut stream = peer.open(Version::V1_2).await;
     // The prefix of a dag-pb block, of an unknown hash, and the one that was asked for.
-    let mut payload = |prefix: &[u8], data: &[u8]| {
+    let payload = |prefix: &[u8], data: &[u8]| {
         let mut body = vec![0x0a, prefix.len() as u8];
         body.extend_from_slice(prefix);
         body.extend_from_slice(&[0x12, data.len() as u8]);

@@ -110,9 +110,8 @@ async fn a_peer_that_ends_its_side_of_our_stream_still_gets_messages() {
 
 #[tokio::test]
 async fn a_connection_is_kept_while_it_is_needed_and_no_longer() {
-    let closed = |event| {
-        matches!(event, libp2p_swarm::SwarmEvent::ConnectionClosed { .. }).then_some(())
-    };
+    let closed =
+        |event| matches!(event, libp2p_swarm::SwarmEvent::ConnectionClosed { .. }).then_some(());
     let mut idle = Host::with_idle_timeout(Probe::new(), Duration::ZERO).await;
     let _peer = RawPeer::dial(&idle.address).await;
     idle.until("a connection that nobody needs to close", closed).await;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bitswap_core::message::Accept;
 use bitswap_core::{Entry, Message, WantKind};
 use futures::future::BoxFuture;
-use libp2p::core::transport::PortUse;
 use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
 use libp2p::{Multiaddr, PeerId};
 use libp2p_swarm::{
     ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandlerInEvent, THandlerOutEvent,

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use bitswap_core::Message;
-use bitswap_core::message::{FrameDecoder, decode};
 use bitswap_core::Version;
+use bitswap_core::message::{FrameDecoder, decode};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use libp2p::core::muxing::{StreamMuxerBox, StreamMuxerExt, SubstreamBox};
 use libp2p::core::transport::{DialOpts, PortUse};
