@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::Accept;
 use bitswap_core::{Lane, Support, Version};
 use bytes::Bytes;
@@ -260,7 +260,7 @@ impl Handler {
             }
             match self.readers.poll_next_unpin(cx) {
                 Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from),
-                Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours),
+                Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours, cx),
                 Poll::Ready(None) | Poll::Pending => return,
             }
         }
@@ -277,12 +277,28 @@ impl Handler {
 
     /// A stream that was read is gone. If it was ours, so is the lane, unless the peer had merely
     /// nothing to say on it.
-    fn ended(&mut self, why: Ended, ours: Option<(Lane, StreamId)>) {
+    fn ended(&mut self, why: Ended, ours: Option<(Lane, StreamId)>, cx: &mut Context<'_>) {
         let traffic = &mut self.report.traffic;
         let error = match why {
-            Ended::Finished => return,
+            // Yamux shows a stream that was reset as one that has ended. If it was ours, its other
+            // half knows better; if not, it is told from an end by the frame it cuts.
+            Ended::Finished => {
+                if let Some((lane, stream)) = ours
+                    && let LaneStream::Open(open, writer) = self.lanes.get_mut(lane)
+                    && *open == stream
+                    && writer.is_gone(cx)
+                {
+                    traffic.failed_streams += 1;
+                    self.lane_failed(lane, stream, SendError::Closed);
+                }
+                return;
+            }
             Ended::Failed(kind) => {
                 tracing::debug!(%kind, "a stream failed");
+                traffic.failed_streams += 1;
+                SendError::Closed
+            }
+            Ended::Malformed(DecodeError::Truncated) => {
                 traffic.failed_streams += 1;
                 SendError::Closed
             }

@@ -1,4 +1,119 @@
 //! Bitswap for a libp2p swarm.
+//!
+//! [`Behaviour`] puts the engine of [`bitswap_core`] into a swarm: it opens and reads streams, asks
+//! a [`Blockstore`] for what peers want, stores what arrives, and keeps connections open only
+//! while they are needed. It composes with any other behaviour and runs on any async runtime: the
+//! two things it needs of one are in the trait [`Executor`].
+//!
+//! # Use
+//!
+//! Two nodes on loopback, one block:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use bitswap_core::{Prefix, SessionOptions};
+//! use bitswap_libp2p::{Behaviour, Config, Event, Executor, Job, Keep, MemoryStore};
+//! use futures::StreamExt;
+//! use futures::future::BoxFuture;
+//! use libp2p::swarm::{Swarm, SwarmEvent};
+//! use libp2p::{SwarmBuilder, noise, tcp, yamux};
+//!
+//! /// Work that must not hold up the swarm goes to tokio.
+//! struct Tokio;
+//!
+//! impl Executor for Tokio {
+//!     fn spawn(&self, future: BoxFuture<'static, ()>) {
+//!         tokio::spawn(future);
+//!     }
+//!
+//!     fn compute(&self, job: Job) {
+//!         tokio::task::spawn_blocking(job);
+//!     }
+//! }
+//!
+//! fn swarm(store: Arc<MemoryStore>) -> Result<Swarm<Behaviour<MemoryStore>>, Box<dyn std::error::Error>> {
+//!     let seed = [0; 32]; // Thirty-two bytes from the system's random source, in a real program.
+//!     Ok(SwarmBuilder::with_new_identity()
+//!         .with_tokio()
+//!         .with_tcp(tcp::Config::default(), noise::Config::new, || {
+//!             let mut muxer = yamux::Config::default();
+//!             muxer.set_max_num_streams(2048);
+//!             muxer
+//!         })?
+//!         .with_behaviour(|_| Behaviour::new(Config::default(), store, Tokio, seed))?
+//!         .with_swarm_config(|config| config.with_max_negotiating_inbound_streams(1024))
+//!         .build())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // One node has a block.
+//! let data = b"Hello World".as_slice();
+//! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
+//! let block = Prefix::of(&cid)?.block(data.into())?;
+//! let store = Arc::new(MemoryStore::new());
+//! store.insert(&block);
+//! let mut server = swarm(store)?;
+//! server.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
+//! let address = loop {
+//!     if let SwarmEvent::NewListenAddr { address, .. } = server.select_next_some().await {
+//!         break address;
+//!     }
+//! };
+//!
+//! // The other wants it. Wants of a session can be made before anybody is connected.
+//! let mut client = swarm(Arc::new(MemoryStore::new()))?;
+//! let session = client.behaviour_mut().open_session(SessionOptions::default(), Keep::InStore)?;
+//! client.behaviour_mut().want(session, [cid.into()])?;
+//! client.dial(address)?;
+//!
+//! let received = loop {
+//!     tokio::select! {
+//!         _ = server.select_next_some() => {}
+//!         event = client.select_next_some() => match event {
+//!             SwarmEvent::Behaviour(Event::Block { block, .. }) => break block,
+//!             // Where peers are looked up, `FindProviders` starts a lookup here.
+//!             _ => {}
+//!         }
+//!     }
+//! };
+//! // The session may ask for as much again.
+//! client.behaviour_mut().taken(session, received.data().len() as u64);
+//! assert_eq!(received.data(), data);
+//! assert_eq!(client.behaviour().store().bytes_of(&cid).as_deref(), Some(data));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What to set in the swarm
+//!
+//! Some peers answer every message on a stream of its own, hundreds of them at once, and do not
+//! repeat what was refused. Two limits of libp2p must leave room for them:
+//!
+//! * streams being negotiated: `SwarmBuilder::with_swarm_config` with
+//!   [`with_max_negotiating_inbound_streams`](libp2p_swarm::Config::with_max_negotiating_inbound_streams)`(1024)`;
+//!   the default is 128;
+//! * streams of a connection: `yamux::Config::set_max_num_streams(2048)`; the default of 512 is what
+//!   this crate alone reads at a time ([`Config::inbound_streams_max`]), and one more closes the
+//!   connection.
+//!
+//! Add the behaviour before the swarm listens: some peers ask a connection that did not offer
+//! Bitswap at first never again. Identify is not needed, but without it peers that wait for it
+//! ask nothing. How many connections there may be, and whose, is up to other behaviours of the
+//! swarm; the engine serves as many peers as [`bitswap_core::Limits::peers`] says.
+//!
+//! # What is held, and for how long
+//!
+//! Everything is bounded: per connection the streams that are read, 32 MiB of unfinished messages
+//! on them, and 4 MiB of blocks being hashed, above which reading stops; per peer what the engine
+//! lets out at a time; of departed peers a few numbers each. A stream on which a message has begun
+//! must move, or it is reset ([`Config::stall_window`]).
+//!
+//! A connection is needed while wants were told on it, while the peer's wants are remembered, and
+//! while anything is on its way. Otherwise the behaviour does not keep it, and the swarm closes it
+//! after its idle time unless another behaviour does. Connections through relays are left alone: no
+//! block goes through them.
 
 mod behaviour;
 mod blockstore;
@@ -10,7 +125,11 @@ mod lanes;
 mod mailbox;
 mod progress;
 mod protocol;
+#[cfg(test)]
+mod tests;
 mod traffic;
+
+pub use bitswap_core;
 
 pub use behaviour::{Behaviour, Keep, PeerInfo, Stats};
 pub use blockstore::{Blockstore, MemoryStore, StoreError};

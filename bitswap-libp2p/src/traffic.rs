@@ -23,7 +23,7 @@ pub struct Traffic {
     /// Streams of the peer that were reset because it had more open than are read, or more bytes
     /// of unfinished messages on them than are held.
     pub evicted_streams: u64,
-    /// Streams that the peer reset, or that failed with their connection.
+    /// Streams that the peer reset or ended within a message, or that failed with their connection.
     pub failed_streams: u64,
     /// Messages whose blocks were lost because the executor dropped the job that hashed them.
     pub dropped_jobs: u64,

@@ -87,6 +87,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         Ok(bytes)
     }
 
+    /// Whether the stream takes nothing any more, not even no bytes at all.
+    pub(crate) fn is_gone(&mut self, cx: &mut Context<'_>) -> bool {
+        matches!(Pin::new(&mut self.stream).poll_write(cx, &[]), Poll::Ready(Err(_)))
+    }
+
     /// Whether messages wait.
     pub(crate) fn is_busy(&self) -> bool {
         self.current.is_some() || !self.queue.is_empty()

@@ -1,0 +1,47 @@
+//! Tests over real sockets on loopback: first the handler with peers made by hand, then whole
+//! nodes.
+
+mod handler_reading;
+mod handler_writing;
+mod host;
+mod node;
+mod node_peers;
+mod node_store;
+mod probe;
+mod raw_peer;
+
+use std::time::Duration;
+
+use bitswap_core::{Block, Prefix};
+use bytes::Bytes;
+use cid::Cid;
+use cid::multihash::Multihash;
+
+/// A test that waits longer than this hangs. Nothing that is tested takes as long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something that must happen.
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long: {what}"),
+    }
+}
+
+/// A raw sha2-256 block.
+fn block(data: impl Into<Bytes>) -> Block {
+    let any = Cid::new_v1(0x55, Multihash::wrap(0x12, &[0; 32]).unwrap());
+    Prefix::of(&any).unwrap().block(data.into()).unwrap()
+}
+
+/// `len` bytes that differ for each `seed`.
+fn bytes(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    (0..len).map(|_| next()).collect()
+}

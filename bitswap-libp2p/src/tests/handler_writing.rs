@@ -1,0 +1,132 @@
+//! What a handler writes, and what it does when that goes wrong.
+
+use std::time::Duration;
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::{Lane, Version};
+use futures::AsyncReadExt;
+
+use super::host::Host;
+use super::probe::Probe;
+use super::raw_peer::RawPeer;
+use crate::handler::News;
+use crate::mailbox::{Command, StreamId};
+
+const STREAM: StreamId = StreamId(7);
+const OPEN: Command = Command::Open { lane: Lane::Wants, stream: STREAM, first: Version::V1_2 };
+
+async fn command(host: &Host<Probe>, command: Command) {
+    host.behaviour(move |probe| probe.mailboxes[0].put(command)).await;
+}
+
+/// The next news of [`STREAM`].
+async fn news(host: &mut Host<Probe>) -> News {
+    host.until_told("news of a lane", |mut report| {
+        assert!(report.lanes.len() <= 1);
+        let report = report.lanes.pop()?;
+        assert_eq!((report.lane, report.stream), (Lane::Wants, STREAM));
+        Some(report.news)
+    })
+    .await
+}
+
+/// A host that has a connection.
+async fn connected(probe: Probe) -> (Host<Probe>, RawPeer) {
+    let mut host = Host::new(probe).await;
+    let peer = RawPeer::dial(&host.address).await;
+    host.until("a connection", |event| {
+        matches!(event, libp2p_swarm::SwarmEvent::ConnectionEstablished { .. }).then_some(())
+    })
+    .await;
+    (host, peer)
+}
+
+#[tokio::test]
+async fn each_version_is_agreed_on_with_a_peer_that_speaks_no_newer() {
+    for oldest in 0..4 {
+        let versions = &Version::PREFERRED[oldest..];
+        let (mut host, mut peer) = connected(Probe::new()).await;
+        command(&host, OPEN).await;
+        let accepted = peer.accept(versions).await.unwrap();
+        assert_eq!(accepted.version, versions[0]);
+        let News::Opened(Ok(version)) = news(&mut host).await else { panic!("not opened") };
+        assert_eq!(version, versions[0]);
+    }
+}
+
+#[tokio::test]
+async fn a_peer_without_bitswap_is_unsupported() {
+    let (mut host, mut peer) = connected(Probe::new()).await;
+    command(&host, OPEN).await;
+    let stream = peer.accept_bare().await;
+    let refuse = multistream_select::listener_select_proto(stream, ["/other"].into_iter());
+    let refused = tokio::spawn(refuse);
+    assert!(matches!(news(&mut host).await, News::Opened(Err(OpenError::Unsupported))));
+    assert!(refused.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn a_negotiation_that_never_ends_times_out() {
+    let mut probe = Probe::new();
+    probe.settings.open_timeout = Duration::from_millis(50);
+    let (mut host, mut peer) = connected(probe).await;
+    command(&host, OPEN).await;
+    let _silent = peer.accept_bare().await;
+    assert!(matches!(news(&mut host).await, News::Opened(Err(OpenError::Timeout))));
+}
+
+#[tokio::test]
+async fn closing_a_lane_ends_its_stream() {
+    let (mut host, mut peer) = connected(Probe::new()).await;
+    command(&host, OPEN).await;
+    let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
+    news(&mut host).await;
+    command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+    assert_eq!(stream.message().await, None);
+}
+
+#[tokio::test]
+async fn a_stream_that_the_peer_resets_is_reported() {
+    let (mut host, mut peer) = connected(Probe::new()).await;
+    command(&host, OPEN).await;
+    let stream = peer.accept(&Version::PREFERRED).await.unwrap();
+    news(&mut host).await;
+    drop(stream);
+    assert!(matches!(news(&mut host).await, News::Failed(SendError::Closed)));
+}
+
+#[tokio::test]
+async fn a_peer_that_ends_its_side_of_our_stream_still_gets_messages() {
+    let (mut host, mut peer) = connected(Probe::new()).await;
+    command(&host, OPEN).await;
+    let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
+    news(&mut host).await;
+    futures::AsyncWriteExt::close(&mut stream.stream).await.unwrap();
+    command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+    let mut rest = Vec::new();
+    let read = super::soon("an end", stream.stream.read_to_end(&mut rest)).await;
+    assert_eq!(read.unwrap(), 0, "ended, not reset");
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_while_it_is_needed_and_no_longer() {
+    let closed =
+        |event| matches!(event, libp2p_swarm::SwarmEvent::ConnectionClosed { .. }).then_some(());
+    let mut idle = Host::with_idle_timeout(Probe::new(), Duration::ZERO).await;
+    let _peer = RawPeer::dial(&idle.address).await;
+    idle.until("a connection that nobody needs to close", closed).await;
+
+    let mut probe = Probe::new();
+    probe.needed = true;
+    let mut host = Host::with_idle_timeout(probe, Duration::ZERO).await;
+    let mut peer = RawPeer::dial(&host.address).await;
+    host.until("a connection", |event| {
+        matches!(event, libp2p_swarm::SwarmEvent::ConnectionEstablished { .. }).then_some(())
+    })
+    .await;
+    command(&host, OPEN).await;
+    let _open = peer.accept(&Version::PREFERRED).await.unwrap();
+    news(&mut host).await;
+    host.behaviour(|probe| probe.mailboxes[0].keep_alive(false)).await;
+    host.until("the connection to close with a stream open", closed).await;
+}

@@ -1,0 +1,181 @@
+//! Whole nodes: behaviours with engines, in pairs.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bitswap_core::{Block, SessionId, SessionOptions, Want};
+use cid::Cid;
+
+use super::host::Host;
+use super::probe::OnTokio;
+use super::{block, bytes};
+use crate::{Behaviour, Blockstore, Config, Event, Keep, MemoryStore};
+
+pub(crate) type Node<S = MemoryStore> = Host<Behaviour<S>>;
+
+/// A node whose store has these blocks.
+pub(crate) async fn node(blocks: &[Block]) -> Node {
+    node_with(Config::default(), holding(blocks)).await
+}
+
+pub(crate) async fn node_with<S: Blockstore>(config: Config, store: Arc<S>) -> Node<S> {
+    Host::new(Behaviour::new(config, store, OnTokio, [7; 32])).await
+}
+
+/// A store with these blocks.
+pub(crate) fn holding(blocks: &[Block]) -> Arc<MemoryStore> {
+    let store = MemoryStore::new();
+    blocks.iter().for_each(|block| store.insert(block));
+    Arc::new(store)
+}
+
+/// Opens a session and wants blocks.
+pub(crate) async fn want<S: Blockstore>(
+    node: &Node<S>,
+    keep: Keep,
+    cids: impl IntoIterator<Item = Cid>,
+) -> SessionId {
+    let wants: Vec<Want> = cids.into_iter().map(Want::from).collect();
+    node.behaviour(move |node| {
+        let session = node.open_session(SessionOptions::default(), keep).unwrap();
+        node.want(session, wants).unwrap();
+        session
+    })
+    .await
+}
+
+/// Waits until these blocks have come, each once.
+pub(crate) async fn until_got<S: Blockstore>(node: &mut Node<S>, blocks: &[Block]) {
+    let mut missing: HashSet<Cid> = blocks.iter().map(|block| *block.cid()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    node.until_told("blocks", |event| match event {
+        Event::Block { block, .. } => {
+            assert!(missing.remove(block.cid()), "each once: {block:?}");
+            missing.is_empty().then_some(())
+        }
+        Event::Failed { cid, reason, .. } => panic!("{cid} failed: {reason:?}"),
+        _ => None,
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_block_travels_both_ways() {
+    let hello: Block = block("Hello World");
+    let known = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+    let (ours, theirs) = (block(bytes(1, 300_000)), block(bytes(2, 1 << 20)));
+    let mut a = node(&[hello.clone(), ours.clone()]).await;
+    let mut b = node(std::slice::from_ref(&theirs)).await;
+    a.connect(&mut b).await;
+    assert_eq!(hello.cid().to_string(), known);
+    let wanted = [hello, ours];
+    want(&b, Keep::InStore, wanted.iter().map(|block| *block.cid())).await;
+    want(&a, Keep::ByUser, [*theirs.cid()]).await;
+    until_got(&mut b, &wanted).await;
+    until_got(&mut a, std::slice::from_ref(&theirs)).await;
+    let has = |block: &Block| {
+        let cid = *block.cid();
+        move |node: &mut Behaviour<MemoryStore>| node.store().bytes_of(&cid)
+    };
+    assert_eq!(b.behaviour(has(&wanted[1])).await.as_ref(), Some(wanted[1].data()));
+    assert_eq!(a.behaviour(has(&theirs)).await, None, "it was to go to the user alone");
+}
+
+#[tokio::test]
+async fn a_thousand_wants_are_served_and_counted() {
+    let blocks: Vec<Block> = (0..1000).map(|seed| block(bytes(seed, 20_000))).collect();
+    let mut a = node(&blocks).await;
+    let mut b = node(&[]).await;
+    a.connect(&mut b).await;
+    want(&b, Keep::InStore, blocks.iter().map(|block| *block.cid())).await;
+    until_got(&mut b, &blocks).await;
+    let (fetched, served) = (b.behaviour(|b| b.stats()).await, a.behaviour(|a| a.stats()).await);
+    assert_eq!((fetched.engine.fetched.blocks, fetched.engine.fetched.bytes), (1000, 20_000_000));
+    assert_eq!(fetched.engine.fetched.duplicate_blocks, 0);
+    assert!(fetched.traffic.bytes_received > 20_000_000);
+    assert_eq!(served.engine.served.blocks, 1000);
+    assert_eq!(fetched.traffic.malformed_streams + served.traffic.malformed_streams, 0);
+}
+
+#[tokio::test]
+async fn a_block_put_later_is_pushed_to_the_peer_that_wants_it() {
+    let late = block("late");
+    let mut a = node(&[]).await;
+    let mut b = node(&[]).await;
+    a.connect(&mut b).await;
+    want(&b, Keep::ByUser, [*late.cid()]).await;
+    let asked = b.id;
+    super::soon("the want", async {
+        while a.behaviour(move |a| a.wants_of(asked)).await.is_empty() {}
+    })
+    .await;
+    let put = late.clone();
+    let put = a.behaviour(move |a| a.put(vec![put])).await;
+    let stored = a.until_told("the put", |event| match event {
+        Event::Put { id, result } => Some((id, result.is_ok())),
+        _ => None,
+    });
+    assert_eq!(stored.await, (put, true));
+    until_got(&mut b, &[late]).await;
+}
+
+#[tokio::test]
+async fn a_found_provider_is_asked() {
+    use bitswap_core::Lookup;
+    let found = block("found");
+    let mut a = node(std::slice::from_ref(&found)).await;
+    let mut b = node(&[]).await;
+    want(&b, Keep::ByUser, [*found.cid()]).await;
+    let (id, cid) = b
+        .until_told("a lookup", |event| match event {
+            Event::FindProviders { id, cid, .. } => Some((id, cid)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(cid, *found.cid());
+    a.connect(&mut b).await;
+    let provider = a.id;
+    b.behaviour(move |b| b.providers(id, &[provider], Lookup::Done)).await;
+    until_got(&mut b, &[found]).await;
+}
+
+#[tokio::test]
+async fn nothing_is_told_of_a_want_after_its_cancel() {
+    // All in one call of the behaviour, so its events cannot have been polled in between.
+    let (first, second) = (block("first"), block("second"));
+    let mut a = node(&[]).await;
+    let session = want(&a, Keep::InStore, [*first.cid(), *second.cid()]).await;
+    let cids = (*first.cid(), *second.cid());
+    a.behaviour(move |a| {
+        let size = 5;
+        let stored = |cid| bitswap_core::BlockInfo { cid, size };
+        a.announce(&[stored(cids.0), stored(cids.1)]);
+        a.cancel(session, [cids.0]);
+    })
+    .await;
+    let told = a.until_told("the other block", |event| match event {
+        Event::Stored { cid, .. } => Some(cid),
+        _ => None,
+    });
+    assert_eq!(told.await, cids.1);
+}
+
+#[tokio::test]
+async fn a_fetch_from_two_peers_takes_from_both_and_nothing_twice() {
+    let blocks: Vec<Block> = (0..200).map(|seed| block(bytes(seed, 50_000))).collect();
+    let mut a = node(&blocks).await;
+    let mut b = node(&blocks).await;
+    let mut c = node(&[]).await;
+    a.connect(&mut c).await;
+    b.connect(&mut c).await;
+    want(&c, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    until_got(&mut c, &blocks).await;
+    let stats = c.behaviour(|c| c.stats()).await;
+    assert_eq!(stats.engine.fetched.blocks, 200);
+    for peer in [a.id, b.id] {
+        let info = c.behaviour(move |c| c.peer(peer)).await.unwrap();
+        assert!(info.stats.unwrap().fetched.blocks > 0, "{peer} served nothing");
+    }
+}

@@ -1,0 +1,270 @@
+//! Stores that are slow, that fail, and that hold what not everybody may have.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bitswap_core::{Block, Message};
+use bytes::Bytes;
+use cid::Cid;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::{Multiaddr, PeerId};
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm,
+};
+use tokio::sync::Semaphore;
+
+use super::host::Host;
+use super::node::{holding, node, node_with, until_got, want};
+use super::probe::OnTokio;
+use super::raw_peer::{RawPeer, send};
+use super::{block, bytes};
+use crate::{Behaviour, Blockstore, Config, Event, Keep, MemoryStore, StoreError};
+
+thread_local! {
+    /// Whether this thread is inside of the behaviour.
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A behaviour whose calls are timed.
+struct Timed<S: Blockstore> {
+    inner: Behaviour<S>,
+    longest: Duration,
+}
+
+impl<S: Blockstore> Timed<S> {
+    fn time<T>(&mut self, call: impl FnOnce(&mut Behaviour<S>) -> T) -> T {
+        let begun = Instant::now();
+        INSIDE.set(true);
+        let result = call(&mut self.inner);
+        INSIDE.set(false);
+        self.longest = self.longest.max(begun.elapsed());
+        result
+    }
+}
+
+impl<S: Blockstore> NetworkBehaviour for Timed<S> {
+    type ConnectionHandler = THandler<Behaviour<S>>;
+    type ToSwarm = Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.time(|inner| inner.handle_established_inbound_connection(id, peer, local, remote))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.time(|inner| {
+            inner.handle_established_outbound_connection(id, peer, address, role, port)
+        })
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        self.time(|inner| inner.on_swarm_event(event));
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.time(|inner| inner.on_connection_handler_event(peer, connection, event));
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        self.time(|inner| inner.poll(cx))
+    }
+}
+
+/// A store that blocks its thread at every call and answers when it is let.
+struct Slow {
+    blocks: Arc<MemoryStore>,
+    gate: Arc<Semaphore>,
+    calls: AtomicUsize,
+}
+
+/// How long the slow store blocks the thread that calls it.
+const BLOCKED: Duration = Duration::from_millis(200);
+
+impl Slow {
+    fn work(&self) {
+        assert!(!INSIDE.get(), "the store is not called from the swarm's task");
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let begun = Instant::now();
+        while begun.elapsed() < BLOCKED {
+            std::hint::spin_loop();
+        }
+    }
+}
+
+impl Blockstore for Slow {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        self.work();
+        let gate = self.gate.clone();
+        async move {
+            let _open = gate.acquire().await;
+            self.blocks.sizes(cids).await
+        }
+        .boxed()
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        self.work();
+        let gate = self.gate.clone();
+        async move {
+            let _open = gate.acquire().await;
+            self.blocks.get(cids).await
+        }
+        .boxed()
+    }
+
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.work();
+        self.blocks.put(blocks)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_slow_store_holds_up_its_own_answers_and_nothing_else() {
+    let ours: Vec<Block> = (0..4).map(|seed| block(bytes(seed, 300_000))).collect();
+    let theirs: Vec<Block> = (10..20).map(|seed| block(bytes(seed, 300_000))).collect();
+    let gate = Arc::new(Semaphore::new(0));
+    let calls = AtomicUsize::new(0);
+    let slow = Arc::new(Slow { blocks: holding(&ours), gate: gate.clone(), calls });
+    let inner = Behaviour::new(Config::default(), slow.clone(), OnTokio, [7; 32]);
+    let mut a = Host::new(Timed { inner, longest: Duration::ZERO }).await;
+    let mut b = node(&theirs).await;
+    a.connect(&mut b).await;
+    // They ask for what the store will not give yet; meanwhile we fetch from them.
+    want(&b, Keep::ByUser, ours.iter().map(|block| *block.cid())).await;
+    let wants: Vec<bitswap_core::Want> = theirs.iter().map(|block| (*block.cid()).into()).collect();
+    a.behaviour(move |a| {
+        let session = a.inner.open_session(bitswap_core::SessionOptions::default(), Keep::ByUser);
+        a.inner.want(session.unwrap(), wants).unwrap();
+    })
+    .await;
+    let mut missing = theirs.len();
+    a.until_told("blocks", |event| {
+        missing -= usize::from(matches!(event, Event::Block { .. }));
+        (missing == 0).then_some(())
+    })
+    .await;
+    gate.add_permits(1000);
+    until_got(&mut b, &ours).await;
+    assert!(slow.calls.load(Ordering::Relaxed) > 0);
+    let longest = a.behaviour(|a| a.longest).await;
+    assert!(longest < BLOCKED, "the swarm's task was held up for {longest:?}");
+}
+
+/// A store that fails in its own ways.
+enum Broken {
+    Error,
+    Panic,
+    Short,
+}
+
+impl Broken {
+    fn fail<T>(&self, asked: usize) -> Vec<Result<Option<T>, StoreError>> {
+        match self {
+            Self::Error => {
+                (0..asked).map(|_| Err(StoreError::new("the disk is on fire"))).collect()
+            }
+            Self::Panic => panic!("the store's own bug"),
+            Self::Short => Vec::new(),
+        }
+    }
+}
+
+impl Blockstore for Broken {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        async move { self.fail(cids.len()) }.boxed()
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        async move { self.fail(cids.len()) }.boxed()
+    }
+
+    fn put(&self, _: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        async { Err(StoreError::new("the disk is on fire")) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_failing_store_is_seen_and_the_node_goes_on() {
+    for (broken, said) in [
+        (Broken::Error, "the disk is on fire"),
+        (Broken::Panic, "it panicked"),
+        (Broken::Short, "fewer answers"),
+    ] {
+        let theirs = block("theirs");
+        let mut a = node_with(Config::default(), Arc::new(broken)).await;
+        let mut b = node(std::slice::from_ref(&theirs)).await;
+        a.connect(&mut b).await;
+        want(&b, Keep::ByUser, [*block("anything").cid()]).await;
+        let failed = |event| match event {
+            Event::StoreFailed { error } => Some(error.to_string()),
+            _ => None,
+        };
+        let error = a.until_told("the failure", failed).await;
+        assert!(error.contains(said), "{error}");
+        // What arrives cannot be stored: that is told, and the block is delivered all the same.
+        want(&a, Keep::InStore, [*theirs.cid()]).await;
+        let mut told = false;
+        a.until_told("the block", |event| match event {
+            Event::StoreFailed { error } => {
+                told |= error.to_string().contains("the disk is on fire");
+                None
+            }
+            Event::Block { .. } => Some(()),
+            _ => None,
+        })
+        .await;
+        assert!(told, "before the block");
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_cannot_be_told_from_absence() {
+    let (secret, absent) = (block("secret"), block("absent"));
+    let node = node(std::slice::from_ref(&secret)).await;
+    let hidden = *secret.cid();
+    node.behaviour(move |node| node.set_access(move |_, cid| *cid != hidden)).await;
+    let mut peer = RawPeer::dial(&node.address).await;
+    let mut asking = peer.open(bitswap_core::Version::V1_2).await;
+    for kind in [bitswap_core::WantKind::Block, bitswap_core::WantKind::Have] {
+        let mut message = Message::default();
+        let entry = |cid| bitswap_core::Entry::want(cid, kind, 1, true);
+        message.wantlist.entries = vec![entry(*secret.cid()), entry(*absent.cid())];
+        send(&mut asking, &message).await;
+    }
+    let mut answers = peer.accept(&bitswap_core::Version::PREFERRED).await.unwrap();
+    let mut said = Vec::new();
+    while said.len() < 2 {
+        let message = answers.message().await.expect("an answer");
+        assert!(message.blocks.is_empty());
+        said.extend(message.presences.iter().map(|presence| (presence.cid, presence.have)));
+    }
+    said.sort();
+    said.dedup();
+    let mut expected = vec![(*secret.cid(), false), (*absent.cid(), false)];
+    expected.sort();
+    assert_eq!(said, expected);
+}

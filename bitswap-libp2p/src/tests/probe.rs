@@ -1,0 +1,148 @@
+//! A behaviour that does nothing but let a test talk to its handlers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bitswap_core::message::Accept;
+use bitswap_core::{Entry, Message, WantKind};
+use futures::future::BoxFuture;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::{Multiaddr, PeerId};
+use libp2p_swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandlerInEvent, THandlerOutEvent,
+    ToSwarm,
+};
+
+use crate::executor::{Executor, Job};
+use crate::handler::{Handler, Report, Settings};
+use crate::mailbox::Mailbox;
+
+/// Work on tokio.
+pub(crate) struct OnTokio;
+
+impl Executor for OnTokio {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        tokio::spawn(future);
+    }
+
+    fn compute(&self, job: Job) {
+        tokio::task::spawn_blocking(job);
+    }
+}
+
+/// Computations wait until a test lets them go.
+#[derive(Clone, Default)]
+pub(crate) struct Held(Arc<Mutex<VecDeque<Job>>>);
+
+impl Held {
+    pub(crate) fn take(&self) -> Option<Job> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+impl Executor for Held {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        tokio::spawn(future);
+    }
+
+    fn compute(&self, job: Job) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+    }
+}
+
+pub(crate) struct Probe {
+    pub(crate) settings: Settings,
+    pub(crate) accept: Arc<Mutex<Accept>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    /// Whether connections are needed from the start.
+    pub(crate) needed: bool,
+    executor: Arc<dyn Executor>,
+    reports: VecDeque<Report>,
+}
+
+impl Probe {
+    pub(crate) fn new() -> Self {
+        Self::with(OnTokio)
+    }
+
+    pub(crate) fn with(executor: impl Executor) -> Self {
+        Self {
+            settings: Settings {
+                streams_max: 512,
+                tick: Duration::from_secs(1),
+                open_timeout: Duration::from_secs(10),
+            },
+            accept: Arc::default(),
+            mailboxes: Vec::new(),
+            needed: false,
+            executor: Arc::new(executor),
+            reports: VecDeque::new(),
+        }
+    }
+
+    /// Lets this many raw sha2-256 blocks in.
+    pub(crate) fn expecting(self, blocks: u64) -> Self {
+        let cid = *super::block("any").cid();
+        let entries = vec![Entry::want(cid, WantKind::Block, 1, true)];
+        let mut message = Message::default();
+        message.wantlist.entries = entries;
+        for _ in 0..blocks {
+            self.accept.lock().unwrap().told(&message);
+        }
+        self
+    }
+}
+
+impl NetworkBehaviour for Probe {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Report;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<Handler, ConnectionDenied> {
+        let mailbox = Mailbox::new();
+        mailbox.keep_alive(self.needed);
+        self.mailboxes.push(mailbox.clone());
+        Ok(Handler::new(self.settings, mailbox, self.accept.clone(), self.executor.clone()))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<Handler, ConnectionDenied> {
+        unreachable!("tests dial the probe")
+    }
+
+    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        report: THandlerOutEvent<Self>,
+    ) {
+        self.reports.push_back(report);
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Report, THandlerInEvent<Self>>> {
+        match self.reports.pop_front() {
+            Some(report) => Poll::Ready(ToSwarm::GenerateEvent(report)),
+            None => Poll::Pending,
+        }
+    }
+}
