@@ -26,6 +26,9 @@ pub enum StartError {
     /// The sockets or the resolver could not be set up.
     #[error("the transport could not be set up: {0}")]
     Transport(#[source] io::Error),
+    /// The system gave no random numbers.
+    #[error("the system's random source failed: {0}")]
+    Entropy(#[source] io::Error),
     /// An address to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -67,6 +70,26 @@ pub enum ConnectError {
         #[source]
         reason: DialError,
     },
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a block was not stored.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// Larger than other implementations take.
+    #[error("a block of {bytes} bytes is too large (at most {max}); share it as a file")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The largest length.
+        max: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),

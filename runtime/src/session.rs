@@ -10,7 +10,7 @@ use libp2p::PeerId;
 
 use crate::error::{GetError, Stopped};
 use crate::node::routes::{Delivery, Outcome, Release, Token, Waiter};
-use crate::node::{Node, info};
+use crate::node::Node;
 use crate::runtime::Runtime;
 
 /// Blocks of one [`Session::get_many`] that are asked for at once: as many as servers remember
@@ -54,10 +54,7 @@ impl<R: Runtime> Session<R> {
             return Ok(block);
         }
         match waiter.next().await?.outcome {
-            Outcome::Block(held) => {
-                self.node.put_blocks(vec![held.block.clone()]).await?;
-                Ok(held.block)
-            }
+            Outcome::Block(held) => Ok(held.block),
             Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),
             Outcome::Failed(failure) => Err(failure.into()),
         }
@@ -76,6 +73,11 @@ impl<R: Runtime> Session<R> {
         stream::iter(cids)
             .map(|cid| async move { (cid, self.get(cid).await) })
             .buffer_unordered(AT_ONCE)
+    }
+
+    /// The session's name in the engine.
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
     }
 
     /// Why a want still waits: what each peer that was told of it did. `None` when it does not

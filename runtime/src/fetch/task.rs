@@ -9,7 +9,7 @@ use bitswap_core::chunk::{
     Outcome, Place, RAW, StallReason,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
-use bitswap_libp2p::Blockstore as _;
+use bitswap_libp2p::{Blockstore as _, Keep};
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, Either, FutureExt as _};
@@ -71,7 +71,8 @@ pub(super) async fn run<R: Runtime>(
     let FetchOptions { download, session, share } = options;
     // The download's window is the narrower one: it counts until the bytes are written.
     let window_bytes = download.window.saturating_mul(2).max(session.window_bytes);
-    let session = node.session(SessionOptions { window_bytes, ..session }).await?;
+    let session =
+        node.session_keeping(SessionOptions { window_bytes, ..session }, Keep::ByUser).await?;
     let whole = download.wanted == (0..u64::MAX);
     let mut task = Task {
         waiter: session.waiter(),
@@ -100,7 +101,7 @@ pub(super) async fn run<R: Runtime>(
     };
     let path = paths.path(Place::Target(finished.number));
     if share && whole {
-        share::fetched(&task.node, root, &path).await?;
+        share::fetched(&task.node, root, finished.size, &path).await?;
     }
     let (bytes_from_peers, bytes_from_here) = (task.bytes_from_peers, task.bytes_from_here);
     Ok(Fetched { path, finished, bytes_from_peers, bytes_from_here })

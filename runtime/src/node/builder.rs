@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bitswap_core::Config;
-use bitswap_libp2p::{Behaviour, Blockstore, Executor, Job, MemoryStore};
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job, MemoryStore};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::Multiaddr;
@@ -126,7 +125,9 @@ impl<R: Runtime> NodeBuilder<R> {
             transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
         let store = Store::new(runtime.clone(), blocks);
         let tasks = Tasks(runtime.clone());
-        let bitswap = Behaviour::new(config, store.clone(), tasks.clone());
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+        let bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
         let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
         // Bitswap is there before anybody can connect.
         let parts = Parts::new(&identity, bitswap, mdns, limits);

@@ -7,10 +7,12 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bitswap_core::{Lookup, SessionId, Timestamp, Want};
-use bitswap_libp2p::Event as BitswapEvent;
+use bitswap_core::error::WantError;
+use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
+use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
@@ -27,16 +29,20 @@ use super::lookups::{Found, Lookups};
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::error::{ConnectError, ListenError};
 use crate::runtime::{Discovered, Runtime};
+use crate::store::Store;
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
 const STEPS: usize = 64;
+
+/// How long an orderly stop may take.
+const STOPPING: Duration = Duration::from_secs(1);
 
 /// Something a handle wants done.
 pub(super) type Command<R> = Box<dyn FnOnce(&mut Driver<R>) + Send>;
 
 /// The node's task.
-pub(super) struct Driver<R: Runtime> {
-    pub(super) swarm: Swarm<Parts<R>>,
+pub(crate) struct Driver<R: Runtime> {
+    pub(crate) swarm: Swarm<Parts<R>>,
     runtime: R,
     start: Instant,
     commands: mpsc::Receiver<Command<R>>,
@@ -49,6 +55,8 @@ pub(super) struct Driver<R: Runtime> {
     routes: Routes,
     lookups: Lookups,
     pub(super) listeners: Listeners,
+    /// The latest end of an orderly stop, and who waits for it.
+    stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
 }
 
 struct Connecting {
@@ -85,6 +93,7 @@ impl<R: Runtime> Driver<R> {
             routes: Routes::default(),
             lookups,
             listeners: Listeners::default(),
+            stopping: None,
         }
     }
 
@@ -145,20 +154,21 @@ impl<R: Runtime> Driver<R> {
     /// Opens a session, and the place where its waiters wait.
     pub(super) fn open_session(
         &mut self,
-        options: bitswap_core::SessionOptions<PeerId>,
-    ) -> Result<SessionId, bitswap_core::error::WantError> {
-        let session = self.bitswap().open_session(options)?;
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<SessionId, WantError> {
+        let session = self.bitswap().open_session(options, keep)?;
         self.routes.open(session);
         Ok(session)
     }
 
     /// Wants blocks for a waiter.
-    pub(super) fn want(
+    pub(crate) fn want(
         &mut self,
         session: SessionId,
         wants: Vec<Want>,
         waiter: &Waiter,
-    ) -> Result<(), bitswap_core::error::WantError> {
+    ) -> Result<(), WantError> {
         let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
         self.bitswap().want(session, wants)?;
         self.routes.wait(session, cids, waiter);
@@ -166,18 +176,24 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// A waiter waits no more for some of its wants.
-    pub(super) fn unwant(
+    pub(crate) fn unwant(
         &mut self,
         session: SessionId,
         token: Token,
-        cids: impl IntoIterator<Item = cid::Cid>,
+        cids: impl IntoIterator<Item = Cid>,
     ) {
         let alone = self.routes.leave_some(session, token, cids);
         self.bitswap().cancel(session, alone);
     }
 
+    /// Stops the node once nothing is on its way any more, or soon.
+    pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
+        self.bitswap().shutdown();
+        self.stopping = Some((self.runtime.sleep(STOPPING), reply));
+    }
+
     /// The Bitswap behaviour.
-    pub(super) fn bitswap(&mut self) -> &mut bitswap_libp2p::Behaviour<crate::store::Store<R>> {
+    pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store<R>> {
         &mut self.swarm.behaviour_mut().bitswap
     }
 
@@ -251,7 +267,7 @@ impl<R: Runtime> Driver<R> {
             }
             BitswapEvent::FindProviders { id, cid, .. } => {
                 if !self.lookups.start(id, cid) {
-                    self.bitswap().handle_providers(id, &[], Lookup::Done);
+                    self.bitswap().providers(id, &[], Lookup::Done);
                 }
             }
             BitswapEvent::StopLookup { id } => self.lookups.stop(id),
@@ -281,7 +297,7 @@ impl<R: Runtime> Driver<R> {
     fn connected(&mut self, peer: PeerId) {
         self.dialer.connected(peer, self.now());
         for lookup in self.lookups.connected(peer) {
-            self.bitswap().handle_providers(lookup, &[peer], Lookup::More);
+            self.bitswap().providers(lookup, &[peer], Lookup::More);
         }
         self.listeners.tell(&NodeEvent::Connected(peer));
     }
@@ -301,9 +317,9 @@ impl<R: Runtime> Driver<R> {
 
     fn found(&mut self, found: Found) {
         match found {
-            Found::Done(id) => self.bitswap().handle_providers(id, &[], Lookup::Done),
+            Found::Done(id) => self.bitswap().providers(id, &[], Lookup::Done),
             Found::Provider(id, provider) if self.swarm.is_connected(&provider.peer) => {
-                self.bitswap().handle_providers(id, &[provider.peer], Lookup::More);
+                self.bitswap().providers(id, &[provider.peer], Lookup::More);
             }
             Found::Provider(id, provider) => {
                 self.lookups.pend(id, provider.peer);
@@ -356,6 +372,12 @@ impl<R: Runtime> Driver<R> {
         step
     }
 
+    /// Whether an orderly stop has come to its end.
+    fn has_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((latest, _)) = &mut self.stopping else { return false };
+        latest.poll_unpin(cx).is_ready() || self.swarm.behaviour().bitswap.is_idle()
+    }
+
     /// Waits for the next dial. True when it is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(due) = self.dialer.poll_timeout() else {
@@ -391,6 +413,9 @@ impl<R: Runtime> Future for Driver<R> {
                 Step::Ended => return Poll::Ready(()),
                 Step::Busy => {}
                 Step::Idle => {
+                    if driver.has_stopped(cx) {
+                        return Poll::Ready(());
+                    }
                     if !driver.poll_timer(cx) {
                         return Poll::Pending;
                     }

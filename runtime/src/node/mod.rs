@@ -3,7 +3,7 @@
 mod behaviour;
 mod builder;
 mod dial;
-mod driver;
+pub(crate) mod driver;
 mod events;
 mod lookups;
 pub(crate) mod routes;
@@ -14,21 +14,25 @@ pub use events::NodeEvent;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bitswap_core::{Block, BlockInfo, PeerStats, Rates, SessionId, SessionOptions, Stats};
-use bitswap_libp2p::{Blockstore as _, Traffic};
+use bitswap_core::chunk::RAW;
+use bitswap_core::{Block, BlockInfo, Rates, SessionOptions};
+use bitswap_libp2p::{Blockstore as _, Keep};
 use bytes::Bytes;
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream};
 use libp2p::{Multiaddr, PeerId};
 
-use crate::error::{ConnectError, GetError, ListenError, Stopped};
+use crate::error::{ConnectError, GetError, ListenError, PutError, Stopped};
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
-use crate::store::Store;
+use crate::store::{self, Store};
 use driver::{Command, Driver};
 use routes::{Release, Token};
+
+/// The largest block that all implementations take, in bytes.
+const BLOCK_MAX: usize = 2 << 20;
 
 /// A running node. Clones are handles to the same node, which runs until the last one is
 /// dropped, sessions and downloads included, or until [`Self::shutdown`].
@@ -62,10 +66,8 @@ impl<R: Runtime> std::fmt::Debug for Node<R> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeStats {
-    /// The engine's.
-    pub bitswap: Stats,
-    /// Bitswap streams'.
-    pub streams: Traffic,
+    /// Bitswap's.
+    pub bitswap: bitswap_libp2p::Stats,
     /// Bytes received over TCP, the framing of encryption and streams included.
     pub socket_received: u64,
     /// Bytes sent over TCP, likewise.
@@ -78,8 +80,8 @@ pub struct NodeStats {
 pub struct PeerInfo {
     /// The peer.
     pub peer: PeerId,
-    /// What Bitswap knows of it.
-    pub stats: PeerStats,
+    /// What Bitswap knows of it; `None` when it is only connected through a relay.
+    pub bitswap: Option<bitswap_libp2p::PeerInfo>,
 }
 
 impl<R: Runtime> Node<R> {
@@ -111,11 +113,14 @@ impl<R: Runtime> Node<R> {
     ///
     /// # Errors
     ///
-    /// When the store fails or the node has stopped.
-    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<Cid, GetError> {
-        let block = Block::raw(bytes.into());
-        let cid = *block.cid();
-        self.put_blocks(vec![block]).await?;
+    /// [`PutError::TooLarge`] above 2 MiB; or when the store fails, or the node has stopped.
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<Cid, PutError> {
+        let bytes = bytes.into();
+        if bytes.len() > BLOCK_MAX {
+            return Err(PutError::TooLarge { bytes: bytes.len(), max: BLOCK_MAX });
+        }
+        let cid = Cid::new_v1(RAW, store::sha2_256(&bytes));
+        self.put_blocks(vec![Block::from_store(cid, bytes)]).await?;
         Ok(cid)
     }
 
@@ -125,7 +130,7 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     ///
     /// When the store fails or the node has stopped.
-    pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), GetError> {
+    pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), PutError> {
         let infos = blocks.iter().map(info).collect();
         self.shared.store.put(blocks).await?;
         Ok(self.announce(infos).await?)
@@ -149,7 +154,16 @@ impl<R: Runtime> Node<R> {
     ///
     /// [`GetError::Want`] when there are too many, [`GetError::Stopped`].
     pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session<R>, GetError> {
-        let id = self.ask(|driver| driver.open_session(options)).await??;
+        self.session_keeping(options, Keep::InStore).await
+    }
+
+    /// Opens a session whose blocks go where `keep` says.
+    pub(crate) async fn session_keeping(
+        &self,
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<Session<R>, GetError> {
+        let id = self.ask(move |driver| driver.open_session(options, keep)).await??;
         Ok(Session::new(self.clone(), id))
     }
 
@@ -196,7 +210,7 @@ impl<R: Runtime> Node<R> {
         self.ask(|driver| {
             let peers: Vec<PeerId> = driver.swarm.connected_peers().copied().collect();
             let bitswap = driver.bitswap();
-            let info = |peer| PeerInfo { peer, stats: bitswap.peer(&peer).unwrap_or_default() };
+            let info = |peer| PeerInfo { peer, bitswap: bitswap.peer(peer) };
             peers.into_iter().map(info).collect()
         })
         .await
@@ -208,11 +222,8 @@ impl<R: Runtime> Node<R> {
     ///
     /// When the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Stopped> {
-        let asked = self.ask(|driver| (driver.bitswap().stats(), driver.bitswap().traffic()));
-        let (bitswap, streams) = asked.await?;
         Ok(NodeStats {
-            bitswap,
-            streams,
+            bitswap: self.ask(|driver| driver.bitswap().stats()).await?,
             socket_received: self.shared.socket_bytes.received(),
             socket_sent: self.shared.socket_bytes.sent(),
         })
@@ -234,6 +245,16 @@ impl<R: Runtime> Node<R> {
     /// When the node has stopped.
     pub async fn set_rates(&self, rates: Rates) -> Result<(), Stopped> {
         self.ask(move |driver| driver.bitswap().set_rates(rates)).await
+    }
+
+    /// Stops the node in good order: wants end, peers are told, and what was promised is sent, for a second
+    /// at most; then all connections close. Other handles find the node [`Stopped`].
+    pub async fn shutdown(self) {
+        let (reply, stopped) = oneshot::channel();
+        if self.ask(|driver| driver.shutdown(reply)).await.is_ok() {
+            // Either it says so, or it is gone already.
+            let _ = stopped.await;
+        }
     }
 
     /// Says that these blocks are in the store now: peers and sessions that want them get them.

@@ -173,3 +173,18 @@ impl Routes {
         }
     }
 }
+
+/// The node has stopped: everybody who waits is told.
+impl Drop for Routes {
+    fn drop(&mut self) {
+        for wants in std::mem::take(&mut self.sessions).into_values() {
+            for (cid, waiters) in wants {
+                for waiter in waiters {
+                    let outcome = Outcome::Failed(WantFailure::ShutDown);
+                    // A waiter that was dropped needs not be told.
+                    let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome });
+                }
+            }
+        }
+    }
+}

@@ -52,7 +52,10 @@ impl<R: Runtime> DiskStore<R> {
             let asked = cids.len();
             let look = move |cid: &Cid| look(&directory, cid.hash()).map_err(StoreError::new);
             let looked = self.runtime.run(move || cids.iter().map(look).collect());
-            looked.await.unwrap_or_else(|error| vec![Err(StoreError::new(error)); asked])
+            looked.await.unwrap_or_else(|error| {
+                let error = StoreError::new(error);
+                (0..asked).map(|_| Err(error.clone())).collect()
+            })
         })
     }
 }
@@ -146,7 +149,7 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::hash;
+    use super::super::sha2_256 as hash;
     use super::*;
 
     fn block(data: &'static [u8]) -> Block {

@@ -113,13 +113,6 @@ impl SharedFiles {
         self.write().add(file, hash, leaf);
     }
 
-    /// The file is complete, and now here.
-    pub fn complete(&self, file: FileId, path: PathBuf, stamp: Stamp) {
-        if let Some(shared) = self.write().files.get_mut(&file) {
-            (shared.path, shared.stamp) = (path, Some(stamp));
-        }
-    }
-
     /// Shares a file no longer. The file itself is left alone.
     pub fn remove(&self, file: FileId) {
         let mut index = self.write();
@@ -148,13 +141,18 @@ impl SharedFiles {
     pub fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
         self.first(hash, |path, stamp, leaf| {
             let Some((bytes, unchanged)) = read(path, stamp, leaf)? else { return Ok(None) };
-            let block = leaf.form.block(&bytes);
             if unchanged {
-                return Ok(Some(block));
+                return Ok(Some(leaf.form.block(&bytes)));
             }
+            // Of a fetched file it is not known how its leaves are wrapped.
+            let forms = match leaf.form {
+                LeafForm::Raw => &[LeafForm::Raw][..],
+                _ => &[LeafForm::WrappedFile, LeafForm::WrappedRaw],
+            };
             // The codec does not matter here, only the hash.
-            let checked = Block::new(Cid::new_v1(RAW, *hash), block);
-            Ok(checked.ok().map(|block| block.into_parts().1))
+            let cid = Cid::new_v1(RAW, *hash);
+            let checked = forms.iter().find_map(|form| Block::new(cid, form.block(&bytes)).ok());
+            Ok(checked.map(|block| block.into_parts().1))
         })
     }
 
@@ -252,7 +250,7 @@ fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
 mod tests {
     use std::fs;
 
-    use super::super::testing::hash;
+    use super::super::sha2_256 as hash;
     use super::*;
 
     const RAW_LEAF: SharedLeaf = SharedLeaf { offset: 3, len: 4, form: LeafForm::Raw };
