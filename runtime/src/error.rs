@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bitswap_core::PeerReport;
-use bitswap_core::chunk::DownloadError;
+use bitswap_core::chunk::{DownloadError, InvalidDag};
 use bitswap_core::error::WantError;
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
@@ -114,6 +114,18 @@ pub enum GetError {
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+/// Why a file cannot be read to its end.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A block of it was not got.
+    #[error(transparent)]
+    Block(#[from] GetError),
+    /// Its blocks are genuine and make no file.
+    #[error(transparent)]
+    InvalidDag(#[from] InvalidDag),
 }
 
 /// Why a file was not shared.

@@ -6,6 +6,7 @@ mod fetch;
 mod fs;
 mod node;
 mod providers;
+mod read;
 mod runtime;
 mod session;
 mod share;
@@ -14,7 +15,7 @@ pub mod store;
 mod transport;
 
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, PutError, ShareError, StartError, Stopped,
+    ConnectError, FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError, Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, Paths};

@@ -22,7 +22,7 @@ pub trait Runtime: Clone + Send + Sync + 'static {
 
     /// Finds peers on the local network. A runtime without such a thing uses
     /// [`libp2p::swarm::dummy::Behaviour`].
-    type Mdns: NetworkBehaviour<ToSwarm: Send>;
+    type Mdns: NetworkBehaviour<ToSwarm: Send> + Send;
 
     /// Runs a task until it ends. It is not waited for.
     fn spawn(&self, task: BoxFuture<'static, ()>);

@@ -1,7 +1,6 @@
 //! Sessions: blocks that belong together.
 
 use bitswap_core::chunk::Link;
-use bitswap_core::error::WantError;
 use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want, WantFailure};
 use cid::Cid;
 use futures::channel::mpsc;
@@ -9,7 +8,7 @@ use futures::stream::{self, Stream, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::error::{GetError, Stopped};
-use crate::node::routes::{Delivery, Outcome, Release, Token, Waiter};
+use crate::node::routes::{Delivery, Outcome, Release, Waiter};
 use crate::node::Node;
 use crate::runtime::Runtime;
 
@@ -70,9 +69,8 @@ impl<R: Runtime> Session<R> {
         I: IntoIterator<Item = Cid>,
         I::IntoIter: Send,
     {
-        stream::iter(cids)
-            .map(|cid| async move { (cid, self.get(cid).await) })
-            .buffer_unordered(AT_ONCE)
+        let get = move |cid| async move { (cid, self.get(cid).await) };
+        stream::iter(cids).map(get).buffer_unordered(AT_ONCE)
     }
 
     /// The session's name in the engine.
@@ -138,17 +136,21 @@ impl<R: Runtime> Drop for SessionWaiter<R> {
 
 impl<R: Runtime> SessionWaiter<R> {
     /// Wants blocks; each comes as one delivery.
-    pub(crate) async fn want(&self, wants: Vec<Want>) -> Result<(), GetError> {
-        let (session, waiter) = (self.session, self.waiter.clone());
-        let wanted: Result<(), WantError> =
-            self.node.ask(move |driver| driver.want(session, wants, &waiter)).await?;
-        Ok(wanted?)
+    pub(crate) fn want(
+        &self,
+        wants: Vec<Want>,
+    ) -> impl Future<Output = Result<(), GetError>> + Send + use<R> {
+        let (node, session, waiter) = (self.node.clone(), self.session, self.waiter.clone());
+        async move { Ok(node.ask(move |driver| driver.want(session, wants, &waiter)).await??) }
     }
 
     /// Wants some blocks no more. A delivery that is on its way may still come.
-    pub(crate) async fn unwant(&self, cids: Vec<Cid>) -> Result<(), Stopped> {
-        let (session, token): (SessionId, Token) = (self.session, self.waiter.token);
-        self.node.ask(move |driver| driver.unwant(session, token, cids)).await
+    pub(crate) fn unwant(
+        &self,
+        cids: Vec<Cid>,
+    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<R> {
+        let (node, session, token) = (self.node.clone(), self.session, self.waiter.token);
+        async move { node.ask(move |driver| driver.unwant(session, token, cids)).await }
     }
 
     /// The next want that has ended.

@@ -5,6 +5,7 @@ mod task;
 
 pub use report::{Wait, Waiting};
 
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,10 +63,10 @@ pub struct Fetched {
     pub path: PathBuf,
     /// What the download says of it.
     pub finished: bitswap_core::chunk::Finished,
-    /// Bytes of blocks that came from peers.
-    pub bytes_from_peers: u64,
+    /// Bytes of blocks that each peer sent.
+    pub from_peers: BTreeMap<PeerId, u64>,
     /// Bytes of blocks that were here already, in the store or in other files.
-    pub bytes_from_here: u64,
+    pub from_here: u64,
 }
 
 /// What is to be done with a running fetch.
@@ -73,6 +74,7 @@ pub struct Fetched {
 enum Control {
     Pause,
     Resume,
+    Stop,
     Cancel,
     Why(oneshot::Sender<Waiting>),
 }
@@ -106,6 +108,11 @@ impl Fetch {
     /// Goes on after [`Self::pause`], or tries a full disk again at once.
     pub async fn resume(&mut self) {
         self.control(Control::Resume).await;
+    }
+
+    /// Ends the download and keeps its data: the same fetch goes on from there another time.
+    pub async fn stop(&mut self) {
+        self.control(Control::Stop).await;
     }
 
     /// Gives up, and removes what was written so far.

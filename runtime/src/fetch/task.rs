@@ -1,12 +1,12 @@
 //! The task of a fetch: runs a [`Download`], which says what to do, and tells it what came of it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{
     BlockWant, Done, Download, DownloadEvent, DownloadOutput, EffectId, FileNode, FsError, Missing,
-    Outcome, Place, RAW, StallReason,
+    Outcome, Place, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Blockstore as _, Keep};
@@ -14,6 +14,7 @@ use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
+use libp2p::PeerId;
 
 use super::{Control, Fetched, FetchOptions, Wait, Waiting, failure};
 use crate::error::{FetchError, GetError};
@@ -35,10 +36,16 @@ enum Job {
     Effect(EffectId, Result<Done, FsError>),
     /// What the local store had of the wants, each checked.
     Here(Vec<(BlockWant, Option<Block>)>),
-    /// A want that was refused.
-    Refused(Vec<Cid>, GetError),
+    /// A request was passed on, or was refused.
+    Requested(Option<(Vec<Cid>, GetError)>),
     /// Nothing more to do about it.
     Nothing,
+}
+
+/// Something to tell the session. Told in order: a want and its cancel must not change places.
+enum Request {
+    Want(Vec<Want>),
+    Unwant(Vec<Cid>),
 }
 
 struct Task<R: Runtime> {
@@ -49,12 +56,14 @@ struct Task<R: Runtime> {
     download: Download,
     start: Instant,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
-    /// What is asked of peers, oldest first; and the same as a set.
-    asked: VecDeque<Cid>,
-    is_asked: BTreeSet<Cid>,
+    requests: VecDeque<Request>,
+    is_requesting: bool,
+    /// The download's open wants, oldest first; and the same as a set.
+    wanted: VecDeque<Cid>,
+    is_wanted: BTreeSet<Cid>,
     events: mpsc::Sender<DownloadEvent>,
-    bytes_from_peers: u64,
-    bytes_from_here: u64,
+    from_peers: BTreeMap<PeerId, u64>,
+    from_here: u64,
     /// Why a block was not got: more than the download keeps.
     failed: Option<GetError>,
     outcome: Option<Outcome>,
@@ -81,11 +90,13 @@ pub(super) async fn run<R: Runtime>(
         download: Download::new(root, download, Timestamp::ZERO),
         start: Instant::now(),
         jobs: FuturesUnordered::new(),
-        asked: VecDeque::new(),
-        is_asked: BTreeSet::new(),
+        requests: VecDeque::new(),
+        is_requesting: false,
+        wanted: VecDeque::new(),
+        is_wanted: BTreeSet::new(),
         events: ends.events,
-        bytes_from_peers: 0,
-        bytes_from_here: 0,
+        from_peers: BTreeMap::new(),
+        from_here: 0,
         failed: None,
         outcome: None,
         node,
@@ -103,8 +114,7 @@ pub(super) async fn run<R: Runtime>(
     if share && whole {
         share::fetched(&task.node, root, finished.size, &path).await?;
     }
-    let (bytes_from_peers, bytes_from_here) = (task.bytes_from_peers, task.bytes_from_here);
-    Ok(Fetched { path, finished, bytes_from_peers, bytes_from_here })
+    Ok(Fetched { path, finished, from_peers: task.from_peers, from_here: task.from_here })
 }
 
 impl<R: Runtime> Task<R> {
@@ -169,14 +179,42 @@ impl<R: Runtime> Task<R> {
             }
         }
         if !cancels.is_empty() {
-            cancels.iter().for_each(|cid| self.forget(cid));
-            let unwanted = self.waiter.unwant(cancels);
-            self.jobs.push(unwanted.map(|_| Job::Nothing).boxed());
+            for cid in &cancels {
+                self.forget(cid);
+            }
+            self.requests.push_back(Request::Unwant(cancels));
         }
         if !wants.is_empty() {
+            for want in &wants {
+                if self.is_wanted.insert(want.cid) {
+                    self.wanted.push_back(want.cid);
+                }
+            }
             let here = look_here(self.node.clone(), wants);
             self.jobs.push(here.boxed());
         }
+        self.request();
+    }
+
+    /// Tells the session the next thing.
+    fn request(&mut self) {
+        if self.is_requesting {
+            return;
+        }
+        let job = match self.requests.pop_front() {
+            None => return,
+            Some(Request::Unwant(cids)) => {
+                // A node that has stopped wants nothing.
+                self.waiter.unwant(cids).map(|_| Job::Requested(None)).boxed()
+            }
+            Some(Request::Want(wants)) => {
+                let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
+                let refused = |result: Result<(), GetError>| result.err().map(|error| (cids, error));
+                self.waiter.want(wants).map(|result| Job::Requested(refused(result))).boxed()
+            }
+        };
+        self.is_requesting = true;
+        self.jobs.push(job);
     }
 
     fn event(&mut self, event: DownloadEvent) {
@@ -195,21 +233,27 @@ impl<R: Runtime> Task<R> {
                 let mut missing = Vec::new();
                 for (want, block) in answers {
                     match block {
+                        // Cancelled meanwhile.
+                        _ if !self.is_wanted.contains(&want.cid) => {}
+                        None => missing.push(want),
                         Some(block) => {
+                            self.forget(&want.cid);
                             if self.download.handle_block(&block, now) {
-                                self.bytes_from_here += block.data().len() as u64;
+                                self.from_here += block.data().len() as u64;
                             }
                         }
-                        None => missing.push(want),
                     }
                 }
                 self.ask(&missing);
             }
-            Job::Refused(cids, error) => {
-                self.failed = Some(error);
-                for cid in cids {
-                    self.forget(&cid);
-                    self.download.handle_want_failed(&cid, Missing::NotFound, now);
+            Job::Requested(refused) => {
+                self.is_requesting = false;
+                if let Some((cids, error)) = refused {
+                    self.failed = Some(error);
+                    for cid in cids {
+                        self.forget(&cid);
+                        self.download.handle_want_failed(&cid, Missing::NotFound, now);
+                    }
                 }
             }
             Job::Nothing => {}
@@ -221,23 +265,12 @@ impl<R: Runtime> Task<R> {
         if missing.is_empty() {
             return;
         }
-        let cids: Vec<Cid> = missing.iter().map(|want| want.cid).collect();
-        for cid in &cids {
-            if self.is_asked.insert(*cid) {
-                self.asked.push_back(*cid);
-            }
-        }
         let wants = missing.iter().map(|want| Want {
             cid: want.cid,
             priority: i32::from(want.urgent),
             size: u32::try_from(want.estimate).ok(),
         });
-        let asked = self.waiter.want(wants.collect());
-        let asked = asked.map(move |result| match result {
-            Ok(()) => Job::Nothing,
-            Err(error) => Job::Refused(cids, error),
-        });
-        self.jobs.push(asked.boxed());
+        self.requests.push_back(Request::Want(wants.collect()));
     }
 
     fn delivered(&mut self, delivery: Delivery) {
@@ -253,13 +286,17 @@ impl<R: Runtime> Task<R> {
                 if !self.download.handle_block(&block, now) {
                     return;
                 }
-                self.bytes_from_peers += block.data().len() as u64;
+                if let Some(peer) = held.from {
+                    *self.from_peers.entry(peer).or_default() += block.data().len() as u64;
+                }
                 if !is_leaf(&block) {
                     self.jobs.push(keep(self.node.clone(), block).boxed());
                 }
             }
             routes::Outcome::Stored => {
                 let want = BlockWant { cid, estimate: 0, urgent: false };
+                self.is_wanted.insert(cid);
+                self.wanted.push_back(cid);
                 self.jobs.push(look_here(self.node.clone(), vec![want]).boxed());
             }
             routes::Outcome::Failed(failure) => {
@@ -275,9 +312,10 @@ impl<R: Runtime> Task<R> {
             Some(Control::Pause) => self.download.pause(now),
             Some(Control::Resume) => self.download.resume(now),
             Some(Control::Cancel) => self.download.cancel(now),
+            Some(Control::Stop) => self.download.stop(now),
             Some(Control::Why(reply)) => {
-                let oldest: Vec<Cid> = self.asked.iter().take(3).copied().collect();
-                let blocks = self.is_asked.len();
+                let oldest: Vec<Cid> = self.wanted.iter().take(3).copied().collect();
+                let blocks = self.is_wanted.len();
                 let why = why(self.node.clone(), self.session.id(), blocks, oldest);
                 self.jobs.push(Box::pin(async move {
                     // Whoever asked may have gone.
@@ -292,10 +330,10 @@ impl<R: Runtime> Task<R> {
 
     /// A want has ended. False when it had already.
     fn forget(&mut self, cid: &Cid) -> bool {
-        let known = self.is_asked.remove(cid);
+        let known = self.is_wanted.remove(cid);
         // The oldest wants mostly end first, so this is short.
-        if known && let Some(at) = self.asked.iter().position(|other| other == cid) {
-            self.asked.remove(at);
+        if known && let Some(at) = self.wanted.iter().position(|other| other == cid) {
+            self.wanted.remove(at);
         }
         known
     }
@@ -347,7 +385,7 @@ async fn why<R: Runtime>(
     oldest: Vec<Cid>,
 ) -> Waiting {
     let waiting = node.ask(move |driver| {
-        let peers = driver.swarm.connected_peers().count();
+        let peers = driver.connected_peers();
         let bitswap = driver.bitswap();
         let oldest = oldest.into_iter().map(|cid| Wait {
             cid,

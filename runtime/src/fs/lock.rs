@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use fs4::{FileExt as _, TryLockError};
+use fs4::{FileExt, TryLockError};
 
 /// How often another process may remove the file in the very moment that we lock it.
 const TRIES: u32 = 16;
@@ -26,7 +26,8 @@ impl Lock {
         for _ in 0..TRIES {
             let mut options = File::options();
             let file = options.read(true).write(true).create(true).truncate(false).open(&path)?;
-            match file.try_lock() {
+            // Named in full: newer standard libraries have a method of that name.
+            match FileExt::try_lock(&file) {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::WouldBlock.into()),
                 Err(TryLockError::Error(error)) => return Err(error),

@@ -42,7 +42,7 @@ pub(super) type Command<R> = Box<dyn FnOnce(&mut Driver<R>) + Send>;
 
 /// The node's task.
 pub(crate) struct Driver<R: Runtime> {
-    pub(crate) swarm: Swarm<Parts<R>>,
+    pub(super) swarm: Swarm<Parts<R>>,
     runtime: R,
     start: Instant,
     commands: mpsc::Receiver<Command<R>>,
@@ -190,6 +190,11 @@ impl<R: Runtime> Driver<R> {
     pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
         self.bitswap().shutdown();
         self.stopping = Some((self.runtime.sleep(STOPPING), reply));
+    }
+
+    /// How many peers are connected.
+    pub(crate) fn connected_peers(&self) -> usize {
+        self.swarm.connected_peers().count()
     }
 
     /// The Bitswap behaviour.
@@ -400,6 +405,9 @@ enum Step {
     Idle,
     Ended,
 }
+
+/// Nothing in it is pinned; what must not move is boxed.
+impl<R: Runtime> Unpin for Driver<R> {}
 
 impl<R: Runtime> Future for Driver<R> {
     type Output = ();

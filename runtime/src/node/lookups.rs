@@ -70,8 +70,8 @@ impl Lookups {
 
     /// A peer connected: the lookups that wait for it.
     pub(super) fn connected(&mut self, peer: PeerId) -> Vec<LookupId> {
-        let waiting = self.active.iter_mut().filter(|lookup| lookup.pending.remove(&peer));
-        waiting.map(|lookup| lookup.id).collect()
+        let active = self.active.iter_mut();
+        active.filter_map(|lookup| lookup.pending.remove(&peer).then_some(lookup.id)).collect()
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Found> {
