@@ -1,0 +1,215 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bitswap_core::chunk::Profile;
+use cid::Cid;
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use libp2p::Multiaddr;
+
+/// Move files between machines by content address.
+///
+/// A file is named by its CID, a hash of what it holds. Whoever has a file shares it; whoever knows its
+/// CID gets it, from any machine that has it, and every block is checked on arrival. It speaks Bitswap,
+/// as other IPFS nodes do.
+#[derive(Debug, Parser)]
+#[command(name = "bitswap", version, after_long_help = AFTER)]
+pub struct Args {
+    /// Print one JSON object per line on standard output instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const AFTER: &str = "\
+Examples:
+  bitswap demo                                    two nodes on this machine, one file, and how fast it went
+  bitswap share movie.mp4                         prints the CID and how to get it, serves until Ctrl-C
+  bitswap get bafy... --from /ip4/.../p2p/...     gets it from that machine
+  bitswap get bafy... -o movie.mp4                gets it from whoever on the local network has it
+  bitswap share --text 'Hello World'
+  bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
+
+Exit codes:
+    0  done
+    1  something else went wrong
+    2  the command line is wrong
+    3  nobody has it, or nobody delivered it in time
+    4  the disk is full
+    5  the target exists and is another file
+    6  the CID does not name a valid file
+    7  the network: no address could be listened on or connected to
+    8  a file could not be read or written
+    9  another process is at the same target, or holds the finished file: try again
+  130  interrupted; what was fetched is kept, and the same command goes on from there";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run two nodes in this process that share nothing, send a file from one to the other over TCP, and
+    /// compare the speed with a bare stream that moves and hashes the same bytes.
+    Demo(Demo),
+    /// Share a file or a text until interrupted. The file is served from where it lies, without a copy.
+    Share(Share),
+    /// Get a file by its CID. Interrupted, it goes on where it was when run again.
+    Get(Get),
+    /// Print a file, a block or a shared text to standard output.
+    Cat(Cat),
+}
+
+/// `bitswap demo`
+#[derive(Debug, clap::Args)]
+pub struct Demo {
+    /// The size of the file, in MiB.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65536))]
+    pub size: u64,
+
+    /// Where the two nodes keep their files, twice the size in all. It is removed afterwards.
+    /// Default: the system's directory for temporary files.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+
+    /// Seeds the contents of the file: the same seed and size give the same CID.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    #[command(flatten)]
+    pub cut: Cut,
+}
+
+/// `bitswap share`
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["path", "text"]))]
+pub struct Share {
+    /// The file.
+    pub path: Option<PathBuf>,
+
+    /// A short text instead of a file: shared as one raw block.
+    #[arg(long)]
+    pub text: Option<String>,
+
+    /// Where to listen. Port 0 is any free port. May be given several times.
+    #[arg(long, value_name = "MULTIADDR", default_values = LISTEN)]
+    pub listen: Vec<Multiaddr>,
+
+    /// Do not announce this machine on the local network.
+    #[arg(long)]
+    pub no_mdns: bool,
+
+    #[command(flatten)]
+    pub cut: Cut,
+}
+
+const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
+
+/// How files are cut.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Cut {
+    /// How files are cut into blocks: the same profile gives the same CID everywhere.
+    #[arg(long, value_enum, default_value_t)]
+    profile: ProfileArg,
+}
+
+impl Cut {
+    /// The profile.
+    pub const fn profile(self) -> Profile {
+        match self.profile {
+            ProfileArg::UnixfsV1_2025 => Profile::UnixfsV1_2025,
+            ProfileArg::UnixfsV0_2015 => Profile::UnixfsV0_2015,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ProfileArg {
+    /// 1 MiB raw leaves, CIDv1: as Helia and recent tools.
+    #[default]
+    #[value(name = "unixfs-v1-2025")]
+    UnixfsV1_2025,
+    /// 256 KiB wrapped leaves, CIDv0 (`Qm...`): as `ipfs add` does by default.
+    #[value(name = "unixfs-v0-2015")]
+    UnixfsV0_2015,
+}
+
+/// Whom to ask, and how long.
+#[derive(Debug, clap::Args)]
+pub struct Sources {
+    /// A machine to get it from, as `bitswap share` prints it. May be given several times. Without any,
+    /// machines on the local network are asked (mDNS).
+    #[arg(long, value_name = "MULTIADDR")]
+    pub from: Vec<Multiaddr>,
+
+    /// Give up when a block has not come for so many seconds. Default: wait, and say what for. Machines
+    /// given with --from that all say that they lack it are not waited for.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+}
+
+/// `bitswap get`
+#[derive(Debug, clap::Args)]
+pub struct Get {
+    /// The file's CID.
+    pub cid: Cid,
+
+    /// Where to put it. A directory: into it, under its CID. Default: here, under its CID.
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+
+    /// What to do when another file is there already.
+    #[arg(long, value_enum, default_value_t)]
+    pub if_exists: IfExistsArg,
+
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+/// What to do when the target exists.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum IfExistsArg {
+    /// Fail, with exit code 5. The same file again is not fetched and no failure.
+    #[default]
+    Refuse,
+    /// Replace it, once the new file is complete.
+    Replace,
+    /// Put a number into the new file's name.
+    Unique,
+}
+
+/// `bitswap cat`
+#[derive(Debug, clap::Args)]
+pub struct Cat {
+    /// The CID.
+    pub cid: Cid,
+
+    #[command(flatten)]
+    pub sources: Sources,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_share_is_of_a_file_or_a_text_and_not_of_both() {
+        let share = |rest: &[&str]| {
+            Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok()
+        };
+        assert!(share(&["file"]) && share(&["--text", "hello"]));
+        assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
+    }
+}

@@ -1,0 +1,32 @@
+//! `bitswap cat`
+
+use std::io::{Write as _, stdout};
+use std::pin::pin;
+
+use futures::StreamExt as _;
+
+use crate::args;
+use crate::exit::Failure;
+use crate::peers;
+use crate::say::Say;
+use crate::share::interrupted;
+
+pub async fn run(args: args::Cat, say: &Say) -> Result<(), Failure> {
+    let node = peers::connected(&args.sources, say).await?;
+    let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
+    let mut stopped = pin!(interrupted());
+    let failed = |source| Failure::Output { what: "to standard output".into(), source };
+    loop {
+        let piece = tokio::select! {
+            piece = pieces.next() => piece,
+            () = &mut stopped => return Err(Failure::Interrupted),
+        };
+        match piece {
+            Some(bytes) => stdout().write_all(&bytes?).map_err(failed)?,
+            None => break,
+        }
+    }
+    stdout().flush().map_err(failed)?;
+    node.shutdown().await;
+    Ok(())
+}

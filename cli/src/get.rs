@@ -1,0 +1,100 @@
+//! `bitswap get`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bitswap_core::chunk::{DownloadEvent, IfExists};
+use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched};
+use serde_json::json;
+
+use crate::args::{self, IfExistsArg};
+use crate::exit::Failure;
+use crate::peers;
+use crate::progress::Shown;
+use crate::say::{Say, mib_per_second, size};
+use crate::share::interrupted;
+
+/// After so long without news it says what it waits for, and again each time.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub async fn run(args: args::Get, say: &Say) -> Result<(), Failure> {
+    let node = peers::connected(&args.sources, say).await?;
+    let target = match args.output {
+        None => PathBuf::from(args.cid.to_string()),
+        Some(path) if path.is_dir() => path.join(args.cid.to_string()),
+        Some(path) => path,
+    };
+    let mut options = FetchOptions { share: false, ..FetchOptions::default() };
+    options.session = peers::session(&args.sources);
+    options.download.if_exists = match args.if_exists {
+        IfExistsArg::Refuse => IfExists::Refuse,
+        IfExistsArg::Replace => IfExists::Replace,
+        IfExistsArg::Unique => IfExists::Unique,
+    };
+    let start = Instant::now();
+    let fetch = node.fetch_file(args.cid, &target, options)?;
+    let fetched = watched(fetch, say).await?;
+    node.shutdown().await;
+    report(&fetched, start.elapsed().as_secs_f64(), say);
+    Ok(())
+}
+
+/// Shows the fetch until it ends or is interrupted.
+async fn watched(mut fetch: Fetch, say: &Say) -> Result<Fetched, Failure> {
+    let mut shown = Shown::new(say);
+    loop {
+        tokio::select! {
+            event = tokio::time::timeout(PATIENCE, fetch.next_event()) => match event {
+                Ok(Some(event)) => show(&mut shown, &event),
+                Ok(None) => break,
+                Err(_) => {
+                    if let Some(waiting) = fetch.why().await {
+                        shown.waiting(&waiting);
+                    }
+                }
+            },
+            () = interrupted() => {
+                fetch.stop().await;
+                return match fetch.finish().await {
+                    Ok(fetched) => Ok(fetched),
+                    Err(FetchError::Stopped(_)) => Err(Failure::Interrupted),
+                    Err(error) => Err(error.into()),
+                };
+            }
+        }
+    }
+    drop(shown);
+    Ok(fetch.finish().await?)
+}
+
+fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
+    match event {
+        DownloadEvent::Started { total, have } => shown.started(*total, *have),
+        DownloadEvent::Progress(progress) => shown.progress(progress),
+        DownloadEvent::DiskFull { needed, available } => shown.note(&format!(
+            "the disk is full: {} more are needed, {} are free; it goes on once there is space",
+            size(*needed),
+            size(*available),
+        )),
+        DownloadEvent::SpaceAgain => shown.note("there is space again"),
+        _ => {}
+    }
+}
+
+fn report(fetched: &Fetched, seconds: f64, say: &Say) {
+    let Fetched { path, finished, from_peers, .. } = fetched;
+    let received: u64 = from_peers.values().sum();
+    let speed = mib_per_second(received, seconds);
+    let path = path.display();
+    let text = if finished.already {
+        format!("{path}: was there already, {}", size(finished.size))
+    } else {
+        format!("{path}: {}, verified, {speed:.1} MiB/s", size(finished.size))
+    };
+    let object = json!({
+        "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,
+        "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
+        "mib_per_second": speed,
+    });
+    say.result(text, &object);
+}

@@ -1,0 +1,42 @@
+//! Starting a node that fetches, and connecting it.
+
+use bitswap_core::{SessionOptions, WhenMissing};
+use bitswap_runtime::Node;
+use bitswap_runtime_tokio::Tokio;
+use futures::future::join_all;
+use libp2p::PeerId;
+
+use crate::args::Sources;
+use crate::exit::Failure;
+use crate::say::Say;
+
+/// A node that is connected to what the user named, or looks around on the local network.
+pub async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Failure> {
+    let node = Node::builder(Tokio::current()).mdns(sources.from.is_empty()).start().await?;
+    let dials = sources.from.iter().map(|address| node.connect(address.clone()));
+    let mut tried = String::new();
+    let mut any = false;
+    for dialled in join_all(dials).await {
+        match dialled {
+            Ok(_) => any = true,
+            Err(error) => {
+                tried.push_str("\n  ");
+                tried.push_str(&error.to_string());
+            }
+        }
+    }
+    if !any && !sources.from.is_empty() {
+        return Err(Failure::NoConnection { tried });
+    }
+    if !tried.is_empty() {
+        say.note(format_args!("going on without:{tried}"));
+    }
+    Ok(node)
+}
+
+/// Named machines that all lack a block are not waited for; others may still come.
+pub fn session(sources: &Sources) -> SessionOptions<PeerId> {
+    let when_missing =
+        if sources.from.is_empty() { WhenMissing::Wait } else { WhenMissing::Fail };
+    SessionOptions { when_missing, want_timeout: sources.timeout, ..SessionOptions::default() }
+}

@@ -1,0 +1,95 @@
+//! What is printed, for people or for programs.
+//!
+//! Results go to standard output: text, or with `--json` one object per line. Everything else,
+//! progress, warnings and errors, goes to standard error.
+
+use std::fmt::Display;
+use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+
+use serde_json::{Value, json};
+
+use crate::exit::Failure;
+
+/// Prints.
+#[derive(Clone, Copy, Debug)]
+pub struct Say {
+    json: bool,
+}
+
+impl Say {
+    pub const fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Whether a person watches, so that lines may be drawn over.
+    pub fn is_watched(self) -> bool {
+        !self.json && stderr().is_terminal()
+    }
+
+    /// A result: the text for people, the object for programs.
+    pub fn result(self, text: impl Display, object: &Value) {
+        // Whoever closed the pipe wants no more; there is nobody to tell.
+        let _ = if self.json {
+            writeln!(stdout(), "{object}")
+        } else {
+            writeln!(stdout(), "{text}")
+        };
+    }
+
+    /// Something for programs only, that people see otherwise.
+    pub fn event(self, object: &Value) {
+        if self.json {
+            let _ = writeln!(stdout(), "{object}");
+        }
+    }
+
+    /// Something that people should know.
+    pub fn note(self, text: impl Display) {
+        if self.json {
+            self.event(&json!({"event": "note", "message": text.to_string()}));
+        } else {
+            let _ = writeln!(stderr(), "{text}");
+        }
+    }
+
+    /// The end of a command that failed.
+    pub fn failure(self, failure: &Failure) {
+        if self.json {
+            let message = failure.to_string();
+            self.event(&json!({"event": "error", "code": failure.code(), "message": message}));
+        } else {
+            let _ = writeln!(stderr(), "error: {failure}");
+        }
+    }
+}
+
+/// Bytes, as people read them.
+pub fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            let digits = if unit == "B" { 0 } else { 1 };
+            return format!("{value:.digits$} {unit}");
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// MiB per second.
+pub fn mib_per_second(bytes: u64, seconds: f64) -> f64 {
+    bytes as f64 / f64::from(1 << 20) / seconds.max(1e-9)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1.0 MiB"), (u64::MAX, "16777216.0 TiB")];
+        for (bytes, text) in sizes {
+            assert_eq!(size(bytes), text);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Runs a [`bitswap_runtime::Node`] on tokio, current-thread or multi-thread.
+
+use std::io;
+use std::time::Duration;
+
+use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use futures::future::BoxFuture;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{Boxed, Transport as _};
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, dns, mdns, quic, tcp};
+use tokio::runtime::Handle;
+
+/// A tokio runtime, named by its handle.
+#[derive(Clone, Debug)]
+pub struct Tokio(Handle);
+
+impl Tokio {
+    /// The runtime that this is called on.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn current() -> Self {
+        Self(Handle::current())
+    }
+}
+
+impl From<Handle> for Tokio {
+    fn from(handle: Handle) -> Self {
+        Self(handle)
+    }
+}
+
+impl Runtime for Tokio {
+    const NAME: &'static str = "tokio";
+
+    type Mdns = mdns::tokio::Behaviour;
+
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.0.spawn(task);
+    }
+
+    fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(job);
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let _entered = self.0.enter();
+        Box::pin(tokio::time::sleep(duration))
+    }
+
+    fn tcp(&self) -> Boxed<ByteStream> {
+        tcp::tokio::Transport::new(tcp::Config::default())
+            .map(|socket, _| Box::pin(socket) as ByteStream)
+            .boxed()
+    }
+
+    fn quic(&self, identity: &Keypair) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
+        let quic = quic::tokio::Transport::new(quic::Config::new(identity));
+        Some(quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed())
+    }
+
+    fn with_names(
+        &self,
+        transport: Boxed<(PeerId, StreamMuxerBox)>,
+    ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+        let _entered = self.0.enter();
+        Ok(dns::tokio::Transport::system(transport)?.boxed())
+    }
+
+    fn mdns(&self, local: PeerId) -> io::Result<Option<Self::Mdns>> {
+        let _entered = self.0.enter();
+        mdns::tokio::Behaviour::new(mdns::Config::default(), local).map(Some)
+    }
+
+    fn discovered(event: mdns::Event) -> Discovered {
+        match event {
+            mdns::Event::Discovered(peers) => Discovered::Found(peers),
+            mdns::Event::Expired(peers) => Discovered::Expired(peers),
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What can go wrong, by whose fault.
+
+use std::io;
+use std::path::PathBuf;
+
+use bitswap_core::PeerReport;
+use bitswap_core::chunk::{DownloadError, InvalidDag};
+use bitswap_core::error::WantError;
+use bitswap_libp2p::StoreError;
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::DialError;
+use libp2p::{Multiaddr, PeerId};
+use thiserror::Error;
+
+use crate::fs::BadTarget;
+
+/// The node was shut down, or its runtime was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the node has stopped")]
+pub struct Stopped;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The sockets or the resolver could not be set up.
+    #[error("the transport could not be set up: {0}")]
+    Transport(#[source] io::Error),
+    /// The system gave no random numbers.
+    #[error("the system's random source failed: {0}")]
+    Entropy(#[source] io::Error),
+    /// An address to listen on.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+}
+
+/// Why a node does not listen on an address.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The transport refused it.
+    #[error("cannot listen on {address}: {source}; choose another port, or 0 for any")]
+    Transport {
+        /// The address.
+        address: Multiaddr,
+        /// What the transport said.
+        source: TransportError<io::Error>,
+    },
+    /// The listener closed before it had an address.
+    #[error("cannot listen on {address}: the listener closed")]
+    Closed {
+        /// The address.
+        address: Multiaddr,
+    },
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a peer was not connected.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The dial failed.
+    #[error("cannot connect to {address}: {reason}")]
+    Dial {
+        /// The address.
+        address: Multiaddr,
+        /// Why.
+        #[source]
+        reason: DialError,
+    },
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a block was not stored.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum PutError {
+    /// Larger than other implementations take.
+    #[error("a block of {bytes} bytes is too large (at most {max}); share it as a file")]
+    TooLarge {
+        /// Its length.
+        bytes: usize,
+        /// The largest length.
+        max: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a block was not got.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// Nobody has it: what each peer that was asked said.
+    #[error("no peer that was asked has the block")]
+    NotFound(Vec<PeerReport<PeerId>>),
+    /// Nobody delivered it in time: what each peer that was asked did.
+    #[error("no peer delivered the block in time")]
+    TimedOut(Vec<PeerReport<PeerId>>),
+    /// It cannot be asked for.
+    #[error(transparent)]
+    Want(#[from] WantError),
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a file cannot be read to its end.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// A block of it was not got.
+    #[error(transparent)]
+    Block(#[from] GetError),
+    /// Its blocks are genuine and make no file.
+    #[error(transparent)]
+    InvalidDag(#[from] InvalidDag),
+}
+
+/// Why a file was not shared.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ShareError {
+    /// It could not be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// It changed while it was read.
+    #[error("{path} changed while it was read; share it again once nothing writes to it")]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The nodes above its leaves could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a file was not fetched.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// The target names no file.
+    #[error(transparent)]
+    Target(#[from] BadTarget),
+    /// The download failed.
+    #[error(transparent)]
+    Download(#[from] DownloadError),
+    /// A block could not be got: what each peer that was asked said.
+    #[error("{0}")]
+    Block(#[from] GetError),
+    /// It was cancelled.
+    #[error("the download was cancelled")]
+    Cancelled,
+    /// Everything is there, but another program holds the file. Starting the same download again does only
+    /// the rename.
+    #[error("the file is complete, but another program holds it; run the same download again")]
+    NeedsFinalize,
+    /// The node stopped meanwhile. Starting the same download again goes on.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}

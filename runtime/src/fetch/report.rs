@@ -1,0 +1,88 @@
+//! What a fetch waits for.
+
+use std::fmt;
+
+use bitswap_core::{PeerDid, PeerReport};
+use cid::Cid;
+use libp2p::PeerId;
+
+/// What a fetch waits for, for people to read and programs to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waiting {
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Blocks that are asked for.
+    pub blocks: usize,
+    /// The ones asked for longest, at most three.
+    pub oldest: Vec<Wait>,
+}
+
+/// A block that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// The block.
+    pub cid: Cid,
+    /// What each peer that was asked for it did.
+    pub reports: Vec<PeerReport<PeerId>>,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.peers, self.oldest.first()) {
+            (0, _) => f.write_str("no peer is connected"),
+            (_, None) => f.write_str("nothing is asked for"),
+            (_, Some(wait)) => {
+                write!(f, "{wait}")?;
+                match self.blocks.saturating_sub(1) {
+                    0 => Ok(()),
+                    more => write!(f, " (and {more} more)"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {}: ", self.cid)?;
+        if self.reports.is_empty() {
+            return f.write_str("no peer was asked yet");
+        }
+        for (at, report) in self.reports.iter().enumerate() {
+            let separator = if at == 0 { "asked " } else { "; " };
+            write!(f, "{separator}{}: {}", report.peer, did(report.did))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a peer did, in a word or two.
+fn did(did: PeerDid) -> &'static str {
+    match did {
+        PeerDid::Asked => "no answer yet",
+        PeerDid::Have => "HAVE, the block is under way",
+        PeerDid::HaveThenSilent => "HAVE then silent",
+        PeerDid::Silent => "silent",
+        PeerDid::DontHave => "DONT_HAVE",
+        _ => "unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_whom_it_asked_and_what_they_said() {
+        let (a, b) = (PeerId::random(), PeerId::random());
+        let reports = [(a, PeerDid::HaveThenSilent), (b, PeerDid::DontHave)];
+        let reports = reports.map(|(peer, did)| PeerReport { peer, did }).to_vec();
+        let cid: Cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
+        let waiting = Waiting { peers: 2, blocks: 3, oldest: vec![Wait { cid, reports }] };
+        assert_eq!(
+            waiting.to_string(),
+            format!("block {cid}: asked {a}: HAVE then silent; {b}: DONT_HAVE (and 2 more)")
+        );
+        assert_eq!(Waiting { peers: 0, ..waiting }.to_string(), "no peer is connected");
+    }
+}

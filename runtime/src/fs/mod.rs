@@ -1,0 +1,92 @@
+//! The files of a download: a trait, the real thing, and one that fails on demand.
+
+mod disk;
+#[cfg(any(test, feature = "testing"))]
+pub mod faulty;
+mod lock;
+mod paths;
+
+pub use disk::DiskFs;
+pub use paths::{BadTarget, Paths};
+
+use std::fs::File;
+use std::io;
+
+use bitswap_core::chunk::{Done, Effect, FsError};
+use futures::future::BoxFuture;
+
+/// The file operations of one download.
+///
+/// Effects that are out at the same time may be performed in any order, or side by side.
+pub trait Fs: Send + Sync + 'static {
+    /// Performs one operation.
+    fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>>;
+}
+
+/// Reads at a position, without a cursor, until `buf` is full or the file ends.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub(crate) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buf.len() {
+        match sys::read_at(file, offset + read as u64, &mut buf[read..]) {
+            Ok(0) => break,
+            Ok(bytes) => read += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Writes all of `bytes` at a position, without a cursor.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub(crate) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    while written < bytes.len() {
+        match sys::write_at(file, offset + written as u64, &bytes[written..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(bytes) => written += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+mod sys {
+    use std::fs::File;
+    use std::io;
+    use std::os::unix::fs::FileExt;
+
+    pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FileExt::read_at(file, buf, offset)
+    }
+
+    pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        FileExt::write_at(file, bytes, offset)
+    }
+}
+
+#[cfg(windows)]
+mod sys {
+    use std::fs::File;
+    use std::io;
+    use std::os::windows::fs::FileExt;
+
+    // These move the cursor too, which nobody here uses.
+
+    pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
+        FileExt::seek_read(file, buf, offset)
+    }
+
+    pub(super) fn write_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<usize> {
+        FileExt::seek_write(file, bytes, offset)
+    }
+}

@@ -1,0 +1,149 @@
+//! Which paths play the roles of a download.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use bitswap_core::chunk::Place;
+use cid::multibase::Base;
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// The longest file name that most file systems take, in bytes.
+const NAME_MAX: usize = 255;
+
+/// The paths of one download.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paths {
+    dir: PathBuf,
+    name: OsString,
+    /// What the names of the helper files begin with: hidden, and different for every target.
+    helper: OsString,
+}
+
+/// A path that no file can be downloaded to.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{path} does not name a file; give a path that ends in a file name")]
+pub struct BadTarget {
+    /// The path.
+    pub path: PathBuf,
+}
+
+impl Paths {
+    /// The paths of the download that makes the file `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`BadTarget`] when the path does not end in a name.
+    pub fn new(target: &Path) -> Result<Self, BadTarget> {
+        let bad = || BadTarget { path: target.to_owned() };
+        let ends_in_separator =
+            target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+        let name = target.file_name().filter(|_| !ends_in_separator).ok_or_else(bad)?.to_owned();
+        let dir = match target.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut helper = OsString::from(".");
+        helper.push(&name);
+        if helper.len() + LONGEST_SUFFIX > NAME_MAX {
+            let hash = Sha256::digest(name.as_encoded_bytes());
+            helper = format!(".{}", Base::Base32Lower.encode(&hash[..20])).into();
+        }
+        Ok(Self { dir, name, helper })
+    }
+
+    /// The directory of the target.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path that plays a role.
+    #[must_use]
+    pub fn path(&self, place: Place) -> PathBuf {
+        match place {
+            Place::Dir => self.dir.clone(),
+            Place::Temp => self.helper_path(TEMP),
+            Place::Journal => self.helper_path(JOURNAL),
+            Place::Lock => self.helper_path(LOCK),
+            Place::Target(0) => self.dir.join(&self.name),
+            Place::Target(number) => self.dir.join(self.numbered(number)),
+        }
+    }
+
+    /// Where the journal is written before it replaces the old one.
+    pub(super) fn new_journal(&self) -> PathBuf {
+        self.helper_path(NEW_JOURNAL)
+    }
+
+    fn helper_path(&self, suffix: &str) -> PathBuf {
+        let mut name = self.helper.clone();
+        name.push(suffix);
+        self.dir.join(name)
+    }
+
+    /// `name (n).ext`
+    fn numbered(&self, number: u32) -> OsString {
+        let name = Path::new(&self.name);
+        let mut numbered = name.file_stem().unwrap_or_default().to_owned();
+        numbered.push(format!(" ({number})"));
+        if let Some(extension) = name.extension() {
+            numbered.push(".");
+            numbered.push(extension);
+        }
+        numbered
+    }
+}
+
+const TEMP: &str = ".part";
+const JOURNAL: &str = ".part-journal";
+const NEW_JOURNAL: &str = ".part-journal-new";
+const LOCK: &str = ".part-lock";
+const LONGEST_SUFFIX: usize = NEW_JOURNAL.len();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_targets_in_one_directory_share_no_helper_file() {
+        let (mp4, srt) = (Path::new("dir/movie.mp4"), Path::new("dir/movie.srt"));
+        let (mp4, srt) = (Paths::new(mp4).unwrap(), Paths::new(srt).unwrap());
+        for place in [Place::Temp, Place::Journal, Place::Lock] {
+            assert_ne!(mp4.path(place), srt.path(place));
+            assert_eq!(mp4.path(place).parent().unwrap(), Path::new("dir"));
+        }
+        assert_eq!(mp4.path(Place::Temp), Path::new("dir/.movie.mp4.part"));
+    }
+
+    #[test]
+    fn a_number_goes_before_the_extension() {
+        for (target, numbered) in [
+            ("dir/movie.mp4", "dir/movie (2).mp4"),
+            ("movie", "./movie (2)"),
+            (".profile", "./.profile (2)"),
+            ("a.tar.gz", "./a.tar (2).gz"),
+        ] {
+            let paths = Paths::new(Path::new(target)).unwrap();
+            assert_eq!(paths.path(Place::Target(2)), Path::new(numbered));
+        }
+    }
+
+    #[test]
+    fn long_names_have_helpers_of_allowed_length_that_differ() {
+        let long = |last: &str| "x".repeat(254) + last;
+        let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
+        let (a, b) = (paths(&long("a")), paths(&long("b")));
+        assert_ne!(a.path(Place::Temp), b.path(Place::Temp));
+        assert!(a.new_journal().file_name().unwrap().len() <= NAME_MAX);
+        let fits = paths(&"y".repeat(NAME_MAX - LONGEST_SUFFIX - 1));
+        assert_eq!(fits.new_journal().file_name().unwrap().len(), NAME_MAX);
+    }
+
+    #[test]
+    fn what_does_not_name_a_file_is_refused() {
+        for target in ["", "/", "..", "dir/", "dir/.."] {
+            assert!(Paths::new(Path::new(target)).is_err(), "{target:?}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What the node's swarm is made of.
+
+use std::time::Duration;
+
+use bitswap_libp2p::Behaviour as Bitswap;
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{identify, ping};
+
+use crate::runtime::Runtime;
+use crate::store::Store;
+
+/// The behaviours of a node.
+#[derive(NetworkBehaviour)]
+#[behaviour(prelude = "libp2p::swarm::derive_prelude")]
+pub(super) struct Parts<R: Runtime> {
+    pub(super) limits: connection_limits::Behaviour,
+    pub(super) bitswap: Bitswap<Store<R>>,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(super) mdns: Toggle<R::Mdns>,
+}
+
+impl<R: Runtime> Parts<R> {
+    pub(super) fn new(
+        identity: &Keypair,
+        bitswap: Bitswap<Store<R>>,
+        mdns: Option<R::Mdns>,
+        limits: ConnectionLimits,
+    ) -> Self {
+        let about = identify::Config::new("ipfs/0.1.0".into(), identity.public())
+            .with_agent_version(concat!("bitswap/", env!("CARGO_PKG_VERSION")).into())
+            .with_push_listen_addr_updates(true);
+        Self {
+            limits: connection_limits::Behaviour::new(limits),
+            bitswap,
+            identify: identify::Behaviour::new(about),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(30))),
+            mdns: Toggle::from(mdns),
+        }
+    }
+}

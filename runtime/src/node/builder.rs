@@ -1,0 +1,174 @@
+//! How a node is made.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job, MemoryStore};
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
+use libp2p::Multiaddr;
+use libp2p::connection_limits::ConnectionLimits;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, Swarm};
+
+use super::behaviour::Parts;
+use super::driver::{Channels, Driver};
+use super::lookups::Lookups;
+use super::{Node, Shared};
+use crate::error::StartError;
+use crate::providers::Providers;
+use crate::runtime::Runtime;
+use crate::socket_bytes::SocketBytes;
+use crate::store::Store;
+use crate::transport::transport;
+
+/// Commands that wait for the node's task, besides one per handle.
+const COMMANDS: usize = 64;
+
+/// Inbound streams that negotiate at once, per connection. Other implementations answer a long
+/// wantlist in hundreds of streams at once, and do not send again what was refused.
+const NEGOTIATING_MAX: usize = 2048;
+
+/// How long a connection that nobody uses stays open.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Settings of a [`Node`] that is about to start.
+pub struct NodeBuilder<R: Runtime> {
+    runtime: R,
+    identity: Option<Keypair>,
+    blocks: Arc<dyn Blockstore>,
+    config: Config,
+    listen: Vec<Multiaddr>,
+    mdns: bool,
+    limits: ConnectionLimits,
+    providers: Option<Arc<dyn Providers>>,
+}
+
+impl<R: Runtime> NodeBuilder<R> {
+    pub(super) fn new(runtime: R) -> Self {
+        Self {
+            runtime,
+            identity: None,
+            blocks: Arc::new(MemoryStore::new()),
+            config: Config::default(),
+            listen: Vec::new(),
+            mdns: false,
+            limits: ConnectionLimits::default(),
+            providers: None,
+        }
+    }
+
+    /// Who the node is. Default: somebody new.
+    #[must_use]
+    pub fn identity(mut self, identity: Keypair) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Where whole blocks are kept. Default: in memory. Files that are shared or fetched are not copied
+    /// there.
+    #[must_use]
+    pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
+        self.blocks = blocks;
+        self
+    }
+
+    /// Settings of the protocol.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Listens on an address once the node starts. Default: on none.
+    #[must_use]
+    pub fn listen(mut self, address: Multiaddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// Whether peers on the local network are found, and find this node, by mDNS. Default: no.
+    #[must_use]
+    pub const fn mdns(mut self, mdns: bool) -> Self {
+        self.mdns = mdns;
+        self
+    }
+
+    /// Limits on connections. Default: none.
+    #[must_use]
+    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Where peers are looked for that have a block. Default: nowhere.
+    #[must_use]
+    pub fn providers(mut self, providers: Arc<dyn Providers>) -> Self {
+        self.providers = Some(providers);
+        self
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    ///
+    /// When the transport cannot be set up or does not listen.
+    pub async fn start(self) -> Result<Node<R>, StartError> {
+        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers } = self;
+        let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
+        let peer_id = identity.public().to_peer_id();
+        let socket_bytes = SocketBytes::default();
+        let transport =
+            transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
+        let store = Store::new(runtime.clone(), blocks);
+        let tasks = Tasks(runtime.clone());
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+        let bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
+        // Bitswap is there before anybody can connect.
+        let parts = Parts::new(&identity, bitswap, mdns, limits);
+        let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
+            .with_idle_connection_timeout(IDLE)
+            .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+            .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
+            .with_per_connection_event_buffer_size(32);
+        let swarm = Swarm::new(transport, parts, peer_id, settings);
+        let (command, commands) = mpsc::channel(COMMANDS);
+        let (release, releases) = mpsc::unbounded();
+        let channels = Channels { commands, releases, release: release.clone() };
+        let driver = Driver::new(swarm, runtime.clone(), channels, Lookups::new(providers));
+        runtime.spawn(Box::pin(driver));
+        let next_token = AtomicU64::new(0);
+        let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };
+        let node = Node { shared: Arc::new(shared), commands: command };
+        for address in listen {
+            node.listen(address).await?;
+        }
+        Ok(node)
+    }
+}
+
+fn found_or_logged<T>(mdns: io::Result<Option<T>>) -> Option<T> {
+    mdns.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no discovery on the local network");
+        None
+    })
+}
+
+/// A runtime, as the protocol needs it.
+#[derive(Clone)]
+struct Tasks<R>(R);
+
+impl<R: Runtime> Executor for Tasks<R> {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        self.0.spawn(future);
+    }
+
+    fn compute(&self, job: Job) {
+        self.0.blocking(job);
+    }
+}

@@ -1,0 +1,438 @@
+//! The node's task: the swarm, and all that must not run beside it.
+//!
+//! Everything a handle wants done comes as a closure through one bounded channel and runs here, so there is
+//! no lock around the swarm. The task does a bounded number of steps per turn and takes each
+//! source in turn, so that neither a busy network nor a busy user starves the other.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bitswap_core::error::WantError;
+use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
+use cid::Cid;
+use futures::channel::{mpsc, oneshot};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use libp2p::core::transport::ListenerId;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
+
+use super::behaviour::{Parts, PartsEvent};
+use super::dial::Dialer;
+use super::events::{Listeners, NodeEvent};
+use super::lookups::{Found, Lookups};
+use super::routes::{Release, Routes, Token, Waiter};
+use crate::error::{ConnectError, ListenError};
+use crate::runtime::{Discovered, Runtime};
+use crate::store::Store;
+
+/// Steps per turn of the task. Afterwards other tasks have their turn.
+const STEPS: usize = 64;
+
+/// How long an orderly stop may take.
+const STOPPING: Duration = Duration::from_secs(1);
+
+/// Something a handle wants done.
+pub(super) type Command<R> = Box<dyn FnOnce(&mut Driver<R>) + Send>;
+
+/// The node's task.
+pub(crate) struct Driver<R: Runtime> {
+    pub(super) swarm: Swarm<Parts<R>>,
+    runtime: R,
+    start: Instant,
+    commands: mpsc::Receiver<Command<R>>,
+    releases: mpsc::UnboundedReceiver<Release>,
+    release: mpsc::UnboundedSender<Release>,
+    dialer: Dialer,
+    timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
+    connecting: HashMap<ConnectionId, Connecting>,
+    listening: HashMap<ListenerId, oneshot::Sender<Result<Multiaddr, ListenError>>>,
+    routes: Routes,
+    lookups: Lookups,
+    pub(super) listeners: Listeners,
+    /// The latest end of an orderly stop, and who waits for it.
+    stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
+}
+
+struct Connecting {
+    address: Multiaddr,
+    reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+}
+
+/// The ends of the channels that reach a driver.
+pub(super) struct Channels<R: Runtime> {
+    pub(super) commands: mpsc::Receiver<Command<R>>,
+    pub(super) releases: mpsc::UnboundedReceiver<Release>,
+    pub(super) release: mpsc::UnboundedSender<Release>,
+}
+
+impl<R: Runtime> Driver<R> {
+    pub(super) fn new(
+        swarm: Swarm<Parts<R>>,
+        runtime: R,
+        channels: Channels<R>,
+        lookups: Lookups,
+    ) -> Self {
+        let Channels { commands, releases, release } = channels;
+        Self {
+            dialer: Dialer::new(*swarm.local_peer_id()),
+            swarm,
+            runtime,
+            start: Instant::now(),
+            commands,
+            releases,
+            release,
+            timer: None,
+            connecting: HashMap::new(),
+            listening: HashMap::new(),
+            routes: Routes::default(),
+            lookups,
+            listeners: Listeners::default(),
+            stopping: None,
+        }
+    }
+
+    // What handles want.
+
+    /// Dials an address; the answer comes when there is a connection, or none.
+    pub(super) fn connect(
+        &mut self,
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+    ) {
+        let peer = match address.iter().last() {
+            Some(Protocol::P2p(peer)) => Some(peer),
+            _ => None,
+        };
+        if let Some(peer) = peer
+            && self.swarm.is_connected(&peer)
+        {
+            self.dialer.named(peer, address, true, self.now());
+            // Whoever asked may have gone, here and below.
+            let _ = reply.send(Ok(peer));
+            return;
+        }
+        let dial = match peer {
+            Some(peer) => DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(vec![address.clone()])
+                .build(),
+            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+        };
+        let connection = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => {
+                self.connecting.insert(connection, Connecting { address, reply });
+            }
+            Err(reason) => {
+                let _ = reply.send(Err(ConnectError::Dial { address, reason }));
+            }
+        }
+    }
+
+    /// Listens on an address; the answer is the first that others can dial.
+    pub(super) fn listen(
+        &mut self,
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<Multiaddr, ListenError>>,
+    ) {
+        match self.swarm.listen_on(address.clone()) {
+            Ok(id) => {
+                self.listening.insert(id, reply);
+            }
+            Err(source) => {
+                let _ = reply.send(Err(ListenError::Transport { address, source }));
+            }
+        }
+    }
+
+    /// Opens a session, and the place where its waiters wait.
+    pub(super) fn open_session(
+        &mut self,
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<SessionId, WantError> {
+        let session = self.bitswap().open_session(options, keep)?;
+        self.routes.open(session);
+        Ok(session)
+    }
+
+    /// Wants blocks for a waiter.
+    pub(crate) fn want(
+        &mut self,
+        session: SessionId,
+        wants: Vec<Want>,
+        waiter: &Waiter,
+    ) -> Result<(), WantError> {
+        let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
+        self.bitswap().want(session, wants)?;
+        self.routes.wait(session, cids, waiter);
+        Ok(())
+    }
+
+    /// A waiter waits no more for some of its wants.
+    pub(crate) fn unwant(
+        &mut self,
+        session: SessionId,
+        token: Token,
+        cids: impl IntoIterator<Item = Cid>,
+    ) {
+        let alone = self.routes.leave_some(session, token, cids);
+        self.bitswap().cancel(session, alone);
+    }
+
+    /// Stops the node once nothing is on its way any more, or soon.
+    pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
+        self.bitswap().shutdown();
+        self.stopping = Some((self.runtime.sleep(STOPPING), reply));
+    }
+
+    /// How many peers are connected.
+    pub(crate) fn connected_peers(&self) -> usize {
+        self.swarm.connected_peers().count()
+    }
+
+    /// The Bitswap behaviour.
+    pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store<R>> {
+        &mut self.swarm.behaviour_mut().bitswap
+    }
+
+    // What happens.
+
+    fn release(&mut self, release: Release) {
+        match release {
+            Release::Taken(session, bytes) => self.bitswap().taken(session, bytes),
+            Release::Waiter(session, token) => {
+                let alone = self.routes.leave(session, token);
+                if !alone.is_empty() {
+                    self.bitswap().cancel(session, alone);
+                }
+            }
+            Release::Session(session) => {
+                self.routes.close(session);
+                self.bitswap().close_session(session);
+            }
+        }
+    }
+
+    fn swarm_event(&mut self, event: SwarmEvent<PartsEvent<R>>) {
+        match event {
+            SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
+            SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
+                if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
+                {
+                    self.dialer.named(peer_id, address, true, self.now());
+                    let _ = reply.send(Ok(peer_id));
+                }
+                if num_established.get() == 1 {
+                    self.connected(peer_id);
+                }
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                self.dialer.disconnected(peer_id, self.now());
+                self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.dial_failed(connection_id, peer_id, error);
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                if let Some(reply) = self.listening.remove(&listener_id) {
+                    let _ = reply.send(Ok(address.clone()));
+                }
+                self.listeners.tell(&NodeEvent::Listening(address));
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.listeners.tell(&NodeEvent::NotListening(address));
+            }
+            SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
+                // Dropping the answer says that the listener closed.
+                self.listening.remove(&listener_id);
+                for address in addresses {
+                    self.listeners.tell(&NodeEvent::NotListening(address));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn bitswap_event(&mut self, event: BitswapEvent) {
+        match event {
+            BitswapEvent::Block { session, block, from } => {
+                self.routes.block(session, block, from, &self.release);
+            }
+            BitswapEvent::Stored { session, cid } => self.routes.stored(session, cid),
+            BitswapEvent::Failed { session, cid, reason } => {
+                self.routes.failed(session, cid, &reason);
+            }
+            BitswapEvent::FindProviders { id, cid, .. } => {
+                if !self.lookups.start(id, cid) {
+                    self.bitswap().providers(id, &[], Lookup::Done);
+                }
+            }
+            BitswapEvent::StopLookup { id } => self.lookups.stop(id),
+            BitswapEvent::Unreachable { peer, .. } => {
+                self.listeners.tell(&NodeEvent::NoBitswap(peer));
+            }
+            _ => {}
+        }
+    }
+
+    fn discovered(&mut self, discovered: Discovered) {
+        match discovered {
+            Discovered::Found(found) => {
+                for (peer, address) in found {
+                    let connected = self.swarm.is_connected(&peer);
+                    self.dialer.found(peer, address, connected, self.now());
+                }
+            }
+            Discovered::Expired(expired) => {
+                for (peer, address) in expired {
+                    self.dialer.expired(peer, &address);
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, peer: PeerId) {
+        self.dialer.connected(peer, self.now());
+        for lookup in self.lookups.connected(peer) {
+            self.bitswap().providers(lookup, &[peer], Lookup::More);
+        }
+        self.listeners.tell(&NodeEvent::Connected(peer));
+    }
+
+    fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
+        if let Some(peer) = peer
+            && !self.swarm.is_connected(&peer)
+        {
+            self.dialer.failed(peer, self.now());
+        }
+        let reason = error.to_string().into();
+        self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
+        if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
+            let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
+        }
+    }
+
+    fn found(&mut self, found: Found) {
+        match found {
+            Found::Done(id) => self.bitswap().providers(id, &[], Lookup::Done),
+            Found::Provider(id, provider) if self.swarm.is_connected(&provider.peer) => {
+                self.bitswap().providers(id, &[provider.peer], Lookup::More);
+            }
+            Found::Provider(id, provider) => {
+                self.lookups.pend(id, provider.peer);
+                let dial = DialOpts::peer_id(provider.peer)
+                    .addresses(provider.addresses)
+                    .extend_addresses_through_behaviour()
+                    .build();
+                // Already being dialled, or without an address: then there is nothing to do.
+                let _ = self.swarm.dial(dial);
+            }
+        }
+    }
+
+    fn dial_due(&mut self) {
+        while let Some((peer, addresses)) = self.dialer.poll(self.now()) {
+            let dial = DialOpts::peer_id(peer).addresses(addresses).build();
+            if self.swarm.dial(dial).is_err() {
+                self.dialer.failed(peer, self.now());
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.start.elapsed()
+    }
+
+    /// Looks at each source once. False when none had anything.
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        let mut step = Step::Idle;
+        match self.commands.poll_next_unpin(cx) {
+            Poll::Ready(Some(command)) => {
+                command(self);
+                step = Step::Busy;
+            }
+            Poll::Ready(None) => return Step::Ended,
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) {
+            self.release(release);
+            step = Step::Busy;
+        }
+        if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
+            self.swarm_event(event);
+            step = Step::Busy;
+        }
+        if let Poll::Ready(found) = self.lookups.poll(cx) {
+            self.found(found);
+            step = Step::Busy;
+        }
+        step
+    }
+
+    /// Whether an orderly stop has come to its end.
+    fn has_stopped(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((latest, _)) = &mut self.stopping else { return false };
+        latest.poll_unpin(cx).is_ready() || self.swarm.behaviour().bitswap.is_idle()
+    }
+
+    /// Waits for the next dial. True when it is due.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(due) = self.dialer.poll_timeout() else {
+            self.timer = None;
+            return false;
+        };
+        let now = self.now();
+        if due <= now {
+            return true;
+        }
+        if self.timer.as_ref().is_none_or(|(at, _)| *at != due) {
+            self.timer = Some((due, self.runtime.sleep(due.since(now))));
+        }
+        self.timer.as_mut().is_some_and(|(_, sleep)| sleep.poll_unpin(cx).is_ready())
+    }
+}
+
+enum Step {
+    Busy,
+    Idle,
+    Ended,
+}
+
+/// Nothing in it is pinned; what must not move is boxed.
+impl<R: Runtime> Unpin for Driver<R> {}
+
+impl<R: Runtime> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = self.get_mut();
+        // Before the rest, which may never be idle.
+        driver.dial_due();
+        for _ in 0..STEPS {
+            match driver.step(cx) {
+                Step::Ended => return Poll::Ready(()),
+                Step::Busy => {}
+                Step::Idle => {
+                    if driver.has_stopped(cx) {
+                        return Poll::Ready(());
+                    }
+                    if !driver.poll_timer(cx) {
+                        return Poll::Pending;
+                    }
+                    driver.timer = None;
+                    driver.dial_due();
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

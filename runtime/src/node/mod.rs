@@ -1,0 +1,295 @@
+//! A running node: its handle.
+
+mod behaviour;
+mod builder;
+mod dial;
+pub(crate) mod driver;
+mod events;
+mod lookups;
+pub(crate) mod routes;
+
+pub use builder::NodeBuilder;
+pub use events::NodeEvent;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bitswap_core::chunk::RAW;
+use bitswap_core::{Block, BlockInfo, Rates, SessionOptions};
+use bitswap_libp2p::{Blockstore as _, Keep};
+use bytes::Bytes;
+use cid::Cid;
+use futures::channel::{mpsc, oneshot};
+use futures::{SinkExt as _, Stream};
+use libp2p::{Multiaddr, PeerId};
+
+use crate::error::{ConnectError, GetError, ListenError, PutError, Stopped};
+use crate::runtime::Runtime;
+use crate::session::Session;
+use crate::socket_bytes::SocketBytes;
+use crate::store::{self, Store};
+use driver::{Command, Driver};
+use routes::{Release, Token};
+
+/// The largest block that all implementations take, in bytes.
+const BLOCK_MAX: usize = 2 << 20;
+
+/// A running node. Clones are handles to the same node, which runs until the last one is
+/// dropped, sessions and downloads included, or until [`Self::shutdown`].
+pub struct Node<R: Runtime> {
+    shared: Arc<Shared<R>>,
+    commands: mpsc::Sender<Command<R>>,
+}
+
+struct Shared<R> {
+    runtime: R,
+    store: Store<R>,
+    peer_id: PeerId,
+    socket_bytes: SocketBytes,
+    release: mpsc::UnboundedSender<Release>,
+    next_token: AtomicU64,
+}
+
+impl<R: Runtime> Clone for Node<R> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), commands: self.commands.clone() }
+    }
+}
+
+impl<R: Runtime> std::fmt::Debug for Node<R> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({} on {})", self.shared.peer_id, R::NAME)
+    }
+}
+
+/// Counters of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Bitswap's.
+    pub bitswap: bitswap_libp2p::Stats,
+    /// Bytes received over TCP, the framing of encryption and streams included.
+    pub socket_received: u64,
+    /// Bytes sent over TCP, likewise.
+    pub socket_sent: u64,
+}
+
+/// A connected peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The peer.
+    pub peer: PeerId,
+    /// What Bitswap knows of it; `None` when it is only connected through a relay.
+    pub bitswap: Option<bitswap_libp2p::PeerInfo>,
+}
+
+impl<R: Runtime> Node<R> {
+    /// Starts to build a node.
+    pub fn builder(runtime: R) -> NodeBuilder<R> {
+        NodeBuilder::new(runtime)
+    }
+
+    /// The node's identity.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// The blocks that the node has.
+    #[must_use]
+    pub fn store(&self) -> &Store<R> {
+        &self.shared.store
+    }
+
+    /// The runtime that the node runs on.
+    #[must_use]
+    pub fn runtime(&self) -> &R {
+        &self.shared.runtime
+    }
+
+    /// Stores bytes as one raw block, and serves it from now on. A peer that asked for it before is
+    /// answered now.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TooLarge`] above 2 MiB; or when the store fails, or the node has stopped.
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<Cid, PutError> {
+        let bytes = bytes.into();
+        if bytes.len() > BLOCK_MAX {
+            return Err(PutError::TooLarge { bytes: bytes.len(), max: BLOCK_MAX });
+        }
+        let cid = Cid::new_v1(RAW, store::sha2_256(&bytes));
+        self.put_blocks(vec![Block::from_store(cid, bytes)]).await?;
+        Ok(cid)
+    }
+
+    /// Stores blocks, and serves them from now on. Peers that asked for them before are answered
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails or the node has stopped.
+    pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), PutError> {
+        let infos = blocks.iter().map(info).collect();
+        self.shared.store.put(blocks).await?;
+        Ok(self.announce(infos).await?)
+    }
+
+    /// Gets one block: from the local store, or from whoever has it. It waits until somebody does.
+    /// Dropping the future cancels the want.
+    ///
+    /// Blocks that belong together come faster through one [`Session`].
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`] says why there will be none.
+    pub async fn get(&self, cid: Cid) -> Result<Block, GetError> {
+        self.session(SessionOptions::default()).await?.get(cid).await
+    }
+
+    /// Opens a session for blocks that belong together.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::Want`] when there are too many, [`GetError::Stopped`].
+    pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session<R>, GetError> {
+        self.session_keeping(options, Keep::InStore).await
+    }
+
+    /// Opens a session whose blocks go where `keep` says.
+    pub(crate) async fn session_keeping(
+        &self,
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<Session<R>, GetError> {
+        let id = self.ask(move |driver| driver.open_session(options, keep)).await??;
+        Ok(Session::new(self.clone(), id))
+    }
+
+    /// Connects to a peer, and again whenever the connection is lost, until the node stops.
+    ///
+    /// # Errors
+    ///
+    /// When the first dial fails.
+    pub async fn connect(&self, address: Multiaddr) -> Result<PeerId, ConnectError> {
+        let (reply, result) = oneshot::channel();
+        self.ask(|driver| driver.connect(address, reply)).await?;
+        result.await.map_err(|_| Stopped)?
+    }
+
+    /// Listens on one more address.
+    ///
+    /// # Errors
+    ///
+    /// When the transport refuses it.
+    pub async fn listen(&self, address: Multiaddr) -> Result<Multiaddr, ListenError> {
+        let (reply, result) = oneshot::channel();
+        let asked = address.clone();
+        self.ask(|driver| driver.listen(asked, reply)).await?;
+        result.await.unwrap_or(Err(ListenError::Closed { address }))
+    }
+
+    /// The addresses that others can dial, each with the node's identity.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn addresses(&self) -> Result<Vec<Multiaddr>, Stopped> {
+        let addresses = self.ask(|driver| driver.swarm.listeners().cloned().collect::<Vec<_>>());
+        let identity = libp2p::multiaddr::Protocol::P2p(self.shared.peer_id);
+        Ok(addresses.await?.into_iter().map(|address| address.with(identity.clone())).collect())
+    }
+
+    /// The connected peers.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Stopped> {
+        self.ask(|driver| {
+            let peers: Vec<PeerId> = driver.swarm.connected_peers().copied().collect();
+            let bitswap = driver.bitswap();
+            let info = |peer| PeerInfo { peer, bitswap: bitswap.peer(peer) };
+            peers.into_iter().map(info).collect()
+        })
+        .await
+    }
+
+    /// The node's counters.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn stats(&self) -> Result<NodeStats, Stopped> {
+        Ok(NodeStats {
+            bitswap: self.ask(|driver| driver.bitswap().stats()).await?,
+            socket_received: self.shared.socket_bytes.received(),
+            socket_sent: self.shared.socket_bytes.sent(),
+        })
+    }
+
+    /// What happens from now on. A listener that falls far behind misses events.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<R>, Stopped> {
+        self.ask(|driver| driver.listeners.add()).await
+    }
+
+    /// Changes the limits on bandwidth.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn set_rates(&self, rates: Rates) -> Result<(), Stopped> {
+        self.ask(move |driver| driver.bitswap().set_rates(rates)).await
+    }
+
+    /// Stops the node in good order: wants end, peers are told, and what was promised is sent, for a second
+    /// at most; then all connections close. Other handles find the node [`Stopped`].
+    pub async fn shutdown(self) {
+        let (reply, stopped) = oneshot::channel();
+        if self.ask(|driver| driver.shutdown(reply)).await.is_ok() {
+            // Either it says so, or it is gone already.
+            let _ = stopped.await;
+        }
+    }
+
+    /// Says that these blocks are in the store now: peers and sessions that want them get them.
+    pub(crate) async fn announce(&self, blocks: Vec<BlockInfo>) -> Result<(), Stopped> {
+        self.ask(move |driver| driver.bitswap().announce(&blocks)).await
+    }
+
+    /// A new name for a waiter.
+    pub(crate) fn token(&self) -> Token {
+        Token(self.shared.next_token.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lets go of something, now or as soon as the node gets to it.
+    pub(crate) fn release(&self, release: Release) {
+        // A node that has stopped holds nothing.
+        let _ = self.shared.release.unbounded_send(release);
+    }
+
+    /// Runs something on the node's task.
+    pub(crate) async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&mut Driver<R>) -> T + Send + 'static,
+    ) -> Result<T, Stopped> {
+        let (reply, answer) = oneshot::channel();
+        let command: Command<R> = Box::new(move |driver| {
+            // Whoever asked may have gone.
+            let _ = reply.send(ask(driver));
+        });
+        self.commands.clone().send(command).await.map_err(|_| Stopped)?;
+        answer.await.map_err(|_| Stopped)
+    }
+}
+
+/// What to announce of a block.
+pub(crate) fn info(block: &Block) -> BlockInfo {
+    // No block has 4 GiB.
+    BlockInfo { cid: *block.cid(), size: block.data().len() as u32 }
+}

@@ -1,0 +1,171 @@
+//! Sessions: blocks that belong together.
+
+use bitswap_core::chunk::Link;
+use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want, WantFailure};
+use cid::Cid;
+use futures::channel::mpsc;
+use futures::stream::{self, Stream, StreamExt as _};
+use libp2p::PeerId;
+
+use crate::error::{GetError, Stopped};
+use crate::node::routes::{Delivery, Outcome, Release, Waiter};
+use crate::node::Node;
+use crate::runtime::Runtime;
+
+/// Blocks of one [`Session::get_many`] that are asked for at once: as many as servers remember
+/// wants of one peer.
+const AT_ONCE: usize = 1024;
+
+/// Wants that belong together and are likely served by the same peers. Closed when dropped, with all
+/// that it still wants.
+#[derive(Debug)]
+pub struct Session<R: Runtime> {
+    node: Node<R>,
+    id: SessionId,
+}
+
+impl<R: Runtime> Drop for Session<R> {
+    fn drop(&mut self) {
+        self.node.release(Release::Session(self.id));
+    }
+}
+
+impl<R: Runtime> Session<R> {
+    pub(crate) const fn new(node: Node<R>, id: SessionId) -> Self {
+        Self { node, id }
+    }
+
+    /// Gets a block: from the local store, or from a peer; then it is stored too. Dropping the
+    /// future cancels the want.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`] says why there will be none. How long it waits is set by the session's options.
+    pub async fn get(&self, cid: Cid) -> Result<Block, GetError> {
+        if let Some(block) = self.local(cid).await? {
+            return Ok(block);
+        }
+        let mut waiter = self.waiter();
+        waiter.want(vec![Want::from(cid)]).await?;
+        // It may have been stored after the first look and before the want was known: nobody
+        // announces it again.
+        if let Some(block) = self.local(cid).await? {
+            return Ok(block);
+        }
+        match waiter.next().await?.outcome {
+            Outcome::Block(held) => Ok(held.block),
+            Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),
+            Outcome::Failed(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Gets many blocks, in the order in which they come. Dropping the stream cancels what has
+    /// not come. Not all are asked for at once; the session's window bounds what waits to be taken.
+    pub fn get_many<I>(
+        &self,
+        cids: I,
+    ) -> impl Stream<Item = (Cid, Result<Block, GetError>)> + Send + use<'_, R, I>
+    where
+        I: IntoIterator<Item = Cid>,
+        I::IntoIter: Send,
+    {
+        let get = move |cid| async move { (cid, self.get(cid).await) };
+        stream::iter(cids).map(get).buffer_unordered(AT_ONCE)
+    }
+
+    /// The session's name in the engine.
+    pub(crate) const fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// Why a want still waits: what each peer that was told of it did. `None` when it does not
+    /// wait.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn diagnose(&self, cid: Cid) -> Result<Option<Vec<PeerReport<PeerId>>>, Stopped> {
+        let id = self.id;
+        self.node.ask(move |driver| driver.bitswap().diagnose(id, &cid)).await
+    }
+
+    /// The session's counters.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn stats(&self) -> Result<SessionStats, Stopped> {
+        let id = self.id;
+        let stats = self.node.ask(move |driver| driver.bitswap().session(id)).await?;
+        Ok(stats.unwrap_or_default())
+    }
+
+    /// A new waiter, that waits for nothing yet.
+    pub(crate) fn waiter(&self) -> SessionWaiter<R> {
+        let (deliveries, delivered) = mpsc::unbounded();
+        let token = self.node.token();
+        let waiter = Waiter { token, deliveries };
+        SessionWaiter { node: self.node.clone(), session: self.id, waiter, delivered }
+    }
+
+    /// The block, if its bytes are in the store or in the CID itself.
+    async fn local(&self, cid: Cid) -> Result<Option<Block>, GetError> {
+        if let Ok(Link::Inline { data, .. }) = Link::of(&cid) {
+            return Ok(Some(Block::from_store(cid, data)));
+        }
+        let found = self.node.store().block(cid).await?;
+        Ok(found.map(|data| Block::from_store(cid, data)))
+    }
+}
+
+/// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
+/// others wait for them too.
+#[derive(Debug)]
+pub(crate) struct SessionWaiter<R: Runtime> {
+    node: Node<R>,
+    session: SessionId,
+    waiter: Waiter,
+    delivered: mpsc::UnboundedReceiver<Delivery>,
+}
+
+impl<R: Runtime> Drop for SessionWaiter<R> {
+    fn drop(&mut self) {
+        self.node.release(Release::Waiter(self.session, self.waiter.token));
+    }
+}
+
+impl<R: Runtime> SessionWaiter<R> {
+    /// Wants blocks; each comes as one delivery.
+    pub(crate) fn want(
+        &self,
+        wants: Vec<Want>,
+    ) -> impl Future<Output = Result<(), GetError>> + Send + use<R> {
+        let (node, session, waiter) = (self.node.clone(), self.session, self.waiter.clone());
+        async move { Ok(node.ask(move |driver| driver.want(session, wants, &waiter)).await??) }
+    }
+
+    /// Wants some blocks no more. A delivery that is on its way may still come.
+    pub(crate) fn unwant(
+        &self,
+        cids: Vec<Cid>,
+    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<R> {
+        let (node, session, token) = (self.node.clone(), self.session, self.waiter.token);
+        async move { node.ask(move |driver| driver.unwant(session, token, cids)).await }
+    }
+
+    /// The next want that has ended.
+    pub(crate) async fn next(&mut self) -> Result<Delivery, Stopped> {
+        // The waiter holds a sender of its own, so the channel itself never ends.
+        self.delivered.next().await.ok_or(Stopped)
+    }
+}
+
+impl From<WantFailure<PeerId>> for GetError {
+    fn from(failure: WantFailure<PeerId>) -> Self {
+        match failure {
+            WantFailure::NotFound(reports) => Self::NotFound(reports),
+            WantFailure::TimedOut(reports) => Self::TimedOut(reports),
+            _ => Self::Stopped(Stopped),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Files that are shared from where they lie.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime};
+
+use bitswap_core::chunk::{
+    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Piece, Profile, RAW, Root, Tree,
+};
+use bitswap_core::{Block, BlockInfo};
+use bitswap_libp2p::Blockstore as _;
+use bytes::Bytes;
+use cid::Cid;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{ShareError, Stopped};
+use crate::fs::read_at;
+use crate::node::{Node, info};
+use crate::runtime::{Runtime, RuntimeExt};
+use crate::store::{FileId, SharedLeaf, Stamp};
+
+/// A file that was written to this recently could be written to again without a new time of
+/// modification: clocks of file systems tick every few milliseconds.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Bytes read at once.
+const READ: usize = 1 << 20;
+
+const ANNOUNCED_AT_ONCE: usize = 1024;
+
+/// A shared file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shared {
+    /// Its root: the CID, the length.
+    pub root: Root,
+    /// Names it, to share it no longer.
+    pub id: FileId,
+}
+
+impl<R: Runtime> Node<R> {
+    /// Shares a file: it is cut and hashed, and its blocks are served from where it lies. The file is
+    /// not copied. While it stays as it is; a block that changed is not served any more.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read, or changes meanwhile.
+    pub async fn share_file(&self, path: &Path, profile: Profile) -> Result<Shared, ShareError> {
+        let path = std::path::absolute(path)
+            .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
+        let failed = |source| ShareError::Read { path: path.clone(), source };
+        let (file, stamp) = self.settled(&path).await.map_err(failed)?;
+        let file = Arc::new(file);
+        let (root, leaves) = self.import(&path, file.clone(), profile).await?;
+        let after = self.runtime().run(move || file.metadata()).await.and_then(|result| result);
+        if Stamp::of(&after.map_err(failed)?) != stamp {
+            return Err(ShareError::Changed { path });
+        }
+        let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
+        let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
+        let id = self.store().files().share(path, Some(stamp), leaves);
+        announce(self, infos).await?;
+        Ok(Shared { root, id })
+    }
+
+    /// Shares a file no longer. The file stays where it is.
+    pub fn unshare(&self, id: FileId) {
+        self.store().files().remove(id);
+    }
+
+    /// Opens the file, once its last change is old enough that another would show.
+    async fn settled(&self, path: &Path) -> io::Result<(File, Stamp)> {
+        loop {
+            let path = path.to_owned();
+            let opened = self.runtime().run(move || {
+                let file = File::open(&path)?;
+                let metadata = file.metadata()?;
+                if metadata.is_dir() {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
+                let modified = metadata.modified()?;
+                let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLE);
+                io::Result::Ok((file, Stamp::of(&metadata), age))
+            });
+            let (file, stamp, age) = opened.await??;
+            match SETTLE.checked_sub(age) {
+                None | Some(Duration::ZERO) => return Ok((file, stamp)),
+                Some(pause) => self.runtime().sleep(pause).await,
+            }
+        }
+    }
+
+    /// Cuts, hashes and builds the tree. Reading runs ahead of hashing, and hashing on all cores.
+    async fn import(
+        &self,
+        path: &Path,
+        file: Arc<File>,
+        profile: Profile,
+    ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
+        let failed = |source| ShareError::Read { path: path.to_owned(), source };
+        let cores = available_parallelism().map_or(1, usize::from);
+        let runtime = self.runtime();
+        let len = file.metadata().map_err(failed)?.len();
+        let read = |offset| {
+            let file = file.clone();
+            runtime.run(move || read_some(&file, offset))
+        };
+        let mut chunker = Chunker::new(profile);
+        let mut chunks = stream::iter((0..len).step_by(READ))
+            .map(read)
+            .buffered(2)
+            .map(|read| read.and_then(|result| result))
+            .map_ok(Some)
+            .chain(stream::iter([Ok(None)]))
+            .map_ok(|bytes| stream::iter(cut(&mut chunker, bytes)).map(io::Result::Ok))
+            .try_flatten()
+            .map_ok(|chunk| runtime.run(move || chunk.hash()))
+            .try_buffered(cores);
+        let mut tree = Tree::new(profile);
+        let mut leaves = Vec::new();
+        while let Some(leaf) = chunks.try_next().await.map_err(failed)? {
+            let Leaf { place, block } = &leaf;
+            let form = profile.leaf_form();
+            let shared = SharedLeaf { offset: place.offset, len: place.len as u32, form };
+            leaves.push((*block.cid(), shared));
+            self.keep_nodes(tree.push(&leaf)).await?;
+        }
+        let (root, nodes) = tree.finish();
+        self.keep_nodes(nodes).await?;
+        Ok((root, leaves))
+    }
+
+    async fn keep_nodes(&self, nodes: Vec<Block>) -> Result<(), ShareError> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        let infos = nodes.iter().map(info).collect();
+        self.store().put(nodes).await?;
+        Ok(self.announce(infos).await?)
+    }
+}
+
+/// The next piece of a file; shorter when the file ends.
+fn read_some(file: &File, offset: u64) -> io::Result<Bytes> {
+    let mut bytes = vec![0; READ];
+    let read = read_at(file, offset, &mut bytes)?;
+    bytes.truncate(read);
+    Ok(bytes.into())
+}
+
+/// The chunks that the next piece completes; without a piece, the last one.
+fn cut(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
+    match bytes {
+        Some(bytes) => {
+            chunker.write(bytes);
+            std::iter::from_fn(|| chunker.poll_chunk()).collect()
+        }
+        None => chunker.finish().into_iter().collect(),
+    }
+}
+
+/// Shares a file that was fetched, from where it lies. The nodes above its leaves are in the store.
+pub(crate) async fn fetched<R: Runtime>(
+    node: &Node<R>,
+    root: Cid,
+    size: u64,
+    path: &Path,
+) -> Result<(), Stopped> {
+    let leaves = leaves(node, root, size).await;
+    let infos: Vec<BlockInfo> = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
+    let leaves = leaves.iter().map(|(cid, leaf)| (*cid.hash(), *leaf));
+    // Without a stamp: nobody knows what became of the file since its last block was written.
+    node.store().files().share(path.to_owned(), None, leaves);
+    announce(node, infos).await
+}
+
+/// Where each leaf of a fetched file lies. What is neither raw nor in the store is a wrapped leaf.
+async fn leaves<R: Runtime>(node: &Node<R>, root: Cid, size: u64) -> Vec<(Cid, SharedLeaf)> {
+    let mut manifest = Manifest::new(0..u64::MAX, Bounds::default());
+    let mut leaves = Vec::new();
+    let mut pieces = match inner_node(node, &manifest, root).await {
+        Some(top) => manifest.open(&root, &top).unwrap_or_default().pieces,
+        None => vec![Piece { cid: root, offset: 0, len: size, depth: 0, tsize: size }],
+    };
+    while let Some(piece) = pieces.pop() {
+        match inner_node(node, &manifest, piece.cid).await {
+            Some(inner) => {
+                pieces.extend(manifest.place(&piece, &inner).unwrap_or_default().pieces);
+            }
+            None => {
+                let raw = piece.cid.codec() == RAW;
+                let form = if raw { LeafForm::Raw } else { LeafForm::WrappedFile };
+                // A block has 2 MiB at most, and so has a leaf.
+                let leaf = SharedLeaf { offset: piece.offset, len: piece.len as u32, form };
+                leaves.push((piece.cid, leaf));
+            }
+        }
+    }
+    leaves
+}
+
+/// The node above leaves with this CID; `None` for a leaf.
+async fn inner_node<R: Runtime>(
+    node: &Node<R>,
+    manifest: &Manifest,
+    cid: Cid,
+) -> Option<FileNode> {
+    if cid.codec() == RAW {
+        return None;
+    }
+    let block = node.store().block(cid).await.ok().flatten()?;
+    manifest.read(&cid, &block).ok().filter(|node| !node.is_leaf())
+}
+
+fn leaf_info(cid: Cid, leaf: &SharedLeaf) -> BlockInfo {
+    BlockInfo { cid, size: leaf.form.block_len(leaf.len as usize) as u32 }
+}
+
+/// Announces many blocks, in steps that leave the node's task time for others.
+async fn announce<R: Runtime>(node: &Node<R>, infos: Vec<BlockInfo>) -> Result<(), Stopped> {
+    for some in infos.chunks(ANNOUNCED_AT_ONCE) {
+        node.announce(some.to_vec()).await?;
+    }
+    Ok(())
+}

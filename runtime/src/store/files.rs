@@ -1,0 +1,348 @@
+//! Files shared in place: their blocks are read from where the user keeps them, without a second copy.
+//!
+//! The user may change such a file at any time, and a block must never leave under a hash that its bytes
+//! no longer have. So a file has a [`Stamp`] from when it was hashed. While the stamp fits, before
+//! and after the read, the bytes are what they were; once it does not, and for a file that is
+//! still being written, every block is hashed anew, and one that differs is not there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::SystemTime;
+
+use bitswap_core::Block;
+use bitswap_core::chunk::{LeafForm, RAW};
+use bytes::Bytes;
+use cid::Cid;
+
+use super::Hash;
+use crate::fs::read_at;
+
+/// Files shared in place.
+#[derive(Debug, Default)]
+pub struct SharedFiles {
+    index: RwLock<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    next: u64,
+    files: BTreeMap<FileId, Shared>,
+    /// One place per file at most, although a block may occur in it many times.
+    leaves: HashMap<Hash, Vec<Place>>,
+}
+
+/// Names a shared file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId(u64);
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    /// `None`: it is being written, so its bytes are always checked.
+    stamp: Option<Stamp>,
+    leaves: Vec<Hash>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: FileId,
+    leaf: SharedLeaf,
+}
+
+/// Where a block's bytes lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedLeaf {
+    /// The first byte's position.
+    pub offset: u64,
+    /// How many bytes of the file the block holds.
+    pub len: u32,
+    /// How the bytes become the block.
+    pub form: LeafForm,
+}
+
+/// What a file looked like when it was hashed. A write changes it, unless it comes so soon after the
+/// write before it that the file system's clock does not tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    len: u64,
+    modified: Option<SystemTime>,
+    changed: Option<(i64, i64)>,
+    identity: Option<(u64, u64)>,
+}
+
+impl Stamp {
+    /// The stamp of a file as it is now.
+    #[must_use]
+    pub fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let (changed, identity) = {
+            use std::os::unix::fs::MetadataExt;
+            // The time of change cannot be set back, as the time of modification can.
+            let changed = (metadata.ctime(), metadata.ctime_nsec());
+            (Some(changed), Some((metadata.dev(), metadata.ino())))
+        };
+        #[cfg(not(unix))]
+        let (changed, identity) = (None, None);
+        Self { len: metadata.len(), modified: metadata.modified().ok(), changed, identity }
+    }
+}
+
+impl SharedFiles {
+    /// Shares a file. Without a stamp it is one that is being written.
+    pub fn share(
+        &self,
+        path: PathBuf,
+        stamp: Option<Stamp>,
+        leaves: impl IntoIterator<Item = (Hash, SharedLeaf)>,
+    ) -> FileId {
+        let mut index = self.write();
+        let id = FileId(index.next);
+        index.next += 1;
+        index.files.insert(id, Shared { path, stamp, leaves: Vec::new() });
+        for (hash, leaf) in leaves {
+            index.add(id, hash, leaf);
+        }
+        id
+    }
+
+    /// One more block of a file that is being written.
+    pub fn add(&self, file: FileId, hash: Hash, leaf: SharedLeaf) {
+        self.write().add(file, hash, leaf);
+    }
+
+    /// Shares a file no longer. The file itself is left alone.
+    pub fn remove(&self, file: FileId) {
+        let mut index = self.write();
+        let Some(shared) = index.files.remove(&file) else { return };
+        for hash in shared.leaves {
+            if let Some(places) = index.leaves.get_mut(&hash) {
+                places.retain(|place| place.file != file);
+                if places.is_empty() {
+                    index.leaves.remove(&hash);
+                }
+            }
+        }
+    }
+
+    /// Whether some shared file had this block when it was hashed.
+    #[must_use]
+    pub fn contains(&self, hash: &Hash) -> bool {
+        self.read().leaves.contains_key(hash)
+    }
+
+    /// The block with this hash, if a file still has it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk fails. A file that is gone, shorter or different is none.
+    pub fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
+        self.first(hash, |path, stamp, leaf| {
+            let Some((bytes, unchanged)) = read(path, stamp, leaf)? else { return Ok(None) };
+            if unchanged {
+                return Ok(Some(leaf.form.block(&bytes)));
+            }
+            // Of a fetched file it is not known how its leaves are wrapped.
+            let forms = match leaf.form {
+                LeafForm::Raw => &[LeafForm::Raw][..],
+                _ => &[LeafForm::WrappedFile, LeafForm::WrappedRaw],
+            };
+            // The codec does not matter here, only the hash.
+            let cid = Cid::new_v1(RAW, *hash);
+            let checked = forms.iter().find_map(|form| Block::new(cid, form.block(&bytes)).ok());
+            Ok(checked.map(|block| block.into_parts().1))
+        })
+    }
+
+    /// The block's length in bytes, if a file still has it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::get`].
+    pub fn size(&self, hash: &Hash) -> io::Result<Option<u32>> {
+        let unchanged = self.first(hash, |path, stamp, leaf| {
+            let now = match std::fs::metadata(path) {
+                Ok(metadata) => Stamp::of(&metadata),
+                Err(error) => return absent(error),
+            };
+            Ok((stamp == Some(now)).then(|| leaf.form.block_len(leaf.len as usize) as u32))
+        })?;
+        match unchanged {
+            Some(size) => Ok(Some(size)),
+            None => Ok(self.get(hash)?.map(|block| block.len() as u32)),
+        }
+    }
+
+    /// The first file that gives something for this hash. An error counts only if none does.
+    fn first<T>(
+        &self,
+        hash: &Hash,
+        look: impl Fn(&Path, Option<Stamp>, SharedLeaf) -> io::Result<Option<T>>,
+    ) -> io::Result<Option<T>> {
+        let mut result = Ok(None);
+        for (path, stamp, leaf) in self.places(hash) {
+            match look(&path, stamp, leaf) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => {}
+                Err(error) => result = Err(error),
+            }
+        }
+        result
+    }
+
+    /// A copy, so that no lock is held while a disk is waited for.
+    fn places(&self, hash: &Hash) -> Vec<(PathBuf, Option<Stamp>, SharedLeaf)> {
+        let index = self.read();
+        let places = index.leaves.get(hash).into_iter().flatten();
+        places
+            .filter_map(|place| {
+                let shared = index.files.get(&place.file)?;
+                Some((shared.path.clone(), shared.stamp, place.leaf))
+            })
+            .collect()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        // Nothing under the lock panics half-way.
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Index {
+    fn add(&mut self, file: FileId, hash: Hash, leaf: SharedLeaf) {
+        let Some(shared) = self.files.get_mut(&file) else { return };
+        let places = self.leaves.entry(hash).or_default();
+        if places.iter().all(|place| place.file != file) {
+            places.push(Place { file, leaf });
+            shared.leaves.push(hash);
+        }
+    }
+}
+
+/// The bytes of a leaf, and whether they are surely those that were hashed.
+fn read(path: &Path, stamp: Option<Stamp>, leaf: SharedLeaf) -> io::Result<Option<(Bytes, bool)>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) => return absent(error),
+    };
+    let fits = || io::Result::Ok(stamp == Some(Stamp::of(&file.metadata()?)));
+    let before = fits()?;
+    let mut bytes = vec![0; leaf.len as usize];
+    match read_at(&file, leaf.offset, &mut bytes) {
+        Ok(read) if read == bytes.len() => {}
+        Ok(_) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    Ok(Some((bytes.into(), before && fits()?)))
+}
+
+fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(None) } else { Err(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::sha2_256 as hash;
+    use super::*;
+
+    const RAW_LEAF: SharedLeaf = SharedLeaf { offset: 3, len: 4, form: LeafForm::Raw };
+
+    struct Fixture {
+        _directory: tempfile::TempDir,
+        path: PathBuf,
+        files: SharedFiles,
+        id: FileId,
+    }
+
+    /// A file "012leafXYZ" whose four bytes at 3 are shared.
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "012leafXYZ").unwrap();
+        let files = SharedFiles::default();
+        let stamp = Stamp::of(&fs::metadata(&path).unwrap());
+        let id = files.share(path.clone(), Some(stamp), [(hash(b"leaf"), RAW_LEAF)]);
+        Fixture { _directory: directory, path, files, id }
+    }
+
+    #[test]
+    fn a_block_is_read_from_its_place_in_the_file() {
+        let fixture = fixture();
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap().unwrap(), "leaf");
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+        assert_eq!(fixture.files.get(&hash(b"else")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_wrapped_leaf_is_wrapped_again() {
+        let fixture = fixture();
+        let form = LeafForm::WrappedFile;
+        let block = form.block(&Bytes::from_static(b"leaf"));
+        let leaf = SharedLeaf { form, ..RAW_LEAF };
+        fixture.files.add(fixture.id, hash(&block), leaf);
+        assert_eq!(fixture.files.get(&hash(&block)).unwrap(), Some(block.clone()));
+        assert_eq!(fixture.files.size(&hash(&block)).unwrap(), Some(block.len() as u32));
+    }
+
+    #[test]
+    fn a_block_that_changed_in_the_file_is_not_there() {
+        for changed in ["012LEAFXYZ", "012lea", ""] {
+            let fixture = fixture();
+            fs::write(&fixture.path, changed).unwrap();
+            assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+            assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None);
+        }
+        let fixture = fixture();
+        fs::remove_file(&fixture.path).unwrap();
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_block_that_stayed_in_a_file_that_changed_is_still_there() {
+        let fixture = fixture();
+        fs::write(&fixture.path, "---leaf and more").unwrap();
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap().unwrap(), "leaf");
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+    }
+
+    #[test]
+    fn a_change_that_sets_the_time_of_modification_back_is_seen() {
+        let fixture = fixture();
+        let modified = fs::metadata(&fixture.path).unwrap().modified().unwrap();
+        fs::write(&fixture.path, "012LEAFXYZ").unwrap();
+        let file = File::options().write(true).open(&fixture.path).unwrap();
+        file.set_modified(modified).unwrap();
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_being_written_is_always_checked() {
+        let fixture = fixture();
+        let growing = fixture.files.share(fixture.path.clone(), None, []);
+        fixture.files.remove(fixture.id);
+        let wrong = SharedLeaf { offset: 0, ..RAW_LEAF };
+        fixture.files.add(growing, hash(b"leaf"), wrong);
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_is_shared_no_longer_is_gone_but_for_other_files_that_have_it() {
+        let fixture = fixture();
+        let other = fixture.path.with_extension("copy");
+        fs::copy(&fixture.path, &other).unwrap();
+        let copy = fixture.files.share(other, None, [(hash(b"leaf"), RAW_LEAF)]);
+        fixture.files.remove(fixture.id);
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap().unwrap(), "leaf");
+        fixture.files.remove(copy);
+        assert!(!fixture.files.contains(&hash(b"leaf")));
+    }
+}

@@ -1,0 +1,60 @@
+//! The stack that every connection goes through: socket, byte counter, noise, yamux.
+
+use std::io;
+use std::time::Duration;
+
+use futures::io::BufReader;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{Boxed, OrTransport};
+use libp2p::core::upgrade::Version;
+use libp2p::futures::future::Either;
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, Transport, noise, yamux};
+
+use crate::runtime::Runtime;
+use crate::socket_bytes::{Counted, SocketBytes};
+
+/// Streams that one connection may hold open. Other implementations answer a long wantlist with
+/// one short stream per message, hundreds at once; what is refused they do not send again.
+const STREAMS_MAX: usize = 4096;
+
+/// The longest that setting a connection up may take.
+const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Bytes read from a socket at once. Noise alone would read 8 KiB at a time: four times the calls.
+const READ_BUFFER: usize = 64 << 10;
+
+/// Builds the node's transport on a runtime's sockets.
+///
+/// # Errors
+///
+/// When the runtime cannot set up name resolution, or the identity cannot sign.
+pub fn transport<R: Runtime>(
+    runtime: &R,
+    identity: &Keypair,
+    bytes: &SocketBytes,
+) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+    let noise = noise::Config::new(identity).map_err(io::Error::other)?;
+    let mut yamux = yamux::Config::default();
+    yamux.set_max_num_streams(STREAMS_MAX);
+    let bytes = bytes.clone();
+    let tcp = runtime
+        .tcp()
+        .map(move |socket, _| {
+            BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes.clone()))
+        })
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux)
+        .timeout(SETUP_TIMEOUT)
+        .boxed();
+    let both = match runtime.quic(identity) {
+        None => tcp,
+        Some(quic) => OrTransport::new(quic, tcp)
+            .map(|either, _| match either {
+                Either::Left(connection) | Either::Right(connection) => connection,
+            })
+            .boxed(),
+    };
+    runtime.with_names(both)
+}
