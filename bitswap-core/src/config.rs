@@ -37,7 +37,7 @@ impl Default for Config {
             open_retry: Duration::from_millis(100),
             fan_out: 16,
             told_peers_max: 64,
-            first_deadline: Duration::from_millis(900),
+            first_deadline: Duration::from_secs(1),
             deadline_min: Duration::from_millis(50),
             deadline_max: Duration::from_secs(7),
             search_interval: Duration::from_secs(10),

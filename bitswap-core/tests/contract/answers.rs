@@ -1,0 +1,151 @@
+//! 6. Each request of the engine wants one answer: the first final one counts, others are ignored.
+
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::message::{Message, Wantlist};
+use bitswap_core::{
+    Config, Engine, Entry, Lane, LoadAnswer, LoadId, Loaded, Lookup, LookupId, Outgoing, Output,
+    SessionOptions, Timestamp, Version, Want, WantKind,
+};
+
+use crate::pair::{block, ms};
+
+const NOW: Timestamp = Timestamp::ZERO;
+
+/// Guards `LaneState::opened`: only a lane that is opening takes an answer.
+#[test]
+fn a_lane_is_opened_once() {
+    let mut engine = with_peer();
+    want(&mut engine);
+    assert_eq!(opens(&mut engine), [Lane::Wants]);
+    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
+    engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), NOW);
+    engine.handle_open(1, Lane::Answers, Ok(Version::V1_2), NOW);
+    assert_eq!(engine.stats().stale_inputs, 2);
+    assert_eq!(engine.peer(1).unwrap().version, Some(Version::V1_2));
+}
+
+/// Guards `LaneState::sent`: a number is taken out by its first report.
+#[test]
+fn a_send_is_reported_once() {
+    let mut engine = with_peer();
+    want(&mut engine);
+    opens(&mut engine);
+    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
+    let sent = sends(&mut engine);
+    let [first] = &sent[..] else { panic!("one message, not {sent:?}") };
+    engine.handle_sent(first.id, Ok(()), NOW);
+    // The failure comes too late: the lane stays open.
+    engine.handle_sent(first.id, Err(SendError::Closed), NOW);
+    assert_eq!(engine.stats().stale_inputs, 1);
+    assert_eq!(engine.peer(1).unwrap().version, Some(Version::V1_2));
+    assert!(sends(&mut engine).is_empty(), "nothing is said again");
+}
+
+/// Guards `Server::loaded`: each CID of a lookup is answered once.
+#[test]
+fn a_lookup_in_the_store_is_answered_once() {
+    let mut engine = with_peer();
+    let wanted = block(0, 100);
+    let entries = vec![Entry::want(*wanted.cid(), WantKind::Block, 1, true)];
+    let wantlist = Wantlist { entries, full: false };
+    engine.handle_message(1, Message { wantlist, ..Message::default() }, NOW);
+    let mut load = None;
+    while let Some(output) = engine.poll_output() {
+        match output {
+            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), NOW),
+            Output::Load(wanted) => load = Some(wanted.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    let load: LoadId = load.expect("the store is asked");
+    let answer = |answer| [Loaded { cid: *wanted.cid(), answer }];
+    engine.handle_load(load, answer(LoadAnswer::Data(wanted.data().clone())), NOW);
+    engine.handle_load(load, answer(LoadAnswer::NotFound), NOW);
+    assert_eq!(engine.stats().stale_inputs, 1);
+    let sent = sends(&mut engine);
+    let [message] = &sent[..] else { panic!("one message, not {sent:?}") };
+    assert_eq!(message.message.blocks, [wanted]);
+    assert!(message.message.presences.is_empty());
+}
+
+/// Guards `Client::providers`: a search ends with `Done`, and what comes after names nothing.
+#[test]
+fn a_search_for_providers_is_answered_until_it_is_done() {
+    // Nobody is connected, so providers are looked for.
+    let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], NOW);
+    want(&mut engine);
+    let mut now = NOW;
+    let search: LookupId = loop {
+        let found = outputs(&mut engine).into_iter().find_map(|output| match output {
+            Output::FindProviders { id, .. } => Some(id),
+            _ => None,
+        });
+        if let Some(id) = found {
+            break id;
+        }
+        now = engine.poll_timeout().expect("a want has a timer");
+        engine.handle_timeout(now);
+    };
+    engine.handle_providers(search, &[], Lookup::More, now);
+    engine.handle_providers(search, &[], Lookup::Done, now);
+    assert_eq!(engine.stats().stale_inputs, 0, "an answer in two parts");
+    engine.handle_providers(search, &[1], Lookup::Done, now);
+    assert_eq!(engine.stats().stale_inputs, 1, "it was done");
+}
+
+/// Guards `Engine::handle_sent`: an id of a peer that left, and came back, is nobody's.
+#[test]
+fn an_id_outlives_its_peer_harmlessly() {
+    let mut engine = with_peer();
+    want(&mut engine);
+    opens(&mut engine);
+    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
+    let sent = sends(&mut engine);
+    engine.handle_disconnected(1, NOW);
+    engine.handle_connected(1, None, NOW);
+    engine.handle_sent(sent[0].id, Err(SendError::Closed), NOW);
+    assert_eq!(engine.stats().stale_inputs, 1);
+    // The want is told again to the peer that came back.
+    while let Some(output) = engine.poll_output() {
+        if let Output::Open { peer, lane } = output {
+            engine.handle_open(peer, lane, Ok(Version::V1_2), NOW);
+        } else if let Output::Send(outgoing) = output {
+            assert_eq!(outgoing.message.wantlist.entries.len(), 1);
+            assert_ne!(outgoing.id, sent[0].id);
+            return;
+        }
+    }
+    panic!("the want was not told again");
+}
+
+fn with_peer() -> Engine<u8> {
+    let mut engine = Engine::new(Config::default(), [1; 32], NOW);
+    engine.handle_connected(1, None, NOW);
+    engine
+}
+
+fn want(engine: &mut Engine<u8>) {
+    let options = SessionOptions { want_timeout: Some(ms(600_000)), ..SessionOptions::default() };
+    let session = engine.open_session(options, NOW).unwrap();
+    engine.want(session, [Want::from(*block(0, 100).cid())], NOW).unwrap();
+}
+
+fn outputs(engine: &mut Engine<u8>) -> Vec<Output<u8>> {
+    std::iter::from_fn(|| engine.poll_output()).collect()
+}
+
+fn opens(engine: &mut Engine<u8>) -> Vec<Lane> {
+    let lane = |output| match output {
+        Output::Open { lane, .. } => Some(lane),
+        _ => None,
+    };
+    outputs(engine).into_iter().filter_map(lane).collect()
+}
+
+fn sends(engine: &mut Engine<u8>) -> Vec<Outgoing<u8>> {
+    let send = |output| match output {
+        Output::Send(outgoing) => Some(outgoing),
+        _ => None,
+    };
+    outputs(engine).into_iter().filter_map(send).collect()
+}

@@ -1,0 +1,198 @@
+//! The arrows between the rooms point down only.
+
+use std::env;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::tree;
+
+const RUNTIMES: [&str; 2] = ["bitswap-runtime-tokio", "bitswap-runtime-async-std"];
+
+/// Each room, and the rooms that it may depend on.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("bitswap-core", &[]),
+    ("bitswap-libp2p", &["bitswap-core"]),
+    ("bitswap-net-async-io", &[]),
+    ("bitswap-runtime", &["bitswap-core", "bitswap-libp2p"]),
+    ("bitswap-runtime-tokio", &["bitswap-core", "bitswap-libp2p", "bitswap-runtime"]),
+    (
+        "bitswap-runtime-async-std",
+        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-runtime"],
+    ),
+    (
+        "bitswap-cli",
+        &[
+            "bitswap-core",
+            "bitswap-libp2p",
+            "bitswap-runtime",
+            "bitswap-runtime-tokio",
+            "bitswap-runtime-async-std",
+        ],
+    ),
+    ("bitswap-sim", &["bitswap-core"]),
+    (
+        "bitswap-interop",
+        &[
+            "bitswap-core",
+            "bitswap-libp2p",
+            "bitswap-runtime",
+            "bitswap-runtime-tokio",
+            "bitswap-runtime-async-std",
+        ],
+    ),
+    (
+        "bitswap-benches",
+        &[
+            "bitswap-core",
+            "bitswap-libp2p",
+            "bitswap-runtime",
+            "bitswap-runtime-tokio",
+            "bitswap-runtime-async-std",
+            "bitswap-sim",
+            "bitswap-interop",
+        ],
+    ),
+    ("bitswap-fuzz", &["bitswap-core", "bitswap-sim"]),
+    ("bitswap-tidy", &[]),
+];
+
+/// Rooms that may know which async runtime runs them.
+const KNOWS_ITS_RUNTIME: &[&str] = &[
+    "bitswap-runtime-tokio",
+    "bitswap-runtime-async-std",
+    "bitswap-net-async-io",
+    "bitswap-cli",
+    "bitswap-interop",
+    "bitswap-benches",
+];
+
+/// Crates that are an async runtime, or a piece of one.
+const RUNTIME_CRATES: &[&str] =
+    &["tokio", "async-std", "smol", "async-io", "async-global-executor", "async-executor"];
+
+/// The packages of all manifests, as cargo sees them.
+fn packages() -> Vec<Value> {
+    let mut packages = Vec::new();
+    let alone = tree::files("Cargo.toml")
+        .into_iter()
+        .filter(|file| file.path == "Cargo.toml" || file.text.contains("\n[workspace]\n"));
+    for manifest in alone {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "metadata",
+                "--no-deps",
+                "--offline",
+                "--format-version",
+                "1",
+                "--manifest-path",
+            ])
+            .arg(tree::root().join(&manifest.path))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "cargo metadata of {}: {errors}", manifest.path);
+        let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let Value::Array(found) = metadata["packages"].take() else { panic!("no packages") };
+        packages.extend(found);
+    }
+    packages
+}
+
+fn name(package: &Value) -> &str {
+    package["name"].as_str().unwrap()
+}
+
+fn dependencies(package: &Value) -> &[Value] {
+    package["dependencies"].as_array().unwrap()
+}
+
+/// Not one for tests alone.
+fn is_shipped(dependency: &Value) -> bool {
+    dependency["kind"] != "dev"
+}
+
+#[test]
+fn rooms_depend_on_rooms_below_them_only() {
+    let packages = packages();
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for package in &packages {
+        let room = name(package);
+        let Some((_, may)) = ARROWS.iter().find(|(of, _)| *of == room) else {
+            wrong.push(format!("{room} has no place in the list of arrows"));
+            continue;
+        };
+        for dependency in dependencies(package) {
+            let on = name(dependency);
+            if !on.starts_with("bitswap-") {
+                continue;
+            }
+            seen += 1;
+            // A runtime's own tests use what the room above them shares with all runtimes.
+            if !may.contains(&on) && on != room {
+                wrong.push(format!("{room} must not depend on {on}"));
+            }
+        }
+    }
+    assert!(seen > 0, "no room depends on another: this test sees nothing");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_list_of_arrows_has_no_circle() {
+    for (room, below) in ARROWS {
+        for other in *below {
+            let (_, back) = ARROWS.iter().find(|(of, _)| of == other).unwrap();
+            assert!(!back.contains(room), "{room} and {other} point at each other");
+        }
+        let is_top = ["bitswap-cli", "bitswap-interop", "bitswap-benches"].contains(room);
+        for runtime in RUNTIMES {
+            assert!(is_top || !below.contains(&runtime), "{room} must run on any runtime");
+        }
+    }
+}
+
+#[test]
+fn what_runs_on_any_runtime_names_none() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for package in packages().iter().filter(|package| !KNOWS_ITS_RUNTIME.contains(&name(package))) {
+        for dependency in dependencies(package).iter().filter(|one| is_shipped(one)) {
+            seen += 1;
+            let on = name(dependency);
+            if RUNTIME_CRATES.contains(&on) {
+                wrong.push(format!("{} depends on {on}", name(package)));
+            }
+            let features = dependency["features"].as_array().unwrap();
+            for feature in features.iter().filter_map(Value::as_str) {
+                if RUNTIME_CRATES.contains(&feature) {
+                    wrong.push(format!("{} turns on {on}/{feature}", name(package)));
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "no dependencies: this test sees nothing");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_has_the_dependencies_of_its_list_and_no_more() {
+    let packages = packages();
+    let core = packages.iter().find(|package| name(package) == "bitswap-core").unwrap();
+    let mut has: Vec<&str> =
+        dependencies(core).iter().filter(|one| is_shipped(one)).map(name).collect();
+    has.sort_unstable();
+    let list = [
+        "bytes",
+        "cid",
+        "hashbrown",
+        "multihash-codetable",
+        "multihash-derive",
+        "quick-protobuf",
+        "sha3",
+        "siphasher",
+        "thiserror",
+    ];
+    assert_eq!(has, list);
+}

@@ -1,0 +1,9 @@
+//! The rules of the house that a compiler does not check. CONTRIBUTING.md has them in prose.
+
+mod arrows;
+mod ignored;
+mod lengths;
+mod manifests;
+mod metrics;
+mod tree;
+mod words;
