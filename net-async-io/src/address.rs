@@ -1,0 +1,61 @@
+//! Between socket addresses and multiaddresses.
+
+use std::net::{IpAddr, SocketAddr};
+
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+/// The socket address in `/ip4|ip6/…/tcp/…`, optionally followed by `/p2p/…`; `None` for anything
+/// else, because a TCP connection is not what it asks for.
+pub(crate) fn tcp_socket_address(address: &Multiaddr) -> Option<SocketAddr> {
+    let mut parts = address.iter();
+    let ip = match parts.next()? {
+        Protocol::Ip4(ip) => IpAddr::from(ip),
+        Protocol::Ip6(ip) => IpAddr::from(ip),
+        _ => return None,
+    };
+    let Protocol::Tcp(port) = parts.next()? else { return None };
+    match (parts.next(), parts.next()) {
+        (None | Some(Protocol::P2p(_)), None) => Some(SocketAddr::new(ip, port)),
+        _ => None,
+    }
+}
+
+/// `/ip4|ip6/…/tcp/…`.
+pub(crate) fn tcp_multiaddress(address: SocketAddr) -> Multiaddr {
+    Multiaddr::from(address.ip()).with(Protocol::Tcp(address.port()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_tcp_addresses_are_taken() {
+        let peer = "12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        for (address, expected) in [
+            ("/ip4/127.0.0.1/tcp/4001".into(), Some("127.0.0.1:4001")),
+            ("/ip4/127.0.0.1/tcp/0".into(), Some("127.0.0.1:0")),
+            ("/ip6/::1/tcp/4001".into(), Some("[::1]:4001")),
+            (format!("/ip6/::1/tcp/4001/p2p/{peer}"), Some("[::1]:4001")),
+            ("/ip4/127.0.0.1".into(), None),
+            ("/ip4/127.0.0.1/udp/4001".into(), None),
+            ("/ip4/127.0.0.1/tcp/4001/ws".into(), None),
+            ("/dns4/localhost/tcp/4001".into(), None),
+            (format!("/ip4/127.0.0.1/tcp/4001/p2p/{peer}/p2p-circuit"), None),
+            ("/tcp/4001/ip4/127.0.0.1".into(), None),
+        ] {
+            let parsed: Multiaddr = address.parse().unwrap();
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(tcp_socket_address(&parsed), expected, "{address}");
+        }
+    }
+
+    #[test]
+    fn socket_addresses_survive_the_way_there_and_back() {
+        for text in ["127.0.0.1:4001", "[fe80::1]:1", "0.0.0.0:65535"] {
+            let address = text.parse().unwrap();
+            assert_eq!(tcp_socket_address(&tcp_multiaddress(address)), Some(address));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What libp2p offers for tokio alone, for programs on the `async-io` reactor, which async-std and
+//! smol share: a TCP transport, name resolution and discovery by mDNS.
+//!
+//! Sockets and timers register themselves with the reactor, which has its own thread; so everything
+//! here runs on any executor.
+
+mod address;
+mod tcp;
+
+pub use tcp::{TcpStream, TcpTransport};
