@@ -106,10 +106,6 @@ impl LaneState {
         }
     }
 
-    pub(crate) fn is_opening(&self) -> bool {
-        self.stream == Stream::Opening
-    }
-
     pub(crate) fn is_refused(&self) -> bool {
         self.stream == Stream::Refused
     }

@@ -55,10 +55,6 @@ impl<T> Rows<T> {
         self.live
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.live == 0
-    }
-
     /// Bytes allocated for rows.
     pub(crate) fn bytes(&self) -> usize {
         let pages = self.pages.iter().flatten().count();
@@ -152,10 +148,8 @@ impl<T> Rows<T> {
         self.live -= 1;
         if page.live == 0 {
             *entry = None;
-            if !was_full {
-                // The page is listed already; a vacant place in `pages` stays listed too.
-            }
         }
+        // A page that was not full is listed already, and stays so when it is freed.
         if was_full {
             self.roomy.push(number);
         }

@@ -206,9 +206,8 @@ mod tests {
 
     #[test]
     fn a_share_is_of_a_file_or_a_text_and_not_of_both() {
-        let share = |rest: &[&str]| {
-            Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok()
-        };
+        let share =
+            |rest: &[&str]| Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok();
         assert!(share(&["file"]) && share(&["--text", "hello"]));
         assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
     }

@@ -18,7 +18,9 @@ pub enum Failure {
     Start(#[from] StartError),
     #[error(transparent)]
     Listen(#[from] ListenError),
-    #[error("no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right.")]
+    #[error(
+        "no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right."
+    )]
     NoConnection { tried: String },
     #[error(transparent)]
     Share(#[from] ShareError),
@@ -32,7 +34,9 @@ pub enum Failure {
     Output { what: String, source: io::Error },
     #[error("the demo's files: {source}")]
     Demo { source: io::Error },
-    #[error("the demo needs {needed} MiB in {dir}, where {available} MiB are free; choose a smaller --size or another --dir")]
+    #[error(
+        "the demo needs {needed} MiB in {dir}, where {available} MiB are free; choose a smaller --size or another --dir"
+    )]
     DemoSpace { needed: u64, available: u64, dir: PathBuf },
     #[error("what arrived is not what was sent: this is a bug, please report it")]
     DemoDiffers,

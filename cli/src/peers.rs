@@ -36,7 +36,6 @@ pub async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Fail
 
 /// Named machines that all lack a block are not waited for; others may still come.
 pub fn session(sources: &Sources) -> SessionOptions<PeerId> {
-    let when_missing =
-        if sources.from.is_empty() { WhenMissing::Wait } else { WhenMissing::Fail };
+    let when_missing = if sources.from.is_empty() { WhenMissing::Wait } else { WhenMissing::Fail };
     SessionOptions { when_missing, want_timeout: sources.timeout, ..SessionOptions::default() }
 }

@@ -29,11 +29,8 @@ impl Say {
     /// A result: the text for people, the object for programs.
     pub fn result(self, text: impl Display, object: &Value) {
         // Whoever closed the pipe wants no more; there is nobody to tell.
-        let _ = if self.json {
-            writeln!(stdout(), "{object}")
-        } else {
-            writeln!(stdout(), "{text}")
-        };
+        let _ =
+            if self.json { writeln!(stdout(), "{object}") } else { writeln!(stdout(), "{text}") };
     }
 
     /// Something for programs only, that people see otherwise.
@@ -87,7 +84,8 @@ mod tests {
 
     #[test]
     fn sizes_are_short() {
-        let sizes = [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1.0 MiB"), (u64::MAX, "16777216.0 TiB")];
+        let sizes =
+            [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1.0 MiB"), (u64::MAX, "16777216.0 TiB")];
         for (bytes, text) in sizes {
             assert_eq!(size(bytes), text);
         }

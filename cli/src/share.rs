@@ -25,8 +25,7 @@ pub async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
             (node.put(text).await?, bytes)
         }
     };
-    let addresses: Vec<String> =
-        node.addresses().await?.iter().map(ToString::to_string).collect();
+    let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
         Announcement { cid, bytes, addresses: &addresses },
         &json!({"event": "shared", "cid": cid.to_string(), "size": bytes, "addresses": addresses}),
@@ -36,11 +35,7 @@ pub async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn file(
-    node: &Node<Tokio>,
-    path: &Path,
-    cut: args::Cut,
-) -> Result<(Cid, u64), ShareError> {
+async fn file(node: &Node<Tokio>, path: &Path, cut: args::Cut) -> Result<(Cid, u64), ShareError> {
     let shared = node.share_file(path, cut.profile()).await?;
     Ok((shared.root.cid, shared.root.size))
 }

@@ -45,8 +45,14 @@ struct Options {
 
 impl Options {
     fn parse(words: &[&str]) -> Result<Self, String> {
-        let mut options =
-            Self { seeds: 20, seed: 1, trace: false, naive: false, watched: false, name: String::new() };
+        let mut options = Self {
+            seeds: 20,
+            seed: 1,
+            trace: false,
+            naive: false,
+            watched: false,
+            name: String::new(),
+        };
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || {

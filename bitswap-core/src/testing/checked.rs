@@ -250,7 +250,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         let result = self.engine.want(session, wants, now);
         let known = shadow.has_session(session);
         let verdict: Verdict = match result {
-            Ok(()) if !known && !cids.is_empty() => Err(format!("{session:?} wants, but is closed")),
+            Ok(()) if !known && !cids.is_empty() => {
+                Err(format!("{session:?} wants, but is closed"))
+            }
             _ => Ok(()),
         };
         shadow.hold(verdict);

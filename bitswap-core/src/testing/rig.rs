@@ -31,8 +31,9 @@ const HONEST: u8 = 100;
 /// Sessions that operations name.
 const SESSIONS: u8 = 4;
 /// Sizes of the blocks that operations name, around the limits that matter.
-const SIZES: [usize; 16] =
-    [0, 1, 40, 100, 1023, 1024, 1025, 3000, 8000, 8001, 16_384, 40_000, 70_000, 131_072, 200_000, 9];
+const SIZES: [usize; 16] = [
+    0, 1, 40, 100, 1023, 1024, 1025, 3000, 8000, 8001, 16_384, 40_000, 70_000, 131_072, 200_000, 9,
+];
 /// Virtual time in which everything must have ended once the world is whole again. The longest
 /// deadline is 7 s and doubles with each peer that was silent, searches back off further.
 const HEALED_WITHIN: Duration = Duration::from_secs(600);
@@ -204,11 +205,8 @@ impl Rig {
             }
             Op::Rates(upload, download) => {
                 let rate = |rate: &Option<u32>| rate.map(|rate| u64::from(rate) + 1000);
-                let rates = Rates {
-                    upload: rate(upload),
-                    upload_per_peer: None,
-                    download: rate(download),
-                };
+                let rates =
+                    Rates { upload: rate(upload), upload_per_peer: None, download: rate(download) };
                 self.engine.set_rates(rates, now);
             }
             Op::Shutdown => self.engine.shutdown(now),

@@ -35,7 +35,8 @@ struct Measured {
 pub async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
     let failed = |source| Failure::Demo { source };
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
-    let (a, b) = (sample::directory(&parent).map_err(failed)?, sample::directory(&parent).map_err(failed)?);
+    let (a, b) =
+        (sample::directory(&parent).map_err(failed)?, sample::directory(&parent).map_err(failed)?);
     sample::check_space(&parent, 2 * args.size)?;
     let bytes = args.size * MIB;
     let source = a.path().join("sample");
@@ -44,8 +45,7 @@ pub async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
 
     let before = raw::transfer(&source, &sample).await?;
     let target = b.path().join("fetched");
-    let (cid, shared, fetched, stats) =
-        transfer(&source, &target, args.cut.profile(), say).await?;
+    let (cid, shared, fetched, stats) = transfer(&source, &target, args.cut.profile(), say).await?;
     if !sample.is(&target).await.map_err(failed)? {
         return Err(Failure::DemoDiffers);
     }
@@ -66,7 +66,10 @@ async fn transfer(
     let start = Instant::now();
     let root = sharer.share_file(source, profile).await?.root;
     let shared = start.elapsed();
-    say.note(format_args!("node A shares {}, {} blocks and more above them", root.cid, root.leaves));
+    say.note(format_args!(
+        "node A shares {}, {} blocks and more above them",
+        root.cid, root.leaves
+    ));
 
     for address in sharer.addresses().await? {
         let connected = fetcher.connect(address).await;

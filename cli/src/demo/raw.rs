@@ -30,7 +30,8 @@ pub async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, Failure>
     let address = listen(&mut sender).await.map_err(failed)?;
     let peer = *sender.local_peer_id();
     let mut requests = sender.behaviour().new_control();
-    let mut requests = requests.accept(PROTOCOL).map_err(|error| failed(io::Error::other(error)))?;
+    let mut requests =
+        requests.accept(PROTOCOL).map_err(|error| failed(io::Error::other(error)))?;
     let mut control = receiver.behaviour().new_control();
     let dial = libp2p::swarm::dial_opts::DialOpts::peer_id(peer).addresses(vec![address]);
     receiver.dial(dial.build()).map_err(|error| failed(io::Error::other(error)))?;

@@ -57,8 +57,8 @@ impl Transport for TcpTransport {
         id: ListenerId,
         address: Multiaddr,
     ) -> Result<(), TransportError<io::Error>> {
-        let socket_address = tcp_socket_address(&address)
-            .ok_or(TransportError::MultiaddrNotSupported(address))?;
+        let socket_address =
+            tcp_socket_address(&address).ok_or(TransportError::MultiaddrNotSupported(address))?;
         let listener = Listener::bind(id, socket_address, self.ports.clone())
             .map_err(TransportError::Other)?;
         self.listeners.push(listener);

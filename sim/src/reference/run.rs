@@ -95,8 +95,7 @@ fn play(
     world.searches_take(Duration::ZERO);
     let fetchers: Vec<Node> =
         (0..case.fetchers).map(|_| host(&mut world, Config::default())).collect();
-    let seeds: Vec<Node> =
-        (0..case.seeds).map(|_| host(&mut world, Config::default())).collect();
+    let seeds: Vec<Node> = (0..case.seeds).map(|_| host(&mut world, Config::default())).collect();
     for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
         world.stock(*node, blocks);
         world.store(

@@ -147,12 +147,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
         let again = self.loads.insert(*id, Lookup { peer: *peer, open });
         ensure!(again.is_none(), "the name {id:?} was used again");
-        let under_way: usize = self
-            .loads
-            .values()
-            .filter(|load| load.peer == *peer)
-            .map(|load| load.open.len())
-            .sum();
+        let under_way: usize =
+            self.loads.values().filter(|load| load.peer == *peer).map(|load| load.open.len()).sum();
         ensure!(
             under_way <= self.loads_max,
             "{under_way} blocks are looked up for {peer:?}, the limit is {}",
@@ -234,9 +230,10 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
             Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
         };
-        let asks = row.asks.iter().filter(|(cid, ask)| {
-            !ask.answered && !row.murky.contains(cid) && due(cid, ask)
-        });
+        let asks = row
+            .asks
+            .iter()
+            .filter(|(cid, ask)| !ask.answered && !row.murky.contains(cid) && due(cid, ask));
         asks.map(|(cid, _)| *cid).collect()
     }
 
@@ -272,7 +269,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 continue;
             }
             let Some(ask) = row.asks.get_mut(&cid) else {
-                return Err(format!("{peer:?} was sent {cid}, for which it does not ask (any more)"));
+                return Err(format!(
+                    "{peer:?} was sent {cid}, for which it does not ask (any more)"
+                ));
             };
             ensure!(
                 ask.kind == WantKind::Block || block.data().len() <= small,
@@ -290,7 +289,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             }
             let known = row.known.get(&cid);
             let Some(ask) = row.asks.get_mut(&cid) else {
-                return Err(format!("{peer:?} was told of {cid}, for which it does not ask (any more)"));
+                return Err(format!(
+                    "{peer:?} was told of {cid}, for which it does not ask (any more)"
+                ));
             };
             ensure!(!ask.said_block, "{peer:?} was told of {cid} after it was sent");
             if presence.have {
@@ -305,7 +306,10 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 ensure!(!ask.said_have, "{peer:?} was told HAVE for {cid} twice");
                 (ask.said_have, ask.answered) = (true, true);
             } else {
-                ensure!(ask.dont_have, "{peer:?} was told DONT_HAVE for {cid} and did not ask for it");
+                ensure!(
+                    ask.dont_have,
+                    "{peer:?} was told DONT_HAVE for {cid} and did not ask for it"
+                );
                 let unservable = Prefix::of(&cid).is_err() || cid.encoded_len() > CID_BYTES_MAX;
                 ensure!(
                     unservable || matches!(known, Some(Known::Absent | Known::Failed)),

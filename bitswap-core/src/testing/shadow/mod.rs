@@ -160,9 +160,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
                 self.lanes.expect_connected(load.peer)?;
                 self.answers.load(load)
             }
-            Output::FindProviders { id, session, cid } => {
-                self.wishes.search(*id, *session, cid)
-            }
+            Output::FindProviders { id, session, cid } => self.wishes.search(*id, *session, cid),
             Output::StopLookup { id } => self.wishes.stop_search(*id),
             Output::Event(event) => self.event(event),
         }
@@ -225,11 +223,8 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         );
         self.wishes.settled()?;
         let stats = engine.stats();
-        let seen = (
-            self.wishes.cids() as u32,
-            self.wishes.sessions() as u32,
-            self.lanes.peers() as u32,
-        );
+        let seen =
+            (self.wishes.cids() as u32, self.wishes.sessions() as u32, self.lanes.peers() as u32);
         ensure!(
             seen == (stats.wants, stats.sessions, stats.peers),
             "the engine counts {:?} wants, sessions and peers, there are {seen:?}",

@@ -86,11 +86,7 @@ impl Brief {
             entries: message.wantlist.entries.iter().take(KEPT).cloned().collect(),
             blocks: Cids::of(message.blocks.iter().map(crate::Block::cid)),
             presences: presences.take(KEPT).map(|item| (item.cid, item.have)).collect(),
-            counts: [
-                message.wantlist.entries.len(),
-                message.blocks.len(),
-                message.presences.len(),
-            ],
+            counts: [message.wantlist.entries.len(), message.blocks.len(), message.presences.len()],
             full: message.wantlist.full,
         }
     }

@@ -124,7 +124,11 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     // Inputs.
 
-    pub(in crate::testing) fn session(&mut self, id: SessionId, options: SessionOptions<P>) -> Verdict {
+    pub(in crate::testing) fn session(
+        &mut self,
+        id: SessionId,
+        options: SessionOptions<P>,
+    ) -> Verdict {
         ensure!(!self.has_session(id), "{id:?} was given to two sessions");
         let only = match &options.peers {
             PeerSet::Any => None,
@@ -346,10 +350,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         );
         let wants = self.live_sessions(cid).any(|other| *other == session);
         ensure!(wants, "{session:?} searches for {cid}, which it does not want");
-        ensure!(
-            self.searches.insert(id, session).is_none(),
-            "the name {id:?} was used again"
-        );
+        ensure!(self.searches.insert(id, session).is_none(), "the name {id:?} was used again");
         Ok(())
     }
 
@@ -368,10 +369,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             ensure!(held.is_none(), "contract 7: the end of {cid} was not told: {held:?}");
         }
         let orphan = self.searches.iter().find(|(_, session)| !self.has_session(**session));
-        ensure!(
-            orphan.is_none(),
-            "a search goes on for a session that was closed: {orphan:?}"
-        );
+        ensure!(orphan.is_none(), "a search goes on for a session that was closed: {orphan:?}");
         Ok(())
     }
 
