@@ -15,6 +15,9 @@ const THROUGHPUT_GUESS: u64 = 1 << 20;
 /// The guess weighs as much as having been measured for this long, in microseconds: a few blocks
 /// that arrive together say little.
 const GUESS_SPAN: u64 = 20_000;
+/// Until a delivery took this many microseconds, or was of so many bytes, it tells nothing.
+const SPAN_MIN: u64 = 10_000;
+const BYTES_MIN: u64 = 512 << 10;
 /// The highest throughput that is told apart from "at once".
 const THROUGHPUT_MAX: u64 = 16 << 30;
 
@@ -96,7 +99,7 @@ impl Meter {
 
     /// Bytes per second while delivering, once measured.
     pub(crate) fn throughput(&self) -> Option<u64> {
-        if self.bytes == 0 {
+        if self.micros < SPAN_MIN && self.bytes < BYTES_MIN {
             return None;
         }
         let guess = u128::from(THROUGHPUT_GUESS) * u128::from(GUESS_SPAN) / 1_000_000;

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 
 /// Bytes asked of a peer of which nothing is measured.
 const FIRST_WINDOW: u64 = 1 << 20;
+/// How many times what it has delivered is asked of a peer of unknown speed.
+const TRUST: u64 = 4;
 /// The most bytes asked of a peer at once.
 const WINDOW_MAX: u64 = 32 << 20;
 
@@ -97,34 +99,38 @@ impl Contact {
         self.unsaid.len() + self.told.len()
     }
 
-    /// It can take another request for a block of about this size.
-    pub(crate) fn has_room(&self, size: u32, told_max: u32) -> bool {
-        let window = self.window(size);
+    /// It can take another request for a block of about this size. `choice`: there are peers
+    /// enough to be wary of each.
+    pub(crate) fn has_room(&self, size: u32, told_max: u32, choice: bool) -> bool {
+        let window = self.window(size, choice);
         let least = if self.full { window / 4 * 3 } else { window };
         self.asked_bytes < least && self.pairs() < told_max
     }
 
     /// Bytes to be asked of it at once.
-    fn window(&self, size: u32) -> u64 {
+    fn window(&self, size: u32, choice: bool) -> u64 {
         let least = u64::from(size).saturating_mul(2);
+        // What it delivers in a second is little to take back, and spares round trips. Where
+        // there is a choice, trust grows with what it has delivered.
+        let trust = self.fetched.bytes.saturating_mul(TRUST);
+        let first = if choice && trust > 0 { FIRST_WINDOW.min(trust) } else { FIRST_WINDOW };
         match self.meter.window() {
-            // What it delivers in a second is little to take back, and spares round trips.
             Some(window) => {
-                let second = self.meter.throughput().unwrap_or(0).min(FIRST_WINDOW);
+                let second = self.meter.throughput().unwrap_or(0).min(first);
                 window.max(second).clamp(least, WINDOW_MAX.max(least))
             }
-            None => FIRST_WINDOW.max(least),
+            None => first.max(least),
         }
     }
 
     /// It is asked for a block of about this size.
-    pub(crate) fn charge(&mut self, size: u32, now: Timestamp) {
+    pub(crate) fn charge(&mut self, size: u32, choice: bool, now: Timestamp) {
         if self.asked_bytes == 0 {
             self.busy = now;
         }
-        self.full &= !self.has_room(size, u32::MAX);
+        self.full &= !self.has_room(size, u32::MAX, choice);
         self.asked_bytes += u64::from(size);
-        self.full |= self.asked_bytes >= self.window(size);
+        self.full |= self.asked_bytes >= self.window(size, choice);
     }
 
     /// Microseconds until a block asked for now arrives, made longer by silences.

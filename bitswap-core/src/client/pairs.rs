@@ -80,6 +80,7 @@ impl Client {
 
     /// Makes the pair a request for the block of about `size` bytes.
     pub(super) fn request(&mut self, at: u32, size: u32, now: Timestamp) {
+        let choice = self.has_choice();
         let Some(pair) = self.pairs.at_mut(at) else { return };
         if !pair.request {
             pair.request = true;
@@ -92,7 +93,7 @@ impl Client {
         {
             pair.charged = size.max(1);
             pair.queue = contact.asked_bytes;
-            contact.charge(pair.charged, now);
+            contact.charge(pair.charged, choice, now);
         }
         pair.asked = now;
         self.say(at, Some(Say::Want(WantKind::Block)), now);

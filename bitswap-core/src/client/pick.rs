@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::Client;
+use super::contact::Contact;
 use super::session::{Member, Session};
 use super::table::{Answer, Pair};
 use crate::message::WantKind;
@@ -18,6 +19,9 @@ const SAID_HAVE: u64 = 950;
 /// Bytes that a session asks of peers that never delivered anything, all together. The rest of a
 /// large batch waits for the first answers and goes to those who gave them.
 const UNPROVEN_BYTES: u64 = 2 << 20;
+/// The same where there are more peers than one step asks: those asked are a sample of them, and
+/// what goes to a slow one has to be asked for again.
+const SAMPLE_BYTES: u64 = 512 << 10;
 
 /// A peer that could be asked.
 #[derive(Clone, Copy, Debug)]
@@ -61,9 +65,14 @@ impl Client {
         let mut found = Found::default();
         let Some(row) = self.sessions.at(session) else { return found };
         let members: Vec<Member> = row.members.clone();
-        found.only_proven = want.is_some()
-            && self.is_first(want)
-            && self.unproven_bytes(&members) >= UNPROVEN_BYTES;
+        let unproven_max = if self.has_choice() { SAMPLE_BYTES } else { UNPROVEN_BYTES };
+        found.only_proven = match want {
+            Some(want) if self.is_first(Some(want)) => {
+                self.unproven_bytes(&members) >= unproven_max
+            }
+            Some(want) => self.has_proven(want, &members),
+            None => false,
+        };
         for member in &members {
             self.consider(session, want, size, purpose, member, &mut found);
         }
@@ -123,7 +132,7 @@ impl Client {
         }
         let full = self.pairs.len() >= limits.told as usize && pair.is_none();
         let wary = found.only_proven && purpose == For::Block && contact.meter.latency().is_none();
-        if wary || full || !contact.has_room(size, limits.told_per_peer) {
+        if wary || full || !contact.has_room(size, limits.told_per_peer, self.has_choice()) {
             found.busy = true;
             return;
         }
@@ -143,6 +152,26 @@ impl Client {
             cost,
             tie,
         });
+    }
+
+    /// There are more peers than one step asks.
+    pub(super) fn has_choice(&self) -> bool {
+        self.peers.len() > usize::from(self.config.fan_out)
+    }
+
+    /// A want that was late elsewhere can be asked of a member that delivers.
+    fn has_proven(&self, want: u32, members: &[Member]) -> bool {
+        let late = self.wants.at(want).is_some_and(|row| row.rounds > 0);
+        late && members.iter().any(|member| {
+            let peer = member.peer.index;
+            let usable = |contact: &Contact| {
+                contact.id == member.peer && contact.usable() && contact.meter.latency().is_some()
+            };
+            let pair = self.find_pair(want, peer).and_then(|pair| self.pairs.at(pair));
+            member.served > 0
+                && self.peers.get(peer).is_some_and(usable)
+                && pair.is_none_or(may_request)
+        })
     }
 
     fn unproven_bytes(&self, members: &[Member]) -> u64 {
