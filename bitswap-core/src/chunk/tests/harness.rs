@@ -130,7 +130,9 @@ impl<'a> Run<'a> {
             }
         }
         // Counting visits every row: too slow for the largest shape.
-        if let Some(map) = self.download.map().filter(|_| self.file.leaves.len() <= 1000) {
+        if let Some(map) =
+            self.download.map().filter(|_| (1..=1000).contains(&self.file.leaves.len()))
+        {
             let counts = map.counts();
             let sum = counts.queued + counts.in_flight + counts.writing + counts.have;
             let wanted = &self.download.options.wanted;
@@ -249,5 +251,27 @@ impl Run<'_> {
     pub(super) fn next_is_sync(&mut self) -> bool {
         self.drain();
         self.effects.front().is_some_and(|(_, effect)| *effect == Effect::Sync)
+    }
+}
+
+impl Run<'_> {
+    /// Runs any one of the operations that are out.
+    pub(super) fn run_effect_at(&mut self, at: usize) -> bool {
+        self.drain();
+        let count = self.effects.len();
+        if count > 0 {
+            self.effects.rotate_left(at % count);
+        }
+        self.run_effect()
+    }
+
+    /// Delivers any one of the blocks that were asked for.
+    pub(super) fn deliver_at(&mut self, at: usize) -> bool {
+        self.drain();
+        let count = self.asked.len();
+        if count > 0 {
+            self.asked.rotate_left(at % count);
+        }
+        self.deliver()
     }
 }
