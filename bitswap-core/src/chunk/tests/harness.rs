@@ -11,8 +11,8 @@ use cid::Cid;
 use crate::block::Block;
 use crate::chunk::testing::FakeDisk;
 use crate::chunk::{
-    Download, DownloadError, DownloadEvent, DownloadOptions, DownloadOutput, Effect, EffectId,
-    Finished, Missing, Outcome, Profile, Tree,
+    Done, Download, DownloadError, DownloadEvent, DownloadOptions, DownloadOutput, Effect,
+    EffectId, Finished, FsError, Missing, Outcome, Profile, Tree,
 };
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -273,5 +273,23 @@ impl Run<'_> {
             self.asked.rotate_left(at % count);
         }
         self.deliver()
+    }
+}
+
+impl Run<'_> {
+    /// Runs any one of the operations that are out, and keeps its answer back.
+    pub(super) fn run_unanswered(
+        &mut self,
+        at: usize,
+    ) -> Option<(EffectId, Result<Done, FsError>)> {
+        self.drain();
+        let at = at.checked_rem(self.effects.len())?;
+        let (id, effect) = self.effects.remove(at)?;
+        Some((id, self.disk.run(&effect)))
+    }
+
+    pub(super) fn answer(&mut self, (id, result): (EffectId, Result<Done, FsError>)) {
+        self.download.handle_done(id, result, self.now);
+        self.drain();
     }
 }
