@@ -28,7 +28,8 @@ use super::{DagFault, FileNode, InvalidDag, Link};
 pub struct Bounds {
     /// Levels below the root. A balanced file of 2⁶⁰ bytes needs 6.
     pub depth: u16,
-    /// Links of one node. A block of 2 MiB holds about 40,000 of usual length.
+    /// Links of one node. Writers stay below 1,024 unless told otherwise; a block of 2 MiB could
+    /// hold about 40,000 of usual length.
     pub links: usize,
     /// Ranges visited in all, those of the same block counted again.
     pub pieces: u64,
@@ -37,10 +38,10 @@ pub struct Bounds {
 }
 
 impl Default for Bounds {
-    /// Room for any file that others make: 32 levels, 65,536 links, 2²⁸ ranges (64 TiB of
+    /// Room for any file that others make: 32 levels, 16,384 links, 2²⁸ ranges (64 TiB of
     /// 256 KiB), 2⁶² bytes.
     fn default() -> Self {
-        Self { depth: 32, links: 1 << 16, pieces: 1 << 28, size: 1 << 62 }
+        Self { depth: 32, links: 1 << 14, pieces: 1 << 28, size: 1 << 62 }
     }
 }
 

@@ -15,6 +15,7 @@ use core::ops::Range;
 
 use cid::Cid;
 
+use super::options::Order;
 use super::targets::Targets;
 use super::{Contents, DAG_PB, FileNode, Piece, Runs};
 use crate::rng::Rng;
@@ -22,23 +23,8 @@ use crate::rng::Rng;
 /// The largest leaf: what is longer must be a node.
 pub(super) const LEAF_MAX: u64 = 2 << 20;
 
-/// Above this many rows, leaves are taken before nodes in every order, so that rows become fewer.
+/// Above this many rows leaves are taken before nodes, and nodes are expanded one by one.
 const ROWS_SOFT: usize = 1 << 16;
-
-/// In which order ranges are asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
-    /// By position.
-    #[default]
-    Sequential,
-    /// Nodes first, then the block that the fewest peers have (see [`Download::set_holders`](super::Download::set_holders));
-    /// equals by position.
-    Rarest,
-    /// From the reader's position (see [`Download::seek`](super::Download::seek)) to the end, then from the start.
-    Deadline,
-    /// Nodes first, then blocks by a number drawn for each from the seed.
-    Random,
-}
 
 /// How many bytes of the selection are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -177,9 +163,11 @@ impl ChunkMap {
         }
     }
 
-    /// The next step within the order, `None` when nothing is queued.
-    pub(super) fn next(&mut self) -> Option<Step> {
-        let offset = self.pick()?;
+    /// The next step within the order, `None` when nothing is queued. With many rows, a node is
+    /// expanded only while nothing is on its way (`is_idle`): nodes that repeat would otherwise
+    /// make rows without end and ask for nothing.
+    pub(super) fn next(&mut self, is_idle: bool) -> Option<Step> {
+        let offset = self.pick(is_idle)?;
         let row = *self.rows.get(&offset)?;
         let target = self.targets.at(row.target)?;
         let piece =
@@ -189,6 +177,9 @@ impl ChunkMap {
             return Some(Step::Check(piece));
         }
         if let Some(node) = target.node.clone() {
+            if self.rows.len() > ROWS_SOFT && !is_idle {
+                return None;
+            }
             self.take(offset);
             return Some(Step::Expand(piece, node));
         }
@@ -312,8 +303,13 @@ impl ChunkMap {
         start..offset.saturating_add(len).min(self.selection.end).max(start)
     }
 
-    fn pick(&self) -> Option<u64> {
+    fn pick(&self, is_idle: bool) -> Option<u64> {
         let rank = match self.order {
+            // Down one path, because each level taken as a whole would multiply the rows; nothing is
+            // on its way, so the first row is queued.
+            _ if is_idle && self.rows.len() > ROWS_SOFT => {
+                return self.rows.first_key_value().map(|(offset, _)| *offset);
+            }
             Order::Deadline => {
                 let reader = (0, 0, self.reader);
                 let holds_reader = |(_, _, at): &&Rank| {

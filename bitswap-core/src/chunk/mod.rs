@@ -151,7 +151,7 @@ pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafPlace, Profile, R
 pub use journal::{JOURNAL_MAX, Journal};
 pub use link::{DAG_PB, INLINE_MAX, Link, RAW};
 pub use manifest::{Bounds, Contents, Extent, Manifest, Piece};
-pub use map::{ChunkMap, Counts, Order};
-pub use options::{DownloadOptions, IfExists, RenameRetry, Resume, SyncPolicy};
+pub use map::{ChunkMap, Counts};
+pub use options::{DownloadOptions, IfExists, Order, RenameRetry, Resume, SyncPolicy};
 pub use runs::Runs;
 pub use unixfs::{Child, FileNode, LeafForm, NodeKind};

@@ -3,7 +3,22 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::{Bounds, Order};
+use super::Bounds;
+
+/// In which order ranges are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By position.
+    #[default]
+    Sequential,
+    /// Nodes first, then the block that the fewest peers have (see [`Download::set_holders`](super::Download::set_holders));
+    /// equals by position.
+    Rarest,
+    /// From the reader's position (see [`Download::seek`](super::Download::seek)) to the end, then from the start.
+    Deadline,
+    /// Nodes first, then blocks by a number drawn for each from the seed.
+    Random,
+}
 
 /// What happens when the target exists and is another file. (The same file is never fetched again.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

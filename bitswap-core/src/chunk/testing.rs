@@ -55,6 +55,8 @@ pub struct FakeDisk {
     pub space: Option<u64>,
     /// Another process holds the lock.
     pub is_locked_elsewhere: bool,
+    /// Lengths are not backed by memory and writes are forgotten: for files that no memory holds.
+    is_sparse: bool,
 }
 
 /// An error of a kind without a code.
@@ -68,6 +70,12 @@ impl FakeDisk {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A disk that forgets what is written, for files larger than memory.
+    #[must_use]
+    pub fn sparse() -> Self {
+        Self { is_sparse: true, ..Self::default() }
     }
 
     /// Puts a durable file.
@@ -177,6 +185,7 @@ impl FakeDisk {
             }
             Effect::Open { place, create } => self.open(*place, *create),
             Effect::FreeSpace => Ok(Done::Space(self.space.unwrap_or(u64::MAX))),
+            Effect::Allocate { .. } | Effect::Write { .. } if self.is_sparse => Ok(Done::Unit),
             Effect::Allocate { len, .. } => {
                 let inode = self.inode(Place::Temp)?;
                 inode.live.resize(*len as usize, 0);

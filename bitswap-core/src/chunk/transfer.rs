@@ -14,8 +14,8 @@ use multihash_codetable::{Code, MultihashDigest};
 use super::effects::{Check, Place};
 use super::events::BlockWant;
 use super::map::{LEAF_MAX, Look, Step};
-use super::options::DownloadOptions;
-use super::{ChunkMap, Extent, FileNode, InvalidDag, Manifest, Order, Piece, RAW, Runs};
+use super::options::{DownloadOptions, Order};
+use super::{ChunkMap, Extent, FileNode, InvalidDag, Manifest, Piece, RAW, Runs};
 use crate::rng::Rng;
 
 /// What a node is taken to be long before it is there.
@@ -154,7 +154,8 @@ impl Transfer {
             return Ok(Some(self.compare_bytes(extent)));
         }
         while may_want && self.asked_bytes + self.held_bytes < self.window.max(1) {
-            match self.map.next() {
+            let is_idle = self.asked_bytes + self.held_bytes == 0 && self.comparing.is_empty();
+            match self.map.next(is_idle) {
                 None => break,
                 Some(Step::Expand(piece, node)) => {
                     let contents = self.manifest.place(&piece, &node)?;

@@ -1,7 +1,10 @@
 //! A crash after every operation, and a failure of every operation.
 
+use alloc::collections::VecDeque;
 use alloc::vec;
 use core::time::Duration;
+
+use proptest::prelude::*;
 
 use super::harness::*;
 use crate::chunk::testing::{FakeDisk, Survives, fs_error};
@@ -136,5 +139,37 @@ fn every_operation_may_fail_and_nothing_wrong_comes_of_it() {
                 recover(&file, disk, None);
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Operations overlap: they run and are answered in any order, and a crash may come between.
+    #[test]
+    fn overlapping_operations_never_claim_what_a_crash_takes(
+        choices in proptest::collection::vec((0..8u8, any::<usize>()), 0..250),
+    ) {
+        let file = File::of(vec![100; 12]);
+        let mut run = Run::new(&file, options(), FakeDisk::new());
+        let mut answers = VecDeque::new();
+        for (choice, at) in choices {
+            match choice {
+                0..=2 => answers.extend(run.run_unanswered(at)),
+                3..=5 if !answers.is_empty() => {
+                    let answer = answers.remove(at % answers.len());
+                    run.answer(answer.unwrap());
+                }
+                6 => _ = run.deliver_at(at),
+                _ => _ = run.wait(),
+            }
+            let after = run.disk.crash(Survives::Nothing);
+            check_claims(&after, &file);
+            check_target(&after, &file);
+        }
+        let disk = run.disk.crash(Survives::Some(7));
+        let mut again = Run::new(&file, options(), disk);
+        prop_assert!(matches!(again.finish(), Outcome::Finished(_)));
+        prop_assert_eq!(again.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
     }
 }

@@ -11,8 +11,8 @@ use cid::Cid;
 use crate::block::Block;
 use crate::chunk::testing::FakeDisk;
 use crate::chunk::{
-    Download, DownloadError, DownloadEvent, DownloadOptions, DownloadOutput, Effect, EffectId,
-    Finished, Missing, Outcome, Profile, Tree,
+    Done, Download, DownloadError, DownloadEvent, DownloadOptions, DownloadOutput, Effect,
+    EffectId, Finished, FsError, Missing, Outcome, Profile, Tree,
 };
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -130,7 +130,9 @@ impl<'a> Run<'a> {
             }
         }
         // Counting visits every row: too slow for the largest shape.
-        if let Some(map) = self.download.map().filter(|_| self.file.leaves.len() <= 1000) {
+        if let Some(map) =
+            self.download.map().filter(|_| (1..=1000).contains(&self.file.leaves.len()))
+        {
             let counts = map.counts();
             let sum = counts.queued + counts.in_flight + counts.writing + counts.have;
             let wanted = &self.download.options.wanted;
@@ -249,5 +251,45 @@ impl Run<'_> {
     pub(super) fn next_is_sync(&mut self) -> bool {
         self.drain();
         self.effects.front().is_some_and(|(_, effect)| *effect == Effect::Sync)
+    }
+}
+
+impl Run<'_> {
+    /// Runs any one of the operations that are out.
+    pub(super) fn run_effect_at(&mut self, at: usize) -> bool {
+        self.drain();
+        let count = self.effects.len();
+        if count > 0 {
+            self.effects.rotate_left(at % count);
+        }
+        self.run_effect()
+    }
+
+    /// Delivers any one of the blocks that were asked for.
+    pub(super) fn deliver_at(&mut self, at: usize) -> bool {
+        self.drain();
+        let count = self.asked.len();
+        if count > 0 {
+            self.asked.rotate_left(at % count);
+        }
+        self.deliver()
+    }
+}
+
+impl Run<'_> {
+    /// Runs any one of the operations that are out, and keeps its answer back.
+    pub(super) fn run_unanswered(
+        &mut self,
+        at: usize,
+    ) -> Option<(EffectId, Result<Done, FsError>)> {
+        self.drain();
+        let at = at.checked_rem(self.effects.len())?;
+        let (id, effect) = self.effects.remove(at)?;
+        Some((id, self.disk.run(&effect)))
+    }
+
+    pub(super) fn answer(&mut self, (id, result): (EffectId, Result<Done, FsError>)) {
+        self.download.handle_done(id, result, self.now);
+        self.drain();
     }
 }

@@ -88,7 +88,7 @@ proptest! {
                 model.iter().filter(|(_, has)| **has == state).map(|(at, _)| *at).collect()
             };
             match op {
-                Op::Next => match map.next() {
+                Op::Next => match map.next(true) {
                     None => prop_assert!(with(State::Queued).is_empty()),
                     Some(Step::Check(piece)) => {
                         prop_assert_eq!(model.insert(piece.offset, State::Checking), Some(State::Queued));
@@ -170,7 +170,7 @@ fn what_is_there_costs_a_run_and_not_a_row() {
     let piece = |at| Piece { cid, offset: LEAF * at, len: LEAF, depth: 1, tsize: LEAF };
     let contents = Contents { extents: Vec::new(), pieces: (0..1000).map(piece).collect() };
     map.fill(&contents, |_| Look::Check);
-    while let Some(Step::Check(piece)) = map.next() {
+    while let Some(Step::Check(piece)) = map.next(true) {
         map.checked(piece.offset, true);
     }
     assert!(map.is_complete());

@@ -4,5 +4,6 @@ mod crash;
 mod download;
 mod finalize;
 mod harness;
+mod hostile;
 mod map;
 mod resume;
