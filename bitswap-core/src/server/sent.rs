@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::SendError;
-use crate::message::WantKind;
 use crate::time::Timestamp;
 
 use super::Server;
@@ -81,14 +80,10 @@ impl Server {
     fn answered(&mut self, row: u32, what: Said, now: Timestamp) {
         let Some(want) = self.ledger.at(row) else { return };
         let peer = want.peer;
-        let ends = match what {
-            Said::Block(_) => true,
-            Said::Have => want.kind == WantKind::Have,
-            Said::DontHave => false,
-        };
         if !want.servable {
             self.remove(row);
-        } else if ends {
+        } else if what != Said::DontHave {
+            // A HAVE for what has become a want-block since is not this want's answer any more.
             self.turn(row, State::Sent(now));
             self.forget_oldest(peer);
         } else {
