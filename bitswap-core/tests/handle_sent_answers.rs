@@ -215,6 +215,20 @@ fn a_new_stream_may_speak_an_older_version() {
 }
 
 #[test]
+fn shutting_down_waits_for_no_lookup() {
+    let mut rig = rig();
+    rig.fast = false;
+    rig.tell(0, [want(cid(1)), ask(cid(3))]);
+    rig.run();
+    rig.engine.shutdown(rig.at());
+    assert_eq!((rig.engine.stats().answer_bytes, rig.said()), (0, Said::default()));
+    assert_eq!((&rig.closed[..], rig.engine.poll_timeout()), (&[0][..], None));
+    rig.answer_loads();
+    assert_eq!(rig.said(), Said::default());
+    assert_eq!(rig.engine.stats().stale_inputs, 2, "the lookups are forgotten");
+}
+
+#[test]
 fn shutting_down_drops_everything_and_closes_the_lanes() {
     let mut rig = Rig::new(limits(|limits| limits.loads_per_peer = 4));
     for peer in 0..3 {

@@ -24,10 +24,10 @@ impl Server {
         result: Result<(), SendError>,
         now: Timestamp,
     ) -> bool {
+        let window_max = self.settings.limits.answer_bytes_per_peer;
         let Some(peer) = self.peers.get_mut(number) else { return false };
-        if peer.lane.sent(seq, result.is_ok(), now).is_none() {
-            return false;
-        }
+        let Some(bytes) = peer.lane.sent(seq, result.is_ok(), now) else { return false };
+        peer.moved(bytes, result.is_ok(), window_max);
         let Some(at) = peer.flights.iter().position(|flight| flight.seq == seq) else {
             return false;
         };
