@@ -2,7 +2,7 @@
 
 mod serving;
 
-use bitswap_core::{Config, Entry, WantKind};
+use bitswap_core::{Config, Entry, Rates, WantKind};
 use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 #[test]
@@ -145,6 +145,28 @@ fn a_peer_leaves_nothing_behind() {
     rig.engine.handle_disconnected(7, rig.at());
     rig.run();
     assert_eq!(rig.engine.stats().held_bytes, fresh.held_bytes);
+    assert_eq!(rig.engine.poll_timeout(), None);
+}
+
+#[test]
+fn a_peer_that_leaves_while_it_waits_for_its_turn_leaves_nothing_behind() {
+    let rates = Rates { upload: Some(1000), ..Rates::default() };
+    let mut rig = Rig::new(Config::default().rates(rates));
+    let fresh = rig.engine.stats().held_bytes;
+    for n in 0..10 {
+        rig.put(cid(n), 5000);
+    }
+    for peer in 0..3 {
+        rig.connect(peer);
+        rig.tell(peer, (0..10).map(|n| want(cid(n))).collect::<Vec<_>>());
+    }
+    rig.run();
+    assert!(rig.engine.poll_timeout().is_some());
+    for peer in 0..3 {
+        rig.engine.handle_disconnected(peer, rig.at());
+    }
+    assert_eq!(rig.engine.stats().held_bytes, fresh);
+    rig.run();
     assert_eq!(rig.engine.poll_timeout(), None);
 }
 

@@ -302,6 +302,28 @@ fn peers_before_1_1_get_v0_blocks_only() {
 }
 
 #[test]
+fn what_a_version_cannot_carry_is_not_looked_up_or_let_go() {
+    // The version is known before the lookup.
+    let mut rig = rig();
+    rig.opens.insert(0, Ok(Version::V1_0));
+    rig.put(cid_v0(1), 10);
+    rig.tell(0, [want(cid_v0(1))]);
+    rig.run();
+    rig.tell(0, [want(cid(4))]);
+    assert_eq!((rig.said(), rig.loads.len()), (Said::default(), 1));
+    // It becomes known when the block is loaded.
+    let mut rig = self::rig();
+    rig.opens.insert(0, Ok(Version::V1_0));
+    rig.opens_at_once = false;
+    rig.tell(0, [want(cid(4))]);
+    rig.run();
+    assert_eq!(rig.engine.stats().answer_bytes, 50_000);
+    rig.answer_opens();
+    assert_eq!(rig.said(), Said::default());
+    assert_eq!(rig.engine.stats().answer_bytes, 0);
+}
+
+#[test]
 fn a_node_that_does_not_serve_says_nothing_and_remembers_nothing() {
     let mut rig = Rig::with_peer(Config::default().serve(false));
     rig.put(cid(1), 10);

@@ -180,6 +180,23 @@ fn opening_is_tried_again_after_a_pause() {
 }
 
 #[test]
+fn what_was_loaded_for_a_lane_that_does_not_open_is_let_go() {
+    let mut rig = rig();
+    rig.opens_at_once = false;
+    rig.tell(0, [want(cid(1)), want(cid(4))]);
+    rig.run();
+    assert_eq!(rig.engine.stats().answer_bytes, 50_010);
+    rig.opens.insert(0, Err(OpenError::Closed));
+    rig.answer_opens();
+    rig.run();
+    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    rig.opens.clear();
+    rig.opens_at_once = true;
+    rig.jump();
+    assert_eq!(rig.said(), Said::new(&[cid(1), cid(4)], &[], &[]));
+}
+
+#[test]
 fn a_new_stream_may_speak_an_older_version() {
     let mut rig = rig();
     rig.tell(0, [ask_or(cid(98)), want(cid(1))]);
@@ -195,6 +212,20 @@ fn a_new_stream_may_speak_an_older_version() {
     rig.opens.clear();
     rig.tell(0, [want_or(cid(99)), want(cid(1))]);
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[cid(99)]));
+}
+
+#[test]
+fn shutting_down_waits_for_no_lookup() {
+    let mut rig = rig();
+    rig.fast = false;
+    rig.tell(0, [want(cid(1)), ask(cid(3))]);
+    rig.run();
+    rig.engine.shutdown(rig.at());
+    assert_eq!((rig.engine.stats().answer_bytes, rig.said()), (0, Said::default()));
+    assert_eq!((&rig.closed[..], rig.engine.poll_timeout()), (&[0][..], None));
+    rig.answer_loads();
+    assert_eq!(rig.said(), Said::default());
+    assert_eq!(rig.engine.stats().stale_inputs, 2, "the lookups are forgotten");
 }
 
 #[test]

@@ -19,6 +19,9 @@ const BATCH: usize = 64;
 /// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
 /// less each of them holds, and there is always some left for the next.
 const SHARE: u64 = 4;
+/// The part of all memory by which a block may overshoot that: with the default limits a block of
+/// the usual size.
+const BLOCK: u64 = 256;
 
 /// A lookup under way.
 #[derive(Debug)]
@@ -100,8 +103,11 @@ impl Server {
             && let Some(place) = peer.queues.datas.first().copied()
         {
             let used = peer.used() + reserved;
-            if !self.may_load(used, self.answer_bytes + reserved) {
-                if reserved == 0 && used < u64::from(self.settings.limits.answer_bytes_per_peer) {
+            if used >= peer.window {
+                break;
+            }
+            if !self.has_memory(used, self.answer_bytes + reserved) {
+                if reserved == 0 {
                     self.starve(number);
                 }
                 break;
@@ -125,13 +131,12 @@ impl Server {
         Some(Item { key, want, reserved, answered: false })
     }
 
-    /// Whether a peer that uses so many bytes may load one more block while all use `total`.
-    fn may_load(&self, used: u64, total: u64) -> bool {
-        let limits = &self.settings.limits;
-        let free = u64::from(limits.answer_bytes).saturating_sub(total);
-        free > 0
-            && used < u64::from(limits.answer_bytes_per_peer)
-            && (used == 0 || used < free / SHARE)
+    /// Whether there is memory for one more block of a peer that uses so many bytes, while all
+    /// together use `total`.
+    fn has_memory(&self, used: u64, total: u64) -> bool {
+        let all = u64::from(self.settings.limits.answer_bytes);
+        let free = all.saturating_sub(total);
+        free > 0 && (used == 0 || used + all / BLOCK < free / SHARE)
     }
 
     fn starve(&mut self, number: u32) {
@@ -141,11 +146,11 @@ impl Server {
         }
     }
 
-    /// Has the peer looked at that uses the least memory of those waiting for some, if it may have
-    /// some now. If it may not, none of the others may.
+    /// Has the peer looked at that uses the least memory of those waiting for some, if there is some
+    /// for it now. If not, there is none for the others.
     pub(super) fn wake_starved(&mut self) -> bool {
         let Some(&(used, number)) = self.starved.first() else { return false };
-        let may = self.may_load(used, self.answer_bytes);
+        let may = self.has_memory(used, self.answer_bytes);
         if may {
             self.settle(number);
         }

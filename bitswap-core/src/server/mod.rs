@@ -129,7 +129,8 @@ impl Server {
     }
 
     pub(crate) fn connected(&mut self, peer: u32, now: Timestamp) {
-        self.peers.insert(peer, Peer::new(self.rates.upload_per_peer, now));
+        let window = self.settings.limits.answer_bytes_per_peer;
+        self.peers.insert(peer, Peer::new(window, self.rates.upload_per_peer, now));
     }
 
     pub(crate) fn disconnected(&mut self, peer: u32, _now: Timestamp) {

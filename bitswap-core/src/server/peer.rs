@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 use super::queues::Queues;
 use super::want::Said;
 
+/// The first window of a peer, in bytes: two blocks of the usual size.
+const FIRST_WINDOW: u64 = 512 << 10;
 /// The size that a block is taken to have before any of the peer's was loaded: the usual leaf.
 const FIRST_ESTIMATE: u32 = 256 << 10;
 /// Estimates stay above this, so that a peer of small blocks that turns to big ones has few loads
@@ -49,6 +51,9 @@ pub(super) struct Peer {
     pub(super) flights: Vec<Flight>,
     /// Its own upload limit.
     pub(super) upload: Option<Bucket>,
+    /// Bytes that may be in use for it before another block is loaded. Grows by what it reads, up to
+    /// the limit: a peer that asks for much and reads nothing never gets far.
+    pub(super) window: u64,
     /// Bytes that it may send in this round; negative: rounds that it has to sit out.
     pub(super) balance: i64,
     /// What a block of unknown size is taken to have.
@@ -66,7 +71,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(upload: Option<u64>, now: Timestamp) -> Self {
+    pub(super) fn new(window_max: u32, upload: Option<u64>, now: Timestamp) -> Self {
         Self {
             lane: LaneState::new(now),
             first: NONE,
@@ -77,6 +82,7 @@ impl Peer {
             reserved: 0,
             flights: Vec::new(),
             upload: upload.map(|rate| Bucket::new(rate, now)),
+            window: FIRST_WINDOW.min(u64::from(window_max)),
             balance: 0,
             estimate: FIRST_ESTIMATE,
             served: Served::default(),
@@ -115,6 +121,12 @@ impl Peer {
             || !self.queues.blocks.is_empty()
             || !self.queues.datas.is_empty()
             || self.reserved > 0
+    }
+
+    /// The transport took, or failed to take, a message with so many bytes of blocks.
+    pub(super) fn moved(&mut self, bytes: u32, ok: bool, window_max: u32) {
+        let window = if ok { self.window + u64::from(bytes) } else { FIRST_WINDOW };
+        self.window = window.min(u64::from(window_max));
     }
 
     /// A block of this size was loaded. Growth is believed at once, shrinking slowly: the estimate

@@ -4,7 +4,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::SendError;
-use crate::message::WantKind;
 use crate::time::Timestamp;
 
 use super::Server;
@@ -25,10 +24,10 @@ impl Server {
         result: Result<(), SendError>,
         now: Timestamp,
     ) -> bool {
+        let window_max = self.settings.limits.answer_bytes_per_peer;
         let Some(peer) = self.peers.get_mut(number) else { return false };
-        if peer.lane.sent(seq, result.is_ok(), now).is_none() {
-            return false;
-        }
+        let Some(bytes) = peer.lane.sent(seq, result.is_ok(), now) else { return false };
+        peer.moved(bytes, result.is_ok(), window_max);
         let Some(at) = peer.flights.iter().position(|flight| flight.seq == seq) else {
             return false;
         };
@@ -81,14 +80,10 @@ impl Server {
     fn answered(&mut self, row: u32, what: Said, now: Timestamp) {
         let Some(want) = self.ledger.at(row) else { return };
         let peer = want.peer;
-        let ends = match what {
-            Said::Block(_) => true,
-            Said::Have => want.kind == WantKind::Have,
-            Said::DontHave => false,
-        };
         if !want.servable {
             self.remove(row);
-        } else if ends {
+        } else if what != Said::DontHave {
+            // A HAVE for what has become a want-block since is not this want's answer any more.
             self.turn(row, State::Sent(now));
             self.forget_oldest(peer);
         } else {

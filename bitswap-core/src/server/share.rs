@@ -30,7 +30,6 @@ impl Server {
             peer.sender = None;
             if peer.queues.blocks.is_empty()
                 || !peer.lane.has_room(limits.messages_per_lane, limits.answer_bytes_per_peer)
-                || !peer.may_send(now)
             {
                 // Whatever ends this puts the peer among the ready ones.
                 continue;
