@@ -162,7 +162,8 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
                     let may = wish.may + u32::from(may_fail);
                     Some(Wish { may, unsure: may_fail || wish.unsure, ..wish })
                 }
-                Some(wish) => Some(Wish { since: now, live: true, ..wish }),
+                // The end that is not told yet belongs to the earlier time.
+                Some(wish) => Some(Wish { live: true, ..wish }),
                 None => Some(Wish { since: now, live: true, must: 0, may: 0, unsure: false }),
             });
         }
