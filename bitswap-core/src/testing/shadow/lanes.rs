@@ -71,7 +71,10 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         let new = !self.is_connected(peer) && self.peers.len() < self.limits.peers as usize;
         if new {
             let lanes = [State::Closed; 2];
-            self.peers.insert(peer, Peer { lanes, version: None, errors: Vec::new(), refused: [false; 2] });
+            self.peers.insert(
+                peer,
+                Peer { lanes, version: None, errors: Vec::new(), refused: [false; 2] },
+            );
         }
         new
     }
@@ -156,12 +159,12 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             return Ok(());
         };
         let state = &mut row.lanes[lane as usize];
-        ensure!(
-            *state == State::Closed,
-            "{lane:?} to {peer:?} is asked for while it is {state:?}"
-        );
+        ensure!(*state == State::Closed, "{lane:?} to {peer:?} is asked for while it is {state:?}");
         *state = State::Opening;
-        ensure!(!row.refused[lane as usize], "{lane:?} is asked for, but {peer:?} speaks no Bitswap");
+        ensure!(
+            !row.refused[lane as usize],
+            "{lane:?} is asked for, but {peer:?} speaks no Bitswap"
+        );
         Ok(())
     }
 
@@ -225,7 +228,8 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         };
         // One block, or one message of wants, may overshoot the credit.
         ensure!(
-            message.blocks.is_empty() && lane == Lane::Answers || on_its_way + bytes - last < credit,
+            message.blocks.is_empty() && lane == Lane::Answers
+                || on_its_way + bytes - last < credit,
             "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );

@@ -393,7 +393,9 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             .collect();
         for (cid, session) in unsure {
             let live = is_live(session, &cid);
-            self.change(session, &cid, |wish| wish.map(|wish| Wish { live, may: 0, unsure: false, ..wish }));
+            self.change(session, &cid, |wish| {
+                wish.map(|wish| Wish { live, may: 0, unsure: false, ..wish })
+            });
         }
     }
 
