@@ -145,7 +145,7 @@ fn run(config: Config, ops: &[Op]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_of_calls_keeps_the_contract_and_heals(ops in vec(op(), 1..120)) {

@@ -157,14 +157,17 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
                 options.when_missing == WhenMissing::Fail || options.want_timeout.is_some()
             });
         for cid in cids {
+            // A block that has just come ends a new want for it at once, or the want is a new one.
+            let came = self.bringers.iter().any(|(brought, _)| brought == cid);
+            let unsure = came || may_fail;
             self.change(session, cid, |wish| match wish {
-                Some(wish) if wish.live => {
-                    let may = wish.may + u32::from(may_fail);
-                    Some(Wish { may, unsure: may_fail || wish.unsure, ..wish })
+                Some(wish) if wish.live || came => {
+                    let may = wish.may + u32::from(unsure);
+                    Some(Wish { live: true, may, unsure: unsure || wish.unsure, ..wish })
                 }
                 // The end that is not told yet belongs to the earlier time.
                 Some(wish) => Some(Wish { live: true, ..wish }),
-                None => Some(Wish { since: now, live: true, must: 0, may: 0, unsure: false }),
+                None => Some(Wish { since: now, live: true, must: 0, may: 0, unsure: came }),
             });
         }
     }
