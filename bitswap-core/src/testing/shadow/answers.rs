@@ -13,7 +13,7 @@ use crate::block::Block;
 use crate::config::Config;
 use crate::limits::CID_BYTES_MAX;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
-use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId};
+use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId, What};
 use crate::prefix::Prefix;
 
 /// A want of a peer, until its cancel.
@@ -21,6 +21,8 @@ use crate::prefix::Prefix;
 struct Ask {
     kind: WantKind,
     dont_have: bool,
+    /// The last time it asked, it asked for DONT_HAVE.
+    owed: bool,
     /// What it was answered since it asked.
     said_have: bool,
     said_dont_have: bool,
@@ -42,6 +44,7 @@ enum Known {
 struct Lookup<P> {
     peer: P,
     open: BTreeSet<Cid>,
+    what: What,
 }
 
 #[derive(Debug, Default)]
@@ -132,7 +135,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     pub(super) fn load(&mut self, load: &Load<P>) -> Verdict {
-        let Load { id, peer, cids, .. } = load;
+        let Load { id, peer, cids, what } = load;
         ensure!(self.serve, "the store was asked although nobody is served");
         ensure!(!cids.is_empty(), "the store was asked nothing for {peer:?}");
         let open: BTreeSet<Cid> = cids.iter().copied().collect();
@@ -145,7 +148,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 );
             }
         }
-        let again = self.loads.insert(*id, Lookup { peer: *peer, open });
+        let again = self.loads.insert(*id, Lookup { peer: *peer, open, what: *what });
         ensure!(again.is_none(), "the name {id:?} was used again");
         let under_way: usize =
             self.loads.values().filter(|load| load.peer == *peer).map(|load| load.open.len()).sum();
@@ -166,6 +169,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 continue;
             }
             let known = match answer {
+                // Not what was asked for: as good as a failure.
+                LoadAnswer::Size(_) if load.what == What::Data => Known::Failed,
                 LoadAnswer::Size(_) => Known::Size,
                 LoadAnswer::Data(data) => Known::Data(data.clone()),
                 LoadAnswer::NotFound => Known::Absent,
@@ -226,7 +231,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             None => true,
             // What a server makes of a store that fails is its own matter.
             Some(Known::Failed) => false,
-            Some(Known::Absent) => ask.dont_have && version.has_presence(),
+            Some(Known::Absent) => ask.owed && version.has_presence(),
             Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
             Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
         };
@@ -328,6 +333,7 @@ impl Peer {
         let ask = self.asks.entry(entry.cid).or_insert(Ask {
             kind: entry.kind,
             dont_have: false,
+            owed: false,
             said_have: false,
             said_dont_have: false,
             said_block: false,
@@ -341,6 +347,7 @@ impl Peer {
         }
         ask.kind = ask.kind.max(entry.kind);
         ask.dont_have |= entry.send_dont_have;
+        ask.owed = entry.send_dont_have;
         // Asked again while the answer is on its way, it need not be answered again.
         ask.answered &= on_its_way && !more;
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);

@@ -26,8 +26,8 @@ struct Peer {
     version: Option<Version>,
     /// Errors of attempts to open a lane.
     errors: Vec<OpenError>,
-    /// It speaks no Bitswap, as far as was said.
-    refused: bool,
+    /// Lanes on which it speaks no Bitswap, as far as was said.
+    refused: [bool; 2],
 }
 
 #[derive(Debug)]
@@ -71,8 +71,10 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         let new = !self.is_connected(peer) && self.peers.len() < self.limits.peers as usize;
         if new {
             let lanes = [State::Closed; 2];
-            self.peers
-                .insert(peer, Peer { lanes, version: None, errors: Vec::new(), refused: false });
+            self.peers.insert(
+                peer,
+                Peer { lanes, version: None, errors: Vec::new(), refused: [false; 2] },
+            );
         }
         new
     }
@@ -82,16 +84,18 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         self.sending.retain(|_, sending| sending.peer != peer);
     }
 
-    /// A message from the peer: it speaks Bitswap after all.
-    pub(super) fn spoke(&mut self, peer: P) {
+    /// A message from the peer: it speaks Bitswap after all. Whether it reads answers is tried again
+    /// when it wants some.
+    pub(super) fn spoke(&mut self, peer: P, wants: bool) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.refused = false;
+            peer.refused[Lane::Wants as usize] = false;
+            peer.refused[Lane::Answers as usize] &= !wants;
         }
     }
 
     pub(in crate::testing) fn support(&mut self, peer: P, support: Support) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.refused = support == Support::No;
+            peer.refused[Lane::Wants as usize] = support == Support::No;
         }
     }
 
@@ -116,7 +120,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
                 State::Open(version)
             }
             Err(error) => {
-                peer.refused |= error == OpenError::Unsupported;
+                peer.refused[lane as usize] |= error == OpenError::Unsupported;
                 if !peer.errors.contains(&error) {
                     peer.errors.push(error);
                 }
@@ -145,7 +149,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
 
     /// Peers that can be answered, with the version to answer in: the newest until one is known.
     pub(super) fn answerable(&self) -> impl Iterator<Item = (P, Version)> {
-        let peers = self.peers.iter().filter(|(_, row)| !row.refused);
+        let peers = self.peers.iter().filter(|(_, row)| !row.refused[Lane::Answers as usize]);
         peers.map(|(peer, row)| (*peer, row.version.unwrap_or(Version::V1_2)))
     }
 
@@ -157,7 +161,10 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         let state = &mut row.lanes[lane as usize];
         ensure!(*state == State::Closed, "{lane:?} to {peer:?} is asked for while it is {state:?}");
         *state = State::Opening;
-        ensure!(!row.refused, "{lane:?} is asked for, but {peer:?} speaks no Bitswap");
+        ensure!(
+            !row.refused[lane as usize],
+            "{lane:?} is asked for, but {peer:?} speaks no Bitswap"
+        );
         Ok(())
     }
 

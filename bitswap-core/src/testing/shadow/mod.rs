@@ -110,7 +110,8 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         if !self.lanes.is_connected(peer) {
             return;
         }
-        self.lanes.spoke(peer);
+        let list = &message.wantlist;
+        self.lanes.spoke(peer, list.full || !list.entries.is_empty());
         self.answers.wanted(peer, &message.wantlist);
         for block in &message.blocks {
             let wanted = self.wishes.arrived(peer, block);

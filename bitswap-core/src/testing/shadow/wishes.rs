@@ -35,6 +35,8 @@ struct Wish {
     must: u32,
     /// Ends that may be told: it was wanted again when it may have failed already.
     may: u32,
+    /// Whether it is live is not known before the next drain.
+    unsure: bool,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(in crate::testing) struct Wishes<P> {
     /// Wanted blocks that were stored since the last drain.
     stored: BTreeSet<Cid>,
     searches: BTreeMap<LookupId, SessionId>,
+    /// Searches that were answered to the end since the last drain: they may be stopped still.
+    answered: BTreeSet<LookupId>,
     /// Blocks that were hashed: they are kept, so that their place in memory names them.
     proven: BTreeMap<(usize, usize), (Cid, Bytes)>,
     shut: bool,
@@ -66,6 +70,7 @@ impl<P> Default for Wishes<P> {
             bringers: BTreeSet::new(),
             stored: BTreeSet::new(),
             searches: BTreeMap::new(),
+            answered: BTreeSet::new(),
             proven: BTreeMap::new(),
             shut: false,
             drained: true,
@@ -152,13 +157,17 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
                 options.when_missing == WhenMissing::Fail || options.want_timeout.is_some()
             });
         for cid in cids {
+            // A block that has just come ends a new want for it at once, or the want is a new one.
+            let came = self.bringers.iter().any(|(brought, _)| brought == cid);
+            let unsure = came || may_fail;
             self.change(session, cid, |wish| match wish {
-                Some(wish) if wish.live => {
-                    let may = wish.may + u32::from(may_fail);
-                    Some(Wish { may, ..wish })
+                Some(wish) if wish.live || came => {
+                    let may = wish.may + u32::from(unsure);
+                    Some(Wish { live: true, may, unsure: unsure || wish.unsure, ..wish })
                 }
-                Some(wish) => Some(Wish { since: now, live: true, ..wish }),
-                None => Some(Wish { since: now, live: true, must: 0, may: 0 }),
+                // The end that is not told yet belongs to the earlier time.
+                Some(wish) => Some(Wish { live: true, ..wish }),
+                None => Some(Wish { since: now, live: true, must: 0, may: 0, unsure: came }),
             });
         }
     }
@@ -197,7 +206,10 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         let sessions: Vec<SessionId> = self.live_sessions(cid).copied().collect();
         for session in sessions {
             self.change(session, cid, |wish| {
-                wish.map(|wish| Wish { live: false, must: wish.must + 1, ..wish })
+                wish.map(|wish| match wish.unsure {
+                    true => Wish { may: wish.may + 1, ..wish },
+                    false => Wish { live: false, must: wish.must + 1, ..wish },
+                })
             });
         }
     }
@@ -241,8 +253,8 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
     }
 
     pub(in crate::testing) fn found(&mut self, id: LookupId, last: bool) {
-        if last {
-            self.searches.remove(&id);
+        if last && self.searches.remove(&id).is_some() {
+            self.answered.insert(id);
         }
     }
 
@@ -356,7 +368,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     pub(super) fn stop_search(&mut self, id: LookupId) -> Verdict {
         ensure!(
-            self.searches.remove(&id).is_some(),
+            self.searches.remove(&id).is_some() || self.answered.remove(&id),
             "the search {id:?} was stopped, but it does not run"
         );
         Ok(())
@@ -379,12 +391,14 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             .wishes
             .iter()
             .flat_map(|(cid, sessions)| sessions.iter().map(move |(id, wish)| (*cid, *id, wish)))
-            .filter(|(_, _, wish)| wish.may > 0)
+            .filter(|(_, _, wish)| wish.unsure)
             .map(|(cid, session, _)| (cid, session))
             .collect();
         for (cid, session) in unsure {
             let live = is_live(session, &cid);
-            self.change(session, &cid, |wish| wish.map(|wish| Wish { live, may: 0, ..wish }));
+            self.change(session, &cid, |wish| {
+                wish.map(|wish| Wish { live, may: 0, unsure: false, ..wish })
+            });
         }
     }
 
@@ -392,6 +406,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
     pub(super) fn calm(&mut self) {
         self.bringers.clear();
         self.stored.clear();
+        self.answered.clear();
         self.drained = true;
     }
 }
