@@ -44,7 +44,7 @@ use storage::{Answer, Storage};
 use timer::{Alarm, Clock};
 
 /// Answers of the store that are taken before the swarm gets its turn again.
-const ANSWERS_PER_POLL: usize = 64;
+const ANSWERS_PER_POLL: u32 = 64;
 
 /// Bitswap as a part of a libp2p swarm. The crate's front page shows how it is used.
 pub struct Behaviour<S> {
@@ -173,26 +173,27 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     fn tell_user(&mut self, event: bitswap_core::Event<PeerId>) {
-        use bitswap_core::Event as Told;
+        use bitswap_core::Event as Happened;
         self.events.push_back(match event {
-            Told::Block { session, block, from } => {
+            Happened::Block { session, block, from } => {
                 let to_store = self.storing.contains(&session).then(|| block.clone());
                 let event = Event::Block { session, block, from };
                 if let Some(block) = to_store {
-                    if self.arrived.0.last() != Some(&block) {
+                    // Several sessions may have wanted it.
+                    if self.arrived.0.last().map(Block::cid) != Some(block.cid()) {
                         self.arrived.0.push(block);
                     }
                     return self.arrived.1.push(event);
                 }
                 event
             }
-            Told::Stored { session, cid } => Event::Stored { session, cid },
-            Told::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
-            Told::PeerGone { peer, hint } => {
+            Happened::Stored { session, cid } => Event::Stored { session, cid },
+            Happened::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
+            Happened::PeerGone { peer, hint } => {
                 self.hints.put(peer, hint);
                 Event::PeerGone { peer, hint }
             }
-            Told::Unreachable { peer, error } => Event::Unreachable { peer, error },
+            Happened::Unreachable { peer, error } => Event::Unreachable { peer, error },
             other => return tracing::debug!(?other, "an event that this crate does not know"),
         });
     }
@@ -325,13 +326,14 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// Lets the engine do what is due, and arms the alarm for what is due next.
     fn poll_time(&mut self, cx: &mut Context<'_>) {
-        while let Some(at) = self.engine.poll_timeout() {
-            let now = self.clock.now();
-            if at <= now {
-                self.with_engine(Engine::handle_timeout);
-            } else if self.alarm.poll(at, now, cx).is_pending() {
-                return;
-            }
+        if self.engine.poll_timeout().is_some_and(|at| at <= self.clock.now()) {
+            self.with_engine(Engine::handle_timeout);
+        }
+        let Some(at) = self.engine.poll_timeout() else { return };
+        let now = self.clock.now();
+        // What has come due meanwhile is for the next turn, after everybody else's.
+        if at <= now || self.alarm.poll(at, now, cx).is_ready() {
+            cx.waker().wake_by_ref();
         }
     }
 }
@@ -414,10 +416,13 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        for _ in 0..ANSWERS_PER_POLL {
-            match self.storage.poll(cx) {
-                Poll::Ready(answer) => self.stored(answer),
-                Poll::Pending => break,
+        let mut answers = 0;
+        while let Poll::Ready(answer) = self.storage.poll(cx) {
+            self.stored(answer);
+            answers += 1;
+            if answers == ANSWERS_PER_POLL {
+                cx.waker().wake_by_ref();
+                break;
             }
         }
         self.poll_time(cx);

@@ -268,10 +268,10 @@ impl Handler {
 
     fn received(&mut self, frame: &Bytes, from: ReaderId) {
         self.report.traffic.bytes_received += frame.len() as u64;
-        if let Err(error) = self.incoming.push(frame, &mut self.report.traffic) {
-            if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id() == from) {
-                reader.end(Ended::Malformed(error));
-            }
+        if let Err(error) = self.incoming.push(frame, &mut self.report.traffic)
+            && let Some(reader) = self.readers.iter_mut().find(|reader| reader.id() == from)
+        {
+            reader.end(Ended::Malformed(error));
         }
     }
 
@@ -320,10 +320,6 @@ impl Handler {
             self.lane_failed(lane, stream, error);
         }
     }
-
-    fn take_report(&mut self) -> Option<Report> {
-        (!self.report.is_empty()).then(|| mem::take(&mut self.report))
-    }
 }
 
 impl ConnectionHandler for Handler {
@@ -361,19 +357,20 @@ impl ConnectionHandler for Handler {
         self.write(cx);
         self.read(cx);
         self.poll_ticker(cx);
-        match self.take_report() {
-            Some(report) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report)),
-            None => Poll::Pending,
+        if self.report.is_news() {
+            let report = mem::take(&mut self.report);
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
+        Poll::Pending
     }
 
     /// Hands over what was received before the connection closed.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
         self.read(cx);
-        match self.take_report() {
-            None if !self.incoming.is_empty() => Poll::Pending,
-            report => Poll::Ready(report),
+        if !self.report.is_empty() {
+            return Poll::Ready(Some(mem::take(&mut self.report)));
         }
+        if self.incoming.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 
     fn on_behaviour_event(&mut self, event: Infallible) {
