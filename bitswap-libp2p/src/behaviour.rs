@@ -5,6 +5,7 @@
 //! tasks, the store's futures run on the executor.
 
 mod api;
+mod connections;
 mod hints;
 mod peer;
 mod storage;
@@ -14,7 +15,6 @@ pub use api::{Keep, PeerInfo, Stats};
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -36,15 +36,16 @@ use crate::blockstore::Blockstore;
 use crate::config::Config;
 use crate::event::{Event, PutId};
 use crate::executor::Executor;
-use crate::handler::{Handler, Report, Settings};
+use crate::handler::{Handler, Settings};
 use crate::traffic::Traffic;
+use connections::tell;
 use hints::Hints;
-use peer::{Peer, StreamIds, Told};
+use peer::{Peer, StreamIds};
 use storage::{Answer, Storage};
 use timer::{Alarm, Clock};
 
 /// Answers of the store that are taken before the swarm gets its turn again.
-const ANSWERS_PER_POLL: usize = 64;
+const ANSWERS_PER_POLL: u32 = 64;
 
 /// Bitswap as a part of a libp2p swarm. The crate's front page shows how it is used.
 pub struct Behaviour<S> {
@@ -173,26 +174,27 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     fn tell_user(&mut self, event: bitswap_core::Event<PeerId>) {
-        use bitswap_core::Event as Told;
+        use bitswap_core::Event as Happened;
         self.events.push_back(match event {
-            Told::Block { session, block, from } => {
+            Happened::Block { session, block, from } => {
                 let to_store = self.storing.contains(&session).then(|| block.clone());
                 let event = Event::Block { session, block, from };
                 if let Some(block) = to_store {
-                    if self.arrived.0.last() != Some(&block) {
+                    // Several sessions may have wanted it.
+                    if self.arrived.0.last().map(Block::cid) != Some(block.cid()) {
                         self.arrived.0.push(block);
                     }
                     return self.arrived.1.push(event);
                 }
                 event
             }
-            Told::Stored { session, cid } => Event::Stored { session, cid },
-            Told::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
-            Told::PeerGone { peer, hint } => {
+            Happened::Stored { session, cid } => Event::Stored { session, cid },
+            Happened::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
+            Happened::PeerGone { peer, hint } => {
                 self.hints.put(peer, hint);
                 Event::PeerGone { peer, hint }
             }
-            Told::Unreachable { peer, error } => Event::Unreachable { peer, error },
+            Happened::Unreachable { peer, error } => Event::Unreachable { peer, error },
             other => return tracing::debug!(?other, "an event that this crate does not know"),
         });
     }
@@ -227,121 +229,17 @@ impl<S: Blockstore> Behaviour<S> {
         }
     }
 
-    /// Tells connections whether they are needed: those of peers that something happened to, and of
-    /// one more in turn, because a want may also end without its peer being told.
-    fn tell_needs(&mut self) {
-        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
-        self.looked_at = self.peers.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
-        self.touched.extend(self.looked_at);
-        while let Some(id) = self.touched.pop() {
-            let Some(peer) = self.peers.get(&id) else { continue };
-            let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| {
-                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
-                });
-            peer.keep_alive(needed);
-        }
-    }
-
-    /// A connection is about to be established.
-    fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
-        let known = self.peers.entry(peer).or_insert_with(Peer::new);
-        let mailbox = known.connecting(id);
-        Handler::new(self.settings, mailbox, known.accept().clone(), self.executor.clone())
-    }
-
-    fn connected(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.connected(id);
-        self.introduce(peer);
-    }
-
-    /// Makes a peer known to the engine, if the engine has room for it.
-    fn introduce(&mut self, peer: PeerId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        if known.known || known.connections() == 0 {
-            return;
-        }
-        known.known = true;
-        let hint = self.hints.take(&peer);
-        self.with_engine(|engine, now| engine.handle_connected(peer, hint, now));
-        if self.engine.peer(peer).is_none()
-            && let Some(known) = self.peers.get_mut(&peer)
-        {
-            known.known = false;
-            hint.into_iter().for_each(|hint| self.hints.put(peer, hint));
-        }
-    }
-
-    /// A connection closed, or was not established after all.
-    fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        let told = known.disconnected(id, &mut self.streams);
-        let gone = known.connections() == 0 && mem::take(&mut known.known);
-        if known.is_empty() {
-            self.peers.remove(&peer);
-        }
-        if !gone {
-            self.touched.push(peer);
-            return self.tell_all(peer, told);
-        }
-        self.with_engine(|engine, now| engine.handle_disconnected(peer, now));
-        // Its place in the engine goes to a peer that found none.
-        let waiting =
-            |(id, peer): (&PeerId, &Peer)| (!peer.known && peer.connections() > 0).then_some(*id);
-        if let Some(waiting) = self.peers.iter().find_map(waiting) {
-            self.introduce(waiting);
-        }
-    }
-
-    fn tell_all(&mut self, peer: PeerId, told: Vec<Told>) {
-        self.with_engine(|engine, now| {
-            told.into_iter().for_each(|told| tell(engine, peer, told, now));
-        });
-    }
-
-    fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
-        let Report { lanes, messages, support, traffic, .. } = report;
-        self.traffic += traffic;
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        known.traffic += traffic;
-        let support = support.map(|support| known.support(connection, support));
-        let mut told = Vec::new();
-        for lane in lanes {
-            told.extend(known.news(lane, &mut self.streams));
-        }
-        if told.is_empty() && messages.is_empty() && support.is_none() {
-            return;
-        }
-        self.touched.push(peer);
-        self.with_engine(|engine, now| {
-            if let Some(support) = support {
-                engine.handle_support(peer, support, now);
-            }
-            told.into_iter().for_each(|told| tell(engine, peer, told, now));
-            messages.into_iter().for_each(|message| engine.handle_message(peer, message, now));
-        });
-    }
-
     /// Lets the engine do what is due, and arms the alarm for what is due next.
     fn poll_time(&mut self, cx: &mut Context<'_>) {
-        while let Some(at) = self.engine.poll_timeout() {
-            let now = self.clock.now();
-            if at <= now {
-                self.with_engine(Engine::handle_timeout);
-            } else if self.alarm.poll(at, now, cx).is_pending() {
-                return;
-            }
+        if self.engine.poll_timeout().is_some_and(|at| at <= self.clock.now()) {
+            self.with_engine(Engine::handle_timeout);
         }
-    }
-}
-
-/// Tells the engine one thing about a peer.
-fn tell(engine: &mut Engine<PeerId>, peer: PeerId, told: Told, now: Timestamp) {
-    match told {
-        Told::Opened(lane, result) => engine.handle_open(peer, lane, result, now),
-        Told::Sent(id, result) => engine.handle_sent(id, result, now),
-        Told::Reset(lane) => engine.handle_reset(peer, lane, now),
+        let Some(at) = self.engine.poll_timeout() else { return };
+        let now = self.clock.now();
+        // What has come due meanwhile is for the next turn, after everybody else's.
+        if at <= now || self.alarm.poll(at, now, cx).is_ready() {
+            cx.waker().wake_by_ref();
+        }
     }
 }
 
@@ -414,10 +312,13 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
-        for _ in 0..ANSWERS_PER_POLL {
-            match self.storage.poll(cx) {
-                Poll::Ready(answer) => self.stored(answer),
-                Poll::Pending => break,
+        let mut answers = 0;
+        while let Poll::Ready(answer) = self.storage.poll(cx) {
+            self.stored(answer);
+            answers += 1;
+            if answers == ANSWERS_PER_POLL {
+                cx.waker().wake_by_ref();
+                break;
             }
         }
         self.poll_time(cx);

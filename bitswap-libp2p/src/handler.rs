@@ -7,6 +7,7 @@
 mod incoming;
 mod lane;
 mod reader;
+mod readers;
 mod report;
 mod writer;
 
@@ -24,9 +25,8 @@ use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::Accept;
 use bitswap_core::{Lane, Support, Version};
 use bytes::Bytes;
+use futures::AsyncReadExt;
 use futures::io::WriteHalf;
-use futures::stream::SelectAll;
-use futures::{AsyncReadExt, StreamExt};
 use futures_timer::Delay;
 use libp2p_swarm::handler::{
     ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
@@ -42,7 +42,8 @@ use crate::mailbox::{Command, Mailbox, StreamId};
 use crate::protocol::Offer;
 use incoming::Incoming;
 use lane::LaneStream;
-use reader::{Ended, Item, Reader, ReaderId, Shared, Source};
+use reader::{Ended, Item, ReaderId, Source};
+use readers::Readers;
 use writer::{Closing, Writer};
 
 /// Settings of a handler.
@@ -64,8 +65,7 @@ pub struct Handler {
     requests: VecDeque<(Lane, StreamId, Version)>,
     lanes: Lanes<LaneStream>,
     closing: Vec<Closing<WriteHalf<Stream>>>,
-    readers: SelectAll<Reader>,
-    shared: Arc<Shared>,
+    readers: Readers,
     incoming: Incoming,
     /// Which of our names the peer lists, by [`Version::PREFERRED`].
     listed: [bool; 4],
@@ -88,8 +88,7 @@ impl Handler {
             requests: VecDeque::new(),
             lanes: Lanes::default(),
             closing: Vec::new(),
-            readers: SelectAll::new(),
-            shared: Arc::default(),
+            readers: Readers::new(settings.streams_max),
             incoming: Incoming::new(accept, executor),
             listed: [false; 4],
             ticker: None,
@@ -109,20 +108,13 @@ impl Handler {
             Command::Close { lane, stream } => {
                 if let Some(closing) = self.lanes.get_mut(lane).close(stream) {
                     self.closing.push(closing);
-                    self.half_of(stream, Reader::drain);
+                    self.readers.drain(stream);
                 }
             }
             Command::Reset { lane, stream } => {
                 self.lanes.get_mut(lane).reset(stream);
-                self.half_of(stream, |reader| reader.end(Ended::Finished));
+                self.readers.drop_half_of(stream);
             }
-        }
-    }
-
-    /// Does something with the half of our stream that is read.
-    fn half_of(&mut self, stream: StreamId, what: impl FnOnce(&mut Reader)) {
-        if let Some(reader) = self.readers.iter_mut().find(|reader| reader.is_of(stream)) {
-            what(reader);
         }
     }
 
@@ -130,24 +122,9 @@ impl Handler {
     fn lane_failed(&mut self, lane: Lane, stream: StreamId, error: SendError) {
         if self.lanes.get(lane).is_open(stream) {
             self.lanes.get_mut(lane).reset(stream);
-            self.half_of(stream, |reader| reader.end(Ended::Finished));
+            self.readers.drop_half_of(stream);
             self.report.lane(lane, stream, News::Failed(error));
         }
-    }
-
-    fn add_reader(&mut self, source: Source) {
-        if self.readers.len() >= self.settings.streams_max {
-            // Those that have ended already are on their way out.
-            let oldest = self
-                .readers
-                .iter_mut()
-                .filter(|reader| reader.last_active().is_some())
-                .min_by_key(|reader| reader.last_active());
-            if let Some(oldest) = oldest {
-                oldest.end(Ended::Evicted);
-            }
-        }
-        self.readers.push(Reader::new(source, self.shared.clone()));
     }
 
     fn opened(&mut self, mut stream: Stream, version: Version, lane: Lane, id: StreamId) {
@@ -156,7 +133,7 @@ impl Handler {
         if self.lanes.get(lane).is_opening(id) {
             let (read, write) = stream.split();
             *self.lanes.get_mut(lane) = LaneStream::Open(id, Writer::new(write));
-            self.add_reader(Source::Ours(read, lane, id));
+            self.readers.add(Source::Ours(read, lane, id));
             self.report.lane(lane, id, News::Opened(Ok(version)));
         }
     }
@@ -190,7 +167,7 @@ impl Handler {
 
     /// Whether a stream owes progress.
     fn is_busy(&self) -> bool {
-        self.shared.is_busy()
+        self.readers.is_busy()
             || !self.closing.is_empty()
             || LANES.iter().any(|lane| self.lanes.get(*lane).is_busy())
     }
@@ -215,7 +192,7 @@ impl Handler {
     }
 
     fn tick(&mut self) {
-        self.readers.iter_mut().for_each(Reader::tick);
+        self.readers.tick();
         self.closing.retain_mut(|closing| !closing.tick());
         for lane in LANES {
             if let LaneStream::Open(id, writer) = self.lanes.get_mut(lane)
@@ -258,7 +235,7 @@ impl Handler {
             if self.report.is_full() || !self.incoming.has_room() {
                 return;
             }
-            match self.readers.poll_next_unpin(cx) {
+            match self.readers.poll_next(cx) {
                 Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from),
                 Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours, cx),
                 Poll::Ready(None) | Poll::Pending => return,
@@ -269,9 +246,7 @@ impl Handler {
     fn received(&mut self, frame: &Bytes, from: ReaderId) {
         self.report.traffic.bytes_received += frame.len() as u64;
         if let Err(error) = self.incoming.push(frame, &mut self.report.traffic) {
-            if let Some(reader) = self.readers.iter_mut().find(|reader| reader.id() == from) {
-                reader.end(Ended::Malformed(error));
-            }
+            self.readers.malformed(from, error);
         }
     }
 
@@ -320,10 +295,6 @@ impl Handler {
             self.lane_failed(lane, stream, error);
         }
     }
-
-    fn take_report(&mut self) -> Option<Report> {
-        (!self.report.is_empty()).then(|| mem::take(&mut self.report))
-    }
 }
 
 impl ConnectionHandler for Handler {
@@ -361,19 +332,20 @@ impl ConnectionHandler for Handler {
         self.write(cx);
         self.read(cx);
         self.poll_ticker(cx);
-        match self.take_report() {
-            Some(report) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report)),
-            None => Poll::Pending,
+        if self.report.is_news() {
+            let report = mem::take(&mut self.report);
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
+        Poll::Pending
     }
 
     /// Hands over what was received before the connection closed.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
         self.read(cx);
-        match self.take_report() {
-            None if !self.incoming.is_empty() => Poll::Pending,
-            report => Poll::Ready(report),
+        if !self.report.is_empty() {
+            return Poll::Ready(Some(mem::take(&mut self.report)));
         }
+        if self.incoming.is_empty() { Poll::Ready(None) } else { Poll::Pending }
     }
 
     fn on_behaviour_event(&mut self, event: Infallible) {
@@ -390,7 +362,7 @@ impl ConnectionHandler for Handler {
                 ..
             }) => {
                 stream.ignore_for_keep_alive();
-                self.add_reader(Source::Theirs(stream));
+                self.readers.add(Source::Theirs(stream));
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (stream, version),

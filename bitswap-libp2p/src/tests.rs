@@ -5,6 +5,7 @@ mod handler_reading;
 mod handler_writing;
 mod host;
 mod node;
+mod node_identify;
 mod node_peers;
 mod node_store;
 mod probe;

@@ -140,7 +140,9 @@ impl Reader {
     /// A tick passed: a stream that stopped moving ends.
     pub(crate) fn tick(&mut self) {
         if self.source.is_some() && self.progress.tick() {
-            self.end(Ended::Stalled);
+            // A stream that has said all is not to blame for what is left of it.
+            let done = self.finishing || self.draining && !self.decoder.is_mid_frame();
+            self.end(if done { Ended::Finished } else { Ended::Stalled });
         }
     }
 

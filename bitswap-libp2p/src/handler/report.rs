@@ -60,9 +60,16 @@ impl Report {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
-            && self.messages.is_empty()
-            && self.support.is_none()
-            && self.traffic == Traffic::default()
+        !self.is_news() && self.traffic == Traffic::default()
+    }
+
+    /// Whether there is something that cannot wait. Bytes that were moved can.
+    pub(crate) fn is_news(&self) -> bool {
+        let Traffic { bytes_received, bytes_sent, .. } = self.traffic;
+        let quiet = Traffic { bytes_received, bytes_sent, ..Traffic::default() };
+        !self.lanes.is_empty()
+            || !self.messages.is_empty()
+            || self.support.is_some()
+            || self.traffic != quiet
     }
 }

@@ -34,12 +34,15 @@ where
     }
 
     pub(crate) async fn with_idle_timeout(behaviour: B, idle: Duration) -> Self {
-        let key = Keypair::generate_ed25519();
+        Self::with_key(&Keypair::generate_ed25519(), behaviour, idle).await
+    }
+
+    pub(crate) async fn with_key(key: &Keypair, behaviour: B, idle: Duration) -> Self {
         let id = key.public().to_peer_id();
         let config = libp2p_swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(idle)
             .with_max_negotiating_inbound_streams(1024);
-        let mut swarm = Swarm::new(transport(&key), behaviour, id, config);
+        let mut swarm = Swarm::new(transport(key), behaviour, id, config);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let address = soon("a listen address", async {
             loop {

@@ -174,7 +174,7 @@ async fn a_reconnected_peer_is_told_again() {
     peer.hang_up();
     let gone = key.public().to_peer_id();
     node.until_told("the peer to be gone", |event| match event {
-        Event::PeerGone { peer, .. } => Some(assert_eq!(peer, gone)),
+        Event::PeerGone { peer, .. } => (peer == gone).then_some(()),
         _ => None,
     })
     .await;
@@ -357,4 +357,70 @@ async fn the_number_of_streams_read_at_a_time_is_a_setting() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_tells_the_user_and_the_peers() {
+    use bitswap_core::WantFailure;
+    let mut node = node(&[]).await;
+    let mut peer = RawPeer::dial(&node.address).await;
+    connected(&mut node, 1).await;
+    let cid = *block("never").cid();
+    want(&node, Keep::ByUser, [cid]).await;
+    let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(wanted(&mut wants).await, [cid]);
+    node.behaviour(|node| node.shutdown()).await;
+    let reason = node.until_told("the want to fail", |event| match event {
+        Event::Failed { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert_eq!(reason.await, WantFailure::ShutDown);
+    let message = wants.message().await.expect("a cancel");
+    assert_eq!(message.wantlist.entries, [Entry::cancel(cid)]);
+    soon("an end", async { while !node.behaviour(|node| node.is_idle()).await {} }).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_returns_is_known() {
+    let blocks: Vec<Block> = (0..10).map(|seed| block(bytes(seed, 50_000))).collect();
+    let mut a = node(&blocks).await;
+    let mut b = node(&[]).await;
+    a.connect(&mut b).await;
+    want(&b, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    until_got(&mut b, &blocks).await;
+    let id = a.id;
+    b.call(move |b| b.disconnect_peer_id(id)).await.unwrap();
+    let hint = b
+        .until_told("the peer to be gone", |event| match event {
+            Event::PeerGone { peer, hint } if peer == id => Some(hint),
+            _ => None,
+        })
+        .await;
+    assert_eq!(hint.blocks, 10);
+    b.connect(&mut a).await;
+    let stats = b.behaviour(move |b| b.peer(id)).await.unwrap().stats.unwrap();
+    assert_eq!(stats.latency, Some(hint.latency));
+}
+
+#[tokio::test]
+async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
+    let ours = block("ours");
+    let mut limits = bitswap_core::Limits::default();
+    limits.peers = 1;
+    let engine = bitswap_core::Config::default().limits(limits).unwrap();
+    let store = holding(std::slice::from_ref(&ours));
+    let mut node = node_with(Config::default().engine(engine), store).await;
+    let first = RawPeer::dial(&node.address).await;
+    connected(&mut node, 1).await;
+    let mut second = RawPeer::dial(&node.address).await;
+    connected(&mut node, 1).await;
+    let id = second.id;
+    let known = move |node: &mut Behaviour<MemoryStore>| node.peer(id).map(|peer| peer.stats);
+    assert_eq!(node.behaviour(known).await, Some(None));
+    first.hang_up();
+    node.until_told("a place", |event| matches!(event, Event::PeerGone { .. }).then_some(())).await;
+    assert!(node.behaviour(known).await.flatten().is_some());
+    send(&mut second.open(Version::V1_2).await, &wish([*ours.cid()])).await;
+    let mut answers = second.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(answers.message().await.expect("an answer").blocks, [ours]);
 }
