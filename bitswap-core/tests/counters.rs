@@ -140,7 +140,7 @@ fn a_cancelled_want_counts_as_a_cancel_on_both_sides() {
     let mut pair = Pair::new();
     let session = pair.session();
     let missing = block(0, 100);
-    pair.want(session, &[missing.clone()]);
+    pair.want(session, std::slice::from_ref(&missing));
     pair.pass(2 * LATENCY);
     let now = pair.now;
     pair.alice().cancel(session, [*missing.cid()], now);
@@ -155,7 +155,7 @@ fn a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted()
     let mut pair = Pair::new();
     let session = pair.session();
     let (wanted, other) = (block(0, 100), block(1, 200));
-    pair.want(session, &[wanted.clone()]);
+    pair.want(session, std::slice::from_ref(&wanted));
     let now = pair.now;
     pair.alice().cancel(session, [*wanted.cid()], now);
     // Both arrive at once: nobody wants either, but one was asked for.

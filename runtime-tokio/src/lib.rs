@@ -82,3 +82,8 @@ impl Runtime for Tokio {
         }
     }
 }
+
+/// Holds the examples of the project's front page to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

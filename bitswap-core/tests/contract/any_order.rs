@@ -1,27 +1,36 @@
 //! 1. Any order of calls is legal; draining late only merges what there is to say.
 
-use bitswap_core::{Config, Engine, Event, Output, SessionOptions, Timestamp, Version, Want};
+use bitswap_core::{
+    Config, Engine, Event, Lane, Limits, Output, SessionOptions, Timestamp, Version, Want,
+};
 use cid::Cid;
 
 use crate::pair::{ALICE, BOB, LATENCY, Pair, block, ms};
 
-/// Guards `client/tell.rs`: a pair that is cancelled before it was told leaves the list of what is
-/// to be said (`say(at, None, ..)`); and the composing of messages at the moment of polling.
+/// Guards `Client::cancel_pair`: a pair that was not told yet goes without a cancel.
 #[test]
 fn what_is_undone_before_the_drain_is_never_said() {
     let now = Timestamp::ZERO;
     let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], now);
     engine.handle_connected(1, None, now);
-    let session = engine.open_session(SessionOptions::default(), now).unwrap();
-    let (kept, dropped) = (*block(0, 4).cid(), *block(1, 4).cid());
-    engine.want(session, [kept, dropped].map(Want::from), now).unwrap();
-    engine.cancel(session, [dropped], now);
+    let options = SessionOptions { find_providers: false, ..SessionOptions::default() };
+    let session = engine.open_session(options, now).unwrap();
+    let (kept, early, late) = (*block(0, 4).cid(), *block(1, 4).cid(), *block(2, 4).cid());
+    engine.want(session, [kept, early, late].map(Want::from), now).unwrap();
+    engine.cancel(session, [early], now);
+    // The engine has decided whom to ask, and waits for the stream to say it on.
+    let open = engine.poll_output();
+    assert!(matches!(open, Some(Output::Open { peer: 1, lane: Lane::Wants })), "{open:?}");
+    assert_eq!(engine.poll_output(), None);
+    engine.cancel(session, [late], now);
     engine.want(session, [Want::from(kept)], now).unwrap();
+    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), now);
 
     assert_eq!(told(&mut engine, now), [kept]);
 }
 
-/// As above, and `Engine::input`: a call does not need the one before it to be drained.
+/// Guards `Client::compose`, which says all that is to be said then, and `Engine::input`: a call does
+/// not need the one before it to be drained.
 #[test]
 fn draining_late_merges_and_loses_nothing() {
     let blocks: Vec<_> = (0..50).map(|n| block(n, 1000)).collect();
@@ -74,32 +83,30 @@ fn calls_out_of_their_natural_order_do_no_harm() {
     assert!(matches!(pair.hosts[ALICE].events[..], [Event::Block { .. }]));
 }
 
-/// Guards `client/tell.rs`, the bound on one message: a call that brings much is carried out in
-/// pieces.
+/// Guards `MESSAGE_BYTES` of `client/tell.rs`: a call that brings much is carried out in pieces.
 #[test]
 fn much_at_once_comes_out_in_bounded_pieces() {
     let now = Timestamp::ZERO;
-    let mut engine: Engine<u16> = Engine::new(Config::default(), [1; 32], now);
-    for peer in 0..20 {
-        engine.handle_connected(peer, None, now);
-    }
+    let mut limits = Limits::default();
+    limits.told_per_peer = 20_000;
+    let config = Config::default().limits(limits).unwrap();
+    let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
+    engine.handle_connected(1, None, now);
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
-    engine.want(session, (0..10_000).map(|n| Want::from(*block(n, 4).cid())), now).unwrap();
-    let mut largest = 0;
-    let mut told = 0;
+    // The first message after connecting is the whole wantlist, so something is said before.
+    engine.want(session, [Want::from(*block(0, 4).cid())], now).unwrap();
+    assert_eq!(told(&mut engine, now).len(), 1);
+    let wants = (1..10_000).map(|n| Want { size: Some(4), ..Want::from(*block(n, 4).cid()) });
+    engine.want(session, wants, now).unwrap();
+    let mut lengths = Vec::new();
     while let Some(output) = engine.poll_output() {
-        match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), now),
-            Output::Send(outgoing) => {
-                largest = largest.max(outgoing.message.encode(Version::V1_2).len());
-                told += outgoing.message.wantlist.entries.len();
-                engine.handle_sent(outgoing.id, Ok(()), now);
-            }
-            _ => {}
+        if let Output::Send(outgoing) = output {
+            lengths.push(outgoing.message.encode(Version::V1_2).len());
+            engine.handle_sent(outgoing.id, Ok(()), now);
         }
     }
-    assert!(told >= 1000, "{told} wants were told");
-    assert!(largest <= 128 << 10, "a message of {largest} bytes");
+    assert!(lengths.iter().all(|len| *len <= 128 << 10), "{lengths:?}");
+    assert!(lengths.len() > 2, "{lengths:?}: there was no need for pieces");
 }
 
 /// Opens lanes and takes messages; the CIDs told, without cancels.

@@ -28,8 +28,7 @@ fn with(pair: &mut Pair, options: SessionOptions<Peer>) -> SessionId {
     pair.alice().open_session(options, now).unwrap()
 }
 
-/// Guards `Client::received_block` (`end_want`), and that a want without interests is no want:
-/// `row.live > 0`.
+/// Guards `Client::end_want`, which ends every interest in the want and none twice.
 #[test]
 fn a_block_ends_the_want_of_every_session_once() {
     let mut pair = Pair::new();

@@ -71,8 +71,7 @@ fn clear(pair: &mut Pair) {
     }
 }
 
-/// Guards the bounds of `Server::has_room`, `Limits::answer_bytes_per_peer` and
-/// `Limits::entries_per_message`.
+/// Guards the bound in `Server::has_room`, and that `Server::disconnected` frees lookups too.
 fn a_flood_is_held_to_the_limits_and_forgotten() {
     let now = Timestamp::ZERO;
     let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], now);
@@ -115,6 +114,17 @@ fn flood(engine: &mut Engine<u8>, now: Timestamp) {
         assert!(engine.stats().ledger <= 1024);
         assert!(engine.stats().answer_bytes <= (4 << 20) + (1 << 20));
     }
+    // It leaves while the store is being asked.
+    let entries = (0..100).map(|n| Entry::want(*block(n, 4).cid(), WantKind::Have, i32::MAX, true));
+    let wantlist = Wantlist { entries: entries.collect(), full: false };
+    engine.handle_message(1, Message { wantlist, ..Message::default() }, now);
+    let mut loading = 0;
+    while let Some(output) = engine.poll_output() {
+        if let Output::Load(load) = output {
+            loading += load.cids.len();
+        }
+    }
+    assert!(loading > 0, "nothing is left unanswered");
     let held = allocated() - before;
     assert!(held <= 2 << 20, "{held} bytes, of which 1 MiB is the one block that all share");
     engine.handle_disconnected(1, now);
@@ -152,7 +162,7 @@ fn the_engines_own_sum_is_what_is_allocated() {
     }
     drop(wants);
     let (told, is) = (engine.stats().held_bytes as usize, allocated() - before);
-    assert!(is * 4 <= told * 5 && told * 4 <= is * 5, "{told} and {is} are a quarter apart");
+    assert!(is.abs_diff(told) * 10 <= is, "{told} and {is} are more than a tenth apart");
     drop(engine);
     assert_eq!(allocated(), before);
     println!("{told} bytes by the engine's own sum, {is} allocated");

@@ -54,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("bitswap-fuzz", &["bitswap-core", "bitswap-sim"]),
+    ("bitswap-fuzz-targets", &["bitswap-fuzz"]),
     ("bitswap-tidy", &[]),
 ];
 
