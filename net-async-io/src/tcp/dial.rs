@@ -12,7 +12,8 @@ use super::stream::TcpStream;
 
 /// Whether a dial may leave from a port that is listened on. On Windows the bind fails, and letting
 /// it succeed there would let any program of the machine take over the listener's port.
-const CAN_REUSE_PORTS: bool = cfg!(all(unix, not(any(target_os = "solaris", target_os = "illumos"))));
+const CAN_REUSE_PORTS: bool =
+    cfg!(all(unix, not(any(target_os = "solaris", target_os = "illumos"))));
 
 /// A socket that does not block; with `reuse`, one that shares its port with others of this user.
 pub(super) fn socket(family_of: SocketAddr, reuse: bool) -> io::Result<Socket> {
@@ -35,7 +36,7 @@ pub(super) fn socket(family_of: SocketAddr, reuse: bool) -> io::Result<Socket> {
 }
 
 /// Connects to `remote`, from a port that is listened on where that is wished and possible.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     remote: SocketAddr,
     port_use: PortUse,
     ports: ListenPorts,

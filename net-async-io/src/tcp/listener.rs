@@ -93,7 +93,9 @@ impl Listener {
     fn forget_ports(&self) {
         match &self.reach {
             Reach::Fixed { .. } => self.ports.remove(self.bound),
-            Reach::Interfaces { up, .. } => up.iter().for_each(|address| self.ports.remove(*address)),
+            Reach::Interfaces { up, .. } => {
+                up.iter().for_each(|address| self.ports.remove(*address))
+            }
         }
     }
 
@@ -117,7 +119,10 @@ impl Listener {
                         }
                         self.ports.add(address);
                         let listen_addr = tcp_multiaddress(address);
-                        return Poll::Ready(TransportEvent::NewAddress { listener_id, listen_addr });
+                        return Poll::Ready(TransportEvent::NewAddress {
+                            listener_id,
+                            listen_addr,
+                        });
                     }
                     Ok(IfEvent::Down(net)) => {
                         let address = SocketAddr::new(net.addr(), self.bound.port());
@@ -182,7 +187,8 @@ impl Stream for Listener {
             State::Open => {}
             State::Closing => {
                 self.state = State::Closed;
-                let closed = TransportEvent::ListenerClosed { listener_id: self.id, reason: Ok(()) };
+                let closed =
+                    TransportEvent::ListenerClosed { listener_id: self.id, reason: Ok(()) };
                 return Poll::Ready(Some(closed));
             }
             State::Closed => return Poll::Ready(None),

@@ -55,7 +55,11 @@ mod tests {
         let ports = ListenPorts::default();
         assert_eq!(ports.for_dial(at("192.0.2.1:9")), None);
         ports.add(at("127.0.0.1:4001"));
-        assert_eq!(ports.for_dial(at("192.0.2.1:9")), None, "loopback cannot be reached from there");
+        assert_eq!(
+            ports.for_dial(at("192.0.2.1:9")),
+            None,
+            "loopback cannot be reached from there"
+        );
         assert_eq!(ports.for_dial(at("[::1]:9")), None);
         assert_eq!(ports.for_dial(at("127.0.0.1:9")), Some(at("0.0.0.0:4001")));
         ports.add(at("[::1]:4002"));
