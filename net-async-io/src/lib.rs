@@ -5,6 +5,8 @@
 //! here runs on any executor.
 
 mod address;
+mod names;
 mod tcp;
 
+pub use names::{IpVersion, Lookup, Named, NamedError, Resolve, Spawn, SystemResolver};
 pub use tcp::{TcpStream, TcpTransport};

@@ -36,7 +36,7 @@ pub(super) fn socket(family_of: SocketAddr, reuse: bool) -> io::Result<Socket> {
 }
 
 /// Connects to `remote`, from a port that is listened on where that is wished and possible.
-pub(super) async fn connect(
+pub(crate) async fn connect(
     remote: SocketAddr,
     port_use: PortUse,
     ports: ListenPorts,

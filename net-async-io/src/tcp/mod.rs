@@ -20,6 +20,7 @@ use crate::address::tcp_socket_address;
 use listener::Listener;
 use ports::ListenPorts;
 
+pub(crate) use dial::connect;
 pub use stream::TcpStream;
 
 type Event = TransportEvent<Ready<io::Result<TcpStream>>, io::Error>;
@@ -80,7 +81,7 @@ impl Transport for TcpTransport {
     ) -> Result<Self::Dial, TransportError<io::Error>> {
         match tcp_socket_address(&address) {
             Some(remote) if remote.port() != 0 && !remote.ip().is_unspecified() => {
-                Ok(Box::pin(dial::connect(remote, options.port_use, self.ports.clone())))
+                Ok(Box::pin(connect(remote, options.port_use, self.ports.clone())))
             }
             _ => Err(TransportError::MultiaddrNotSupported(address)),
         }

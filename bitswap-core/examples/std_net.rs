@@ -1,0 +1,150 @@
+//! Two engines over plain sockets and threads of the standard library: no runtime, no libp2p.
+//!
+//! A node is three threads: one reads frames, one writes them, and one owns the [`Engine`] and waits
+//! for an input or the engine's timer. A real node would put encryption below the frames.
+//!
+//! Run it: `cargo run -p bitswap-core --example std_net`.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bitswap_core::message::{Accept, Decoded, Frame, FrameDecoder, decode};
+use bitswap_core::{
+    Config, Engine, Event, LoadAnswer, Loaded, Message, Output, Prefix, SendId, SessionOptions,
+    Timestamp, Version, Want, What,
+};
+use bytes::Bytes;
+use cid::Cid;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+type Blocks = BTreeMap<Cid, Bytes>;
+
+/// What the threads around the engine have to tell it.
+enum Input {
+    Message(Message),
+    Sent(SendId),
+    Closed,
+}
+
+/// The other end; a node of this program has just one.
+const PEER: u8 = 0;
+
+/// Cuts the stream into frames, and hashes their blocks where they were asked for.
+fn read(mut socket: TcpStream, accept: &Mutex<Accept>, to: &SyncSender<Input>) -> Result<()> {
+    let mut decoder = FrameDecoder::default();
+    loop {
+        while let Some(frame) = decoder.next_frame()? {
+            let Decoded { mut message, payloads, .. } = decode(&frame)?;
+            for payload in payloads {
+                if accept.lock().unwrap().admit(&payload.prefix) {
+                    message.blocks.extend(payload.verify());
+                }
+            }
+            to.send(Input::Message(message))?;
+        }
+        match socket.read(decoder.buffer_mut())? {
+            0 => return Ok(decoder.finish()?),
+            received => decoder.advance(received),
+        }
+    }
+}
+
+fn answer(store: &Blocks, cid: Cid, what: What) -> Loaded {
+    let answer = match (store.get(&cid), what) {
+        (None, _) => LoadAnswer::NotFound,
+        (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
+        (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
+    };
+    Loaded { cid, answer }
+}
+
+/// Runs a node until it has all it wants; one that wants nothing, until the other end closes.
+fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Result<Blocks> {
+    let (tell, inputs) = sync_channel(16);
+    let (frames, queue) = channel::<(SendId, Frame)>();
+    let accept = Arc::new(Mutex::new(Accept::new()));
+    let (mut writing, sent) = (socket.try_clone()?, tell.clone());
+    // The engine has few messages on their way at a time, so their queue needs no bound.
+    thread::spawn(move || -> Result<()> {
+        for (id, frame) in queue {
+            frame.segments().iter().try_for_each(|segment| writing.write_all(segment))?;
+            sent.send(Input::Sent(id))?;
+        }
+        Ok(())
+    });
+    let (reading, admit) = (socket.try_clone()?, accept.clone());
+    thread::spawn(move || {
+        read(reading, &admit, &tell).inspect_err(|error| eprintln!("reading: {error}")).ok();
+        tell.send(Input::Closed)
+    });
+    let start = Instant::now();
+    let now = || Timestamp::from_micros(start.elapsed().as_micros() as u64);
+    let mut engine = Engine::new(Config::default(), [seed; 32], now());
+    engine.handle_connected(PEER, None, now());
+    let options = SessionOptions { find_providers: false, ..SessionOptions::default() };
+    let session = engine.open_session(options, now())?;
+    engine.want(session, wanted.iter().copied().map(Want::from), now())?;
+    loop {
+        while let Some(output) = engine.poll_output() {
+            match output {
+                // Both lanes share the socket: a frame is a whole message.
+                Output::Open { lane, .. } => {
+                    engine.handle_open(PEER, lane, Ok(Version::V1_2), now());
+                }
+                Output::Send(send) => {
+                    accept.lock().unwrap().told(&send.message);
+                    frames.send((send.id, send.message.encode(send.version)))?;
+                }
+                Output::Load(load) => {
+                    let answers = load.cids.iter().map(|cid| answer(&store, *cid, load.what));
+                    engine.handle_load(load.id, answers, now());
+                }
+                Output::Event(Event::Block { session, block, .. }) => {
+                    let (cid, data) = block.into_parts();
+                    engine.taken(session, data.len() as u64, now());
+                    store.insert(cid, data);
+                }
+                _ => {}
+            }
+        }
+        let done = wanted.iter().all(|cid| store.contains_key(cid));
+        if done && !wanted.is_empty() {
+            socket.shutdown(Shutdown::Both)?;
+            return Ok(store);
+        }
+        let left = engine.poll_timeout().map_or(Duration::MAX, |at| at.since(now()));
+        match inputs.recv_timeout(left) {
+            Ok(Input::Message(message)) => engine.handle_message(PEER, message, now()),
+            Ok(Input::Sent(id)) => engine.handle_sent(id, Ok(()), now()),
+            Err(RecvTimeoutError::Timeout) => engine.handle_timeout(now()),
+            _ if done => return Ok(store),
+            _ => return Err("the other end closed too early".into()),
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    let block = |number: u8| Prefix::V0.block(vec![number; 256 << 10].into());
+    let shared =
+        (0..64).map(|number| Ok(block(number)?.into_parts())).collect::<Result<Blocks>>()?;
+    let wanted: Vec<Cid> = shared.keys().copied().collect();
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let (address, store) = (listener.local_addr()?, shared.clone());
+    let server = thread::spawn(move || node(listener.accept()?.0, 1, store, &[]));
+    let start = Instant::now();
+    let fetched = node(TcpStream::connect(address)?, 2, Blocks::new(), &wanted)?;
+    println!("{} blocks of 256 KiB over {address} in {:?}", fetched.len(), start.elapsed());
+    server.join().map_err(|_| "the server panicked")??;
+    if fetched == shared { Ok(()) } else { Err("these are not the blocks that were shared".into()) }
+}
+
+#[test]
+fn the_example_runs() {
+    main().unwrap();
+}
