@@ -73,10 +73,7 @@ pub fn run(data: &[u8]) {
 /// # Panics
 ///
 /// When it differs from prost and the rules of files.
-pub fn check(
-    data: &[u8],
-    decode: impl Fn(u64, &Bytes, usize) -> Result<FileNode, DagFault>,
-) {
+pub fn check(data: &[u8], decode: impl Fn(u64, &Bytes, usize) -> Result<FileNode, DagFault>) {
     let mut input = Input::new(data);
     let head = input.byte();
     let codec = if head & 7 == 7 { u64::from(head >> 3) << 3 } else { DAG_PB };
@@ -174,7 +171,8 @@ fn expected(node: &schema::Node, meta: &schema::Data, links_max: usize) -> Optio
 }
 
 fn target(bytes: &Bytes) -> Option<Link> {
-    let wide = CidGeneric::<255>::try_from(&bytes[..]).ok().filter(|cid| cid.to_bytes() == *bytes)?;
+    let wide =
+        CidGeneric::<255>::try_from(&bytes[..]).ok().filter(|cid| cid.to_bytes() == *bytes)?;
     if wide.hash().code() == 0 {
         let data = Bytes::copy_from_slice(wide.hash().digest());
         return (data.len() <= INLINE_MAX).then_some(Link::Inline { codec: wide.codec(), data });

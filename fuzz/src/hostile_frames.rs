@@ -15,7 +15,9 @@ use bitswap_core::{
 use bytes::Bytes;
 
 use crate::Input;
-use crate::engine::{Between, Call, Mask, Model, Peer, Reply, Untouched, apply, block, blocks, cid};
+use crate::engine::{
+    Between, Call, Mask, Model, Peer, Reply, Untouched, apply, block, blocks, cid,
+};
 
 const HONEST: Peer = 1;
 const HOSTILE: Peer = 2;
@@ -155,7 +157,8 @@ impl<'a> Host<'a> {
                         let mut message = decoded.message;
                         let mut payloads = decoded.payloads;
                         payloads.retain(|payload| self.accept.admit(&payload.prefix));
-                        let blocks = payloads.into_iter().filter_map(|payload| payload.verify().ok());
+                        let blocks =
+                            payloads.into_iter().filter_map(|payload| payload.verify().ok());
                         message.add_blocks(blocks);
                         self.call(Call::Message { peer: HOSTILE, message });
                     }

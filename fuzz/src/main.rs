@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args[..] {
-        ["describe", file] => fs::read(file).map(|input| print!("{}", engine_ops::describe(&input))),
+        ["describe", file] => {
+            fs::read(file).map(|input| print!("{}", engine_ops::describe(&input)))
+        }
         ["seeds", name, dir] if target(name).is_some() => write_seeds(name, dir.into()),
         [name, ref files @ ..] if !files.is_empty() && target(name).is_some() => run(name, files),
         _ => {

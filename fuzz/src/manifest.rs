@@ -125,7 +125,8 @@ impl Dag {
 
     /// By recursion, without ranges: the whole tree, as far as it overlaps the range.
     fn read(&self, wanted: &Range<u64>, bounds: Bounds) -> Option<BTreeMap<u64, u8>> {
-        let root = FileNode::decode(self.root.codec(), &self.blocks[&self.root], bounds.links).ok()?;
+        let root =
+            FileNode::decode(self.root.codec(), &self.blocks[&self.root], bounds.links).ok()?;
         if root.size > bounds.size {
             return None;
         }

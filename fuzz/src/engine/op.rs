@@ -248,7 +248,9 @@ impl Op {
             }
             88..=91 => Self::Session { only: Mask(b & 0x1e), style: c },
             92..=93 => Self::Close { nth: a },
-            94..=105 => Self::Want { nth: a, cids: Mask(b), priority: (c >> 1).into(), sized: bit(0) },
+            94..=105 => {
+                Self::Want { nth: a, cids: Mask(b), priority: (c >> 1).into(), sized: bit(0) }
+            }
             106..=109 => Self::Cancel { nth: a, cids: Mask(b) },
             110..=111 => Self::Taken { nth: a, bytes: u64::from(b) << (c % 64) },
             112..=113 => Self::Announce { cids: Mask(b) },

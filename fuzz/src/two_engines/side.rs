@@ -6,7 +6,7 @@ use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::{Accept, FrameDecoder, decode};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Config, Load, LoadAnswer, Loaded, Lookup, Lane, Message, Outgoing, Output, SendId,
+    BlockInfo, Config, Lane, Load, LoadAnswer, Loaded, Lookup, Message, Outgoing, Output, SendId,
     SessionId, SessionOptions, Timestamp, Version, Want, What,
 };
 use bytes::Bytes;
@@ -75,12 +75,7 @@ impl Side {
         &self.engine
     }
 
-    pub(super) fn call(
-        &mut self,
-        call: Call,
-        now: Timestamp,
-        between: &mut dyn Between,
-    ) -> Reply {
+    pub(super) fn call(&mut self, call: Call, now: Timestamp, between: &mut dyn Between) -> Reply {
         let reply = match between.call(call.clone()) {
             Some(call) => apply(&mut self.engine, call, now),
             None => Reply::None,
