@@ -23,6 +23,8 @@ fn a_wanted_block_is_delivered_and_only_the_others_get_a_cancel() {
     let event = Event::Block { session: s, block: block(1), from: Some(guess) };
     assert_eq!(d.events(), [event]);
     d.pass(ms(100));
+    assert!(d.told().is_empty(), "they have nothing to send, so there is time");
+    d.pass(ms(200));
     let mut told = d.told();
     told.sort();
     let mut expected: Vec<_> = others.iter().map(|p| (*p, cid(1), Told::Cancel)).collect();
@@ -127,7 +129,7 @@ fn a_block_stored_locally_ends_the_want() {
     d.engine.announce(&[info], d.now);
     d.drain();
     assert_eq!(d.events(), [Event::Stored { session: s, cid: cid(1) }]);
-    d.pass(ms(100));
+    d.pass(ms(300));
     let told = d.told();
     assert_eq!(told.len(), 2);
     assert!(told.iter().all(|(_, c, w)| *c == cid(1) && *w == Told::Cancel));
