@@ -103,6 +103,9 @@ pub struct Share {
     pub cut: Cut,
 }
 
+#[cfg(not(feature = "quic"))]
+const LISTEN: [&str; 1] = ["/ip4/0.0.0.0/tcp/0"];
+#[cfg(feature = "quic")]
 const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
 
 /// How files are cut.
@@ -142,8 +145,11 @@ pub struct Sources {
     #[arg(long, value_name = "MULTIADDR")]
     pub from: Vec<Multiaddr>,
 
-    /// Give up when a block has not come for so many seconds. Default: wait, and say what for. Machines
-    /// given with --from that all say that they lack it are not waited for.
+    /// Wait also when every machine given with --from says that it lacks a block: one may get it later.
+    #[arg(long)]
+    pub wait: bool,
+
+    /// Give up when a block has not come for so many seconds. Default: wait, and say what for.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
 }

@@ -36,6 +36,7 @@ pub async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Fail
 
 /// Named machines that all lack a block are not waited for; others may still come.
 pub fn session(sources: &Sources) -> SessionOptions<PeerId> {
-    let when_missing = if sources.from.is_empty() { WhenMissing::Wait } else { WhenMissing::Fail };
+    let wait = sources.wait || sources.from.is_empty();
+    let when_missing = if wait { WhenMissing::Wait } else { WhenMissing::Fail };
     SessionOptions { when_missing, want_timeout: sources.timeout, ..SessionOptions::default() }
 }

@@ -7,8 +7,7 @@ use bitswap_runtime::{ByteStream, Discovered, Runtime};
 use futures::future::BoxFuture;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport as _};
-use libp2p::identity::Keypair;
-use libp2p::{PeerId, dns, mdns, quic, tcp};
+use libp2p::{PeerId, dns, mdns, tcp};
 use tokio::runtime::Handle;
 
 /// A tokio runtime, named by its handle.
@@ -57,7 +56,9 @@ impl Runtime for Tokio {
             .boxed()
     }
 
-    fn quic(&self, identity: &Keypair) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
+    #[cfg(feature = "quic")]
+    fn quic(&self, identity: &libp2p::identity::Keypair) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
+        use libp2p::quic;
         let quic = quic::tokio::Transport::new(quic::Config::new(identity));
         Some(quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed())
     }

@@ -12,6 +12,8 @@ mod session;
 mod share;
 mod socket_bytes;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod transport;
 
 pub use error::{

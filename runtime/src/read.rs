@@ -30,12 +30,12 @@ impl<R: Runtime> Node<R> {
     ///
     /// # Errors
     ///
-    /// [`GetError`] when there is no session. The stream ends with the first error.
+    /// [`ReadError::Block`] when there is no session. The stream ends with the first error.
     pub async fn read_file(
         &self,
         root: Cid,
         options: SessionOptions<PeerId>,
-    ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<R>, GetError> {
+    ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<R>, ReadError> {
         let session = Arc::new(self.session(options).await?);
         let reader = Reader {
             session,

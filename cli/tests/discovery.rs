@@ -1,0 +1,88 @@
+//! Two machines that find each other: two network namespaces, joined by a cable that exists only in
+//! the kernel. Nothing leaves this machine.
+#![cfg(target_os = "linux")]
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// Two namespaces with a cable between them.
+struct Machines {
+    names: [String; 2],
+}
+
+impl Machines {
+    /// `None` where namespaces may not be made.
+    fn new() -> Option<Self> {
+        let names = ["a", "b"].map(|side| format!("bitswap-{}-{side}", std::process::id()));
+        let machines = Self { names };
+        let [a, b] = &machines.names;
+        for name in [a, b] {
+            ip(&["netns", "add", name])?;
+        }
+        ip(&["link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b])?;
+        for (name, address) in [(a, "10.20.30.1/24"), (b, "10.20.30.2/24")] {
+            ip(&["-n", name, "address", "add", address, "dev", "cable"])?;
+            ip(&["-n", name, "link", "set", "lo", "up"])?;
+            ip(&["-n", name, "link", "set", "cable", "up", "multicast", "on"])?;
+            ip(&["-n", name, "route", "add", "224.0.0.0/4", "dev", "cable"])?;
+        }
+        Some(machines)
+    }
+
+    fn bitswap(&self, machine: usize, arguments: &[&str]) -> Command {
+        let mut command = Command::new("ip");
+        let binary = env!("CARGO_BIN_EXE_bitswap");
+        command.args(["netns", "exec", &self.names[machine], binary]).args(arguments);
+        command
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for name in &self.names {
+            // It may never have been made.
+            let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+        }
+    }
+}
+
+fn ip(arguments: &[&str]) -> Option<()> {
+    let status = Command::new("ip").args(arguments).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success()).then_some(())
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_file_is_found_on_the_local_network_by_its_cid_alone() {
+    let Some(machines) = Machines::new() else {
+        eprintln!("skipped: making network namespaces needs root and `ip`");
+        return;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|n| (n / 251) as u8).collect();
+    let source = directory.path().join("source");
+    std::fs::write(&source, &bytes).unwrap();
+
+    let share = machines.bitswap(0, &["share", "--json", source.to_str().unwrap()]);
+    let mut share = Ended({ share }.stdout(Stdio::piped()).spawn().unwrap());
+    let stdout = BufReader::new(share.0.stdout.take().unwrap());
+    let shared: Value = serde_json::from_str(&stdout.lines().next().unwrap().unwrap()).unwrap();
+
+    let target = directory.path().join("target");
+    let cid = shared["cid"].as_str().unwrap();
+    let get = ["get", cid, "--timeout", "30", "-o", target.to_str().unwrap()];
+    let output = machines.bitswap(1, &get).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(std::fs::read(&target).unwrap() == bytes);
+}

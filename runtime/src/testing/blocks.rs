@@ -1,0 +1,180 @@
+//! Blocks, one by one and many.
+
+use std::time::Duration;
+
+use bitswap_core::{PeerDid, SessionOptions, WhenMissing};
+use bytes::Bytes;
+use cid::Cid;
+use futures::future::{join, join_all};
+use futures::{StreamExt as _, poll};
+
+use super::{bytes, client, connect, loopback, pair, raw, server};
+use crate::error::{GetError, PutError};
+use crate::node::{Node, NodeEvent};
+use crate::runtime::Runtime;
+
+const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+
+pub async fn a_block_is_got_once_and_then_it_is_here<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let cid = a.put("Hello World").await.unwrap();
+    assert_eq!(cid.to_string(), HELLO);
+    assert_eq!(b.get(cid).await.unwrap().data(), "Hello World");
+    let first = b.stats().await.unwrap().bitswap.engine.fetched;
+    assert_eq!((first.blocks, first.duplicate_blocks), (1, 0));
+    assert_eq!(b.get(cid).await.unwrap().data(), "Hello World");
+    assert_eq!(b.store().block(cid).await.unwrap().unwrap(), "Hello World");
+    let second = b.stats().await.unwrap().bitswap.engine.fetched;
+    assert_eq!(second.want_blocks_sent + second.want_haves_sent, first.want_blocks_sent + first.want_haves_sent);
+}
+
+pub async fn a_get_waits_for_a_peer_to_come<R: Runtime>(runtime: R) {
+    let (a, b) = (server(&runtime).await, client(&runtime).await);
+    let cid = a.put("late").await.unwrap();
+    let mut get = Box::pin(b.get(cid));
+    assert!(poll!(&mut get).is_pending());
+    // Wanted before anybody is known.
+    while b.stats().await.unwrap().bitswap.engine.wants == 0 {
+        assert!(poll!(&mut get).is_pending());
+    }
+    connect(&b, &a).await;
+    assert_eq!(get.await.unwrap().data(), "late");
+}
+
+pub async fn a_get_waits_for_a_block_to_be_put<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let mut get = Box::pin(b.get(raw(b"later")));
+    // The peer knows of the want before it has the block.
+    while a.stats().await.unwrap().bitswap.engine.ledger == 0 {
+        assert!(poll!(&mut get).is_pending());
+    }
+    a.put("later").await.unwrap();
+    assert_eq!(get.await.unwrap().data(), "later");
+}
+
+pub async fn a_get_is_sent_again_after_a_reconnect<R: Runtime>(runtime: R) {
+    let identity = libp2p::identity::Keypair::generate_ed25519();
+    let a = Node::builder(runtime.clone()).identity(identity.clone()).listen(loopback());
+    let a = a.start().await.unwrap();
+    let address = a.addresses().await.unwrap().remove(0);
+    let b = client(&runtime).await;
+    let mut events = b.events().await.unwrap();
+    b.connect(address.clone()).await.unwrap();
+    let mut get = Box::pin(b.get(raw(b"again")));
+    while a.stats().await.unwrap().bitswap.engine.ledger == 0 {
+        assert!(poll!(&mut get).is_pending());
+    }
+    a.shutdown().await;
+    while !matches!(events.next().await.unwrap(), NodeEvent::Disconnected(_)) {}
+    // The same peer, elsewhere and without a memory.
+    let a = Node::builder(runtime.clone()).identity(identity).listen(loopback());
+    let a = a.start().await.unwrap();
+    a.put("again").await.unwrap();
+    connect(&b, &a).await;
+    assert_eq!(get.await.unwrap().data(), "again");
+}
+
+pub async fn a_get_that_is_dropped_leaves_no_want_behind<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let session = b.session(SessionOptions::default()).await.unwrap();
+    let mut gets: Vec<_> = (0..10_u8).map(|n| Box::pin(session.get(raw(&[n])))).collect();
+    while a.stats().await.unwrap().bitswap.engine.ledger < 10 {
+        for get in &mut gets {
+            assert!(poll!(get).is_pending());
+        }
+    }
+    drop(gets);
+    while b.stats().await.unwrap().bitswap.engine.wants > 0 {}
+    while a.stats().await.unwrap().bitswap.engine.ledger > 0 {}
+    drop(session);
+    while b.stats().await.unwrap().bitswap.engine.sessions > 0 {}
+}
+
+pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let options = SessionOptions { when_missing: WhenMissing::Fail, ..SessionOptions::default() };
+    let session = b.session(options).await.unwrap();
+    let Err(GetError::NotFound(reports)) = session.get(raw(b"nowhere")).await else {
+        panic!("found, or failed otherwise");
+    };
+    assert_eq!(reports.len(), 1);
+    assert_eq!((reports[0].peer, reports[0].did), (a.peer_id(), PeerDid::DontHave));
+
+    // Nobody is asked at all: the time for it runs out.
+    let want_timeout = Some(Duration::from_millis(50));
+    let options = SessionOptions { want_timeout, ..SessionOptions::default() };
+    let lonely = client(&runtime).await;
+    let session = lonely.session(options).await.unwrap();
+    let result = session.get(raw(b"nowhere")).await;
+    assert!(matches!(result, Err(GetError::TimedOut(reports)) if reports.is_empty()));
+}
+
+pub async fn a_put_beside_a_get_always_wakes_it<R: Runtime>(runtime: R) {
+    let node = client(&runtime).await;
+    for n in 0..200_u32 {
+        let data = n.to_le_bytes();
+        let (got, put) = join(node.get(raw(&data)), node.put(data.to_vec())).await;
+        put.unwrap();
+        assert_eq!(got.unwrap().data()[..], data);
+    }
+}
+
+pub async fn an_identity_block_needs_nobody<R: Runtime>(runtime: R) {
+    let node = client(&runtime).await;
+    let hash = cid::multihash::Multihash::wrap(0, b"inline").unwrap();
+    let block = node.get(Cid::new_v1(0x55, hash)).await.unwrap();
+    assert_eq!(block.data(), "inline");
+}
+
+pub async fn a_block_above_the_limit_is_refused<R: Runtime>(runtime: R) {
+    let node = client(&runtime).await;
+    let refused = node.put(vec![0; (2 << 20) + 1]).await;
+    assert!(matches!(refused, Err(PutError::TooLarge { bytes: 2_097_153, max: 2_097_152 })));
+    node.put(vec![0; 2 << 20]).await.unwrap();
+}
+
+pub async fn a_thousand_blocks_come_through_one_session<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let block = |n: u32| Bytes::from(bytes(20_000 + n as usize));
+    let mut cids = Vec::new();
+    for n in 0..1_000 {
+        cids.push(a.put(block(n)).await.unwrap());
+    }
+    let session = b.session(SessionOptions::default()).await.unwrap();
+    let got: Vec<_> = session.get_many(cids.clone()).collect().await;
+    assert_eq!(got.len(), 1_000);
+    for (cid, result) in got {
+        let at = cids.iter().position(|other| *other == cid).unwrap();
+        assert_eq!(*result.unwrap().data(), block(at as u32));
+    }
+    let fetched = b.stats().await.unwrap().bitswap.engine.fetched;
+    assert_eq!(fetched.blocks, 1_000);
+}
+
+pub async fn one_block_wanted_by_many_is_fetched_once<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let cid = a.put(bytes(100_000)).await.unwrap();
+    let gets = join_all((0..50).map(|_| b.get(cid))).await;
+    assert!(gets.iter().all(|got| got.as_ref().unwrap().data().len() == 100_000));
+    let stats = b.stats().await.unwrap().bitswap.engine;
+    assert_eq!((stats.fetched.blocks, stats.fetched.duplicate_blocks, stats.wants), (1, 0, 0));
+}
+
+pub async fn a_node_that_stops_ends_what_waits_for_it<R: Runtime>(runtime: R) {
+    let node = client(&runtime).await;
+    let other = node.clone();
+    let mut get = Box::pin(other.get(raw(b"never")));
+    while node.stats().await.unwrap().bitswap.engine.wants == 0 {
+        assert!(poll!(&mut get).is_pending());
+    }
+    node.shutdown().await;
+    assert!(matches!(get.await, Err(GetError::Stopped(_))));
+    assert!(other.addresses().await.is_err());
+}
+
+pub async fn a_node_without_handles_closes_its_connections<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let mut events = b.events().await.unwrap();
+    drop(a);
+    assert!(matches!(events.next().await, Some(NodeEvent::Disconnected(_))));
+}
