@@ -133,6 +133,30 @@ fn slow_readers_leave_room_for_the_others() {
 }
 
 #[test]
+fn readers_that_stop_reading_leave_memory_for_a_new_peer() {
+    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = 8 << 20));
+    for n in 0..1000 {
+        rig.put(cid(n), 64 << 10);
+    }
+    let wants = |blocks: std::ops::Range<u32>| blocks.map(|n| want(cid(n))).collect::<Vec<_>>();
+    for peer in 0..8 {
+        rig.connect(peer);
+        // It has read enough to be trusted with all of its credit.
+        rig.tell(peer, wants(0..100));
+        rig.run();
+    }
+    rig.slow.extend(0..8);
+    for peer in 0..8 {
+        rig.tell(peer, wants(100..1000));
+        rig.run();
+    }
+    rig.connect(8);
+    rig.tell(8, wants(0..100));
+    rig.run();
+    assert_eq!(rig.engine.peer(8).unwrap().served.blocks, 100);
+}
+
+#[test]
 fn memory_of_all_is_bounded_and_goes_round() {
     // Twenty peers share memory for five blocks, and all get everything.
     let size = 100_000;
