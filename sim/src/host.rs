@@ -7,7 +7,7 @@ use bitswap_core::error::SendError;
 use bitswap_core::testing::Checked;
 use bitswap_core::{
     BlockInfo, Event, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, Output, SendId,
-    SessionId, SessionOptions, Timestamp,
+    SessionId, SessionOptions, Timestamp, Want,
 };
 use cid::Cid;
 
@@ -230,16 +230,33 @@ impl Host {
         }
     }
 
+    /// Asks for the next blocks that are not in the store already.
     fn next_round(&mut self, place: usize, out: &mut Outside) {
         let now = self.now(out);
         let fetch = &mut self.fetches[place];
         let Some(session) = fetch.session else {
             return;
         };
-        let Some(round) = fetch.plan.rounds.pop_front() else {
-            fetch.finished = Some(out.now);
-            return;
-        };
+        let mut round;
+        loop {
+            round = match fetch.plan.rounds.pop_front() {
+                Some(round) => round,
+                None => {
+                    fetch.finished = Some(out.now);
+                    return;
+                }
+            };
+            for wants in &mut round {
+                let asked = wants.len();
+                let number = |want: &Want| out.universe.number(&want.cid);
+                wants.retain(|want| !number(want).is_some_and(|number| self.store.has(number)));
+                fetch.blocks += (asked - wants.len()) as u64;
+            }
+            round.retain(|wants| !wants.is_empty());
+            if !round.is_empty() {
+                break;
+            }
+        }
         fetch.round_began = out.now;
         fetch.outstanding.extend(round.iter().flatten().map(|want| want.cid));
         for wants in round {

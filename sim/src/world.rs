@@ -504,6 +504,31 @@ impl World {
         (fetch.blocks, fetch.failed)
     }
 
+    /// Why a fetch still runs: what it waits for, and what each peer did about that.
+    #[must_use]
+    pub fn explain(&self, fetch: FetchId) -> String {
+        let host = self.host_ref(fetch.node);
+        let state = &host.fetches[fetch.place];
+        let waits = state.outstanding.iter().map(|cid| {
+            let number = self.outside.universe.number(cid);
+            let engine = host.engine.engine();
+            let did = state.session.map(|session| engine.diagnose(session, cid));
+            format!("{number:?}: {did:?}")
+        });
+        let waits: Vec<String> = waits.take(5).collect();
+        format!(
+            "{} has {} of its blocks, {} failed, and waits for {} with {:?}; deadline {:?} at {:?}: {}",
+            fetch.node,
+            state.blocks,
+            state.failed,
+            state.outstanding.len(),
+            state.options,
+            host.engine.engine().poll_timeout_reason(),
+            self.outside.now,
+            waits.join(", "),
+        )
+    }
+
     /// Whether a fetch has ended or was closed.
     #[must_use]
     pub fn has_ended(&self, fetch: FetchId) -> bool {
