@@ -37,6 +37,8 @@ pub(crate) enum Happening {
     Found { node: Node, id: LookupId, cid: Cid, last: bool },
     /// A node's deadline.
     Deadline { node: Node },
+    /// A host that is late takes its engine's outputs.
+    Drain { node: Node },
     /// A connection is there.
     Up { a: Node, b: Node },
     /// One end notices that a connection is gone.
@@ -84,6 +86,14 @@ impl Outside {
         self.trace.message(self.now, &self.universe, (from, to), &message, bytes);
         if !self.network.is_alive(connection) {
             return None;
+        }
+        for block in &mut message.blocks {
+            // What travels is bytes: a receiver makes of altered ones a block of another CID.
+            let number = self.universe.number(block.cid());
+            let known = number.map(|number| self.universe.block(number).data());
+            if known.is_none_or(|known| known.as_ptr() != block.data().as_ptr()) {
+                *block = altered(block.cid(), block.data().clone()).expect("it was hashed before");
+            }
         }
         if self.flips_per_million > 0
             && !message.blocks.is_empty()

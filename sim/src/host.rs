@@ -7,7 +7,7 @@ use bitswap_core::error::SendError;
 use bitswap_core::testing::Checked;
 use bitswap_core::{
     BlockInfo, Event, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, Output, SendId,
-    SessionId, SessionOptions, Timestamp,
+    SessionId, SessionOptions, Timestamp, Want,
 };
 use cid::Cid;
 
@@ -27,6 +27,8 @@ pub struct HostConduct {
     pub disk: Option<u64>,
     /// Outputs are drained this much after an input, not at once.
     pub drains_late: Duration,
+    /// Microseconds by which the host's clock differs from the world's.
+    pub clock_off: i64,
 }
 
 #[derive(Debug)]
@@ -49,6 +51,8 @@ pub(crate) struct Host {
     /// The earliest wake-up in the queue.
     armed: Option<Timestamp>,
     disk_free_at: Timestamp,
+    /// A late drain is in the queue.
+    pub(crate) drain_waits: bool,
 }
 
 impl Host {
@@ -68,6 +72,7 @@ impl Host {
             hints: BTreeMap::new(),
             armed: None,
             disk_free_at: Timestamp::ZERO,
+            drain_waits: false,
         }
     }
 
@@ -79,6 +84,11 @@ impl Host {
         result
     }
 
+    /// The time by the host's clock.
+    fn now(&self, out: &Outside) -> Timestamp {
+        shift(out.now, self.conduct.clock_off)
+    }
+
     // Network.
 
     pub(crate) fn up(&mut self, peer: Node, connection: Connection, out: &Outside) {
@@ -86,7 +96,8 @@ impl Host {
         connections.push(connection);
         if connections.len() == 1 {
             let hint = self.hints.remove(&peer);
-            self.engine(|engine| engine.handle_connected(peer, hint, out.now));
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_connected(peer, hint, now));
         }
     }
 
@@ -113,25 +124,29 @@ impl Host {
             if self.lanes.get(&(peer, lane)) == Some(&connection) {
                 self.lanes.remove(&(peer, lane));
                 if !last {
-                    self.engine(|engine| engine.handle_reset(peer, lane, out.now));
+                    let now = self.now(out);
+                    self.engine(|engine| engine.handle_reset(peer, lane, now));
                 }
             }
         }
         if last {
-            self.engine(|engine| engine.handle_disconnected(peer, out.now));
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_disconnected(peer, now));
         }
     }
 
     pub(crate) fn received(&mut self, from: Node, message: Message, out: &Outside) {
         if self.is_connected(from) {
             self.counts.received(&message);
-            self.engine(|engine| engine.handle_message(from, message, out.now));
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_message(from, message, now));
         }
     }
 
     pub(crate) fn sent(&mut self, id: SendId, result: Result<(), SendError>, out: &Outside) {
         if self.sends.remove(&id).is_some() {
-            self.engine(|engine| engine.handle_sent(id, result, out.now));
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_sent(id, result, now));
         }
     }
 
@@ -149,7 +164,8 @@ impl Host {
         if result.is_err() {
             self.lanes.remove(&(peer, lane));
         }
-        self.engine(|engine| engine.handle_open(peer, lane, result, out.now));
+        let now = self.now(out);
+        self.engine(|engine| engine.handle_open(peer, lane, result, now));
     }
 
     // Store, search, time.
@@ -163,7 +179,7 @@ impl Host {
                 answer: self.store.load(&out.universe, cid, load.what, &mut out.rng),
             })
             .collect();
-        let now = out.now;
+        let now = self.now(out);
         self.engine(|engine| engine.handle_load(load.id, answers, now));
     }
 
@@ -175,7 +191,8 @@ impl Host {
         if lookup == Lookup::Done {
             self.lookups.remove(&id);
         }
-        self.engine(|engine| engine.handle_providers(id, peers, lookup, out.now));
+        let now = self.now(out);
+        self.engine(|engine| engine.handle_providers(id, peers, lookup, now));
     }
 
     /// A wake-up from the queue. The engine is called only if it still wants to be: an early call
@@ -183,8 +200,9 @@ impl Host {
     pub(crate) fn deadline(&mut self, out: &mut Outside) {
         if self.armed.is_some_and(|at| at <= out.now) {
             self.armed = None;
-            if self.engine.poll_timeout().is_some_and(|at| at <= out.now) {
-                self.engine(|engine| engine.handle_timeout(out.now));
+            if self.engine.poll_timeout().is_some_and(|at| at <= self.now(out)) {
+                let now = self.now(out);
+                self.engine(|engine| engine.handle_timeout(now));
             } else {
                 self.arm(out);
             }
@@ -199,48 +217,65 @@ impl Host {
     }
 
     pub(crate) fn start(&mut self, place: usize, out: &mut Outside) {
-        let now = out.now;
+        let now = self.now(out);
         let options = self.fetches[place].options.clone();
         match self.engine(|engine| engine.open_session(options, now)) {
             Ok(session) => {
                 self.sessions.insert(session, place);
                 self.fetches[place].session = Some(session);
-                self.fetches[place].started = Some(now);
+                self.fetches[place].started = Some(out.now);
                 self.next_round(place, out);
             }
-            Err(error) => out.trace.note(now, || format!("no session: {error}")),
+            Err(error) => out.trace.note(out.now, || format!("no session: {error}")),
         }
     }
 
+    /// Asks for the next blocks that are not in the store already.
     fn next_round(&mut self, place: usize, out: &mut Outside) {
-        let now = out.now;
+        let now = self.now(out);
         let fetch = &mut self.fetches[place];
         let Some(session) = fetch.session else {
             return;
         };
-        let Some(round) = fetch.plan.rounds.pop_front() else {
-            fetch.finished = Some(now);
-            return;
-        };
-        fetch.round_began = now;
+        let mut round;
+        loop {
+            round = match fetch.plan.rounds.pop_front() {
+                Some(round) => round,
+                None => {
+                    fetch.finished = Some(out.now);
+                    return;
+                }
+            };
+            for wants in &mut round {
+                let asked = wants.len();
+                let number = |want: &Want| out.universe.number(&want.cid);
+                wants.retain(|want| !number(want).is_some_and(|number| self.store.has(number)));
+                fetch.blocks += (asked - wants.len()) as u64;
+            }
+            round.retain(|wants| !wants.is_empty());
+            if !round.is_empty() {
+                break;
+            }
+        }
+        fetch.round_began = out.now;
         fetch.outstanding.extend(round.iter().flatten().map(|want| want.cid));
         for wants in round {
             if let Err(error) = self.engine(|engine| engine.want(session, wants, now)) {
-                out.trace.note(now, || format!("want refused: {error}"));
+                out.trace.note(out.now, || format!("want refused: {error}"));
             }
         }
     }
 
     /// The user of a fetch no longer wants these blocks.
     pub(crate) fn cancel(&mut self, place: usize, cids: &[Cid], out: &mut Outside) {
-        let now = out.now;
+        let now = self.now(out);
         let Some(session) = self.fetches[place].session else {
             return;
         };
         self.engine(|engine| engine.cancel(session, cids.iter().copied(), now));
         let mut complete = false;
         for cid in cids {
-            complete |= self.fetches[place].ended(cid, now);
+            complete |= self.fetches[place].ended(cid, out.now);
         }
         if complete {
             self.next_round(place, out);
@@ -251,7 +286,8 @@ impl Host {
         if let Some(session) = self.fetches[place].session.take() {
             self.sessions.remove(&session);
             self.fetches[place].outstanding.clear();
-            self.engine(|engine| engine.close_session(session, out.now));
+            let now = self.now(out);
+            self.engine(|engine| engine.close_session(session, now));
         }
     }
 
@@ -260,11 +296,13 @@ impl Host {
         self.store.insert(number);
         let block = out.universe.block(number);
         let info = BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
-        self.engine(|engine| engine.announce(&[info], out.now));
+        let now = self.now(out);
+        self.engine(|engine| engine.announce(&[info], now));
     }
 
     pub(crate) fn taken(&mut self, session: SessionId, bytes: u64, out: &Outside) {
-        self.engine(|engine| engine.taken(session, bytes, out.now));
+        let now = self.now(out);
+        self.engine(|engine| engine.taken(session, bytes, now));
     }
 
     // Outputs.
@@ -331,11 +369,10 @@ impl Host {
     }
 
     fn event(&mut self, event: Event<Node>, out: &mut Outside) {
-        let now = out.now;
         match event {
             Event::Block { session, block, from } => {
                 let bytes = block.data().len() as u64;
-                self.counts.delivered.push(Delivered { at: now, from, bytes });
+                self.counts.delivered.push(Delivered { at: out.now, from, bytes });
                 if self.conduct.keeps_blocks {
                     if let Some(number) = out.universe.number(block.cid()) {
                         if !self.store.has(number) {
@@ -348,23 +385,23 @@ impl Host {
             }
             Event::Stored { session, cid } => self.ended(session, &cid, false, out),
             Event::Failed { session, cid, reason } => {
-                out.trace.note(now, || format!("{} failed: {reason:?}", self.name));
+                out.trace.note(out.now, || format!("{} failed: {reason:?}", self.name));
                 self.ended(session, &cid, true, out);
             }
             Event::PeerGone { peer, hint } => {
                 self.hints.insert(peer, hint);
             }
-            other => out.trace.note(now, || format!("{}: {other:?}", self.name)),
+            other => out.trace.note(out.now, || format!("{}: {other:?}", self.name)),
         }
     }
 
     fn take(&mut self, session: SessionId, bytes: u64, out: &mut Outside) {
-        let now = out.now;
+        let now = self.now(out);
         match self.conduct.disk {
             None => self.engine(|engine| engine.taken(session, bytes, now)),
             Some(rate) => {
                 let time = Duration::from_micros(bytes * 1_000_000 / rate.max(1));
-                self.disk_free_at = self.disk_free_at.max(now) + time;
+                self.disk_free_at = self.disk_free_at.max(out.now) + time;
                 let node = self.name;
                 out.later(self.disk_free_at, Happening::Taken { node, session, bytes });
             }
@@ -391,9 +428,15 @@ impl Host {
         let Some(at) = self.engine.poll_timeout() else {
             return;
         };
+        let at = shift(at, -self.conduct.clock_off);
         if self.armed.is_none_or(|before| at < before) {
             out.later(at, Happening::Deadline { node: self.name });
             self.armed = Some(at);
         }
     }
+}
+
+/// A point in time, so many microseconds later or earlier.
+fn shift(at: Timestamp, micros: i64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_add_signed(micros))
 }

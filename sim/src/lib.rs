@@ -5,6 +5,7 @@
 //! is replayed by its number.
 
 mod actor;
+mod adversary;
 mod counts;
 pub mod draw;
 mod fetch;
@@ -16,12 +17,15 @@ mod network;
 mod node;
 mod queue;
 pub mod reference;
+mod scenario;
 mod store;
+mod sweep;
 mod trace;
 mod universe;
 mod world;
 
 pub use actor::{Actor, Scene};
+pub use adversary::{Conduct, Server};
 pub use counts::{Counts, Delivered};
 pub use fetch::{FetchId, Plan, Round};
 pub use host::HostConduct;
@@ -29,7 +33,9 @@ pub use link::Link;
 pub use naive::Naive;
 pub use network::{Connection, Opening};
 pub use node::Node;
+pub use scenario::{Ending, Players, Scenario, rest};
 pub use store::StoreConduct;
+pub use sweep::{Swept, sweep, sweep_aloud};
 pub use trace::seconds;
 pub use universe::{Universe, altered};
 pub use world::World;

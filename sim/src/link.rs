@@ -60,6 +60,13 @@ impl Pipe {
         Self { link, ..Self::default() }
     }
 
+    /// What is queued leaves at once, and from now on only the latency counts.
+    pub(crate) fn heal(&mut self) {
+        self.link = Link { latency: self.link.latency, ..Link::default() };
+        self.free_at = Timestamp::ZERO;
+        self.clogged_until = Timestamp::ZERO;
+    }
+
     /// Sends `bytes`; they queue behind those sent before.
     pub(crate) fn carry(
         &mut self,

@@ -3,11 +3,15 @@
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
 
 const USAGE: &str = "\
+bitswap-sim sweep [--seeds N] [--seed S] [--trace]
+    Random worlds with random faults that heal: everything must end, and no engine may break its
+    contract. Each seed is a world of its own; a failing one is told with the command that replays it.
 bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
     it. --trace prints every message of one run of the first such case. --naive runs naive nodes
@@ -22,6 +26,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.split_first() {
         Some((&"reference", rest)) => Options::parse(rest).map(|options| benchmark(&options)),
+        Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
         _ => Err(String::from("say what to run")),
     };
     match done {
@@ -76,21 +81,58 @@ impl Options {
     }
 }
 
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+/// True when no seed fails.
+fn sweep_seeds(options: &Options) -> bool {
+    if options.trace {
+        println!("{:?}", bitswap_sim::sweep_aloud(options.seed, tell));
+        return true;
+    }
+    let seeds: Vec<u64> = (options.seed..options.seed + options.seeds).rev().collect();
+    let began = Instant::now();
+    let busy = Mutex::new(Duration::ZERO);
+    let results = in_parallel(&seeds, |seed| {
+        let began = Instant::now();
+        let result = std::panic::catch_unwind(|| bitswap_sim::sweep(*seed));
+        if result.is_err() {
+            eprintln!(
+                "replay: cargo run --release -p bitswap-sim -- sweep --seed {seed} --seeds 1"
+            );
+        }
+        if let Ok(mut busy) = busy.lock() {
+            *busy += began.elapsed();
+        }
+        result.ok()
+    });
+    let failed = results.iter().filter(|result| result.is_none()).count();
+    let steps: u64 = results.iter().flatten().map(|swept| swept.steps).sum();
+    let blocks: u64 = results.iter().flatten().map(|swept| swept.blocks).sum();
+    let busy = busy.into_inner().unwrap_or_default().as_secs_f64();
+    println!(
+        "{} seeds in {:.1} s: {failed} failed, {steps} events, {blocks} blocks, {:.0} events/s/core",
+        seeds.len(),
+        began.elapsed().as_secs_f64(),
+        steps as f64 / busy.max(1e-9),
+    );
+    failed == 0
+}
+
 /// True when all goals are reached.
 fn benchmark(options: &Options) -> bool {
     let wanted: Vec<Case> =
         CASES.into_iter().filter(|case| case.name.contains(&options.name)).collect();
     if options.trace {
         for case in wanted.iter().take(1) {
-            let (outcome, lines) = if options.naive {
-                reference::run_naive(case, &case.universe(), options.seed)
+            let (universe, seed) = (case.universe(), options.seed);
+            println!("{}, seed {seed}", case.name);
+            let outcome = if options.naive {
+                reference::run_naive(case, &universe, seed, Some(tell))
             } else {
-                reference::trace(case, &case.universe(), options.seed)
+                reference::run_aloud(case, &universe, seed, tell)
             };
-            println!("{}, seed {}", case.name, options.seed);
-            for line in lines {
-                println!("{line}");
-            }
             println!("{outcome:?}");
         }
         return true;
@@ -127,7 +169,8 @@ fn naive(options: &Options, cases: &[Case]) -> Vec<Summary> {
     in_parallel(cases, |case| {
         let universe = case.universe();
         let seeds = options.seed..options.seed + options.seeds;
-        let outcomes = seeds.map(|seed| reference::run_naive(case, &universe, seed).0).collect();
+        let outcomes =
+            seeds.map(|seed| reference::run_naive(case, &universe, seed, None)).collect();
         Summary::new(*case, outcomes)
     })
 }

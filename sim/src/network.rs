@@ -70,6 +70,14 @@ impl Network {
         self.pipes.entry((from, to)).or_insert_with(|| Pipe::new(default))
     }
 
+    /// Nothing is clogged, slow or jittery any more.
+    pub(crate) fn heal(&mut self) {
+        self.default = Link { latency: self.default.latency, ..Link::default() };
+        for pipe in self.pipes.values_mut() {
+            pipe.heal();
+        }
+    }
+
     pub(crate) fn latency(&mut self, from: Node, to: Node) -> Duration {
         self.pipe(from, to).link.latency
     }

@@ -9,11 +9,10 @@ use cid::Cid;
 use crate::node::Node;
 use crate::universe::Universe;
 
-/// Lines about what happened, when switched on.
+/// Lines about what happened, when somebody listens.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
-    pub(crate) on: bool,
-    pub(crate) lines: Vec<String>,
+    pub(crate) tell: Option<fn(&str)>,
 }
 
 impl Trace {
@@ -25,15 +24,15 @@ impl Trace {
         message: &Message,
         bytes: usize,
     ) {
-        if self.on {
+        if let Some(tell) = self.tell {
             let text = describe(universe, message);
-            self.lines.push(format!("{} {from} -> {to}:{text} ({bytes} B)", clock(now)));
+            tell(&format!("{} {from} -> {to}:{text} ({bytes} B)", clock(now)));
         }
     }
 
     pub(crate) fn note(&mut self, now: Timestamp, text: impl FnOnce() -> String) {
-        if self.on {
-            self.lines.push(format!("{} {}", clock(now), text()));
+        if let Some(tell) = self.tell {
+            tell(&format!("{} {}", clock(now), text()));
         }
     }
 }

@@ -64,15 +64,14 @@ impl World {
 
     // Setting up.
 
-    /// Writes down every message from now on.
-    pub fn trace(&mut self) {
-        self.outside.trace.on = true;
+    /// Tells every message from now on, a line each.
+    pub fn trace(&mut self, tell: fn(&str)) {
+        self.outside.trace.tell = Some(tell);
     }
 
-    /// What was written down.
-    #[must_use]
-    pub fn traced(&self) -> &[String] {
-        &self.outside.trace.lines
+    /// Tells a line, if lines are told.
+    pub fn note(&mut self, text: impl FnOnce() -> String) {
+        self.outside.trace.note(self.outside.now, text);
     }
 
     /// Fails the run after so many steps: a loop detector.
@@ -139,6 +138,12 @@ impl World {
     /// How a node's host behaves.
     pub fn conduct(&mut self, node: Node, conduct: HostConduct) {
         self.host_mut(node).conduct = conduct;
+    }
+
+    /// The host's clock jumps by so many microseconds.
+    pub fn jump_clock(&mut self, node: Node, micros: i64) {
+        self.host_mut(node).conduct.clock_off += micros;
+        self.dirty.insert(node);
     }
 
     /// Faults on the way, out of a million messages: cut connections, altered blocks.
@@ -319,8 +324,15 @@ impl World {
 
     fn drain(&mut self) {
         while let Some(node) = self.dirty.pop_first() {
-            if let Member::Host(host) = &mut self.members[node.index()] {
+            let Member::Host(host) = &mut self.members[node.index()] else {
+                continue;
+            };
+            let late = host.conduct.drains_late;
+            if late.is_zero() {
                 host.drain(&mut self.outside);
+            } else if !host.drain_waits {
+                host.drain_waits = true;
+                self.outside.later(self.outside.now + late, Happening::Drain { node });
             }
         }
     }
@@ -360,6 +372,12 @@ impl World {
                     }
                 }
             },
+            Happening::Drain { node } => {
+                if let Member::Host(host) = &mut self.members[node.index()] {
+                    host.drain_waits = false;
+                    host.drain(out);
+                }
+            }
             Happening::Found { node, id, cid, last } => self.found(node, id, &cid, last),
             Happening::Sent { node, id, result } => {
                 self.tell(node, |host, out| host.sent(id, result, out));
@@ -486,6 +504,38 @@ impl World {
         (fetch.blocks, fetch.failed)
     }
 
+    /// Why a fetch still runs: what it waits for, and what each peer did about that.
+    #[must_use]
+    pub fn explain(&self, fetch: FetchId) -> String {
+        let host = self.host_ref(fetch.node);
+        let state = &host.fetches[fetch.place];
+        let waits = state.outstanding.iter().map(|cid| {
+            let number = self.outside.universe.number(cid);
+            let engine = host.engine.engine();
+            let did = state.session.map(|session| engine.diagnose(session, cid));
+            format!("{number:?}: {did:?}")
+        });
+        let waits: Vec<String> = waits.take(5).collect();
+        format!(
+            "{} has {} of its blocks, {} failed, and waits for {} with {:?}; deadline {:?} at {:?}: {}",
+            fetch.node,
+            state.blocks,
+            state.failed,
+            state.outstanding.len(),
+            state.options,
+            host.engine.engine().poll_timeout_reason(),
+            self.outside.now,
+            waits.join(", "),
+        )
+    }
+
+    /// Whether a fetch has ended or was closed.
+    #[must_use]
+    pub fn has_ended(&self, fetch: FetchId) -> bool {
+        let fetch = &self.host_ref(fetch.node).fetches[fetch.place];
+        fetch.session.is_none() || fetch.finished.is_some()
+    }
+
     /// The longest that one want of a fetch took, of those that have ended.
     #[must_use]
     pub fn slowest_want(&self, fetch: FetchId) -> Duration {
@@ -499,6 +549,81 @@ impl World {
             Member::Actor(cast) => cast.actor.finished(),
             Member::Host(_) => None,
         }
+    }
+
+    /// Nodes that run engines.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<Node> {
+        let hosts = self.members.iter().filter_map(|member| match member {
+            Member::Host(host) => Some(host.name),
+            Member::Actor(_) => None,
+        });
+        hosts.collect()
+    }
+
+    /// All fetches, those that were closed too.
+    #[must_use]
+    pub fn fetches(&self) -> Vec<FetchId> {
+        self.hosts().into_iter().flat_map(|node| self.fetches_of(node)).collect()
+    }
+
+    /// The fetches of one node.
+    #[must_use]
+    pub fn fetches_of(&self, node: Node) -> Vec<FetchId> {
+        let places = 0..self.host_ref(node).fetches.len();
+        places.map(|place| FetchId { node, place }).collect()
+    }
+
+    /// A hash over what all engines said: equal for equal runs.
+    #[must_use]
+    pub fn transcript(&self) -> u64 {
+        self.hosts().into_iter().fold(0, |hash: u64, node| {
+            hash.rotate_left(7) ^ self.host_ref(node).engine.transcript()
+        })
+    }
+
+    /// Messages that all nodes sent.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        (0..self.members.len() as u16).map(|node| self.counts(Node(node)).messages_sent).sum()
+    }
+
+    /// The links, stores, clocks and hosts are as good as can be from now on.
+    pub fn heal(&mut self) {
+        self.outside.cuts_per_million = 0;
+        self.outside.flips_per_million = 0;
+        self.outside.network.heal();
+        for member in &mut self.members {
+            if let Member::Host(host) = member {
+                host.store.conduct = StoreConduct::default();
+                host.conduct.drains_late = Duration::ZERO;
+                host.conduct.disk = None;
+            }
+        }
+    }
+
+    /// Checks that every two connected engines agree on what one wants of the other. Right only
+    /// while nothing is on its way.
+    pub fn check_agreement(&self) {
+        let hosts = self.hosts();
+        for a in &hosts {
+            for b in &hosts {
+                if a != b
+                    && self.host_ref(*a).is_connected(*b)
+                    && self.host_ref(*b).is_connected(*a)
+                {
+                    let (one, other) = (&self.host_ref(*a).engine, &self.host_ref(*b).engine);
+                    one.agrees_with(*a, other, *b);
+                }
+            }
+        }
+    }
+
+    /// The next deadline of any engine: `None` when all are at rest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let deadlines = self.hosts().into_iter();
+        deadlines.filter_map(|node| self.host_ref(node).engine.poll_timeout()).min()
     }
 
     /// Whether every fetch that was started has ended or was closed.

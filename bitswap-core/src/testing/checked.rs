@@ -14,7 +14,7 @@ use crate::client::SessionOptions;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{OpenError, SendError, WantError};
-use crate::message::{Message, Version, WantKind};
+use crate::message::{Message, Version};
 use crate::output::{
     BlockInfo, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, Rates, SendId, SessionId,
     Support, Want,
@@ -61,10 +61,23 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         self.transcript.value()
     }
 
-    /// The wants that a peer keeps for us, by what was sent to it and what it answered.
-    #[must_use]
-    pub fn told(&self, peer: P) -> Vec<(Cid, WantKind)> {
-        self.shadow.as_ref().map(|shadow| shadow.told.wants(peer)).unwrap_or_default()
+    /// Checks that two engines agree, when nothing is on its way between them: what `other` keeps
+    /// of our wants is what it was told.
+    pub fn agrees_with(&self, name: P, other: &Self, other_name: P) {
+        let Some(shadow) = &self.shadow else {
+            return;
+        };
+        let (must, may) = shadow.told.wants(other_name);
+        let kept: Vec<Cid> =
+            other.engine.wants_of(name).into_iter().map(|entry| entry.cid).collect();
+        let lost = must.iter().find(|cid| !kept.contains(cid));
+        self.require(lost.is_none(), || {
+            format!("{other_name:?} was told of {lost:?} by {name:?} and does not know it")
+        });
+        let dangling = kept.iter().find(|cid| !must.contains(cid) && !may.contains(cid));
+        self.require(dangling.is_none(), || {
+            format!("{other_name:?} keeps {dangling:?} for {name:?}, which told it otherwise")
+        });
     }
 
     /// Live wants of sessions that may ask the peer.

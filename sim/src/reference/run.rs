@@ -37,21 +37,23 @@ pub struct Outcome {
 /// Runs a case.
 #[must_use]
 pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, World::unwatched_host, false).0
+    play(case, universe, seed, World::unwatched_host, None)
 }
 
 /// Runs a case under the checker's watch. The engine's time is then not its own.
 #[must_use]
 pub fn run_watched(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, World::host, false).0
+    play(case, universe, seed, World::host, None)
 }
 
 /// Runs a case with naive nodes instead of engines.
 #[must_use]
-pub fn run_naive(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
+pub fn run_naive(case: &Case, universe: &Universe, seed: u64, tell: Option<fn(&str)>) -> Outcome {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
     let mut world = World::new(seed, universe.clone(), Opening::Free);
-    world.trace();
+    if let Some(tell) = tell {
+        world.trace(tell);
+    }
     let store = Duration::from_millis(case.store_ms);
     let fetcher = world.actor(Box::new(Naive::new(case.plan(universe), &[], seed, Duration::ZERO)));
     for blocks in case.stock(&mut rng) {
@@ -64,20 +66,19 @@ pub fn run_naive(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<S
     world.wake(fetcher);
     world.run_until(Timestamp::ZERO + LONGEST);
     let counts = world.counts(fetcher);
-    let outcome = Outcome {
+    Outcome {
         micros: world.actor_finished(fetcher).map(Timestamp::as_micros),
         sent: counts.messages_sent,
         received: counts.messages_received,
         blocks: counts.blocks_received,
         cpu_micros: 0,
-    };
-    (outcome, world.traced().to_vec())
+    }
 }
 
-/// Runs a case and tells every message.
+/// Runs a case and tells every message, a line each.
 #[must_use]
-pub fn trace(case: &Case, universe: &Universe, seed: u64) -> (Outcome, Vec<String>) {
-    play(case, universe, seed, World::unwatched_host, true)
+pub fn run_aloud(case: &Case, universe: &Universe, seed: u64, tell: fn(&str)) -> Outcome {
+    play(case, universe, seed, World::unwatched_host, Some(tell))
 }
 
 fn play(
@@ -85,12 +86,12 @@ fn play(
     universe: &Universe,
     seed: u64,
     host: fn(&mut World, Config) -> Node,
-    traced: bool,
-) -> (Outcome, Vec<String>) {
+    tell: Option<fn(&str)>,
+) -> Outcome {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
     let mut world = World::new(seed, universe.clone(), Opening::Free);
-    if traced {
-        world.trace();
+    if let Some(tell) = tell {
+        world.trace(tell);
     }
     world.searches_take(Duration::ZERO);
     let fetchers: Vec<Node> =
@@ -133,12 +134,11 @@ fn play(
         let sum: u64 = fetchers.iter().map(|node| count(world.counts(*node))).sum();
         sum.div_ceil(fetchers.len() as u64)
     };
-    let outcome = Outcome {
+    Outcome {
         micros,
         sent: mean(|counts| counts.messages_sent),
         received: mean(|counts| counts.messages_received),
         blocks: mean(|counts| counts.blocks_received),
         cpu_micros: mean(|counts| counts.cpu.as_micros() as u64),
-    };
-    (outcome, world.traced().to_vec())
+    }
 }

@@ -119,7 +119,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         }
         for presence in &message.presences {
             let wanted = self.wishes.is_wanted(&presence.cid);
-            self.told.answered(peer, &presence.cid, wanted);
+            self.told.answered(peer, &presence.cid, presence.have, wanted);
         }
     }
 

@@ -17,8 +17,7 @@ const SERVERS_KEEP: usize = 1024;
 struct Peer {
     /// Wants that the peer keeps for us.
     wants: BTreeMap<Cid, WantKind>,
-    /// Wants that ended by the peer's HAVE at a server that forgets them then. Others keep them, so
-    /// they may be cancelled.
+    /// Want-haves among them that the peer answered with HAVE: some servers forget them then.
     answered: BTreeSet<Cid>,
     /// Wants of which it is not known whether the peer has them: a message about them was lost.
     unsure: BTreeSet<Cid>,
@@ -59,9 +58,9 @@ impl<P: Copy + Ord + Debug> Told<P> {
     }
 
     /// The peer said HAVE or DONT_HAVE.
-    pub(super) fn answered(&mut self, peer: P, cid: &Cid, wanted: bool) {
+    pub(super) fn answered(&mut self, peer: P, cid: &Cid, have: bool, wanted: bool) {
         if let Some(row) = self.peers.get_mut(&peer) {
-            if row.wants.contains_key(cid) {
+            if have && row.wants.get(cid) == Some(&WantKind::Have) {
                 row.answered.insert(*cid);
             }
             if !wanted {
@@ -98,8 +97,8 @@ impl<P: Copy + Ord + Debug> Told<P> {
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
             if entry.cancel {
                 ensure!(!list.full, "a whole wantlist to {peer:?} holds a cancel of {cid}");
+                row.answered.remove(&cid);
                 let known = row.wants.remove(&cid).is_some()
-                    | row.answered.remove(&cid)
                     | row.unsure.remove(&cid)
                     | row.stray.remove(&cid);
                 ensure!(
@@ -135,9 +134,12 @@ impl<P: Copy + Ord + Debug> Told<P> {
         Ok(())
     }
 
-    /// Wants that a peer keeps for us, as far as is known for certain.
-    pub(in crate::testing) fn wants(&self, peer: P) -> Vec<(Cid, WantKind)> {
-        let wants = self.peers.get(&peer).map(|row| &row.wants);
-        wants.into_iter().flatten().map(|(cid, kind)| (*cid, *kind)).collect()
+    /// Wants that the peer must keep for us, and those that it may keep beside them.
+    pub(in crate::testing) fn wants(&self, peer: P) -> (Vec<Cid>, Vec<Cid>) {
+        let Some(row) = self.peers.get(&peer) else {
+            return (Vec::new(), Vec::new());
+        };
+        let (may, must) = row.wants.keys().partition(|cid| row.answered.contains(cid));
+        (must, [may, row.unsure.iter().copied().collect()].concat())
     }
 }

@@ -1,0 +1,352 @@
+//! A scenario, told like a sentence.
+//!
+//! ```
+//! use bitswap_sim::{Conduct, Link, Plan, Scenario};
+//! use std::time::Duration;
+//!
+//! let ending = Scenario::new("one peer has the blocks, another one says so and stays silent")
+//!     .blocks(20, 8000)
+//!     .links(Link::latency_ms(10))
+//!     .seeders(1)
+//!     .peers(1, Conduct::HaveThenSilent)
+//!     .fetched_by(Plan::all_at_once)
+//!     .run(1);
+//! assert_eq!(ending.blocks(), 20);
+//! ```
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use bitswap_core::{Config, SessionOptions, Timestamp};
+use cid::Cid;
+
+use crate::adversary::{Conduct, Server};
+use crate::fetch::{FetchId, Plan};
+use crate::host::HostConduct;
+use crate::link::Link;
+use crate::network::Opening;
+use crate::node::Node;
+use crate::universe::Universe;
+use crate::world::World;
+
+/// Who takes part.
+#[derive(Clone, Debug, Default)]
+pub struct Players {
+    /// Engines that fetch.
+    pub fetchers: Vec<Node>,
+    /// Engines that have the blocks.
+    pub seeders: Vec<Node>,
+    /// Scripted peers, in the order in which they were named.
+    pub peers: Vec<Node>,
+}
+
+type Step = Rc<dyn Fn(&mut World, &Players)>;
+type Stock = Rc<dyn Fn(usize, usize) -> bool>;
+
+/// A scenario. It is always run twice, and both runs must be the same.
+#[derive(Clone)]
+pub struct Scenario {
+    name: &'static str,
+    universe: Universe,
+    opening: Opening,
+    link: Link,
+    fetchers: usize,
+    seeders: usize,
+    peers: Vec<Conduct>,
+    stock: Stock,
+    speeds: Vec<u64>,
+    plan: fn(&[Cid]) -> Plan,
+    options: SessionOptions<Node>,
+    only: Option<Vec<usize>>,
+    config: Config,
+    conduct: HostConduct,
+    connected: bool,
+    steps: Vec<(Duration, Step)>,
+    limit: Duration,
+}
+
+impl Scenario {
+    /// A scenario of one fetcher, one block and nobody else.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            universe: Universe::equal(1, 8000),
+            opening: Opening::RoundTrip,
+            link: Link::latency_ms(10),
+            fetchers: 1,
+            seeders: 0,
+            peers: Vec::new(),
+            stock: Rc::new(|_, _| true),
+            speeds: Vec::new(),
+            plan: Plan::all_at_once,
+            options: SessionOptions::default(),
+            only: None,
+            config: Config::default(),
+            conduct: HostConduct::default(),
+            connected: true,
+            steps: Vec::new(),
+            limit: Duration::from_secs(600),
+        }
+    }
+
+    /// So many blocks of so many bytes.
+    #[must_use]
+    pub fn blocks(mut self, count: usize, size: usize) -> Self {
+        self.universe = Universe::equal(count, size);
+        self
+    }
+
+    /// All links are like this.
+    #[must_use]
+    pub fn links(mut self, link: Link) -> Self {
+        self.link = link;
+        self
+    }
+
+    /// Streams open at once, and only whole messages count.
+    #[must_use]
+    pub fn without_handshakes(mut self) -> Self {
+        self.opening = Opening::Free;
+        self
+    }
+
+    /// Engines that fetch; one unless said otherwise.
+    #[must_use]
+    pub fn fetchers(mut self, count: usize) -> Self {
+        self.fetchers = count;
+        self
+    }
+
+    /// Engines that have the blocks.
+    #[must_use]
+    pub fn seeders(mut self, count: usize) -> Self {
+        self.seeders = count;
+        self
+    }
+
+    /// Scripted peers that have all blocks.
+    #[must_use]
+    pub fn peers(mut self, count: usize, conduct: Conduct) -> Self {
+        self.peers.extend(std::iter::repeat_n(conduct, count));
+        self
+    }
+
+    /// Which seeder has which block, by their numbers; all have all unless said otherwise.
+    #[must_use]
+    pub fn stocked(mut self, has: impl Fn(usize, usize) -> bool + 'static) -> Self {
+        self.stock = Rc::new(has);
+        self
+    }
+
+    /// How many bytes per second each seeder can send to each fetcher.
+    #[must_use]
+    pub fn speeds(mut self, bytes_per_second: &[u64]) -> Self {
+        self.speeds = bytes_per_second.to_vec();
+        self
+    }
+
+    /// How the blocks are fetched: all at once unless said otherwise.
+    #[must_use]
+    pub fn fetched_by(mut self, plan: fn(&[Cid]) -> Plan) -> Self {
+        self.plan = plan;
+        self
+    }
+
+    /// With these options.
+    #[must_use]
+    pub fn options(mut self, options: SessionOptions<Node>) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// From these seeders, by their numbers, and nobody else.
+    #[must_use]
+    pub fn only_from(mut self, seeders: &[usize]) -> Self {
+        self.only = Some(seeders.to_vec());
+        self
+    }
+
+    /// All engines are configured like this.
+    #[must_use]
+    pub fn configured(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// The fetchers' hosts behave like this.
+    #[must_use]
+    pub fn hosted(mut self, conduct: HostConduct) -> Self {
+        self.conduct = conduct;
+        self
+    }
+
+    /// Nobody is connected at the start.
+    #[must_use]
+    pub fn apart(mut self) -> Self {
+        self.connected = false;
+        self
+    }
+
+    /// This happens so many milliseconds after the fetches began.
+    #[must_use]
+    pub fn at_ms(mut self, ms: u64, step: impl Fn(&mut World, &Players) + 'static) -> Self {
+        self.steps.push((Duration::from_millis(ms), Rc::new(step)));
+        self
+    }
+
+    /// The run ends then at the latest.
+    #[must_use]
+    pub fn at_most(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The scenario's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Runs twice.
+    ///
+    /// # Panics
+    ///
+    /// When the two runs differ, or an engine breaks its contract.
+    #[must_use]
+    pub fn run(&self, seed: u64) -> Ending {
+        let (first, second) = (self.play(seed), self.play(seed));
+        let told = |ending: &Ending| (ending.world.transcript(), ending.world.steps());
+        assert_eq!(told(&first), told(&second), "{}: two runs of seed {seed} differ", self.name);
+        second
+    }
+
+    fn play(&self, seed: u64) -> Ending {
+        let mut world = World::new(seed, self.universe.clone(), self.opening);
+        world.every_link(self.link);
+        let mut players = Players::default();
+        for _ in 0..self.fetchers {
+            let node = world.host(self.config.clone());
+            world.conduct(node, self.conduct);
+            players.fetchers.push(node);
+        }
+        for number in 0..self.seeders {
+            let node = world.host(self.config.clone());
+            let has = |block: &usize| (self.stock)(number, *block);
+            world.stock(node, (0..self.universe.len()).filter(has));
+            if let Some(speed) = self.speeds.get(number) {
+                for fetcher in &players.fetchers {
+                    world.link(node, *fetcher, self.link.bytes_per_second(*speed));
+                }
+            }
+            players.seeders.push(node);
+        }
+        for (number, conduct) in self.peers.iter().enumerate() {
+            let server = Server::new(*conduct, 0..self.universe.len(), seed + number as u64);
+            players.peers.push(world.actor(Box::new(server)));
+        }
+        if self.connected {
+            for (place, fetcher) in players.fetchers.iter().enumerate() {
+                let others = players.fetchers.iter().skip(place + 1);
+                for peer in others.chain(&players.seeders).chain(&players.peers) {
+                    world.connect(*fetcher, *peer);
+                }
+            }
+        }
+        let mut options = self.options.clone();
+        if let Some(only) = &self.only {
+            let peers = only.iter().map(|number| players.seeders[*number]).collect();
+            options.peers = bitswap_core::PeerSet::Only(peers);
+        }
+        let cids = self.universe.cids();
+        let fetches = players
+            .fetchers
+            .iter()
+            .map(|node| world.fetch(*node, (self.plan)(&cids), options.clone()))
+            .collect();
+        for (after, step) in &self.steps {
+            let (step, players) = (step.clone(), players.clone());
+            world.after(*after, move |world| step(world, &players));
+        }
+        // The last step may start something, so the run does not end before it.
+        let last = self.steps.iter().map(|(after, _)| *after).max().unwrap_or_default();
+        world.run_until(Timestamp::ZERO + last);
+        world.run_fetches(Timestamp::ZERO + self.limit);
+        Ending { world, players, fetches }
+    }
+}
+
+/// How a run ended.
+pub struct Ending {
+    /// The world as it is then.
+    pub world: World,
+    /// Who took part.
+    pub players: Players,
+    /// The fetches, in the order of the fetchers.
+    pub fetches: Vec<FetchId>,
+}
+
+impl Ending {
+    /// Blocks that the first fetch received.
+    #[must_use]
+    pub fn blocks(&self) -> u64 {
+        self.world.progress(self.fetches[0]).0
+    }
+
+    /// How long the slowest fetch took.
+    ///
+    /// # Panics
+    ///
+    /// When one did not end.
+    #[must_use]
+    pub fn took(&self) -> Duration {
+        let all = self.fetches.iter().map(|fetch| self.world.took(*fetch));
+        all.map(|took| took.expect("a fetch did not end")).max().unwrap_or_default()
+    }
+
+    /// Whether all fetches ended.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.fetches.iter().all(|fetch| self.world.took(*fetch).is_some())
+    }
+
+    /// Bytes of blocks that the first fetcher received beyond those that it wanted, in per mille.
+    #[must_use]
+    pub fn duplicate_per_mille(&self) -> u64 {
+        let counts = self.world.counts(self.players.fetchers[0]);
+        let wanted: u64 = counts.delivered.iter().map(|block| block.bytes).sum();
+        (counts.block_bytes_received - wanted) * 1000 / wanted.max(1)
+    }
+
+    /// Lets everything come to rest, and checks that it does: no message, no deadline, and both
+    /// ends of each connection agree that nothing is wanted.
+    ///
+    /// # Panics
+    ///
+    /// When it does not.
+    pub fn rests(&mut self) {
+        rest(&mut self.world);
+    }
+}
+
+/// Closes all sessions and checks that within 120 s nothing is said or due any more, and that no
+/// engine keeps wants of another.
+///
+/// # Panics
+///
+/// When something goes on.
+pub fn rest(world: &mut World) {
+    for fetch in world.fetches() {
+        world.close(fetch);
+    }
+    world.run_until(world.now() + Duration::from_secs(120));
+    assert_eq!(world.next_deadline(), None, "a timer is set although nobody wants anything");
+    let messages = world.messages();
+    world.run_until(world.now() + Duration::from_secs(120));
+    assert_eq!(world.messages(), messages, "messages go on although nobody wants anything");
+    world.check_agreement();
+    for node in world.hosts() {
+        let stats = world.engine(node).stats();
+        assert_eq!((stats.wants, stats.told), (0, 0), "{node} keeps wants that nobody has");
+    }
+}
