@@ -229,6 +229,46 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
 }
 
 #[tokio::test]
+async fn wants_are_told_again_also_when_their_stream_was_closed_in_between() {
+    let theirs = block("theirs");
+    let (mut node, mut first, second) = twice_connected(&[]).await;
+    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    let mut wants = first.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
+    // An idle stream is closed after a while; the want is still waiting.
+    while wants.message().await.is_some() {}
+    second.hang_up();
+    let mut wants = first.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
+    send(&mut first.open(Version::V1_2).await, &answer([theirs.clone()])).await;
+    until_got(&mut node, &[theirs]).await;
+}
+
+#[tokio::test]
+async fn a_peer_that_stops_reading_loses_its_stream_and_not_its_block() {
+    let ours = block(bytes(1, 2 << 20));
+    let config = Config::default().stall_window(Duration::from_millis(100)).unwrap();
+    let store = holding(std::slice::from_ref(&ours));
+    let mut node = node_with(config, store).await;
+    let mut peer = RawPeer::dial(&node.address).await;
+    connected(&mut node, 1).await;
+    let mut asking = peer.open(Version::V1_2).await;
+    send(&mut asking, &wish([*ours.cid()])).await;
+    let unread = peer.accept(&Version::PREFERRED).await.unwrap();
+    let id = peer.id;
+    soon("a stalled stream", async {
+        let stalled =
+            move |node: &mut Behaviour<MemoryStore>| node.peer(id).unwrap().traffic.stalled_streams;
+        while node.behaviour(stalled).await == 0 {}
+    })
+    .await;
+    drop(unread);
+    // It goes out again on another stream, to a peer that reads now.
+    let mut answers = peer.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(answers.message().await.expect("an answer").blocks, [ours]);
+}
+
+#[tokio::test]
 async fn an_answer_that_was_cut_by_a_closing_connection_goes_out_on_the_other() {
     let ours = block(bytes(1, 1 << 20));
     let (_node, mut first, mut second) = twice_connected(std::slice::from_ref(&ours)).await;
