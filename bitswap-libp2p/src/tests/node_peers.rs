@@ -229,22 +229,6 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
 }
 
 #[tokio::test]
-async fn wants_are_told_again_also_when_their_stream_was_closed_in_between() {
-    let theirs = block("theirs");
-    let (mut node, mut first, second) = twice_connected(&[]).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
-    let mut wants = first.accept(&Version::PREFERRED).await.unwrap();
-    assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
-    // An idle stream is closed after a while; the want is still waiting.
-    while wants.message().await.is_some() {}
-    second.hang_up();
-    let mut wants = first.accept(&Version::PREFERRED).await.unwrap();
-    assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
-    send(&mut first.open(Version::V1_2).await, &answer([theirs.clone()])).await;
-    until_got(&mut node, &[theirs]).await;
-}
-
-#[tokio::test]
 async fn a_peer_that_stops_reading_loses_its_stream_and_not_its_block() {
     let ours = block(bytes(1, 2 << 20));
     let config = Config::default().stall_window(Duration::from_millis(100)).unwrap();
