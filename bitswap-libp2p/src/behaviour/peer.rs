@@ -295,3 +295,118 @@ impl Peer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::task::noop_waker;
+
+    use super::*;
+
+    /// A peer with this many established connections, and their mailboxes.
+    fn peer(connections: usize) -> (Peer, Vec<Mailbox>) {
+        let mut peer = Peer::new();
+        let mailboxes = (0..connections).map(|at| {
+            let mailbox = peer.connecting(id(at));
+            peer.connected(id(at));
+            mailbox
+        });
+        let mailboxes = mailboxes.collect();
+        (peer, mailboxes)
+    }
+
+    fn id(at: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(at)
+    }
+
+    /// The stream that a task was asked to open, if that is all it was asked.
+    fn asked_to_open(mailbox: &Mailbox) -> Option<StreamId> {
+        match Vec::from(mailbox.take(&noop_waker()).0)[..] {
+            [Command::Open { lane: Lane::Wants, stream, .. }] => Some(stream),
+            _ => None,
+        }
+    }
+
+    fn opened(stream: StreamId, result: Result<Version, OpenError>) -> LaneReport {
+        LaneReport { lane: Lane::Wants, stream, news: News::Opened(result) }
+    }
+
+    const YES: Result<Version, OpenError> = Ok(Version::V1_2);
+
+    #[test]
+    fn a_stream_being_opened_moves_to_the_next_connection() {
+        let (mut peer, tasks) = peer(2);
+        let streams = &mut StreamIds::default();
+        assert_eq!(peer.open(Lane::Wants, streams), None);
+        let first = asked_to_open(&tasks[0]).unwrap();
+        assert_eq!(peer.disconnected(id(0), streams), [], "the engine's request stands");
+        let second = asked_to_open(&tasks[1]).unwrap();
+        assert_eq!(peer.news(opened(first, YES), streams), [], "of a stream given up");
+        let told = peer.news(opened(second, YES), streams);
+        assert_eq!(told, [Told::Opened(Lane::Wants, YES)]);
+        assert_eq!(peer.news(opened(second, YES), streams), [], "answered once");
+    }
+
+    #[test]
+    fn the_last_connection_answers_what_is_open() {
+        let (mut peer, _) = peer(1);
+        let streams = &mut StreamIds::default();
+        peer.open(Lane::Wants, streams);
+        let closed = Told::Opened(Lane::Wants, Err(OpenError::Closed));
+        assert_eq!(peer.disconnected(id(0), streams), [closed]);
+        assert!(peer.is_empty() && !peer.is_busy());
+    }
+
+    #[test]
+    fn any_connection_that_closes_may_have_lost_answers_to_our_wants() {
+        let (mut peer, tasks) = peer(2);
+        let streams = &mut StreamIds::default();
+        assert_eq!(peer.disconnected(id(1), streams), [Told::Reset(Lane::Wants)]);
+        peer.open(Lane::Wants, streams);
+        let stream = asked_to_open(&tasks[0]).unwrap();
+        peer.news(opened(stream, YES), streams);
+        peer.connecting(id(2));
+        peer.connected(id(2));
+        assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(Lane::Wants)]);
+        let commands = Vec::from(tasks[0].take(&noop_waker()).0);
+        assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
+    }
+
+    #[test]
+    fn a_connection_that_was_never_established_leaves_no_trace() {
+        let (mut peer, tasks) = peer(1);
+        let streams = &mut StreamIds::default();
+        peer.connecting(id(1));
+        assert_eq!(peer.connections(), 1);
+        assert_eq!(peer.disconnected(id(1), streams), []);
+        // Nor does one that is established late come to be used instead of one that is in use.
+        let mut peer = Peer::new();
+        let late = peer.connecting(id(2));
+        let used = peer.connecting(id(3));
+        peer.connected(id(3));
+        peer.connected(id(2));
+        peer.open(Lane::Wants, streams);
+        assert!(asked_to_open(&used).is_some() && asked_to_open(&late).is_none());
+        assert!(asked_to_open(&tasks[0]).is_none());
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_can_be_opened_is_left_for_another() {
+        let (mut peer, tasks) = peer(2);
+        let streams = &mut StreamIds::default();
+        peer.open(Lane::Wants, streams);
+        let stream = asked_to_open(&tasks[0]).unwrap();
+        let timeout = Err(OpenError::Timeout);
+        let told = peer.news(opened(stream, timeout), streams);
+        assert_eq!(told, [Told::Opened(Lane::Wants, timeout)]);
+        peer.open(Lane::Wants, streams);
+        assert!(asked_to_open(&tasks[0]).is_none() && asked_to_open(&tasks[1]).is_some());
+    }
+
+    #[test]
+    fn one_connection_that_lists_bitswap_is_enough() {
+        let (mut peer, _) = peer(2);
+        assert_eq!(peer.support(id(0), Support::No), Support::No);
+        assert_eq!(peer.support(id(1), Support::Yes), Support::Yes);
+        assert_eq!(peer.support(id(0), Support::No), Support::Yes);
+    }
+}

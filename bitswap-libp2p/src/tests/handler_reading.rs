@@ -255,10 +255,21 @@ async fn blocks_are_hashed_beside_the_task_and_arrive_in_order() {
         send(&mut stream, &want(1)).await;
         stream
     });
+    super::soon("four jobs", async {
+        while held.len() < 4 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Whoever would still be reading has every chance to.
+    for _ in 0..2000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(held.len(), 4, "reading stops while 4 MiB are pending");
     for seed in 0..10 {
         let job = super::soon("a job", async {
             loop {
-                assert!(held.len() <= 4, "reading stops while 4 MiB are pending");
+                assert!(held.len() <= 4);
                 match held.take() {
                     Some(job) => return job,
                     None => tokio::task::yield_now().await,

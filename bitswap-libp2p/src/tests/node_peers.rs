@@ -229,6 +229,30 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
 }
 
 #[tokio::test]
+async fn a_peer_that_stops_reading_loses_its_stream_and_not_its_block() {
+    let ours = block(bytes(1, 2 << 20));
+    let config = Config::default().stall_window(Duration::from_millis(100)).unwrap();
+    let store = holding(std::slice::from_ref(&ours));
+    let mut node = node_with(config, store).await;
+    let mut peer = RawPeer::dial(&node.address).await;
+    connected(&mut node, 1).await;
+    let mut asking = peer.open(Version::V1_2).await;
+    send(&mut asking, &wish([*ours.cid()])).await;
+    let unread = peer.accept(&Version::PREFERRED).await.unwrap();
+    let id = peer.id;
+    soon("a stalled stream", async {
+        let stalled =
+            move |node: &mut Behaviour<MemoryStore>| node.peer(id).unwrap().traffic.stalled_streams;
+        while node.behaviour(stalled).await == 0 {}
+    })
+    .await;
+    drop(unread);
+    // It goes out again on another stream, to a peer that reads now.
+    let mut answers = peer.accept(&Version::PREFERRED).await.unwrap();
+    assert_eq!(answers.message().await.expect("an answer").blocks, [ours]);
+}
+
+#[tokio::test]
 async fn an_answer_that_was_cut_by_a_closing_connection_goes_out_on_the_other() {
     let ours = block(bytes(1, 1 << 20));
     let (_node, mut first, mut second) = twice_connected(std::slice::from_ref(&ours)).await;
