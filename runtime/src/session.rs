@@ -102,6 +102,7 @@ impl<R: Runtime> Session<R> {
 
     /// A new waiter, that waits for nothing yet.
     pub(crate) fn waiter(&self) -> SessionWaiter<R> {
+        #[expect(clippy::disallowed_methods, reason = "one entry per want, and the window bounds them")]
         let (deliveries, delivered) = mpsc::unbounded();
         let token = self.node.token();
         let waiter = Waiter { token, deliveries };
