@@ -15,14 +15,14 @@ use libp2p::Multiaddr;
 /// as other IPFS nodes do.
 #[derive(Debug, Parser)]
 #[command(name = "bitswap", version, after_long_help = AFTER)]
-pub struct Args {
+pub(crate) struct Args {
     /// Print one JSON object per line on standard output instead of text.
     #[arg(long, global = true)]
-    pub json: bool,
+    pub(crate) json: bool,
 
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 const AFTER: &str = "\
@@ -48,7 +48,7 @@ Exit codes:
   130  interrupted; what was fetched is kept, and the same command goes on from there";
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run two nodes in this process that share nothing, send a file from one to the other over TCP, and
     /// compare the speed with a bare stream that moves and hashes the same bytes.
     Demo(Demo),
@@ -62,45 +62,45 @@ pub enum Command {
 
 /// `bitswap demo`
 #[derive(Debug, clap::Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// The size of the file, in MiB.
     #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=65536))]
-    pub size: u64,
+    pub(crate) size: u64,
 
     /// Where the two nodes keep their files, twice the size in all. It is removed afterwards.
     /// Default: the system's directory for temporary files.
     #[arg(long, value_name = "DIR")]
-    pub dir: Option<PathBuf>,
+    pub(crate) dir: Option<PathBuf>,
 
     /// Seeds the contents of the file: the same seed and size give the same CID.
     #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    pub(crate) seed: u64,
 
     #[command(flatten)]
-    pub cut: Cut,
+    pub(crate) cut: Cut,
 }
 
 /// `bitswap share`
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["path", "text"]))]
-pub struct Share {
+pub(crate) struct Share {
     /// The file.
-    pub path: Option<PathBuf>,
+    pub(crate) path: Option<PathBuf>,
 
     /// A short text instead of a file: shared as one raw block.
     #[arg(long)]
-    pub text: Option<String>,
+    pub(crate) text: Option<String>,
 
     /// Where to listen. Port 0 is any free port. May be given several times.
     #[arg(long, value_name = "MULTIADDR", default_values = LISTEN)]
-    pub listen: Vec<Multiaddr>,
+    pub(crate) listen: Vec<Multiaddr>,
 
     /// Do not announce this machine on the local network.
     #[arg(long)]
-    pub no_mdns: bool,
+    pub(crate) no_mdns: bool,
 
     #[command(flatten)]
-    pub cut: Cut,
+    pub(crate) cut: Cut,
 }
 
 #[cfg(not(feature = "quic"))]
@@ -110,7 +110,7 @@ const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
 
 /// How files are cut.
 #[derive(Clone, Copy, Debug, clap::Args)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// How files are cut into blocks: the same profile gives the same CID everywhere.
     #[arg(long, value_enum, default_value_t)]
     profile: ProfileArg,
@@ -118,7 +118,7 @@ pub struct Cut {
 
 impl Cut {
     /// The profile.
-    pub const fn profile(self) -> Profile {
+    pub(crate) const fn profile(self) -> Profile {
         match self.profile {
             ProfileArg::UnixfsV1_2025 => Profile::UnixfsV1_2025,
             ProfileArg::UnixfsV0_2015 => Profile::UnixfsV0_2015,
@@ -139,42 +139,42 @@ enum ProfileArg {
 
 /// Whom to ask, and how long.
 #[derive(Debug, clap::Args)]
-pub struct Sources {
+pub(crate) struct Sources {
     /// A machine to get it from, as `bitswap share` prints it. May be given several times. Without any,
     /// machines on the local network are asked (mDNS).
     #[arg(long, value_name = "MULTIADDR")]
-    pub from: Vec<Multiaddr>,
+    pub(crate) from: Vec<Multiaddr>,
 
     /// Wait also when every machine given with --from says that it lacks a block: one may get it later.
     #[arg(long)]
-    pub wait: bool,
+    pub(crate) wait: bool,
 
     /// Give up when a block has not come for so many seconds. Default: wait, and say what for.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
 }
 
 /// `bitswap get`
 #[derive(Debug, clap::Args)]
-pub struct Get {
+pub(crate) struct Get {
     /// The file's CID.
-    pub cid: Cid,
+    pub(crate) cid: Cid,
 
     /// Where to put it. A directory: into it, under its CID. Default: here, under its CID.
     #[arg(short, long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
 
     /// What to do when another file is there already.
     #[arg(long, value_enum, default_value_t)]
-    pub if_exists: IfExistsArg,
+    pub(crate) if_exists: IfExistsArg,
 
     #[command(flatten)]
-    pub sources: Sources,
+    pub(crate) sources: Sources,
 }
 
 /// What to do when the target exists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum IfExistsArg {
+pub(crate) enum IfExistsArg {
     /// Fail, with exit code 5. The same file again is not fetched and no failure.
     #[default]
     Refuse,
@@ -186,12 +186,12 @@ pub enum IfExistsArg {
 
 /// `bitswap cat`
 #[derive(Debug, clap::Args)]
-pub struct Cat {
+pub(crate) struct Cat {
     /// The CID.
-    pub cid: Cid,
+    pub(crate) cid: Cid,
 
     #[command(flatten)]
-    pub sources: Sources,
+    pub(crate) sources: Sources,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

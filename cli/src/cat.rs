@@ -11,7 +11,7 @@ use crate::peers;
 use crate::say::Say;
 use crate::share::interrupted;
 
-pub async fn run(args: args::Cat, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::Cat, say: &Say) -> Result<(), Failure> {
     let node = peers::connected(&args.sources, say).await?;
     let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
     let mut stopped = pin!(interrupted());

@@ -11,7 +11,7 @@ use thiserror::Error;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     #[error("cannot start: {source}")]
     Runtime { source: io::Error },
     #[error(transparent)]
@@ -75,7 +75,7 @@ fn advice(error: &FetchError) -> &'static str {
 
 impl Failure {
     /// The exit code, as `bitswap --help` lists them.
-    pub fn code(&self) -> u8 {
+    pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Start(_) | Self::Listen(_) | Self::NoConnection { .. } => NETWORK,
             Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,

@@ -17,7 +17,7 @@ use crate::share::interrupted;
 /// After so long without news it says what it waits for, and again each time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub async fn run(args: args::Get, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::Get, say: &Say) -> Result<(), Failure> {
     let node = peers::connected(&args.sources, say).await?;
     let target = match args.output {
         None => PathBuf::from(args.cid.to_string()),

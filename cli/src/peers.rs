@@ -11,7 +11,7 @@ use crate::exit::Failure;
 use crate::say::Say;
 
 /// A node that is connected to what the user named, or looks around on the local network.
-pub async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Failure> {
+pub(crate) async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Failure> {
     let node = Node::builder(Tokio::current()).mdns(sources.from.is_empty()).start().await?;
     let dials = sources.from.iter().map(|address| node.connect(address.clone()));
     let mut tried = String::new();
@@ -35,7 +35,7 @@ pub async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Fail
 }
 
 /// Named machines that all lack a block are not waited for; others may still come.
-pub fn session(sources: &Sources) -> SessionOptions<PeerId> {
+pub(crate) fn session(sources: &Sources) -> SessionOptions<PeerId> {
     let wait = sources.wait || sources.from.is_empty();
     let when_missing = if wait { WhenMissing::Wait } else { WhenMissing::Fail };
     SessionOptions { when_missing, want_timeout: sources.timeout, ..SessionOptions::default() }

@@ -12,17 +12,17 @@ use crate::say::Say;
 const STYLE: &str = "{bar:30} {bytes:>10} of {total_bytes} {binary_bytes_per_sec:>12} {msg}";
 
 /// Shows how far a fetch is.
-pub struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     say: &'a Say,
     bar: Option<ProgressBar>,
 }
 
 impl<'a> Shown<'a> {
-    pub fn new(say: &'a Say) -> Self {
+    pub(crate) fn new(say: &'a Say) -> Self {
         Self { say, bar: None }
     }
 
-    pub fn started(&mut self, total: u64, have: u64) {
+    pub(crate) fn started(&mut self, total: u64, have: u64) {
         self.say.event(&json!({"event": "started", "total": total, "have": have}));
         if self.say.is_watched() {
             let bar = ProgressBar::new(total);
@@ -35,7 +35,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    pub fn progress(&mut self, progress: &Progress) {
+    pub(crate) fn progress(&mut self, progress: &Progress) {
         let Progress { done, total, rate, eta } = *progress;
         let left = eta.map(|eta| eta.as_secs());
         self.say.event(&json!({
@@ -48,7 +48,7 @@ impl<'a> Shown<'a> {
     }
 
     /// It waits: for what, and what was said.
-    pub fn waiting(&self, waiting: &Waiting) {
+    pub(crate) fn waiting(&self, waiting: &Waiting) {
         let text = format!("waiting: {waiting}");
         match &self.bar {
             Some(bar) => bar.println(text),
@@ -56,7 +56,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    pub fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
             None => self.say.note(text),

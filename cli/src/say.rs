@@ -12,36 +12,36 @@ use crate::exit::Failure;
 
 /// Prints.
 #[derive(Clone, Copy, Debug)]
-pub struct Say {
+pub(crate) struct Say {
     json: bool,
 }
 
 impl Say {
-    pub const fn new(json: bool) -> Self {
+    pub(crate) const fn new(json: bool) -> Self {
         Self { json }
     }
 
     /// Whether a person watches, so that lines may be drawn over.
-    pub fn is_watched(self) -> bool {
+    pub(crate) fn is_watched(self) -> bool {
         !self.json && stderr().is_terminal()
     }
 
     /// A result: the text for people, the object for programs.
-    pub fn result(self, text: impl Display, object: &Value) {
+    pub(crate) fn result(self, text: impl Display, object: &Value) {
         // Whoever closed the pipe wants no more; there is nobody to tell.
         let _ =
             if self.json { writeln!(stdout(), "{object}") } else { writeln!(stdout(), "{text}") };
     }
 
     /// Something for programs only, that people see otherwise.
-    pub fn event(self, object: &Value) {
+    pub(crate) fn event(self, object: &Value) {
         if self.json {
             let _ = writeln!(stdout(), "{object}");
         }
     }
 
     /// Something that people should know.
-    pub fn note(self, text: impl Display) {
+    pub(crate) fn note(self, text: impl Display) {
         if self.json {
             self.event(&json!({"event": "note", "message": text.to_string()}));
         } else {
@@ -50,7 +50,7 @@ impl Say {
     }
 
     /// The end of a command that failed.
-    pub fn failure(self, failure: &Failure) {
+    pub(crate) fn failure(self, failure: &Failure) {
         if self.json {
             let message = failure.to_string();
             self.event(&json!({"event": "error", "code": failure.code(), "message": message}));
@@ -61,7 +61,7 @@ impl Say {
 }
 
 /// Bytes, as people read them.
-pub fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {
         if value < 1024.0 {
@@ -74,7 +74,7 @@ pub fn size(bytes: u64) -> String {
 }
 
 /// MiB per second.
-pub fn mib_per_second(bytes: u64, seconds: f64) -> f64 {
+pub(crate) fn mib_per_second(bytes: u64, seconds: f64) -> f64 {
     bytes as f64 / f64::from(1 << 20) / seconds.max(1e-9)
 }
 

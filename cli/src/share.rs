@@ -11,7 +11,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::say::{Say, size};
 
-pub async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
     let mut builder = Node::builder(Tokio::current()).mdns(!args.no_mdns);
     for address in args.listen {
         builder = builder.listen(address);
@@ -41,7 +41,7 @@ async fn file(node: &Node<Tokio>, path: &Path, cut: args::Cut) -> Result<(Cid, u
 }
 
 /// Waits for Ctrl-C, or on Unix for the signal that ends a service.
-pub async fn interrupted() {
+pub(crate) async fn interrupted() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -21,7 +21,9 @@ impl Machines {
         for name in [a, b] {
             ip(&["netns", "add", name])?;
         }
-        ip(&["link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b])?;
+        ip(&[
+            "link", "add", "cable", "netns", a, "type", "veth", "peer", "name", "cable", "netns", b,
+        ])?;
         for (name, address) in [(a, "10.20.30.1/24"), (b, "10.20.30.2/24")] {
             ip(&["-n", name, "address", "add", address, "dev", "cable"])?;
             ip(&["-n", name, "link", "set", "lo", "up"])?;

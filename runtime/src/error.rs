@@ -12,6 +12,7 @@ use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
+use crate::fetch::Said;
 use crate::fs::BadTarget;
 
 /// The node was shut down, or its runtime was.
@@ -100,10 +101,10 @@ pub enum PutError {
 #[non_exhaustive]
 pub enum GetError {
     /// Nobody has it: what each peer that was asked said.
-    #[error("no peer that was asked has the block")]
+    #[error("no peer has the block: {}", Said(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
     /// Nobody delivered it in time: what each peer that was asked did.
-    #[error("no peer delivered the block in time")]
+    #[error("no peer delivered the block in time: {}", Said(.0))]
     TimedOut(Vec<PeerReport<PeerId>>),
     /// It cannot be asked for.
     #[error(transparent)]

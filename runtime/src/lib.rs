@@ -1,5 +1,33 @@
 //! A whole Bitswap node, generic over the async runtime that runs it.
-#![doc = "See [`Node`]."]
+//!
+//! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
+//! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
+//! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
+//! peers by mDNS, by given addresses, and by whatever [`Providers`] it is given.
+//!
+//! ```no_run
+//! # use bitswap_runtime::{FetchOptions, Node, Runtime};
+//! # async fn example<R: Runtime>(runtime: R) -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
+//! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
+//! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
+//! println!("{} bytes, verified", fetched.finished.size);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Runtimes
+//!
+//! [`Runtime`] is all that a runtime must provide: tasks, a pool for blocking work, time, sockets, and
+//! discovery on the local network. No runtime is a dependency here. The feature `testing` has the
+//! suite of tests that every runtime runs (`testing::tests`, made into `#[test]`s by the macro `suite!`).
+//!
+//! # Inside
+//!
+//! One task owns the swarm. Handles reach it through one bounded channel, and it does a bounded number of
+//! steps per turn. Store and files are used beside it, on the runtime's blocking pool; hashing of what
+//! arrives runs beside the connections. A fetch is a task of its own, which carries out what
+//! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
 mod error;
 mod fetch;
@@ -17,7 +45,8 @@ pub mod testing;
 mod transport;
 
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError, Stopped,
+    ConnectError, FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError,
+    Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, Paths};

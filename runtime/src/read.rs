@@ -79,7 +79,8 @@ impl<R: Runtime> Reader<R> {
                 Some(Part::Asked(number, piece)) => {
                     let block = self.arrival(number).await?;
                     let contents = self.contents(&block, piece)?;
-                    let pieces = contents.pieces.into_iter().map(|piece| (piece.offset, Part::Piece(piece)));
+                    let pieces =
+                        contents.pieces.into_iter().map(|piece| (piece.offset, Part::Piece(piece)));
                     let bytes = contents.extents.into_iter();
                     let bytes = bytes.map(|extent| (extent.offset, Part::Bytes(extent.bytes)));
                     let mut parts: Vec<(u64, Part)> = pieces.chain(bytes).collect();

@@ -102,9 +102,7 @@ pub trait RuntimeExt: Runtime {
             // Nobody waits any more if this fails.
             let _ = done.send(job());
         }));
-        async move {
-            result.await.map_err(|_| io::Error::other("the blocking pool dropped the work"))
-        }
+        async move { result.await.map_err(|_| io::Error::other("the blocking pool dropped the work")) }
     }
 }
 

@@ -8,8 +8,8 @@ use futures::stream::{self, Stream, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::error::{GetError, Stopped};
-use crate::node::routes::{Delivery, Outcome, Release, Waiter};
 use crate::node::Node;
+use crate::node::routes::{Delivery, Outcome, Release, Waiter};
 use crate::runtime::Runtime;
 
 /// Blocks of one [`Session::get_many`] that are asked for at once: as many as servers remember
@@ -102,6 +102,10 @@ impl<R: Runtime> Session<R> {
 
     /// A new waiter, that waits for nothing yet.
     pub(crate) fn waiter(&self) -> SessionWaiter<R> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one entry per want, and the window bounds them"
+        )]
         let (deliveries, delivered) = mpsc::unbounded();
         let token = self.node.token();
         let waiter = Waiter { token, deliveries };

@@ -203,11 +203,7 @@ async fn leaves<R: Runtime>(node: &Node<R>, root: Cid, size: u64) -> Vec<(Cid, S
 }
 
 /// The node above leaves with this CID; `None` for a leaf.
-async fn inner_node<R: Runtime>(
-    node: &Node<R>,
-    manifest: &Manifest,
-    cid: Cid,
-) -> Option<FileNode> {
+async fn inner_node<R: Runtime>(node: &Node<R>, manifest: &Manifest, cid: Cid) -> Option<FileNode> {
     if cid.codec() == RAW {
         return None;
     }

@@ -32,7 +32,7 @@ struct Measured {
     raw: [Duration; 2],
 }
 
-pub async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
     let failed = |source| Failure::Demo { source };
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
     let (a, b) =

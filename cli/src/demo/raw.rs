@@ -23,7 +23,7 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-demo/raw");
 const PIECE: usize = 256 << 10;
 
 /// How long one bare stream takes for the sample, from the request to the last hashed byte.
-pub async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, Failure> {
+pub(crate) async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, Failure> {
     let failed = |source| Failure::Demo { source };
     let mut sender = swarm().map_err(failed)?;
     let mut receiver = swarm().map_err(failed)?;

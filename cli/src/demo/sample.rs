@@ -16,14 +16,14 @@ const PIECE: usize = 1 << 20;
 
 /// A file's length and hash.
 #[derive(Clone)]
-pub struct Sample {
-    pub bytes: u64,
-    pub sha256: [u8; 32],
+pub(crate) struct Sample {
+    pub(crate) bytes: u64,
+    pub(crate) sha256: [u8; 32],
 }
 
 impl Sample {
     /// Writes `bytes` of a key stream. The key is the hash of the seed.
-    pub async fn write(path: &Path, bytes: u64, seed: u64) -> io::Result<Self> {
+    pub(crate) async fn write(path: &Path, bytes: u64, seed: u64) -> io::Result<Self> {
         let path = path.to_owned();
         blocking(move || {
             let key = Sha256::digest(seed.to_le_bytes());
@@ -42,7 +42,7 @@ impl Sample {
     }
 
     /// Whether the file at `path` has the same bytes: read from the disk, and hashed as a whole.
-    pub async fn is(&self, path: &Path) -> io::Result<bool> {
+    pub(crate) async fn is(&self, path: &Path) -> io::Result<bool> {
         let (path, sample) = (path.to_owned(), self.clone());
         blocking(move || {
             let (mut file, mut hash) = (File::open(path)?, Sha256::new());
@@ -62,12 +62,12 @@ impl Sample {
 }
 
 /// A directory that is removed when the demo ends.
-pub fn directory(parent: &Path) -> io::Result<TempDir> {
+pub(crate) fn directory(parent: &Path) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix("bitswap-demo-").tempdir_in(parent)
 }
 
 /// Whether the demo's files fit, with a little room left.
-pub fn check_space(dir: &Path, needed: u64) -> Result<(), Failure> {
+pub(crate) fn check_space(dir: &Path, needed: u64) -> Result<(), Failure> {
     let free = fs4::available_space(dir).map_err(|source| Failure::Demo { source })?;
     let (available, needed) = (free >> 20, needed + 64);
     if available < needed {

@@ -34,7 +34,8 @@ fn path(path: &Path) -> &str {
 
 /// A file with bytes that differ everywhere.
 fn sample(directory: &Path, len: u32) -> Vec<u8> {
-    let bytes: Vec<u8> = (0..len / 4).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+    let bytes: Vec<u8> =
+        (0..len / 4).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
     std::fs::write(directory.join("source"), &bytes).unwrap();
     bytes
 }
@@ -47,7 +48,8 @@ fn a_file_goes_from_one_process_to_another() {
         let source = directory.path().join("source");
         let sharing = Sharing::start(&[path(&source), "--profile", profile]);
         let target = directory.path().join(profile);
-        let output = run(&["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target), "--json"]);
+        let output =
+            run(&["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target), "--json"]);
         assert!(output.status.success(), "{output:?}");
         assert!(std::fs::read(&target).unwrap() == bytes);
         let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
@@ -163,7 +165,8 @@ fn an_interrupted_get_goes_on_when_it_is_run_again() {
     let bytes = sample(directory.path(), 64 << 20);
     let (source, target) = (directory.path().join("source"), directory.path().join("target"));
     let sharing = Sharing::start(&[path(&source)]);
-    let arguments = ["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target), "--json"];
+    let arguments =
+        ["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target), "--json"];
     let mut get = bitswap().args(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let started = lines(&mut get).find(|line| line["event"] == "started");
     assert_eq!(started.unwrap()["total"], bytes.len());
@@ -175,7 +178,10 @@ fn an_interrupted_get_goes_on_when_it_is_run_again() {
 
     assert_eq!(code(&arguments), 0);
     assert!(std::fs::read(&target).unwrap() == bytes);
-    let mut left: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut left: Vec<_> = std::fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     left.sort();
     assert_eq!(left, ["source", "target"]);
 }
@@ -193,7 +199,11 @@ fn the_demo_moves_a_file_and_proves_it() {
     assert!((8 << 20..9 << 20).contains(&socket), "{socket}");
     // The same seed gives the same file.
     let again: Value = serde_json::from_str(
-        String::from_utf8(run(&["demo", "--size", "8", "--json"]).stdout).unwrap().lines().last().unwrap(),
+        String::from_utf8(run(&["demo", "--size", "8", "--json"]).stdout)
+            .unwrap()
+            .lines()
+            .last()
+            .unwrap(),
     )
     .unwrap();
     assert_eq!(last["cid"], again["cid"]);

@@ -45,7 +45,8 @@ impl Drop for Sharing {
 pub fn interrupt(child: &Child) {
     #[cfg(unix)]
     {
-        let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        let sent =
+            std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
         assert!(sent.unwrap().success());
     }
     #[cfg(not(unix))]

@@ -3,6 +3,7 @@
 mod report;
 mod task;
 
+pub(crate) use report::Said;
 pub use report::{Wait, Waiting};
 
 use std::collections::BTreeMap;

@@ -44,11 +44,19 @@ impl fmt::Display for Waiting {
 
 impl fmt::Display for Wait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "block {}: ", self.cid)?;
-        if self.reports.is_empty() {
-            return f.write_str("no peer was asked yet");
+        write!(f, "block {}: {}", self.cid, Said(&self.reports))
+    }
+}
+
+/// What peers said about a block.
+pub(crate) struct Said<'a>(pub(crate) &'a [PeerReport<PeerId>]);
+
+impl fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no peer was asked");
         }
-        for (at, report) in self.reports.iter().enumerate() {
+        for (at, report) in self.0.iter().enumerate() {
             let separator = if at == 0 { "asked " } else { "; " };
             write!(f, "{separator}{}: {}", report.peer, did(report.did))?;
         }
@@ -77,7 +85,8 @@ mod tests {
         let (a, b) = (PeerId::random(), PeerId::random());
         let reports = [(a, PeerDid::HaveThenSilent), (b, PeerDid::DontHave)];
         let reports = reports.map(|(peer, did)| PeerReport { peer, did }).to_vec();
-        let cid: Cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
+        let cid: Cid =
+            "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
         let waiting = Waiting { peers: 2, blocks: 3, oldest: vec![Wait { cid, reports }] };
         assert_eq!(
             waiting.to_string(),

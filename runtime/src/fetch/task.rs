@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
-use super::{Control, Fetched, FetchOptions, Wait, Waiting, failure};
+use super::{Control, FetchOptions, Fetched, Wait, Waiting, failure};
 use crate::error::{FetchError, GetError};
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
@@ -104,9 +104,10 @@ pub(super) async fn run<R: Runtime>(
     let outcome = task.run(ends.controls).await?;
     let Outcome::Finished(finished) = outcome else {
         return Err(match (task.failed, failure(&outcome)) {
-            (Some(why), FetchError::Download(bitswap_core::chunk::DownloadError::Unavailable { .. })) => {
-                why.into()
-            }
+            (
+                Some(why),
+                FetchError::Download(bitswap_core::chunk::DownloadError::Unavailable { .. }),
+            ) => why.into(),
             (_, failure) => failure,
         });
     };
@@ -209,7 +210,8 @@ impl<R: Runtime> Task<R> {
             }
             Some(Request::Want(wants)) => {
                 let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-                let refused = |result: Result<(), GetError>| result.err().map(|error| (cids, error));
+                let refused =
+                    |result: Result<(), GetError>| result.err().map(|error| (cids, error));
                 self.waiter.want(wants).map(|result| Job::Requested(refused(result))).boxed()
             }
         };
@@ -387,10 +389,9 @@ async fn why<R: Runtime>(
     let waiting = node.ask(move |driver| {
         let peers = driver.connected_peers();
         let bitswap = driver.bitswap();
-        let oldest = oldest.into_iter().map(|cid| Wait {
-            cid,
-            reports: bitswap.diagnose(session, &cid).unwrap_or_default(),
-        });
+        let oldest = oldest
+            .into_iter()
+            .map(|cid| Wait { cid, reports: bitswap.diagnose(session, &cid).unwrap_or_default() });
         Waiting { peers, blocks, oldest: oldest.collect() }
     });
     waiting.await.unwrap_or_default()

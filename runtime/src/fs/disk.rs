@@ -265,7 +265,8 @@ mod tests {
     fn a_rename_that_got_half_way_is_finished_by_the_next() {
         let fixture = fixture();
         fixture.written();
-        let (from, to) = (fixture.files.paths.path(Place::Temp), fixture.files.paths.path(Place::Target(0)));
+        let (from, to) =
+            (fixture.files.paths.path(Place::Temp), fixture.files.paths.path(Place::Target(0)));
         fs::hard_link(from, to).unwrap();
         assert_eq!(fixture.rename(false), Ok(Done::Unit));
         assert_eq!(fixture.target().unwrap(), b"bytes");

@@ -1,8 +1,8 @@
 //! The files of a download: a trait, the real thing, and one that fails on demand.
 
 mod disk;
-#[cfg(any(test, feature = "testing"))]
-pub mod faulty;
+#[cfg(feature = "testing")]
+pub(crate) mod faulty;
 mod lock;
 mod paths;
 

@@ -138,6 +138,7 @@ impl<R: Runtime> NodeBuilder<R> {
             .with_per_connection_event_buffer_size(32);
         let swarm = Swarm::new(transport, parts, peer_id, settings);
         let (command, commands) = mpsc::channel(COMMANDS);
+        #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
         let (release, releases) = mpsc::unbounded();
         let channels = Channels { commands, releases, release: release.clone() };
         let driver = Driver::new(swarm, runtime.clone(), channels, Lookups::new(providers));

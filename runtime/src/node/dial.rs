@@ -261,7 +261,9 @@ mod tests {
         let (me, peer) = ids();
         let mut dialer = Dialer::new(me);
         dialer.found(peer, address(1), false, at(0));
-        for (opened, closed, next) in [(0, 10, 1_010), (2_000, 3_000, 5_000), (6_000, 36_000, 37_000)] {
+        for (opened, closed, next) in
+            [(0, 10, 1_010), (2_000, 3_000, 5_000), (6_000, 36_000, 37_000)]
+        {
             dialer.poll(at(opened));
             dialer.connected(peer, at(opened));
             dialer.disconnected(peer, at(closed));

@@ -224,7 +224,9 @@ impl<R: Runtime> Driver<R> {
         match event {
             SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
             SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
-            SwarmEvent::ConnectionEstablished { peer_id, connection_id, num_established, .. } => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id, connection_id, num_established, ..
+            } => {
                 if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
                 {
                     self.dialer.named(peer_id, address, true, self.now());

@@ -156,12 +156,7 @@ impl Routes {
         self.end(session, cid, || Outcome::Stored);
     }
 
-    pub(crate) fn failed(
-        &mut self,
-        session: SessionId,
-        cid: Cid,
-        reason: &WantFailure<PeerId>,
-    ) {
+    pub(crate) fn failed(&mut self, session: SessionId, cid: Cid, reason: &WantFailure<PeerId>) {
         self.end(session, cid, || Outcome::Failed(reason.clone()));
     }
 

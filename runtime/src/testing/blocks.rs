@@ -25,7 +25,10 @@ pub async fn a_block_is_got_once_and_then_it_is_here<R: Runtime>(runtime: R) {
     assert_eq!(b.get(cid).await.unwrap().data(), "Hello World");
     assert_eq!(b.store().block(cid).await.unwrap().unwrap(), "Hello World");
     let second = b.stats().await.unwrap().bitswap.engine.fetched;
-    assert_eq!(second.want_blocks_sent + second.want_haves_sent, first.want_blocks_sent + first.want_haves_sent);
+    assert_eq!(
+        second.want_blocks_sent + second.want_haves_sent,
+        first.want_blocks_sent + first.want_haves_sent
+    );
 }
 
 pub async fn a_get_waits_for_a_peer_to_come<R: Runtime>(runtime: R) {

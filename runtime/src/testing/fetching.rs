@@ -78,12 +78,14 @@ pub async fn a_fetch_says_what_it_waits_for<R: Runtime>(runtime: R) {
     let (_, lonely) = (server(&runtime).await, super::client(&runtime).await);
     let directory = fixture.directory.path();
     let missing = super::raw(b"nowhere");
-    let mut fetch = lonely.fetch_file(missing, &directory.join("x"), FetchOptions::default()).unwrap();
+    let mut fetch =
+        lonely.fetch_file(missing, &directory.join("x"), FetchOptions::default()).unwrap();
     let waiting = fetch.why().await.unwrap();
     assert_eq!((waiting.peers, waiting.to_string()), (0, "no peer is connected".to_owned()));
     drop(fetch);
 
-    let mut fetch = fixture.b.fetch_file(missing, &directory.join("y"), FetchOptions::default()).unwrap();
+    let mut fetch =
+        fixture.b.fetch_file(missing, &directory.join("y"), FetchOptions::default()).unwrap();
     let expected = format!("block {missing}: asked {}: DONT_HAVE", fixture._a.peer_id());
     // Asked again until the answer has come.
     while fetch.why().await.unwrap().to_string() != expected {}
@@ -232,7 +234,9 @@ pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R
     fixture.assert_arrived();
 }
 
-pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again<R: Runtime>(
+pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again<
+    R: Runtime,
+>(
     runtime: R,
 ) {
     let fixture = Fixture::new(&runtime, 2_000_000).await;

@@ -4,9 +4,13 @@
 //! Nothing here sleeps to wait for something: everything that is waited for is an event. A test
 //! that hangs fails after a minute.
 
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod blocks;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod fetching;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 
 use std::path::{Path, PathBuf};

@@ -20,7 +20,8 @@ pub async fn files_of_every_shape_arrive_equal_and_leave_nothing_else_behind<R: 
 ) {
     let (a, b) = pair(&runtime).await;
     let kib = 1 << 10;
-    let lens = [0, 1, 256 * kib - 1, 256 * kib, 256 * kib + 1, 1024 * kib, 1024 * kib + 1, 5_000_000];
+    let lens =
+        [0, 1, 256 * kib - 1, 256 * kib, 256 * kib + 1, 1024 * kib, 1024 * kib + 1, 5_000_000];
     for profile in PROFILES {
         for len in lens {
             let content = bytes(len);
