@@ -1,13 +1,13 @@
 //! A node that runs an engine: its host, its store and its users.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use bitswap_core::error::SendError;
+use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
     BlockInfo, Event, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, Output, SendId,
-    SessionId, SessionOptions, Timestamp, Want,
+    SessionId, SessionOptions, Timestamp, Version, Want,
 };
 use cid::Cid;
 
@@ -44,10 +44,14 @@ pub(crate) struct Host {
     connections: BTreeMap<Node, Vec<Connection>>,
     /// The connection of each open or opening lane.
     lanes: BTreeMap<(Node, Lane), Connection>,
+    /// Lanes of which the answer is still due.
+    opening: BTreeSet<(Node, Lane)>,
     /// Messages that the transport has not taken yet.
     sends: BTreeMap<SendId, (Node, Connection)>,
     lookups: BTreeMap<LookupId, Cid>,
     hints: BTreeMap<Node, Hint>,
+    /// How often each peer has connected, as this end saw it.
+    pub(crate) greeted: BTreeMap<Node, u32>,
     /// The earliest wake-up in the queue.
     armed: Option<Timestamp>,
     disk_free_at: Timestamp,
@@ -67,9 +71,11 @@ impl Host {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            opening: BTreeSet::new(),
             sends: BTreeMap::new(),
             lookups: BTreeMap::new(),
             hints: BTreeMap::new(),
+            greeted: BTreeMap::new(),
             armed: None,
             disk_free_at: Timestamp::ZERO,
             drain_waits: false,
@@ -95,6 +101,7 @@ impl Host {
         let connections = self.connections.entry(peer).or_default();
         connections.push(connection);
         if connections.len() == 1 {
+            *self.greeted.entry(peer).or_default() += 1;
             let hint = self.hints.remove(&peer);
             let now = self.now(out);
             self.engine(|engine| engine.handle_connected(peer, hint, now));
@@ -123,7 +130,12 @@ impl Host {
         for lane in [Lane::Wants, Lane::Answers] {
             if self.lanes.get(&(peer, lane)) == Some(&connection) {
                 self.lanes.remove(&(peer, lane));
-                if !last {
+                if self.opening.remove(&(peer, lane)) {
+                    let now = self.now(out);
+                    self.engine(|engine| {
+                        engine.handle_open(peer, lane, Err(OpenError::Closed), now);
+                    });
+                } else if !last {
                     let now = self.now(out);
                     self.engine(|engine| engine.handle_reset(peer, lane, now));
                 }
@@ -155,12 +167,13 @@ impl Host {
         peer: Node,
         lane: Lane,
         connection: Connection,
-        result: Result<bitswap_core::Version, bitswap_core::error::OpenError>,
+        result: Result<Version, OpenError>,
         out: &Outside,
     ) {
         if self.lanes.get(&(peer, lane)) != Some(&connection) {
             return;
         }
+        self.opening.remove(&(peer, lane));
         if result.is_err() {
             self.lanes.remove(&(peer, lane));
         }
@@ -363,6 +376,7 @@ impl Host {
             return;
         };
         self.lanes.insert((peer, lane), connection);
+        self.opening.insert((peer, lane));
         let (at, result) = out.network.open(self.name, peer, out.now, &mut out.rng);
         let node = self.name;
         out.later(at, Happening::Opened { node, peer, lane, connection, result });

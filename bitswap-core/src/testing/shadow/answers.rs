@@ -31,7 +31,10 @@ struct Ask {
     answered: bool,
 }
 
-/// The last word of the store on a CID, to one peer.
+/// Words of the store on one CID that are kept.
+const WORDS: usize = 4;
+
+/// What the store said of a CID, to one peer.
 #[derive(Clone, Debug)]
 enum Known {
     Size,
@@ -50,7 +53,8 @@ struct Lookup<P> {
 #[derive(Debug, Default)]
 struct Peer {
     asks: BTreeMap<Cid, Ask>,
-    known: BTreeMap<Cid, Known>,
+    /// The last words of the store, latest last: lookups of one CID may overtake each other.
+    known: BTreeMap<Cid, Vec<Known>>,
     /// CIDs that one message both wanted and cancelled, or that came beyond a limit: either reading
     /// of them is right.
     murky: BTreeSet<Cid>,
@@ -177,7 +181,11 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 LoadAnswer::Failed => Known::Failed,
             };
             if let Some(row) = self.peers.get_mut(&load.peer) {
-                row.known.insert(*cid, known);
+                let words = row.known.entry(*cid).or_default();
+                if words.len() == WORDS {
+                    words.remove(0);
+                }
+                words.push(known);
             }
         }
         if load.open.is_empty() {
@@ -189,7 +197,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
         for row in self.peers.values_mut() {
             for block in blocks {
-                if let Some(Known::Absent | Known::Failed) = row.known.get(&block.cid) {
+                let last = row.known.get(&block.cid).and_then(|words| words.last());
+                if let Some(Known::Absent | Known::Failed) = last {
                     row.known.remove(&block.cid);
                     if let Some(ask) = row.asks.get_mut(&block.cid) {
                         ask.answered = false;
@@ -224,7 +233,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
             return Vec::new();
         };
-        let due = |cid: &Cid, ask: &Ask| match row.known.get(cid) {
+        let due = |cid: &Cid, ask: &Ask| match row.known.get(cid).and_then(|words| words.last()) {
             _ if Prefix::of(cid).is_err() || cid.encoded_len() > CID_BYTES_MAX => false,
             // Old versions cannot tell a receiver the CID of a block.
             _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
@@ -266,10 +275,11 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 version.has_prefix() || Prefix::of(&cid) == Ok(Prefix::V0),
                 "{cid} went to {peer:?} of {version:?}, which cannot tell its CID"
             );
-            let Some(Known::Data(data)) = row.known.get(&cid) else {
-                return Err(format!("{peer:?} was sent {cid}, which the store did not give"));
-            };
-            ensure!(data == block.data(), "{peer:?} was sent other bytes than the store gave");
+            let words = row.known.get(&cid).into_iter().flatten();
+            let given = words
+                .filter(|word| matches!(word, Known::Data(data) if data == block.data()))
+                .count();
+            ensure!(given > 0, "{peer:?} was sent {cid} with bytes that the store did not give");
             if row.murky.contains(&cid) {
                 continue;
             }
@@ -292,7 +302,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             if row.murky.contains(&cid) {
                 continue;
             }
-            let known = row.known.get(&cid);
+            let known = row.known.get(&cid).map_or(&[][..], |words| words);
             let Some(ask) = row.asks.get_mut(&cid) else {
                 return Err(format!(
                     "{peer:?} was told of {cid}, for which it does not ask (any more)"
@@ -301,7 +311,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             ensure!(!ask.said_block, "{peer:?} was told of {cid} after it was sent");
             if presence.have {
                 ensure!(
-                    matches!(known, Some(Known::Size | Known::Data(_))),
+                    known.iter().any(|word| matches!(word, Known::Size | Known::Data(_))),
                     "HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
                 ensure!(
@@ -317,7 +327,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 );
                 let unservable = Prefix::of(&cid).is_err() || cid.encoded_len() > CID_BYTES_MAX;
                 ensure!(
-                    unservable || matches!(known, Some(Known::Absent | Known::Failed)),
+                    unservable
+                        || known.iter().any(|word| matches!(word, Known::Absent | Known::Failed)),
                     "DONT_HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
                 ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
