@@ -3,7 +3,7 @@
 //! A process of one thread and without a test harness, so that nothing else allocates meanwhile.
 
 use std::alloc::System;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bitswap_core::{
@@ -59,7 +59,9 @@ struct Bench {
     mail: VecDeque<(u32, Message)>,
     data: Bytes,
     ended: usize,
-    longest: (Duration, &'static str),
+    calls: u64,
+    /// Calls above a millisecond, by their number.
+    long: Option<BTreeMap<u64, (Duration, &'static str)>>,
     spent: Duration,
 }
 
@@ -73,7 +75,8 @@ impl Bench {
             mail: VecDeque::new(),
             data: Bytes::from_static(b"a block"),
             ended: 0,
-            longest: (Duration::ZERO, "none"),
+            calls: 0,
+            long: None,
             spent: Duration::ZERO,
         };
         for peer in 0..peers {
@@ -90,7 +93,10 @@ impl Bench {
         let began = Instant::now();
         let result = call(&mut self.engine, self.now);
         let took = began.elapsed();
-        self.longest = self.longest.max((took, name));
+        self.calls += 1;
+        if let Some(long) = self.long.as_mut().filter(|_| took > Duration::from_millis(1)) {
+            long.insert(self.calls, (took, name));
+        }
         self.spent += took;
         result
     }
@@ -179,6 +185,7 @@ fn a_million_wants() {
     let fetch = |count: u64| {
         let cids = cids(count);
         let mut bench = Bench::new(PEERS);
+        bench.long = Some(BTreeMap::new());
         bench.open();
         bench.drain();
         let before = ALLOCATOR.allocated();
@@ -187,17 +194,25 @@ fn a_million_wants() {
         bench.drain();
         bench.run(count as usize);
         let per_want = bench.spent.as_nanos() as u64 / count;
-        (held / count as usize, per_want, bench.longest)
+        (held / count as usize, per_want, bench.long.unwrap_or_default())
     };
     let (_, small, _) = fetch(10_000);
     let (bytes, large, _) = fetch(1_000_000);
     println!("{bytes} B per want; {small} ns per want of 10 k, {large} ns per want of 1 M");
     assert!(bytes <= BYTES_PER_WANT, "{bytes} bytes per want");
     assert!(large <= 3 * small, "{large} ns per want of a million, {small} ns of ten thousand");
-    // The machine may stop the process for longer than any call takes, so the best of three counts.
-    let longest = (0..3).map(|_| fetch(1_000_000).2).min().expect("three runs");
+    // The machine may stop the process for longer than any call takes, but hardly in the same call
+    // of three equal runs.
+    let runs: Vec<_> = (0..3).map(|_| fetch(1_000_000).2).collect();
+    let longest = runs[0]
+        .iter()
+        .filter_map(|(call, first)| Some(*first.min(runs[1].get(call)?).min(runs[2].get(call)?)))
+        .max();
     println!("longest call: {longest:?}");
-    assert!(longest.0 <= Duration::from_millis(5), "a call took long: {longest:?}");
+    assert!(
+        longest.is_none_or(|(took, _)| took <= Duration::from_millis(5)),
+        "a call took long: {longest:?}"
+    );
 }
 
 fn wants_are_not_copied_for_each_peer() {
