@@ -1,0 +1,25 @@
+//! Random worlds with random faults.
+
+use bitswap_sim::sweep;
+
+/// Seeds that once found something, and the first ones.
+#[test]
+fn every_seed_keeps_the_contract_and_ends_after_healing() {
+    let known = [404, 1013, 1754, 1876, 3292, 3879, 4653, 4977, 5351, 5649];
+    let first = if cfg!(debug_assertions) { 1..200 } else { 1..2000 };
+    let failed: Vec<u64> = known
+        .into_iter()
+        .chain(first)
+        .filter(|seed| std::panic::catch_unwind(|| sweep(*seed)).is_err())
+        .collect();
+    let replay = "cargo run --release -p bitswap-sim -- sweep --trace --seed";
+    assert!(failed.is_empty(), "{replay} N with N one of {failed:?}");
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in 1..40 {
+        let (one, two) = (sweep(seed), sweep(seed));
+        assert_eq!((one.steps, one.transcript), (two.steps, two.transcript), "seed {seed}");
+    }
+}
