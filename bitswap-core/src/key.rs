@@ -17,9 +17,9 @@ pub(crate) enum Key {
 impl Key {
     pub(crate) fn new(cid: &Cid) -> Self {
         let mut bytes = [0; INLINE];
-        let mut unused = bytes.as_mut_slice();
+        let unused = bytes.as_mut_slice();
         let length = cid.encoded_len();
-        if length <= INLINE && cid.write_bytes(&mut unused).is_ok() {
+        if length <= INLINE && cid.write_bytes(unused).is_ok() {
             Self::Inline(length as u8, bytes)
         } else {
             Self::Boxed(cid.to_bytes().into_boxed_slice())

@@ -144,8 +144,8 @@ impl Client {
         contact.fetched.haves += 1;
         self.fetched.haves += 1;
         let id = contact.id;
-        let row = self.wants.at(want);
-        if !row.is_some_and(|row| row.live > 0) || !self.may_learn(want, id) {
+        let over = self.wants.at(want).is_none_or(|row| row.live == 0);
+        if over || !self.may_learn(want, id) {
             return;
         }
         let at = match self.find_pair(want, peer) {

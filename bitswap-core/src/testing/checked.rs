@@ -158,10 +158,10 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Sent(id, result.is_ok()));
-            if let Some((peer, lane)) = shadow.lanes.sent(id, result.is_ok()) {
-                if result.is_err() {
-                    shadow.lost(peer, lane);
-                }
+            if let Some((peer, lane)) = shadow.lanes.sent(id, result.is_ok())
+                && result.is_err()
+            {
+                shadow.lost(peer, lane);
             }
             shadow.answers.sent(id, result.is_ok());
         }

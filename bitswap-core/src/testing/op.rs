@@ -198,13 +198,13 @@ impl Source<'_> {
                 Op::Opened(self.byte(), opened)
             }
             13 | 14 => {
-                let taken = self.byte() % 8 != 0;
+                let taken = !self.byte().is_multiple_of(8);
                 Op::Sent(self.byte(), taken)
             }
             15 => Op::Reset(self.byte(), lane(self.flag())),
             16 | 17 => {
                 let entries = self.list(Self::want);
-                Op::Wantlist(self.byte(), entries, self.byte() % 8 == 0)
+                Op::Wantlist(self.byte(), entries, self.byte().is_multiple_of(8))
             }
             18..=20 => {
                 let items = self.list(Self::answer);
@@ -222,7 +222,7 @@ impl Source<'_> {
                     LoadOp::Nonsense,
                 ];
                 let answer = answers[usize::from(self.byte() % 8)];
-                Op::Loaded(self.byte(), answer, self.byte() % 4 != 0)
+                Op::Loaded(self.byte(), answer, !self.byte().is_multiple_of(4))
             }
             23 => {
                 let peers = self.list(Self::byte);

@@ -119,7 +119,7 @@ impl Rig {
                     self.engine.handle_timeout(self.now);
                 }
             }
-            Op::Deadline => self.to_deadline(),
+            Op::Deadline => self.reach_deadline(),
             Op::Clock(micros) => {
                 let shift = Duration::from_micros(u64::from(micros.unsigned_abs()));
                 let at = if *micros < 0 {
@@ -388,7 +388,7 @@ impl Rig {
         self.engine.handle_providers(id, &peers, lookup, self.now);
     }
 
-    fn to_deadline(&mut self) {
+    fn reach_deadline(&mut self) {
         if let Some(at) = self.engine.poll_timeout() {
             self.now = self.now.max(at);
             self.engine.handle_timeout(self.now);
@@ -445,7 +445,7 @@ impl Rig {
             if !self.versions.contains_key(&HONEST) {
                 return;
             }
-            self.to_deadline();
+            self.reach_deadline();
         }
     }
 

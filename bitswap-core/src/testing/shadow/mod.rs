@@ -232,7 +232,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             (stats.wants, stats.sessions, stats.peers)
         );
         // The sum over all rows is the costly one.
-        if self.drains % 16 == 0 {
+        if self.drains.is_multiple_of(16) {
             let bound = self.bytes_max();
             ensure!(
                 stats.held_bytes <= bound,
