@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
-use bitswap_core::error::OpenError;
 use bitswap_core::Version;
+use bitswap_core::error::OpenError;
 
 use crate::Input;
 use crate::engine::{Between, Mask, Untouched};

@@ -225,12 +225,9 @@ impl Between for Faulty {
 
 #[test]
 fn engine_ops_finds_faults_around_the_engine() {
-    for fault in [
-        Fault::Unverified,
-        Fault::DeafToCancels,
-        Fault::DoubleDelivery,
-        Fault::DeafToDepartures,
-    ] {
+    for fault in
+        [Fault::Unverified, Fault::DeafToCancels, Fault::DoubleDelivery, Fault::DeafToDepartures]
+    {
         let run = |data: &[u8]| _ = engine_ops::check(data, &mut Faulty::new(fault));
         assert!(finds("engine_ops", run));
     }

@@ -362,7 +362,11 @@ impl<'a> World<'a> {
     pub fn drain(&mut self) -> Vec<Outgoing<Peer>> {
         let mut sent = Vec::new();
         for _ in 0..OUTPUTS_MAX {
-            let Some(output) = self.engine.poll_output() else { return sent };
+            let Some(output) = self.engine.poll_output() else {
+                let engine = self.engine.engine();
+                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
+                return sent;
+            };
             for output in self.between.output(output) {
                 self.model.output(&output);
                 self.note(output, &mut sent);
