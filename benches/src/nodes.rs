@@ -130,7 +130,7 @@ fn swarm() -> Swarm<stream::Behaviour> {
     let identity = Keypair::generate_ed25519();
     let bytes = SocketBytes::default();
     let transport = bitswap_runtime::transport(&runtime, &identity, &bytes).expect("a transport");
-    let config = Config::with_tokio_executor()
-        .with_idle_connection_timeout(Duration::from_secs(60));
+    let config =
+        Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     Swarm::new(transport, stream::Behaviour::new(), identity.public().to_peer_id(), config)
 }

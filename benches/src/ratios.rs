@@ -26,7 +26,9 @@ fn main() -> ExitCode {
     #[cfg(feature = "nodes")]
     bitswap_benches::nodes::print_ratios(rounds);
     if large < least {
-        eprintln!("engines with blocks of 256 KiB run at {large:.3} of the bare hash, below {least}");
+        eprintln!(
+            "engines with blocks of 256 KiB run at {large:.3} of the bare hash, below {least}"
+        );
         return ExitCode::FAILURE;
     }
     println!("smallest of both: {:.3}", small.min(large));

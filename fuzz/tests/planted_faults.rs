@@ -7,17 +7,18 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook};
 use std::sync::Once;
 
-use bitswap_core::chunk::{Contents, FileNode};
+use bitswap_core::chunk::{Contents, FileNode, Journal};
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::{Decoded, FrameDecoder, decode};
 use bitswap_core::{Block, Event, Output, Presence, SendId, cid_from_bytes};
 use bitswap_fuzz::engine::{Between, Call, Peer};
 use bitswap_fuzz::frame::Frames;
 use bitswap_fuzz::{
-    dagpb_unixfs, engine_ops, frame, hostile_frames, manifest, message, prefix_cid, roundtrip,
-    seeds, two_engines,
+    dagpb_unixfs, engine_ops, frame, hostile_frames, journal, manifest, message, prefix_cid,
+    roundtrip, seeds, two_engines,
 };
 use bytes::Bytes;
+use multihash_codetable::{Code, MultihashDigest};
 
 /// Whether an input of the corpus finds a fault.
 fn finds(target: &str, run: impl Fn(&[u8])) -> bool {
@@ -271,4 +272,15 @@ fn manifest_finds_lies_between_blocks_that_are_believed() {
     };
     assert!(finds("manifest", run));
     assert!(!finds("manifest", manifest::run));
+}
+
+#[test]
+fn journal_finds_a_checksum_that_is_not_checked() {
+    let unchecked = |bytes: &[u8], root: &cid::Cid, wanted: &std::ops::Range<u64>| {
+        let body = bytes.get(..bytes.len().checked_sub(32)?)?;
+        let checksum = Code::Sha2_256.digest(body);
+        Journal::decode(&[body, checksum.digest()].concat(), root, wanted)
+    };
+    assert!(finds("journal", |data| journal::check(data, unchecked)));
+    assert!(!finds("journal", journal::run));
 }
