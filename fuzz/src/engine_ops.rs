@@ -92,11 +92,11 @@ fn heal(world: &mut World<'_>) {
         } else {
             world.wait_until_due();
         }
-        assert!(
-            world.now().since(start) < HEAL_MAX && round < HEAL_ROUNDS_MAX,
-            "wants are unanswered by honest peers: {:?}",
-            world.model().waiting().collect::<Vec<_>>()
-        );
+        let in_time = world.now().since(start) < HEAL_MAX && round < HEAL_ROUNDS_MAX;
+        world.engine().require(in_time, || {
+            let waiting: Vec<_> = world.model().waiting().collect();
+            format!("wants are unanswered by honest peers: {waiting:?}")
+        });
     }
 }
 

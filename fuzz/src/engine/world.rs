@@ -272,8 +272,9 @@ impl<'a> World<'a> {
         match (call, reply) {
             (_, Reply::Session(Ok(session))) => self.sessions.push(session),
             (Call::Taken { session, bytes }, _) => {
-                let untaken = self.untaken.entry(session).or_default();
-                *untaken = untaken.saturating_sub(bytes);
+                if let Some(untaken) = self.untaken.get_mut(&session) {
+                    *untaken = untaken.saturating_sub(bytes);
+                }
             }
             _ => {}
         }
@@ -315,7 +316,9 @@ impl<'a> World<'a> {
     /// The user takes all that was delivered.
     pub fn take_all(&mut self) {
         for (session, bytes) in std::mem::take(&mut self.untaken) {
-            self.call(Call::Taken { session, bytes });
+            if bytes > 0 {
+                self.call(Call::Taken { session, bytes });
+            }
         }
     }
 
