@@ -27,7 +27,6 @@ const HOSTILE: Peer = 2;
 struct Seen {
     sent: Vec<Message>,
     events: Vec<Event<Peer>>,
-    held_bytes: u64,
 }
 
 /// Runs the target on our engine.
@@ -46,9 +45,10 @@ pub fn check(data: &[u8], between: &mut dyn Between) {
     let steps = input.byte() & 31;
     let steps: Vec<[u8; 2]> = (0..steps).map(|_| input.array()).collect();
     let stream = input.rest();
-    let without = Host::new(seed, &mut Untouched).play(&steps, None);
-    let with = Host::new(seed, between).play(&steps, Some(stream));
+    let (without, held_without) = Host::new(seed, &mut Untouched).play(&steps, None);
+    let (with, held_with) = Host::new(seed, between).play(&steps, Some(stream));
     assert_eq!(with, without, "with the hostile peer and without it");
+    assert!(held_with <= held_without, "{held_with} bytes are held, {held_without} without it");
 }
 
 /// A host that answers at once, with a store that has every other block.
@@ -77,7 +77,8 @@ impl<'a> Host<'a> {
         }
     }
 
-    fn play(mut self, steps: &[[u8; 2]], stream: Option<&[u8]>) -> Seen {
+    /// What was seen, and the bytes held once the hostile peer is gone.
+    fn play(mut self, steps: &[[u8; 2]], stream: Option<&[u8]>) -> (Seen, u64) {
         let peers = PeerSet::Only(vec![HONEST]);
         self.call(Call::OpenSession { options: SessionOptions { peers, ..Default::default() } });
         self.call(Call::Connected { peer: HONEST, hint: None });
@@ -100,8 +101,7 @@ impl<'a> Host<'a> {
         }
         let stats = self.engine.engine().stats();
         assert_eq!(stats.peers, 1, "only the honest peer is left");
-        self.seen.held_bytes = stats.held_bytes;
-        self.seen
+        (self.seen, stats.held_bytes)
     }
 
     fn call(&mut self, call: Call) {
@@ -180,7 +180,11 @@ impl<'a> Host<'a> {
     /// Answers all that the engine asks, as often as it asks.
     fn settle(&mut self) {
         for _ in 0..10_000 {
-            let Some(output) = self.engine.poll_output() else { return };
+            let Some(output) = self.engine.poll_output() else {
+                let engine = self.engine.engine();
+                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
+                return;
+            };
             for output in self.between.output(output) {
                 self.model.output(&output);
                 self.answer(output);

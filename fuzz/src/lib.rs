@@ -15,6 +15,7 @@ pub mod engine_ops;
 pub mod frame;
 pub mod hostile_frames;
 mod input;
+pub mod journal;
 pub mod manifest;
 pub mod message;
 #[path = "../../bitswap-core/tests/differential/oracle.rs"]
@@ -30,7 +31,7 @@ pub use input::Input;
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("frame", frame::run),
     ("message", message::run),
     ("roundtrip", roundtrip::run),
@@ -40,6 +41,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("hostile_frames", hostile_frames::run),
     ("dagpb_unixfs", dagpb_unixfs::run),
     ("manifest", manifest::run),
+    ("journal", journal::run),
 ];
 
 /// The target of this name.

@@ -42,6 +42,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         }
         "prefix_cid" => messages.iter().flat_map(|message| parts(message)).collect(),
         "dagpb_unixfs" => files(),
+        "journal" => crate::journal::seeds(),
         "engine_ops" => drawn(target, 60, 4 + 4 * 60),
         "two_engines" => drawn(target, 60, 2 + 3 * 100),
         _ => drawn(target, 60, 120),

@@ -40,6 +40,7 @@ macro_rules! replay {
 
 replay! {
     frame message roundtrip prefix_cid engine_ops two_engines hostile_frames dagpb_unixfs manifest
+    journal
 }
 
 #[test]

@@ -272,8 +272,9 @@ impl<'a> World<'a> {
         match (call, reply) {
             (_, Reply::Session(Ok(session))) => self.sessions.push(session),
             (Call::Taken { session, bytes }, _) => {
-                let untaken = self.untaken.entry(session).or_default();
-                *untaken = untaken.saturating_sub(bytes);
+                if let Some(untaken) = self.untaken.get_mut(&session) {
+                    *untaken = untaken.saturating_sub(bytes);
+                }
             }
             _ => {}
         }
@@ -315,7 +316,9 @@ impl<'a> World<'a> {
     /// The user takes all that was delivered.
     pub fn take_all(&mut self) {
         for (session, bytes) in std::mem::take(&mut self.untaken) {
-            self.call(Call::Taken { session, bytes });
+            if bytes > 0 {
+                self.call(Call::Taken { session, bytes });
+            }
         }
     }
 
@@ -362,7 +365,11 @@ impl<'a> World<'a> {
     pub fn drain(&mut self) -> Vec<Outgoing<Peer>> {
         let mut sent = Vec::new();
         for _ in 0..OUTPUTS_MAX {
-            let Some(output) = self.engine.poll_output() else { return sent };
+            let Some(output) = self.engine.poll_output() else {
+                let engine = self.engine.engine();
+                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
+                return sent;
+            };
             for output in self.between.output(output) {
                 self.model.output(&output);
                 self.note(output, &mut sent);

@@ -87,7 +87,11 @@ impl Side {
     /// Takes all outputs; searches find nobody.
     pub(super) fn drain(&mut self, now: Timestamp, between: &mut dyn Between) {
         for _ in 0..OUTPUTS_MAX {
-            let Some(output) = self.engine.poll_output() else { return };
+            let Some(output) = self.engine.poll_output() else {
+                let engine = self.engine.engine();
+                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
+                return;
+            };
             for output in between.output(output) {
                 self.model.output(&output);
                 self.note(output, now, between);

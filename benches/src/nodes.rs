@@ -1,0 +1,136 @@
+//! Two nodes over loopback, beside a bare stream of the same transport whose reader hashes what
+//! comes.
+
+use std::time::{Duration, Instant};
+
+use bitswap_core::{Block, SessionOptions};
+use bitswap_runtime::{Node, SocketBytes};
+use bitswap_runtime_tokio::Tokio;
+use cid::Cid;
+use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
+use libp2p::identity::Keypair;
+use libp2p::swarm::{Config, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, Swarm};
+use libp2p_stream as stream;
+use multihash_codetable::{Code, MultihashDigest};
+
+use crate::blocks::blocks;
+
+const BARE: StreamProtocol = StreamProtocol::new("/bare/1.0.0");
+
+/// Prints what nodes reach of a bare stream, best of so many rounds.
+///
+/// # Panics
+///
+/// When the nodes cannot be connected on loopback.
+pub fn print_ratios(rounds: usize) {
+    let tokio = tokio::runtime::Runtime::new().expect("an async runtime");
+    for (len, count) in [(1 << 10, 8192), (256 << 10, 256)] {
+        let blocks = blocks(count, len);
+        let (mut bare, mut node) = (Duration::MAX, Duration::MAX);
+        for _ in 0..rounds.max(1) {
+            bare = bare.min(tokio.block_on(bare_stream(&blocks)));
+            node = node.min(tokio.block_on(nodes(&blocks)));
+        }
+        let rate = |time: Duration| (len * count >> 20) as f64 / time.as_secs_f64();
+        println!("{count} blocks of {} KiB over loopback, best of {rounds}", len >> 10);
+        println!("  {:<32} {:>7.0} MiB/s", "bare stream, hashed", rate(bare));
+        println!(
+            "  {:<32} {:>7.0} MiB/s {:>9.0} blocks/s  {:.3} of the bare stream",
+            "nodes",
+            rate(node),
+            count as f64 / node.as_secs_f64(),
+            rate(node) / rate(bare),
+        );
+    }
+}
+
+fn loopback() -> Multiaddr {
+    "/ip4/127.0.0.1/tcp/0".parse().expect("an address")
+}
+
+/// The time from the first request to the last block.
+async fn nodes(blocks: &[Block]) -> Duration {
+    let runtime = Tokio::current();
+    let server = Node::builder(runtime.clone()).listen(loopback());
+    let server = server.start().await.expect("a node on loopback");
+    let client = Node::builder(runtime).start().await.expect("a node");
+    server.put_blocks(blocks.to_vec()).await.expect("memory");
+    let address = server.addresses().await.expect("it runs").remove(0);
+    client.connect(address).await.expect("a connection on loopback");
+    let session = client.session(SessionOptions::default()).await.expect("it runs");
+    let cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
+
+    let start = Instant::now();
+    let mut fetched = std::pin::pin!(session.get_many(cids));
+    while let Some((_, block)) = fetched.next().await {
+        block.expect("the server has it");
+    }
+    let time = start.elapsed();
+    client.shutdown().await;
+    server.shutdown().await;
+    time
+}
+
+/// The time to carry the same bytes on one stream and to hash them.
+async fn bare_stream(blocks: &[Block]) -> Duration {
+    let (mut server, mut client) = (swarm(), swarm());
+    server.listen_on(loopback()).expect("loopback");
+    let address = loop {
+        if let SwarmEvent::NewListenAddr { address, .. } = server.select_next_some().await {
+            break address;
+        }
+    };
+    let (from, to) = (*server.local_peer_id(), *client.local_peer_id());
+    client.dial(address.with_p2p(from).expect("its own name")).expect("a dial");
+    let mut asked = client.behaviour().new_control();
+    let mut incoming = asked.accept(BARE).expect("accepted once");
+    let mut offered = server.behaviour().new_control();
+    let drive = |mut swarm: Swarm<stream::Behaviour>, ready: tokio::sync::oneshot::Sender<()>| async move {
+        let mut ready = Some(ready);
+        loop {
+            if let SwarmEvent::ConnectionEstablished { .. } = swarm.select_next_some().await
+                && let Some(ready) = ready.take()
+            {
+                let _ = ready.send(());
+            }
+        }
+    };
+    let (server_ready, connected) = tokio::sync::oneshot::channel();
+    let (client_ready, _unused) = tokio::sync::oneshot::channel();
+    let server = tokio::spawn(drive(server, server_ready));
+    let client = tokio::spawn(drive(client, client_ready));
+    connected.await.expect("a connection on loopback");
+
+    let data: Vec<_> = blocks.iter().map(|block| block.data().clone()).collect();
+    let (len, count) = (data[0].len(), data.len());
+    let start = Instant::now();
+    let writer = tokio::spawn(async move {
+        let mut stream = offered.open_stream(to, BARE).await.expect("a stream");
+        for data in &data {
+            stream.write_all(data).await.expect("written");
+        }
+        stream.close().await.expect("closed");
+    });
+    let (_, mut stream): (PeerId, _) = incoming.next().await.expect("a stream");
+    let mut block = vec![0; len];
+    for _ in 0..count {
+        stream.read_exact(&mut block).await.expect("a whole block");
+        std::hint::black_box(Code::Sha2_256.digest(&block));
+    }
+    let time = start.elapsed();
+    writer.await.expect("the writer");
+    server.abort();
+    client.abort();
+    time
+}
+
+fn swarm() -> Swarm<stream::Behaviour> {
+    let runtime = Tokio::current();
+    let identity = Keypair::generate_ed25519();
+    let bytes = SocketBytes::default();
+    let transport = bitswap_runtime::transport(&runtime, &identity, &bytes).expect("a transport");
+    let config =
+        Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
+    Swarm::new(transport, stream::Behaviour::new(), identity.public().to_peer_id(), config)
+}

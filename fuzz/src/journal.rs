@@ -1,0 +1,104 @@
+//! `journal`: a journal is read exactly when each bit of it is what its writer would write, and it
+//! claims nothing outside of what was asked for.
+//!
+//! Input: the wanted range (1 byte: all, or a part), whether the checksum is made right (1), then
+//! the journal without its checksum, or all of it.
+
+use std::ops::Range;
+
+use bitswap_core::chunk::{Journal, Runs};
+use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest};
+
+use crate::Input;
+use crate::dagpb_unixfs::varint;
+use crate::engine::cid;
+
+const MAGIC: &[u8] = b"bswpj\x01";
+
+/// Runs the target on our decoder.
+pub fn run(data: &[u8]) {
+    check(data, Journal::decode);
+}
+
+/// The first inputs: journals as they are written, with a right checksum and a wrong one.
+pub(crate) fn seeds() -> Vec<Vec<u8>> {
+    let mut inputs = Vec::new();
+    for part in [0, 1] {
+        for runs in 0..8u64 {
+            let have: Runs = (0..runs).map(|at| 10 + at * 9..11 + at * 10).collect();
+            let journal = Journal { root: root(), wanted: wanted(part), size: 90, have };
+            let bytes = journal.encode();
+            inputs.push([&[part, 1], &bytes[..bytes.len() - 32]].concat());
+            inputs.push([&[part, 0], &bytes[..]].concat());
+            inputs.push([&[part, 0], &bytes[..bytes.len() - 1], &[0]].concat());
+        }
+    }
+    inputs
+}
+
+fn root() -> Cid {
+    cid(3)
+}
+
+fn wanted(part: u8) -> Range<u64> {
+    if part & 1 == 0 { 0..u64::MAX } else { 10..80 }
+}
+
+/// Runs the target on a decoder.
+///
+/// # Panics
+///
+/// When it reads another journal than a plain reader, or none.
+pub fn check(data: &[u8], decode: impl Fn(&[u8], &Cid, &Range<u64>) -> Option<Journal>) {
+    let mut input = Input::new(data);
+    let wanted = wanted(input.byte());
+    let signed = input.flag();
+    let mut bytes = input.rest().to_vec();
+    if signed {
+        bytes.extend_from_slice(Code::Sha2_256.digest(&bytes).digest());
+    }
+    let journal = decode(&bytes, &root(), &wanted);
+    assert_eq!(journal, expected(&bytes, &wanted), "{bytes:02x?}");
+    if let Some(journal) = journal {
+        assert_eq!(journal.encode(), bytes, "a journal has one encoding");
+        let selected = wanted.start.min(journal.size)..wanted.end.min(journal.size);
+        let inside = |run: Range<u64>| run.start >= selected.start && run.end <= selected.end;
+        assert!(journal.have.iter().all(inside), "claims outside of {selected:?}");
+        let missing = (selected.end - selected.start) - journal.have.covered(&selected);
+        assert_eq!(journal.is_complete(), missing == 0);
+    }
+}
+
+/// By the description of the format, written as plainly as possible.
+fn expected(bytes: &[u8], wanted: &Range<u64>) -> Option<Journal> {
+    let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+    (Code::Sha2_256.digest(body).digest() == checksum).then_some(())?;
+    let cid = root().to_bytes();
+    let head = [MAGIC, &varint(cid.len() as u64), &cid, &varint(wanted.start), &varint(wanted.end)];
+    let mut rest = body.strip_prefix(&head.concat()[..])?;
+    let size = number(&mut rest)?;
+    let count = number(&mut rest)?;
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for _ in 0..count {
+        let before = runs.last().map(|run| run.end);
+        let start = before.unwrap_or(0).checked_add(number(&mut rest)?)?;
+        let end = start.checked_add(number(&mut rest)?)?;
+        let apart = before != Some(start) && start < end;
+        let inside = start >= wanted.start && end <= wanted.end.min(size);
+        (apart && inside).then_some(())?;
+        runs.push(start..end);
+    }
+    let have = runs.into_iter().collect();
+    rest.is_empty().then_some(Journal { root: root(), wanted: wanted.clone(), size, have })
+}
+
+/// A number of 64 bits in its shortest form.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let len = 1 + rest.iter().take(10).position(|byte| *byte < 0x80)?;
+    let (bytes, after) = rest.split_at(len);
+    let value = bytes.iter().rev().fold(0u128, |sum, byte| sum << 7 | u128::from(byte & 0x7f));
+    let value = u64::try_from(value).ok()?;
+    *rest = after;
+    (varint(value) == bytes).then_some(value)
+}
