@@ -40,7 +40,12 @@ impl Known {
 
     /// Takes out what has expired.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(PeerId, Multiaddr)> {
-        self.0.extract_if(.., |_, expires| *expires <= now).map(|(key, _)| key).collect()
+        let expired: Vec<_> =
+            self.0.iter().filter(|(_, expires)| **expires <= now).map(|(key, _)| key.clone()).collect();
+        for key in &expired {
+            self.0.remove(key);
+        }
+        expired
     }
 
     /// When the next address expires.
