@@ -58,3 +58,8 @@ impl Runtime for AsyncStd {
         }
     }
 }
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

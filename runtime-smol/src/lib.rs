@@ -56,3 +56,8 @@ impl Runtime for Smol {
         }
     }
 }
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -40,8 +40,12 @@ impl Known {
 
     /// Takes out what has expired.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<(PeerId, Multiaddr)> {
-        let expired: Vec<_> =
-            self.0.iter().filter(|(_, expires)| **expires <= now).map(|(key, _)| key.clone()).collect();
+        let expired: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(_, expires)| **expires <= now)
+            .map(|(key, _)| key.clone())
+            .collect();
         for key in &expired {
             self.0.remove(key);
         }
