@@ -228,7 +228,8 @@ pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R
             _ => {}
         }
     }
-    assert_eq!((full, again), (1, 1), "said once each");
+    // Once, unless writes that were on their way already fail after another one succeeded.
+    assert!(full == again && (1..=3).contains(&full), "{full} times full, {again} times not");
     let fetched = fetch.finish().await.unwrap();
     assert!(received(&fetched) < (10 << 20) + 1000, "no leaf came twice");
     fixture.assert_arrived();
