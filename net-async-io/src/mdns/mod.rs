@@ -94,10 +94,11 @@ impl Mdns {
             match watcher.poll_if_event(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(IfEvent::Up(IpNet::V4(net)))) if !net.addr().is_loopback() => {
-                    let known = self.interfaces.iter().any(|one| one.is_at(net.addr().into()));
+                    if self.interfaces.iter().any(|known| known.is_at(net.addr().into())) {
+                        continue;
+                    }
                     match Interface::join(net, now) {
-                        Ok(interface) if !known => self.interfaces.push(interface),
-                        Ok(_) => {}
+                        Ok(interface) => self.interfaces.push(interface),
                         Err(error) => tracing::warn!(%net, %error, "no mDNS on an interface"),
                     }
                 }
@@ -122,9 +123,10 @@ impl Mdns {
                     Poll::Pending => break,
                     Poll::Ready(Ok(length)) => length,
                     Poll::Ready(Err(error)) => {
-                        // Such errors are about one packet; a socket that is gone reports no more.
+                        // Tried again at the next query, or when anything else happens: never at
+                        // once, since the error may last.
                         tracing::debug!(%error, "an mDNS packet was not received");
-                        0
+                        break;
                     }
                 };
                 match packet::parse(&self.buffer[..length]) {
