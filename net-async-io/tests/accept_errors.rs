@@ -11,7 +11,7 @@ use bitswap_net_async_io::TcpTransport;
 use libp2p::core::Transport as _;
 use libp2p::core::transport::{ListenerId, TransportEvent};
 use libp2p::multiaddr::Protocol;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[test]
 fn a_failed_accept_is_reported_and_tried_again_after_a_pause() {
@@ -23,8 +23,7 @@ fn a_failed_accept_is_reported_and_tried_again_after_a_pause() {
     let _waiting = TcpStream::connect(("127.0.0.1", port)).unwrap();
 
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, rustix::process::Rlimit { current: Some(0), ..limit.clone() })
-        .unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..limit }).unwrap();
     let start = Instant::now();
     for errors in 1..=3 {
         let TransportEvent::ListenerError { error, .. } = next() else { panic!("no error") };
