@@ -43,7 +43,7 @@ impl Runtime for AsyncStd {
         &self,
         transport: Boxed<(PeerId, StreamMuxerBox)>,
     ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-        let resolver = SystemResolver::new(Arc::new(|task| AsyncStd.spawn(task)))?;
+        let resolver = SystemResolver::new(Arc::new(|task| Self.spawn(task)))?;
         Ok(Named::new(transport, resolver).boxed())
     }
 

@@ -41,7 +41,7 @@ impl Runtime for Smol {
         &self,
         transport: Boxed<(PeerId, StreamMuxerBox)>,
     ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-        let resolver = SystemResolver::new(Arc::new(|task| Smol.spawn(task)))?;
+        let resolver = SystemResolver::new(Arc::new(|task| Self.spawn(task)))?;
         Ok(Named::new(transport, resolver).boxed())
     }
 
