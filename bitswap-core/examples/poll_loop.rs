@@ -128,7 +128,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let timers = [alice.engine.poll_timeout(), bob.engine.poll_timeout()];
         let next = timers.into_iter().flatten().chain(arrival).min();
         now = next.ok_or("nothing would ever happen again")?;
-        while let Some(arrived) = wire.pop_front_if(|message| message.at <= now) {
+        while wire.front().is_some_and(|message| message.at <= now)
+            && let Some(arrived) = wire.pop_front()
+        {
             let to = if arrived.to == alice.name { &mut alice } else { &mut bob };
             to.engine.handle_message(arrived.from, arrived.message, now);
         }

@@ -4,12 +4,13 @@
 //! for an input or the engine's timer. A real node would put encryption below the frames.
 //!
 //! Run it: `cargo run -p bitswap-core --example std_net`.
+#![expect(clippy::disallowed_types, reason = "a host has a clock")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -67,10 +68,10 @@ fn answer(store: &Blocks, cid: Cid, what: What) -> Loaded {
 /// Runs a node until it has all it wants; one that wants nothing, until the other end closes.
 fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Result<Blocks> {
     let (tell, inputs) = sync_channel(16);
-    let (frames, queue) = channel::<(SendId, Frame)>();
+    let (frames, queue) = sync_channel::<(SendId, Frame)>(8);
     let accept = Arc::new(Mutex::new(Accept::new()));
     let (mut writing, sent) = (socket.try_clone()?, tell.clone());
-    // The engine has few messages on their way at a time, so their queue needs no bound.
+    // The engine has at most four messages on their way in each lane: this queue is never full.
     thread::spawn(move || -> Result<()> {
         for (id, frame) in queue {
             frame.segments().iter().try_for_each(|segment| writing.write_all(segment))?;
@@ -130,9 +131,8 @@ fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Resul
 }
 
 fn main() -> Result<()> {
-    let block = |number: u8| Prefix::V0.block(vec![number; 256 << 10].into());
-    let shared =
-        (0..64).map(|number| Ok(block(number)?.into_parts())).collect::<Result<Blocks>>()?;
+    let block = |n: u8| Ok(Prefix::V0.block(vec![n; 256 << 10].into())?.into_parts());
+    let shared = (0..64).map(block).collect::<Result<Blocks>>()?;
     let wanted: Vec<Cid> = shared.keys().copied().collect();
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let (address, store) = (listener.local_addr()?, shared.clone());

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use bitswap_core::chunk::Profile;
 use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 
 /// Move files between machines by content address.
 ///
@@ -19,6 +21,10 @@ pub(crate) struct Args {
     /// Print one JSON object per line on standard output instead of text.
     #[arg(long, global = true)]
     pub(crate) json: bool,
+
+    /// The async runtime that the node runs on. async-std and smol have no QUIC.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "NAME")]
+    pub(crate) runtime: RuntimeArg,
 
     /// What to do.
     #[command(subcommand)]
@@ -46,6 +52,18 @@ Exit codes:
     8  a file could not be read or written
     9  another process is at the same target, or holds the finished file: try again
   130  interrupted; what was fetched is kept, and the same command goes on from there";
+
+/// An async runtime.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuntimeArg {
+    /// The one to take.
+    #[default]
+    Tokio,
+    /// Discontinued: here for programs that have not moved yet, and for comparison.
+    AsyncStd,
+    /// What async-std is built on.
+    Smol,
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -91,8 +109,8 @@ pub(crate) struct Share {
     #[arg(long)]
     pub(crate) text: Option<String>,
 
-    /// Where to listen. Port 0 is any free port. May be given several times.
-    #[arg(long, value_name = "MULTIADDR", default_values = LISTEN)]
+    /// Where to listen. Port 0 is any free port. May be given several times. Default: on all interfaces.
+    #[arg(long, value_name = "MULTIADDR")]
     pub(crate) listen: Vec<Multiaddr>,
 
     /// Do not announce this machine on the local network.
@@ -103,10 +121,17 @@ pub(crate) struct Share {
     pub(crate) cut: Cut,
 }
 
-#[cfg(not(feature = "quic"))]
-const LISTEN: [&str; 1] = ["/ip4/0.0.0.0/tcp/0"];
-#[cfg(feature = "quic")]
-const LISTEN: [&str; 2] = ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"];
+impl RuntimeArg {
+    /// Where a node on this runtime listens unless told: wherever it can be reached.
+    pub(crate) fn listen(self) -> Vec<Multiaddr> {
+        let any = || Multiaddr::empty().with(Ipv4Addr::UNSPECIFIED.into());
+        let mut addresses = vec![any().with(Protocol::Tcp(0))];
+        if cfg!(feature = "quic") && self == Self::Tokio {
+            addresses.push(any().with(Protocol::Udp(0)).with(Protocol::QuicV1));
+        }
+        addresses
+    }
+}
 
 /// How files are cut.
 #[derive(Clone, Copy, Debug, clap::Args)]

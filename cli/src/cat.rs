@@ -3,6 +3,7 @@
 use std::io::{Write as _, stdout};
 use std::pin::pin;
 
+use bitswap_runtime::Runtime;
 use futures::StreamExt as _;
 
 use crate::args;
@@ -11,8 +12,8 @@ use crate::peers;
 use crate::say::Say;
 use crate::share::interrupted;
 
-pub(crate) async fn run(args: args::Cat, say: &Say) -> Result<(), Failure> {
-    let node = peers::connected(&args.sources, say).await?;
+pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+    let node = peers::connected(&args.sources, runtime, say).await?;
     let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
     let mut stopped = pin!(interrupted());
     let failed = |source| Failure::Output { what: "to standard output".into(), source };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::{DownloadEvent, IfExists};
-use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched};
+use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, Runtime};
 use serde_json::json;
 
 use crate::args::{self, IfExistsArg};
@@ -17,8 +17,8 @@ use crate::share::interrupted;
 /// After so long without news it says what it waits for, and again each time.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-pub(crate) async fn run(args: args::Get, say: &Say) -> Result<(), Failure> {
-    let node = peers::connected(&args.sources, say).await?;
+pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+    let node = peers::connected(&args.sources, runtime, say).await?;
     let target = match args.output {
         None => PathBuf::from(args.cid.to_string()),
         Some(path) if path.is_dir() => path.join(args.cid.to_string()),

@@ -12,16 +12,20 @@ mod share;
 
 use std::process::ExitCode;
 
+use bitswap_runtime::Runtime;
+use bitswap_runtime_async_std::AsyncStd;
+use bitswap_runtime_smol::Smol;
+use bitswap_runtime_tokio::Tokio;
 use clap::Parser as _;
 
-use args::{Args, Command};
+use args::{Args, Command, RuntimeArg};
 use exit::Failure;
 use say::Say;
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let say = Say::new(args.json);
-    match run(args.command, &say) {
+    match run(args, &say) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say.failure(&failure);
@@ -30,18 +34,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, say: &Say) -> Result<(), Failure> {
+/// The command itself runs on tokio, whatever the node runs on: signals, the terminal, its own files.
+fn run(mut args: Args, say: &Say) -> Result<(), Failure> {
+    if let Command::Share(share) = &mut args.command
+        && share.listen.is_empty()
+    {
+        share.listen = args.runtime.listen();
+    }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
     let result = tokio.block_on(async {
-        match command {
-            Command::Demo(demo) => demo::run(demo, say).await,
-            Command::Share(share) => share::run(share, say).await,
-            Command::Get(get) => get::run(get, say).await,
-            Command::Cat(cat) => cat::run(cat, say).await,
+        match args.runtime {
+            RuntimeArg::Tokio => command(args.command, &Tokio::current(), say).await,
+            RuntimeArg::AsyncStd => command(args.command, &AsyncStd, say).await,
+            RuntimeArg::Smol => command(args.command, &Smol, say).await,
         }
     });
     // A read of the terminal, or a lookup of a name, may still block a thread: it is not waited for.
     tokio.shutdown_background();
     result
+}
+
+async fn command(command: Command, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+    match command {
+        Command::Demo(demo) => demo::run(demo, runtime, say).await,
+        Command::Share(share) => share::run(share, runtime, say).await,
+        Command::Get(get) => get::run(get, runtime, say).await,
+        Command::Cat(cat) => cat::run(cat, runtime, say).await,
+    }
 }

@@ -1,8 +1,7 @@
 //! Starting a node that fetches, and connecting it.
 
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_runtime::Node;
-use bitswap_runtime_tokio::Tokio;
+use bitswap_runtime::{Node, Runtime};
 use futures::future::join_all;
 use libp2p::PeerId;
 
@@ -11,8 +10,12 @@ use crate::exit::Failure;
 use crate::say::Say;
 
 /// A node that is connected to what the user named, or looks around on the local network.
-pub(crate) async fn connected(sources: &Sources, say: &Say) -> Result<Node<Tokio>, Failure> {
-    let node = Node::builder(Tokio::current()).mdns(sources.from.is_empty()).start().await?;
+pub(crate) async fn connected<R: Runtime>(
+    sources: &Sources,
+    runtime: &R,
+    say: &Say,
+) -> Result<Node<R>, Failure> {
+    let node = Node::builder(runtime.clone()).mdns(sources.from.is_empty()).start().await?;
     let dials = sources.from.iter().map(|address| node.connect(address.clone()));
     let mut tried = String::new();
     let mut any = false;

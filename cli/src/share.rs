@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use bitswap_runtime::{Node, ShareError};
-use bitswap_runtime_tokio::Tokio;
+use bitswap_runtime::{Node, Runtime, ShareError};
 use cid::Cid;
 use serde_json::json;
 
@@ -11,8 +10,12 @@ use crate::args;
 use crate::exit::Failure;
 use crate::say::{Say, size};
 
-pub(crate) async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
-    let mut builder = Node::builder(Tokio::current()).mdns(!args.no_mdns);
+pub(crate) async fn run(
+    args: args::Share,
+    runtime: &impl Runtime,
+    say: &Say,
+) -> Result<(), Failure> {
+    let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
     for address in args.listen {
         builder = builder.listen(address);
     }
@@ -35,7 +38,11 @@ pub(crate) async fn run(args: args::Share, say: &Say) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn file(node: &Node<Tokio>, path: &Path, cut: args::Cut) -> Result<(Cid, u64), ShareError> {
+async fn file(
+    node: &Node<impl Runtime>,
+    path: &Path,
+    cut: args::Cut,
+) -> Result<(Cid, u64), ShareError> {
     let shared = node.share_file(path, cut.profile()).await?;
     Ok((shared.root.cid, shared.root.size))
 }

@@ -5,8 +5,10 @@
 //! here runs on any executor.
 
 mod address;
+mod mdns;
 mod names;
 mod tcp;
 
+pub use mdns::{Found, Mdns};
 pub use names::{IpVersion, Lookup, Named, NamedError, Resolve, Spawn, SystemResolver};
 pub use tcp::{TcpStream, TcpTransport};

@@ -7,8 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::SyncPolicy;
-use bitswap_runtime::{FetchOptions, Node, NodeStats};
-use bitswap_runtime_tokio::Tokio;
+use bitswap_runtime::{FetchOptions, Node, NodeStats, Runtime};
 use cid::Cid;
 use libp2p::Multiaddr;
 use serde_json::json;
@@ -32,7 +31,11 @@ struct Measured {
     raw: [Duration; 2],
 }
 
-pub(crate) async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: args::Demo,
+    runtime: &impl Runtime,
+    say: &Say,
+) -> Result<(), Failure> {
     let failed = |source| Failure::Demo { source };
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
     let (a, b) =
@@ -43,26 +46,28 @@ pub(crate) async fn run(args: args::Demo, say: &Say) -> Result<(), Failure> {
     say.note(format_args!("making a file of {} that does not compress", size(bytes)));
     let sample = Sample::write(&source, bytes, args.seed).await.map_err(failed)?;
 
-    let before = raw::transfer(&source, &sample).await?;
+    let before = raw::transfer(runtime, &source, &sample).await?;
     let target = b.path().join("fetched");
-    let (cid, shared, fetched, stats) = transfer(&source, &target, args.cut.profile(), say).await?;
+    let (cid, shared, fetched, stats) =
+        transfer(runtime, &source, &target, args.cut.profile(), say).await?;
     if !sample.is(&target).await.map_err(failed)? {
         return Err(Failure::DemoDiffers);
     }
-    let after = raw::transfer(&source, &sample).await?;
+    let after = raw::transfer(runtime, &source, &sample).await?;
     Measured { cid, bytes, shared, fetched, stats, raw: [before, after] }.report(say);
     Ok(())
 }
 
 /// Shares the file from one node and fetches it with another.
 async fn transfer(
+    runtime: &impl Runtime,
     source: &Path,
     target: &Path,
     profile: bitswap_core::chunk::Profile,
     say: &Say,
 ) -> Result<(Cid, Duration, Duration, NodeStats), Failure> {
-    let sharer = Node::builder(Tokio::current()).listen(loopback()).start().await?;
-    let fetcher = Node::builder(Tokio::current()).start().await?;
+    let sharer = Node::builder(runtime.clone()).listen(loopback()).start().await?;
+    let fetcher = Node::builder(runtime.clone()).start().await?;
     let start = Instant::now();
     let root = sharer.share_file(source, profile).await?.root;
     let shared = start.elapsed();

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bitswap_runtime::{Runtime as _, RuntimeExt as _, SocketBytes, transport};
-use bitswap_runtime_tokio::Tokio;
+use bitswap_runtime::{Runtime, RuntimeExt as _, SocketBytes, transport};
+use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures::stream::StreamExt as _;
 use libp2p::identity::Keypair;
@@ -23,10 +23,14 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-demo/raw");
 const PIECE: usize = 256 << 10;
 
 /// How long one bare stream takes for the sample, from the request to the last hashed byte.
-pub(crate) async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, Failure> {
+pub(crate) async fn transfer(
+    runtime: &impl Runtime,
+    path: &Path,
+    sample: &Sample,
+) -> Result<Duration, Failure> {
     let failed = |source| Failure::Demo { source };
-    let mut sender = swarm().map_err(failed)?;
-    let mut receiver = swarm().map_err(failed)?;
+    let mut sender = swarm(runtime).map_err(failed)?;
+    let mut receiver = swarm(runtime).map_err(failed)?;
     let address = listen(&mut sender).await.map_err(failed)?;
     let peer = *sender.local_peer_id();
     let mut requests = sender.behaviour().new_control();
@@ -36,11 +40,11 @@ pub(crate) async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, F
     let dial = libp2p::swarm::dial_opts::DialOpts::peer_id(peer).addresses(vec![address]);
     receiver.dial(dial.build()).map_err(|error| failed(io::Error::other(error)))?;
 
-    let tasks = [tokio::spawn(drive(sender)), tokio::spawn(drive(receiver))];
-    let path = path.to_owned();
-    let sending = tokio::spawn(async move {
+    let swarms = [sender, receiver].map(|swarm| spawn(runtime, drive(swarm)));
+    let (path, reader) = (path.to_owned(), runtime.clone());
+    let sending = spawn(runtime, async move {
         let Some((_, stream)) = requests.next().await else { return Ok(()) };
-        send(&path, stream).await
+        send(&reader, &path, stream).await
     });
     // The connection is there before the time starts, as it is for the nodes.
     let mut stream = control
@@ -50,18 +54,26 @@ pub(crate) async fn transfer(path: &Path, sample: &Sample) -> Result<Duration, F
     let start = Instant::now();
     let hash = receive(&mut stream).await.map_err(failed)?;
     let elapsed = start.elapsed();
-    sending.await.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
-    for task in tasks {
-        task.abort();
-    }
+    sending.await.map_err(failed)?;
+    drop(swarms);
     if hash != sample.sha256 {
         return Err(Failure::DemoDiffers);
     }
     Ok(elapsed)
 }
 
-fn swarm() -> io::Result<Swarm<libp2p_stream::Behaviour>> {
-    let (runtime, identity) = (Tokio::current(), Keypair::generate_ed25519());
+/// A task of the runtime, that ends with its handle.
+fn spawn<T: Send + 'static>(
+    runtime: &impl Runtime,
+    task: impl Future<Output = T> + Send + 'static,
+) -> RemoteHandle<T> {
+    let (task, handle) = task.remote_handle();
+    runtime.spawn(task.boxed());
+    handle
+}
+
+fn swarm(runtime: &impl Runtime) -> io::Result<Swarm<libp2p_stream::Behaviour>> {
+    let (runtime, identity) = (runtime.clone(), Keypair::generate_ed25519());
     let transport = transport(&runtime, &identity, &SocketBytes::default())?;
     let settings = swarm::Config::with_executor(move |task| runtime.spawn(task))
         .with_idle_connection_timeout(Duration::from_secs(60));
@@ -85,8 +97,7 @@ async fn drive(mut swarm: Swarm<libp2p_stream::Behaviour>) {
 }
 
 /// Waits for a byte, then sends the file.
-async fn send(path: &Path, mut stream: libp2p::Stream) -> io::Result<()> {
-    let runtime = Tokio::current();
+async fn send(runtime: &impl Runtime, path: &Path, mut stream: libp2p::Stream) -> io::Result<()> {
     let mut file = std::fs::File::open(path)?;
     stream.read_exact(&mut [0]).await?;
     loop {

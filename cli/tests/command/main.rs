@@ -1,5 +1,6 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod runtimes;
 mod sharing;
 
 use std::io::{BufRead as _, BufReader};

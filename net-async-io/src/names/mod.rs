@@ -2,6 +2,8 @@
 
 mod expand;
 mod system;
+#[cfg(test)]
+mod tests;
 
 use std::error::Error;
 use std::io;

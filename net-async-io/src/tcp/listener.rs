@@ -94,7 +94,7 @@ impl Listener {
         match &self.reach {
             Reach::Fixed { .. } => self.ports.remove(self.bound),
             Reach::Interfaces { up, .. } => {
-                up.iter().for_each(|address| self.ports.remove(*address))
+                up.iter().for_each(|address| self.ports.remove(*address));
             }
         }
     }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use crate::tree;
 
-const RUNTIMES: [&str; 2] = ["bitswap-runtime-tokio", "bitswap-runtime-async-std"];
+const RUNTIMES: [&str; 3] =
+    ["bitswap-runtime-tokio", "bitswap-runtime-async-std", "bitswap-runtime-smol"];
 
 /// Each room, and the rooms that it may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
@@ -21,6 +22,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-runtime"],
     ),
     (
+        "bitswap-runtime-smol",
+        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-runtime"],
+    ),
+    (
         "bitswap-cli",
         &[
             "bitswap-core",
@@ -28,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "bitswap-runtime",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
+            "bitswap-runtime-smol",
         ],
     ),
     ("bitswap-sim", &["bitswap-core"]),
@@ -39,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "bitswap-runtime",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
+            "bitswap-runtime-smol",
         ],
     ),
     (
@@ -49,6 +56,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "bitswap-runtime",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
+            "bitswap-runtime-smol",
             "bitswap-sim",
             "bitswap-interop",
         ],
@@ -62,6 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const KNOWS_ITS_RUNTIME: &[&str] = &[
     "bitswap-runtime-tokio",
     "bitswap-runtime-async-std",
+    "bitswap-runtime-smol",
     "bitswap-net-async-io",
     "bitswap-cli",
     "bitswap-interop",
