@@ -9,38 +9,38 @@ use bitswap_core::{
 use bytes::Bytes;
 use cid::Cid;
 
-pub type Peer = u8;
+pub(crate) type Peer = u8;
 
 /// What was told to a peer about one CID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Told {
+pub(crate) enum Told {
     Block,
     Have,
     Cancel,
 }
 
-pub struct Driver {
-    pub engine: Engine<Peer>,
-    pub now: Timestamp,
+pub(crate) struct Driver {
+    pub(crate) engine: Engine<Peer>,
+    pub(crate) now: Timestamp,
     /// Lanes open by themselves with this version.
-    pub version: Option<Version>,
+    pub(crate) version: Option<Version>,
     /// Messages are taken by the transport at once.
-    pub takes: bool,
-    pub messages: Vec<(Peer, Message)>,
-    pub sends: Vec<SendId>,
-    pub opens: Vec<Peer>,
-    pub closes: Vec<Peer>,
-    pub events: Vec<Event<Peer>>,
-    pub lookups: Vec<(LookupId, Cid)>,
-    pub stopped: Vec<LookupId>,
+    pub(crate) takes: bool,
+    pub(crate) messages: Vec<(Peer, Message)>,
+    pub(crate) sends: Vec<SendId>,
+    pub(crate) opens: Vec<Peer>,
+    pub(crate) closes: Vec<Peer>,
+    pub(crate) events: Vec<Event<Peer>>,
+    pub(crate) lookups: Vec<(LookupId, Cid)>,
+    pub(crate) stopped: Vec<LookupId>,
 }
 
 impl Driver {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(Config::default())
     }
 
-    pub fn with(config: Config) -> Self {
+    pub(crate) fn with(config: Config) -> Self {
         Self {
             engine: Engine::new(config, [7; 32], Timestamp::ZERO),
             now: Timestamp::ZERO,
@@ -57,7 +57,7 @@ impl Driver {
     }
 
     /// An engine with these peers, whose lanes are open.
-    pub fn peers(peers: impl IntoIterator<Item = Peer>) -> Self {
+    pub(crate) fn peers(peers: impl IntoIterator<Item = Peer>) -> Self {
         let mut driver = Self::new();
         for peer in peers {
             driver.connect(peer);
@@ -65,62 +65,62 @@ impl Driver {
         driver
     }
 
-    pub fn connect(&mut self, peer: Peer) {
+    pub(crate) fn connect(&mut self, peer: Peer) {
         self.engine.handle_connected(peer, None, self.now);
         self.drain();
     }
 
-    pub fn disconnect(&mut self, peer: Peer) {
+    pub(crate) fn disconnect(&mut self, peer: Peer) {
         self.engine.handle_disconnected(peer, self.now);
         self.drain();
     }
 
-    pub fn session(&mut self) -> SessionId {
+    pub(crate) fn session(&mut self) -> SessionId {
         self.session_with(SessionOptions::default())
     }
 
-    pub fn session_with(&mut self, options: SessionOptions<Peer>) -> SessionId {
+    pub(crate) fn session_with(&mut self, options: SessionOptions<Peer>) -> SessionId {
         self.engine.open_session(options, self.now).unwrap()
     }
 
-    pub fn only(&mut self, peers: &[Peer]) -> SessionId {
+    pub(crate) fn only(&mut self, peers: &[Peer]) -> SessionId {
         self.session_with(SessionOptions {
             peers: PeerSet::Only(peers.to_vec()),
             ..Default::default()
         })
     }
 
-    pub fn want(&mut self, session: SessionId, cids: &[Cid]) {
+    pub(crate) fn want(&mut self, session: SessionId, cids: &[Cid]) {
         self.engine.want(session, cids.iter().copied().map(Want::from), self.now).unwrap();
         self.drain();
     }
 
-    pub fn cancel(&mut self, session: SessionId, cid: Cid) {
+    pub(crate) fn cancel(&mut self, session: SessionId, cid: Cid) {
         self.engine.cancel(session, [cid], self.now);
         self.drain();
     }
 
-    pub fn message(&mut self, peer: Peer, message: Message) {
+    pub(crate) fn message(&mut self, peer: Peer, message: Message) {
         self.engine.handle_message(peer, message, self.now);
         self.drain();
     }
 
-    pub fn block(&mut self, peer: Peer, block: &Block) {
+    pub(crate) fn block(&mut self, peer: Peer, block: &Block) {
         self.message(peer, Message { blocks: vec![block.clone()], ..Message::default() });
     }
 
-    pub fn have(&mut self, peer: Peer, cid: Cid) {
+    pub(crate) fn have(&mut self, peer: Peer, cid: Cid) {
         let presences = vec![Presence { cid, have: true }];
         self.message(peer, Message { presences, ..Message::default() });
     }
 
-    pub fn dont_have(&mut self, peer: Peer, cid: Cid) {
+    pub(crate) fn dont_have(&mut self, peer: Peer, cid: Cid) {
         let presences = vec![Presence { cid, have: false }];
         self.message(peer, Message { presences, ..Message::default() });
     }
 
     /// Lets time pass, stopping at each moment at which the engine wants to be called.
-    pub fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.drain();
         let end = self.now + time;
         let mut steps = 0;
@@ -137,7 +137,7 @@ impl Driver {
         self.drain();
     }
 
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
                 Output::Open { peer, lane } => {
@@ -167,7 +167,7 @@ impl Driver {
     }
 
     /// What was told since the last call, as (peer, CID, what), in order.
-    pub fn told(&mut self) -> Vec<(Peer, Cid, Told)> {
+    pub(crate) fn told(&mut self) -> Vec<(Peer, Cid, Told)> {
         let mut told = Vec::new();
         for (peer, message) in self.messages.drain(..) {
             for entry in message.wantlist.entries {
@@ -183,32 +183,32 @@ impl Driver {
     }
 
     /// The peers told `what` about a CID since the last call to `told`.
-    pub fn told_peers(told: &[(Peer, Cid, Told)], cid: Cid, what: Told) -> Vec<Peer> {
+    pub(crate) fn told_peers(told: &[(Peer, Cid, Told)], cid: Cid, what: Told) -> Vec<Peer> {
         told.iter().filter(|(_, c, w)| *c == cid && *w == what).map(|(peer, ..)| *peer).collect()
     }
 
-    pub fn events(&mut self) -> Vec<Event<Peer>> {
+    pub(crate) fn events(&mut self) -> Vec<Event<Peer>> {
         std::mem::take(&mut self.events)
     }
 }
 
 /// The block number `n`, a few bytes long.
-pub fn block(n: u32) -> Block {
+pub(crate) fn block(n: u32) -> Block {
     sized(n, 16)
 }
 
 /// The block number `n` of `size` bytes.
-pub fn sized(n: u32, size: usize) -> Block {
+pub(crate) fn sized(n: u32, size: usize) -> Block {
     let mut data = vec![0; size.max(4)];
     data[..4].copy_from_slice(&n.to_le_bytes());
     let prefix = Prefix::parse(&[1, 0x55, 0x12, 0x20]).unwrap();
     prefix.block(Bytes::from(data)).unwrap()
 }
 
-pub fn cid(n: u32) -> Cid {
+pub(crate) fn cid(n: u32) -> Cid {
     *block(n).cid()
 }
 
-pub const fn ms(ms: u64) -> Duration {
+pub(crate) const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
