@@ -113,9 +113,19 @@ impl Client {
         for session in sessions {
             let Some(row) = self.sessions.at_mut(session) else { continue };
             if let Some(lookup) = row.lookup.take_if(|lookup| lookup.want.index == want) {
-                self.lookups.remove(&lookup.id);
-                self.outbox.push_back(Output::StopLookup { id: lookup.id });
+                self.stop_lookup(lookup.id);
             }
+        }
+    }
+
+    /// Ends a lookup: one that the host has not heard of never begins.
+    pub(super) fn stop_lookup(&mut self, number: u64) {
+        self.lookups.remove(&number);
+        let before = self.outbox.len();
+        self.outbox
+            .retain(|output| !matches!(output, Output::FindProviders { id, .. } if *id == number));
+        if self.outbox.len() == before {
+            self.outbox.push_back(Output::StopLookup { id: number });
         }
     }
 

@@ -51,8 +51,7 @@ impl Client {
             self.searches.remove(&(at, session.index));
         }
         if let Some(lookup) = row.lookup {
-            self.lookups.remove(&lookup.id);
-            self.outbox.push_back(Output::StopLookup { id: lookup.id });
+            self.stop_lookup(lookup.id);
         }
         if row.ready {
             self.ready.retain(|other| *other != session.index);
