@@ -18,8 +18,6 @@ const LONG: &[(&str, &str)] = &[
         "bitswap-core/src/testing/shadow/wishes.rs",
         "all ends that a want may have, as the checker sees",
     ),
-    ("bitswap-libp2p/src/behaviour.rs", "one trait implementation and the state it needs"),
-    ("bitswap-libp2p/src/handler.rs", "one trait implementation and the state it needs"),
     ("fuzz/src/engine/world.rs", "one interpreter of all operations on engines"),
     ("runtime/src/node/driver.rs", "one poll of a node's task, and whatever it must carry out"),
     ("sim/src/world.rs", "the event loop of the simulator"),
