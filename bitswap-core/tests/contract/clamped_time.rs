@@ -28,7 +28,7 @@ fn an_input_from_the_past_happens_at_the_latest_time_seen() {
     assert_eq!(run(true), (straight, latency));
 }
 
-/// Guards the comparisons with `now` in `run_timers`, `LaneState` and the server's timers.
+/// Guards `due` of `client/deadline.rs`: a timer that runs before its time.
 #[test]
 fn early_and_extra_timeouts_change_nothing() {
     let blocks: Vec<_> = (0..5).map(|n| block(n, 100_000)).collect();

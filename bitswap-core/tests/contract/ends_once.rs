@@ -41,6 +41,7 @@ fn a_block_ends_the_want_of_every_session_once() {
     let now = pair.now;
     pair.alice().cancel(sessions[1], [*wanted.cid()], now);
     pair.pass(2 * LATENCY);
+    assert_eq!(ends(&pair).len(), 2);
     // It comes again, twice.
     let now = pair.now;
     pair.alice().handle_message(BOB, bringing(&[wanted.clone(), wanted.clone()]), now);
