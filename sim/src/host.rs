@@ -149,7 +149,7 @@ impl Host {
 
     pub(crate) fn received(&mut self, from: Node, message: Message, out: &Outside) {
         if self.is_connected(from) {
-            self.counts.received(&message);
+            self.counts.received(&message, out.now);
             let now = self.now(out);
             self.engine(|engine| engine.handle_message(from, message, now));
         }
@@ -330,7 +330,7 @@ impl Host {
                 }
                 Output::Send(sending) => {
                     let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
-                    self.counts.sent(&sending.message);
+                    self.counts.sent(&sending.message, out.now);
                     let taken = lane.and_then(|connection| {
                         self.sends.insert(sending.id, (sending.peer, connection));
                         out.send(

@@ -355,7 +355,7 @@ impl World {
                         self.dirty.insert(to);
                     }
                     Member::Actor(cast) => {
-                        cast.counts.received(&message);
+                        cast.counts.received(&message, out.now);
                         act(cast, out, |actor, scene| actor.received(from, message, scene));
                     }
                 }
@@ -659,7 +659,7 @@ fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mu
     let Scene { messages, wake, .. } = scene;
     for (to, version, message) in messages {
         if let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied() {
-            cast.counts.sent(&message);
+            cast.counts.sent(&message, out.now);
             let lane =
                 if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
             out.send(cast.name, to, lane, version, connection, message);
