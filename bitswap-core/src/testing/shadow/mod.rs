@@ -5,6 +5,8 @@
 mod answers;
 mod lanes;
 mod record;
+#[cfg(test)]
+mod tests;
 mod told;
 mod wishes;
 
