@@ -65,7 +65,7 @@ impl Options {
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || {
-                let value = words.next().ok_or(format!("{word} needs a number"))?;
+                let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
                 value.parse().map_err(|_| format!("{word} needs a number, not {value}"))
             };
             match *word {

@@ -33,7 +33,10 @@ impl Report {
         let wanted: u64 = counts.delivered.iter().map(|block| block.bytes).sum();
         let took = world.took(ending.fetches[0]);
         let rows = vec![
-            ("time to fetch".into(), took.map_or("never".into(), |took| seconds(took) + " s")),
+            (
+                "time to fetch".into(),
+                took.map_or_else(|| "never".into(), |took| seconds(took) + " s"),
+            ),
             ("slowest want".into(), seconds(world.slowest_want(ending.fetches[0])) + " s"),
             ("blocks".into(), counts.blocks_delivered().to_string()),
             ("messages sent".into(), counts.messages_sent.to_string()),

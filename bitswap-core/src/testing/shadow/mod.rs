@@ -4,6 +4,7 @@
 
 mod answers;
 mod lanes;
+mod proof;
 mod record;
 #[cfg(test)]
 mod tests;
