@@ -106,6 +106,11 @@ impl LaneState {
         }
     }
 
+    /// The lane is open, or opening it can be asked for at once.
+    pub(crate) const fn can_act(&self) -> bool {
+        matches!(self.stream, Stream::Closed | Stream::Open(_))
+    }
+
     pub(crate) fn is_refused(&self) -> bool {
         self.stream == Stream::Refused
     }

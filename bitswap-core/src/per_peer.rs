@@ -41,7 +41,7 @@ impl<T> PerPeer<T> {
         while self.values.last().is_some_and(Option::is_none) {
             self.values.pop();
         }
-        if self.values.len() < self.values.capacity() / 4 {
+        if self.values.is_empty() || self.values.len() < self.values.capacity() / 4 {
             self.values.shrink_to(self.values.len() * 2);
         }
         Some(*value)

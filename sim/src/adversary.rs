@@ -161,10 +161,10 @@ impl Server {
                     Entry::want(cid, WantKind::Block, priority, true)
                 })
                 .collect();
-            if churns && *times % 2 == 0 {
+            if churns && times.is_multiple_of(2) {
                 entries = entries.iter().map(|entry| Entry::cancel(entry.cid)).collect();
             }
-            let full = !churns && *times % 3 == 0;
+            let full = !churns && times.is_multiple_of(3);
             let wantlist = Wantlist { entries, full };
             scene.send(victim, Message { wantlist, ..Message::default() });
         }

@@ -33,6 +33,12 @@ pub struct Counts {
     pub block_bytes_sent: u64,
     /// Provider searches started.
     pub searches: u64,
+    /// When each message was sent.
+    pub sent_at: Vec<Timestamp>,
+    /// When each message was received.
+    pub received_at: Vec<Timestamp>,
+    /// When each block came, wanted or not.
+    pub arrived: Vec<Timestamp>,
     /// Blocks that ended a want: when, from whom, how many bytes.
     pub delivered: Vec<Delivered>,
     /// Time that the node's engine took on the real clock.
@@ -51,7 +57,8 @@ pub struct Delivered {
 }
 
 impl Counts {
-    pub(crate) fn sent(&mut self, message: &Message) {
+    pub(crate) fn sent(&mut self, message: &Message, now: Timestamp) {
+        self.sent_at.push(now);
         self.messages_sent += 1;
         for entry in &message.wantlist.entries {
             match (entry.cancel, entry.kind) {
@@ -64,7 +71,9 @@ impl Counts {
         self.block_bytes_sent += bytes(message);
     }
 
-    pub(crate) fn received(&mut self, message: &Message) {
+    pub(crate) fn received(&mut self, message: &Message, now: Timestamp) {
+        self.arrived.extend(message.blocks.iter().map(|_| now));
+        self.received_at.push(now);
         self.messages_received += 1;
         self.blocks_received += message.blocks.len() as u64;
         self.block_bytes_received += bytes(message);

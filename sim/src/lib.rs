@@ -6,6 +6,7 @@
 
 mod actor;
 mod adversary;
+pub mod chart;
 mod counts;
 pub mod draw;
 mod fetch;
@@ -17,6 +18,7 @@ mod network;
 mod node;
 mod queue;
 pub mod reference;
+mod report;
 mod scenario;
 mod store;
 mod sweep;
@@ -33,6 +35,7 @@ pub use link::Link;
 pub use naive::Naive;
 pub use network::{Connection, Opening};
 pub use node::Node;
+pub use report::Report;
 pub use scenario::{Ending, Players, Scenario, rest};
 pub use store::StoreConduct;
 pub use sweep::{Swept, sweep, sweep_aloud};

@@ -77,9 +77,9 @@ impl Pipe {
     ) -> Passage {
         let start = now.max(self.free_at).max(self.clogged_until);
         let time = |bytes: u64| match self.link.bandwidth {
-            Some(rate) => {
-                Duration::from_micros((bytes as u128 * 1_000_000 / u128::from(rate.max(1))) as u64)
-            }
+            Some(rate) => Duration::from_micros(
+                (u128::from(bytes) * 1_000_000 / u128::from(rate.max(1))) as u64,
+            ),
             None => Duration::ZERO,
         };
         let left = start + time(bytes as u64);

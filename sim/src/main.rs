@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
+use bitswap_sim::{Conduct, Link, Players, Report, Scenario, World};
 
 const USAGE: &str = "\
 bitswap-sim sweep [--seeds N] [--seed S] [--trace]
     Random worlds with random faults that heal: everything must end, and no engine may break its
     contract. Each seed is a world of its own; a failing one is told with the command that replays it.
+bitswap-sim scenarios [DIRECTORY]
+    A few scenarios as tables, and as pictures into the directory if one is given.
 bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
     it. --trace prints every message of one run of the first such case. --naive runs naive nodes
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
     let done = match words.split_first() {
         Some((&"reference", rest)) => Options::parse(rest).map(|options| benchmark(&options)),
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
+        Some((&"scenarios", rest)) => show_scenarios(rest),
         _ => Err(String::from("say what to run")),
     };
     match done {
@@ -61,7 +65,7 @@ impl Options {
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut number = || {
-                let value = words.next().ok_or(format!("{word} needs a number"))?;
+                let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
                 value.parse().map_err(|_| format!("{word} needs a number, not {value}"))
             };
             match *word {
@@ -79,6 +83,75 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Runs the scenarios worth a picture.
+fn show_scenarios(words: &[&str]) -> Result<bool, String> {
+    for scenario in shown() {
+        let report = Report::new(scenario.name(), &scenario.run(1));
+        println!("{}", report.table());
+        if let Some(directory) = words.first() {
+            let path = std::path::Path::new(directory).join(report.file_name());
+            std::fs::create_dir_all(directory)
+                .and_then(|()| std::fs::write(&path, report.svg()))
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            println!("  {}\n", path.display());
+        }
+    }
+    Ok(true)
+}
+
+fn shown() -> Vec<Scenario> {
+    let speeds = [100_000, 200_000, 400_000, 800_000];
+    vec![
+        Scenario::new("Four peers of speeds 1:2:4:8 share a file")
+            .blocks(1000, 16_384)
+            .seeders(4)
+            .links(Link::latency_ms(20))
+            .speeds(&speeds),
+        Scenario::new("The fastest of four peers leaves after 3 s")
+            .blocks(1000, 16_384)
+            .seeders(4)
+            .links(Link::latency_ms(20))
+            .speeds(&speeds)
+            .at_ms(3000, |world, players| {
+                world.disconnect(players.fetchers[0], players.seeders[3]);
+            }),
+        Scenario::new("Eight equal peers")
+            .blocks(1000, 16_384)
+            .seeders(8)
+            .links(Link::latency_ms(20).bytes_per_second(1_000_000)),
+        Scenario::new("31 of 32 peers say HAVE and stay silent")
+            .blocks(100, 8000)
+            .seeders(1)
+            .links(Link::latency_ms(20))
+            .peers(31, Conduct::HaveThenSilent),
+        Scenario::new("Two honest peers among liars of all kinds")
+            .blocks(300, 8000)
+            .seeders(2)
+            .links(Link::latency_ms(20).bytes_per_second(1_000_000))
+            .peers(2, Conduct::Flapper)
+            .peers(2, Conduct::Corruptor)
+            .peers(2, Conduct::Silent)
+            .peers(2, Conduct::Spammer)
+            .peers(2, Conduct::Duplicator),
+        Scenario::new("A connection dies every second and comes back")
+            .blocks(1000, 16_384)
+            .seeders(3)
+            .links(Link::latency_ms(20).bytes_per_second(1_000_000))
+            .at_ms(1000, |world, players| drop_and_return(world, players, 0))
+            .at_ms(2000, |world, players| drop_and_return(world, players, 1))
+            .at_ms(3000, |world, players| drop_and_return(world, players, 2))
+            .at_ms(4000, |world, players| drop_and_return(world, players, 0)),
+    ]
+}
+
+fn drop_and_return(world: &mut World, players: &Players, seeder: usize) {
+    let (a, b) = (players.fetchers[0], players.seeders[seeder]);
+    world.disconnect(a, b);
+    world.after(Duration::from_millis(300), move |world| {
+        world.connect(a, b);
+    });
 }
 
 fn tell(line: &str) {

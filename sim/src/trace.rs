@@ -17,7 +17,7 @@ pub(crate) struct Trace {
 
 impl Trace {
     pub(crate) fn message(
-        &mut self,
+        &self,
         now: Timestamp,
         universe: &Universe,
         (from, to): (Node, Node),
@@ -30,7 +30,7 @@ impl Trace {
         }
     }
 
-    pub(crate) fn note(&mut self, now: Timestamp, text: impl FnOnce() -> String) {
+    pub(crate) fn note(&self, now: Timestamp, text: impl FnOnce() -> String) {
         if let Some(tell) = self.tell {
             tell(&format!("{} {}", clock(now), text()));
         }

@@ -125,7 +125,7 @@ impl Bench {
                 }),
                 Output::Send(sending) => {
                     self.call("handle_sent", |engine, now| {
-                        engine.handle_sent(sending.id, Ok(()), now)
+                        engine.handle_sent(sending.id, Ok(()), now);
                     });
                     if sending.lane == Lane::Wants {
                         let answer = self.answer(&sending.message.wantlist);
@@ -167,7 +167,7 @@ impl Bench {
                 Some((peer, message)) => {
                     self.now = self.now + Duration::from_micros(50);
                     self.call("handle_message", |engine, now| {
-                        engine.handle_message(peer, message, now)
+                        engine.handle_message(peer, message, now);
                     });
                 }
                 None => {

@@ -156,6 +156,13 @@ impl Client {
         if let Some(at) = contact.timer {
             self.timers.remove(&(at, peer));
         }
+        // The next peer in this place is another one.
+        self.outbox.retain(
+            |output| !matches!(output, Output::Unreachable { peer: other, .. } if *other == peer),
+        );
+        if self.outbox.is_empty() {
+            self.outbox = VecDeque::new();
+        }
         self.room = true;
         Some(contact.hint())
     }

@@ -57,6 +57,9 @@ impl Client {
         let before = core::mem::replace(&mut pair.say, say);
         let Some(contact) = self.peers.get_mut(peer) else { return };
         contact.cancels -= u32::from(before == Some(Say::Cancel));
+        if contact.cancels == 0 {
+            contact.cancel_at = None;
+        }
         if say == Some(Say::Cancel) {
             contact.cancels += 1;
             let at = now + pause;
@@ -174,7 +177,10 @@ impl Client {
     pub(super) fn revive_pairs(&mut self, want: u32, now: Timestamp) {
         let pairs: Vec<u32> = self.pairs_of(want).map(|(at, _)| at).collect();
         for at in pairs {
-            self.say(at, None, now);
+            let Some(pair) = self.pairs.at(at) else { continue };
+            // A whole wantlist is due: it must name what is wanted again.
+            let lost = self.peers.get(pair.peer).is_some_and(|contact| contact.resync);
+            self.say(at, pair.told.filter(|_| lost).map(Say::Want), now);
             let Some(pair) = self.pairs.at_mut(at) else { continue };
             if pair.told == Some(WantKind::Block) && pair.answer == Answer::None {
                 pair.request = true;

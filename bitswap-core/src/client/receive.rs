@@ -131,8 +131,11 @@ impl Client {
     /// An answer about something that is not wanted: the peer seems not to know, so it is told.
     fn stray(&mut self, peer: u32, cid: Cid, now: Timestamp) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        let due = contact.stray_at.is_none_or(|at| at + STRAY_PAUSE <= now);
-        if due && contact.strays.len() < STRAYS_MAX && contact.said {
+        // The pause is between messages: what comes before the next one goes with it.
+        let due =
+            !contact.strays.is_empty() || contact.stray_at.is_none_or(|at| at + STRAY_PAUSE <= now);
+        let new = !contact.strays.contains(&cid);
+        if due && new && contact.strays.len() < STRAYS_MAX && contact.said {
             contact.stray_at = Some(now);
             contact.strays.push(cid);
             self.set_speaking(peer);
@@ -223,7 +226,7 @@ impl Client {
     }
 
     /// Some session that waits for the want may ask this peer.
-    fn may_learn(&self, want: u32, peer: crate::rows::Id) -> bool {
+    pub(super) fn may_learn(&self, want: u32, peer: crate::rows::Id) -> bool {
         self.interests_in(want).any(|(_, interest)| {
             self.sessions.at(interest.session).is_some_and(|session| session.may_ask(peer))
         })

@@ -63,7 +63,8 @@ impl Client {
         self.set_ready(session);
     }
 
-    /// Peers that let a deadline pass may have lost the want: they may be asked for it again.
+    /// Peers that let a deadline pass may have lost the want, and those that lacked the block may
+    /// have forgotten it before they got it: they may be asked again.
     fn second_chances(&mut self, session: u32) {
         let Some(row) = self.sessions.at_mut(session) else { return };
         row.recheck = row.waiting.len();
@@ -74,7 +75,10 @@ impl Client {
             let pairs: alloc::vec::Vec<u32> = self.pairs_of(want).map(|(at, _)| at).collect();
             for pair in pairs {
                 if let Some(pair) = self.pairs.at_mut(pair)
-                    && matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent)
+                    && matches!(
+                        pair.answer,
+                        Answer::Silent | Answer::HaveThenSilent | Answer::DontHave
+                    )
                 {
                     pair.answer = Answer::None;
                 }
@@ -106,26 +110,29 @@ impl Client {
         self.outbox.push_back(Output::FindProviders { id: number, session: id, cid });
     }
 
-    /// A want has ended: lookups for it are over.
-    pub(super) fn stop_lookups(&mut self, want: u32) {
-        let sessions: alloc::vec::Vec<u32> =
-            self.interests_in(want).map(|(_, interest)| interest.session).collect();
-        for session in sessions {
-            let Some(row) = self.sessions.at_mut(session) else { continue };
-            if let Some(lookup) = row.lookup.take_if(|lookup| lookup.want.index == want) {
-                self.stop_lookup(lookup.id);
-            }
+    /// A session's want has ended: its lookup for it is over.
+    pub(super) fn stop_lookup_for(&mut self, session: u32, want: u32) {
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        if let Some(lookup) = row.lookup.take_if(|lookup| lookup.want.index == want) {
+            self.stop_lookup(lookup.id);
         }
     }
 
-    /// Ends a lookup: one that the host has not heard of never begins.
-    pub(super) fn stop_lookup(&mut self, number: u64) {
-        self.lookups.remove(&number);
-        let before = self.outbox.len();
-        self.outbox
-            .retain(|output| !matches!(output, Output::FindProviders { id, .. } if *id == number));
-        if self.outbox.len() == before {
-            self.outbox.push_back(Output::StopLookup { id: number });
+    /// Ends a lookup. One that nobody was asked for yet never starts.
+    pub(super) fn stop_lookup(&mut self, lookup: u64) {
+        self.lookups.remove(&lookup);
+        let unsaid = self
+            .outbox
+            .iter()
+            .position(|output| matches!(output, Output::FindProviders { id, .. } if *id == lookup));
+        match unsaid {
+            Some(place) => {
+                self.outbox.remove(place);
+                if self.outbox.is_empty() {
+                    self.outbox = alloc::collections::VecDeque::new();
+                }
+            }
+            None => self.outbox.push_back(Output::StopLookup { id: lookup }),
         }
     }
 

@@ -12,6 +12,7 @@ use super::table::{Answer, Pair, Say};
 use super::{Client, Output, list_of};
 use crate::error::{OpenError, SendError};
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
+use crate::output::Support;
 use crate::time::Timestamp;
 
 /// Cancels that go at once.
@@ -151,7 +152,8 @@ impl Client {
             self.set_speaking(peer);
             return Some(Output::Close(peer));
         }
-        if !contact.has_something_to_say(now) || contact.lane.is_refused() {
+        let left_alone = contact.lane.is_refused() || contact.support == Support::No;
+        if !contact.has_something_to_say(now) || left_alone {
             return None;
         }
         let Some(version) = contact.lane.version() else {
@@ -161,6 +163,9 @@ impl Client {
             return None;
         }
         let (message, bytes) = self.compose(peer, version, now);
+        if message.is_empty() {
+            return None;
+        }
         let contact = self.peers.get_mut(peer)?;
         contact.said = true;
         contact.fetched.messages_sent += 1;
@@ -175,10 +180,15 @@ impl Client {
         let mut bytes = 0;
         let Some(contact) = self.peers.get_mut(peer) else { return Default::default() };
         let full = core::mem::take(&mut contact.resync);
-        for cid in core::mem::take(&mut contact.strays) {
-            bytes += cid.encoded_len() + ENTRY_BYTES;
-            entries.push(Entry::cancel(cid));
+        let strays = core::mem::take(&mut contact.strays);
+        for cid in strays {
+            // A whole wantlist cancels what it does not name, and what is wanted again is told.
+            if !full && self.want_of(&cid).is_none() {
+                bytes += cid.encoded_len() + ENTRY_BYTES;
+                entries.push(Entry::cancel(cid));
+            }
         }
+        let Some(contact) = self.peers.get_mut(peer) else { return Default::default() };
         contact.fetched.cancels_sent += entries.len() as u64;
         self.fetched.cancels_sent += entries.len() as u64;
         // A full wantlist must be whole, so only other messages are cut.
@@ -188,6 +198,11 @@ impl Client {
             let Some(pair) = self.pairs.at(at) else { break };
             let Some(row) = self.wants.at(pair.want) else { break };
             let (say, want, cid) = (pair.say, pair.want, row.key.cid());
+            if say != Some(Say::Cancel) && !self.may_learn(want, contact.id) {
+                // The session that might ask here wants it no more, and the others may not.
+                self.cancel_pair(at, now);
+                continue;
+            }
             bytes += row.key.bytes().len() + ENTRY_BYTES;
             match say {
                 Some(Say::Want(kind)) => {
@@ -257,9 +272,8 @@ impl Client {
     /// Arms the one timer of a peer: for its next attempt to open, its idle lane or its cancels.
     pub(super) fn arm_timer(&mut self, peer: u32) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        let cancels = contact
-            .cancel_at
-            .filter(|_| contact.lane.version().is_none_or(|_| contact.lane.bytes() == 0));
+        let cancels =
+            contact.cancel_at.filter(|_| contact.lane.can_act() && contact.lane.bytes() == 0);
         let due = [contact.lane.retry_at(), contact.lane.idle_at(self.config.lane_idle), cancels]
             .into_iter()
             .flatten()

@@ -55,9 +55,15 @@ impl Client {
         }
         if row.ready {
             self.ready.retain(|other| *other != session.index);
+            if self.ready.is_empty() {
+                self.ready = alloc::collections::VecDeque::new();
+            }
         }
         if row.telling {
             self.telling.retain(|other| *other != session.index);
+            if self.telling.is_empty() {
+                self.telling = alloc::collections::VecDeque::new();
+            }
         }
         self.blocked.remove(&session.index);
         true
@@ -276,11 +282,12 @@ impl Client {
             }
         }
         self.set_ready(index);
-        self.after_interest(want, now);
+        self.after_interest(index, want, now);
     }
 
     /// One interest less is alive in a want.
-    fn after_interest(&mut self, want: u32, now: Timestamp) {
+    fn after_interest(&mut self, session: u32, want: u32, now: Timestamp) {
+        self.stop_lookup_for(session, want);
         let Some(row) = self.wants.at_mut(want) else { return };
         row.live = row.live.saturating_sub(1);
         if row.live > 0 {
@@ -296,7 +303,6 @@ impl Client {
         for pair in pairs {
             self.cancel_pair(pair, now);
         }
-        self.stop_lookups(want);
         self.free_if_unused(want);
     }
 
@@ -357,7 +363,7 @@ impl Client {
         if matches!(interest.stage, Stage::Ended(_)) {
             self.free_if_unused(interest.want);
         } else {
-            self.after_interest(interest.want, now);
+            self.after_interest(interest.session, interest.want, now);
         }
     }
 

@@ -295,6 +295,10 @@ impl Server {
             }
             peer.timer = due;
         }
+        // What was to be said has turned out unsayable, and the lane was idle long enough before.
+        if due.is_some_and(|(at, _)| at <= now) {
+            self.ready.push(number, &mut peer.ready);
+        }
     }
 
     /// The peer's wants, most urgent first.

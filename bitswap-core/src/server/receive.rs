@@ -73,8 +73,7 @@ impl Server {
 
     /// Ends the peer's wants that a full wantlist does not repeat.
     fn keep_only<'a>(&mut self, peer: u32, entries: impl Iterator<Item = &'a Entry>) {
-        let kept: BTreeSet<u32> =
-            entries.filter_map(|entry| self.ledger.find(peer, &Key::new(&entry.cid))).collect();
+        let kept: BTreeSet<u32> = entries.filter_map(|entry| self.kept(peer, entry)).collect();
         let Some(state) = self.peers.get(peer) else { return };
         let gone: Vec<u32> = self
             .ledger
@@ -85,6 +84,14 @@ impl Server {
         for row in gone {
             self.remove(row);
         }
+    }
+
+    /// The want that an entry of a full wantlist repeats, unless the entry asks for less.
+    fn kept(&self, peer: u32, entry: &Entry) -> Option<u32> {
+        let row = self.ledger.find(peer, &Key::new(&entry.cid))?;
+        let want = self.ledger.at(row)?;
+        let less = entry.kind < want.kind || (want.asks && !entry.send_dont_have);
+        (!less).then_some(row)
     }
 
     fn entry(&mut self, peer: u32, entry: &Entry) {

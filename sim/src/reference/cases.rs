@@ -257,15 +257,15 @@ pub const CASES: [Case; 26] = {
             .measured(2026, 398, 206, 218)
             .goal(25, 24, 22),
         case("FetchFromOld-3Nodes-Overlap3-OneAtATime", 2, 10, Overlap3, OneAtATime)
-            .from_old_seeds()
+            .served_by_old_nodes()
             .measured(2440, 27, 11, 11)
             .goal(650, 27, 14),
         case("FetchFromOld-3Nodes-AllToAll-OneAtATime", 2, 10, AllToAll, OneAtATime)
-            .from_old_seeds()
+            .served_by_old_nodes()
             .measured(296, 19, 11, 11)
             .goal(210, 19, 12),
         case("FetchFromOld-3Nodes-Overlap3-AllConcurrent", 2, 10, Overlap3, AllConcurrent)
-            .from_old_seeds()
+            .served_by_old_nodes()
             .measured(42, 6, 6, 14)
             .goal(42, 6, 14),
         case("Datacenter-3Nodes-UnixfsFetch", 2, 100, AllToAll, UnixfsFetch)
@@ -322,7 +322,7 @@ impl Case {
         self
     }
 
-    const fn from_old_seeds(mut self) -> Self {
+    const fn served_by_old_nodes(mut self) -> Self {
         self.old_seeds = true;
         self
     }

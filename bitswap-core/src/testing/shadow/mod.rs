@@ -4,7 +4,10 @@
 
 mod answers;
 mod lanes;
+mod proof;
 mod record;
+#[cfg(test)]
+mod tests;
 mod told;
 mod wishes;
 

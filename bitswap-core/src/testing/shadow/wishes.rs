@@ -4,20 +4,14 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
-use bytes::Bytes;
 use cid::Cid;
 
+use super::proof::Proofs;
 use super::{Verdict, ensure};
 use crate::block::Block;
 use crate::client::{PeerSet, SessionOptions, WhenMissing};
 use crate::output::{BlockInfo, LookupId, SessionId, WantFailure};
-use crate::testing::sha256::sha256;
 use crate::time::Timestamp;
-
-/// SHA2-256 in the table of multihash codes.
-const SHA2_256: u64 = 0x12;
-/// Blocks whose hash is remembered, so that one block given to many nodes is hashed once.
-const PROVEN_MAX: usize = 4096;
 
 #[derive(Debug)]
 struct Session<P> {
@@ -53,8 +47,7 @@ pub(in crate::testing) struct Wishes<P> {
     searches: BTreeMap<LookupId, SessionId>,
     /// Searches that were answered to the end since the last drain: they may be stopped still.
     answered: BTreeSet<LookupId>,
-    /// Blocks that were hashed: they are kept, so that their place in memory names them.
-    proven: BTreeMap<(usize, usize), (Cid, Bytes)>,
+    proofs: Proofs,
     shut: bool,
     /// Nothing happened since the last drain.
     drained: bool,
@@ -71,7 +64,7 @@ impl<P> Default for Wishes<P> {
             stored: BTreeSet::new(),
             searches: BTreeMap::new(),
             answered: BTreeSet::new(),
-            proven: BTreeMap::new(),
+            proofs: Proofs::default(),
             shut: false,
             drained: true,
         }
@@ -294,25 +287,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.untaken += block.data().len() as u64;
         }
-        self.prove(block)
-    }
-
-    /// Hashes a delivered block again.
-    fn prove(&mut self, block: &Block) -> Verdict {
-        let place = (block.data().as_ptr() as usize, block.data().len());
-        let known = self.proven.get(&place).is_some_and(|(cid, _)| cid == block.cid());
-        if known || block.cid().hash().code() != SHA2_256 {
-            return Ok(());
-        }
-        ensure!(
-            sha256(block.data()).starts_with(block.cid().hash().digest()),
-            "safety: the delivered bytes do not hash to {}",
-            block.cid()
-        );
-        if self.proven.len() < PROVEN_MAX {
-            self.proven.insert(place, (*block.cid(), block.data().clone()));
-        }
-        Ok(())
+        self.proofs.check(block)
     }
 
     pub(super) fn stored(&mut self, session: SessionId, cid: &Cid) -> Verdict {

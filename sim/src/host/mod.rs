@@ -1,5 +1,7 @@
 //! A node that runs an engine: its host, its store and its users.
 
+mod users;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -149,7 +151,7 @@ impl Host {
 
     pub(crate) fn received(&mut self, from: Node, message: Message, out: &Outside) {
         if self.is_connected(from) {
-            self.counts.received(&message);
+            self.counts.received(&message, out.now);
             let now = self.now(out);
             self.engine(|engine| engine.handle_message(from, message, now));
         }
@@ -222,102 +224,6 @@ impl Host {
         }
     }
 
-    // Users.
-
-    pub(crate) fn fetch(&mut self, plan: Plan, options: SessionOptions<Node>) -> usize {
-        self.fetches.push(Fetch::new(plan, options));
-        self.fetches.len() - 1
-    }
-
-    pub(crate) fn start(&mut self, place: usize, out: &mut Outside) {
-        let now = self.now(out);
-        let options = self.fetches[place].options.clone();
-        match self.engine(|engine| engine.open_session(options, now)) {
-            Ok(session) => {
-                self.sessions.insert(session, place);
-                self.fetches[place].session = Some(session);
-                self.fetches[place].started = Some(out.now);
-                self.next_round(place, out);
-            }
-            Err(error) => out.trace.note(out.now, || format!("no session: {error}")),
-        }
-    }
-
-    /// Asks for the next blocks that are not in the store already.
-    fn next_round(&mut self, place: usize, out: &mut Outside) {
-        let now = self.now(out);
-        let fetch = &mut self.fetches[place];
-        let Some(session) = fetch.session else {
-            return;
-        };
-        let mut round;
-        loop {
-            round = match fetch.plan.rounds.pop_front() {
-                Some(round) => round,
-                None => {
-                    fetch.finished = Some(out.now);
-                    return;
-                }
-            };
-            for wants in &mut round {
-                let asked = wants.len();
-                let number = |want: &Want| out.universe.number(&want.cid);
-                wants.retain(|want| !number(want).is_some_and(|number| self.store.has(number)));
-                fetch.blocks += (asked - wants.len()) as u64;
-            }
-            round.retain(|wants| !wants.is_empty());
-            if !round.is_empty() {
-                break;
-            }
-        }
-        fetch.round_began = out.now;
-        fetch.outstanding.extend(round.iter().flatten().map(|want| want.cid));
-        for wants in round {
-            if let Err(error) = self.engine(|engine| engine.want(session, wants, now)) {
-                out.trace.note(out.now, || format!("want refused: {error}"));
-            }
-        }
-    }
-
-    /// The user of a fetch no longer wants these blocks.
-    pub(crate) fn cancel(&mut self, place: usize, cids: &[Cid], out: &mut Outside) {
-        let now = self.now(out);
-        let Some(session) = self.fetches[place].session else {
-            return;
-        };
-        self.engine(|engine| engine.cancel(session, cids.iter().copied(), now));
-        let mut complete = false;
-        for cid in cids {
-            complete |= self.fetches[place].ended(cid, out.now);
-        }
-        if complete {
-            self.next_round(place, out);
-        }
-    }
-
-    pub(crate) fn close(&mut self, place: usize, out: &Outside) {
-        if let Some(session) = self.fetches[place].session.take() {
-            self.sessions.remove(&session);
-            self.fetches[place].outstanding.clear();
-            let now = self.now(out);
-            self.engine(|engine| engine.close_session(session, now));
-        }
-    }
-
-    /// The node comes by a block.
-    pub(crate) fn put(&mut self, number: usize, out: &Outside) {
-        self.store.insert(number);
-        let block = out.universe.block(number);
-        let info = BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
-        let now = self.now(out);
-        self.engine(|engine| engine.announce(&[info], now));
-    }
-
-    pub(crate) fn taken(&mut self, session: SessionId, bytes: u64, out: &Outside) {
-        let now = self.now(out);
-        self.engine(|engine| engine.taken(session, bytes, now));
-    }
-
     // Outputs.
 
     /// Does what the engine asks until it asks for nothing more.
@@ -330,7 +236,7 @@ impl Host {
                 }
                 Output::Send(sending) => {
                     let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
-                    self.counts.sent(&sending.message);
+                    self.counts.sent(&sending.message, out.now);
                     let taken = lane.and_then(|connection| {
                         self.sends.insert(sending.id, (sending.peer, connection));
                         out.send(
@@ -387,12 +293,11 @@ impl Host {
             Event::Block { session, block, from } => {
                 let bytes = block.data().len() as u64;
                 self.counts.delivered.push(Delivered { at: out.now, from, bytes });
-                if self.conduct.keeps_blocks {
-                    if let Some(number) = out.universe.number(block.cid()) {
-                        if !self.store.has(number) {
-                            self.put(number, out);
-                        }
-                    }
+                if self.conduct.keeps_blocks
+                    && let Some(number) = out.universe.number(block.cid())
+                    && !self.store.has(number)
+                {
+                    self.put(number, out);
                 }
                 self.take(session, bytes, out);
                 self.ended(session, block.cid(), false, out);
@@ -422,7 +327,7 @@ impl Host {
         }
     }
 
-    fn ended(&mut self, session: SessionId, cid: &Cid, failed: bool, out: &mut Outside) {
+    fn ended(&mut self, session: SessionId, cid: &Cid, failed: bool, out: &Outside) {
         let Some(place) = self.sessions.get(&session).copied() else {
             return;
         };

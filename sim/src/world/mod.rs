@@ -1,0 +1,274 @@
+//! The event loop: virtual time that jumps to the next thing that happens, and nowhere else.
+
+mod look;
+mod setup;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bitswap_core::testing::Checked;
+use bitswap_core::{Config, Lane, Lookup, Rng, SessionOptions, Timestamp, Version};
+use cid::Cid;
+
+use crate::actor::{Actor, Cast, Scene};
+use crate::counts::Counts;
+use crate::draw;
+use crate::fetch::{FetchId, Plan};
+use crate::happening::{Happening, Outside};
+use crate::host::{Host, HostConduct};
+use crate::link::Link;
+use crate::network::{Connection, Network, Opening};
+use crate::node::Node;
+use crate::queue::Queue;
+use crate::store::StoreConduct;
+use crate::trace::Trace;
+use crate::universe::Universe;
+
+/// A simulated network of nodes. Everything in it follows from its seed and its script.
+pub struct World {
+    seed: u64,
+    members: Vec<Member>,
+    outside: Outside,
+    /// Nodes that had an input since they were last drained.
+    dirty: BTreeSet<Node>,
+    steps: u64,
+    steps_max: u64,
+}
+
+enum Member {
+    Host(Box<Host>),
+    Actor(Box<Cast>),
+}
+
+impl World {
+    /// A world without nodes.
+    #[must_use]
+    pub fn new(seed: u64, universe: Universe, opening: Opening) -> Self {
+        Self {
+            seed,
+            members: Vec::new(),
+            outside: Outside {
+                now: Timestamp::ZERO,
+                queue: Queue::default(),
+                network: Network::new(opening),
+                universe,
+                rng: Rng::new(&draw::seed(seed, u64::MAX), "world"),
+                trace: Trace::default(),
+                providers: BTreeMap::new(),
+                search_takes: Duration::from_millis(500),
+                cuts_per_million: 0,
+                flips_per_million: 0,
+            },
+            dirty: BTreeSet::new(),
+            steps: 0,
+            steps_max: 50_000_000,
+        }
+    }
+
+    // Running.
+
+    /// Runs until nothing happens any more or until that time.
+    ///
+    /// # Panics
+    ///
+    /// When the step limit is reached: something loops.
+    pub fn run_until(&mut self, end: Timestamp) {
+        self.run_while(end, |_| true);
+    }
+
+    /// Runs until all fetches have ended, nothing happens any more, or that time has come.
+    pub fn run_fetches(&mut self, end: Timestamp) {
+        self.run_while(end, |world| !world.all_fetched());
+    }
+
+    fn run_while(&mut self, end: Timestamp, go_on: impl Fn(&Self) -> bool) {
+        loop {
+            self.drain();
+            if !go_on(self) {
+                return;
+            }
+            match self.outside.queue.next_at() {
+                Some(at) if at <= end => self.outside.now = self.outside.now.max(at),
+                _ => {
+                    self.outside.now = self.outside.now.max(end);
+                    return;
+                }
+            }
+            // Everything that is due in this instant reaches the nodes before they are drained.
+            while let Some(what) = self.outside.queue.pop_due(self.outside.now) {
+                self.steps += 1;
+                assert!(self.steps <= self.steps_max, "seed {}: something loops", self.seed);
+                self.happen(what);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(node) = self.dirty.pop_first() {
+            let Member::Host(host) = &mut self.members[node.index()] else {
+                continue;
+            };
+            let late = host.conduct.drains_late;
+            if late.is_zero() {
+                host.drain(&mut self.outside);
+            } else if !host.drain_waits {
+                host.drain_waits = true;
+                self.outside.later(self.outside.now + late, Happening::Drain { node });
+            }
+        }
+    }
+
+    fn happen(&mut self, what: Happening) {
+        let out = &mut self.outside;
+        match what {
+            Happening::Script(script) => script(self),
+            Happening::Down { node, peer, connection } => self.notice(node, peer, connection),
+            Happening::Up { a, b } => {
+                self.connect(a, b);
+            }
+            Happening::Deliver { from, to, connection, message } => {
+                if !out.network.is_alive(connection) {
+                    return;
+                }
+                match &mut self.members[to.index()] {
+                    Member::Host(host) => {
+                        host.received(from, message, out);
+                        self.dirty.insert(to);
+                    }
+                    Member::Actor(cast) => {
+                        cast.counts.received(&message, out.now);
+                        act(cast, out, |actor, scene| actor.received(from, message, scene));
+                    }
+                }
+            }
+            Happening::Deadline { node } => match &mut self.members[node.index()] {
+                Member::Host(host) => {
+                    host.deadline(out);
+                    self.dirty.insert(node);
+                }
+                Member::Actor(cast) => {
+                    if cast.armed.is_some_and(|at| at <= out.now) {
+                        cast.armed = None;
+                        act(cast, out, |actor, scene| actor.woken(scene));
+                    }
+                }
+            },
+            Happening::Drain { node } => {
+                if let Member::Host(host) = &mut self.members[node.index()] {
+                    host.drain_waits = false;
+                    host.drain(out);
+                }
+            }
+            Happening::Found { node, id, cid, last } => self.found(node, id, &cid, last),
+            Happening::Sent { node, id, result } => {
+                self.tell(node, |host, out| host.sent(id, result, out));
+            }
+            Happening::Opened { node, peer, lane, connection, result } => {
+                self.tell(node, |host, out| {
+                    if out.network.is_alive(connection) {
+                        host.opened(peer, lane, connection, result, out);
+                    }
+                });
+            }
+            Happening::Loaded { node, load } => {
+                self.tell(node, |host, out| host.loaded(&load, out));
+            }
+            Happening::Taken { node, session, bytes } => {
+                self.tell(node, |host, out| host.taken(session, bytes, out));
+            }
+        }
+    }
+
+    fn tell(&mut self, node: Node, input: impl FnOnce(&mut Host, &mut Outside)) {
+        if let Member::Host(host) = &mut self.members[node.index()] {
+            input(host, &mut self.outside);
+            self.dirty.insert(node);
+        }
+    }
+
+    fn notice(&mut self, node: Node, peer: Node, connection: Connection) {
+        match &mut self.members[node.index()] {
+            Member::Host(host) => {
+                host.down(peer, connection, &self.outside);
+                self.dirty.insert(node);
+            }
+            Member::Actor(cast) => {
+                let Some(connections) = cast.connections.get_mut(&peer) else {
+                    return;
+                };
+                connections.retain(|other| *other != connection);
+                if connections.is_empty() {
+                    cast.connections.remove(&peer);
+                    act(cast, &mut self.outside, |actor, scene| actor.disconnected(peer, scene));
+                }
+            }
+        }
+    }
+
+    /// A provider search answers: first the peers found are dialled, then all of them are named.
+    fn found(&mut self, node: Node, id: bitswap_core::LookupId, cid: &Cid, last: bool) {
+        let number = self.outside.universe.number(cid);
+        let found = number.and_then(|number| self.outside.providers.get(&number));
+        let found: Vec<Node> =
+            found.into_iter().flatten().copied().filter(|peer| *peer != node).collect();
+        let Member::Host(host) = &self.members[node.index()] else {
+            return;
+        };
+        if !host.searches(id) {
+            return;
+        }
+        let missing: Vec<Node> =
+            found.iter().copied().filter(|peer| !host.is_connected(*peer)).collect();
+        if last || missing.is_empty() {
+            self.tell(node, |host, out| host.found(id, &found, Lookup::Done, out));
+            return;
+        }
+        let mut ready = self.outside.now;
+        for peer in missing {
+            let trip =
+                self.outside.network.latency(node, peer) + self.outside.network.latency(peer, node);
+            let at = self.outside.now + 2 * trip;
+            self.outside.later(at, Happening::Up { a: node, b: peer });
+            ready = ready.max(at);
+        }
+        let found_now: Vec<Node> = found;
+        self.tell(node, |host, out| host.found(id, &found_now, Lookup::More, out));
+        self.outside.later(ready, Happening::Found { node, id, cid: *cid, last: true });
+    }
+
+    fn host_ref(&self, node: Node) -> &Host {
+        match &self.members[node.index()] {
+            Member::Host(host) => host,
+            Member::Actor(_) => panic!("{node} runs no engine"),
+        }
+    }
+
+    fn host_mut(&mut self, node: Node) -> &mut Host {
+        match &mut self.members[node.index()] {
+            Member::Host(host) => host,
+            Member::Actor(_) => panic!("{node} runs no engine"),
+        }
+    }
+}
+
+/// Lets an actor act, and carries its messages away.
+fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mut Scene<'_>)) {
+    let universe = out.universe.clone();
+    let mut scene = Scene { now: out.now, universe: &universe, messages: Vec::new(), wake: None };
+    play(cast.actor.as_mut(), &mut scene);
+    let Scene { messages, wake, .. } = scene;
+    for (to, version, message) in messages {
+        if let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied() {
+            cast.counts.sent(&message, out.now);
+            let lane =
+                if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
+            out.send(cast.name, to, lane, version, connection, message);
+        }
+    }
+    if let Some(at) = wake
+        && cast.armed.is_none_or(|before| at < before)
+    {
+        out.later(at, Happening::Deadline { node: cast.name });
+        cast.armed = Some(at);
+    }
+}
