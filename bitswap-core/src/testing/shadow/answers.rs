@@ -11,7 +11,6 @@ use cid::Cid;
 use super::{Verdict, ensure};
 use crate::block::Block;
 use crate::config::Config;
-use crate::limits::CID_BYTES_MAX;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
 use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId, What};
 use crate::prefix::Prefix;
@@ -234,7 +233,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             return Vec::new();
         };
         let due = |cid: &Cid, ask: &Ask| match row.known.get(cid).and_then(|words| words.last()) {
-            _ if Prefix::of(cid).is_err() || cid.encoded_len() > CID_BYTES_MAX => false,
+            _ if !is_servable(cid) => false,
             // Old versions cannot tell a receiver the CID of a block.
             _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
             None => true,
@@ -325,7 +324,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     ask.dont_have,
                     "{peer:?} was told DONT_HAVE for {cid} and did not ask for it"
                 );
-                let unservable = Prefix::of(&cid).is_err() || cid.encoded_len() > CID_BYTES_MAX;
+                let unservable = !is_servable(&cid);
                 ensure!(
                     unservable
                         || known.iter().any(|word| matches!(word, Known::Absent | Known::Failed)),
@@ -363,4 +362,9 @@ impl Peer {
         ask.answered &= on_its_way && !more;
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
     }
+}
+
+/// Whether a block of this CID can be proved by its bytes, so that the store is asked for it at all.
+fn is_servable(cid: &Cid) -> bool {
+    Prefix::of(cid).is_ok_and(|prefix| prefix.fetchable().is_ok())
 }
