@@ -57,7 +57,10 @@ impl Runtime for Tokio {
     }
 
     #[cfg(feature = "quic")]
-    fn quic(&self, identity: &libp2p::identity::Keypair) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
+    fn quic(
+        &self,
+        identity: &libp2p::identity::Keypair,
+    ) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
         use libp2p::quic;
         let quic = quic::tokio::Transport::new(quic::Config::new(identity));
         Some(quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed())
