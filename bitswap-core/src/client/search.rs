@@ -173,7 +173,8 @@ impl Client {
         {
             interest.searched = true;
             let undecided = self.wants.at(want).is_some_and(|row| row.undecided);
-            if interest.stage == Stage::Waiting && self.fails_when_missing(session) && !undecided {
+            let waits = interest.stage == Stage::Waiting && !undecided;
+            if waits && self.fails_when_missing(session) && !self.may_still_answer(want) {
                 self.end(at, End::NotFound, 0, now);
             }
         }
@@ -188,6 +189,12 @@ impl Client {
         self.sessions.at(session).is_some_and(|row| row.options.when_missing == WhenMissing::Fail)
     }
 
+    /// Whether a peer that was asked has said nothing: it may be slow, and silence is no evidence.
+    fn may_still_answer(&self, want: u32) -> bool {
+        self.pairs_of(want)
+            .any(|(_, pair)| matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent))
+    }
+
     /// Nobody can be asked for a want now: the sessions' policies decide.
     pub(super) fn now_waiting(&mut self, want: u32, now: Timestamp) {
         let waiting: alloc::vec::Vec<(u32, u32, bool)> = self
@@ -197,7 +204,8 @@ impl Client {
             .collect();
         for (at, session, searched) in waiting {
             let Some(row) = self.sessions.at(session) else { continue };
-            let hopeless = searched || !row.options.find_providers;
+            let searched = searched || !row.options.find_providers;
+            let hopeless = searched && !self.may_still_answer(want);
             if hopeless && self.fails_when_missing(session) {
                 self.end(at, End::NotFound, 0, now);
             } else if row.searches == 0 || self.fails_when_missing(session) {

@@ -58,6 +58,24 @@ fn when_all_lack_it_the_want_waits_or_fails_as_the_caller_chose() {
 }
 
 #[test]
+fn a_peer_that_is_silent_is_not_taken_for_one_that_lacks_the_block() {
+    let mut d = Driver::peers([1]);
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.drain();
+    d.pass(ms(5_000));
+    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap()[0].did, PeerDid::Silent);
+    assert!(d.events().is_empty(), "it may be slow");
+    d.dont_have(1, cid(1));
+    let events = d.events();
+    assert!(
+        matches!(&events[..], [Event::Failed { reason: WantFailure::NotFound(_), .. }]),
+        "{events:?}"
+    );
+}
+
+#[test]
 fn many_missing_wants_fail_one_lookup_at_a_time() {
     let mut d = Driver::peers([1]);
     let s = d.session_with(failing());
