@@ -35,11 +35,12 @@ pub fn run(data: &[u8]) {
 pub fn check(data: &[u8], place: Place) {
     let mut input = Input::new(data);
     let [depth, pieces] = input.array();
-    let mut bounds = Bounds::default();
-    bounds.depth = u16::from(depth & 15);
-    bounds.links = usize::from(depth >> 4) + 1;
-    bounds.pieces = u64::from(pieces);
-    bounds.size = 1 << 40;
+    let bounds = Bounds {
+        depth: u16::from(depth & 15),
+        links: usize::from(depth >> 4) + 1,
+        pieces: u64::from(pieces),
+        size: 1 << 40,
+    };
     let from = u64::from(input.byte());
     let wanted = from..match input.byte() {
         0 => u64::MAX,

@@ -168,10 +168,11 @@ impl Client {
     }
 }
 
-/// Takes out the first entry that is due.
+/// Takes out the first entry that is due. Nothing is due at the end of time: what is put off from
+/// there would be due again at once, and without end.
 fn due(set: &mut BTreeSet<(Timestamp, u32)>, now: Timestamp) -> Option<u32> {
     let (at, row) = *set.first()?;
-    if at > now {
+    if at > now || at == Timestamp::MAX {
         return None;
     }
     set.pop_first();

@@ -4,11 +4,14 @@
 mod call;
 mod model;
 mod op;
+mod requests;
+mod setup;
 mod universe;
 mod world;
 
 pub use call::{Between, Call, Reply, Untouched, apply};
 pub use model::Model;
 pub use op::{Mask, Op};
+pub use setup::Setup;
 pub use universe::{BLOCKS, Peer, block, blocks, cid};
-pub use world::{Setup, World};
+pub use world::World;

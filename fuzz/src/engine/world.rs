@@ -1,6 +1,6 @@
 //! An engine, a host that does what operations say, and peers that say what operations say.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::message::Entry;
@@ -12,92 +12,12 @@ use bitswap_core::{
 };
 use bytes::Bytes;
 
-use super::{Between, Call, Mask, Model, Op, Peer, Reply, apply, block, blocks, cid};
-use crate::Input;
+use super::requests::Requests;
+use super::setup::session_options;
+use super::{Between, Call, Mask, Model, Op, Peer, Reply, Setup, apply, block, blocks, cid};
 
 /// Outputs of one drain at most: a few per peer and want.
 const OUTPUTS_MAX: usize = 20_000;
-/// Answered requests that are remembered, to be answered once more.
-const STALE_MAX: usize = 8;
-
-/// An engine's configuration, seed and first moment.
-#[derive(Clone, Debug)]
-pub struct Setup {
-    /// The configuration.
-    pub config: Config,
-    /// The seed.
-    pub seed: [u8; 32],
-    /// The first moment.
-    pub start: Timestamp,
-}
-
-impl Setup {
-    /// Spelled by the first four bytes of an input.
-    ///
-    /// # Panics
-    ///
-    /// Never: all settings that can be spelled are allowed.
-    pub fn read(input: &mut Input<'_>) -> Self {
-        let [size, policy, start, seed] = input.array();
-        let mut limits = Limits::default();
-        if size & 1 == 1 {
-            limits.peers = 5;
-            limits.ledger_per_peer = u32::from(size >> 1 & 3) + 1;
-            limits.ledger = u32::from(size >> 1 & 7) + 1;
-            limits.answer_bytes_per_peer = 1 << (size >> 3 & 15);
-            limits.answer_bytes = 1 << (size >> 3 & 15);
-            limits.loads_per_peer = u32::from(size >> 4 & 3) + 1;
-            limits.messages_per_lane = (size >> 5 & 3) + 1;
-            limits.want_bytes_per_peer = 1 << (size >> 4 & 15);
-            limits.told_per_peer = u32::from(size >> 6) + 1;
-            limits.told = u32::from(size >> 2 & 7) + 1;
-            limits.wants = 20;
-            limits.sessions = 3;
-            limits.entries_per_message = 3;
-            limits.hints = 2;
-        }
-        let config = Config::default().limits(limits).expect("no limit is zero");
-        let config = config.serve(policy & 7 != 7);
-        let replace = [Some(1024), Some(0), None, Some(65_536)][usize::from(policy >> 3 & 3)];
-        let config = config.replace_have_bytes(replace).expect("at most 64 KiB");
-        let config = config.fan_out((policy >> 5) + 1).expect("at least one");
-        let start = match start & 7 {
-            7 => u64::MAX - 1_000_000,
-            6 => 1 << 63,
-            at => u64::from(at),
-        };
-        Self { config, seed: [seed; 32], start: Timestamp::from_micros(start) }
-    }
-}
-
-/// Requests of one kind: open ones, and some that were answered.
-#[derive(Debug)]
-struct Requests<T> {
-    open: Vec<T>,
-    answered: VecDeque<T>,
-}
-
-impl<T: Clone> Requests<T> {
-    const fn new() -> Self {
-        Self { open: Vec::new(), answered: VecDeque::new() }
-    }
-
-    /// The one at this place among all.
-    fn nth(&self, nth: u8) -> Option<&T> {
-        let at = usize::from(nth).checked_rem(self.open.len() + self.answered.len())?;
-        self.open.get(at).or_else(|| self.answered.get(at - self.open.len()))
-    }
-
-    /// Those that match are open no more.
-    fn answer(&mut self, matches: impl Fn(&T) -> bool) {
-        for request in self.open.extract_if(.., |request| matches(request)) {
-            self.answered.push_back(request);
-        }
-        while self.answered.len() > STALE_MAX {
-            self.answered.pop_front();
-        }
-    }
-}
 
 /// An engine and all around it.
 pub struct World<'a> {
@@ -340,7 +260,7 @@ impl<'a> World<'a> {
         if self.draft.as_ref().is_some_and(|(other, _)| *other != peer) {
             self.flush();
         }
-        &mut self.draft.get_or_insert((peer, Message::default())).1
+        &mut self.draft.get_or_insert_with(|| (peer, Message::default())).1
     }
 
     fn in_session(&mut self, nth: u8, call: impl FnOnce(SessionId) -> Call) {
@@ -452,19 +372,5 @@ impl<'a> World<'a> {
                 break;
             }
         }
-    }
-}
-
-fn session_options(only: Mask, style: u8) -> SessionOptions<Peer> {
-    let peers = match only.0 {
-        0 => PeerSet::Any,
-        _ => PeerSet::Only(only.places().map(|at| at as Peer).collect()),
-    };
-    SessionOptions {
-        peers,
-        window_bytes: [32 << 20, 1, 1100, 8000][usize::from(style & 3)],
-        when_missing: if style & 4 == 0 { WhenMissing::Wait } else { WhenMissing::Fail },
-        want_timeout: (style & 8 != 0).then_some(Duration::from_millis(500)),
-        find_providers: style & 16 == 0,
     }
 }

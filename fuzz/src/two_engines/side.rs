@@ -130,7 +130,7 @@ impl Side {
 
     /// Closes a stream of our own; what it holds still arrives. Its end is not told apart from a
     /// pause, so it simply moves on.
-    fn close(&mut self, lane: usize) {
+    fn close(&self, lane: usize) {
         if let Some(stream) = &self.streams[lane] {
             assert!(stream.outbox.is_empty(), "a stream is closed under a message");
         }

@@ -1,0 +1,73 @@
+//! How an engine and its sessions are set up.
+
+use std::time::Duration;
+
+use bitswap_core::{Config, Limits, PeerSet, SessionOptions, Timestamp, WhenMissing};
+
+use super::{Mask, Peer};
+use crate::Input;
+
+/// An engine's configuration, seed and first moment.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Config,
+    /// The seed.
+    pub seed: [u8; 32],
+    /// The first moment.
+    pub start: Timestamp,
+}
+
+impl Setup {
+    /// Spelled by the first four bytes of an input.
+    ///
+    /// # Panics
+    ///
+    /// Never: all settings that can be spelled are allowed.
+    pub fn read(input: &mut Input<'_>) -> Self {
+        let [size, policy, start, seed] = input.array();
+        let mut limits = Limits::default();
+        if size & 1 == 1 {
+            limits.peers = 5;
+            limits.ledger_per_peer = u32::from(size >> 1 & 3) + 1;
+            limits.ledger = u32::from(size >> 1 & 7) + 1;
+            limits.answer_bytes_per_peer = 1 << (size >> 3 & 15);
+            limits.answer_bytes = 1 << (size >> 3 & 15);
+            limits.loads_per_peer = u32::from(size >> 4 & 3) + 1;
+            limits.messages_per_lane = (size >> 5 & 3) + 1;
+            limits.want_bytes_per_peer = 1 << (size >> 4 & 15);
+            limits.told_per_peer = u32::from(size >> 6) + 1;
+            limits.told = u32::from(size >> 2 & 7) + 1;
+            limits.wants = 20;
+            limits.sessions = 3;
+            limits.entries_per_message = 3;
+            limits.hints = 2;
+        }
+        let config = Config::default().limits(limits).expect("no limit is zero");
+        let config = config.serve(policy & 7 != 7);
+        let replace = [Some(1024), Some(0), None, Some(65_536)][usize::from(policy >> 3 & 3)];
+        let config = config.replace_have_bytes(replace).expect("at most 64 KiB");
+        let config = config.fan_out((policy >> 5) + 1).expect("at least one");
+        let start = match start & 7 {
+            7 => u64::MAX - 1_000_000,
+            6 => 1 << 63,
+            at => u64::from(at),
+        };
+        Self { config, seed: [seed; 32], start: Timestamp::from_micros(start) }
+    }
+}
+
+/// The options of a session: its only peers, if there are any, and the rest by the bits of `style`.
+pub(super) fn session_options(only: Mask, style: u8) -> SessionOptions<Peer> {
+    let peers = match only.0 {
+        0 => PeerSet::Any,
+        _ => PeerSet::Only(only.places().map(|at| at as Peer).collect()),
+    };
+    SessionOptions {
+        peers,
+        window_bytes: [32 << 20, 1, 1100, 8000][usize::from(style & 3)],
+        when_missing: if style & 4 == 0 { WhenMissing::Wait } else { WhenMissing::Fail },
+        want_timeout: (style & 8 != 0).then_some(Duration::from_millis(500)),
+        find_providers: style & 16 == 0,
+    }
+}
