@@ -2,8 +2,8 @@
 //!
 //! It is never iterated, and it is keyed from the engine's seed: a peer that does not know the seed
 //! cannot choose keys that collide. Sharding bounds the cost of the worst insertion: growing moves
-//! the entries of one shard, not of the table. It shrinks below a quarter, and an empty shard holds
-//! no memory.
+//! the entries of one shard, not of the table, and shards grow and shrink at different fillings, as
+//! equally filled as they are. A shard is at least an eighth full, and an empty one holds no memory.
 
 use core::hash::Hasher;
 
@@ -16,69 +16,79 @@ const SHARDS: usize = 64;
 /// Below this a shard is not worth shrinking.
 const SMALL: usize = 16;
 
-/// A hash of a key, made by [`Index::hash`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Hash(u64);
+/// A hash of a key, made by [`Index::hash`]: enough bits for any number of rows, few enough to be
+/// kept beside each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hash(u32);
 
-/// Hashes keys for one [`Index`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KeyHasher(u64, u64);
-
-impl KeyHasher {
-    /// Hashes a key of two parts: bytes and a number (a peer's, or 0).
-    pub(crate) fn hash(self, bytes: &[u8], number: u64) -> Hash {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        hasher.write_u64(number);
-        hasher.write(bytes);
-        Hash(hasher.finish())
+impl Hash {
+    /// Spread over all bits, as the tables take some from both ends.
+    const fn spread(self) -> u64 {
+        (self.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
+
+    const fn shard(self) -> usize {
+        self.0 as usize % SHARDS
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    row: u32,
+    /// Growing must not look at the rows, which are all over the memory.
+    hash: Hash,
 }
 
 /// Row numbers, found by the hash of a key that the row holds.
 #[derive(Debug)]
 pub(crate) struct Index {
-    hasher: KeyHasher,
-    shards: [HashTable<u32>; SHARDS],
+    key: (u64, u64),
+    shards: [HashTable<Entry>; SHARDS],
 }
 
 impl Index {
     /// An index keyed by the seed and a label of its own.
     pub(crate) fn new(seed: &[u8; 32], label: &str) -> Self {
         Self {
-            hasher: KeyHasher(sub_seed(seed, label, 0), sub_seed(seed, label, 1)),
+            key: (sub_seed(seed, label, 0), sub_seed(seed, label, 1)),
             shards: [const { HashTable::new() }; SHARDS],
         }
     }
 
-    /// A copy of the hasher, for use while the index is borrowed.
-    pub(crate) const fn hasher(&self) -> KeyHasher {
-        self.hasher
-    }
-
     /// Hashes a key of two parts: bytes and a number (a peer's, or 0).
     pub(crate) fn hash(&self, bytes: &[u8], number: u64) -> Hash {
-        self.hasher.hash(bytes, number)
+        let mut hasher = SipHasher13::new_with_keys(self.key.0, self.key.1);
+        hasher.write_u64(number);
+        hasher.write(bytes);
+        Hash(hasher.finish() as u32)
     }
 
     /// The row with this hash that `is` confirms.
     pub(crate) fn find(&self, hash: Hash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        self.shards[shard(hash)].find(hash.0, |row| is(*row)).copied()
+        let same = |entry: &Entry| entry.hash == hash && is(entry.row);
+        self.shards[hash.shard()].find(hash.spread(), same).map(|entry| entry.row)
     }
 
-    /// Adds a row that is not there yet. `rehash` gives the hash of a row already present.
-    pub(crate) fn insert(&mut self, hash: Hash, row: u32, rehash: impl Fn(u32) -> Hash) {
-        self.shards[shard(hash)].insert_unique(hash.0, row, |row| rehash(*row).0);
+    /// Adds a row that is not there yet.
+    pub(crate) fn insert(&mut self, hash: Hash, row: u32) {
+        let table = &mut self.shards[hash.shard()];
+        let capacity = table.capacity();
+        if capacity > SMALL && table.len() >= staggered(capacity / 2, hash.shard()) {
+            table.reserve(capacity + 1 - table.len(), |entry| entry.hash.spread());
+        }
+        table.insert_unique(hash.spread(), Entry { row, hash }, |entry| entry.hash.spread());
     }
 
-    /// Takes a row out. `rehash` as in [`Index::insert`].
-    pub(crate) fn remove(&mut self, hash: Hash, row: u32, rehash: impl Fn(u32) -> Hash) {
-        let table = &mut self.shards[shard(hash)];
-        if let Ok(entry) = table.find_entry(hash.0, |there| *there == row) {
+    /// Takes a row out.
+    pub(crate) fn remove(&mut self, hash: Hash, row: u32) {
+        let table = &mut self.shards[hash.shard()];
+        if let Ok(entry) = table.find_entry(hash.spread(), |entry| entry.row == row) {
             entry.remove();
+            let capacity = table.capacity();
             if table.is_empty() {
                 *table = HashTable::new();
-            } else if table.capacity() > SMALL && table.len() < table.capacity() / 4 {
-                table.shrink_to(table.len() * 2, |row| rehash(*row).0);
+            } else if capacity > SMALL && table.len() < staggered(capacity / 8, hash.shard()) {
+                table.shrink_to(table.len() * 3, |entry| entry.hash.spread());
             }
         }
     }
@@ -89,9 +99,9 @@ impl Index {
     }
 }
 
-fn shard(hash: Hash) -> usize {
-    // Bits that the tables use neither for the bucket (lowest) nor for the tag (highest seven).
-    (hash.0 >> 48) as usize % SHARDS
+/// Between `least` and twice as many, a little more for each shard.
+const fn staggered(least: usize, shard: usize) -> usize {
+    least + least * shard / SHARDS
 }
 
 #[cfg(test)]
@@ -106,14 +116,14 @@ mod tests {
         let keys: Vec<[u8; 4]> = (0..5_000u32).map(u32::to_le_bytes).collect();
         let hashes: Vec<Hash> = keys.iter().map(|key| index.hash(key, 0)).collect();
         for (row, hash) in (0u32..).zip(&hashes) {
-            index.insert(*hash, row, |row| hashes[row as usize]);
+            index.insert(*hash, row);
         }
         for (row, hash) in (0u32..).zip(&hashes) {
             assert_eq!(index.find(*hash, |there| there == row), Some(row));
         }
         assert!(index.bytes() > 0);
         for (row, hash) in (0u32..).zip(&hashes) {
-            index.remove(*hash, row, |row| hashes[row as usize]);
+            index.remove(*hash, row);
             assert_eq!(index.find(*hash, |there| there == row), None);
         }
         assert_eq!(index.bytes(), 0);

@@ -81,6 +81,11 @@ impl LaneState {
                 Stream::Open(version)
             }
             Err(OpenError::Unsupported) => Stream::Refused,
+            // The connection that it was to be opened on closed; there may be another one.
+            Err(OpenError::Closed) if self.failures == 0 => {
+                self.failures = 1;
+                Stream::Closed
+            }
             Err(_) => {
                 let pause = retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
                 self.failures = self.failures.saturating_add(1);
@@ -106,9 +111,9 @@ impl LaneState {
         }
     }
 
-    /// The lane is open, or opening it can be asked for at once.
-    pub(crate) const fn can_act(&self) -> bool {
-        matches!(self.stream, Stream::Closed | Stream::Open(_))
+    /// Nothing is on its way, and the lane is open or opening it can be asked for at once.
+    pub(crate) fn can_act(&self) -> bool {
+        self.sending.is_empty() && matches!(self.stream, Stream::Closed | Stream::Open(_))
     }
 
     pub(crate) fn is_refused(&self) -> bool {
@@ -166,6 +171,11 @@ impl LaneState {
         Some(bytes)
     }
 
+    /// Opening it may be asked for at once.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.stream == Stream::Closed
+    }
+
     /// The stream is gone.
     pub(crate) fn reset(&mut self) {
         if matches!(self.stream, Stream::Open(_)) {
@@ -214,12 +224,22 @@ mod tests {
         assert!(!lane.open(at(109)));
         assert!(lane.open(at(110)));
         lane.opened(Err(OpenError::Closed), RETRY, at(120));
-        assert_eq!(lane.retry_at(), Some(at(320)));
+        assert_eq!(lane.retry_at(), Some(at(320)), "the second failure is no accident");
         assert!(lane.open(at(320)));
         lane.opened(Err(OpenError::Unsupported), RETRY, at(330));
         assert!(!lane.open(at(1_000_000)));
         lane.revive();
         assert!(lane.open(at(1_000_000)));
+    }
+
+    #[test]
+    fn a_connection_that_closes_while_the_lane_opens_costs_no_time() {
+        let mut lane = LaneState::new(at(0));
+        lane.open(at(0));
+        lane.opened(Err(OpenError::Closed), RETRY, at(10));
+        assert!(lane.open(at(10)));
+        lane.opened(Err(OpenError::Closed), RETRY, at(20));
+        assert!(!lane.open(at(20)), "but only once");
     }
 
     #[test]

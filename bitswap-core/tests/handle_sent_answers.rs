@@ -186,7 +186,7 @@ fn what_was_loaded_for_a_lane_that_does_not_open_is_let_go() {
     rig.tell(0, [want(cid(1)), want(cid(4))]);
     rig.run();
     assert_eq!(rig.engine.stats().answer_bytes, 50_010);
-    rig.opens.insert(0, Err(OpenError::Closed));
+    rig.opens.insert(0, Err(OpenError::Timeout));
     rig.answer_opens();
     rig.run();
     assert_eq!(rig.engine.stats().answer_bytes, 0);

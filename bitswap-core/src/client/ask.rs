@@ -16,8 +16,8 @@ use crate::time::Timestamp;
 
 /// Wants of a batch for which one more peer is worth a message.
 const WANTS_PER_PEER: u32 = 5;
-/// Wants asked in one go, between which messages may be composed.
-const BATCH: u32 = 1024;
+/// Wants asked in one go, before messages are composed.
+pub(super) const BATCH: u32 = 128;
 /// Blocked sessions looked at when a peer gains room.
 const WOKEN: usize = 64;
 /// Bounds of the wait for want-haves that were told together with a guess that failed.
@@ -121,21 +121,22 @@ impl Client {
         }
     }
 
-    /// Lets the next session that may be able to ask do so; false when there is none.
-    pub(super) fn dispatch_next(&mut self, now: Timestamp) -> bool {
+    /// Lets the next session that may be able to ask do so. The work done, in wants: 0 when there is
+    /// no such session.
+    pub(super) fn dispatch_next(&mut self, now: Timestamp) -> u32 {
         if core::mem::take(&mut self.room) {
             self.wake_blocked();
             self.room_at = (!self.blocked.is_empty()).then(|| now + ROOM_PAUSE);
         }
-        let Some(session) = self.ready.pop_front() else { return false };
+        let Some(session) = self.ready.pop_front() else { return 0 };
         if self.ready.is_empty() {
             self.ready = alloc::collections::VecDeque::new();
         }
         if let Some(row) = self.sessions.at_mut(session) {
             row.ready = false;
-            self.dispatch(session, now);
+            return 1 + self.dispatch(session, now);
         }
-        true
+        1
     }
 
     /// Sessions that waited for room may ask.
@@ -146,18 +147,18 @@ impl Client {
         }
     }
 
-    fn dispatch(&mut self, session: u32, now: Timestamp) {
-        let Some(row) = self.sessions.at(session) else { return };
+    fn dispatch(&mut self, session: u32, now: Timestamp) -> u32 {
+        let Some(row) = self.sessions.at(session) else { return 0 };
         let (queued, size) = (row.queued, row.expected_size());
         if queued + row.recheck == 0 {
-            return;
+            return 0;
         }
         let peers = queued.div_ceil(WANTS_PER_PEER).clamp(1, u32::from(self.config.fan_out));
         self.gather(session, peers as usize, size);
-        for _ in 0..BATCH {
-            let Some(row) = self.sessions.at_mut(session) else { return };
+        for done in 0..BATCH {
+            let Some(row) = self.sessions.at_mut(session) else { return done };
             if !row.has_room() {
-                return;
+                return done;
             }
             let at = if row.recheck > 0 {
                 row.recheck -= 1;
@@ -165,13 +166,14 @@ impl Client {
             } else if let Some(at) = first_queued(row) {
                 at
             } else {
-                return;
+                return done;
             };
             if !self.download_open(session, now) || !self.dispatch_one(session, at, now) {
-                return;
+                return done;
             }
         }
         self.set_ready(session);
+        BATCH
     }
 
     /// Asks for one queued or waiting want; false when the session can do no more now.

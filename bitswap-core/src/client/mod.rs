@@ -197,6 +197,7 @@ impl Client {
     /// The next output that is due at `now`; runs timers that are due.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Output> {
         self.run_timers(now);
+        let mut asked = 0;
         loop {
             if let Some(output) = self.outbox.pop_front() {
                 if self.outbox.is_empty() {
@@ -207,10 +208,17 @@ impl Client {
             if let Some(output) = self.next_ended() {
                 return Some(output);
             }
-            if self.decide_next(now) || self.dispatch_next(now) {
+            // Long batches are told in parts, so that no call is long.
+            let more = if self.decide_next(now) { 1 } else { self.dispatch_next(now) };
+            asked += more;
+            if more > 0 && asked < ask::BATCH {
                 continue;
             }
-            return self.speak_next(now);
+            let said = self.speak_next(now);
+            if said.is_some() || more == 0 {
+                return said;
+            }
+            asked = 0;
         }
     }
 

@@ -40,7 +40,9 @@ impl Client {
         if !contact.lane.opened(result, retry, now) {
             return false;
         }
+        let again = contact.lane.is_closed();
         match result {
+            Err(_) if again => self.set_speaking(peer),
             Ok(version) => {
                 if !version.has_presence() {
                     self.adapt_to_old(peer, now);
@@ -275,7 +277,7 @@ impl Client {
     /// Arms the one timer of a peer: for its next attempt to open, its idle lane or its cancels.
     pub(super) fn arm_timer(&mut self, peer: u32) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        let can_speak = contact.lane.can_act() && contact.lane.bytes() == 0;
+        let can_speak = contact.lane.can_act();
         let cancels = contact.cancel_at.filter(|_| can_speak);
         let strays = (can_speak && !contact.strays.is_empty()).then_some(contact.stray_at);
         let due =

@@ -120,12 +120,7 @@ impl Client {
                     delivered: None,
                 };
                 let want = self.wants.insert(row).index;
-                let (index, wants) = (&mut self.index, &self.wants);
-                // The closure needs the hasher while the index grows, so it gets a copy of it.
-                let hasher = index.hasher();
-                index.insert(hash, want, |row| {
-                    wants.at(row).map_or(hash, |row| hasher.hash(row.key.bytes(), 0))
-                });
+                self.index.insert(hash, want);
                 want
             }
         };
@@ -412,11 +407,7 @@ impl Client {
             return;
         }
         let hash = self.index.hash(row.key.bytes(), 0);
-        let wants = &self.wants;
-        let hasher = self.index.hasher();
-        self.index.remove(hash, want, |row| {
-            wants.at(row).map_or(hash, |row| hasher.hash(row.key.bytes(), 0))
-        });
+        self.index.remove(hash, want);
         self.wants.remove(want);
     }
 

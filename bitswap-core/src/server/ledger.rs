@@ -104,13 +104,8 @@ impl Ledger {
         if let Some(want) = self.rows.at_mut(next) {
             want.of_cid.previous = row;
         }
-        let (rows, hasher) = (&self.rows, self.pairs.hasher());
-        self.pairs.insert(hasher.hash(key.bytes(), u64::from(peer)), row, |row| {
-            rows.at(row).map_or_else(
-                || hasher.hash(&[], 0),
-                |want| hasher.hash(want.key.bytes(), u64::from(want.peer)),
-            )
-        });
+        let hash = self.pairs.hash(key.bytes(), u64::from(peer));
+        self.pairs.insert(hash, row);
         if same.is_none() {
             self.index_chain(&key, row);
         }
@@ -122,19 +117,9 @@ impl Ledger {
         let want = self.rows.at(row)?;
         let (key, peer) = (want.key.clone(), want.peer);
         let (of_peer, of_cid) = (want.of_peer, want.of_cid);
-        let hasher = self.pairs.hasher();
-        let rows = &self.rows;
-        self.pairs.remove(hasher.hash(key.bytes(), u64::from(peer)), row, |row| {
-            rows.at(row).map_or_else(
-                || hasher.hash(&[], 0),
-                |want| hasher.hash(want.key.bytes(), u64::from(want.peer)),
-            )
-        });
+        self.pairs.remove(self.pairs.hash(key.bytes(), u64::from(peer)), row);
         if of_cid.previous == NONE {
-            let hasher = self.cids.hasher();
-            self.cids.remove(hasher.hash(key.bytes(), 0), row, |row| {
-                hasher.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
-            });
+            self.cids.remove(self.cids.hash(key.bytes(), 0), row);
             if of_cid.next != NONE {
                 self.index_chain(&key, of_cid.next);
             }
@@ -172,10 +157,7 @@ impl Ledger {
     }
 
     fn index_chain(&mut self, key: &Key, row: u32) {
-        let (rows, hasher) = (&self.rows, self.cids.hasher());
-        self.cids.insert(hasher.hash(key.bytes(), 0), row, |row| {
-            hasher.hash(rows.at(row).map_or(&[], |want| want.key.bytes()), 0)
-        });
+        self.cids.insert(self.cids.hash(key.bytes(), 0), row);
     }
 }
 

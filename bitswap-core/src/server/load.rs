@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::key::Key;
 use crate::limits::BLOCK_BYTES_MAX;
+use crate::message::Version;
 use crate::output::{LoadAnswer, Loaded, What};
 use crate::rows::Id;
 use crate::time::Timestamp;
@@ -60,12 +61,14 @@ impl Server {
             return None;
         }
         // Sizes first: they cost no memory, and their answers are small.
-        let sizes = self.take_sizes(number, room);
-        let (what, items) = if sizes.is_empty() {
-            (What::Data, self.take_datas(number, room))
-        } else {
-            (What::Size, sizes)
-        };
+        let (mut what, mut items) = (What::Size, self.take_sizes(number, room));
+        if items.is_empty() {
+            (what, items) = (What::Data, self.take_datas(number, room));
+        }
+        if items.is_empty() {
+            // No memory for more blocks: whose absence has to be said need not wait for it.
+            (what, items) = (What::Size, self.take_unsure(number, room));
+        }
         if items.is_empty() {
             return None;
         }
@@ -88,6 +91,19 @@ impl Server {
             && let Some(peer) = self.peers.get(number)
             && !peer.lane.is_refused()
             && let Some(place) = peer.queues.sizes.first().copied()
+        {
+            items.extend(self.take_item(place.row, What::Size, 0));
+        }
+        items
+    }
+
+    fn take_unsure(&mut self, number: u32, room: usize) -> Vec<Item> {
+        let mut items = Vec::new();
+        while items.len() < room
+            && let Some(peer) = self.peers.get(number)
+            && peer.lane.version().is_none_or(Version::has_presence)
+            && !peer.lane.is_refused()
+            && let Some(place) = peer.queues.unsure.first().copied()
         {
             items.extend(self.take_item(place.row, What::Size, 0));
         }

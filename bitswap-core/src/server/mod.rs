@@ -162,7 +162,7 @@ impl Server {
         let retry = self.settings.open_retry;
         let Some(state) = self.peers.get_mut(peer) else { return false };
         let known = state.lane.opened(result, retry, now);
-        if known && result.is_err() {
+        if known && result.is_err() && !state.lane.is_closed() {
             self.unload(peer);
         }
         self.settle(peer);

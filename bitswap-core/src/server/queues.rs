@@ -25,6 +25,8 @@ pub(super) struct Queues {
     pub(super) sizes: BTreeSet<Place>,
     /// To be loaded.
     pub(super) datas: BTreeSet<Place>,
+    /// Of these, the ones of unknown size whose absence has to be said.
+    pub(super) unsure: BTreeSet<Place>,
     /// HAVE or DONT_HAVE is to be said.
     pub(super) presences: BTreeSet<Place>,
     /// To be sent.
@@ -52,6 +54,7 @@ impl Queues {
                 self.sizes.remove(&place);
             }
             State::Queued(What::Data) => {
+                self.unsure.remove(&place);
                 if self.datas.remove(&place) {
                     match want.size {
                         Some(size) => self.known -= u64::from(size),
@@ -87,6 +90,9 @@ impl Queues {
             }
             State::Queued(What::Data) => {
                 self.datas.insert(place);
+                if want.owes && want.size.is_none() {
+                    self.unsure.insert(place);
+                }
                 match want.size {
                     Some(size) => self.known += u64::from(size),
                     None => self.unknown += 1,
@@ -143,7 +149,7 @@ impl Queues {
 
     /// Bytes allocated, by the rule that B-tree nodes are two thirds full.
     pub(super) fn bytes(&self) -> usize {
-        let places = self.sizes.len() + self.datas.len() + self.presences.len();
+        let places = self.sizes.len() + self.datas.len() + self.unsure.len() + self.presences.len();
         (places * size_of::<Place>()
             + self.blocks.len() * size_of::<(Place, Bytes)>()
             + self.spare.len() * size_of::<Spare>())

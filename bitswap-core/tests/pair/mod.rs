@@ -123,13 +123,13 @@ impl Pair {
                 return;
             };
             self.now = next;
+            for host in &mut self.hosts {
+                host.engine.handle_timeout(next);
+            }
             while self.link.front().is_some_and(|(at, ..)| *at <= next) {
                 let Some((_, to, message)) = self.link.pop_front() else { return };
                 self.hosts[to].engine.handle_message(1 - to, message, next);
                 self.drain();
-            }
-            for host in &mut self.hosts {
-                host.engine.handle_timeout(next);
             }
         }
         panic!("the engines spin");
