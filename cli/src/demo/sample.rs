@@ -27,7 +27,7 @@ impl Sample {
         let path = path.to_owned();
         blocking(move || {
             let key = Sha256::digest(seed.to_le_bytes());
-            let mut stream = ChaCha20::new(&key.into(), &[0; 12].into());
+            let mut stream = ChaCha20::new(&key, &[0; 12].into());
             let (mut file, mut hash) = (File::create_new(path)?, Sha256::new());
             let mut piece = vec![0; PIECE];
             for _ in 0..bytes / PIECE as u64 {

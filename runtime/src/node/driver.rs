@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::WantError;
-use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_core::{Lookup, LookupId, SessionId, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -272,16 +272,18 @@ impl<R: Runtime> Driver<R> {
             BitswapEvent::Failed { session, cid, reason } => {
                 self.routes.failed(session, cid, &reason);
             }
-            BitswapEvent::FindProviders { id, cid, .. } => {
-                if !self.lookups.start(id, cid) {
-                    self.bitswap().providers(id, &[], Lookup::Done);
-                }
-            }
+            BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.lookups.stop(id),
             BitswapEvent::Unreachable { peer, .. } => {
                 self.listeners.tell(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
+        }
+    }
+
+    fn look_up(&mut self, id: LookupId, cid: Cid) {
+        if !self.lookups.start(id, cid) {
+            self.bitswap().providers(id, &[], Lookup::Done);
         }
     }
 
