@@ -3,7 +3,7 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
 //! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
-//! peers by mDNS, by given addresses, and by whatever [`Providers`] it is given.
+//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
 //! # use bitswap_runtime::{FetchOptions, Node, Runtime};
@@ -29,6 +29,7 @@
 //! arrives runs beside the connections. A fetch is a task of its own, which carries out what
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
+mod dht;
 mod error;
 mod fetch;
 mod fs;
@@ -44,9 +45,10 @@ pub mod store;
 pub mod testing;
 mod transport;
 
+pub use dht::Dht;
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError,
-    Stopped,
+    ConnectError, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
+    StartError, Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, Paths};
