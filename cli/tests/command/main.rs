@@ -1,5 +1,7 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod dht;
+mod promises;
 mod runtimes;
 mod sharing;
 
