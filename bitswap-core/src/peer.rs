@@ -18,6 +18,8 @@ const GUESS_SPAN: u64 = 20_000;
 /// Until a delivery took this many microseconds, or was of so many bytes, it tells nothing.
 const SPAN_MIN: u64 = 10_000;
 const BYTES_MIN: u64 = 512 << 10;
+/// The longest latency believed, in microseconds: a longer wait says that the peer got the block late.
+const LATENCY_MAX: u64 = 5_000_000;
 /// The highest throughput that is told apart from "at once".
 const THROUGHPUT_MAX: u64 = 16 << 30;
 
@@ -38,7 +40,7 @@ impl Meter {
     /// What was known of the peer when it was last here.
     pub(crate) fn from_hint(hint: Option<Hint>) -> Self {
         let Some(hint) = hint.filter(|hint| hint.blocks > 0) else { return Self::default() };
-        let latency = micros(hint.latency);
+        let latency = micros(hint.latency).min(LATENCY_MAX);
         // A tenth of the span: soon outweighed by what is measured now.
         let (bytes, micros) =
             if hint.throughput == 0 { (0, 0) } else { (hint.throughput / 5, SPAN / 10) };
@@ -66,7 +68,7 @@ impl Meter {
         let transfer = u128::from(queue.saturating_add(bytes)) * u128::from(self.micros)
             / u128::from(self.bytes.max(1));
         let transfer = u64::try_from(transfer).unwrap_or(u64::MAX);
-        let sample = micros(now.since(asked)).saturating_sub(transfer);
+        let sample = micros(now.since(asked)).saturating_sub(transfer).min(LATENCY_MAX);
         if self.measured {
             let off = sample.abs_diff(self.latency);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;

@@ -124,10 +124,7 @@ impl Client {
     /// Lets the next session that may be able to ask do so; false when there is none.
     pub(super) fn dispatch_next(&mut self, now: Timestamp) -> bool {
         if core::mem::take(&mut self.room) {
-            let woken: alloc::vec::Vec<u32> = self.blocked.iter().take(WOKEN).copied().collect();
-            for session in woken {
-                self.set_ready(session);
-            }
+            self.wake_blocked();
             self.room_at = (!self.blocked.is_empty()).then(|| now + ROOM_PAUSE);
         }
         let Some(session) = self.ready.pop_front() else { return false };
@@ -139,6 +136,14 @@ impl Client {
             self.dispatch(session, now);
         }
         true
+    }
+
+    /// Sessions that waited for room may ask.
+    pub(super) fn wake_blocked(&mut self) {
+        let woken: alloc::vec::Vec<u32> = self.blocked.iter().take(WOKEN).copied().collect();
+        for session in woken {
+            self.set_ready(session);
+        }
     }
 
     fn dispatch(&mut self, session: u32, now: Timestamp) {

@@ -153,7 +153,7 @@ impl Client {
         let later = last + patience.max(self.config.deadline_min);
         let given = micros(deadline.since(pair.asked)).saturating_mul(STRETCH);
         let last_chance = pair.asked + Duration::from_micros(given);
-        (later > now && now < last_chance).then_some(later)
+        (later > now && now < last_chance).then_some(later.min(last_chance))
     }
 
     fn timer_passed(&mut self, peer: u32, now: Timestamp) {

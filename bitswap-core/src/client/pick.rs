@@ -132,7 +132,8 @@ impl Client {
         }
         let full = self.pairs.len() >= limits.told as usize && pair.is_none();
         let wary = found.only_proven && purpose == For::Block && contact.meter.latency().is_none();
-        if wary || full || !contact.has_room(size, limits.told_per_peer, self.has_choice()) {
+        let told_max = if pair.is_some() { u32::MAX } else { limits.told_per_peer };
+        if wary || full || !contact.has_room(size, told_max, self.has_choice()) {
             found.busy = true;
             return;
         }
@@ -212,7 +213,11 @@ impl Client {
         row.members.retain(|member| {
             peers.get(member.peer.index).is_some_and(|contact| contact.id == member.peer)
         });
-        let useful = row.members.iter().filter(|member| member.likelihood >= 200).count();
+        let talks = |member: &Member| {
+            peers.get(member.peer.index).is_some_and(|c| c.silences == 0 && c.usable())
+        };
+        let useful = |member: &&Member| member.likelihood >= 200 && talks(member);
+        let useful = row.members.iter().filter(useful).count();
         let members = row.members.len();
         if useful >= count || members >= self.peers.len() {
             return;

@@ -124,7 +124,9 @@ impl Client {
         match pair {
             // It has forgotten the want with the block: the cancel is spared.
             Some(pair) => self.drop_pair(pair, now),
-            None => self.stray(peer, cid, now),
+            None if want.is_none() => self.stray(peer, cid, now),
+            // It was wanted a moment ago.
+            None => {}
         }
     }
 
@@ -153,10 +155,8 @@ impl Client {
         }
         let at = match self.find_pair(want, peer) {
             Some(at) => at,
-            None if self.pairs.len() < self.config.limits.told as usize => {
-                self.new_pair(want, peer, now)
-            }
-            None => return,
+            None if self.is_crowded(peer) => return,
+            None => self.new_pair(want, peer, now),
         };
         let Some(pair) = self.pairs.at_mut(at) else { return };
         if pair.say == Some(Say::Cancel) {
@@ -209,10 +209,8 @@ impl Client {
         }
         let at = match self.find_pair(want, peer) {
             Some(at) => at,
-            None if self.pairs.len() < self.config.limits.told as usize => {
-                self.new_pair(want, peer, now)
-            }
-            None => return,
+            None if self.is_crowded(peer) => return,
+            None => self.new_pair(want, peer, now),
         };
         if let Some(pair) = self.pairs.at_mut(at)
             && pair.answer == Answer::None

@@ -1,10 +1,12 @@
 //! When nobody asked can help: provider lookups, second chances, and the end of patience.
 
+use alloc::collections::BTreeSet;
 use core::time::Duration;
 
+use super::contact::Contact;
 use super::options::WhenMissing;
 use super::session::Lookup;
-use super::table::{Answer, End, Stage};
+use super::table::{Answer, End, Say, Stage};
 use super::wish::first_queued;
 use super::{Client, Output, list_of};
 use crate::output;
@@ -15,6 +17,8 @@ use crate::time::Timestamp;
 const LOOKUPS_MAX: usize = 64;
 /// How often the search interval doubles.
 const DOUBLINGS_MAX: u32 = 6;
+/// Searches without progress after which peers that stay silent count as peers without the block.
+const PATIENCE: u32 = 3;
 /// Waiting wants whose silent peers get a second chance at a time.
 const SECOND_CHANCES: usize = 256;
 
@@ -34,7 +38,7 @@ impl Client {
         }
     }
 
-    fn arm_search(&mut self, session: u32, at: Timestamp) {
+    pub(super) fn arm_search(&mut self, session: u32, at: Timestamp) {
         let Some(row) = self.sessions.at_mut(session) else { return };
         if let Some(before) = row.search_at.replace(at) {
             self.searches.remove(&(before, session));
@@ -58,46 +62,90 @@ impl Client {
         let pause = interval.saturating_mul(1 << row.searches.min(DOUBLINGS_MAX));
         row.searches = row.searches.saturating_add(1);
         self.arm_search(session, now + pause.max(Duration::from_micros(1)));
-        self.second_chances(session);
+        self.second_chances(session, now);
         self.look_up(session);
         self.set_ready(session);
     }
 
     /// Peers that let a deadline pass may have lost the want, and those that lacked the block may
-    /// have forgotten it before they got it: they may be asked again.
-    fn second_chances(&mut self, session: u32) {
-        let Some(row) = self.sessions.at_mut(session) else { return };
-        row.recheck = row.waiting.len();
-        let waiting: alloc::vec::Vec<u32> =
-            list_of(&self.interests, row.waiting.head).take(SECOND_CHANCES).collect();
-        for at in waiting {
-            let want = self.interests.at(at).map_or(NONE, |interest| interest.want);
+    /// have forgotten it before they got it: they may be asked again. Where there is no room for
+    /// more pairs they give way, and others have their turn first.
+    fn second_chances(&mut self, session: u32, now: Timestamp) {
+        let Some(row) = self.sessions.at(session) else { return };
+        let first_queued = first_queued(row).unwrap_or(NONE);
+        let wants: alloc::vec::Vec<u32> = [row.waiting.head, row.asked.head, first_queued]
+            .into_iter()
+            .flat_map(|head| list_of(&self.interests, head).take(SECOND_CHANCES))
+            .filter_map(|at| self.interests.at(at).map(|interest| interest.want))
+            .collect();
+        let mut left = BTreeSet::new();
+        for want in wants {
             let pairs: alloc::vec::Vec<u32> = self.pairs_of(want).map(|(at, _)| at).collect();
-            for pair in pairs {
-                if let Some(pair) = self.pairs.at_mut(pair)
-                    && matches!(
-                        pair.answer,
-                        Answer::Silent | Answer::HaveThenSilent | Answer::DontHave
-                    )
-                {
-                    pair.answer = Answer::None;
+            for at in pairs {
+                let Some(pair) = self.pairs.at_mut(at) else { continue };
+                if pair.request || pair.answer == Answer::Have || pair.say == Some(Say::Cancel) {
+                    continue;
+                }
+                let peer = pair.peer;
+                pair.answer = Answer::None;
+                // What it has not delivered by now takes no room with it.
+                self.refund(at);
+                if self.is_crowded(peer) {
+                    self.drop_pair(at, now);
+                    left.insert(peer);
                 }
             }
         }
+        let gave_way = !left.is_empty();
+        for peer in left {
+            self.retell(peer, now);
+            self.set_speaking(peer);
+        }
+        if gave_way {
+            self.wake_blocked();
+        }
+        if let Some(row) = self.sessions.at_mut(session) {
+            row.recheck = if gave_way && row.queued > 0 { 0 } else { row.waiting.len() };
+        }
+    }
+
+    /// There is no room for another pair of this peer.
+    pub(super) fn is_crowded(&self, peer: u32) -> bool {
+        let limits = &self.config.limits;
+        let full = |contact: &Contact| contact.pairs() >= limits.told_per_peer;
+        self.pairs.len() >= limits.told as usize || self.peers.get(peer).is_some_and(full)
     }
 
     /// Looks for providers of the want that needs them most, unless a lookup is under way.
     fn look_up(&mut self, session: u32) {
+        let Some(row) = self.sessions.at(session) else { return };
+        let heads = [row.waiting.head, row.asked.head].into_iter().find(|head| *head != NONE);
+        let other = heads.or_else(|| first_queued(row));
+        if let Some(at) = self.unsearched(session).or(other) {
+            self.look_up_for(session, at);
+        }
+    }
+
+    /// Looks for providers of a waiting want that no lookup was made for yet.
+    fn look_up_next(&mut self, session: u32) {
+        if let Some(at) = self.unsearched(session) {
+            self.look_up_for(session, at);
+        }
+    }
+
+    fn unsearched(&self, session: u32) -> Option<u32> {
+        let row = self.sessions.at(session).filter(|row| row.lookup.is_none())?;
+        list_of(&self.interests, row.waiting.head)
+            .find(|at| self.interests.at(*at).is_some_and(|interest| !interest.searched))
+    }
+
+    fn look_up_for(&mut self, session: u32, at: u32) {
         let Some(id) = self.sessions.id(session) else { return };
         let Some(row) = self.sessions.at(session) else { return };
         if !row.options.find_providers || row.lookup.is_some() || self.lookups.len() >= LOOKUPS_MAX
         {
             return;
         }
-        let unsearched = list_of(&self.interests, row.waiting.head)
-            .find(|at| self.interests.at(*at).is_some_and(|interest| !interest.searched));
-        let heads = [row.waiting.head, row.asked.head].into_iter().find(|head| *head != NONE);
-        let Some(at) = unsearched.or(heads).or_else(|| first_queued(row)) else { return };
         let Some(want) = self.interests.at(at).map(|interest| interest.want) else { return };
         let Some(want) = self.wants.id(want) else { return };
         let Some(cid) = self.wants.get(want).map(|row| row.key.cid()) else { return };
@@ -174,14 +222,12 @@ impl Client {
             interest.searched = true;
             let undecided = self.wants.at(want).is_some_and(|row| row.undecided);
             let waits = interest.stage == Stage::Waiting && !undecided;
-            if waits && self.fails_when_missing(session) && !self.may_still_answer(want) {
+            if waits && self.fails_when_missing(session) && !self.may_still_answer(session, want) {
                 self.end(at, End::NotFound, 0, now);
             }
         }
-        if self.fails_when_missing(session)
-            && self.sessions.at(session).is_some_and(|row| !row.waiting.is_empty())
-        {
-            self.look_up(session);
+        if self.fails_when_missing(session) {
+            self.look_up_next(session);
         }
     }
 
@@ -189,10 +235,14 @@ impl Client {
         self.sessions.at(session).is_some_and(|row| row.options.when_missing == WhenMissing::Fail)
     }
 
-    /// Whether a peer that was asked has said nothing: it may be slow, and silence is no evidence.
-    fn may_still_answer(&self, want: u32) -> bool {
-        self.pairs_of(want)
-            .any(|(_, pair)| matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent))
+    /// Whether a peer that was asked has said nothing: it may be slow, and silence is no evidence
+    /// until it has lasted.
+    fn may_still_answer(&self, session: u32, want: u32) -> bool {
+        let patient = self.sessions.at(session).is_some_and(|row| row.searches < PATIENCE);
+        patient
+            && self
+                .pairs_of(want)
+                .any(|(_, pair)| matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent))
     }
 
     /// Nobody can be asked for a want now: the sessions' policies decide.
@@ -205,11 +255,13 @@ impl Client {
         for (at, session, searched) in waiting {
             let Some(row) = self.sessions.at(session) else { continue };
             let searched = searched || !row.options.find_providers;
-            let hopeless = searched && !self.may_still_answer(want);
-            if hopeless && self.fails_when_missing(session) {
+            let fails = row.options.when_missing == WhenMissing::Fail;
+            let first = row.searches == 0;
+            let hopeless = searched && !self.may_still_answer(session, want);
+            if hopeless && fails {
                 self.end(at, End::NotFound, 0, now);
-            } else if row.searches == 0 || self.fails_when_missing(session) {
-                self.look_up(session);
+            } else if first || fails {
+                self.look_up_next(session);
             }
         }
     }

@@ -109,7 +109,7 @@ impl Client {
     }
 
     /// The next message tells the peer all that it should know, and that this is all.
-    fn retell(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn retell(&mut self, peer: u32, now: Timestamp) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
         contact.resync |= contact.said;
         let all: Vec<u32> = list_of(&self.pairs, contact.told.head)

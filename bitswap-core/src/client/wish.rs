@@ -265,13 +265,16 @@ impl Client {
         let Some(interest) = self.interests.at_mut(at) else { return };
         interest.stage = Stage::Ended(end);
         let (index, want) = (interest.session, interest.want);
+        let mut searches_early = false;
         if let Some(session) = self.sessions.at_mut(index) {
             session.ended.push(&mut self.interests, at);
             session.untaken = session.untaken.saturating_add(size);
+            let fruitless = session.searches > 0;
             if matches!(end, End::Block | End::Stored) {
                 session.last_progress = Some(now);
                 session.searches = 0;
             }
+            searches_early = fruitless && session.searches == 0 && session.search_at.is_some();
             if end == End::Block {
                 session.blocks += 1;
                 session.bytes = session.bytes.saturating_add(size);
@@ -280,6 +283,10 @@ impl Client {
                 session.telling = true;
                 self.telling.push_back(index);
             }
+        }
+        if searches_early {
+            // The pauses between fruitless searches had grown long.
+            self.arm_search(index, now + self.config.search_interval);
         }
         self.set_ready(index);
         self.after_interest(index, want, now);
@@ -361,6 +368,15 @@ impl Client {
     fn remove_interest(&mut self, at: u32, now: Timestamp) {
         let Some(interest) = self.forget(at) else { return };
         if matches!(interest.stage, Stage::Ended(_)) {
+            // A block that is not delivered will not be taken.
+            let block = self.wants.at(interest.want).and_then(|row| row.delivered.as_ref());
+            let size = block.map_or(0, |block| block.data.len() as u64);
+            if interest.stage == Stage::Ended(End::Block)
+                && let Some(session) = self.sessions.at_mut(interest.session)
+            {
+                session.untaken = session.untaken.saturating_sub(size);
+                self.set_ready(interest.session);
+            }
             self.free_if_unused(interest.want);
         } else {
             self.after_interest(interest.session, interest.want, now);

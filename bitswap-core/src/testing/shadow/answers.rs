@@ -28,6 +28,9 @@ struct Ask {
     said_block: bool,
     /// It has its answer, as far as the transport said.
     answered: bool,
+    /// It was told since it asked that we lack the block, as far as the transport said. A stream that
+    /// is lost later changes nothing: the want stays, and so does the answer.
+    knows_absence: bool,
 }
 
 /// Words of the store on one CID that are kept.
@@ -70,6 +73,8 @@ pub(in crate::testing) struct Answers<P> {
     small: usize,
     loads_max: usize,
     entries_max: usize,
+    ledger_max: usize,
+    ledger_per_peer: usize,
 }
 
 impl<P: Copy + Ord + Debug> Answers<P> {
@@ -83,6 +88,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             small: config.replace_have_bytes.unwrap_or(0) as usize,
             loads_max: config.limits.loads_per_peer as usize,
             entries_max: config.limits.entries_per_message as usize,
+            ledger_max: config.limits.ledger as usize,
+            ledger_per_peer: config.limits.ledger_per_peer as usize,
         }
     }
 
@@ -100,16 +107,21 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let Some(row) = self.peers.get_mut(&peer) else {
             return;
         };
-        if list.full {
-            row.asks.clear();
-            row.murky.clear();
-        }
         let on_their_way: BTreeSet<Cid> = self
             .sending
             .values()
             .filter(|(other, _)| *other == peer)
             .flat_map(|(_, cids)| cids.iter().copied())
             .collect();
+        if list.full {
+            // What is on its way is the answer to a want that goes on.
+            row.asks.retain(|cid, ask| {
+                let named = |entry: &&Entry| !entry.cancel && entry.cid == *cid;
+                let kind = list.entries.iter().filter(named).map(|entry| entry.kind).max();
+                on_their_way.contains(cid) && kind >= Some(ask.kind)
+            });
+            row.murky.clear();
+        }
         let mut wanted = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
         for (place, entry) in list.entries.iter().enumerate() {
@@ -126,6 +138,17 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             }
         }
         row.murky.extend(wanted.intersection(&cancelled));
+        self.overflow();
+    }
+
+    /// Which wants gave way where there are too many is not known from outside.
+    fn overflow(&mut self) {
+        let all: usize = self.peers.values().map(|row| row.asks.len()).sum();
+        for row in self.peers.values_mut() {
+            if all > self.ledger_max || row.asks.len() > self.ledger_per_peer {
+                row.murky.extend(row.asks.keys());
+            }
+        }
     }
 
     /// Answers may be lost: blocks may go again, and so may what was said.
@@ -218,6 +241,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         for cid in cids {
             if let Some(ask) = row.asks.get_mut(&cid) {
                 ask.answered = false;
+                ask.knows_absence = false;
             }
         }
     }
@@ -239,7 +263,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             None => true,
             // What a server makes of a store that fails is its own matter.
             Some(Known::Failed) => false,
-            Some(Known::Absent) => ask.owed && version.has_presence(),
+            Some(Known::Absent) => ask.owed && !ask.knows_absence && version.has_presence(),
             Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
             Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
         };
@@ -332,6 +356,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 );
                 ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
                 (ask.said_dont_have, ask.answered) = (true, true);
+                ask.knows_absence = true;
             }
         }
         Ok(())
@@ -348,9 +373,11 @@ impl Peer {
             said_dont_have: false,
             said_block: false,
             answered: false,
+            knows_absence: false,
         });
         let more = entry.kind > ask.kind;
-        if ask.said_block {
+        ask.knows_absence &= on_its_way;
+        if ask.said_block && !on_its_way {
             // A new want after a block starts anew.
             ask.kind = entry.kind;
             ask.dont_have = false;
@@ -359,7 +386,7 @@ impl Peer {
         ask.dont_have |= entry.send_dont_have;
         ask.owed = entry.send_dont_have;
         // Asked again while the answer is on its way, it need not be answered again.
-        ask.answered &= on_its_way && !more;
+        ask.answered &= on_its_way && (ask.said_block || !more);
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
     }
 }
