@@ -216,7 +216,13 @@ impl World {
         let model = &mut self.peers[peer as usize];
         if full {
             let told = |c: &Cid| entries.iter().any(|entry| cid(entry.0) == *c);
-            model.wants.retain(|cid, _| told(cid));
+            // What is asked with less begins anew.
+            let no_less = |c: &Cid, want: &Wanted| {
+                entries.iter().any(|(n, block, asks, _)| {
+                    cid(*n) == *c && *block >= want.block && *asks >= want.asks
+                })
+            };
+            model.wants.retain(|cid, want| no_less(cid, want));
             model.ended.retain(|cid, _| told(cid));
             model.again.retain(|cid, _| told(cid));
         }

@@ -34,7 +34,8 @@ pub(crate) struct Contact {
     pub(crate) told: List,
     /// Wants that ended and for which a cancel is owed although no row is left.
     pub(crate) strays: Vec<Cid>,
-    pub(crate) stray_at: Option<Timestamp>,
+    /// No cancel goes for their sake before this.
+    pub(crate) stray_at: Timestamp,
     /// Bytes asked for and not delivered.
     pub(crate) asked_bytes: u64,
     /// It was asked for all that its window allows, and not enough of it has come yet to be worth
@@ -73,7 +74,7 @@ impl Contact {
             cancels: 0,
             told: List::default(),
             strays: Vec::new(),
-            stray_at: None,
+            stray_at: now,
             asked_bytes: 0,
             full: false,
             busy: now,

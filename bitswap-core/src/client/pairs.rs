@@ -196,8 +196,9 @@ impl Client {
     /// Removes all pairs of a peer that cannot be asked any more. Their wants need a decision.
     pub(super) fn drop_pairs(&mut self, peer: u32, now: Timestamp) {
         if let Some(contact) = self.peers.get_mut(peer) {
-            // It may remember what it was told.
+            // It may remember what it was told: a whole wantlist will put it right.
             contact.resync |= contact.said;
+            contact.strays = Vec::new();
         }
         loop {
             let Some(contact) = self.peers.get(peer) else { return };

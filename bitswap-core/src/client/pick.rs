@@ -10,7 +10,6 @@ use super::Client;
 use super::contact::Contact;
 use super::session::{Member, Session};
 use super::table::{Answer, Pair};
-use crate::message::WantKind;
 use crate::peer::micros;
 
 /// Likelihood of a peer that said HAVE, in per mille.
@@ -233,9 +232,8 @@ impl Client {
     }
 }
 
-/// The block may be asked for: it was not yet, and nothing speaks against it.
+/// The block may be asked for: no request is open, and nothing speaks against it. One that was late
+/// is asked again when it says HAVE, or when it has its second chance.
 fn may_request(pair: &Pair) -> bool {
-    let asked = pair.request || pair.told == Some(WantKind::Block);
-    !asked && matches!(pair.answer, Answer::None | Answer::Have)
-        || (asked && !pair.request && pair.answer == Answer::None)
+    !pair.request && matches!(pair.answer, Answer::None | Answer::Have)
 }

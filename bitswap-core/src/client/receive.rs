@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use cid::Cid;
 
@@ -14,8 +13,6 @@ use crate::output::Support;
 use crate::peer::micros;
 use crate::time::Timestamp;
 
-/// At most one cancel to a peer in this time for answers about what nobody wants.
-const STRAY_PAUSE: Duration = Duration::from_secs(1);
 /// Such cancels kept for a peer.
 const STRAYS_MAX: usize = 16;
 
@@ -41,20 +38,27 @@ impl Client {
         for presence in presences {
             let want = self.want_of(&presence.cid);
             match (want, presence.have) {
+                (Some(want), _) if self.is_over(want) && self.find_pair(want, peer).is_none() => {
+                    self.stray(peer, presence.cid);
+                }
                 (Some(want), true) => self.received_have(peer, want, presence.cid, now),
                 (Some(want), false) => self.received_dont_have(peer, want, now),
-                (None, _) => self.stray(peer, presence.cid, now),
+                (None, _) => self.stray(peer, presence.cid),
             }
         }
+    }
+
+    /// No session wants it any more; some peer is still to hear of that.
+    pub(super) fn is_over(&self, want: u32) -> bool {
+        self.wants.at(want).is_none_or(|row| row.live == 0)
     }
 
     fn received_block(&mut self, peer: u32, block: Block, now: Timestamp) {
         let (cid, data) = block.into_parts();
         let bytes = data.len() as u64;
         let want = self.want_of(&cid);
-        let live = want.and_then(|want| self.wants.at(want)).is_some_and(|row| row.live > 0);
-        let Some(want) = want.filter(|_| live) else {
-            self.received_superfluous(peer, want, cid, bytes, now);
+        let Some(want) = want.filter(|want| !self.is_over(*want)) else {
+            self.received_superfluous(peer, want, bytes, now);
             return;
         };
         let pair = self.find_pair(want, peer);
@@ -101,14 +105,7 @@ impl Client {
     }
 
     /// A block that nobody wants, any more or at all.
-    fn received_superfluous(
-        &mut self,
-        peer: u32,
-        want: Option<u32>,
-        cid: Cid,
-        bytes: u64,
-        now: Timestamp,
-    ) {
+    fn received_superfluous(&mut self, peer: u32, want: Option<u32>, bytes: u64, now: Timestamp) {
         let pair = want.and_then(|want| self.find_pair(want, peer));
         let Some(contact) = self.peers.get_mut(peer) else { return };
         if contact.superfluous > 0 {
@@ -121,24 +118,17 @@ impl Client {
             contact.fetched.unwanted_blocks += 1;
             self.fetched.unwanted_blocks += 1;
         }
-        match pair {
+        if let Some(pair) = pair {
             // It has forgotten the want with the block: the cancel is spared.
-            Some(pair) => self.drop_pair(pair, now),
-            None if want.is_none() => self.stray(peer, cid, now),
-            // It was wanted a moment ago.
-            None => {}
+            self.drop_pair(pair, now);
         }
     }
 
     /// An answer about something that is not wanted: the peer seems not to know, so it is told.
-    fn stray(&mut self, peer: u32, cid: Cid, now: Timestamp) {
+    fn stray(&mut self, peer: u32, cid: Cid) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        // The pause is between messages: what comes before the next one goes with it.
-        let due =
-            !contact.strays.is_empty() || contact.stray_at.is_none_or(|at| at + STRAY_PAUSE <= now);
         let new = !contact.strays.contains(&cid);
-        if due && new && contact.strays.len() < STRAYS_MAX && contact.said {
-            contact.stray_at = Some(now);
+        if new && contact.strays.len() < STRAYS_MAX && contact.said {
             contact.strays.push(cid);
             self.set_speaking(peer);
         }
@@ -149,8 +139,7 @@ impl Client {
         contact.fetched.haves += 1;
         self.fetched.haves += 1;
         let id = contact.id;
-        let over = self.wants.at(want).is_none_or(|row| row.live == 0);
-        if over || !self.may_learn(want, id) {
+        if self.is_over(want) || !self.may_learn(want, id) {
             return;
         }
         let at = match self.find_pair(want, peer) {
@@ -160,7 +149,7 @@ impl Client {
         };
         let Some(pair) = self.pairs.at_mut(at) else { return };
         if pair.say == Some(Say::Cancel) {
-            return self.stray(peer, cid, now);
+            return self.stray(peer, cid);
         }
         let news = matches!(pair.answer, Answer::None | Answer::DontHave | Answer::Silent);
         if news {

@@ -6,6 +6,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::contact::Contact;
 use super::table::{Answer, Pair, Say};
@@ -17,6 +18,8 @@ use crate::time::Timestamp;
 
 /// Cancels that go at once.
 const CANCELS_MAX: u32 = 512;
+/// Messages to a peer only to cancel what it answers and nobody wants are this far apart.
+const STRAY_PAUSE: Duration = Duration::from_secs(1);
 /// Bytes of an entry besides its CID, at most.
 const ENTRY_BYTES: usize = 20;
 /// Bytes of entries in one message.
@@ -46,9 +49,6 @@ impl Client {
             }
             Err(error) => {
                 self.drop_pairs(peer, now);
-                if let Some(contact) = self.peers.get_mut(peer) {
-                    contact.strays = Vec::new();
-                }
                 self.arm_timer(peer);
                 self.outbox.push_back(Output::Unreachable { peer, error });
             }
@@ -181,9 +181,12 @@ impl Client {
         let Some(contact) = self.peers.get_mut(peer) else { return Default::default() };
         let full = core::mem::take(&mut contact.resync);
         let strays = core::mem::take(&mut contact.strays);
+        if !strays.is_empty() {
+            contact.stray_at = now + STRAY_PAUSE;
+        }
         for cid in strays {
             // A whole wantlist cancels what it does not name, and what is wanted again is told.
-            if !full && self.want_of(&cid).is_none() {
+            if !full && self.want_of(&cid).is_none_or(|want| self.is_over(want)) {
                 bytes += cid.encoded_len() + ENTRY_BYTES;
                 entries.push(Entry::cancel(cid));
             }
@@ -272,12 +275,14 @@ impl Client {
     /// Arms the one timer of a peer: for its next attempt to open, its idle lane or its cancels.
     pub(super) fn arm_timer(&mut self, peer: u32) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        let cancels =
-            contact.cancel_at.filter(|_| contact.lane.can_act() && contact.lane.bytes() == 0);
-        let due = [contact.lane.retry_at(), contact.lane.idle_at(self.config.lane_idle), cancels]
-            .into_iter()
-            .flatten()
-            .min();
+        let can_speak = contact.lane.can_act() && contact.lane.bytes() == 0;
+        let cancels = contact.cancel_at.filter(|_| can_speak);
+        let strays = (can_speak && !contact.strays.is_empty()).then_some(contact.stray_at);
+        let due =
+            [contact.lane.retry_at(), contact.lane.idle_at(self.config.lane_idle), cancels, strays]
+                .into_iter()
+                .flatten()
+                .min();
         if due != contact.timer {
             if let Some(before) = core::mem::replace(&mut contact.timer, due) {
                 self.timers.remove(&(before, peer));
@@ -294,7 +299,7 @@ impl Contact {
         self.unsaid.len() > self.cancels
             || self.cancels >= CANCELS_MAX
             || (self.resync && self.said)
-            || !self.strays.is_empty()
+            || (!self.strays.is_empty() && self.stray_at <= now)
             || self.cancel_at.is_some_and(|at| at <= now)
     }
 }

@@ -261,8 +261,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             // Old versions cannot tell a receiver the CID of a block.
             _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
             None => true,
-            // What a server makes of a store that fails is its own matter.
+            // What a server makes of a store that fails, or contradicts itself, is its own matter.
             Some(Known::Failed) => false,
+            _ if row.known.get(cid).is_some_and(|words| contradictory(words)) => false,
             Some(Known::Absent) => ask.owed && !ask.knows_absence && version.has_presence(),
             Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
             Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
@@ -389,6 +390,11 @@ impl Peer {
         ask.answered &= on_its_way && (ask.said_block || !more);
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
     }
+}
+
+fn contradictory(words: &[Known]) -> bool {
+    let absent = words.iter().filter(|word| matches!(word, Known::Absent | Known::Failed)).count();
+    absent > 0 && absent < words.len()
 }
 
 /// Whether a block of this CID can be proved by its bytes, so that the store is asked for it at all.
