@@ -91,6 +91,11 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 
+    /// How many times the file is sent. The median speed counts: what the machine does for the first time
+    /// is slower, and so is what it does beside something else.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+
     /// Seeds the contents of the file: the same seed and size give the same CID.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
