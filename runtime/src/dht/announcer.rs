@@ -63,6 +63,11 @@ impl Announcer {
         }
     }
 
+    /// How many blocks are announced.
+    pub(crate) fn provided(&self) -> usize {
+        self.provided.len()
+    }
+
     /// A peer that may hear announcements is there: those that reached nobody are due.
     pub(crate) fn heard(&mut self, now: Timestamp) {
         for (hash, provided) in &mut self.provided {

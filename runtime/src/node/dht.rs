@@ -96,6 +96,11 @@ impl InDht {
         kad.stop_providing(&key(cid.hash()));
     }
 
+    /// How many blocks are announced.
+    pub(super) fn provided(&self) -> usize {
+        self.announcer.provided()
+    }
+
     /// When something is to be announced.
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
         self.announcer.poll_timeout()

@@ -6,7 +6,7 @@ use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, identify, kad};
 
-use super::dht::News;
+use super::dht::{InDht, News};
 use super::driver::Driver;
 use super::events::NodeEvent;
 use super::lookups::Found;
@@ -79,6 +79,11 @@ impl<R: Runtime> Driver<R> {
         if let (Some(dht), Some(kad)) = (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut()) {
             dht.unprovide(kad, cid);
         }
+    }
+
+    /// How many blocks are announced.
+    pub(super) fn provided(&self) -> usize {
+        self.dht.as_ref().map_or(0, InDht::provided)
     }
 
     /// Announces what is due.

@@ -72,6 +72,8 @@ pub struct NodeStats {
     pub bitswap: bitswap_libp2p::Stats,
     /// Lookups of providers on their way.
     pub lookups: usize,
+    /// Blocks that are announced in the DHT.
+    pub provided: usize,
     /// Bytes received over TCP, the framing of encryption and streams included.
     pub socket_received: u64,
     /// Bytes sent over TCP, likewise.
@@ -246,11 +248,13 @@ impl<R: Runtime> Node<R> {
     ///
     /// When the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Stopped> {
-        let (bitswap, lookups) =
-            self.ask(|driver| (driver.bitswap().stats(), driver.lookups.len())).await?;
+        let (bitswap, lookups, provided) = self
+            .ask(|driver| (driver.bitswap().stats(), driver.lookups.len(), driver.provided()))
+            .await?;
         Ok(NodeStats {
             bitswap,
             lookups,
+            provided,
             socket_received: self.shared.socket_bytes.received(),
             socket_sent: self.shared.socket_bytes.sent(),
         })

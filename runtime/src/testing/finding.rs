@@ -94,6 +94,7 @@ pub async fn blocks_are_announced_up_to_the_bound<R: Runtime>(runtime: R) {
     assert!(matches!(a.provide(cids[2]).await, Err(ProvideError::TooMany { max: 2 })));
     a.unprovide(cids[0]).await.unwrap();
     announced(&a, cids[2]).await;
+    assert_eq!(a.stats().await.unwrap().provided, 2);
     let without = client(&runtime).await;
     assert!(matches!(without.provide(cids[0]).await, Err(ProvideError::NoDht)));
 }
