@@ -55,10 +55,11 @@ pub(crate) async fn run(
 
     let mut raw = vec![raw::transfer(runtime, &source, &sample).await?];
     let (mut rounds, mut written) = (Vec::new(), Vec::new());
-    for _ in 0..args.rounds {
+    for round in 1..=args.rounds {
+        say.note(format_args!("round {round} of {}", args.rounds));
         written.push(sample.write_time(&b.path().join("written")).await.map_err(failed)?);
         let target = b.path().join("fetched");
-        rounds.push(transfer(runtime, &source, &target, args.cut.profile(), say).await?);
+        rounds.push(transfer(runtime, &source, &target, args.cut.profile()).await?);
         if !sample.is(&target).await.map_err(failed)? {
             return Err(Failure::DemoDiffers);
         }
@@ -75,17 +76,12 @@ async fn transfer(
     source: &Path,
     target: &Path,
     profile: bitswap_core::chunk::Profile,
-    say: &Say,
 ) -> Result<Round, Failure> {
     let sharer = Node::builder(runtime.clone()).listen(loopback()).start().await?;
     let fetcher = Node::builder(runtime.clone()).start().await?;
     let start = Instant::now();
     let root = sharer.share_file(source, profile).await?.root;
     let shared = start.elapsed();
-    say.note(format_args!(
-        "node A shares {}, {} blocks and more above them",
-        root.cid, root.leaves
-    ));
 
     for address in sharer.addresses().await? {
         let connected = fetcher.connect(address).await;
