@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::chunk::Profile;
+use bitswap_runtime::Dht;
 use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
@@ -90,6 +91,11 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
 
+    /// How many times the file is sent. The median speed counts: what the machine does for the first time
+    /// is slower, and so is what it does beside something else.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
+
     /// Seeds the contents of the file: the same seed and size give the same CID.
     #[arg(long, default_value_t = 0)]
     pub(crate) seed: u64,
@@ -116,6 +122,9 @@ pub(crate) struct Share {
     /// Do not announce this machine on the local network.
     #[arg(long)]
     pub(crate) no_mdns: bool,
+
+    #[command(flatten)]
+    pub(crate) dht: DhtArgs,
 
     #[command(flatten)]
     pub(crate) cut: Cut,
@@ -177,6 +186,72 @@ pub(crate) struct Sources {
     /// Give up when a block has not come for so many seconds. Default: wait, and say what for.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+
+    #[command(flatten)]
+    pub(crate) dht: DhtArgs,
+}
+
+/// Where to find machines, and be found, beyond the local network.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DhtArgs {
+    /// Find machines, and be found by them, in a DHT: that of the public IPFS network, unless --bootstrap
+    /// says otherwise. `--dht=server` also answers for the DHT: for machines that all others can reach.
+    #[arg(long, value_enum, value_name = "ROLE", num_args = 0..=1, require_equals = true, default_missing_value = "client")]
+    dht: Option<DhtRole>,
+
+    /// A machine of the DHT to begin with, instead of those of the public network; turns --dht on. `none`:
+    /// begin with nobody, and wait for others. May be given several times.
+    #[arg(long, value_name = "MULTIADDR", value_parser = bootstrap)]
+    bootstrap: Vec<Bootstrap>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DhtRole {
+    /// Ask only.
+    Client,
+    /// Answer too.
+    Server,
+}
+
+#[derive(Clone, Debug)]
+enum Bootstrap {
+    None,
+    Peer(Multiaddr),
+}
+
+fn bootstrap(text: &str) -> Result<Bootstrap, String> {
+    if text == "none" {
+        return Ok(Bootstrap::None);
+    }
+    text.parse().map(Bootstrap::Peer).map_err(|error| format!("{error}"))
+}
+
+/// Peers that the public IPFS network is entered by.
+const PUBLIC: [&str; 4] = [
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmQCU2EcMqAqQPR2i9bChDtGNJchTbq5TbXJJ16u19uLTa",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmbLHAnMoJPWSCR5Zhtx6BHJX9KiKNN6tpvbUcqanj75Nb",
+    "/dnsaddr/bootstrap.libp2p.io/p2p/QmcZf59bWwK5XFi76CZX8cbJ4BhTzzA3gU1ZjYZcYW3dwt",
+];
+
+impl DhtArgs {
+    /// The part that the node takes in a DHT, if any.
+    pub(crate) fn settings(&self) -> Option<Dht> {
+        let dht = match self.dht {
+            None if self.bootstrap.is_empty() => return None,
+            None | Some(DhtRole::Client) => Dht::client(),
+            Some(DhtRole::Server) => Dht::server(),
+        };
+        Some(if self.bootstrap.is_empty() {
+            PUBLIC.iter().filter_map(|address| address.parse().ok()).fold(dht, Dht::bootstrap)
+        } else {
+            let named = self.bootstrap.iter().filter_map(|bootstrap| match bootstrap {
+                Bootstrap::None => None,
+                Bootstrap::Peer(address) => Some(address.clone()),
+            });
+            named.fold(dht, Dht::bootstrap)
+        })
+    }
 }
 
 /// `bitswap get`
@@ -233,6 +308,32 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_public_network_can_be_entered() {
+        for address in PUBLIC {
+            let address: Multiaddr = address.parse().unwrap();
+            assert!(matches!(address.iter().last(), Some(Protocol::P2p(_))));
+        }
+    }
+
+    #[test]
+    fn a_dht_is_taken_part_in_only_when_asked_for() {
+        let settings = |rest: &[&str]| {
+            let arguments = ["bitswap", "share", "file"].iter().chain(rest);
+            match Args::try_parse_from(arguments).unwrap().command {
+                Command::Share(share) => format!("{:?}", share.dht.settings()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let peer = PUBLIC[0].replace("bootstrap", "another");
+        assert_eq!(settings(&[]), "None");
+        assert!(settings(&["--dht"]).contains(PUBLIC[3]));
+        let own = settings(&["--bootstrap", &peer]);
+        assert!(own.contains(&peer) && own.contains("Client") && !own.contains(PUBLIC[0]));
+        let alone = settings(&["--dht=server", "--bootstrap", "none"]);
+        assert!(alone.contains("Server") && alone.contains("bootstrap: []"));
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use bitswap_core::chunk::{DagFault, DownloadError, FsErrorKind, InvalidDag, NodeKind, Operation};
 use bitswap_runtime::{
-    FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError, Stopped,
+    FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError, StartError,
+    Stopped,
 };
 use thiserror::Error;
 
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
     Share(#[from] ShareError),
     #[error(transparent)]
     Put(#[from] PutError),
+    #[error(transparent)]
+    Provide(#[from] ProvideError),
     #[error("{source}{}", advice(source))]
     Fetch { source: FetchError },
     #[error(transparent)]

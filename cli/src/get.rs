@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::{DownloadEvent, IfExists};
-use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, Runtime};
+use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
 use crate::args::{self, IfExistsArg};
@@ -34,8 +34,10 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
     let fetched = watched(fetch, say).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    let stats = node.stats().await?;
     node.shutdown().await;
-    report(&fetched, start.elapsed().as_secs_f64(), say);
+    report(&fetched, &stats, seconds, say);
     Ok(())
 }
 
@@ -81,10 +83,11 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
     }
 }
 
-fn report(fetched: &Fetched, seconds: f64, say: &Say) {
+fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let Fetched { path, finished, from_peers, .. } = fetched;
     let received: u64 = from_peers.values().sum();
     let speed = mib_per_second(received, seconds);
+    let engine = stats.bitswap.engine.fetched;
     let path = path.display();
     let text = if finished.already {
         format!("{path}: was there already, {}", size(finished.size))
@@ -95,6 +98,8 @@ fn report(fetched: &Fetched, seconds: f64, say: &Say) {
         "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,
         "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
+        "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
+        "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
     });
     say.result(text, &object);
 }

@@ -5,6 +5,7 @@ mod cat;
 mod demo;
 mod exit;
 mod get;
+mod memory;
 mod peers;
 mod progress;
 mod say;
@@ -23,6 +24,7 @@ use exit::Failure;
 use say::Say;
 
 fn main() -> ExitCode {
+    memory::keep_large_blocks();
     let args = Args::parse();
     let say = Say::new(args.json);
     match run(args, &say) {

@@ -15,7 +15,11 @@ pub(crate) async fn connected<R: Runtime>(
     runtime: &R,
     say: &Say,
 ) -> Result<Node<R>, Failure> {
-    let node = Node::builder(runtime.clone()).mdns(sources.from.is_empty()).start().await?;
+    let mut builder = Node::builder(runtime.clone()).mdns(sources.from.is_empty());
+    if let Some(dht) = sources.dht.settings() {
+        builder = builder.dht(dht);
+    }
+    let node = builder.start().await?;
     let dials = sources.from.iter().map(|address| node.connect(address.clone()));
     let mut tried = String::new();
     let mut any = false;

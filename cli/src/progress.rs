@@ -35,7 +35,7 @@ impl<'a> Shown<'a> {
         }
     }
 
-    pub(crate) fn progress(&mut self, progress: &Progress) {
+    pub(crate) fn progress(&self, progress: &Progress) {
         let Progress { done, total, rate, eta } = *progress;
         let left = eta.map(|eta| eta.as_secs());
         self.say.event(&json!({

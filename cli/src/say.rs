@@ -40,6 +40,15 @@ impl Say {
         }
     }
 
+    /// News: a note for people, the object for programs.
+    pub(crate) fn told(self, text: impl Display, object: &Value) {
+        if self.json {
+            self.event(object);
+        } else {
+            self.note(text);
+        }
+    }
+
     /// Something that people should know.
     pub(crate) fn note(self, text: impl Display) {
         if self.json {

@@ -1,9 +1,11 @@
 //! `bitswap share`
 
 use std::path::Path;
+use std::pin::pin;
 
-use bitswap_runtime::{Node, Runtime, ShareError};
+use bitswap_runtime::{Node, NodeEvent, Runtime, ShareError};
 use cid::Cid;
+use futures::stream::{Stream, StreamExt as _};
 use serde_json::json;
 
 use crate::args;
@@ -19,7 +21,13 @@ pub(crate) async fn run(
     for address in args.listen {
         builder = builder.listen(address);
     }
+    let dht = args.dht.settings();
+    let is_in_dht = dht.is_some();
+    if let Some(dht) = dht {
+        builder = builder.dht(dht);
+    }
     let node = builder.start().await?;
+    let events = node.events().await?;
     let (cid, bytes) = match (&args.path, args.text) {
         (Some(path), _) => file(&node, path, args.cut).await?,
         (None, text) => {
@@ -33,9 +41,26 @@ pub(crate) async fn run(
         Announcement { cid, bytes, addresses: &addresses },
         &json!({"event": "shared", "cid": cid.to_string(), "size": bytes, "addresses": addresses}),
     );
-    interrupted().await;
+    if is_in_dht {
+        node.provide(cid).await?;
+    }
+    tokio::select! {
+        () = interrupted() => {}
+        () = watch(events, say) => {}
+    }
     node.shutdown().await;
     Ok(())
+}
+
+/// Says when the DHT has heard of what is shared.
+async fn watch(events: impl Stream<Item = NodeEvent>, say: &Say) {
+    let mut events = pin!(events);
+    while let Some(event) = events.next().await {
+        if let NodeEvent::Announced(cid) = event {
+            let cid = cid.to_string();
+            say.told("The DHT knows of it.", &json!({"event": "announced", "cid": cid}));
+        }
+    }
 }
 
 async fn file(

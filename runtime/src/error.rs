@@ -30,6 +30,12 @@ pub enum StartError {
     /// The system gave no random numbers.
     #[error("the system's random source failed: {0}")]
     Entropy(#[source] io::Error),
+    /// A peer of the DHT to begin with has no name.
+    #[error("{address} does not say which peer it is of; add /p2p/ and the peer's identity")]
+    Bootstrap {
+        /// The address.
+        address: Multiaddr,
+    },
     /// An address to listen on.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -70,6 +76,24 @@ pub enum ConnectError {
         /// Why.
         #[source]
         reason: DialError,
+    },
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+}
+
+/// Why a block is not announced.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ProvideError {
+    /// There is nowhere to announce it.
+    #[error("the node takes part in no DHT; start it with one")]
+    NoDht,
+    /// As many as the node may announce are announced.
+    #[error("{max} blocks are announced already; raise the bound, or announce roots of files only")]
+    TooMany {
+        /// The bound.
+        max: usize,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]

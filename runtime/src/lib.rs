@@ -3,7 +3,7 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
 //! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
-//! peers by mDNS, by given addresses, and by whatever [`Providers`] it is given.
+//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
 //! # use bitswap_runtime::{FetchOptions, Node, Runtime};
@@ -22,6 +22,13 @@
 //! discovery on the local network. No runtime is a dependency here. The feature `testing` has the
 //! suite of tests that every runtime runs (`testing::tests`, made into `#[test]`s by the macro `suite!`).
 //!
+//! # Memory and speed
+//!
+//! Each block that arrives is in memory of its own, which is freed once it is written. An allocator that gives
+//! blocks of this size back to the kernel at once costs a transfer a tenth of its speed and more. The C
+//! library of GNU does so until the first large block is freed; the command `bitswap` frees one of nearly
+//! 32 MiB, never touched, when it starts. Other allocators keep some memory by themselves.
+//!
 //! # Inside
 //!
 //! One task owns the swarm. Handles reach it through one bounded channel, and it does a bounded number of
@@ -29,6 +36,7 @@
 //! arrives runs beside the connections. A fetch is a task of its own, which carries out what
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
+mod dht;
 mod error;
 mod fetch;
 mod fs;
@@ -44,9 +52,10 @@ pub mod store;
 pub mod testing;
 mod transport;
 
+pub use dht::Dht;
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, PutError, ReadError, ShareError, StartError,
-    Stopped,
+    ConnectError, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
+    StartError, Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, Paths};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
@@ -17,7 +18,7 @@ use cid::Cid;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{ShareError, Stopped};
-use crate::fs::read_at;
+use crate::fs::read_from;
 use crate::node::{Node, info};
 use crate::runtime::{Runtime, RuntimeExt};
 use crate::store::{FileId, SharedLeaf, Stamp};
@@ -104,14 +105,14 @@ impl<R: Runtime> Node<R> {
         let cores = available_parallelism().map_or(1, usize::from);
         let runtime = self.runtime();
         let len = file.metadata().map_err(failed)?.len();
+        // One read at a time: they share the file's cursor.
         let read = |offset| {
             let file = file.clone();
-            runtime.run(move || read_some(&file, offset))
+            runtime.run(move || read_from(&file, offset, READ))
         };
         let mut chunker = Chunker::new(profile);
-        let mut chunks = stream::iter((0..len).step_by(READ))
-            .map(read)
-            .buffered(2)
+        let chunks = stream::iter((0..len).step_by(READ))
+            .then(read)
             .map(|read| read.and_then(|result| result))
             .map_ok(Some)
             .chain(stream::iter([Ok(None)]))
@@ -119,6 +120,7 @@ impl<R: Runtime> Node<R> {
             .try_flatten()
             .map_ok(|chunk| runtime.run(move || chunk.hash()))
             .try_buffered(cores);
+        let mut chunks = pin!(chunks);
         let mut tree = Tree::new(profile);
         let mut leaves = Vec::new();
         while let Some(leaf) = chunks.try_next().await.map_err(failed)? {
@@ -141,14 +143,6 @@ impl<R: Runtime> Node<R> {
         self.store().put(nodes).await?;
         Ok(self.announce(infos).await?)
     }
-}
-
-/// The next piece of a file; shorter when the file ends.
-fn read_some(file: &File, offset: u64) -> io::Result<Bytes> {
-    let mut bytes = vec![0; READ];
-    let read = read_at(file, offset, &mut bytes)?;
-    bytes.truncate(read);
-    Ok(bytes.into())
 }
 
 /// The chunks that the next piece completes; without a piece, the last one.

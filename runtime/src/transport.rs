@@ -40,9 +40,7 @@ pub fn transport<R: Runtime>(
     let bytes = bytes.clone();
     let tcp = runtime
         .tcp()
-        .map(move |socket, _| {
-            BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes.clone()))
-        })
+        .map(move |socket, _| BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux)

@@ -10,6 +10,7 @@ use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures::stream::StreamExt as _;
 use libp2p::identity::Keypair;
+use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, StreamProtocol};
 use sha2::{Digest as _, Sha256};
@@ -37,7 +38,7 @@ pub(crate) async fn transfer(
     let mut requests =
         requests.accept(PROTOCOL).map_err(|error| failed(io::Error::other(error)))?;
     let mut control = receiver.behaviour().new_control();
-    let dial = libp2p::swarm::dial_opts::DialOpts::peer_id(peer).addresses(vec![address]);
+    let dial = DialOpts::peer_id(peer).addresses(vec![address]);
     receiver.dial(dial.build()).map_err(|error| failed(io::Error::other(error)))?;
 
     let swarms = [sender, receiver].map(|swarm| spawn(runtime, drive(swarm)));

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
@@ -27,7 +28,7 @@ impl Sample {
         let path = path.to_owned();
         blocking(move || {
             let key = Sha256::digest(seed.to_le_bytes());
-            let mut stream = ChaCha20::new(&key.into(), &[0; 12].into());
+            let mut stream = ChaCha20::new(&key, &[0; 12].into());
             let (mut file, mut hash) = (File::create_new(path)?, Sha256::new());
             let mut piece = vec![0; PIECE];
             for _ in 0..bytes / PIECE as u64 {
@@ -37,6 +38,24 @@ impl Sample {
                 file.write_all(&piece)?;
             }
             Ok(Self { bytes, sha256: hash.finalize().into() })
+        })
+        .await
+    }
+
+    /// How long the machine takes to write as many bytes to a new file at `path`, and nothing else. The
+    /// file is removed.
+    pub(crate) async fn write_time(&self, path: &Path) -> io::Result<Duration> {
+        let (path, bytes) = (path.to_owned(), self.bytes);
+        blocking(move || {
+            let piece = vec![1; PIECE];
+            let mut file = File::create_new(&path)?;
+            let start = Instant::now();
+            for _ in 0..bytes / PIECE as u64 {
+                file.write_all(&piece)?;
+            }
+            let elapsed = start.elapsed();
+            std::fs::remove_file(&path)?;
+            Ok(elapsed)
         })
         .await
     }

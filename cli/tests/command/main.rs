@@ -1,5 +1,7 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod dht;
+mod promises;
 mod runtimes;
 mod sharing;
 
@@ -57,6 +59,8 @@ fn a_file_goes_from_one_process_to_another() {
         let last: Value = serde_json::from_str(&last).unwrap();
         assert_eq!((&last["event"], &last["verified"]), (&"fetched".into(), &true.into()));
         assert_eq!(last["size"], bytes.len());
+        assert_eq!(last["duplicate_blocks"], 0);
+        assert!(last["socket_bytes_received"].as_u64().unwrap() > bytes.len() as u64);
         assert_eq!(sharing.stop(), 0);
     }
 }

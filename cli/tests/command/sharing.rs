@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use super::{bitswap, lines};
 
 /// A running `bitswap share`, that is ended with the test.
-pub struct Sharing {
+pub(crate) struct Sharing {
     child: Child,
     pub cid: String,
     /// Where it can be dialled.
@@ -14,7 +14,7 @@ pub struct Sharing {
 
 impl Sharing {
     /// Starts it on loopback and waits until it serves.
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut child = bitswap()
             .args(["share", "--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
             .args(arguments)
@@ -27,7 +27,7 @@ impl Sharing {
     }
 
     /// Interrupts it, as Ctrl-C does, and gives its exit code.
-    pub fn stop(mut self) -> i32 {
+    pub(crate) fn stop(mut self) -> i32 {
         interrupt(&self.child);
         self.child.wait().unwrap().code().unwrap_or(0)
     }
@@ -42,7 +42,7 @@ impl Drop for Sharing {
 }
 
 /// Sends what Ctrl-C sends; elsewhere than on Unix there is no such thing for one process.
-pub fn interrupt(child: &Child) {
+pub(crate) fn interrupt(child: &Child) {
     #[cfg(unix)]
     {
         let sent =

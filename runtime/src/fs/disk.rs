@@ -1,6 +1,6 @@
 //! A download's files on a real file system, through the runtime's blocking pool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
@@ -9,23 +9,34 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bitswap_core::chunk::{Check, Done, Effect, FsError, FsErrorKind, Place};
 use bytes::Bytes;
 use fs4::FileExt as _;
+use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use super::lock::Lock;
 use super::{Fs, Paths, read_at, write_at};
-use crate::runtime::{Runtime, RuntimeExt};
+use crate::runtime::Runtime;
 
 /// A download's files on a real file system.
+///
+/// One thread of the pool at a time works for a download: writers of one file would only wait for each
+/// other, and wake each other up. Comparisons are mostly hashing, and run beside it.
 #[derive(Debug)]
 pub struct DiskFs<R> {
     runtime: R,
     files: Arc<Files>,
 }
 
+/// Operations that wait for the thread that works for the download.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(Effect, oneshot::Sender<io::Result<Done>>)>,
+    is_served: bool,
+}
+
 impl<R: Runtime> DiskFs<R> {
     /// The files of the download with these paths.
     pub fn new(runtime: R, paths: Paths) -> Self {
-        let files = Files { paths, open: Mutex::default(), lock: Mutex::default() };
+        let files = Files::new(paths);
         Self { runtime, files: Arc::new(files) }
     }
 }
@@ -33,9 +44,22 @@ impl<R: Runtime> DiskFs<R> {
 impl<R: Runtime> Fs for DiskFs<R> {
     fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>> {
         let files = self.files.clone();
-        let performed = self.runtime.run(move || files.perform(effect));
+        let (done, performed) = oneshot::channel();
+        if matches!(effect, Effect::Check(_)) {
+            // Nobody waits any more if the answer cannot be sent, here and below.
+            self.runtime.blocking(Box::new(move || drop(done.send(files.perform(effect)))));
+        } else {
+            let mut queue = locked(&self.files.queue);
+            queue.waiting.push_back((effect, done));
+            if !queue.is_served {
+                queue.is_served = true;
+                self.runtime.blocking(Box::new(move || files.serve()));
+            }
+        }
         Box::pin(async move {
-            performed.await.and_then(|result| result).map_err(|error| fs_error(&error))
+            let dropped = |_| io::Error::other("the blocking pool dropped the work");
+            let performed = performed.await.map_err(dropped).and_then(|result| result);
+            performed.map_err(|error| fs_error(&error))
         })
     }
 }
@@ -45,9 +69,28 @@ struct Files {
     paths: Paths,
     open: Mutex<BTreeMap<Place, Arc<File>>>,
     lock: Mutex<Option<Lock>>,
+    queue: Mutex<Queue>,
 }
 
 impl Files {
+    fn new(paths: Paths) -> Self {
+        let (open, lock, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { paths, open, lock, queue }
+    }
+
+    /// Performs what waits, until nothing does.
+    fn serve(&self) {
+        loop {
+            let mut queue = locked(&self.queue);
+            let Some((effect, done)) = queue.waiting.pop_front() else {
+                queue.is_served = false;
+                return;
+            };
+            drop(queue);
+            drop(done.send(self.perform(effect)));
+        }
+    }
+
     fn perform(&self, effect: Effect) -> io::Result<Done> {
         match effect {
             Effect::Lock => {
@@ -204,7 +247,7 @@ mod tests {
     fn fixture() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths::new(&directory.path().join("target")).unwrap();
-        let files = Files { paths, open: Mutex::default(), lock: Mutex::default() };
+        let files = Files::new(paths);
         Fixture { _directory: directory, files }
     }
 

@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(Lock::take(path.clone()).unwrap_err().kind(), io::ErrorKind::WouldBlock);
         drop(lock);
         assert!(!path.exists());
-        Lock::take(path.clone()).unwrap();
+        Lock::take(path).unwrap();
     }
 
     #[test]

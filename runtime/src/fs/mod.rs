@@ -10,9 +10,10 @@ pub use disk::DiskFs;
 pub use paths::{BadTarget, Paths};
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 
 use bitswap_core::chunk::{Done, Effect, FsError};
+use bytes::Bytes;
 use futures::future::BoxFuture;
 
 /// The file operations of one download.
@@ -39,6 +40,19 @@ pub(crate) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<us
         }
     }
     Ok(read)
+}
+
+/// Reads `len` bytes from a position, fewer when the file ends. Moves the file's cursor, and does not
+/// fill the memory with zeros first.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub(crate) fn read_from(mut file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::with_capacity(len);
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes.into())
 }
 
 /// Writes all of `bytes` at a position, without a cursor.

@@ -9,6 +9,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{identify, ping};
 
+use super::dht::Kad;
 use crate::runtime::Runtime;
 use crate::store::Store;
 
@@ -19,6 +20,7 @@ pub(super) struct Parts<R: Runtime> {
     pub(super) limits: connection_limits::Behaviour,
     pub(super) bitswap: Bitswap<Store<R>>,
     identify: identify::Behaviour,
+    pub(super) dht: Toggle<Kad>,
     ping: ping::Behaviour,
     pub(super) mdns: Toggle<R::Mdns>,
 }
@@ -28,6 +30,7 @@ impl<R: Runtime> Parts<R> {
         identity: &Keypair,
         bitswap: Bitswap<Store<R>>,
         mdns: Option<R::Mdns>,
+        dht: Option<Kad>,
         limits: ConnectionLimits,
     ) -> Self {
         let about = identify::Config::new("ipfs/0.1.0".into(), identity.public())
@@ -37,6 +40,7 @@ impl<R: Runtime> Parts<R> {
             limits: connection_limits::Behaviour::new(limits),
             bitswap,
             identify: identify::Behaviour::new(about),
+            dht: Toggle::from(dht),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(30))),
             mdns: Toggle::from(mdns),
         }

@@ -15,9 +15,11 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm};
 
 use super::behaviour::Parts;
+use super::dht::{self, InDht};
 use super::driver::{Channels, Driver};
 use super::lookups::Lookups;
 use super::{Node, Shared};
+use crate::dht::Dht;
 use crate::error::StartError;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
@@ -45,6 +47,7 @@ pub struct NodeBuilder<R: Runtime> {
     mdns: bool,
     limits: ConnectionLimits,
     providers: Option<Arc<dyn Providers>>,
+    dht: Option<Dht>,
 }
 
 impl<R: Runtime> NodeBuilder<R> {
@@ -58,6 +61,7 @@ impl<R: Runtime> NodeBuilder<R> {
             mdns: false,
             limits: ConnectionLimits::default(),
             providers: None,
+            dht: None,
         }
     }
 
@@ -111,13 +115,21 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
+    /// Takes part in a DHT: blocks are looked for there, and those that are
+    /// [provided](Node::provide) are announced. Default: in none, which costs nothing.
+    #[must_use]
+    pub fn dht(mut self, dht: Dht) -> Self {
+        self.dht = Some(dht);
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
-    /// When the transport cannot be set up or does not listen.
+    /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node<R>, StartError> {
-        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers } = self;
+        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers, dht } = self;
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
@@ -129,8 +141,9 @@ impl<R: Runtime> NodeBuilder<R> {
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
         let bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
         let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
+        let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
         // Bitswap is there before anybody can connect.
-        let parts = Parts::new(&identity, bitswap, mdns, limits);
+        let parts = Parts::new(&identity, bitswap, mdns, kad, limits);
         let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
@@ -141,7 +154,13 @@ impl<R: Runtime> NodeBuilder<R> {
         #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
         let (release, releases) = mpsc::unbounded();
         let channels = Channels { commands, releases, release: release.clone() };
-        let driver = Driver::new(swarm, runtime.clone(), channels, Lookups::new(providers));
+        let driver = Driver::new(
+            swarm,
+            runtime.clone(),
+            channels,
+            Lookups::new(providers),
+            dht.as_ref().map(InDht::new),
+        );
         runtime.spawn(Box::pin(driver));
         let next_token = AtomicU64::new(0);
         let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };

@@ -17,16 +17,17 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::core::transport::ListenerId;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
+use super::dht::InDht;
 use super::dial::Dialer;
 use super::events::{Listeners, NodeEvent};
-use super::lookups::{Found, Lookups};
+use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
+use crate::dht::named_peer;
 use crate::error::{ConnectError, ListenError};
 use crate::runtime::{Discovered, Runtime};
 use crate::store::Store;
@@ -53,7 +54,8 @@ pub(crate) struct Driver<R: Runtime> {
     connecting: HashMap<ConnectionId, Connecting>,
     listening: HashMap<ListenerId, oneshot::Sender<Result<Multiaddr, ListenError>>>,
     routes: Routes,
-    lookups: Lookups,
+    pub(super) lookups: Lookups,
+    pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
     /// The latest end of an orderly stop, and who waits for it.
     stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
@@ -77,6 +79,7 @@ impl<R: Runtime> Driver<R> {
         runtime: R,
         channels: Channels<R>,
         lookups: Lookups,
+        dht: Option<InDht>,
     ) -> Self {
         let Channels { commands, releases, release } = channels;
         Self {
@@ -92,6 +95,7 @@ impl<R: Runtime> Driver<R> {
             listening: HashMap::new(),
             routes: Routes::default(),
             lookups,
+            dht,
             listeners: Listeners::default(),
             stopping: None,
         }
@@ -105,10 +109,7 @@ impl<R: Runtime> Driver<R> {
         address: Multiaddr,
         reply: oneshot::Sender<Result<PeerId, ConnectError>>,
     ) {
-        let peer = match address.iter().last() {
-            Some(Protocol::P2p(peer)) => Some(peer),
-            _ => None,
-        };
+        let peer = named_peer(&address);
         if let Some(peer) = peer
             && self.swarm.is_connected(&peer)
         {
@@ -223,6 +224,8 @@ impl<R: Runtime> Driver<R> {
     fn swarm_event(&mut self, event: SwarmEvent<PartsEvent<R>>) {
         match event {
             SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
+            SwarmEvent::Behaviour(PartsEvent::Identify(event)) => self.identified(&event),
+            SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
             SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
             SwarmEvent::ConnectionEstablished {
                 peer_id, connection_id, num_established, ..
@@ -247,15 +250,18 @@ impl<R: Runtime> Driver<R> {
                 if let Some(reply) = self.listening.remove(&listener_id) {
                     let _ = reply.send(Ok(address.clone()));
                 }
+                self.listens(&address);
                 self.listeners.tell(&NodeEvent::Listening(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.swarm.remove_external_address(&address);
                 self.listeners.tell(&NodeEvent::NotListening(address));
             }
             SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
                 // Dropping the answer says that the listener closed.
                 self.listening.remove(&listener_id);
                 for address in addresses {
+                    self.swarm.remove_external_address(&address);
                     self.listeners.tell(&NodeEvent::NotListening(address));
                 }
             }
@@ -272,12 +278,8 @@ impl<R: Runtime> Driver<R> {
             BitswapEvent::Failed { session, cid, reason } => {
                 self.routes.failed(session, cid, &reason);
             }
-            BitswapEvent::FindProviders { id, cid, .. } => {
-                if !self.lookups.start(id, cid) {
-                    self.bitswap().providers(id, &[], Lookup::Done);
-                }
-            }
-            BitswapEvent::StopLookup { id } => self.lookups.stop(id),
+            BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
+            BitswapEvent::StopLookup { id } => self.stop_lookup(id),
             BitswapEvent::Unreachable { peer, .. } => {
                 self.listeners.tell(&NodeEvent::NoBitswap(peer));
             }
@@ -303,7 +305,7 @@ impl<R: Runtime> Driver<R> {
 
     fn connected(&mut self, peer: PeerId) {
         self.dialer.connected(peer, self.now());
-        for lookup in self.lookups.connected(peer) {
+        for lookup in self.lookups.decided(peer) {
             self.bitswap().providers(lookup, &[peer], Lookup::More);
         }
         self.listeners.tell(&NodeEvent::Connected(peer));
@@ -314,6 +316,7 @@ impl<R: Runtime> Driver<R> {
             && !self.swarm.is_connected(&peer)
         {
             self.dialer.failed(peer, self.now());
+            self.lookups.decided(peer);
         }
         let reason = error.to_string().into();
         self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
@@ -322,25 +325,8 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn found(&mut self, found: Found) {
-        match found {
-            Found::Done(id) => self.bitswap().providers(id, &[], Lookup::Done),
-            Found::Provider(id, provider) if self.swarm.is_connected(&provider.peer) => {
-                self.bitswap().providers(id, &[provider.peer], Lookup::More);
-            }
-            Found::Provider(id, provider) => {
-                self.lookups.pend(id, provider.peer);
-                let dial = DialOpts::peer_id(provider.peer)
-                    .addresses(provider.addresses)
-                    .extend_addresses_through_behaviour()
-                    .build();
-                // Already being dialled, or without an address: then there is nothing to do.
-                let _ = self.swarm.dial(dial);
-            }
-        }
-    }
-
-    fn dial_due(&mut self) {
+    fn do_due(&mut self) {
+        self.announce_due();
         while let Some((peer, addresses)) = self.dialer.poll(self.now()) {
             let dial = DialOpts::peer_id(peer).addresses(addresses).build();
             if self.swarm.dial(dial).is_err() {
@@ -349,7 +335,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         Timestamp::ZERO + self.start.elapsed()
     }
 
@@ -385,9 +371,10 @@ impl<R: Runtime> Driver<R> {
         latest.poll_unpin(cx).is_ready() || self.swarm.behaviour().bitswap.is_idle()
     }
 
-    /// Waits for the next dial. True when it is due.
+    /// Waits for the next dial or announcement. True when it is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some(due) = self.dialer.poll_timeout() else {
+        let announcement = self.dht.as_ref().and_then(InDht::poll_timeout);
+        let Some(due) = self.dialer.poll_timeout().into_iter().chain(announcement).min() else {
             self.timer = None;
             return false;
         };
@@ -417,7 +404,7 @@ impl<R: Runtime> Future for Driver<R> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let driver = self.get_mut();
         // Before the rest, which may never be idle.
-        driver.dial_due();
+        driver.do_due();
         for _ in 0..STEPS {
             match driver.step(cx) {
                 Step::Ended => return Poll::Ready(()),
@@ -430,7 +417,7 @@ impl<R: Runtime> Future for Driver<R> {
                         return Poll::Pending;
                     }
                     driver.timer = None;
-                    driver.dial_due();
+                    driver.do_due();
                 }
             }
         }

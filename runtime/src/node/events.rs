@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use cid::Cid;
 use futures::channel::mpsc;
 use libp2p::{Multiaddr, PeerId};
 
@@ -27,6 +28,8 @@ pub enum NodeEvent {
         /// Why, for people.
         reason: Arc<str>,
     },
+    /// The DHT has heard that this node has the block.
+    Announced(Cid),
     /// A connected peer does not speak Bitswap.
     NoBitswap(PeerId),
 }

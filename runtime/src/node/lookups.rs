@@ -1,7 +1,7 @@
 //! Provider lookups on their way.
 //!
-//! A provider that is not connected is dialled, and named to the engine again once it is: only
-//! connected peers can be asked.
+//! A provider that is not connected is dialled, and named to the engine once it is: only connected
+//! peers can be asked. A lookup is done when all that look for it are, and no dial is left open.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::providers::{Provider, Providers};
 
 /// Lookups at a time; those beyond find nothing. Each session runs one at most.
 const LOOKUPS_MAX: usize = 256;
-/// Providers of one lookup that are remembered until they are connected.
+/// Providers of one lookup that are dialled at a time.
 const PENDING_MAX: usize = 64;
 
 pub(super) struct Lookups {
@@ -29,7 +29,10 @@ pub(super) struct Lookups {
 
 struct Lookup {
     id: LookupId,
+    /// What the source says; `None` without one, and once it has ended.
     stream: Option<BoxStream<'static, Provider>>,
+    /// The DHT is looking.
+    in_dht: bool,
     pending: BTreeSet<PeerId>,
 }
 
@@ -44,14 +47,13 @@ impl Lookups {
         Self { source, active: Vec::new(), next: 0 }
     }
 
-    /// Starts a lookup; `false` when there is nowhere to look.
-    pub(super) fn start(&mut self, id: LookupId, cid: Cid) -> bool {
-        let Some(source) = &self.source else { return false };
+    /// Starts a lookup, in the DHT too; `false` when there is no room.
+    pub(super) fn start(&mut self, id: LookupId, cid: Cid, in_dht: bool) -> bool {
         if self.active.len() >= LOOKUPS_MAX {
             return false;
         }
-        let stream = Some(source.find(cid));
-        self.active.push(Lookup { id, stream, pending: BTreeSet::new() });
+        let stream = self.source.as_ref().map(|source| source.find(cid));
+        self.active.push(Lookup { id, stream, in_dht, pending: BTreeSet::new() });
         true
     }
 
@@ -59,17 +61,30 @@ impl Lookups {
         self.active.retain(|lookup| lookup.id != id);
     }
 
-    /// This provider is not connected yet.
-    pub(super) fn pend(&mut self, id: LookupId, peer: PeerId) {
-        if let Some(lookup) = self.active.iter_mut().find(|lookup| lookup.id == id)
-            && lookup.pending.len() < PENDING_MAX
-        {
-            lookup.pending.insert(peer);
+    /// How many are on their way.
+    pub(super) const fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    /// The DHT has said all.
+    pub(super) fn done_in_dht(&mut self, id: LookupId) {
+        if let Some(lookup) = self.get_mut(id) {
+            lookup.in_dht = false;
         }
     }
 
-    /// A peer connected: the lookups that wait for it.
-    pub(super) fn connected(&mut self, peer: PeerId) -> Vec<LookupId> {
+    /// This provider is not connected yet; `false` when too many are not.
+    pub(super) fn pend(&mut self, id: LookupId, peer: PeerId) -> bool {
+        self.get_mut(id).is_some_and(|lookup| {
+            lookup.pending.len() < PENDING_MAX && {
+                lookup.pending.insert(peer);
+                true
+            }
+        })
+    }
+
+    /// A peer connected, or could not be: the lookups that waited for it.
+    pub(super) fn decided(&mut self, peer: PeerId) -> Vec<LookupId> {
         let active = self.active.iter_mut();
         active.filter_map(|lookup| lookup.pending.remove(&peer).then_some(lookup.id)).collect()
     }
@@ -78,18 +93,25 @@ impl Lookups {
         for _ in 0..self.active.len() {
             self.next = (self.next + 1) % self.active.len();
             let lookup = &mut self.active[self.next];
-            let Some(stream) = &mut lookup.stream else { continue };
-            match stream.poll_next_unpin(cx) {
-                Poll::Pending => {}
-                Poll::Ready(Some(provider)) => {
-                    return Poll::Ready(Found::Provider(lookup.id, provider));
+            let id = lookup.id;
+            if let Some(stream) = &mut lookup.stream {
+                match stream.poll_next_unpin(cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Some(provider)) => {
+                        return Poll::Ready(Found::Provider(id, provider));
+                    }
+                    Poll::Ready(None) => lookup.stream = None,
                 }
-                Poll::Ready(None) => {
-                    lookup.stream = None;
-                    return Poll::Ready(Found::Done(lookup.id));
-                }
+            }
+            if lookup.stream.is_none() && !lookup.in_dht && lookup.pending.is_empty() {
+                self.active.remove(self.next);
+                return Poll::Ready(Found::Done(id));
             }
         }
         Poll::Pending
+    }
+
+    fn get_mut(&mut self, id: LookupId) -> Option<&mut Lookup> {
+        self.active.iter_mut().find(|lookup| lookup.id == id)
     }
 }

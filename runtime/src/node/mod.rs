@@ -2,9 +2,11 @@
 
 mod behaviour;
 mod builder;
+mod dht;
 mod dial;
 pub(crate) mod driver;
 mod events;
+mod finding;
 mod lookups;
 pub(crate) mod routes;
 
@@ -23,7 +25,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream};
 use libp2p::{Multiaddr, PeerId};
 
-use crate::error::{ConnectError, GetError, ListenError, PutError, Stopped};
+use crate::error::{ConnectError, GetError, ListenError, ProvideError, PutError, Stopped};
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
@@ -68,6 +70,10 @@ impl<R: Runtime> std::fmt::Debug for Node<R> {
 pub struct NodeStats {
     /// Bitswap's.
     pub bitswap: bitswap_libp2p::Stats,
+    /// Lookups of providers on their way.
+    pub lookups: usize,
+    /// Blocks that are announced in the DHT.
+    pub provided: usize,
     /// Bytes received over TCP, the framing of encryption and streams included.
     pub socket_received: u64,
     /// Bytes sent over TCP, likewise.
@@ -190,6 +196,26 @@ impl<R: Runtime> Node<R> {
         result.await.unwrap_or(Err(ListenError::Closed { address }))
     }
 
+    /// Announces in the [`Dht`](crate::Dht) that this node has a block, from now on and until
+    /// [`Self::unprovide`]; [`NodeEvent::Announced`] says when it was heard. Peers find a file by its
+    /// root, so that is the block to provide.
+    ///
+    /// # Errors
+    ///
+    /// When the node takes part in no DHT, announces too many blocks already, or has stopped.
+    pub async fn provide(&self, cid: Cid) -> Result<(), ProvideError> {
+        self.ask(move |driver| driver.provide(cid)).await?
+    }
+
+    /// Announces a block no longer. What was announced is forgotten by the DHT within two days.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn unprovide(&self, cid: Cid) -> Result<(), Stopped> {
+        self.ask(move |driver| driver.unprovide(&cid)).await
+    }
+
     /// The addresses that others can dial, each with the node's identity.
     ///
     /// # Errors
@@ -222,8 +248,13 @@ impl<R: Runtime> Node<R> {
     ///
     /// When the node has stopped.
     pub async fn stats(&self) -> Result<NodeStats, Stopped> {
+        let (bitswap, lookups, provided) = self
+            .ask(|driver| (driver.bitswap().stats(), driver.lookups.len(), driver.provided()))
+            .await?;
         Ok(NodeStats {
-            bitswap: self.ask(|driver| driver.bitswap().stats()).await?,
+            bitswap,
+            lookups,
+            provided,
             socket_received: self.shared.socket_bytes.received(),
             socket_sent: self.shared.socket_bytes.sent(),
         })

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::Hash;
-use crate::fs::read_at;
+use crate::fs::read_from;
 
 /// Files shared in place.
 #[derive(Debug, Default)]
@@ -233,13 +233,11 @@ fn read(path: &Path, stamp: Option<Stamp>, leaf: SharedLeaf) -> io::Result<Optio
     };
     let fits = || io::Result::Ok(stamp == Some(Stamp::of(&file.metadata()?)));
     let before = fits()?;
-    let mut bytes = vec![0; leaf.len as usize];
-    match read_at(&file, leaf.offset, &mut bytes) {
-        Ok(read) if read == bytes.len() => {}
-        Ok(_) => return Ok(None),
-        Err(error) => return Err(error),
+    let bytes = read_from(&file, leaf.offset, leaf.len as usize)?;
+    if bytes.len() < leaf.len as usize {
+        return Ok(None);
     }
-    Ok(Some((bytes.into(), before && fits()?)))
+    Ok(Some((bytes, before && fits()?)))
 }
 
 fn absent<T>(error: io::Error) -> io::Result<Option<T>> {

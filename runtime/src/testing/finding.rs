@@ -6,8 +6,10 @@ use futures::stream::{self, BoxStream, StreamExt as _};
 use libp2p::multiaddr::Protocol;
 use std::sync::Arc;
 
-use super::{client, connect, loopback, pair, server};
-use crate::node::Node;
+use super::{client, connect, loopback, pair, raw, server};
+use crate::Dht;
+use crate::error::ProvideError;
+use crate::node::{Node, NodeEvent};
 use crate::providers::{Provider, Providers};
 use crate::runtime::Runtime;
 
@@ -54,4 +56,59 @@ pub async fn a_provider_is_dialled_and_asked<R: Runtime>(runtime: R) {
     let session = b.session(SessionOptions::default()).await.unwrap();
     assert_eq!(session.get(cid).await.unwrap().data(), "provided");
     drop(client(&runtime).await);
+}
+
+/// Waits until the DHT has heard that the node has a block.
+async fn announced<R: Runtime>(node: &Node<R>, cid: Cid) {
+    let mut events = node.events().await.unwrap();
+    node.provide(cid).await.unwrap();
+    while !matches!(events.next().await.unwrap(), NodeEvent::Announced(what) if what == cid) {}
+}
+
+pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only<R: Runtime>(
+    runtime: R,
+) {
+    let builder = || Node::builder(runtime.clone()).listen(loopback());
+    let b = builder().dht(Dht::server()).start().await.unwrap();
+    let begin = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0));
+    let a = builder().dht(begin.clone()).start().await.unwrap();
+    let cid = a.put("provided in the dht").await.unwrap();
+    announced(&a, cid).await;
+
+    let c = builder().dht(begin).start().await.unwrap();
+    assert_eq!(c.get(cid).await.unwrap().data(), "provided in the dht");
+    let fetched = c.stats().await.unwrap().bitswap.engine.fetched;
+    assert_eq!((fetched.blocks, fetched.duplicate_blocks), (1, 0));
+    // The peer that both know keeps the record, and finds the block in it without asking anybody.
+    assert_eq!(b.get(cid).await.unwrap().data(), "provided in the dht");
+}
+
+pub async fn blocks_are_announced_up_to_the_bound<R: Runtime>(runtime: R) {
+    let b = Node::builder(runtime.clone()).listen(loopback()).dht(Dht::server());
+    let b = b.start().await.unwrap();
+    let dht = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0)).provided_max(2);
+    let a = Node::builder(runtime.clone()).listen(loopback()).dht(dht).start().await.unwrap();
+    let cids = [raw(b"1"), raw(b"2"), raw(b"3")];
+    announced(&a, cids[0]).await;
+    announced(&a, cids[1]).await;
+    assert!(matches!(a.provide(cids[2]).await, Err(ProvideError::TooMany { max: 2 })));
+    a.unprovide(cids[0]).await.unwrap();
+    announced(&a, cids[2]).await;
+    assert_eq!(a.stats().await.unwrap().provided, 2);
+    let without = client(&runtime).await;
+    assert!(matches!(without.provide(cids[0]).await, Err(ProvideError::NoDht)));
+}
+
+pub async fn a_want_that_fails_when_missing_waits_for_the_provider_being_dialled<R: Runtime>(
+    runtime: R,
+) {
+    let a = server(&runtime).await;
+    let cid = a.put("one connection away").await.unwrap();
+    let addresses = a.addresses().await.unwrap();
+    let knows = Arc::new(Knows(Provider { peer: a.peer_id(), addresses }));
+    let b = Node::builder(runtime.clone()).providers(knows).start().await.unwrap();
+    let when_missing = bitswap_core::WhenMissing::Fail;
+    let options = SessionOptions { when_missing, ..SessionOptions::default() };
+    let session = b.session(options).await.unwrap();
+    assert_eq!(session.get(cid).await.unwrap().data(), "one connection away");
 }

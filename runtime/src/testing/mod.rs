@@ -70,6 +70,9 @@ macro_rules! suite {
             two_connects_make_one_connection
             oneself_cannot_be_connected
             a_provider_is_dialled_and_asked
+            a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
+            a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
+            blocks_are_announced_up_to_the_bound
         }
     };
     ($run:path: $($test:ident)*) => {
