@@ -1,0 +1,3 @@
+//! speed
+
+fn main() {}
