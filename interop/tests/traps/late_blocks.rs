@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use bitswap_interop::us;
+use bitswap_interop::us::{self, UsOptions};
+use bitswap_libp2p::Config;
 
-use crate::common::{block, helia, kubo, peer, soon, until, us};
+use crate::common::{block, helia, kubo, peer, soon, until, us, us_with};
 
 /// Before anybody would ask again.
 const PUSHED: Duration = Duration::from_secs(15);
@@ -54,9 +55,14 @@ async fn a_late_block_is_pushed_to_helia() {
     assert_eq!(got.unwrap(), data);
 }
 
+/// Helia looks for who wants a block just before it has stored it, and so may fail to push it; it never
+/// tries again. We do.
 #[tokio::test]
-async fn a_late_block_is_pushed_to_us_by_helia() {
-    let (us, helia) = (us().await, helia().await);
+async fn a_late_block_that_helia_fails_to_push_is_asked_for_again() {
+    let engine = bitswap_core::Config::default().search_interval(Duration::from_secs(1)).unwrap();
+    let config = Config::default().engine(engine);
+    let us = us_with(UsOptions { config, ..UsOptions::default() }).await;
+    let helia = helia().await;
     let (cid, data) = block(4, 50_000);
     us.connect(helia.addrs()[0].clone()).await.unwrap();
     let late = async {

@@ -84,8 +84,8 @@ async fn of_1500_wants_never_more_than_1024_are_told_to_kubo() {
     let watch = async {
         until("our wants", async || session.stats().await.unwrap().wants == 1500).await;
         until("as many there as may be", async || {
-            let told = peer(&us).await.told as usize;
             let known = kubo.bitswap_wantlist(Some(&ours)).await.unwrap().len();
+            let told = peer(&us).await.told as usize;
             assert!(told <= 1024 && known <= told, "{known} of {told}");
             told >= 1000 && known == told
         })
@@ -98,8 +98,8 @@ async fn of_1500_wants_never_more_than_1024_are_told_to_kubo() {
         .await;
 }
 
-/// Kubo asks for all children of a node in a message or two; what we have of them it gets, whatever
-/// our own bound on its wants.
+/// Kubo asks for all children of a node at once. What gets no answer it asks for again only after 30 to
+/// 45 seconds.
 #[tokio::test]
 async fn of_1500_wants_of_kubo_all_are_answered() {
     let wide = Wide::new(1500, 2000);
