@@ -58,7 +58,7 @@ async fn inlined(kubo: &bitswap_interop::Kubo, path: &str) -> Cid {
 }
 
 #[tokio::test]
-async fn an_identity_link_is_read_from_the_link_and_never_asked_for() {
+async fn an_identity_link_is_read_from_the_link_and_never_asked_of_old_kubo() {
     let folder = tempfile::tempdir().unwrap();
     let (input, out) = (folder.path().join("in"), folder.path().join("out"));
     let bytes = content::bytes(1, 262_144 + 10);
