@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bitswap_core::{Block, SessionOptions, chunk::SyncPolicy, message::Version};
+use bitswap_core::{Block, SessionOptions, chunk::SyncPolicy};
 use bitswap_libp2p::Config;
 use bitswap_runtime::{FetchError, FetchOptions, Fetched, GetError, Node, PutError, Runtime};
 use cid::Cid;
@@ -11,20 +11,12 @@ use multiaddr::Multiaddr;
 use crate::{Listen, dag};
 
 /// How our node is started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct UsOptions {
     /// Where it listens. It dials TCP and QUIC whatever this says.
     pub listen: Listen,
-    /// The newest version of the protocol that it speaks.
-    pub newest: Version,
-    /// The other settings of the protocol.
+    /// Settings of the protocol.
     pub config: Config,
-}
-
-impl Default for UsOptions {
-    fn default() -> Self {
-        Self { listen: Listen::Tcp, newest: Version::V1_2, config: Config::default() }
-    }
 }
 
 /// Starts a node with an empty store.
@@ -32,7 +24,7 @@ impl Default for UsOptions {
 /// # Panics
 /// When it does not start.
 pub async fn start<R: Runtime>(runtime: R, options: UsOptions) -> Node<R> {
-    let mut builder = Node::builder(runtime).config(options.config.newest(options.newest));
+    let mut builder = Node::builder(runtime).config(options.config);
     for address in options.listen.addrs() {
         builder = builder.listen(address.parse().expect("a constant address"));
     }

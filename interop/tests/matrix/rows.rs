@@ -12,6 +12,7 @@ use bitswap_interop::{
     AddOptions, Listen, content,
     us::{self, UsOptions},
 };
+use bitswap_libp2p::Config;
 use bitswap_runtime::{Node, Runtime};
 use cid::Cid;
 use tempfile::TempDir;
@@ -66,9 +67,8 @@ impl Case {
     }
 
     async fn us<R: Runtime>(&self, runtime: R) -> Node<R> {
-        let options =
-            UsOptions { listen: self.listen, newest: self.newest, ..UsOptions::default() };
-        us::start(runtime, options).await
+        let config = Config::default().newest(self.newest);
+        us::start(runtime, UsOptions { listen: self.listen, config }).await
     }
 }
 
