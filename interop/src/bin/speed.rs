@@ -22,8 +22,6 @@ use multiaddr::Multiaddr;
 type Failed = Box<dyn std::error::Error>;
 
 const MIB: usize = 1 << 20;
-/// Times that each direction is measured; the best counts, for a disturbance only slows down.
-const RUNS: usize = 3;
 
 /// How a client takes the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,12 +153,8 @@ async fn main() -> Result<(), Failed> {
         for client in [Client::KuboGet, Client::KuboPin, Client::Helia, Client::Us] {
             let mut row = format!("| {server} → {} |", client.name());
             for profile in [Profile::UnixfsV0_2015, Profile::UnixfsV1_2025] {
-                let mut best = Duration::MAX;
-                for _ in 0..RUNS {
-                    best = best.min(transfer(server, client, profile, folder.path()).await?);
-                }
-                let speed = mib as f64 / best.as_secs_f64();
-                row += &format!(" {:.2} s, {speed:.0} MiB/s |", best.as_secs_f64());
+                let taken = transfer(server, client, profile, folder.path()).await?.as_secs_f64();
+                row += &format!(" {taken:.2} s, {:.0} MiB/s |", mib as f64 / taken);
             }
             println!("{row}");
         }
