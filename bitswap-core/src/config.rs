@@ -114,6 +114,19 @@ impl Config {
         Ok(self)
     }
 
+    /// How long a stream of ours may have nothing to say before it is closed. Default 5 s: another
+    /// implementation resets streams that were silent for 10 s.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`], in microseconds, outside of 100 ms to 1 h.
+    pub fn lane_idle(mut self, idle: Duration) -> Result<Self, ConfigError> {
+        let micros = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
+        check("lane_idle", micros, 100_000, 3_600_000_000)?;
+        self.lane_idle = idle;
+        Ok(self)
+    }
+
     /// How many peers learn of a want in one step. Default 16.
     ///
     /// # Errors
@@ -200,6 +213,8 @@ mod tests {
         assert!(Config::default().replace_have_bytes(Some(65_537)).is_err());
         assert!(Config::default().fan_out(0).is_err());
         let ms = Duration::from_millis;
+        assert_eq!(Config::default().lane_idle(ms(99)).unwrap_err().field, "lane_idle");
+        assert!(Config::default().lane_idle(ms(100)).is_ok());
         assert!(Config::default().deadlines(ms(50), ms(40), ms(60)).is_err());
         assert!(Config::default().deadlines(ms(50), ms(50), ms(50)).is_ok());
     }

@@ -7,8 +7,9 @@ pub struct Limits {
     /// Connected peers. More are ignored until one leaves: stops a swarm of made-up identities
     /// from filling memory. Default 1024.
     pub peers: u32,
-    /// Wants of one peer that are remembered for it. Stops wantlist floods. Default 1024, what all
-    /// other implementations keep.
+    /// Wants of one peer that are remembered for it. Stops wantlist floods. Default 4096: other
+    /// implementations keep 1024, but ask for all children of a node at once, and what is dropped they ask
+    /// for again only after 30 to 45 seconds.
     pub ledger_per_peer: u32,
     /// Wants of all peers together. Default 131 072.
     pub ledger: u32,
@@ -45,7 +46,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             peers: 1024,
-            ledger_per_peer: 1024,
+            ledger_per_peer: 4096,
             ledger: 131_072,
             answer_bytes_per_peer: 4 << 20,
             answer_bytes: 64 << 20,

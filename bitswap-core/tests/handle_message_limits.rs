@@ -2,7 +2,7 @@
 
 mod serving;
 
-use bitswap_core::{Config, Entry, Output, Rates, WantKind};
+use bitswap_core::{Config, Entry, Limits, Output, Rates, WantKind};
 use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 #[test]
@@ -36,7 +36,7 @@ fn wants_that_cannot_be_served_give_way_oldest_first() {
 
 #[test]
 fn a_ledger_full_of_missing_blocks_lets_every_servable_want_through() {
-    let mut rig = Rig::with_peer(Config::default());
+    let mut rig = Rig::with_peer(limits(|limits| limits.ledger_per_peer = 1024));
     rig.tell(0, (0..1024).map(|n| want_or(cid(n))).collect::<Vec<_>>());
     assert_eq!(rig.said().dont_haves.len(), 1024);
     for n in 2000..2500 {
@@ -240,6 +240,6 @@ fn the_worst_wantlist_is_applied_within_its_bound() {
             rig.tell(0, entries);
         }
         rig.run();
-        assert!(rig.ledger(0) <= 1024);
+        assert!(rig.ledger(0) <= Limits::default().ledger_per_peer);
     }
 }

@@ -37,6 +37,7 @@ use crate::config::Config;
 use crate::event::{Event, PutId};
 use crate::executor::Executor;
 use crate::handler::{Handler, Settings};
+use crate::protocol::Offer;
 use crate::traffic::Traffic;
 use connections::tell;
 use hints::Hints;
@@ -93,6 +94,7 @@ impl<S: Blockstore> Behaviour<S> {
             streams_max: config.inbound_streams_max,
             tick: config.tick(),
             open_timeout: config.open_timeout,
+            offer: Offer::up_to(config.newest),
         };
         Self {
             engine: Engine::new(config.engine, seed, clock.now()),

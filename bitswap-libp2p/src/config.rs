@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bitswap_core::Version;
 use bitswap_core::error::ConfigError;
 
 use crate::progress::WINDOW;
@@ -14,6 +15,7 @@ pub struct Config {
     pub(crate) stall_window: Duration,
     pub(crate) open_timeout: Duration,
     pub(crate) hints_max: usize,
+    pub(crate) newest: Version,
 }
 
 impl Default for Config {
@@ -24,6 +26,7 @@ impl Default for Config {
             stall_window: Duration::from_secs(10),
             open_timeout: Duration::from_secs(10),
             hints_max: 4096,
+            newest: Version::V1_2,
         }
     }
 }
@@ -78,6 +81,15 @@ impl Config {
     #[must_use]
     pub const fn hints_max(mut self, peers: usize) -> Self {
         self.hints_max = peers;
+        self
+    }
+
+    /// The newest version that is spoken; older ones are spoken too. Default 1.2.0. Lower it to see how
+    /// a program gets on with old peers: without 1.2.0 nobody says that a block is missing, and
+    /// without 1.1.0 only CIDv0 blocks can be moved.
+    #[must_use]
+    pub const fn newest(mut self, version: Version) -> Self {
+        self.newest = version;
         self
     }
 

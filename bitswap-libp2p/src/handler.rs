@@ -55,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) tick: Duration,
     /// How long a stream may be negotiated.
     pub(crate) open_timeout: Duration,
+    /// The versions that are spoken.
+    pub(crate) offer: Offer,
 }
 
 /// The part of a [`Behaviour`](crate::Behaviour) that runs in the task of a connection.
@@ -306,7 +308,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = (Lane, StreamId);
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        SubstreamProtocol::new(Offer::NEWEST_FIRST, ())
+        SubstreamProtocol::new(self.settings.offer, ())
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -323,8 +325,9 @@ impl ConnectionHandler for Handler {
             self.obey(command);
         }
         if let Some((lane, stream, first)) = self.requests.pop_front() {
-            let offer = SubstreamProtocol::new(Offer::starting_with(first), (lane, stream))
-                .with_timeout(self.settings.open_timeout);
+            let offer =
+                SubstreamProtocol::new(self.settings.offer.starting_with(first), (lane, stream))
+                    .with_timeout(self.settings.open_timeout);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: offer,
             });

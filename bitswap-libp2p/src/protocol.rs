@@ -1,6 +1,7 @@
 //! The protocol names on offer, and which of them was agreed on.
 
 use std::convert::Infallible;
+use std::iter::Skip;
 
 use bitswap_core::Version;
 use futures::future::{Ready, ready};
@@ -17,37 +18,39 @@ impl AsRef<str> for Name {
     }
 }
 
-/// All four names in order of preference. Copying and listing it allocates nothing: the swarm
-/// lists the names of a handler at nearly every poll.
+/// The names up to the newest on offer, in order of preference. Copying and listing it allocates
+/// nothing: the swarm lists the names of a handler at nearly every poll.
 #[derive(Clone, Copy, Debug)]
 pub struct Offer {
+    newest: Version,
     first: Version,
 }
 
 impl Offer {
-    /// Newest first.
-    pub(crate) const NEWEST_FIRST: Self = Self { first: Version::V1_2 };
+    /// This version and all older ones, newest first.
+    pub(crate) const fn up_to(newest: Version) -> Self {
+        Self { newest, first: newest }
+    }
 
     /// The version that is known to work first, then the others, newest first. A dialer pays one
     /// round trip for every name that is refused.
-    pub(crate) const fn starting_with(first: Version) -> Self {
-        Self { first }
-    }
-
-    fn names(self) -> [Name; 4] {
-        let mut names = Version::PREFERRED.map(Name);
-        let at = names.iter().position(|name| name.0 == self.first).unwrap_or(0);
-        names[..=at].rotate_right(1);
-        names
+    pub(crate) const fn starting_with(self, first: Version) -> Self {
+        Self { first, ..self }
     }
 }
 
 impl UpgradeInfo for Offer {
     type Info = Name;
-    type InfoIter = std::array::IntoIter<Name, 4>;
+    type InfoIter = Skip<std::array::IntoIter<Name, 4>>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        self.names().into_iter()
+        let mut names = Version::PREFERRED.map(Name);
+        // The newer ones are at the front, and are left out.
+        let newer = names.iter().take_while(|name| name.0 > self.newest).count();
+        if let Some(at) = names.iter().skip(newer).position(|name| name.0 == self.first) {
+            names[newer..=newer + at].rotate_right(1);
+        }
+        names.into_iter().skip(newer)
     }
 }
 
@@ -82,7 +85,7 @@ mod tests {
     #[test]
     fn names_go_newest_first() {
         assert_eq!(
-            offered(Offer::NEWEST_FIRST),
+            offered(Offer::up_to(Version::V1_2)),
             ["/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0", "/ipfs/bitswap/1.0.0", "/ipfs/bitswap"]
         );
     }
@@ -90,12 +93,24 @@ mod tests {
     #[test]
     fn the_name_that_worked_goes_first_and_none_is_left_out() {
         assert_eq!(
-            offered(Offer::starting_with(Version::V1_0)),
+            offered(Offer::up_to(Version::V1_2).starting_with(Version::V1_0)),
             ["/ipfs/bitswap/1.0.0", "/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0", "/ipfs/bitswap"]
         );
         assert_eq!(
-            offered(Offer::starting_with(Version::Unversioned)),
+            offered(Offer::up_to(Version::V1_2).starting_with(Version::Unversioned)),
             ["/ipfs/bitswap", "/ipfs/bitswap/1.2.0", "/ipfs/bitswap/1.1.0", "/ipfs/bitswap/1.0.0"]
         );
+    }
+
+    #[test]
+    fn nothing_newer_than_the_newest_is_offered() {
+        let old = Offer::up_to(Version::V1_0);
+        assert_eq!(offered(old), ["/ipfs/bitswap/1.0.0", "/ipfs/bitswap"]);
+        assert_eq!(offered(old.starting_with(Version::V1_2)), offered(old));
+        assert_eq!(
+            offered(old.starting_with(Version::Unversioned)),
+            ["/ipfs/bitswap", "/ipfs/bitswap/1.0.0"]
+        );
+        assert_eq!(offered(Offer::up_to(Version::Unversioned)), ["/ipfs/bitswap"]);
     }
 }

@@ -106,6 +106,12 @@ serve({
   async peers () {
     return helia.libp2p.getPeers().map(String)
   },
+  async bitswapStreams ({ peer }) {
+    return helia.libp2p.getConnections(peerIdFromString(peer))
+      .flatMap(connection => connection.streams)
+      .filter(stream => stream.direction === 'inbound' && stream.protocol?.startsWith('/ipfs/bitswap'))
+      .length
+  },
   // Helia 7 registers counters of what it received but never counts with them; what arrived in a
   // fresh store, from which Bitswap is the only way in, tells the same.
   async stat () {

@@ -208,6 +208,14 @@ impl Helia {
         peers.into_iter().map(PeerIdText::parse).collect()
     }
 
+    /// Open streams of Bitswap that a peer has opened to it.
+    ///
+    /// # Errors
+    /// When it fails or is late.
+    pub async fn bitswap_streams(&self, peer: &PeerId) -> Result<u64, PeerError> {
+        self.ask("bitswapStreams", json!({ "peer": peer.to_string() })).await
+    }
+
     /// What it has stored and sent.
     ///
     /// # Errors

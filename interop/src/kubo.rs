@@ -14,8 +14,10 @@ use tokio::{
 };
 
 use crate::{
-    AddOptions, KuboOptions, PeerError, installed,
-    kubo_config::configure,
+    AddOptions, KuboOptions, PeerError,
+    dag::Dag,
+    installed,
+    kubo_config::{configure, listen_again},
     process::{Daemon, command, log_tail, output},
 };
 
@@ -92,13 +94,30 @@ impl Kubo {
         output(init, "ipfs init", None, options.deadline).await?;
         configure(&home.path().join("repo/config"), &options)?;
 
+        Self::run(program, home, options.deadline).await
+    }
+
+    /// Kills the daemon, as a power failure would, and starts it again: with the same identity, blocks and
+    /// addresses.
+    ///
+    /// # Errors
+    /// When it is not ready again in time.
+    pub async fn restart(self) -> Result<Self, PeerError> {
+        let Self { mut daemon, program, peer, addrs, deadline, home, .. } = self;
+        daemon.kill("ipfs daemon").await?;
+        listen_again(&home.path().join("repo/config"), &addrs, &peer)?;
+        Self::run(program, home, deadline).await
+    }
+
+    /// Runs the daemon on the repository that is there.
+    async fn run(program: PathBuf, home: TempDir, deadline: Duration) -> Result<Self, PeerError> {
         let mut daemon = ipfs(&program, home.path());
         daemon.arg("daemon").stdout(Stdio::piped());
         let mut daemon = Daemon::start(daemon, "ipfs daemon", home.path().join("log"))?;
         let lines = daemon.take_stdout();
-        let ready = timeout(options.deadline, until_ready(lines)).await.map_err(|_| {
-            PeerError::Deadline { what: "ipfs daemon".to_owned(), limit: options.deadline }
-        })?;
+        let ready = timeout(deadline, until_ready(lines))
+            .await
+            .map_err(|_| PeerError::Deadline { what: "ipfs daemon".to_owned(), limit: deadline })?;
         if !ready {
             return Err(PeerError::Ended {
                 what: "ipfs daemon".to_owned(),
@@ -115,7 +134,7 @@ impl Kubo {
             api: api.trim().to_owned(),
             peer: PeerId::random(),
             addrs: Vec::new(),
-            deadline: options.deadline,
+            deadline,
             home,
         };
         let id: Id = kubo.json(&["id"]).await?;
@@ -227,6 +246,16 @@ impl Kubo {
     /// When it fails or is late.
     pub async fn pin_add(&self, cid: &Cid) -> Result<(), PeerError> {
         self.ipfs(&["pin", "add", &cid.to_string()], None).await.map(drop)
+    }
+
+    /// All blocks of a DAG, fetched where they are not here.
+    ///
+    /// # Errors
+    /// When it fails or is late.
+    pub async fn dag_export(&self, root: &Cid) -> Result<Dag, PeerError> {
+        let args = ["dag", "export", "--progress=false", &root.to_string()];
+        let car = self.ipfs(&args, None).await?;
+        Dag::from_car(*root, &car).map_err(PeerError::io("read what `ipfs dag export` wrote"))
     }
 
     /// Connects to a peer.

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
+use libp2p_identity::PeerId;
+use multiaddr::Multiaddr;
 use serde_json::{Value, json};
 
 use crate::PeerError;
@@ -56,17 +58,35 @@ impl Default for KuboOptions {
 
 /// Writes what the `test` profile leaves open into a repository's configuration.
 pub(crate) fn configure(path: &Path, options: &KuboOptions) -> Result<(), PeerError> {
-    let text =
-        fs::read_to_string(path).map_err(PeerError::io(format!("read {}", path.display())))?;
-    let mut config: Value =
-        serde_json::from_str(&text).map_err(PeerError::answer("ipfs init", text))?;
     let quiet = [
         ("Routing.Type", json!("none")),
         ("Provide.Enabled", json!(false)),
         ("HTTPRetrieval.Enabled", json!(false)),
         ("Addresses.Swarm", json!(options.listen.addrs())),
     ];
-    for (key, value) in quiet.into_iter().chain(options.config.iter().cloned()) {
+    edit(path, quiet.into_iter().chain(options.config.iter().cloned()))
+}
+
+/// Holds a repository to the addresses that its node had.
+pub(crate) fn listen_again(
+    path: &Path,
+    addrs: &[Multiaddr],
+    peer: &PeerId,
+) -> Result<(), PeerError> {
+    let identity = format!("/p2p/{peer}");
+    let addrs = addrs.iter().map(|addr| addr.to_string().replace(&identity, "")).collect();
+    edit(path, [("Addresses.Swarm", addrs)])
+}
+
+fn edit<'a>(
+    path: &Path,
+    keys: impl IntoIterator<Item = (&'a str, Value)>,
+) -> Result<(), PeerError> {
+    let text =
+        fs::read_to_string(path).map_err(PeerError::io(format!("read {}", path.display())))?;
+    let mut config: Value =
+        serde_json::from_str(&text).map_err(PeerError::answer("ipfs config", text))?;
+    for (key, value) in keys {
         set_key(&mut config, key, value);
     }
     fs::write(path, config.to_string()).map_err(PeerError::io(format!("write {}", path.display())))

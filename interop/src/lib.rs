@@ -8,12 +8,15 @@
 //! is killed when its value is dropped. Every command has a deadline, so a peer that hangs is a failed
 //! test and not a stuck one. What a peer printed comes back in the error.
 //!
+//! With the feature `peers`, [`us`] starts our own node beside them.
+//!
 //! `interop/run` installs the peers into the build folder and runs the tests that need them; nothing
 //! here downloads anything. The tests are behind the feature `peers`, so a plain `cargo test` of the
 //! workspace needs none of them.
 
 mod add;
 pub mod content;
+pub mod dag;
 mod error;
 mod helia;
 mod installed;
@@ -22,6 +25,8 @@ mod kubo_config;
 mod kubo_old;
 mod process;
 mod requests;
+#[cfg(feature = "peers")]
+pub mod us;
 
 pub use add::{AddOptions, Profile};
 pub use error::PeerError;

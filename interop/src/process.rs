@@ -102,8 +102,13 @@ impl Daemon {
         if let Ok(status) = timeout(limit, self.child.wait()).await {
             return status.map_err(PeerError::io(format!("wait for {what}")));
         }
-        self.child.kill().await.map_err(PeerError::io(format!("kill {what}")))?;
+        self.kill(what).await?;
         Err(PeerError::Deadline { what: what.to_owned(), limit })
+    }
+
+    /// Kills the process and waits until it is gone.
+    pub(crate) async fn kill(&mut self, what: &str) -> Result<(), PeerError> {
+        self.child.kill().await.map_err(PeerError::io(format!("kill {what}")))
     }
 
     /// The log file.

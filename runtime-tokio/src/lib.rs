@@ -1,5 +1,8 @@
 //! Runs a [`bitswap_runtime::Node`] on tokio, current-thread or multi-thread.
 
+#[cfg(feature = "quic")]
+mod quic;
+
 use std::io;
 use std::time::Duration;
 
@@ -61,9 +64,7 @@ impl Runtime for Tokio {
         &self,
         identity: &libp2p::identity::Keypair,
     ) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
-        use libp2p::quic;
-        let quic = quic::tokio::Transport::new(quic::Config::new(identity));
-        Some(quic.map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection))).boxed())
+        Some(quic::transport(identity))
     }
 
     fn with_names(

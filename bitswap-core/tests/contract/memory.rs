@@ -9,7 +9,7 @@ use std::alloc::System;
 
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
-    Config, Engine, Entry, LoadAnswer, Loaded, Output, Timestamp, Version, WantKind,
+    Config, Engine, Entry, Limits, LoadAnswer, Loaded, Output, Timestamp, Version, WantKind,
 };
 use bytes::Bytes;
 use cap::Cap;
@@ -111,7 +111,7 @@ fn flood(engine: &mut Engine<u8>, now: Timestamp) {
                 _ => {}
             }
         }
-        assert!(engine.stats().ledger <= 1024);
+        assert!(engine.stats().ledger <= Limits::default().ledger_per_peer);
         assert!(engine.stats().answer_bytes <= (4 << 20) + (1 << 20));
     }
     // It leaves while the store is being asked.

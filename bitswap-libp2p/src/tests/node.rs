@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bitswap_core::{Block, SessionId, SessionOptions, Want};
+use bitswap_core::{Block, Prefix, SessionId, SessionOptions, Version, Want};
 use cid::Cid;
 
 use super::host::Host;
@@ -177,5 +177,25 @@ async fn a_fetch_from_two_peers_takes_from_both_and_nothing_twice() {
     for peer in [a.id, b.id] {
         let info = c.behaviour(move |c| c.peer(peer)).await.unwrap();
         assert!(info.stats.unwrap().fetched.blocks > 0, "{peer} served nothing");
+    }
+}
+
+#[tokio::test]
+async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
+    for newest in [Version::V1_1, Version::V1_0, Version::Unversioned] {
+        let old = |seed| Prefix::V0.block(bytes(seed, 50_000).into()).unwrap();
+        let (ours, theirs) = (old(1), old(2));
+        let config = Config::default().newest(newest);
+        let mut a = node_with(config, holding(std::slice::from_ref(&ours))).await;
+        let mut b = node(std::slice::from_ref(&theirs)).await;
+        a.connect(&mut b).await;
+        want(&a, Keep::InStore, [*theirs.cid()]).await;
+        want(&b, Keep::InStore, [*ours.cid()]).await;
+        until_got(&mut a, &[theirs]).await;
+        until_got(&mut b, &[ours]).await;
+        for (node, peer) in [(&a, b.id), (&b, a.id)] {
+            let stats = node.behaviour(move |node| node.peer(peer)).await.unwrap().stats.unwrap();
+            assert_eq!(stats.version, Some(newest));
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bitswap_core::message::Accept;
-use bitswap_core::{Entry, Message, WantKind};
+use bitswap_core::{Entry, Message, Version, WantKind};
 use futures::future::BoxFuture;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
@@ -19,6 +19,7 @@ use libp2p_swarm::{
 use crate::executor::{Executor, Job};
 use crate::handler::{Handler, Report, Settings};
 use crate::mailbox::Mailbox;
+use crate::protocol::Offer;
 
 /// Work on tokio.
 pub(crate) struct OnTokio;
@@ -78,6 +79,7 @@ impl Probe {
                 streams_max: 512,
                 tick: Duration::from_secs(1),
                 open_timeout: Duration::from_secs(10),
+                offer: Offer::up_to(Version::V1_2),
             },
             accept: Arc::default(),
             mailboxes: Vec::new(),

@@ -1,0 +1,163 @@
+//! One file between Kubo, Helia and our node, in all directions, in one run: `interop/run --speed`.
+//!
+//! Repositories, input and output are in the temporary directory. What is measured begins with the peers
+//! connected and ends with the whole file at the client; importing it is left out. Each direction has fresh
+//! peers.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use bitswap_interop::{
+    AddOptions, Helia, HeliaOptions, Kubo, KuboOptions, Profile, content,
+    us::{self, UsOptions},
+};
+use bitswap_runtime::Node;
+use bitswap_runtime_tokio::Tokio;
+use cid::Cid;
+use multiaddr::Multiaddr;
+
+type Failed = Box<dyn std::error::Error>;
+
+const MIB: usize = 1 << 20;
+
+/// How a client takes the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    /// `ipfs get`: ten leaves asked for at a time, and the file written.
+    KuboGet,
+    /// `ipfs pin add`: 32 blocks asked for at a time, into the repository.
+    KuboPin,
+    /// Into memory, and the file written.
+    Helia,
+    /// The file written.
+    Us,
+}
+
+impl Client {
+    fn name(self) -> &'static str {
+        match self {
+            Self::KuboGet => "Kubo (get)",
+            Self::KuboPin => "Kubo (pin)",
+            Self::Helia => "Helia",
+            Self::Us => "ours",
+        }
+    }
+}
+
+/// A peer that has the file.
+enum Server {
+    Kubo(Kubo),
+    Helia(Helia),
+    Us(Node<Tokio>),
+}
+
+impl Server {
+    const ALL: [&'static str; 3] = ["Kubo", "Helia", "ours"];
+
+    async fn start(name: &str, input: &Path, profile: Profile) -> Result<(Self, Cid), Failed> {
+        let options = AddOptions::profile(profile);
+        Ok(match name {
+            "Kubo" => {
+                let kubo = Kubo::start(KuboOptions::default()).await?;
+                let root = kubo.add(input, &options).await?;
+                (Self::Kubo(kubo), root)
+            }
+            "Helia" => {
+                let helia = Helia::start(HeliaOptions::default()).await?;
+                let root = helia.add(input, &options).await?;
+                (Self::Helia(helia), root)
+            }
+            _ => {
+                let us = our_node().await;
+                let profile = match profile {
+                    Profile::UnixfsV0_2015 => bitswap_core::chunk::Profile::UnixfsV0_2015,
+                    Profile::UnixfsV1_2025 => bitswap_core::chunk::Profile::UnixfsV1_2025,
+                };
+                let root = us.share_file(input, profile).await?.root.cid;
+                (Self::Us(us), root)
+            }
+        })
+    }
+
+    async fn addr(&self) -> Multiaddr {
+        match self {
+            Self::Kubo(kubo) => kubo.addrs()[0].clone(),
+            Self::Helia(helia) => helia.addrs()[0].clone(),
+            Self::Us(us) => us::address(us).await,
+        }
+    }
+}
+
+async fn our_node() -> Node<Tokio> {
+    us::start(Tokio::current(), UsOptions::default()).await
+}
+
+async fn transfer(
+    server: &str,
+    client: Client,
+    profile: Profile,
+    folder: &Path,
+) -> Result<Duration, Failed> {
+    let (input, output) = (folder.join("in"), folder.join("out"));
+    let (server, root) = Server::start(server, &input, profile).await?;
+    let addr = server.addr().await;
+    let taken = match client {
+        Client::KuboGet | Client::KuboPin => {
+            let kubo = Kubo::start(KuboOptions::default()).await?;
+            kubo.connect(&addr).await?;
+            let start = Instant::now();
+            if client == Client::KuboPin {
+                kubo.pin_add(&root).await?;
+            } else {
+                kubo.get(&root, &output).await?;
+            }
+            let taken = start.elapsed();
+            if client == Client::KuboPin {
+                kubo.get(&root, &output).await?;
+            }
+            taken
+        }
+        Client::Helia => {
+            let helia = Helia::start(HeliaOptions::default()).await?;
+            helia.connect(&addr).await?;
+            let start = Instant::now();
+            helia.get(&root, &output).await?;
+            start.elapsed()
+        }
+        Client::Us => {
+            let us = our_node().await;
+            us.connect(addr).await?;
+            let start = Instant::now();
+            us::fetch(&us, root, &output).await?;
+            start.elapsed()
+        }
+    };
+    if content::sha256_of_file(&input)? != content::sha256_of_file(&output)? {
+        return Err("the file differs".into());
+    }
+    fs::remove_file(output)?;
+    Ok(taken)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failed> {
+    let mib = std::env::args().nth(1).map_or(Ok(256), |mib| mib.parse::<usize>())?;
+    let folder = tempfile::tempdir()?;
+    fs::write(folder.path().join("in"), content::bytes(1, mib * MIB))?;
+    println!("| server → client | 256 KiB chunks, CIDv0 | 1 MiB chunks, CIDv1 |");
+    println!("| --- | --- | --- |");
+    for server in Server::ALL {
+        for client in [Client::KuboGet, Client::KuboPin, Client::Helia, Client::Us] {
+            let mut row = format!("| {server} → {} |", client.name());
+            for profile in [Profile::UnixfsV0_2015, Profile::UnixfsV1_2025] {
+                let taken = transfer(server, client, profile, folder.path()).await?.as_secs_f64();
+                row += &format!(" {taken:.2} s, {:.0} MiB/s |", mib as f64 / taken);
+            }
+            println!("{row}");
+        }
+    }
+    Ok(())
+}

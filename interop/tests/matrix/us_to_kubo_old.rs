@@ -1,0 +1,127 @@
+//! Our node serves, Kubo 0.22 fetches.
+
+use bitswap_core::Version;
+use bitswap_interop::KuboOld;
+use bitswap_runtime_async_std::AsyncStd;
+use bitswap_runtime_tokio::Tokio;
+
+use crate::rows::{Case, FIFTY_MB, FIVE_MB, KIB, MIB_CHUNK, directory_to, file, to};
+
+async fn moves(case: Case) {
+    to::<KuboOld>(Tokio::current(), case).await;
+}
+
+#[tokio::test]
+async fn one_byte() {
+    moves(file(1)).await;
+}
+
+#[tokio::test]
+async fn one_byte_cidv0() {
+    moves(file(1).v0()).await;
+}
+
+#[tokio::test]
+async fn one_chunk() {
+    moves(file(256 * KIB)).await;
+}
+
+#[tokio::test]
+async fn one_chunk_cidv0() {
+    moves(file(256 * KIB).v0()).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_in_256_kib_chunks() {
+    moves(file(FIFTY_MB)).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_in_1_mib_chunks() {
+    moves(file(FIFTY_MB).chunks(MIB_CHUNK)).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_cidv0_in_256_kib_chunks() {
+    moves(file(FIFTY_MB).v0()).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_cidv0_in_1_mib_chunks() {
+    moves(file(FIFTY_MB).v0().chunks(MIB_CHUNK)).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_over_quic() {
+    moves(file(FIFTY_MB).quic()).await;
+}
+
+#[tokio::test]
+async fn one_byte_over_quic() {
+    moves(file(1).quic()).await;
+}
+
+#[tokio::test]
+async fn five_megabytes_cidv0_over_quic() {
+    moves(file(FIVE_MB).v0().quic()).await;
+}
+
+#[tokio::test]
+async fn cidv1_on_1_1_0() {
+    moves(file(FIVE_MB).speaking(Version::V1_1)).await;
+}
+
+#[tokio::test]
+async fn cidv0_on_1_1_0() {
+    moves(file(FIVE_MB).v0().speaking(Version::V1_1)).await;
+}
+
+#[tokio::test]
+async fn cidv0_on_1_0_0() {
+    moves(file(FIVE_MB).v0().speaking(Version::V1_0)).await;
+}
+
+#[tokio::test]
+async fn cidv0_unversioned() {
+    moves(file(FIVE_MB).v0().speaking(Version::Unversioned)).await;
+}
+
+#[tokio::test]
+async fn blake2b_256_blocks() {
+    moves(file(FIVE_MB).hash("blake2b-256")).await;
+}
+
+#[tokio::test]
+async fn blake3_blocks() {
+    moves(file(FIVE_MB).hash("blake3")).await;
+}
+
+#[tokio::test]
+async fn sha2_512_blocks() {
+    moves(file(FIVE_MB).hash("sha2-512")).await;
+}
+
+#[tokio::test]
+async fn a_directory() {
+    directory_to::<KuboOld>(Tokio::current(), None).await;
+}
+
+#[tokio::test]
+async fn a_sharded_directory() {
+    directory_to::<KuboOld>(Tokio::current(), Some(8)).await;
+}
+
+#[tokio::test]
+async fn one_byte_on_async_std() {
+    to::<KuboOld>(AsyncStd, file(1)).await;
+}
+
+#[tokio::test]
+async fn fifty_megabytes_on_async_std() {
+    to::<KuboOld>(AsyncStd, file(FIFTY_MB)).await;
+}
+
+#[tokio::test]
+async fn five_megabytes_cidv0_on_async_std() {
+    to::<KuboOld>(AsyncStd, file(FIVE_MB).v0()).await;
+}

@@ -1,0 +1,58 @@
+//! Who is asked whether, and who is asked for.
+
+use bitswap_core::SessionOptions;
+use bitswap_interop::{AddOptions, content, us};
+use futures::StreamExt as _;
+
+use crate::common::{block, helia, kubo, soon, stats, us};
+
+/// Helia never sends a want-have itself, but it must be possible to ask it for a HAVE first and for the
+/// block afterwards.
+#[tokio::test]
+async fn helia_answers_a_want_have_and_then_the_want_block() {
+    let (us, known, newcomer) = (us().await, helia().await, helia().await);
+    let first = block(100, 20_000);
+    known.block_put(&first.0, &first.1).await.unwrap();
+    us.connect(known.addrs()[0].clone()).await.unwrap();
+    let session = us.session(SessionOptions::default()).await.unwrap();
+    soon("the first block", session.get(first.0)).await.unwrap();
+
+    // Of two peers one is asked for a block and the other whether it has it; which, is chance. So there are
+    // rounds until the one that has them was asked for the same block both ways.
+    let other = us.connect(newcomer.addrs()[0].clone()).await.unwrap();
+    let rounds = async {
+        for round in 1.. {
+            let blocks: Vec<_> = (0..20).map(|n| block(1000 * round + n, 20_000)).collect();
+            for (cid, data) in &blocks {
+                newcomer.block_put(cid, data).await.unwrap();
+            }
+            let got: Vec<_> =
+                session.get_many(blocks.into_iter().map(|(cid, _)| cid)).collect().await;
+            assert!(got.len() == 20 && got.iter().all(|(_, block)| block.is_ok()));
+            let peers = us.peers().await.unwrap();
+            let info = peers.iter().find(|peer| peer.peer == other).unwrap();
+            let fetched = info.bitswap.unwrap().stats.unwrap().fetched;
+            assert_eq!(fetched.blocks, 20 * round, "{fetched:?}");
+            if fetched.want_haves_sent > 0 && fetched.want_blocks_sent == fetched.blocks {
+                break;
+            }
+        }
+    };
+    soon("a want-have and then a want-block", rounds).await;
+}
+
+/// Kubo answers a want-have of a block of up to 1024 bytes with the block.
+#[tokio::test]
+async fn a_small_block_in_place_of_a_have_is_taken() {
+    let (us, one, other) = (us().await, kubo().await, kubo().await);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in");
+    std::fs::write(&path, content::bytes(1, 100_000)).unwrap();
+    let mut root = None;
+    for kubo in [&one, &other] {
+        root = Some(kubo.add(&path, &AddOptions::v1(1000)).await.unwrap());
+        us.connect(kubo.addrs()[0].clone()).await.unwrap();
+    }
+    let blocks = us::walk(&us, root.unwrap()).await.unwrap();
+    assert_eq!(blocks.len() as u64, stats(&us).await.engine.fetched.blocks);
+}
