@@ -32,7 +32,7 @@ pub fn print_ratios(rounds: usize) {
             bare = bare.min(tokio.block_on(bare_stream(&blocks)));
             node = node.min(tokio.block_on(nodes(&blocks)));
         }
-        let rate = |time: Duration| (len * count >> 20) as f64 / time.as_secs_f64();
+        let rate = |time: Duration| ((len * count) >> 20) as f64 / time.as_secs_f64();
         println!("{count} blocks of {} KiB over loopback, best of {rounds}", len >> 10);
         println!("  {:<32} {:>7.0} MiB/s", "bare stream, hashed", rate(bare));
         println!(

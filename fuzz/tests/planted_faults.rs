@@ -214,7 +214,7 @@ impl Between for Faulty {
             Output::Send(sending) if self.has(Fault::LostSend) => {
                 // Every other message is emptied on its way.
                 let mut sending = sending.clone();
-                if self.seen.insert(sending.id) && self.seen.len() % 2 == 0 {
+                if self.seen.insert(sending.id) && self.seen.len().is_multiple_of(2) {
                     sending.message.wantlist.entries.clear();
                 }
                 vec![Output::Send(sending)]

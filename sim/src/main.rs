@@ -27,6 +27,10 @@ const MODEL_CASES_MIN: usize = 4;
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    if words.iter().any(|word| matches!(*word, "-h" | "--help" | "help")) {
+        print!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let done = match words.split_first() {
         Some((&"reference", rest)) => Options::parse(rest).map(|options| benchmark(&options)),
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),

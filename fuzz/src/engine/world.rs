@@ -6,9 +6,8 @@ use std::time::Duration;
 use bitswap_core::message::Entry;
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Config, Event, Hint, Lane, Limits, Load, LoadAnswer, Loaded, Lookup, LookupId,
-    Message, Outgoing, Output, PeerSet, Presence, Rates, SendId, SessionId, SessionOptions,
-    Timestamp, Version, Want, What, WhenMissing,
+    BlockInfo, Event, Hint, Lane, Load, LoadAnswer, Loaded, Lookup, LookupId, Message, Outgoing,
+    Output, Presence, Rates, SendId, SessionId, Timestamp, Version, Want, What,
 };
 use bytes::Bytes;
 
