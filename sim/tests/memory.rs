@@ -181,6 +181,9 @@ impl Bench {
     }
 }
 
+/// Without optimisation a tenth shows the same, but for the length of calls.
+const MANY: u64 = if cfg!(debug_assertions) { 100_000 } else { 1_000_000 };
+
 fn a_million_wants() {
     let fetch = |count: u64| {
         let cids = cids(count);
@@ -197,13 +200,17 @@ fn a_million_wants() {
         (held / count as usize, per_want, bench.long.unwrap_or_default())
     };
     let (_, small, _) = fetch(10_000);
-    let (bytes, large, _) = fetch(1_000_000);
-    println!("{bytes} B per want; {small} ns per want of 10 k, {large} ns per want of 1 M");
+    let (bytes, large, _) = fetch(MANY);
+    println!("{bytes} B per want; {small} ns per want of 10 k, {large} ns per want of {MANY}");
     assert!(bytes <= BYTES_PER_WANT, "{bytes} bytes per want");
-    assert!(large <= 3 * small, "{large} ns per want of a million, {small} ns of ten thousand");
+    assert!(large <= 3 * small, "{large} ns per want of {MANY}, {small} ns of ten thousand");
+    if cfg!(debug_assertions) {
+        println!("the length of calls is measured in release builds");
+        return;
+    }
     // The machine may stop the process for longer than any call takes, but hardly in the same call
     // of three equal runs.
-    let runs: Vec<_> = (0..3).map(|_| fetch(1_000_000).2).collect();
+    let runs: Vec<_> = (0..3).map(|_| fetch(MANY).2).collect();
     let longest = runs[0]
         .iter()
         .filter_map(|(call, first)| Some(*first.min(runs[1].get(call)?).min(runs[2].get(call)?)))

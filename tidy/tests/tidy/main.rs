@@ -1,6 +1,7 @@
 //! The rules of the house that a compiler does not check. CONTRIBUTING.md has them in prose.
 
 mod arrows;
+mod behaviours;
 mod ignored;
 mod lengths;
 mod manifests;

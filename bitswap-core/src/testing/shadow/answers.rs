@@ -8,6 +8,7 @@ use core::fmt::Debug;
 use bytes::Bytes;
 use cid::Cid;
 
+use super::known::{Known, WORDS, contradictory};
 use super::{Verdict, ensure};
 use crate::block::Block;
 use crate::config::Config;
@@ -31,18 +32,6 @@ struct Ask {
     /// It was told since it asked that we lack the block, as far as the transport said. A stream that
     /// is lost later changes nothing: the want stays, and so does the answer.
     knows_absence: bool,
-}
-
-/// Words of the store on one CID that are kept.
-const WORDS: usize = 4;
-
-/// What the store said of a CID, to one peer.
-#[derive(Clone, Debug)]
-enum Known {
-    Size,
-    Data(Bytes),
-    Absent,
-    Failed,
 }
 
 #[derive(Debug)]
@@ -390,11 +379,6 @@ impl Peer {
         ask.answered &= on_its_way && (ask.said_block || !more);
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
     }
-}
-
-fn contradictory(words: &[Known]) -> bool {
-    let absent = words.iter().filter(|word| matches!(word, Known::Absent | Known::Failed)).count();
-    absent > 0 && absent < words.len()
 }
 
 /// Whether a block of this CID can be proved by its bytes, so that the store is asked for it at all.

@@ -3,6 +3,7 @@
 //! The rules' names in the messages are those of the contract on the crate's front page.
 
 mod answers;
+mod known;
 mod lanes;
 mod proof;
 mod record;
