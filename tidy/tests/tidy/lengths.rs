@@ -13,14 +13,7 @@ const LONG: &[(&str, &str)] = &[
     ("bitswap-core/src/client/mod.rs", "the client's state and all that follows from its parts"),
     ("bitswap-core/src/client/wish.rs", "all ways in which a want comes and goes"),
     ("bitswap-core/src/engine.rs", "the front door: every input and output of the engine"),
-    ("bitswap-core/src/testing/rig.rs", "one interpreter of all operations, shared by all testers"),
-    (
-        "bitswap-core/src/testing/shadow/wishes.rs",
-        "all ends that a want may have, as the checker sees",
-    ),
-    ("fuzz/src/engine/world.rs", "one interpreter of all operations on engines"),
     ("runtime/src/node/driver.rs", "one poll of a node's task, and whatever it must carry out"),
-    ("sim/src/world.rs", "the event loop of the simulator"),
 ];
 
 /// Lines up to the tests at the end of the file.
