@@ -8,7 +8,7 @@
 //! is killed when its value is dropped. Every command has a deadline, so a peer that hangs is a failed
 //! test and not a stuck one. What a peer printed comes back in the error.
 //!
-//! With the feature `peers`, [`us`] starts our own node beside them.
+//! With the feature `peers`, the module `us` starts our own node beside them.
 //!
 //! `interop/run` installs the peers into the build folder and runs the tests that need them; nothing
 //! here downloads anything. The tests are behind the feature `peers`, so a plain `cargo test` of the

@@ -5,7 +5,6 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
-use bytes::Bytes;
 use cid::Cid;
 
 use super::known::{Known, WORDS, contradictory};
