@@ -56,6 +56,7 @@ impl Client {
     fn received_block(&mut self, peer: u32, block: Block, now: Timestamp) {
         let (cid, data) = block.into_parts();
         let bytes = data.len() as u64;
+        self.forget_stray(peer, &cid);
         let want = self.want_of(&cid);
         let Some(want) = want.filter(|want| !self.is_over(*want)) else {
             self.received_superfluous(peer, want, bytes, now);
@@ -121,6 +122,15 @@ impl Client {
         if let Some(pair) = pair {
             // It has forgotten the want with the block: the cancel is spared.
             self.drop_pair(pair, now);
+        }
+    }
+
+    /// The peer has forgotten the want with the block.
+    fn forget_stray(&mut self, peer: u32, cid: &Cid) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        contact.strays.retain(|stray| stray != cid);
+        if contact.strays.is_empty() {
+            contact.strays = Vec::new();
         }
     }
 
