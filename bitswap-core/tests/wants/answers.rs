@@ -1,6 +1,6 @@
 //! What the peers' answers do.
 
-use bitswap_core::Event;
+use bitswap_core::{Event, Message};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
@@ -145,6 +145,32 @@ fn an_answer_about_what_is_over_earns_one_cancel() {
     d.have(guess, cid(1));
     d.have(guess, cid(1));
     assert_eq!(d.told(), [(guess, cid(1), Told::Cancel)]);
+}
+
+#[test]
+fn a_cancel_that_waits_for_its_turn_is_told_unless_the_block_comes() {
+    let (mut d, s, guess, _) = wanting(1);
+    d.cancel(s, cid(1));
+    d.pass(ms(100));
+    d.have(guess, cid(1));
+    d.told();
+    d.have(guess, cid(2));
+    d.have(guess, cid(3));
+    assert_eq!(d.told(), [], "one message a second at most");
+    d.block(guess, &block(2));
+    d.pass(ms(1000));
+    assert_eq!(d.told(), [(guess, cid(3), Told::Cancel)]);
+}
+
+#[test]
+fn a_block_that_is_cancelled_before_it_is_delivered_leaves_its_room() {
+    let (mut d, s, guess, _) = wanting(1);
+    let message = Message { blocks: vec![block(1)], ..Message::default() };
+    d.engine.handle_message(guess, message, d.now);
+    assert_eq!(d.engine.session(s).unwrap().untaken_bytes, 16);
+    d.cancel(s, cid(1));
+    assert_eq!(d.events(), []);
+    assert_eq!(d.engine.session(s).unwrap().untaken_bytes, 0);
 }
 
 #[test]

@@ -21,7 +21,7 @@ struct Peer {
     answered: BTreeSet<Cid>,
     /// Wants of which it is not known whether the peer has them: a message about them was lost.
     unsure: BTreeSet<Cid>,
-    /// CIDs that the peer answered about although we did not want them any more.
+    /// CIDs that the peer answered about although we did not want them any more, or did not ask it.
     stray: BTreeSet<Cid>,
 }
 
@@ -63,7 +63,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
             if have && row.wants.get(cid) == Some(&WantKind::Have) {
                 row.answered.insert(*cid);
             }
-            if !wanted {
+            if !wanted || !row.wants.contains_key(cid) {
                 row.stray.insert(*cid);
             }
         }
