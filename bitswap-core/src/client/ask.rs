@@ -241,9 +241,11 @@ impl Client {
             .find(|(_, interest)| interest.session == session && interest.size > 0)
             .map_or_else(|| row.expected_size(), |(_, interest)| interest.size);
         let fan_out = u32::from(self.config.fan_out);
-        let extras = row.extras(fan_out);
         let Some(want_row) = self.wants.at(want) else { return Asked::Nobody };
         let (first, rounds) = (want_row.pairs_len == 0, want_row.rounds);
+        // What none of those asked before has is rarer than thought: twice as many are asked.
+        let widened = u32::from(want_row.pairs_len) * 2;
+        let extras = row.extras(fan_out).max(widened).min(fan_out.saturating_sub(1));
         // One peer, one more when it is late, then twice as many each time.
         let doublings = u32::from(rounds.saturating_sub(1));
         let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out);
@@ -263,8 +265,14 @@ impl Client {
         {
             row.guessing = true;
         }
-        if !certain && !late {
-            self.ask_presence(session, want, size, extras as usize, first, now);
+        if !certain && !late && extras > 0 {
+            // While some peers have everything, those that had nothing need not be asked again.
+            let sure = found.peers.iter().all(|candidate| candidate.proven && candidate.flawless);
+            let purpose = if first && sure { For::OpenPresence } else { For::Presence };
+            let told = self.ask_presence(session, want, size, purpose, extras as usize, now);
+            if first && !told {
+                self.ask_old(session, want, size, now);
+            }
         }
         Asked::Yes
     }
@@ -282,35 +290,38 @@ impl Client {
         }
     }
 
-    /// Asks a few more peers whether they have the block. Where all others are too old for the
-    /// question, one of them is asked for the block instead while nothing else is known.
+    /// Asks a few more peers whether they have the block; false when there are none.
     fn ask_presence(
         &mut self,
         session: u32,
         want: u32,
         size: u32,
+        purpose: For,
         extras: usize,
-        first: bool,
         now: Timestamp,
-    ) {
-        if extras == 0 {
-            return;
-        }
-        let found = self.pick(session, Some(want), size, For::Presence, extras);
+    ) -> bool {
+        let found = self.pick(session, Some(want), size, purpose, extras);
         for candidate in &found.peers {
             let pair = self.new_pair(want, candidate.peer, now);
             self.say(pair, Some(Say::Want(WantKind::Have)), now);
         }
+        !found.peers.is_empty()
+    }
+
+    /// Where all other peers are too old to be asked whether they have the block, one of them is
+    /// asked for the block instead while nothing else is known.
+    fn ask_old(&mut self, session: u32, want: u32, size: u32, now: Timestamp) {
         let served = self
             .sessions
             .at(session)
             .is_some_and(|row| row.members.iter().any(|member| member.served > 0));
-        if first && found.peers.is_empty() && !served {
-            let found = self.pick(session, Some(want), size, For::Block, 1);
-            for candidate in &found.peers {
-                if self.peers.get(candidate.peer).is_some_and(|contact| !contact.has_presence()) {
-                    self.ask_peer(session, want, candidate.peer, size, now);
-                }
+        if served {
+            return;
+        }
+        let found = self.pick(session, Some(want), size, For::Block, 1);
+        for candidate in &found.peers {
+            if self.peers.get(candidate.peer).is_some_and(|contact| !contact.has_presence()) {
+                self.ask_peer(session, want, candidate.peer, size, now);
             }
         }
     }

@@ -29,6 +29,7 @@ impl Client {
             links: Links::NONE,
             say: None,
             told: None,
+            unanswered: 0,
             answer: Answer::None,
             request: false,
             asked: now,

@@ -19,8 +19,8 @@ const SAID_HAVE: u64 = 950;
 /// large batch waits for the first answers and goes to those who gave them.
 const UNPROVEN_BYTES: u64 = 2 << 20;
 /// The same where there are more peers than one step asks: those asked are a sample of them, and
-/// what goes to a slow one has to be asked for again.
-const SAMPLE_BYTES: u64 = 512 << 10;
+/// what goes to a slow one has to be asked for again. Of each it is as many blocks, one at least.
+const SAMPLE_BYTES: u64 = 320 << 10;
 
 /// A peer that could be asked.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +30,8 @@ pub(super) struct Candidate {
     pub(super) said_have: bool,
     /// It has delivered blocks to the session.
     pub(super) proven: bool,
+    /// It has never lacked one.
+    pub(super) flawless: bool,
     cost: u64,
     tie: u64,
 }
@@ -39,6 +41,8 @@ pub(super) struct Candidate {
 pub(super) enum For {
     Block,
     Presence,
+    /// Presence, of peers that may have what the session wants for all that is known.
+    OpenPresence,
 }
 
 /// Peers found, and whether others were only too busy.
@@ -48,6 +52,8 @@ pub(super) struct Found {
     pub(super) busy: bool,
     /// Peers that never delivered anything are not to be asked now.
     only_proven: bool,
+    /// Some have delivered, so those that still owe their first block get no other question.
+    sampled: bool,
 }
 
 impl Client {
@@ -64,7 +70,8 @@ impl Client {
         let mut found = Found::default();
         let Some(row) = self.sessions.at(session) else { return found };
         let members: Vec<Member> = row.members.clone();
-        let unproven_max = if self.has_choice() { SAMPLE_BYTES } else { UNPROVEN_BYTES };
+        let unproven_max =
+            if self.has_choice() { sample_bytes(members.len(), size) } else { UNPROVEN_BYTES };
         found.only_proven = match want {
             Some(want) if self.is_first(Some(want)) => {
                 self.unproven_bytes(&members) >= unproven_max
@@ -72,10 +79,16 @@ impl Client {
             Some(want) => self.has_proven(want, &members),
             None => false,
         };
+        found.sampled = self.is_first(want)
+            && self.has_choice()
+            && members.iter().any(|member| member.served > 0);
         for member in &members {
             self.consider(session, want, size, purpose, member, &mut found);
         }
-        if found.peers.len() < count && self.may_widen(want) {
+        // Peers enough, only busy: no reason to tell more of them.
+        let enough =
+            found.busy && members.len() >= usize::from(self.config.fan_out) && self.is_first(want);
+        if found.peers.len() < count && !enough && self.may_widen(want) {
             let strangers: Vec<Member> = self
                 .peers
                 .iter()
@@ -83,7 +96,11 @@ impl Client {
                 .filter(|id| !members.iter().any(|member| member.peer == *id))
                 .map(Member::new)
                 .collect();
-            let mut more = Found { only_proven: found.only_proven, ..Found::default() };
+            let mut more = Found {
+                only_proven: found.only_proven,
+                sampled: found.sampled,
+                ..Found::default()
+            };
             for stranger in &strangers {
                 self.consider(session, want, size, purpose, stranger, &mut more);
             }
@@ -121,7 +138,8 @@ impl Client {
         }
         let old = !contact.has_presence();
         match purpose {
-            For::Presence if pair.is_some() || old => return,
+            For::Presence | For::OpenPresence if pair.is_some() || old => return,
+            For::OpenPresence if member.lacked && !member.had => return,
             For::Block if pair.is_some_and(|pair| !may_request(pair)) => return,
             // A peer that cannot say what it lacks is asked first only if it served before.
             For::Block if old && member.served == 0 && self.is_first(want) && self.others(row) => {
@@ -130,7 +148,9 @@ impl Client {
             _ => {}
         }
         let full = self.pairs.len() >= limits.told as usize && pair.is_none();
-        let wary = found.only_proven && purpose == For::Block && contact.meter.latency().is_none();
+        let wary = purpose == For::Block
+            && contact.meter.latency().is_none()
+            && (found.only_proven || found.sampled && contact.asked_bytes > 0);
         let told_max = if pair.is_some() { u32::MAX } else { limits.told_per_peer };
         if wary || full || !contact.has_room(size, told_max, self.has_choice()) {
             found.busy = true;
@@ -149,6 +169,7 @@ impl Client {
             peer: member.peer.index,
             said_have,
             proven: member.served > 0,
+            flawless: !member.lacked,
             cost,
             tie,
         });
@@ -230,6 +251,12 @@ impl Client {
             }
         }
     }
+}
+
+/// What is asked of a sample of so many peers: as many blocks of each, one at least.
+fn sample_bytes(peers: usize, size: u32) -> u64 {
+    let (peers, size) = (peers.max(1) as u64, u64::from(size.max(1)));
+    (SAMPLE_BYTES / peers / size).max(1) * peers * size
 }
 
 /// The block may be asked for: no request is open, and nothing speaks against it. One that was late

@@ -37,8 +37,12 @@ impl Client {
         }
         for presence in presences {
             let want = self.want_of(&presence.cid);
+            let pair = want.and_then(|want| self.find_pair(want, peer));
+            if let Some(pair) = pair.and_then(|pair| self.pairs.at_mut(pair)) {
+                pair.unanswered = 0;
+            }
             match (want, presence.have) {
-                (Some(want), _) if self.is_over(want) && self.find_pair(want, peer).is_none() => {
+                (Some(want), _) if self.is_over(want) && pair.is_none() => {
                     self.stray(peer, presence.cid);
                 }
                 (Some(want), true) => self.received_have(peer, want, presence.cid, now),
@@ -81,9 +85,15 @@ impl Client {
         let news =
             !pair.and_then(|pair| self.pairs.at(pair)).is_some_and(|p| p.answer == Answer::Have);
         self.served(want, id, news);
-        if let Some(pair) = pair {
-            // The peer forgets the want with the block: no cancel for it.
-            self.drop_pair(pair, now);
+        if let Some(at) = pair {
+            // The peer forgets the want with the block: no cancel for it, unless it was told again
+            // since it sent the block.
+            let again = self.pairs.at(at).is_some_and(|pair| pair.unanswered > 1);
+            self.drop_pair(at, now);
+            if again && let Some(contact) = self.peers.get_mut(peer) {
+                contact.strays.push(cid);
+                self.set_speaking(peer);
+            }
         }
         if let Some(bucket) = &mut self.download {
             bucket.take(bytes);

@@ -106,6 +106,9 @@ pub(crate) struct Pair {
     pub(crate) say: Option<Say>,
     /// What the peer was told and has not been told to forget.
     pub(crate) told: Option<WantKind>,
+    /// How often it was told since it last answered. With more than once a block may be the answer to
+    /// an earlier telling, and the latest is then still to be called off.
+    pub(crate) unanswered: u8,
     pub(crate) answer: Answer,
     /// It counts as a request for the block that holds up further requests.
     pub(crate) request: bool,

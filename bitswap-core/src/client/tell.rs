@@ -244,6 +244,7 @@ impl Client {
         self.say(at, None, now);
         let mut order = 0;
         if let Some(pair) = self.pairs.at_mut(at) {
+            pair.unanswered = pair.unanswered.saturating_add(1);
             pair.told = Some(kind);
             pair.asked = now;
             if pair.answer == Answer::DontHave {

@@ -136,3 +136,63 @@ fn a_session_asks_for_no_more_than_its_window() {
     assert_eq!(stats.untaken_bytes, 16);
     assert!(stats.asked_bytes + stats.untaken_bytes <= (64 << 10) + (16 << 10));
 }
+
+#[test]
+fn what_the_first_peers_lack_is_asked_of_twice_as_many_more() {
+    let mut d = Driver::peers(0..40);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let mut questions = Vec::new();
+    for _ in 0..3 {
+        let told = d.told();
+        questions.push(told.len());
+        for (peer, c, _) in told {
+            d.dont_have(peer, c);
+        }
+    }
+    // One guess each time, and two, six, fifteen beside it: sixteen are the most in one step.
+    assert_eq!(questions, [3, 7, 16]);
+}
+
+#[test]
+fn peers_that_had_nothing_are_not_asked_again_while_one_has_everything() {
+    let mut d = Driver::peers(0..3);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let told = d.told();
+    let server = Driver::told_peers(&told, cid(1), Told::Block)[0];
+    let others = Driver::told_peers(&told, cid(1), Told::Have);
+    others.iter().for_each(|peer| d.dont_have(*peer, cid(1)));
+    d.block(server, &block(1));
+    d.pass(ms(300));
+    d.told();
+
+    d.want(s, &[cid(2)]);
+    assert_eq!(d.told(), [(server, cid(2), Told::Block)]);
+    d.dont_have(server, cid(2));
+    assert_eq!(d.told().len(), 2, "it does not have everything: both others are asked");
+    d.want(s, &[cid(3)]);
+    assert_eq!(d.told().len(), 3, "and stay among those that are asked");
+}
+
+#[test]
+fn a_large_batch_goes_to_those_that_answer_when_there_are_many_peers() {
+    let mut d = Driver::peers(0..40);
+    let s = d.session();
+    let cids: Vec<_> = (0..200).map(cid).collect();
+    d.want(s, &cids);
+    let asked: Vec<_> = d.told().into_iter().filter(|(.., what)| *what == Told::Block).collect();
+    let mut sample: Vec<_> = asked.iter().map(|(peer, ..)| *peer).collect();
+    sample.sort_unstable();
+    sample.dedup();
+    assert_eq!((asked.len(), sample.len()), (16, 16), "one block of each peer of a sample");
+
+    d.pass(ms(50));
+    let (first, delivered, _) = asked[0];
+    let number = cids.iter().position(|cid| *cid == delivered).unwrap();
+    d.block(first, &block(number as u32));
+    let told = d.told();
+    let more: Vec<_> = told.iter().filter(|(.., what)| *what == Told::Block).collect();
+    assert!(!more.is_empty());
+    assert!(more.iter().all(|(peer, ..)| *peer == first), "the others owe their first block");
+}

@@ -157,3 +157,21 @@ fn an_old_peer_is_never_asked_whether_it_has_something() {
         assert!(d.told().iter().all(|(.., what)| *what != Told::Have));
     }
 }
+
+#[test]
+fn a_block_that_answers_an_earlier_question_leaves_a_cancel_for_the_later_one() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1), cid(2)]);
+    d.engine.handle_reset(1, Lane::Wants, d.now);
+    d.drain();
+    d.told();
+    d.block(1, &block(1));
+    assert_eq!(d.told(), [(1, cid(1), Told::Cancel)], "it was sent before it heard the second");
+    d.have(1, cid(2));
+    d.block(1, &block(2));
+    d.pass(ms(2000));
+    assert_eq!(d.told(), [], "it has answered twice");
+    d.want(s, &[cid(1)]);
+    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+}

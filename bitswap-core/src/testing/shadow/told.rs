@@ -21,6 +21,16 @@ struct Peer {
     answered: BTreeSet<Cid>,
     /// Wants of which it is not known whether the peer has them: a message about them was lost.
     unsure: BTreeSet<Cid>,
+    /// CIDs that the peer was told of and has not answered about.
+    told: BTreeSet<Cid>,
+    /// CIDs that it was told of again before it answered: it may deliver the block and hear of the
+    /// want once more after that.
+    again: BTreeSet<Cid>,
+    /// It speaks a version without DONT_HAVE.
+    old: bool,
+    /// Blocks that it delivered while it was old: it may have taken the message for lost, and lost the
+    /// block since. Then it keeps the want and cannot say so.
+    served: BTreeSet<Cid>,
     /// CIDs that the peer answered about although we did not want them any more, or did not ask it.
     stray: BTreeSet<Cid>,
 }
@@ -51,7 +61,11 @@ impl<P: Copy + Ord + Debug> Told<P> {
             row.wants.remove(cid);
             row.answered.remove(cid);
             row.unsure.remove(cid);
-            if !wanted {
+            row.told.remove(cid);
+            if row.old {
+                row.served.insert(*cid);
+            }
+            if !wanted | row.again.remove(cid) {
                 row.stray.insert(*cid);
             }
         }
@@ -63,6 +77,8 @@ impl<P: Copy + Ord + Debug> Told<P> {
             if have && row.wants.get(cid) == Some(&WantKind::Have) {
                 row.answered.insert(*cid);
             }
+            row.told.remove(cid);
+            row.again.remove(cid);
             if !wanted || !row.wants.contains_key(cid) {
                 row.stray.insert(*cid);
             }
@@ -89,8 +105,10 @@ impl<P: Copy + Ord + Debug> Told<P> {
             return Ok(());
         };
         if list.full {
-            *row = Peer::default();
+            let before = core::mem::take(row);
+            row.told = before.told;
         }
+        row.old = !version.has_presence();
         let mut named = BTreeSet::new();
         for entry in &list.entries {
             let cid = entry.cid;
@@ -98,6 +116,8 @@ impl<P: Copy + Ord + Debug> Told<P> {
             if entry.cancel {
                 ensure!(!list.full, "a whole wantlist to {peer:?} holds a cancel of {cid}");
                 row.answered.remove(&cid);
+                row.told.remove(&cid);
+                row.again.remove(&cid);
                 let known = row.wants.remove(&cid).is_some()
                     | row.unsure.remove(&cid)
                     | row.stray.remove(&cid);
@@ -117,6 +137,9 @@ impl<P: Copy + Ord + Debug> Told<P> {
                 wishes.may_ask(peer, &cid),
                 "privacy: {peer:?} learned of {cid}, which only sessions of other peers want"
             );
+            if !row.told.insert(cid) {
+                row.again.insert(cid);
+            }
             row.answered.remove(&cid);
             row.unsure.remove(&cid);
             row.stray.remove(&cid);
@@ -140,6 +163,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
             return (Vec::new(), Vec::new());
         };
         let (may, must) = row.wants.keys().partition(|cid| row.answered.contains(cid));
-        (must, [may, row.unsure.iter().copied().collect()].concat())
+        let others = row.unsure.union(&row.served).copied().collect();
+        (must, [may, others].concat())
     }
 }
