@@ -304,6 +304,11 @@ impl Client {
         for candidate in &found.peers {
             let pair = self.new_pair(want, candidate.peer, now);
             self.say(pair, Some(Say::Want(WantKind::Have)), now);
+            if let Some(id) = self.peers.get(candidate.peer).map(|contact| contact.id)
+                && let Some(row) = self.sessions.at_mut(session)
+            {
+                row.questioned.insert(id);
+            }
         }
         !found.peers.is_empty()
     }

@@ -11,6 +11,7 @@ use super::contact::Contact;
 use super::session::{Member, Session};
 use super::table::{Answer, Pair};
 use crate::peer::micros;
+use crate::rows::Id;
 
 /// Likelihood of a peer that said HAVE, in per mille.
 const SAID_HAVE: u64 = 950;
@@ -139,7 +140,7 @@ impl Client {
         let old = !contact.has_presence();
         match purpose {
             For::Presence | For::OpenPresence if pair.is_some() || old => return,
-            For::OpenPresence if member.lacked && !member.had => return,
+            For::OpenPresence if row.had_its_chance(member) => return,
             For::Block if pair.is_some_and(|pair| !may_request(pair)) => return,
             // A peer that cannot say what it lacks is asked first only if it served before.
             For::Block if old && member.served == 0 && self.is_first(want) && self.others(row) => {
@@ -230,9 +231,9 @@ impl Client {
     pub(super) fn gather(&mut self, session: u32, count: usize, size: u32) {
         let Some(row) = self.sessions.at_mut(session) else { return };
         let peers = &self.peers;
-        row.members.retain(|member| {
-            peers.get(member.peer.index).is_some_and(|contact| contact.id == member.peer)
-        });
+        let is_here = |id: Id| peers.get(id.index).is_some_and(|contact| contact.id == id);
+        row.members.retain(|member| is_here(member.peer));
+        row.questioned.retain(|id| is_here(*id));
         let talks = |member: &Member| {
             peers.get(member.peer.index).is_some_and(|c| c.silences == 0 && c.usable())
         };

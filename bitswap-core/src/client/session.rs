@@ -1,6 +1,6 @@
 //! A session: wants that belong together, the peers that serve them, and how much may be under way.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -30,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) untaken: u64,
     /// The peers the session works with.
     pub(crate) members: Vec<Member>,
+    /// Peers that were asked whether they have a block, members or not.
+    pub(crate) questioned: BTreeSet<Id>,
     /// The last peer guessed to have a block.
     pub(crate) favourite: Option<Id>,
     /// The only peers it may ask, if `options.only`.
@@ -106,6 +108,7 @@ impl Session {
             asked_bytes: 0,
             untaken: 0,
             members: Vec::new(),
+            questioned: BTreeSet::new(),
             favourite: None,
             allowed: Vec::new(),
             guess: 500,
@@ -174,6 +177,12 @@ impl Session {
         self.hedges < FIRST + asked * u64::from(per_mille) / 1000
     }
 
+    /// The peer was asked before, and never had a block. (An answer that comes after the want has
+    /// ended is not held against it, but neither is it asked for.)
+    pub(crate) fn had_its_chance(&self, member: &Member) -> bool {
+        !member.had && (member.lacked || self.questioned.contains(&member.peer))
+    }
+
     pub(crate) fn may_ask(&self, peer: Id) -> bool {
         !self.options.only || self.allowed.contains(&peer)
     }
@@ -182,6 +191,7 @@ impl Session {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.members.capacity() * size_of::<Member>()
             + self.allowed.capacity() * size_of::<Id>()
+            + self.questioned.len() * size_of::<Id>() * 3 / 2
             + self.queue.len() * size_of::<(Reverse<i32>, List)>() * 3 / 2
     }
 }

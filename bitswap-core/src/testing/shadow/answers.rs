@@ -26,6 +26,8 @@ struct Ask {
     said_have: bool,
     said_dont_have: bool,
     said_block: bool,
+    /// The stream was lost while the block was on its way. The transport may take it all the same.
+    lost_block: bool,
     /// It has its answer, as far as the transport said.
     answered: bool,
     /// It was told since it asked that we lack the block, as far as the transport said. A stream that
@@ -54,8 +56,8 @@ struct Peer {
 pub(in crate::testing) struct Answers<P> {
     peers: BTreeMap<P, Peer>,
     loads: BTreeMap<LoadId, Lookup<P>>,
-    /// What the messages on their way say.
-    sending: BTreeMap<SendId, (P, Vec<Cid>)>,
+    /// What the messages on their way say, and whether with a block.
+    sending: BTreeMap<SendId, (P, Vec<(Cid, bool)>)>,
     serve: bool,
     shut: bool,
     small: usize,
@@ -99,7 +101,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             .sending
             .values()
             .filter(|(other, _)| *other == peer)
-            .flat_map(|(_, cids)| cids.iter().copied())
+            .flat_map(|(_, cids)| cids.iter().map(|(cid, _)| *cid))
             .collect();
         if list.full {
             // What is on its way is the answer to a want that goes on.
@@ -143,6 +145,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     pub(super) fn lost(&mut self, peer: P) {
         if let Some(row) = self.peers.get_mut(&peer) {
             for ask in row.asks.values_mut() {
+                ask.lost_block |= ask.said_block;
                 (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
             }
         }
@@ -220,14 +223,17 @@ impl<P: Copy + Ord + Debug> Answers<P> {
 
     /// The transport took a message, or not: then it has to be said again.
     pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) {
-        let Some((peer, cids)) = self.sending.remove(&id).filter(|_| !ok) else {
+        let Some((peer, cids)) = self.sending.remove(&id) else {
             return;
         };
         let Some(row) = self.peers.get_mut(&peer) else {
             return;
         };
-        for cid in cids {
-            if let Some(ask) = row.asks.get_mut(&cid) {
+        for (cid, is_block) in cids {
+            let Some(ask) = row.asks.get_mut(&cid) else { continue };
+            if ok {
+                ask.said_block |= is_block && core::mem::take(&mut ask.lost_block);
+            } else {
                 ask.answered = false;
                 ask.knows_absence = false;
             }
@@ -273,9 +279,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     ) -> Verdict {
         ensure!(self.serve, "{peer:?} was answered although nobody is served");
         let small = self.small;
-        let blocks = message.blocks.iter().map(Block::cid);
-        let presences = message.presences.iter().map(|presence| &presence.cid);
-        self.sending.insert(id, (peer, blocks.chain(presences).copied().collect()));
+        let blocks = message.blocks.iter().map(|block| (*block.cid(), true));
+        let presences = message.presences.iter().map(|presence| (presence.cid, false));
+        self.sending.insert(id, (peer, blocks.chain(presences).collect()));
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
@@ -306,7 +312,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 block.data().len()
             );
             ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
-            (ask.said_block, ask.answered) = (true, true);
+            (ask.said_block, ask.lost_block, ask.answered) = (true, false, true);
         }
         for presence in &message.presences {
             let cid = presence.cid;
@@ -361,6 +367,7 @@ impl Peer {
             said_have: false,
             said_dont_have: false,
             said_block: false,
+            lost_block: false,
             answered: false,
             knows_absence: false,
         });
@@ -377,6 +384,7 @@ impl Peer {
         // Asked again while the answer is on its way, it need not be answered again.
         ask.answered &= on_its_way && (ask.said_block || !more);
         (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+        ask.lost_block = false;
     }
 }
 
