@@ -35,18 +35,22 @@ pub(crate) struct LaneState {
     sending: alloc::vec::Vec<Sending>,
     bytes: u32,
     next_seq: u32,
+    /// Failures in a row, of opening or of sending.
     failures: u32,
+    /// The first pause between two attempts.
+    retry: Duration,
     active: Timestamp,
 }
 
 impl LaneState {
-    pub(crate) const fn new(now: Timestamp) -> Self {
+    pub(crate) const fn new(retry: Duration, now: Timestamp) -> Self {
         Self {
             stream: Stream::Closed,
             sending: alloc::vec::Vec::new(),
             bytes: 0,
             next_seq: 0,
             failures: 0,
+            retry,
             active: now,
         }
     }
@@ -65,34 +69,36 @@ impl LaneState {
     }
 
     /// The host's answer to a request to open. False when none was under way.
-    pub(crate) fn opened(
-        &mut self,
-        result: Result<Version, OpenError>,
-        retry: Duration,
-        now: Timestamp,
-    ) -> bool {
+    pub(crate) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
         if self.stream != Stream::Opening {
             return false;
         }
         self.active = now;
-        self.stream = match result {
-            Ok(version) => {
-                self.failures = 0;
-                Stream::Open(version)
-            }
-            Err(OpenError::Unsupported) => Stream::Refused,
+        match result {
+            Ok(version) => self.stream = Stream::Open(version),
+            Err(OpenError::Unsupported) => self.stream = Stream::Refused,
             // The connection that it was to be opened on closed; there may be another one.
-            Err(OpenError::Closed) if self.failures == 0 => {
-                self.failures = 1;
-                Stream::Closed
-            }
-            Err(_) => {
-                let pause = retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
-                self.failures = self.failures.saturating_add(1);
-                Stream::Waiting(now + pause)
-            }
-        };
+            Err(OpenError::Closed) => self.lost(now),
+            Err(_) => self.back_off(now),
+        }
         true
+    }
+
+    /// The stream is gone: once that is an accident, and the next may be opened at once. A peer with
+    /// which it happens again before a message got through is left alone for a while.
+    fn lost(&mut self, now: Timestamp) {
+        if self.failures == 0 {
+            self.failures = 1;
+            self.stream = Stream::Closed;
+        } else {
+            self.back_off(now);
+        }
+    }
+
+    fn back_off(&mut self, now: Timestamp) {
+        let pause = self.retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.stream = Stream::Waiting(now + pause);
     }
 
     /// The peer has shown that it speaks Bitswap after all.
@@ -165,8 +171,10 @@ impl LaneState {
         if self.sending.is_empty() {
             self.sending = alloc::vec::Vec::new();
         }
-        if !ok {
-            self.reset();
+        if ok {
+            self.failures = 0;
+        } else {
+            self.reset(now);
         }
         Some(bytes)
     }
@@ -176,10 +184,10 @@ impl LaneState {
         self.stream == Stream::Closed
     }
 
-    /// The stream is gone.
-    pub(crate) fn reset(&mut self) {
+    /// The stream is gone, if there is one.
+    pub(crate) fn reset(&mut self, now: Timestamp) {
         if matches!(self.stream, Stream::Open(_)) {
-            self.stream = Stream::Closed;
+            self.lost(now);
         }
     }
 
@@ -216,17 +224,17 @@ mod tests {
 
     #[test]
     fn a_failed_open_backs_off_and_a_refusal_is_final() {
-        let mut lane = LaneState::new(at(0));
+        let mut lane = LaneState::new(RETRY, at(0));
         assert!(lane.open(at(0)));
         assert!(!lane.open(at(0)), "one request at a time");
-        assert!(lane.opened(Err(OpenError::Timeout), RETRY, at(10)));
+        assert!(lane.opened(Err(OpenError::Timeout), at(10)));
         assert_eq!(lane.retry_at(), Some(at(110)));
         assert!(!lane.open(at(109)));
         assert!(lane.open(at(110)));
-        lane.opened(Err(OpenError::Closed), RETRY, at(120));
+        lane.opened(Err(OpenError::Closed), at(120));
         assert_eq!(lane.retry_at(), Some(at(320)), "the second failure is no accident");
         assert!(lane.open(at(320)));
-        lane.opened(Err(OpenError::Unsupported), RETRY, at(330));
+        lane.opened(Err(OpenError::Unsupported), at(330));
         assert!(!lane.open(at(1_000_000)));
         lane.revive();
         assert!(lane.open(at(1_000_000)));
@@ -234,19 +242,40 @@ mod tests {
 
     #[test]
     fn a_connection_that_closes_while_the_lane_opens_costs_no_time() {
-        let mut lane = LaneState::new(at(0));
+        let mut lane = LaneState::new(RETRY, at(0));
         lane.open(at(0));
-        lane.opened(Err(OpenError::Closed), RETRY, at(10));
+        lane.opened(Err(OpenError::Closed), at(10));
         assert!(lane.open(at(10)));
-        lane.opened(Err(OpenError::Closed), RETRY, at(20));
+        lane.opened(Err(OpenError::Closed), at(20));
         assert!(!lane.open(at(20)), "but only once");
     }
 
     #[test]
+    fn a_stream_that_takes_nothing_backs_off_until_a_message_gets_through() {
+        let mut lane = LaneState::new(RETRY, at(0));
+        let fail = |lane: &mut LaneState, now| {
+            assert!(lane.open(now));
+            lane.opened(Ok(Version::V1_2), now);
+            let seq = lane.send(1, now);
+            lane.sent(seq, false, now);
+            lane.retry_at()
+        };
+        assert_eq!(fail(&mut lane, at(0)), None, "an accident");
+        assert_eq!(fail(&mut lane, at(0)), Some(at(200)));
+        assert_eq!(fail(&mut lane, at(200)), Some(at(600)));
+        lane.open(at(600));
+        lane.opened(Ok(Version::V1_2), at(600));
+        let seq = lane.send(1, at(600));
+        lane.sent(seq, true, at(600));
+        lane.reset(at(600));
+        assert_eq!(lane.retry_at(), None, "an accident again");
+    }
+
+    #[test]
     fn credit_is_bytes_and_messages() {
-        let mut lane = LaneState::new(at(0));
+        let mut lane = LaneState::new(RETRY, at(0));
         lane.open(at(0));
-        lane.opened(Ok(Version::V1_2), RETRY, at(0));
+        lane.opened(Ok(Version::V1_2), at(0));
         let first = lane.send(60, at(1));
         assert!(lane.has_room(2, 100));
         let second = lane.send(60, at(1));
@@ -260,9 +289,9 @@ mod tests {
 
     #[test]
     fn an_idle_lane_closes_once() {
-        let mut lane = LaneState::new(at(0));
+        let mut lane = LaneState::new(RETRY, at(0));
         lane.open(at(0));
-        lane.opened(Ok(Version::V1_2), RETRY, at(0));
+        lane.opened(Ok(Version::V1_2), at(0));
         let seq = lane.send(1, at(1000));
         assert_eq!(lane.idle_at(IDLE), None, "not while something is on its way");
         lane.sent(seq, true, at(2000));

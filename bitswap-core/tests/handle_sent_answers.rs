@@ -36,6 +36,25 @@ fn a_failed_send_is_said_again_on_a_new_stream() {
 }
 
 #[test]
+fn a_peer_whose_streams_take_nothing_is_left_alone_for_a_while() {
+    let mut rig = rig();
+    rig.reads = false;
+    rig.tell(0, [want(cid(4))]);
+    for opened in [1, 2] {
+        assert_eq!(rig.said(), Said::new(&[cid(4)], &[], &[]));
+        assert_eq!(rig.opened.len(), opened);
+        let lost = rig.unsent.pop_front().unwrap();
+        rig.sent(lost.id, Err(SendError::Closed));
+    }
+    assert_eq!(rig.said(), Said::default());
+    assert_eq!(rig.engine.stats().answer_bytes, 0, "no blocks are held for it meanwhile");
+    rig.pass(199_999);
+    assert_eq!((rig.said(), rig.opened.len()), (Said::default(), 2));
+    rig.pass(1);
+    assert_eq!((rig.said(), rig.opened.len()), (Said::new(&[cid(4)], &[], &[]), 3));
+}
+
+#[test]
 fn a_failed_send_does_not_bring_back_what_was_cancelled() {
     let mut rig = rig();
     rig.reads = false;

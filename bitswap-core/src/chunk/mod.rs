@@ -114,6 +114,7 @@
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
 
+mod chunker;
 mod dagpb;
 mod download;
 mod effects;
@@ -131,6 +132,7 @@ mod meter;
 mod moving;
 mod options;
 mod phases;
+mod profile;
 mod runs;
 mod targets;
 #[cfg(any(test, feature = "testing"))]
@@ -138,8 +140,10 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod tree;
 mod unixfs;
 
+pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
 pub use download::Download;
 pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Place};
 pub use error::{DagFault, InvalidDag};
@@ -147,11 +151,13 @@ pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
     Progress, StallReason,
 };
-pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafPlace, Profile, Root, Tree};
+pub use import::{Imported, Importer};
 pub use journal::{JOURNAL_MAX, Journal};
 pub use link::{DAG_PB, INLINE_MAX, Link, RAW};
 pub use manifest::{Bounds, Contents, Extent, Manifest, Piece};
 pub use map::{ChunkMap, Counts};
 pub use options::{DownloadOptions, IfExists, Order, RenameRetry, Resume, SyncPolicy};
+pub use profile::Profile;
 pub use runs::Runs;
+pub use tree::{Root, Tree};
 pub use unixfs::{Child, FileNode, LeafForm, NodeKind};

@@ -7,9 +7,9 @@
 use core::time::Duration;
 
 use super::Client;
+use super::lists::first_queued;
 use super::pick::For;
 use super::table::{Answer, Say, Stage};
-use super::wish::first_queued;
 use crate::message::WantKind;
 use crate::rows::NONE;
 use crate::time::Timestamp;

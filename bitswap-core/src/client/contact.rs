@@ -1,6 +1,7 @@
 //! A connected peer as the client sees it.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use cid::Cid;
 
@@ -64,11 +65,11 @@ pub(crate) struct Contact {
 }
 
 impl Contact {
-    pub(crate) fn new(id: Id, hint: Option<Hint>, now: Timestamp) -> Self {
+    pub(crate) fn new(id: Id, hint: Option<Hint>, retry: Duration, now: Timestamp) -> Self {
         Self {
             id,
             support: Support::Unknown,
-            lane: LaneState::new(now),
+            lane: LaneState::new(retry, now),
             meter: Meter::from_hint(hint),
             unsaid: List::default(),
             cancels: 0,

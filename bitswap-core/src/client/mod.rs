@@ -2,11 +2,13 @@
 //!
 //! * `table`: the rows: wants, the sessions' interests in them, and pairs of a want and a peer.
 //! * `session`, `contact`: what is kept of a session and of a peer.
-//! * `wish`: wants come and go.
+//! * `wish`: the user's wishes come and go.
+//! * `lists`, `ends`: what is queued, asked and waiting; what is over, and who is told of it.
 //! * `ask`, `pick`: which peers are asked for a want, and when more of them are.
 //! * `tell`: messages are composed when a peer's lane has room.
 //! * `receive`: what peers answer.
 //! * `deadline`, `search`: what happens when they do not.
+//! * `query`: what can be asked of this half, and what it holds.
 //!
 //! Invariants: a want that is asked has a request with a deadline, a lingering question or an entry
 //! in the list of undecided wants; every other want is in a list of its session, whose search timer
@@ -15,9 +17,12 @@
 mod ask;
 mod contact;
 mod deadline;
+mod ends;
+mod lists;
 mod options;
 mod pairs;
 mod pick;
+mod query;
 mod receive;
 mod search;
 mod session;
@@ -39,16 +44,16 @@ use crate::error::OpenError;
 use crate::index::{Hash, Index};
 use crate::key::Key;
 use crate::message::{Message, Version};
-use crate::output::{Hint, PeerDid, PeerReport, Rates, Support, WantFailure};
+use crate::output::{Hint, Rates, Support, WantFailure};
 use crate::per_peer::PerPeer;
 use crate::rng::Rng;
 use crate::rows::{Id, NONE, Rows};
-use crate::stats::{Fetched, PeerStats, SessionStats, TimerReason};
+use crate::stats::{Fetched, TimerReason};
 use crate::time::Timestamp;
 use contact::Contact;
 pub(crate) use options::Options;
 use session::Session;
-use table::{Answer, Interest, Linked, Pair, WantRow};
+use table::{Interest, Linked, Pair, WantRow};
 
 /// What the client half wants done. Peers are named by their place in the engine's table.
 #[derive(Debug)]
@@ -146,7 +151,8 @@ impl Client {
     }
 
     pub(crate) fn connected(&mut self, peer: Id, hint: Option<Hint>, now: Timestamp) {
-        self.peers.insert(peer.index, Contact::new(peer, hint, now));
+        let contact = Contact::new(peer, hint, self.config.open_retry, now);
+        self.peers.insert(peer.index, contact);
         self.wake_all();
     }
 
@@ -303,92 +309,6 @@ impl Client {
         })
     }
 
-    // Queries.
-
-    /// What each peer did about a want so far.
-    pub(crate) fn diagnose(&self, session: Id, cid: &Cid) -> Option<Vec<PeerReport<u32>>> {
-        self.sessions.get(session)?;
-        let want = self.want_of(cid)?;
-        self.interests_in(want).find(|(_, interest)| interest.session == session.index)?;
-        Some(self.reports(want))
-    }
-
-    fn reports(&self, want: u32) -> Vec<PeerReport<u32>> {
-        self.pairs_of(want)
-            .filter(|(_, pair)| pair.told.is_some())
-            .map(|(_, pair)| {
-                let did = match pair.answer {
-                    Answer::None => PeerDid::Asked,
-                    Answer::Have => PeerDid::Have,
-                    Answer::DontHave => PeerDid::DontHave,
-                    Answer::Silent => PeerDid::Silent,
-                    Answer::HaveThenSilent => PeerDid::HaveThenSilent,
-                };
-                PeerReport { peer: pair.peer, did }
-            })
-            .collect()
-    }
-
-    pub(crate) const fn fetched(&self) -> Fetched {
-        self.fetched
-    }
-
-    /// Adds what this half knows of a peer.
-    pub(crate) fn peer_stats(&self, peer: u32, stats: &mut PeerStats) {
-        let Some(contact) = self.peers.get(peer) else { return };
-        stats.fetched = contact.fetched;
-        stats.support = contact.support;
-        stats.version = contact.lane.version();
-        stats.latency = contact.meter.latency();
-        stats.throughput = contact.meter.throughput().unwrap_or(0);
-        stats.asked_bytes = contact.asked_bytes;
-        stats.told = contact.pairs();
-    }
-
-    pub(crate) fn session_stats(&self, session: Id) -> Option<SessionStats> {
-        let session = self.sessions.get(session)?;
-        Some(SessionStats {
-            wants: session.wants(),
-            asked: session.asked.len(),
-            blocks: session.blocks,
-            bytes: session.bytes,
-            untaken_bytes: session.untaken,
-            asked_bytes: session.asked_bytes,
-            guess_per_mille: session.guess,
-        })
-    }
-
-    pub(crate) fn sessions_len(&self) -> u32 {
-        self.sessions.len() as u32
-    }
-
-    pub(crate) const fn wants_len(&self) -> u32 {
-        self.live
-    }
-
-    pub(crate) fn told_len(&self) -> u32 {
-        self.pairs.len() as u32
-    }
-
-    pub(crate) fn held_bytes(&self) -> usize {
-        let timers = self.deadlines.len() + self.lingers.len() + self.searches.len();
-        let timers = timers + self.expiries.len() + self.timers.len();
-        let keys: usize = self.wants.iter().map(|(_, row)| row.heap_bytes()).sum();
-        self.wants.bytes()
-            + keys
-            + self.index.bytes()
-            + self.interests.bytes()
-            + self.pairs.bytes()
-            + self.sessions.bytes()
-            + self.sessions.iter().map(|(_, session)| session.heap_bytes()).sum::<usize>()
-            + self.peers.bytes()
-            + self.peers.iter().map(|(_, contact)| contact.lane.heap_bytes()).sum::<usize>()
-            + timers * size_of::<(Timestamp, u32)>() * 3 / 2
-            + (self.ready.capacity() + self.telling.capacity() + self.speaking.capacity())
-                * size_of::<u32>()
-            + self.outbox.capacity() * size_of::<Output>()
-    }
-
     /// The next moment at which something is due without any input.
     pub(crate) fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         let first = |set: &BTreeSet<(Timestamp, u32)>| set.first().map(|(at, _)| *at);
@@ -404,14 +324,6 @@ impl Client {
         .into_iter()
         .filter_map(|(at, reason)| Some((at?, reason)))
         .min()
-    }
-}
-
-impl WantRow {
-    fn heap_bytes(&self) -> usize {
-        let block = self.delivered.as_ref();
-        self.key.heap_bytes()
-            + block.map_or(0, |block| size_of::<table::Delivered>() + block.data.len())
     }
 }
 

@@ -4,10 +4,10 @@ use alloc::collections::BTreeSet;
 use core::time::Duration;
 
 use super::contact::Contact;
+use super::lists::first_queued;
 use super::options::WhenMissing;
 use super::session::Lookup;
 use super::table::{Answer, End, Say, Stage};
-use super::wish::first_queued;
 use super::{Client, Output, list_of};
 use crate::output;
 use crate::rows::NONE;

@@ -35,9 +35,8 @@ impl Client {
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) -> bool {
-        let retry = self.config.open_retry;
         let Some(contact) = self.peers.get_mut(peer) else { return false };
-        if !contact.lane.opened(result, retry, now) {
+        if !contact.lane.opened(result, now) {
             return false;
         }
         let again = contact.lane.is_closed();
@@ -96,7 +95,7 @@ impl Client {
             return false;
         }
         if result.is_err() {
-            self.retell(peer, now);
+            self.lost(peer, now);
         }
         self.set_speaking(peer);
         true
@@ -105,9 +104,18 @@ impl Client {
     /// What was said on the lane may be lost.
     pub(crate) fn reset(&mut self, peer: u32, now: Timestamp) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        contact.lane.reset();
-        self.retell(peer, now);
+        contact.lane.reset(now);
+        self.lost(peer, now);
         self.set_speaking(peer);
+    }
+
+    /// The stream is gone. When the next one has to wait, so would what was asked there.
+    fn lost(&mut self, peer: u32, now: Timestamp) {
+        if self.peers.get(peer).is_some_and(|contact| contact.lane.retry_at().is_some()) {
+            self.drop_pairs(peer, now);
+        } else {
+            self.retell(peer, now);
+        }
     }
 
     /// The next message tells the peer all that it should know, and that this is all.

@@ -130,7 +130,8 @@ impl Server {
 
     pub(crate) fn connected(&mut self, peer: u32, now: Timestamp) {
         let window = self.settings.limits.answer_bytes_per_peer;
-        self.peers.insert(peer, Peer::new(window, self.rates.upload_per_peer, now));
+        let (upload, retry) = (self.rates.upload_per_peer, self.settings.open_retry);
+        self.peers.insert(peer, Peer::new(window, upload, retry, now));
     }
 
     pub(crate) fn disconnected(&mut self, peer: u32, _now: Timestamp) {
@@ -159,9 +160,8 @@ impl Server {
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) -> bool {
-        let retry = self.settings.open_retry;
         let Some(state) = self.peers.get_mut(peer) else { return false };
-        let known = state.lane.opened(result, retry, now);
+        let known = state.lane.opened(result, now);
         if known && result.is_err() && !state.lane.is_closed() {
             self.unload(peer);
         }

@@ -1,6 +1,7 @@
 //! What the server half keeps of one connected peer.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::bucket::Bucket;
 use crate::lane::LaneState;
@@ -71,9 +72,14 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(window_max: u32, upload: Option<u64>, now: Timestamp) -> Self {
+    pub(super) fn new(
+        window_max: u32,
+        upload: Option<u64>,
+        retry: Duration,
+        now: Timestamp,
+    ) -> Self {
         Self {
-            lane: LaneState::new(now),
+            lane: LaneState::new(retry, now),
             first: NONE,
             len: 0,
             queues: Queues::default(),

@@ -53,6 +53,7 @@ impl Server {
                 self.put_back(row);
             }
         }
+        self.unload_waiting(number);
         self.settle(number);
         true
     }
@@ -60,7 +61,7 @@ impl Server {
     /// The stream is gone, and the end of what was sent on it may be lost.
     pub(crate) fn reset(&mut self, number: u32, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(number) else { return };
-        peer.lane.reset();
+        peer.lane.reset(now);
         let lost: Vec<u32> = peer.queues.sent().collect();
         for row in lost {
             let late = |want: &Want| match want.state {
@@ -73,7 +74,15 @@ impl Server {
                 self.put_back(row);
             }
         }
+        self.unload_waiting(number);
         self.settle(number);
+    }
+
+    /// A lane that rests holds no blocks.
+    fn unload_waiting(&mut self, number: u32) {
+        if self.peers.get(number).is_some_and(|peer| peer.lane.retry_at().is_some()) {
+            self.unload(number);
+        }
     }
 
     /// The answer counts as received, unless the stream turns out to be lost.

@@ -175,3 +175,25 @@ fn a_block_that_answers_an_earlier_question_leaves_a_cancel_for_the_later_one() 
     d.want(s, &[cid(1)]);
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
 }
+
+#[test]
+fn a_peer_whose_streams_take_nothing_is_left_alone_for_a_while() {
+    let mut d = Driver::peers([1]);
+    d.takes = false;
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    for _ in 0..2 {
+        let id = d.sends.remove(0);
+        d.engine.handle_sent(id, Err(SendError::Closed), d.now);
+        d.drain();
+    }
+    assert_eq!(d.opens, [1, 1], "once more at once, and then not");
+    d.told();
+    d.takes = true;
+    d.connect(2);
+    assert_eq!(d.told(), [(2, cid(1), Told::Block)], "others are asked meanwhile");
+    d.pass(ms(199));
+    assert_eq!(d.opens, [1, 1, 2]);
+    d.pass(ms(1));
+    assert_eq!(d.opens, [1, 1, 2, 1], "it may remember the want, so it hears the whole wantlist");
+}

@@ -9,7 +9,6 @@ use cid::Cid;
 
 use super::known::{Known, WORDS, contradictory};
 use super::{Verdict, ensure};
-use crate::block::Block;
 use crate::config::Config;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
 use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId, What};

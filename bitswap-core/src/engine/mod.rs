@@ -1,20 +1,22 @@
 //! The front door: takes inputs, gives outputs. No policy lives here.
 
+mod naming;
+
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use cid::Cid;
 
-use crate::client::{self, Client, Options, PeerSet, SessionOptions};
+use crate::client::{Client, Options, PeerSet, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
 use crate::message::{Entry, Message, Version};
 use crate::output::{
-    BlockInfo, Event, Hint, Lane, Load, LoadId, Loaded, Lookup, LookupId, Outgoing, Output,
-    PeerReport, Rates, SendId, SessionId, Support, Want, WantFailure,
+    BlockInfo, Event, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, PeerReport, Rates,
+    SendId, SessionId, Support, Want,
 };
 use crate::rows::{Id, Rows};
-use crate::server::{self, Server};
+use crate::server::Server;
 use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
 use crate::time::Timestamp;
 
@@ -418,84 +420,6 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
                 return output;
             }
         }
-    }
-
-    fn client_output(&self, output: client::Output) -> Option<Output<P>> {
-        Some(match output {
-            client::Output::Open(peer) => {
-                Output::Open { peer: self.name(peer)?, lane: Lane::Wants }
-            }
-            client::Output::Close(peer) => {
-                Output::Close { peer: self.name(peer)?, lane: Lane::Wants }
-            }
-            client::Output::Send { peer, seq, version, message } => {
-                self.outgoing(peer, Lane::Wants, seq, version, message)?
-            }
-            client::Output::FindProviders { id, session, cid } => {
-                Output::FindProviders { id: LookupId(id), session: SessionId(session), cid }
-            }
-            client::Output::StopLookup { id } => Output::StopLookup { id: LookupId(id) },
-            client::Output::Block { session, block, from } => {
-                let from = self.rows.get(from).map(|peer| peer.name);
-                Output::Event(Event::Block { session: SessionId(session), block, from })
-            }
-            client::Output::Stored { session, cid } => {
-                Output::Event(Event::Stored { session: SessionId(session), cid })
-            }
-            client::Output::Failed { session, cid, reason } => {
-                let reason = match reason {
-                    WantFailure::NotFound(reports) => WantFailure::NotFound(self.named(reports)),
-                    WantFailure::TimedOut(reports) => WantFailure::TimedOut(self.named(reports)),
-                    WantFailure::ShutDown => WantFailure::ShutDown,
-                };
-                Output::Event(Event::Failed { session: SessionId(session), cid, reason })
-            }
-            client::Output::Unreachable { peer, error } => {
-                Output::Event(Event::Unreachable { peer: self.name(peer)?, error })
-            }
-        })
-    }
-
-    fn server_output(&self, output: server::Output) -> Option<Output<P>> {
-        Some(match output {
-            server::Output::Open(peer) => {
-                Output::Open { peer: self.name(peer)?, lane: Lane::Answers }
-            }
-            server::Output::Close(peer) => {
-                Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
-            }
-            server::Output::Send { peer, seq, version, message } => {
-                self.outgoing(peer, Lane::Answers, seq, version, message)?
-            }
-            server::Output::Load { id, peer, cids, what } => {
-                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, what })
-            }
-        })
-    }
-
-    fn outgoing(
-        &self,
-        peer: u32,
-        lane: Lane,
-        seq: u32,
-        version: Version,
-        message: Message,
-    ) -> Option<Output<P>> {
-        let id = SendId { peer: self.rows.id(peer)?, lane, seq };
-        Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
-    }
-
-    fn name(&self, peer: u32) -> Option<P> {
-        self.rows.at(peer).map(|peer| peer.name)
-    }
-
-    fn named(&self, reports: Vec<PeerReport<u32>>) -> Vec<PeerReport<P>> {
-        reports
-            .into_iter()
-            .filter_map(|report| {
-                Some(PeerReport { peer: self.name(report.peer)?, did: report.did })
-            })
-            .collect()
     }
 
     fn held_bytes(&self) -> usize {

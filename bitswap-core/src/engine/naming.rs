@@ -1,0 +1,90 @@
+//! Outputs of the two halves get the names that the host knows peers by. One about a peer that is gone
+//! has no receiver.
+
+use alloc::vec::Vec;
+
+use super::Engine;
+use crate::message::{Message, Version};
+use crate::output::{Event, Lane, Load, LoadId, LookupId, Outgoing, Output, PeerReport};
+use crate::output::{SendId, SessionId, WantFailure};
+use crate::{client, server};
+
+impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
+    pub(super) fn client_output(&self, output: client::Output) -> Option<Output<P>> {
+        Some(match output {
+            client::Output::Open(peer) => {
+                Output::Open { peer: self.name(peer)?, lane: Lane::Wants }
+            }
+            client::Output::Close(peer) => {
+                Output::Close { peer: self.name(peer)?, lane: Lane::Wants }
+            }
+            client::Output::Send { peer, seq, version, message } => {
+                self.outgoing(peer, Lane::Wants, seq, version, message)?
+            }
+            client::Output::FindProviders { id, session, cid } => {
+                Output::FindProviders { id: LookupId(id), session: SessionId(session), cid }
+            }
+            client::Output::StopLookup { id } => Output::StopLookup { id: LookupId(id) },
+            client::Output::Block { session, block, from } => {
+                let from = self.rows.get(from).map(|peer| peer.name);
+                Output::Event(Event::Block { session: SessionId(session), block, from })
+            }
+            client::Output::Stored { session, cid } => {
+                Output::Event(Event::Stored { session: SessionId(session), cid })
+            }
+            client::Output::Failed { session, cid, reason } => {
+                let reason = match reason {
+                    WantFailure::NotFound(reports) => WantFailure::NotFound(self.named(reports)),
+                    WantFailure::TimedOut(reports) => WantFailure::TimedOut(self.named(reports)),
+                    WantFailure::ShutDown => WantFailure::ShutDown,
+                };
+                Output::Event(Event::Failed { session: SessionId(session), cid, reason })
+            }
+            client::Output::Unreachable { peer, error } => {
+                Output::Event(Event::Unreachable { peer: self.name(peer)?, error })
+            }
+        })
+    }
+
+    pub(super) fn server_output(&self, output: server::Output) -> Option<Output<P>> {
+        Some(match output {
+            server::Output::Open(peer) => {
+                Output::Open { peer: self.name(peer)?, lane: Lane::Answers }
+            }
+            server::Output::Close(peer) => {
+                Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
+            }
+            server::Output::Send { peer, seq, version, message } => {
+                self.outgoing(peer, Lane::Answers, seq, version, message)?
+            }
+            server::Output::Load { id, peer, cids, what } => {
+                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, what })
+            }
+        })
+    }
+
+    fn outgoing(
+        &self,
+        peer: u32,
+        lane: Lane,
+        seq: u32,
+        version: Version,
+        message: Message,
+    ) -> Option<Output<P>> {
+        let id = SendId { peer: self.rows.id(peer)?, lane, seq };
+        Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
+    }
+
+    fn name(&self, peer: u32) -> Option<P> {
+        self.rows.at(peer).map(|peer| peer.name)
+    }
+
+    pub(super) fn named(&self, reports: Vec<PeerReport<u32>>) -> Vec<PeerReport<P>> {
+        reports
+            .into_iter()
+            .filter_map(|report| {
+                Some(PeerReport { peer: self.name(report.peer)?, did: report.did })
+            })
+            .collect()
+    }
+}
