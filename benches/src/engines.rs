@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bitswap_core::message::{FrameDecoder, Message, Payload, decode};
 use bitswap_core::{
-    Block, Config, Engine, Event, LoadAnswer, Loaded, Outgoing, Output, SessionId, SessionOptions,
-    Timestamp, Version, Want, What,
+    Block, Config, Engine, Event, Outgoing, Output, SessionId, SessionOptions, Timestamp, Version,
+    Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -129,15 +129,7 @@ impl Side {
                 }
                 Output::Send(outgoing) => messages.push(outgoing),
                 Output::Load(load) => {
-                    let answer = |cid: Cid| {
-                        let answer = match (self.store.get(&cid), load.what) {
-                            (None, _) => LoadAnswer::NotFound,
-                            (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-                            (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
-                        };
-                        Loaded { cid, answer }
-                    };
-                    let answers: Vec<Loaded> = load.cids.into_iter().map(answer).collect();
+                    let answers = load.answers(|cid| self.store.get(cid).cloned());
                     self.engine.handle_load(load.id, answers, now);
                 }
                 Output::Event(Event::Block { session, block, .. }) => {

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitswap_core::{
-    BlockInfo, Config, Engine, Event, LoadAnswer, Loaded, Lookup, Message, Output, Prefix,
-    SessionOptions, Timestamp, Version, Want, What,
+    BlockInfo, Config, Engine, Event, Lookup, Message, Output, Prefix, SessionOptions, Timestamp,
+    Version, Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -65,15 +65,7 @@ impl Node {
                     self.engine.handle_sent(send.id, Ok(()), now);
                 }
                 Output::Load(load) => {
-                    let answer = |cid: Cid| {
-                        let answer = match (self.store.get(&cid), load.what) {
-                            (None, _) => LoadAnswer::NotFound,
-                            (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-                            (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
-                        };
-                        Loaded { cid, answer }
-                    };
-                    let answers: Vec<Loaded> = load.cids.iter().copied().map(answer).collect();
+                    let answers = load.answers(|cid| self.store.get(cid).cloned());
                     self.engine.handle_load(load.id, answers, now);
                 }
                 Output::FindProviders { id, .. } => {

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::message::{Accept, Decoded, Frame, FrameDecoder, decode};
 use bitswap_core::{
-    Config, Engine, Event, LoadAnswer, Loaded, Message, Output, Prefix, SendId, SessionOptions,
-    Timestamp, Version, Want, What,
+    Config, Engine, Event, Message, Output, Prefix, SendId, SessionOptions, Timestamp, Version,
+    Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -54,15 +54,6 @@ fn read(mut socket: TcpStream, accept: &Mutex<Accept>, to: &SyncSender<Input>) -
             received => decoder.advance(received),
         }
     }
-}
-
-fn answer(store: &Blocks, cid: Cid, what: What) -> Loaded {
-    let answer = match (store.get(&cid), what) {
-        (None, _) => LoadAnswer::NotFound,
-        (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-        (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
-    };
-    Loaded { cid, answer }
 }
 
 /// Runs a node until it has all it wants; one that wants nothing, until the other end closes.
@@ -103,7 +94,7 @@ fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Resul
                     frames.send((send.id, send.message.encode(send.version)))?;
                 }
                 Output::Load(load) => {
-                    let answers = load.cids.iter().map(|cid| answer(&store, *cid, load.what));
+                    let answers = load.answers(|cid| store.get(cid).cloned());
                     engine.handle_load(load.id, answers, now());
                 }
                 Output::Event(Event::Block { session, block, .. }) => {

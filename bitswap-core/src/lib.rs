@@ -25,8 +25,8 @@
 //!
 //! use bitswap_core::message::{FrameDecoder, decode};
 //! use bitswap_core::{
-//!     Block, Config, Engine, Event, LoadAnswer, Loaded, Lookup, Message, Output, Prefix,
-//!     SessionOptions, Timestamp, Version, Want, What,
+//!     Block, Config, Engine, Event, Lookup, Message, Output, Prefix, SessionOptions, Timestamp,
+//!     Version, Want,
 //! };
 //! use bytes::Bytes;
 //! use cid::Cid;
@@ -60,18 +60,9 @@
 //!                     wire.extend(outgoing.message.encode(outgoing.version).into_segments());
 //!                     self.engine.handle_sent(outgoing.id, Ok(()), now);
 //!                 }
-//!                 // Ask the store. `NotFound` is also the way to refuse.
+//!                 // Ask the store. `None` is also the way to refuse.
 //!                 Output::Load(load) => {
-//!                     let answer = |cid| match (self.store.get(cid), load.what) {
-//!                         (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-//!                         (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
-//!                         (None, _) => LoadAnswer::NotFound,
-//!                     };
-//!                     let answers: Vec<Loaded> = load
-//!                         .cids
-//!                         .iter()
-//!                         .map(|cid| Loaded { cid: *cid, answer: answer(cid) })
-//!                         .collect();
+//!                     let answers = load.answers(|cid| self.store.get(cid).cloned());
 //!                     self.engine.handle_load(load.id, answers, now);
 //!                 }
 //!                 // Ask the DHT. There is none here.

@@ -80,6 +80,21 @@ pub struct Load<P> {
     pub what: What,
 }
 
+impl<P> Load<P> {
+    /// The answers of a store that has its blocks at hand: `find` gives the bytes of a block, or `None`
+    /// when there is none, or it is not for this peer.
+    pub fn answers(&self, mut find: impl FnMut(&Cid) -> Option<Bytes>) -> Vec<Loaded> {
+        let mut answer = |cid: &Cid| match (find(cid), self.what) {
+            (None, _) => LoadAnswer::NotFound,
+            (Some(data), What::Size) => {
+                LoadAnswer::Size(u32::try_from(data.len()).unwrap_or(u32::MAX))
+            }
+            (Some(data), What::Data) => LoadAnswer::Data(data),
+        };
+        self.cids.iter().map(|cid| Loaded { cid: *cid, answer: answer(cid) }).collect()
+    }
+}
+
 /// What a [`Load`] asks the store for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use bitswap_core::message::{Accept, Entry, FrameDecoder, Message, Presence, decode};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    Config, Event, LoadAnswer, Loaded, Lookup, Output, PeerSet, SessionId, SessionOptions,
-    Timestamp, Version, Want, WantKind, What,
+    Config, Event, Lookup, Output, PeerSet, SessionId, SessionOptions, Timestamp, Version, Want,
+    WantKind,
 };
 use bytes::Bytes;
 
@@ -207,8 +207,7 @@ impl<'a> Host<'a> {
                 self.call(Call::Sent { id: sending.id, result: Ok(()) });
             }
             Output::Load(load) => {
-                let answer = |cid: &cid::Cid| Loaded { cid: *cid, answer: stored(cid, load.what) };
-                let answers = load.cids.iter().map(answer).collect();
+                let answers = load.answers(stored);
                 self.call(Call::Load { id: load.id, answers });
             }
             Output::FindProviders { id, .. } => {
@@ -227,12 +226,8 @@ impl<'a> Host<'a> {
     }
 }
 
-/// What a store that has every other block says.
-fn stored(cid: &cid::Cid, what: What) -> LoadAnswer {
-    let at = blocks().iter().position(|block| block.cid() == cid);
-    match (at.filter(|at| at % 2 == 0).map(|at| block(at).data()), what) {
-        (None, _) => LoadAnswer::NotFound,
-        (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-        (Some(data), What::Data) => LoadAnswer::Data(Bytes::clone(data)),
-    }
+/// A store that has every other block.
+fn stored(cid: &cid::Cid) -> Option<Bytes> {
+    let at = blocks().iter().position(|block| block.cid() == cid)?;
+    (at % 2 == 0).then(|| Bytes::clone(block(at).data()))
 }

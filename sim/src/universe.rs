@@ -70,6 +70,11 @@ impl Universe {
         self.inner.blocks.is_empty()
     }
 
+    /// All blocks, in order.
+    pub(crate) fn blocks(&self) -> &[Block] {
+        &self.inner.blocks
+    }
+
     /// The block with this number.
     #[must_use]
     pub fn block(&self, number: usize) -> &Block {

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitswap_core::{
-    Block, BlockInfo, Config, Engine, Event, LoadAnswer, Loaded, Lookup, Message, Outgoing, Output,
-    Prefix, SessionId, SessionOptions, Timestamp, Version, Want, What,
+    Block, BlockInfo, Config, Engine, Event, Lookup, Message, Outgoing, Output, Prefix, SessionId,
+    SessionOptions, Timestamp, Version, Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -166,13 +166,7 @@ impl Host {
                 return Some(message);
             }
             Output::Load(load) => {
-                let answer = |cid: &Cid| match (self.store.get(cid), load.what) {
-                    (Some(data), What::Size) => LoadAnswer::Size(data.len() as u32),
-                    (Some(data), What::Data) => LoadAnswer::Data(data.clone()),
-                    (None, _) => LoadAnswer::NotFound,
-                };
-                let answers: Vec<Loaded> =
-                    load.cids.iter().map(|cid| Loaded { cid: *cid, answer: answer(cid) }).collect();
+                let answers = load.answers(|cid| self.store.get(cid).cloned());
                 self.engine.handle_load(load.id, answers, now);
             }
             Output::FindProviders { id, .. } => {

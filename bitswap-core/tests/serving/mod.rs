@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{
-    BlockInfo, Config, Engine, Entry, Lane, Limits, Load, LoadAnswer, LoadId, Loaded, Message,
-    Outgoing, Output, Presence, SendId, Timestamp, Version, WantKind, Wantlist, What,
+    BlockInfo, Config, Engine, Entry, Lane, Limits, Load, LoadId, Loaded, Message, Outgoing,
+    Output, Presence, SendId, Timestamp, Version, WantKind, Wantlist,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -179,16 +179,10 @@ impl Rig {
 
     /// What the store says.
     pub fn look_up(&self, load: &Load<u32>) -> Vec<Loaded> {
-        load.cids.iter().map(|cid| Loaded { cid: *cid, answer: self.answer(load, cid) }).collect()
-    }
-
-    fn answer(&self, load: &Load<u32>, cid: &Cid) -> LoadAnswer {
-        match self.store.get(cid) {
-            Some(_) if self.refused.contains(&(load.peer, *cid)) => LoadAnswer::NotFound,
-            Some(data) if load.what == What::Data => LoadAnswer::Data(data.clone()),
-            Some(data) => LoadAnswer::Size(data.len() as u32),
-            None => LoadAnswer::NotFound,
-        }
+        load.answers(|cid| {
+            let refused = self.refused.contains(&(load.peer, *cid));
+            self.store.get(cid).filter(|_| !refused).cloned()
+        })
     }
 
     /// Does what the engine asks until it asks for nothing more at this moment; the messages it

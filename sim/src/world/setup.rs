@@ -22,7 +22,9 @@ impl World {
     pub fn host(&mut self, config: Config) -> Node {
         let name = self.next_name();
         let seed = draw::seed(self.seed, u64::from(name.0));
-        self.add_host(name, Checked::new(config, seed, self.outside.now))
+        let mut engine = Checked::new(config, seed, self.outside.now);
+        engine.trust(self.outside.universe.blocks());
+        self.add_host(name, engine)
     }
 
     /// A node that runs an engine which nobody watches, to measure its speed.

@@ -25,6 +25,7 @@ pub(super) use record::{Cids, Record};
 use told::Told;
 use wishes::Wishes;
 
+use crate::block::Block;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::message::Message;
@@ -275,6 +276,11 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             all.extend(cids.into_iter().map(|cid| (peer, cid)));
         }
         all
+    }
+
+    /// The block is what its CID says.
+    pub(super) fn trust(&mut self, block: &Block) {
+        self.wishes.trust(block);
     }
 
     /// Whether the session is one that the watcher saw opened and not closed.

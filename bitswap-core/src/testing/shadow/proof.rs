@@ -11,30 +11,59 @@ use crate::testing::sha256::sha256;
 
 /// SHA2-256 in the table of multihash codes.
 const SHA2_256: u64 = 0x12;
-/// Blocks whose hash is remembered, so that one block given to many nodes is hashed once.
+/// Blocks whose bytes are remembered, so that one block given to many nodes is hashed once.
 const PROVEN_MAX: usize = 4096;
 
-/// Blocks that were hashed, by their place in memory: they are kept, so that nothing else gets it.
+/// The bytes of blocks that were hashed, or are known to be right.
 #[derive(Debug, Default)]
 pub(super) struct Proofs {
-    proven: BTreeMap<(usize, usize), (Cid, Bytes)>,
+    proven: BTreeMap<Cid, Bytes>,
 }
 
 impl Proofs {
+    /// The block is what its CID says.
+    pub(super) fn trust(&mut self, block: &Block) {
+        if self.proven.len() < PROVEN_MAX {
+            self.proven.insert(*block.cid(), block.data().clone());
+        }
+    }
+
     pub(super) fn check(&mut self, block: &Block) -> Verdict {
-        let place = (block.data().as_ptr() as usize, block.data().len());
-        let known = self.proven.get(&place).is_some_and(|(cid, _)| cid == block.cid());
-        if known || block.cid().hash().code() != SHA2_256 {
+        let (cid, data) = (block.cid(), block.data());
+        if let Some(right) = self.proven.get(cid) {
+            ensure!(right == data, "safety: the delivered bytes are not those of {cid}");
             return Ok(());
         }
-        ensure!(
-            sha256(block.data()).starts_with(block.cid().hash().digest()),
-            "safety: the delivered bytes do not hash to {}",
-            block.cid()
-        );
-        if self.proven.len() < PROVEN_MAX {
-            self.proven.insert(place, (*block.cid(), block.data().clone()));
+        if cid.hash().code() == SHA2_256 {
+            ensure!(
+                sha256(data).starts_with(cid.hash().digest()),
+                "safety: the delivered bytes do not hash to {cid}"
+            );
+            self.trust(block);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Prefix;
+
+    #[test]
+    fn wrong_bytes_are_found_by_their_hash_and_beside_the_right_ones() {
+        let right = Prefix::V0.block(Bytes::from_static(b"right")).unwrap();
+        let wrong = Block::from_store(*right.cid(), Bytes::from_static(b"wrong"));
+        let mut proofs = Proofs::default();
+        let hashed = proofs.check(&wrong).unwrap_err();
+        assert!(hashed.contains("do not hash to"), "{hashed}");
+        assert_eq!(proofs.check(&right), Ok(()));
+        let compared = proofs.check(&wrong).unwrap_err();
+        assert!(compared.contains("are not those of"), "{compared}");
+
+        let mut trusting = Proofs::default();
+        trusting.trust(&right);
+        assert_eq!(trusting.check(&right), Ok(()));
+        assert!(trusting.check(&wrong).is_err());
     }
 }
