@@ -12,8 +12,8 @@ use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
-use crate::fetch::Said;
 use crate::fs::BadTarget;
+use crate::said::Said;
 
 /// The node was shut down, or its runtime was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

@@ -44,6 +44,7 @@ mod node;
 mod providers;
 mod read;
 mod runtime;
+mod said;
 mod session;
 mod share;
 mod socket_bytes;

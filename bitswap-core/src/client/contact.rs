@@ -112,16 +112,18 @@ impl Contact {
     /// Bytes to be asked of it at once.
     fn window(&self, size: u32, choice: bool) -> u64 {
         let least = u64::from(size).saturating_mul(2);
-        // What it delivers in a second is little to take back, and spares round trips. Where
-        // there is a choice, trust grows with what it has delivered.
+        // Trust grows with what was delivered, because the first measurements say little; where there
+        // is a choice of peers, from nothing.
         let trust = self.fetched.bytes.saturating_mul(TRUST);
-        let first = if choice && trust > 0 { FIRST_WINDOW.min(trust) } else { FIRST_WINDOW };
+        let start = if choice && trust > 0 { 0 } else { FIRST_WINDOW };
+        let most = trust.clamp(start, WINDOW_MAX);
         match self.meter.window() {
             Some(window) => {
-                let second = self.meter.throughput().unwrap_or(0).min(first);
-                window.max(second).clamp(least, WINDOW_MAX.max(least))
+                // What it delivers in a second is little to take back, and spares round trips.
+                let second = self.meter.throughput().unwrap_or(0).min(FIRST_WINDOW);
+                window.max(second).min(most).max(least)
             }
-            None => first.max(least),
+            None => most.min(FIRST_WINDOW).max(least),
         }
     }
 

@@ -159,7 +159,8 @@ impl Client {
         }
         let said_have = pair.is_some_and(|pair| pair.answer == Answer::Have);
         let mut likelihood = if said_have { SAID_HAVE } else { u64::from(member.likelihood) };
-        // A little better than another is no reason to change one's mind from want to want.
+        // Blocks that are wanted one after the other often lie together, so a little better than the
+        // last deliverer is no reason to change one's mind.
         if row.favourite == Some(member.peer) && row.wants() == 1 {
             likelihood = likelihood * 3 / 2;
         }

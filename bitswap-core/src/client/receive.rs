@@ -6,11 +6,13 @@ use alloc::vec::Vec;
 use cid::Cid;
 
 use super::Client;
+use super::session::Session;
 use super::table::{Answer, Delivered, End, Say, Stage};
 use crate::block::Block;
 use crate::message::{Presence, WantKind};
 use crate::output::Support;
 use crate::peer::micros;
+use crate::rows::Id;
 use crate::time::Timestamp;
 
 /// Such cancels kept for a peer.
@@ -233,7 +235,7 @@ impl Client {
     }
 
     /// Some session that waits for the want may ask this peer.
-    pub(super) fn may_learn(&self, want: u32, peer: crate::rows::Id) -> bool {
+    pub(super) fn may_learn(&self, want: u32, peer: Id) -> bool {
         self.interests_in(want).any(|(_, interest)| {
             self.sessions.at(interest.session).is_some_and(|session| session.may_ask(peer))
         })
@@ -248,13 +250,15 @@ impl Client {
     }
 
     /// The sessions that wait for a want learn something about a peer.
-    pub(super) fn learn(&mut self, want: u32, peer: crate::rows::Id, has: bool) {
-        self.tell_members(want, peer, |member| member.learn(has));
+    pub(super) fn learn(&mut self, want: u32, peer: Id, has: bool) {
+        self.tell_sessions(want, peer, |session| session.member(peer).learn(has));
     }
 
     /// A peer has delivered a block; `news` when it had not said HAVE before.
-    fn served(&mut self, want: u32, peer: crate::rows::Id, news: bool) {
-        self.tell_members(want, peer, |member| {
+    fn served(&mut self, want: u32, peer: Id, news: bool) {
+        self.tell_sessions(want, peer, |session| {
+            session.favourite = Some(peer);
+            let member = session.member(peer);
             member.served += 1;
             if news {
                 member.learn(true);
@@ -262,17 +266,12 @@ impl Client {
         });
     }
 
-    fn tell_members(
-        &mut self,
-        want: u32,
-        peer: crate::rows::Id,
-        mut tell: impl FnMut(&mut super::session::Member),
-    ) {
+    fn tell_sessions(&mut self, want: u32, peer: Id, mut tell: impl FnMut(&mut Session)) {
         for session in self.sessions_of(want) {
             if let Some(session) = self.sessions.at_mut(session)
                 && session.may_ask(peer)
             {
-                tell(session.member(peer));
+                tell(session);
             }
         }
     }

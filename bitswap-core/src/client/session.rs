@@ -32,7 +32,7 @@ pub(crate) struct Session {
     pub(crate) members: Vec<Member>,
     /// Peers that were asked whether they have a block, members or not.
     pub(crate) questioned: BTreeSet<Id>,
-    /// The last peer guessed to have a block.
+    /// The last peer that delivered a block.
     pub(crate) favourite: Option<Id>,
     /// The only peers it may ask, if `options.only`.
     pub(crate) allowed: Vec<Id>,

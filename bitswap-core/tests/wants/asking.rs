@@ -1,6 +1,6 @@
 //! Whom a session asks first.
 
-use crate::driver::{Driver, Told, block, cid, ms};
+use crate::driver::{Driver, Told, block, cid, ms, sized};
 
 #[test]
 fn one_peer_is_asked_for_the_block_and_two_whether_they_have_it() {
@@ -195,4 +195,50 @@ fn a_large_batch_goes_to_those_that_answer_when_there_are_many_peers() {
     let more: Vec<_> = told.iter().filter(|(.., what)| *what == Told::Block).collect();
     assert!(!more.is_empty());
     assert!(more.iter().all(|(peer, ..)| *peer == first), "the others owe their first block");
+}
+
+#[test]
+fn where_there_are_many_peers_trust_in_each_grows_with_what_it_delivered() {
+    let mut d = Driver::peers(0..40);
+    let s = d.session();
+    let blocks: Vec<_> = (0..200).map(|n| sized(n, 8000)).collect();
+    let cids: Vec<_> = blocks.iter().map(|block| *block.cid()).collect();
+    d.want(s, &cids);
+    let (fast, first, _) = *d.told().iter().find(|(.., what)| *what == Told::Block).unwrap();
+    let mut wanted = vec![first];
+    let mut delivered = 0;
+    d.pass(ms(50));
+    for _ in 0..3 {
+        // What it was asked for comes within moments, so it seems to be very fast.
+        for cid in std::mem::take(&mut wanted) {
+            d.block(fast, &blocks[cids.iter().position(|other| *other == cid).unwrap()]);
+            delivered += 8000;
+            d.pass(ms(1));
+            assert!(d.engine.peer(fast).unwrap().asked_bytes <= 4 * delivered);
+        }
+        wanted.extend(d.told().iter().filter(|told| told.0 == fast).map(|told| told.1));
+    }
+    assert!(delivered > 10 * 8000, "but it grows fast: {delivered}");
+}
+
+#[test]
+fn the_next_of_single_wants_goes_to_the_last_deliverer() {
+    let mut d = Driver::peers(0..2);
+    let s = d.session();
+    let mut wrong = 0;
+    // Every third block is with both, the others are by turns with one of them.
+    for n in 0..90 {
+        d.want(s, &[cid(n)]);
+        let first = Driver::told_peers(&d.told(), cid(n), Told::Block)[0];
+        d.pass(ms(20));
+        if n % 3 != 0 && n % 2 != u32::from(first) {
+            d.dont_have(first, cid(n));
+            d.have(1 - first, cid(n));
+            d.block(1 - first, &block(n));
+            wrong += 1;
+        } else {
+            d.block(first, &block(n));
+        }
+    }
+    assert!(wrong <= 30, "one of three is wrong for whoever stays with the last: {wrong}");
 }

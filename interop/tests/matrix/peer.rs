@@ -36,6 +36,23 @@ pub(crate) trait Peer: Sized {
     async fn has(&self, cid: &Cid) -> bool;
 }
 
+/// What all peers call by the same names.
+macro_rules! calls {
+    () => {
+        fn addr(&self) -> Multiaddr {
+            self.addrs()[0].clone()
+        }
+
+        async fn connect(&self, addr: &Multiaddr) {
+            self.connect(addr).await.unwrap();
+        }
+
+        async fn get(&self, root: &Cid, path: &Path) {
+            self.get(root, path).await.unwrap();
+        }
+    };
+}
+
 impl Peer for Kubo {
     async fn empty(listen: Listen) -> Self {
         Self::start(KuboOptions { listen, ..KuboOptions::default() }).await.unwrap()
@@ -50,17 +67,7 @@ impl Peer for Kubo {
         (kubo, root)
     }
 
-    fn addr(&self) -> Multiaddr {
-        self.addrs()[0].clone()
-    }
-
-    async fn connect(&self, addr: &Multiaddr) {
-        self.connect(addr).await.unwrap();
-    }
-
-    async fn get(&self, root: &Cid, path: &Path) {
-        self.get(root, path).await.unwrap();
-    }
+    calls!();
 
     async fn sent(&self) -> Option<Count> {
         let stat = self.bitswap_stat().await.unwrap();
@@ -95,17 +102,7 @@ impl Peer for KuboOld {
         (Self::start(old).await.unwrap(), root)
     }
 
-    fn addr(&self) -> Multiaddr {
-        self.addrs()[0].clone()
-    }
-
-    async fn connect(&self, addr: &Multiaddr) {
-        self.connect(addr).await.unwrap();
-    }
-
-    async fn get(&self, root: &Cid, path: &Path) {
-        self.get(root, path).await.unwrap();
-    }
+    calls!();
 
     async fn sent(&self) -> Option<Count> {
         None
@@ -140,17 +137,7 @@ impl Peer for Helia {
         (helia, root)
     }
 
-    fn addr(&self) -> Multiaddr {
-        self.addrs()[0].clone()
-    }
-
-    async fn connect(&self, addr: &Multiaddr) {
-        self.connect(addr).await.unwrap();
-    }
-
-    async fn get(&self, root: &Cid, path: &Path) {
-        self.get(root, path).await.unwrap();
-    }
+    calls!();
 
     async fn sent(&self) -> Option<Count> {
         let stat = self.stat().await.unwrap();

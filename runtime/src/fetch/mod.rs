@@ -3,7 +3,6 @@
 mod report;
 mod task;
 
-pub(crate) use report::Said;
 pub use report::{Wait, Waiting};
 
 use std::collections::BTreeMap;

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
-use bitswap_core::{PeerDid, PeerReport};
+use bitswap_core::PeerReport;
 use cid::Cid;
 use libp2p::PeerId;
+
+use crate::said::Said;
 
 /// What a fetch waits for, for people to read and programs to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,36 +50,10 @@ impl fmt::Display for Wait {
     }
 }
 
-/// What peers said about a block.
-pub(crate) struct Said<'a>(pub(crate) &'a [PeerReport<PeerId>]);
-
-impl fmt::Display for Said<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("no peer was asked");
-        }
-        for (at, report) in self.0.iter().enumerate() {
-            let separator = if at == 0 { "asked " } else { "; " };
-            write!(f, "{separator}{}: {}", report.peer, did(report.did))?;
-        }
-        Ok(())
-    }
-}
-
-/// What a peer did, in a word or two.
-fn did(did: PeerDid) -> &'static str {
-    match did {
-        PeerDid::Asked => "no answer yet",
-        PeerDid::Have => "HAVE, the block is under way",
-        PeerDid::HaveThenSilent => "HAVE then silent",
-        PeerDid::Silent => "silent",
-        PeerDid::DontHave => "DONT_HAVE",
-        _ => "unknown",
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bitswap_core::PeerDid;
+
     use super::*;
 
     #[test]
