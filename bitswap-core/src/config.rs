@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::error::ConfigError;
-use crate::limits::Limits;
+use crate::limits::{BLOCK_BYTES_MAX, Limits};
 use crate::output::Rates;
 
 /// Settings of an [`Engine`](crate::Engine). [`Config::default`] is right for most hosts.
@@ -12,6 +12,7 @@ pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,
     pub(crate) serve: bool,
+    pub(crate) block_bytes_max: u32,
     pub(crate) replace_have_bytes: Option<u32>,
     pub(crate) answer_target_bytes: u32,
     pub(crate) lane_idle: Duration,
@@ -31,6 +32,7 @@ impl Default for Config {
             limits: Limits::default(),
             rates: Rates::default(),
             serve: true,
+            block_bytes_max: BLOCK_BYTES_MAX as u32,
             replace_have_bytes: Some(1024),
             answer_target_bytes: 16 << 10,
             lane_idle: Duration::from_secs(5),
@@ -88,6 +90,19 @@ impl Config {
     pub const fn serve(mut self, serve: bool) -> Self {
         self.serve = serve;
         self
+    }
+
+    /// The largest block, in bytes, that is sent or taken. A larger one of our own counts as absent, and
+    /// a peer that sends a larger one as a peer that lacks it. Default: [`BLOCK_BYTES_MAX`], the largest
+    /// that fits a message. The specification asks for 2 MiB and advises against more.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for 0 and above [`BLOCK_BYTES_MAX`].
+    pub fn block_bytes_max(mut self, bytes: u32) -> Result<Self, ConfigError> {
+        check("block_bytes_max", u64::from(bytes), 1, BLOCK_BYTES_MAX as u64)?;
+        self.block_bytes_max = bytes;
+        Ok(self)
     }
 
     /// The largest block, in bytes, that answers a want-have by itself; `None`: only HAVE does.

@@ -117,6 +117,16 @@ fn a_block_too_big_for_any_message_is_absent() {
 }
 
 #[test]
+fn a_block_above_the_largest_that_was_chosen_is_absent() {
+    let mut rig = Rig::with_peer(Config::default().block_bytes_max(2000).unwrap());
+    rig.put(cid(1), 2000);
+    rig.put(cid(2), 2001);
+    rig.put(cid(3), 2001);
+    rig.tell(0, [want_or(cid(1)), want_or(cid(2)), ask_or(cid(3))]);
+    assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[cid(2), cid(3)]));
+}
+
+#[test]
 fn a_slow_reader_holds_its_credit_and_one_block_at_most() {
     let size = 300_000;
     let mut rig = slow_store(110, size);

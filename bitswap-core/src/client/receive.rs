@@ -24,7 +24,7 @@ impl Client {
         &mut self,
         peer: u32,
         blocks: Vec<Block>,
-        presences: Vec<Presence>,
+        mut presences: Vec<Presence>,
         now: Timestamp,
     ) {
         let Some(contact) = self.peers.get_mut(peer) else { return };
@@ -35,7 +35,12 @@ impl Client {
             self.wake_all();
         }
         for block in blocks {
-            self.received_block(peer, block, now);
+            if block.data().len() > self.config.block_bytes_max as usize {
+                self.count_unwanted(peer);
+                presences.push(Presence { cid: *block.cid(), have: false });
+            } else {
+                self.received_block(peer, block, now);
+            }
         }
         for presence in presences {
             let want = self.want_of(&presence.cid);
@@ -128,12 +133,18 @@ impl Client {
                 fetched.duplicate_bytes += bytes;
             }
         } else {
-            contact.fetched.unwanted_blocks += 1;
-            self.fetched.unwanted_blocks += 1;
+            self.count_unwanted(peer);
         }
         if let Some(pair) = pair {
             // It has forgotten the want with the block: the cancel is spared.
             self.drop_pair(pair, now);
+        }
+    }
+
+    fn count_unwanted(&mut self, peer: u32) {
+        if let Some(contact) = self.peers.get_mut(peer) {
+            contact.fetched.unwanted_blocks += 1;
+            self.fetched.unwanted_blocks += 1;
         }
     }
 

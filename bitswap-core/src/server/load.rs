@@ -5,7 +5,6 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::key::Key;
-use crate::limits::BLOCK_BYTES_MAX;
 use crate::message::Version;
 use crate::output::{LoadAnswer, Loaded, What};
 use crate::rows::Id;
@@ -239,7 +238,7 @@ impl Server {
     }
 
     fn found_size(&mut self, row: u32, size: usize) {
-        if size > BLOCK_BYTES_MAX {
+        if size > self.settings.block_bytes_max {
             return self.missing(row);
         }
         let replace = self.settings.replace_have_bytes;
@@ -255,7 +254,7 @@ impl Server {
     }
 
     fn found_data(&mut self, row: u32, data: Bytes, reserved: u32) {
-        if data.len() > BLOCK_BYTES_MAX {
+        if data.len() > self.settings.block_bytes_max {
             return self.missing(row);
         }
         let replace = self.settings.replace_have_bytes;

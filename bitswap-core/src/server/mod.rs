@@ -66,6 +66,7 @@ pub(crate) enum Output {
 struct Settings {
     limits: Limits,
     serve: bool,
+    block_bytes_max: usize,
     replace_have_bytes: Option<u32>,
     answer_target_bytes: u32,
     lane_idle: Duration,
@@ -105,6 +106,7 @@ impl Server {
             settings: Settings {
                 limits: config.limits,
                 serve: config.serve,
+                block_bytes_max: config.block_bytes_max as usize,
                 replace_have_bytes: config.replace_have_bytes,
                 answer_target_bytes: config.answer_target_bytes,
                 lane_idle: config.lane_idle,

@@ -1,8 +1,8 @@
 //! What the peers' answers do.
 
-use bitswap_core::{Event, Message};
+use bitswap_core::{Config, Event, Message, PeerDid};
 
-use crate::driver::{Driver, Told, block, cid, ms};
+use crate::driver::{Driver, Told, block, cid, ms, sized};
 
 /// An engine with `peers` peers that wants CID 1, and who was told what.
 fn wanting(peers: u8) -> (Driver, bitswap_core::SessionId, u8, Vec<u8>) {
@@ -181,4 +181,26 @@ fn a_late_block_of_a_peer_that_lacked_it_is_taken() {
     d.block(guess, &block(1));
     let event = Event::Block { session: s, block: block(1), from: Some(guess) };
     assert_eq!(d.events(), [event]);
+}
+
+#[test]
+fn a_block_above_the_largest_that_was_chosen_is_as_good_as_none() {
+    let mut d = Driver::with(Config::default().block_bytes_max(100).unwrap());
+    (0..2).for_each(|peer| d.connect(peer));
+    let s = d.session();
+    let (large, right) = (sized(1, 101), sized(2, 100));
+    d.want(s, &[*large.cid(), *right.cid()]);
+    let told = d.told();
+    let first = Driver::told_peers(&told, *large.cid(), Told::Block)[0];
+    d.block(first, &right);
+    d.block(first, &large);
+    d.dont_have(1 - first, *large.cid());
+    assert_eq!(d.events().len(), 1, "only the one that is small enough");
+    assert_eq!(d.engine.stats().fetched.unwanted_blocks, 1);
+    let did: Vec<_> =
+        d.engine.diagnose(s, large.cid()).unwrap().iter().map(|report| report.did).collect();
+    assert_eq!(did, [PeerDid::DontHave; 2]);
+    d.cancel(s, *large.cid());
+    d.pass(ms(300));
+    assert!(d.told().contains(&(first, *large.cid(), Told::Cancel)));
 }

@@ -59,6 +59,7 @@ pub(in crate::testing) struct Answers<P> {
     sending: BTreeMap<SendId, (P, Vec<(Cid, bool)>)>,
     serve: bool,
     shut: bool,
+    block_bytes_max: usize,
     small: usize,
     loads_max: usize,
     entries_max: usize,
@@ -74,6 +75,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             sending: BTreeMap::new(),
             serve: config.serve,
             shut: false,
+            block_bytes_max: config.block_bytes_max as usize,
             small: config.replace_have_bytes.unwrap_or(0) as usize,
             loads_max: config.limits.loads_per_peer as usize,
             entries_max: config.limits.entries_per_message as usize,
@@ -185,6 +187,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 continue;
             }
             let known = match answer {
+                LoadAnswer::Size(size) if *size as usize > self.block_bytes_max => Known::Absent,
+                LoadAnswer::Data(data) if data.len() > self.block_bytes_max => Known::Absent,
                 // Not what was asked for: as good as a failure.
                 LoadAnswer::Size(_) if load.what == What::Data => Known::Failed,
                 LoadAnswer::Size(_) => Known::Size,

@@ -57,6 +57,7 @@ pub(super) struct Shadow<P> {
     pub(super) told: Told<P>,
     pub(super) answers: Answers<P>,
     pub(super) lanes: Lanes<P>,
+    block_bytes_max: usize,
     sizes: Sizes,
     drains: u64,
 }
@@ -78,6 +79,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             told: Told::new(config),
             answers: Answers::new(config),
             lanes: Lanes::new(config),
+            block_bytes_max: config.block_bytes_max as usize,
             sizes: Sizes::default(),
             drains: 0,
         }
@@ -119,8 +121,13 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         self.lanes.spoke(peer, list.full || !list.entries.is_empty());
         self.answers.wanted(peer, &message.wantlist);
         for block in &message.blocks {
-            let wanted = self.wishes.arrived(peer, block);
-            self.told.delivered(peer, block.cid(), wanted);
+            if block.data().len() > self.block_bytes_max {
+                let wanted = self.wishes.is_wanted(block.cid());
+                self.told.answered(peer, block.cid(), false, wanted);
+            } else {
+                let wanted = self.wishes.arrived(peer, block);
+                self.told.delivered(peer, block.cid(), wanted);
+            }
         }
         for presence in &message.presences {
             let wanted = self.wishes.is_wanted(&presence.cid);
