@@ -38,11 +38,12 @@ impl<'a> Fields<'a> {
     }
 
     /// The next field's number and value, `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Value<'a>)>, DagFault> {
+    pub(super) fn next(&mut self) -> Result<Option<(u32, Value<'a>)>, DagFault> {
         if self.rest.is_empty() {
             return Ok(None);
         }
-        let tag = self.varint()?;
+        // Field numbers have 29 bits, and others are no protobuf.
+        let tag = u32::try_from(self.varint()?).map_err(|_| DagFault::Malformed)?;
         let value = match tag & 7 {
             0 => Value::Varint(self.varint()?),
             1 => {
@@ -157,10 +158,13 @@ mod tests {
     }
 
     #[test]
-    fn groups_and_field_zero_are_refused() {
-        for bad in [&[0x0b][..], &[0x0c], &[0x0e, 0], &[0x00, 0]] {
+    fn groups_field_zero_and_numbers_above_29_bits_are_refused() {
+        let too_wide = &[0x80, 0x80, 0x80, 0x80, 0x10, 0];
+        for bad in [&[0x0b][..], &[0x0c], &[0x0e, 0], &[0x00, 0], too_wide] {
             assert_eq!(Fields::new(bad).next(), Err(DagFault::Malformed), "{bad:?}");
         }
+        let widest = [0xf8, 0xff, 0xff, 0xff, 0x0f, 7];
+        assert_eq!(Fields::new(&widest).next(), Ok(Some(((1 << 29) - 1, Value::Varint(7)))));
     }
 
     #[test]
