@@ -12,7 +12,7 @@ use crate::rows::NONE;
 use crate::time::Timestamp;
 
 impl Client {
-    /// Ends a want for all sessions, and tells all peers but `deliverer` that it is over.
+    /// Ends a want for all sessions; the peers that still keep it will be told that it is over.
     pub(super) fn end_want(
         &mut self,
         want: u32,

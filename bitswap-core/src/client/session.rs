@@ -70,8 +70,6 @@ pub(crate) struct Member {
     pub(crate) served: u32,
     /// How likely it has a block of this session, in per mille, smoothed.
     pub(crate) likelihood: u32,
-    /// It was named as a provider or said something of a want.
-    pub(crate) known: bool,
     /// It had a block of this session.
     pub(crate) had: bool,
     /// It did not have, or not deliver, a block of this session.
@@ -83,12 +81,11 @@ const UNKNOWN: u32 = 333;
 
 impl Member {
     pub(crate) const fn new(peer: Id) -> Self {
-        Self { peer, served: 0, likelihood: UNKNOWN, known: false, had: false, lacked: false }
+        Self { peer, served: 0, likelihood: UNKNOWN, had: false, lacked: false }
     }
 
     /// It turned out to have, or not to have, or not to deliver, a block of the session.
     pub(crate) fn learn(&mut self, has: bool) {
-        self.known = true;
         self.had |= has;
         self.lacked |= !has;
         self.likelihood = (self.likelihood * 5 + if has { 1000 } else { 0 }) / 6;
