@@ -149,6 +149,11 @@ impl Contact {
         self.lane.version().is_none_or(crate::message::Version::has_presence)
     }
 
+    /// Bytes held outside of the value itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lane.heap_bytes() + self.strays.capacity() * size_of::<Cid>()
+    }
+
     pub(crate) fn hint(&self) -> Hint {
         Hint {
             latency: self.meter.latency().unwrap_or_default(),

@@ -14,37 +14,42 @@ const PROVEN_MAX: Duration = Duration::from_secs(60);
 const STRETCH: u64 = 4;
 
 impl Client {
-    /// Runs all timers that are due.
-    pub(super) fn run_timers(&mut self, now: Timestamp) {
+    /// Runs all timers that are due; false when there is none.
+    pub(super) fn run_timers(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
         while let Some(at) = due(&mut self.deadlines, now) {
             self.deadline_passed(at, now);
+            any = true;
         }
         while let Some(want) = due(&mut self.lingers, now) {
             if let Some(row) = self.wants.at_mut(want) {
                 row.linger = None;
             }
             self.set_undecided(want);
+            any = true;
         }
         while let Some(at) = due(&mut self.expiries, now) {
             if let Some(interest) = self.interests.at_mut(at) {
                 interest.expires = None;
                 self.end(at, End::TimedOut, 0, now);
             }
+            any = true;
         }
         while let Some(session) = due(&mut self.searches, now) {
             self.search(session, now);
+            any = true;
         }
         while let Some(peer) = due(&mut self.timers, now) {
             self.timer_passed(peer, now);
+            any = true;
         }
-        if self.room_at.is_some_and(|at| at <= now) {
-            self.room_at = None;
-            self.room = true;
+        for at in [&mut self.room_at, &mut self.download_at] {
+            if at.take_if(|at| is_due(*at, now)).is_some() {
+                self.room = true;
+                any = true;
+            }
         }
-        if self.download_at.is_some_and(|at| at <= now) {
-            self.download_at = None;
-            self.room = true;
-        }
+        any
     }
 
     /// (Re-)arms the deadline of a request from what is measured of its peer.
@@ -168,13 +173,15 @@ impl Client {
     }
 }
 
-/// Takes out the first entry that is due. Nothing is due at the end of time: what is put off from
-/// there would be due again at once, and without end.
+/// Takes out the first entry that is due.
 fn due(set: &mut BTreeSet<(Timestamp, u32)>, now: Timestamp) -> Option<u32> {
-    let (at, row) = *set.first()?;
-    if at > now || at == Timestamp::MAX {
-        return None;
-    }
+    let (_, row) = set.first().copied().filter(|(at, _)| is_due(*at, now))?;
     set.pop_first();
     Some(row)
+}
+
+/// Nothing is due at the end of time: what is put off from there would be due again at once, and
+/// without end.
+fn is_due(at: Timestamp, now: Timestamp) -> bool {
+    at <= now && at != Timestamp::MAX
 }
