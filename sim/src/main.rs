@@ -148,7 +148,7 @@ fn shown() -> Vec<Scenario> {
             .blocks(300, 8000)
             .seeders(2)
             .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .peers(2, Conduct::Flapper)
+            .peers(2, Conduct::Flapper(Duration::from_millis(100)))
             .peers(2, Conduct::Corruptor)
             .peers(2, Conduct::Silent)
             .peers(2, Conduct::Spammer)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bitswap_core::{Config, PeerSet, Rng, SessionOptions, Timestamp, Version, WhenMissing};
 
-use crate::adversary::{Conduct, Server};
+use crate::adversary::{Conduct, PAUSES, Server};
 use crate::draw;
 use crate::fetch::Plan;
 use crate::host::HostConduct;
@@ -200,7 +200,9 @@ fn add_liars(
     if faults.liars {
         for _ in 0..draw::between(rng, 1, 4) {
             let conduct = Conduct::ALL[rng.below(Conduct::ALL.len() as u64) as usize];
-            let server = Server::new(conduct, 0..count, rng.next_u64());
+            let seed = rng.next_u64();
+            let pause = PAUSES[(seed % PAUSES.len() as u64) as usize];
+            let server = Server::new(conduct.with_pause(pause), 0..count, seed);
             nodes.push(world.actor(Box::new(server)));
         }
     }

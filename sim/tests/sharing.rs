@@ -167,7 +167,12 @@ fn ten_thousand_concurrent_gets_with_duplicates_all_end() {
 #[test]
 fn a_useless_peer_changes_little() {
     let without = Scenario::new("four seeders").blocks(200, 8000).seeders(4).run(1).took();
-    for conduct in [Conduct::Silent, Conduct::Flapper, Conduct::Spammer, Conduct::Duplicator] {
+    for conduct in [
+        Conduct::Silent,
+        Conduct::Flapper(Duration::from_millis(100)),
+        Conduct::Spammer,
+        Conduct::Duplicator,
+    ] {
         let with = Scenario::new("four seeders and one useless peer")
             .blocks(200, 8000)
             .seeders(4)
