@@ -91,8 +91,8 @@ mod tests {
     use super::*;
 
     /// Names are made of these: what the rules speak of, and what they do not.
-    const PIECES: [&str; 26] = [
-        "a", "B", "é", "NUL", "con", "Aux", "prn", "COM", "lpt", "0", "9", "¹", "ConIn$",
+    const PIECES: [&str; 27] = [
+        "a", ".a", "B", "é", "NUL", "con", "Aux", "prn", "COM", "lpt", "0", "9", "¹", "ConIn$",
         "CONOUT$", ".", " ", "/", "\\", ":", "C:", "\0", "\x1f", "\x7f", "*", "<", "|",
     ];
 
