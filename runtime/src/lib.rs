@@ -59,7 +59,7 @@ pub use error::{
     StartError, Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
-pub use fs::{BadTarget, DiskFs, Fs, Paths};
+pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
 pub use node::{Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};

@@ -150,7 +150,13 @@ impl FakeDisk {
     /// What a real disk would say, and what was ordered.
     pub fn run(&mut self, effect: &Effect) -> Result<Done, FsError> {
         let number = self.log.len();
-        self.log.push(effect.clone());
+        self.log.push(match effect {
+            // A disk does not keep what it was given to write.
+            Effect::Write { offset, bytes } => {
+                Effect::Write { offset: *offset, bytes: Bytes::copy_from_slice(bytes) }
+            }
+            other => other.clone(),
+        });
         if let Some((_, error)) = self.fail_at.filter(|(at, _)| *at == number) {
             if let Effect::Write { offset, bytes } = effect {
                 // A short write before the failure.
@@ -249,7 +255,7 @@ impl FakeDisk {
         }
         let inode = self.inode(Place::Temp)?;
         write_at(&mut inode.live, offset as usize, bytes);
-        inode.unsynced.push(Change::Write(offset as usize, bytes.clone()));
+        inode.unsynced.push(Change::Write(offset as usize, Bytes::copy_from_slice(bytes)));
         Ok(Done::Unit)
     }
 

@@ -5,13 +5,12 @@ use core::time::Duration;
 
 use super::Client;
 use super::table::{Answer, End};
-use crate::peer::micros;
 use crate::time::Timestamp;
 
 /// The longest that a peer of known speed is given for a block.
 const PROVEN_MAX: Duration = Duration::from_secs(60);
 /// How many times its first deadline a request may last while its peer delivers other blocks.
-const STRETCH: u64 = 4;
+const STRETCH: u32 = 4;
 
 impl Client {
     /// Runs all timers that are due; false when there is none.
@@ -67,6 +66,9 @@ impl Client {
             let transfer = Duration::from_micros(contact.meter.transfer(bytes));
             (self.config.first_deadline + transfer).min(self.config.deadline_max)
         };
+        if let Some(pair) = self.pairs.at_mut(at) {
+            pair.last_chance = now + time.saturating_mul(STRETCH);
+        }
         self.set_deadline(at, now + time);
     }
 
@@ -122,9 +124,9 @@ impl Client {
 
     fn deadline_passed(&mut self, at: u32, now: Timestamp) {
         let Some(pair) = self.pairs.at_mut(at) else { return };
-        let Some(deadline) = pair.deadline.take() else { return };
+        pair.deadline = None;
         let (want, peer, asked) = (pair.want, pair.peer, pair.asked);
-        if let Some(later) = self.still_delivering(at, deadline, now) {
+        if let Some(later) = self.still_delivering(at, now) {
             self.set_deadline(at, later);
             return;
         }
@@ -150,15 +152,13 @@ impl Client {
     }
 
     /// The peer is busy delivering what was asked before: until when that excuses it.
-    fn still_delivering(&self, at: u32, deadline: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    fn still_delivering(&self, at: u32, now: Timestamp) -> Option<Timestamp> {
         let pair = self.pairs.at(at)?;
         let contact = self.peers.get(pair.peer)?;
         let last = contact.meter.last_block().filter(|last| *last > pair.asked)?;
         let patience = Duration::from_micros(contact.meter.patience(u64::from(pair.charged)));
         let later = last + patience.max(self.config.deadline_min);
-        let given = micros(deadline.since(pair.asked)).saturating_mul(STRETCH);
-        let last_chance = pair.asked + Duration::from_micros(given);
-        (later > now && now < last_chance).then_some(later.min(last_chance))
+        (later > now && now < pair.last_chance).then_some(later.min(pair.last_chance))
     }
 
     fn timer_passed(&mut self, peer: u32, now: Timestamp) {

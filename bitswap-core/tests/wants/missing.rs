@@ -239,3 +239,91 @@ fn a_new_peer_is_asked_for_what_is_waiting() {
     assert_eq!(Driver::told_peers(&told, cid(1), Told::Block), [2]);
     assert_eq!(Driver::told_peers(&told, cid(2), Told::Block), [2]);
 }
+
+/// The seconds at which a session looks for providers when nobody has its block.
+fn searches(d: &mut Driver, count: usize) -> Vec<u64> {
+    let mut times = vec![d.now.as_micros() / 1_000_000];
+    while times.len() < count {
+        let id = d.lookups.last().unwrap().0;
+        d.engine.handle_providers(id, &[], Lookup::Done, d.now);
+        d.drain();
+        let before = d.lookups.len();
+        while d.lookups.len() == before {
+            let next = d.engine.poll_timeout().unwrap();
+            d.pass(next.since(d.now));
+        }
+        times.push(d.now.as_micros() / 1_000_000);
+    }
+    times
+}
+
+#[test]
+fn pauses_between_searches_double_six_times_and_then_stay() {
+    let mut d = Driver::new();
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let times = searches(&mut d, 11);
+    let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [10, 10, 20, 40, 80, 160, 320, 640, 640, 640]);
+}
+
+#[test]
+fn a_silent_peer_counts_as_one_that_lacks_the_block_after_three_searches() {
+    let mut d = Driver::peers([1]);
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    let mut lookups = 0;
+    while d.events().is_empty() {
+        if lookups < d.lookups.len() {
+            d.engine.handle_providers(d.lookups[lookups].0, &[], Lookup::Done, d.now);
+            d.drain();
+            lookups += 1;
+        } else {
+            let next = d.engine.poll_timeout().expect("a live want has a timer");
+            d.pass(next.since(d.now));
+        }
+    }
+    // The searches at 10, 20 and 40 s; the third time it has its chance once more.
+    let seconds = d.now.as_micros() / 1_000_000;
+    assert!((40..50).contains(&seconds), "failed after {seconds} s");
+}
+
+#[test]
+fn sixty_four_lookups_are_under_way_at_a_time() {
+    let mut d = Driver::new();
+    for n in 0..70 {
+        let s = d.session();
+        d.want(s, &[cid(n)]);
+    }
+    assert_eq!(d.lookups.len(), 64);
+}
+
+#[test]
+fn of_many_missing_wants_256_get_a_second_chance_at_a_time() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    // They are small, so that nothing but the bound holds them back.
+    let wants = (0..300).map(|n| bitswap_core::Want { size: Some(16), ..cid(n).into() });
+    d.engine.want(s, wants, d.now).unwrap();
+    d.drain();
+    let presences = |cids: &[cid::Cid]| {
+        cids.iter().map(|cid| bitswap_core::Presence { cid: *cid, have: false }).collect::<Vec<_>>()
+    };
+    let mut told = d.told();
+    while !told.is_empty() {
+        let asked: Vec<_> = told.iter().map(|(_, cid, _)| *cid).collect();
+        let presences = presences(&asked);
+        d.message(1, bitswap_core::Message { presences, ..Default::default() });
+        told = d.told();
+    }
+    let first_search = d.lookups.len();
+    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.drain();
+    assert!(d.told().is_empty());
+    while d.lookups.len() == first_search {
+        let next = d.engine.poll_timeout().unwrap();
+        d.pass(next.since(d.now));
+    }
+    let again = d.told().iter().filter(|(_, _, what)| *what == Told::Block).count();
+    assert_eq!(again, 256);
+}

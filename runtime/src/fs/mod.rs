@@ -4,9 +4,11 @@ mod disk;
 #[cfg(feature = "testing")]
 pub(crate) mod faulty;
 mod lock;
+mod names;
 mod paths;
 
 pub use disk::DiskFs;
+pub use names::NameFault;
 pub use paths::{BadTarget, Paths};
 
 use std::fs::File;

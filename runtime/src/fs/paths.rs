@@ -8,6 +8,8 @@ use cid::multibase::Base;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::names::{NameFault, NameRules};
+
 /// The longest file name that most file systems take, in bytes.
 const NAME_MAX: usize = 255;
 
@@ -22,10 +24,12 @@ pub struct Paths {
 
 /// A path that no file can be downloaded to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{path} does not name a file; give a path that ends in a file name")]
+#[error("{path} does not name a file: {fault}")]
 pub struct BadTarget {
     /// The path.
     pub path: PathBuf,
+    /// What is wrong with its name.
+    pub fault: NameFault,
 }
 
 impl Paths {
@@ -33,12 +37,14 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// [`BadTarget`] when the path does not end in a name.
+    /// [`BadTarget`] when the path does not end in a name that a file can have here.
     pub fn new(target: &Path) -> Result<Self, BadTarget> {
-        let bad = || BadTarget { path: target.to_owned() };
+        let bad = |fault| BadTarget { path: target.to_owned(), fault };
         let ends_in_separator =
             target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
-        let name = target.file_name().filter(|_| !ends_in_separator).ok_or_else(bad)?.to_owned();
+        let name = target.file_name().filter(|_| !ends_in_separator);
+        let name = name.ok_or_else(|| bad(NameFault::NoName))?.to_owned();
+        NameRules::HERE.check(&name).map_err(bad)?;
         let dir = match target.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),

@@ -10,6 +10,7 @@ mod blocks;
 mod fetching;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
+mod gated;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 
@@ -45,7 +46,7 @@ macro_rules! suite {
             a_get_is_sent_again_after_a_reconnect
             a_get_that_is_dropped_leaves_no_want_behind
             a_get_fails_with_what_each_peer_said_when_all_lack_the_block
-            a_put_beside_a_get_always_wakes_it
+            a_put_at_any_point_of_a_get_wakes_it
             an_identity_block_needs_nobody
             a_block_above_the_limit_is_refused
             a_thousand_blocks_come_through_one_session
