@@ -308,4 +308,6 @@ pub enum PeerDid {
     Silent,
     /// It said that it lacks the block.
     DontHave,
+    /// It does not speak Bitswap, so it could not be asked.
+    NoBitswap,
 }

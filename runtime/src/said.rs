@@ -29,6 +29,7 @@ fn did(did: PeerDid) -> &'static str {
         PeerDid::HaveThenSilent => "HAVE then silent",
         PeerDid::Silent => "silent",
         PeerDid::DontHave => "DONT_HAVE",
+        PeerDid::NoBitswap => "does not speak Bitswap",
         _ => "unknown",
     }
 }

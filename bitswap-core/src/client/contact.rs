@@ -93,7 +93,12 @@ impl Contact {
 
     /// It can be asked, now or as soon as its lane is open.
     pub(crate) fn usable(&self) -> bool {
-        self.support != Support::No && !self.lane.is_refused() && self.lane.retry_at().is_none()
+        !self.is_mute() && self.lane.retry_at().is_none()
+    }
+
+    /// It does not speak Bitswap, as far as it says.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.support == Support::No || self.lane.is_refused()
     }
 
     /// Wants, told or to be told.

@@ -11,16 +11,34 @@ use crate::rows::Id;
 use crate::stats::{Fetched, PeerStats, SessionStats};
 use crate::time::Timestamp;
 
+/// Peers named that do not speak Bitswap.
+const MUTE_MAX: usize = 8;
+
 impl Client {
     /// What each peer did about a want so far.
     pub(crate) fn diagnose(&self, session: Id, cid: &Cid) -> Option<Vec<PeerReport<u32>>> {
         self.sessions.get(session)?;
         let want = self.want_of(cid)?;
         self.interests_in(want).find(|(_, interest)| interest.session == session.index)?;
-        Some(self.reports(want))
+        Some(self.reports(session, want))
     }
 
-    pub(super) fn reports(&self, want: u32) -> Vec<PeerReport<u32>> {
+    /// What each peer that was told of a want did. Where none could be told, the peers of the session
+    /// that do not speak Bitswap, as far as [`MUTE_MAX`].
+    pub(super) fn reports(&self, session: Id, want: u32) -> Vec<PeerReport<u32>> {
+        let reports = self.answers(want);
+        let Some(session) = self.sessions.get(session).filter(|_| reports.is_empty()) else {
+            return reports;
+        };
+        self.peers
+            .iter()
+            .filter(|(_, contact)| contact.is_mute() && session.may_ask(contact.id))
+            .map(|(peer, _)| PeerReport { peer, did: PeerDid::NoBitswap })
+            .take(MUTE_MAX)
+            .collect()
+    }
+
+    fn answers(&self, want: u32) -> Vec<PeerReport<u32>> {
         self.pairs_of(want)
             .filter(|(_, pair)| pair.told.is_some())
             .map(|(_, pair)| {

@@ -1,6 +1,10 @@
 //! Blocks that no connected peer has.
 
-use bitswap_core::{Event, Lookup, PeerDid, PeerReport, SessionOptions, WantFailure, WhenMissing};
+use bitswap_core::error::OpenError;
+use bitswap_core::{
+    Event, Lane, Lookup, PeerDid, PeerReport, SessionOptions, Support, Version, WantFailure,
+    WhenMissing,
+};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
@@ -95,13 +99,110 @@ fn many_missing_wants_fail_one_lookup_at_a_time() {
 }
 
 #[test]
-fn without_any_peer_a_want_fails_when_no_provider_is_found() {
+fn that_nobody_is_connected_is_no_answer() {
     let mut d = Driver::new();
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
-    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    finish_lookups(&mut d);
+    wait(&mut d, 300);
+    assert!(d.events().is_empty());
+    d.connect(1);
+    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    d.dont_have(1, cid(1));
+    finish_lookups(&mut d);
+    assert_eq!(not_found(&mut d), [vec![PeerReport { peer: 1, did: PeerDid::DontHave }]]);
+}
+
+#[test]
+fn a_peer_that_is_lost_has_answered_nothing() {
+    let mut d = Driver::peers([1]);
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1), cid(2)]);
+    finish_lookups(&mut d);
+    d.block(1, &block(1));
+    d.disconnect(1);
+    wait(&mut d, 300);
+    let events = d.events();
+    assert!(!events.iter().any(|event| matches!(event, Event::Failed { .. })), "{events:?}");
+    d.told();
+    d.connect(1);
+    assert_eq!(d.told(), [(1, cid(2), Told::Block)]);
+    d.dont_have(1, cid(2));
+    assert_eq!(not_found(&mut d).len(), 1);
+}
+
+#[test]
+fn silence_is_no_answer_of_who_could_say_that_it_lacks_the_block() {
+    for (version, fails) in [(Version::V1_2, false), (Version::V1_1, true)] {
+        let mut d = Driver::new();
+        d.version = Some(version);
+        d.connect(1);
+        let s = d.session_with(failing());
+        d.want(s, &[cid(1)]);
+        wait(&mut d, 300);
+        assert_eq!(not_found(&mut d).len(), usize::from(fails), "{version:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
+    let mut d = Driver::peers([1]);
+    d.version = None;
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    finish_lookups(&mut d);
+    d.engine.handle_open(1, Lane::Wants, Err(OpenError::Timeout), d.now);
     d.drain();
-    assert_eq!(d.events().len(), 1);
+    assert_eq!(not_found(&mut d).len(), 0);
+    d.version = Some(Version::V1_2);
+    wait(&mut d, 60);
+    d.dont_have(1, cid(1));
+    assert_eq!(not_found(&mut d).len(), 1);
+}
+
+#[test]
+fn a_peer_that_does_not_speak_bitswap_lacks_every_block_and_is_named() {
+    for refuses in [false, true] {
+        let mut d = Driver::peers([1]);
+        d.version = None;
+        let s = d.session_with(failing());
+        d.want(s, &[cid(1)]);
+        if refuses {
+            d.engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), d.now);
+        } else {
+            d.engine.handle_support(1, Support::No, d.now);
+        }
+        d.drain();
+        finish_lookups(&mut d);
+        let mute = PeerReport { peer: 1, did: PeerDid::NoBitswap };
+        assert_eq!(not_found(&mut d), [vec![mute]], "{refuses}");
+    }
+}
+
+/// Lets time pass, and lets lookups find nobody.
+fn wait(d: &mut Driver, seconds: u64) {
+    for _ in 0..seconds {
+        finish_lookups(d);
+        d.pass(ms(1_000));
+    }
+}
+
+fn finish_lookups(d: &mut Driver) {
+    let mut done = 0;
+    while done < d.lookups.len() {
+        d.engine.handle_providers(d.lookups[done].0, &[], Lookup::Done, d.now);
+        d.drain();
+        done += 1;
+    }
+}
+
+/// What was said about each want that was found nowhere.
+fn not_found(d: &mut Driver) -> Vec<Vec<PeerReport<u8>>> {
+    let reports = |event| match event {
+        Event::Failed { reason: WantFailure::NotFound(reports), .. } => Some(reports),
+        _ => None,
+    };
+    d.events().into_iter().filter_map(reports).collect()
 }
 
 #[test]
