@@ -5,6 +5,8 @@ use std::fmt;
 use bitswap_core::{PeerDid, PeerReport};
 use libp2p::PeerId;
 
+use crate::node::LostPeer;
+
 /// What peers said about a block.
 pub(crate) struct Said<'a>(pub(crate) &'a [PeerReport<PeerId>]);
 
@@ -16,6 +18,19 @@ impl fmt::Display for Said<'_> {
         for (at, report) in self.0.iter().enumerate() {
             let separator = if at == 0 { "asked " } else { "; " };
             write!(f, "{separator}{}: {}", report.peer, did(report.did))?;
+        }
+        Ok(())
+    }
+}
+
+/// Peers that were lost.
+pub(crate) struct Losses<'a>(pub(crate) &'a [LostPeer]);
+
+impl fmt::Display for Losses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, lost) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{lost}")?;
         }
         Ok(())
     }
