@@ -45,6 +45,7 @@ fn did(did: PeerDid) -> &'static str {
         PeerDid::Silent => "silent",
         PeerDid::DontHave => "DONT_HAVE",
         PeerDid::NoBitswap => "does not speak Bitswap",
+        PeerDid::Unreachable => "no stream to it opens",
         _ => "unknown",
     }
 }

@@ -1,7 +1,11 @@
 //! Connections that are lost, silent or slow, and ports that somebody else has.
 
+use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,51 +17,48 @@ use super::{HELLO, bitswap, lines, path, sample};
 /// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A command that is killed when the test ends before it.
-struct Running(Child);
+/// A command that is killed at the limit, and when the test ends before it.
+struct Running {
+    child: Arc<Mutex<Child>>,
+    /// Ends the watch when it is dropped.
+    _watch: Sender<()>,
+}
 
 impl Running {
+    /// Starts it; its errors can be read, and its output too unless it goes elsewhere.
     fn start(command: &mut Command) -> Self {
-        let pipes = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self(pipes.spawn().unwrap())
+        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = Arc::new(Mutex::new(child));
+        let (watch, ended) = channel();
+        let watched = child.clone();
+        thread::spawn(move || {
+            if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+                watched.lock().unwrap().kill().unwrap();
+            }
+        });
+        Self { child, _watch: watch }
     }
 
-    /// Its exit code, within the limit.
-    fn code(&mut self) -> Option<i32> {
-        let start = Instant::now();
-        while start.elapsed() < LIMIT {
-            if let Some(status) = self.0.try_wait().unwrap() {
-                return status.code();
-            }
-            std::thread::yield_now();
-        }
-        panic!("it does not end")
+    fn lines(&self) -> impl Iterator<Item = Value> + use<> {
+        lines(&mut self.child.lock().unwrap())
+    }
+
+    /// Waits for its end: its exit code, none if it was killed, and what it said.
+    fn end(self) -> (Option<i32>, String) {
+        let errors = self.child.lock().unwrap().stderr.take().unwrap();
+        // They end with the process, and it is not waited for before, so that it can be killed.
+        let said = std::io::read_to_string(errors).unwrap();
+        (self.child.lock().unwrap().wait().unwrap().code(), said)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
+        let mut child = self.child.lock().unwrap();
         // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
-}
-
-/// Runs a command, at most until the limit.
-fn ended(command: &mut Command) -> Output {
-    let start = Instant::now();
-    let mut child = Running::start(command);
-    // What it prints fits the pipes.
-    let code = child.code();
-    let output = |from: &mut dyn std::io::Read| {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).unwrap();
-        bytes
-    };
-    let stdout = output(child.0.stdout.as_mut().unwrap());
-    let stderr = output(child.0.stderr.as_mut().unwrap());
-    assert!(start.elapsed() < LIMIT && code.is_some());
-    Output { status: child.0.wait().unwrap(), stdout, stderr }
 }
 
 /// The first line of which this is so; the limit ends the process, and with it the lines.
@@ -74,16 +75,12 @@ fn a_get_goes_on_with_the_machine_that_comes_back_as_another() {
     let at = port(&sharing.address);
     // Three of eight blocks, then silence.
     let proxy = Proxy::start(at, Way::Only(3 << 20));
-    let mut get = Running::start(bitswap().args([
-        "get",
-        &sharing.cid,
-        "--from",
-        &proxy.address(),
-        "-o",
-        path(&target),
-        "--json",
-    ]));
-    let mut lines = lines(&mut get.0);
+    let get = Running::start(
+        bitswap()
+            .args(["get", &sharing.cid, "--from", &proxy.address(), "-o", path(&target), "--json"])
+            .stdout(Stdio::piped()),
+    );
+    let mut lines = get.lines();
     first(&mut lines, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
     // The same file at the same place, shared by a node with another identity.
     let before = sharing.address.clone();
@@ -93,7 +90,7 @@ fn a_get_goes_on_with_the_machine_that_comes_back_as_another() {
     assert_ne!(again.address, before);
     let last = first(&mut lines, |line| line["event"] == "fetched" || line["event"] == "error");
     assert_eq!(last["event"], "fetched", "{last}");
-    assert_eq!(get.code(), Some(0));
+    assert_eq!(get.end().0, Some(0));
     assert!(std::fs::read(&target).unwrap() == bytes);
 }
 
@@ -105,18 +102,22 @@ fn a_get_whose_machine_stays_away_says_that_the_connection_was_lost() {
     let sharing = Sharing::start(&[path(&source)]);
     let peer = sharing.address.rsplit('/').next().unwrap().to_owned();
     let proxy = Proxy::start(port(&sharing.address), Way::Only(3 << 20));
-    let mut get = Running::start(bitswap().args([
-        "get",
-        &sharing.cid,
-        "--from",
-        &proxy.address(),
-        "-o",
-        path(&target),
-        "--json",
-        "--reconnect-for",
-        "5",
-    ]));
-    let mut lines = lines(&mut get.0);
+    let get = Running::start(
+        bitswap()
+            .args([
+                "get",
+                &sharing.cid,
+                "--from",
+                &proxy.address(),
+                "-o",
+                path(&target),
+                "--json",
+                "--reconnect-for",
+                "5",
+            ])
+            .stdout(Stdio::piped()),
+    );
+    let mut lines = get.lines();
     first(&mut lines, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
     drop(sharing);
     proxy.cut(Way::Open);
@@ -128,7 +129,7 @@ fn a_get_whose_machine_stays_away_says_that_the_connection_was_lost() {
     let last = first(&mut lines, |line| line["event"] == "error");
     let message = last["message"].as_str().unwrap();
     assert!(message.starts_with(&lost) && message.contains("goes on from there"), "{message}");
-    assert_eq!((last["code"].as_u64(), get.code()), (Some(7), Some(7)));
+    assert_eq!((last["code"].as_u64(), get.end().0), (Some(7), Some(7)));
 }
 
 #[test]
@@ -140,20 +141,18 @@ fn a_link_that_takes_longer_for_a_block_than_the_timeout_is_not_given_up() {
     // 2.6 s for a block.
     let proxy = Proxy::start(port(&sharing.address), Way::Slow(400));
     for command in ["get", "cat"] {
+        let printed = directory.path().join("printed");
         let mut bitswap = bitswap();
         bitswap.args([command, &sharing.cid, "--from", &proxy.address(), "--timeout", "2"]);
         if command == "get" {
             bitswap.args(["-o", path(&target)]);
-            let output = ended(&mut bitswap);
-            assert!(output.status.success(), "{output:?}");
-            assert!(std::fs::read(&target).unwrap() == bytes);
-        } else {
-            // More than a pipe holds.
-            let into = std::fs::File::create(directory.path().join("printed")).unwrap();
-            let mut child = Running(bitswap.stdout(into).spawn().unwrap());
-            assert_eq!(child.code(), Some(0));
-            assert!(std::fs::read(directory.path().join("printed")).unwrap() == bytes);
         }
+        // More than a pipe holds.
+        let running = Running::start(bitswap.stdout(File::create(&printed).unwrap()));
+        let (code, said) = running.end();
+        assert_eq!(code, Some(0), "{command}: {said}");
+        let arrived = if command == "get" { &target } else { &printed };
+        assert!(std::fs::read(arrived).unwrap() == bytes, "{command}");
     }
 }
 
@@ -170,12 +169,9 @@ fn what_is_waited_for_is_said_also_after_the_start_and_then_the_timeout_ends_it(
         if command == "get" {
             bitswap.args(["-o", path(&target)]);
         }
-        // Text: a file that is printed is no JSON.
-        let into = std::fs::File::create(directory.path().join("printed")).unwrap();
-        let pipes = bitswap.stdout(into).stderr(Stdio::piped());
-        let mut child = Running(pipes.spawn().unwrap());
-        assert_eq!(child.code(), Some(3), "{command}");
-        let said = std::io::read_to_string(child.0.stderr.take().unwrap()).unwrap();
+        let running = Running::start(bitswap.stdout(Stdio::null()));
+        let (code, said) = running.end();
+        assert_eq!(code, Some(3), "{command}: {said}");
         let waits: Vec<_> = said.lines().filter(|line| line.starts_with("waiting: ")).collect();
         assert_eq!(waits.len(), 1, "{said}");
         assert!(waits[0].contains("asked "), "{said}");
@@ -192,17 +188,22 @@ fn a_get_begins_with_the_first_machine_that_answers() {
     let silent = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port());
     let sharing = Sharing::start(&["--text", "Hello World"]);
     let start = Instant::now();
-    let output = ended(bitswap().args([
-        "get",
-        HELLO,
-        "--from",
-        &silent,
-        "--from",
-        &sharing.address,
-        "-o",
-        path(&target),
-    ]));
-    assert!(output.status.success(), "{output:?}");
+    let (code, said) = Running::start(
+        bitswap()
+            .args([
+                "get",
+                HELLO,
+                "--from",
+                &silent,
+                "--from",
+                &sharing.address,
+                "-o",
+                path(&target),
+            ])
+            .stdout(Stdio::null()),
+    )
+    .end();
+    assert_eq!(code, Some(0), "{said}");
     assert!(start.elapsed() < Duration::from_secs(9), "it waited for the dial");
 }
 
@@ -215,18 +216,22 @@ fn a_port_that_another_process_listens_on_is_an_error_on_every_runtime() {
             [("tokio", "127.0.0.1"), ("async-std", "0.0.0.0"), ("smol", "127.0.0.1")]
         {
             let listen = taken.replace("127.0.0.1", on);
-            let output = ended(bitswap().args([
-                "share",
-                "--text",
-                "x",
-                "--no-mdns",
-                "--listen",
-                &listen,
-                "--runtime",
-                second,
-            ]));
-            assert_eq!(output.status.code(), Some(7), "{first}, {second}");
-            let said = String::from_utf8(output.stderr).unwrap();
+            let (code, said) = Running::start(
+                bitswap()
+                    .args([
+                        "share",
+                        "--text",
+                        "x",
+                        "--no-mdns",
+                        "--listen",
+                        &listen,
+                        "--runtime",
+                        second,
+                    ])
+                    .stdout(Stdio::null()),
+            )
+            .end();
+            assert_eq!(code, Some(7), "{first}, {second}");
             let expected =
                 format!("error: cannot listen on {listen}: another program listens there already");
             assert!(said.starts_with(&expected), "{first}, {second}: {said}");

@@ -169,11 +169,12 @@ impl Dialer {
         self.change(peer, State::Connected { since: now });
     }
 
-    /// At an anonymous address of `before` there is another peer now.
-    pub(crate) fn moved(&mut self, before: PeerId, address: &Multiaddr) {
-        let Some(target) = self.peers.get_mut(&before) else { return };
-        target.anonymous.remove(address);
-        self.forget_if_unreachable(before);
+    /// A dial of an anonymous address of `before` has found another peer there.
+    pub(crate) fn moved(&mut self, before: PeerId, address: &Multiaddr, now: Timestamp) {
+        if let Some(target) = self.peers.get_mut(&before) {
+            target.anonymous.remove(address);
+            self.dial_ended(before, now);
+        }
     }
 
     /// The last connection to a peer closed.
@@ -189,14 +190,18 @@ impl Dialer {
 
     /// A dial that was asked for failed.
     pub(crate) fn failed(&mut self, peer: PeerId, reason: &Arc<str>, now: Timestamp) {
-        let Some(target) = self.peers.get_mut(&peer) else { return };
-        let State::Dialing { dials } = &mut target.state else { return };
-        *dials = dials.saturating_sub(1);
-        let is_last = *dials == 0;
         if let Some(loss) = self.losses.get_mut(&peer) {
             loss.reason = Some(reason.clone());
         }
-        if is_last {
+        self.dial_ended(peer, now);
+    }
+
+    /// One of the dials for a peer has not led to it. After the last there is a pause.
+    fn dial_ended(&mut self, peer: PeerId, now: Timestamp) {
+        let Some(target) = self.peers.get_mut(&peer) else { return };
+        let State::Dialing { dials } = &mut target.state else { return };
+        *dials = dials.saturating_sub(1);
+        if *dials == 0 {
             target.failures += 1;
             self.wait(peer, now);
         }
@@ -473,10 +478,13 @@ mod tests {
         // One of two dials failed.
         dialer.failed(peer, &"refused".into(), at(61_000));
         assert!(dialer.poll(at(120_000)).is_none());
-        dialer.moved(peer, &address(1));
+        dialer.moved(peer, &address(1), at(61_000));
+        assert_eq!(dialer.poll_timeout(), Some(at(63_000)), "at the address with its id");
         dialer.named(other, address(1), true, at(61_000));
         dialer.connected(other, at(61_000));
         dialer.disconnected(other, at(121_000));
+        let addresses = vec![named(peer, 2)];
+        assert_eq!(dialer.poll(at(122_000)), Some(Dials { peer, addresses, anonymous: vec![] }));
         let again = Dials { peer: other, addresses: vec![], anonymous: vec![address(1)] };
         assert_eq!(dialer.poll(at(122_000)), Some(again));
     }
@@ -488,7 +496,7 @@ mod tests {
         dialer.named(peer, address(1), true, at(0));
         dialer.disconnected(peer, at(60_000));
         dialer.poll(at(61_000)).unwrap();
-        dialer.moved(peer, &address(1));
+        dialer.moved(peer, &address(1), at(61_000));
         assert!(!dialer.expects() && dialer.poll_timeout().is_none());
     }
 

@@ -242,7 +242,7 @@ impl<R: Runtime> Driver<R> {
                 if let Some((before, Some(address))) = self.dials.remove(&connection_id)
                     && before != peer_id
                 {
-                    self.dialer.moved(before, &address);
+                    self.dialer.moved(before, &address, self.now());
                     self.dialer.named(peer_id, address, true, self.now());
                 }
                 if num_established.get() == 1 {
