@@ -310,4 +310,6 @@ pub enum PeerDid {
     DontHave,
     /// It does not speak Bitswap, so it could not be asked.
     NoBitswap,
+    /// It cannot be asked for now: no stream to it opens. It is tried again.
+    Unreachable,
 }

@@ -43,6 +43,7 @@ mod fs;
 mod node;
 mod providers;
 mod read;
+mod reason;
 mod runtime;
 mod said;
 mod session;
@@ -60,7 +61,7 @@ pub use error::{
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
-pub use node::{Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use node::{LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;

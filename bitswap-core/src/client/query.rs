@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
+use super::contact::Contact;
 use super::table::{Answer, Delivered, WantRow};
 use super::{Client, Output};
 use crate::output::{PeerDid, PeerReport};
@@ -11,8 +12,8 @@ use crate::rows::Id;
 use crate::stats::{Fetched, PeerStats, SessionStats};
 use crate::time::Timestamp;
 
-/// Peers named that do not speak Bitswap.
-const MUTE_MAX: usize = 8;
+/// Peers named that could not be told of a want.
+const UNTOLD_MAX: usize = 8;
 
 impl Client {
     /// What each peer did about a want so far.
@@ -23,18 +24,23 @@ impl Client {
         Some(self.reports(session, want))
     }
 
-    /// What each peer that was told of a want did. Where none could be told, the peers of the session
-    /// that do not speak Bitswap, as far as [`MUTE_MAX`].
+    /// What each peer that was told of a want did. Where none could be told: why not, of the session's
+    /// peers, as far as [`UNTOLD_MAX`].
     pub(super) fn reports(&self, session: Id, want: u32) -> Vec<PeerReport<u32>> {
         let reports = self.answers(want);
         let Some(session) = self.sessions.get(session).filter(|_| reports.is_empty()) else {
             return reports;
         };
+        let why = |contact: &Contact| match contact {
+            _ if contact.is_mute() => Some(PeerDid::NoBitswap),
+            _ if contact.lane.retry_at().is_some() => Some(PeerDid::Unreachable),
+            _ => None,
+        };
         self.peers
             .iter()
-            .filter(|(_, contact)| contact.is_mute() && session.may_ask(contact.id))
-            .map(|(peer, _)| PeerReport { peer, did: PeerDid::NoBitswap })
-            .take(MUTE_MAX)
+            .filter(|(_, contact)| session.may_ask(contact.id))
+            .filter_map(|(peer, contact)| Some(PeerReport { peer, did: why(contact)? }))
+            .take(UNTOLD_MAX)
             .collect()
     }
 

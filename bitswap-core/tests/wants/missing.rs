@@ -154,6 +154,8 @@ fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
     d.engine.handle_open(1, Lane::Wants, Err(OpenError::Timeout), d.now);
     d.drain();
     assert_eq!(not_found(&mut d).len(), 0);
+    let report = PeerReport { peer: 1, did: PeerDid::Unreachable };
+    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap(), [report]);
     d.version = Some(Version::V1_2);
     wait(&mut d, 60);
     d.dont_have(1, cid(1));

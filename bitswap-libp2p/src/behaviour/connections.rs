@@ -33,7 +33,8 @@ impl<S: Blockstore> Behaviour<S> {
     pub(super) fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
         let known = self.peers.entry(peer).or_insert_with(Peer::new);
         let mailbox = known.connecting(id);
-        Handler::new(self.settings, mailbox, known.accept().clone(), self.executor.clone())
+        let (accept, executor) = (known.accept().clone(), self.executor.clone());
+        Handler::new(self.settings, mailbox, accept, executor, self.arrivals.clone())
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {

@@ -32,9 +32,28 @@ pub(crate) struct Shared {
     busy: AtomicUsize,
     /// Counts what is read, so that readers can be ordered by when they last were active.
     turn: AtomicU64,
+    arrivals: Arrivals,
+}
+
+/// Counts the bytes of long frames of all connections as they arrive.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrivals(Arc<AtomicU64>);
+
+impl Arrivals {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
+    pub(crate) fn new(arrivals: Arrivals) -> Self {
+        Self { arrivals, ..Self::default() }
+    }
+
     /// Whether a reader is within a frame.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed) > 0
@@ -225,6 +244,9 @@ impl Reader {
                 },
                 Ok(bytes) => {
                     self.decoder.advance(bytes);
+                    if self.decoder.arriving().is_some() {
+                        self.shared.arrivals.add(bytes as u64);
+                    }
                     self.active = self.shared.turn.fetch_add(1, Ordering::Relaxed);
                     self.progress.moved(bytes as u64, true);
                     self.account(true);

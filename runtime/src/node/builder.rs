@@ -48,6 +48,7 @@ pub struct NodeBuilder<R: Runtime> {
     limits: ConnectionLimits,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    reconnect_grace: Duration,
 }
 
 impl<R: Runtime> NodeBuilder<R> {
@@ -62,6 +63,7 @@ impl<R: Runtime> NodeBuilder<R> {
             limits: ConnectionLimits::default(),
             providers: None,
             dht: None,
+            reconnect_grace: Duration::from_secs(30),
         }
     }
 
@@ -123,13 +125,24 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
+    /// How long a session that [fails](bitswap_core::WhenMissing::Fail) when a block is missing waits for
+    /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
+    /// all the while, and afterwards too. Default: 30 s.
+    #[must_use]
+    pub const fn reconnect_grace(mut self, grace: Duration) -> Self {
+        self.reconnect_grace = grace;
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node<R>, StartError> {
-        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers, dht } = self;
+        let Self {
+            runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
+        } = self;
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
@@ -160,6 +173,7 @@ impl<R: Runtime> NodeBuilder<R> {
             channels,
             Lookups::new(providers),
             dht.as_ref().map(InDht::new),
+            self.reconnect_grace,
         );
         runtime.spawn(Box::pin(driver));
         let next_token = AtomicU64::new(0);

@@ -12,6 +12,8 @@ mod fetching;
 mod finding;
 mod gated;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod losing;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +33,7 @@ pub mod tests {
     pub use super::blocks::*;
     pub use super::fetching::*;
     pub use super::finding::*;
+    pub use super::losing::*;
     pub use super::sharing::*;
 }
 
@@ -74,6 +77,11 @@ macro_rules! suite {
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_announced_up_to_the_bound
+            a_want_outlives_a_connection_that_is_lost_and_made_again
+            what_others_lack_is_missing_only_once_a_lost_peer_is_given_up
+            a_want_ends_when_a_lost_peer_stays_away_for_the_grace
+            a_node_that_came_back_with_another_identity_is_found_at_its_address
+            a_port_is_listened_on_by_one_node_only
         }
     };
     ($run:path: $($test:ident)*) => {
