@@ -1,6 +1,8 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
 mod dht;
+#[cfg(unix)]
+mod files;
 mod promises;
 mod runtimes;
 mod sharing;

@@ -1,10 +1,16 @@
 //! The files of a download: a trait, the real thing, and one that fails on demand.
 
 mod disk;
+pub(crate) mod durable;
 #[cfg(feature = "testing")]
 pub(crate) mod faulty;
-mod lock;
+pub(crate) mod lock;
+mod owner;
 mod paths;
+pub(crate) mod regular;
+mod rename;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod testing;
 
 pub use disk::DiskFs;
 pub use paths::{BadTarget, Paths};
