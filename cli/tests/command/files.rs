@@ -13,7 +13,7 @@ use super::{HELLO, bitswap, path, sample};
 fn ended(command: &mut Command) -> Output {
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let id = child.id().to_string();
-    let (done, waited) = mpsc::channel();
+    let (done, waited) = mpsc::sync_channel(1);
     let waiter = std::thread::spawn(move || done.send(child.wait_with_output().unwrap()).unwrap());
     let output = waited.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
         Command::new("kill").args(["-KILL", &id]).status().unwrap();
@@ -128,7 +128,7 @@ fn a_file_that_is_printed_takes_the_memory_of_its_window() {
         .spawn()
         .unwrap();
     let mut stdout = cat.stdout.take().unwrap();
-    let (done, read) = mpsc::channel();
+    let (done, read) = mpsc::sync_channel(1);
     let reader = std::thread::spawn(move || {
         // The last MiB stays where it is, more than a pipe holds: so the process is still there.
         let mut bytes = vec![0; expected.len() - MIB as usize];

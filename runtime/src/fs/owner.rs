@@ -101,7 +101,7 @@ mod sys {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 impl Owner {
     /// A process of this machine that has ended.
     pub(super) fn gone() -> Self {

@@ -45,7 +45,7 @@ pub(crate) fn obstacle(error: &io::Error) -> Option<Obstacle> {
 /// [`NotRegular`], or what the operating system says.
 pub(crate) fn open_source(path: &Path) -> io::Result<File> {
     must_be_regular(&fs::metadata(path)?)?;
-    let file = open(path, &mut sys::without_waiting(File::options().read(true)))?;
+    let file = open(path, sys::without_waiting(File::options().read(true)))?;
     must_be_regular(&file.metadata()?)?;
     Ok(file)
 }
@@ -96,8 +96,7 @@ fn open_or_create(path: &Path, create: bool) -> io::Result<(File, bool)> {
     for _ in 0..TRIES {
         match look_at_own(path) {
             Ok(_) => {
-                let options = &mut sys::without_links(File::options().read(true).write(true));
-                match open(path, options) {
+                match open(path, sys::without_links(File::options().read(true).write(true))) {
                     Ok(file) => {
                         must_be_own(&file.metadata()?, path)?;
                         return Ok((file, false));
@@ -138,7 +137,7 @@ fn look_at_own(path: &Path) -> io::Result<Metadata> {
     Ok(metadata)
 }
 
-fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+fn open(path: &Path, options: &OpenOptions) -> io::Result<File> {
     options.open(path).map_err(|error| match error.kind() {
         // Another program must let go of it first, and has been told to.
         ErrorKind::WouldBlock => ErrorKind::ResourceBusy.into(),
@@ -205,14 +204,14 @@ mod sys {
 
     use super::NotRegular;
 
-    pub(super) fn without_waiting(options: &mut OpenOptions) -> OpenOptions {
+    pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        options.custom_flags(flags.bits() as i32).clone()
+        options.custom_flags(flags.bits() as i32)
     }
 
-    pub(super) fn without_links(options: &mut OpenOptions) -> OpenOptions {
+    pub(super) fn without_links(options: &mut OpenOptions) -> &mut OpenOptions {
         let flags = OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
-        options.custom_flags(flags.bits() as i32).clone()
+        options.custom_flags(flags.bits() as i32)
     }
 
     /// What a system says that was not to follow a link, and what has no reader or is no file.
@@ -281,12 +280,12 @@ mod sys {
     /// `FILE_FLAG_OPEN_REPARSE_POINT`: a link itself is opened, which its metadata then tell.
     const OPEN_REPARSE_POINT: u32 = 0x0020_0000;
 
-    pub(super) fn without_waiting(options: &mut OpenOptions) -> OpenOptions {
-        options.clone()
+    pub(super) fn without_waiting(options: &mut OpenOptions) -> &mut OpenOptions {
+        options
     }
 
-    pub(super) fn without_links(options: &mut OpenOptions) -> OpenOptions {
-        options.custom_flags(OPEN_REPARSE_POINT).clone()
+    pub(super) fn without_links(options: &mut OpenOptions) -> &mut OpenOptions {
+        options.custom_flags(OPEN_REPARSE_POINT)
     }
 
     pub(super) fn is_link(_: &io::Error) -> bool {
