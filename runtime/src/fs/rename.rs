@@ -162,8 +162,10 @@ mod sys {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
+    #![cfg(unix)]
+
     use std::cell::RefCell;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
