@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitswap_core::chunk::{DagFault, DownloadError, FsErrorKind, InvalidDag, NodeKind, Operation};
+use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind, Operation};
 use bitswap_runtime::{
     FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError, StartError,
     Stopped, Waiting,
@@ -88,7 +88,8 @@ impl Failure {
         match self {
             Self::Start(_) | Self::Listen(_) | Self::NoConnection { .. } => NETWORK,
             Self::NothingCame { .. } => NOT_FOUND,
-            Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,
+            Self::Share(ShareError::Store(_) | ShareError::Stopped(_)) => OTHER,
+            Self::Share(_) => FILE,
             Self::Output { .. } => FILE,
             Self::Demo { source } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL,
             Self::DemoSpace { .. } => DISK_FULL,
@@ -116,7 +117,8 @@ fn fetch_code(error: &FetchError) -> u8 {
     match error {
         FetchError::Download(error) => download_code(error),
         FetchError::Block(error) => get_code(error),
-        FetchError::Target(_) => FILE,
+        FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
+        FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsFinalize => BUSY,
         FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
@@ -139,9 +141,7 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::AlreadyInProgress => BUSY,
         DownloadError::TargetExists => EXISTS,
         DownloadError::NotEnoughSpace { .. } => DISK_FULL,
-        DownloadError::File { operation: Operation::Write, error }
-            if error.kind == FsErrorKind::DiskFull =>
-        {
+        DownloadError::File { operation: Operation::Write, error } if error.kind.is_full() => {
             DISK_FULL
         }
         DownloadError::RenameFailed(_) | DownloadError::File { .. } => FILE,

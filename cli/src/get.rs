@@ -94,6 +94,9 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::Stalled(StallReason::DiskSlow) => {
             shown.note("waiting: the disk does not keep up");
         }
+        DownloadEvent::LockFile => shown.note(
+            "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed",
+        ),
         DownloadEvent::SpaceAgain => shown.note("there is space again"),
         _ => {}
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bitswap_core::PeerReport;
-use bitswap_core::chunk::{DownloadError, InvalidDag};
+use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
 use bitswap_core::error::WantError;
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
@@ -208,6 +208,24 @@ pub enum ShareError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// It is not a file.
+    #[error("{path} is {what}; only regular files can be shared")]
+    NotRegular {
+        /// What was to be shared.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// It does not say how long it is, and does not end.
+    #[error(
+        "{path} does not say its size and has more than {max} bytes; copy it to a file, and share that"
+    )]
+    Endless {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it may have, when it does not say so.
+        max: u64,
+    },
     /// It changed while it was read.
     #[error("{path} changed while it was read; share it again once nothing writes to it")]
     Changed {
@@ -229,6 +247,22 @@ pub enum FetchError {
     /// The target names no file.
     #[error(transparent)]
     Target(#[from] BadTarget),
+    /// Something that is not a file of this download has a name that it needs.
+    #[error("{path} is {what}; move it away, or choose another name for the download")]
+    InTheWay {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// The file system has no locks, and a lock file of another machine, or of nobody known, is there.
+    #[error(
+        "{path} says who is downloading to the same file; if that process does not run any more, remove it"
+    )]
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),

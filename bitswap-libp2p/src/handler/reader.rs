@@ -62,11 +62,11 @@ impl Shared {
 
 /// Whose stream is read.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum Source<S = Stream> {
     /// The peer's. Nothing is ever written to it.
-    Theirs(Stream),
+    Theirs(S),
     /// One that we opened for a lane. Some peers answer on it.
-    Ours(ReadHalf<Stream>, Lane, StreamId),
+    Ours(ReadHalf<S>, Lane, StreamId),
 }
 
 /// Names a reader among those of its connection.
@@ -99,10 +99,10 @@ pub(crate) enum Ended {
 
 /// One stream being read.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct Reader<S = Stream> {
     id: ReaderId,
     /// `None` once it has ended. Dropping a stream that was not finished resets it.
-    source: Option<Source>,
+    source: Option<Source<S>>,
     decoder: FrameDecoder,
     shared: Arc<Shared>,
     /// This reader's part of [`Shared::memory`].
@@ -120,8 +120,8 @@ pub(crate) struct Reader {
     task: Option<Waker>,
 }
 
-impl Reader {
-    pub(crate) fn new(source: Source, shared: Arc<Shared>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
+    pub(crate) fn new(source: Source<S>, shared: Arc<Shared>) -> Self {
         let active = shared.turn.fetch_add(1, Ordering::Relaxed);
         Self {
             id: ReaderId(active),
@@ -260,7 +260,7 @@ impl Reader {
     }
 }
 
-impl futures::Stream for Reader {
+impl<S: AsyncRead + AsyncWrite + Unpin> futures::Stream for Reader<S> {
     type Item = Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
@@ -279,5 +279,138 @@ impl futures::Stream for Reader {
             }
         }
         item.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use futures::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+    use crate::progress::WINDOW;
+
+    /// What the peer has sent so far.
+    #[derive(Clone, Debug, Default)]
+    struct Sent(Arc<Mutex<VecDeque<u8>>>);
+
+    impl Sent {
+        fn send(&self, bytes: &[u8]) {
+            self.0.lock().unwrap().extend(bytes);
+        }
+    }
+
+    impl AsyncRead for Sent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let mut sent = self.0.lock().unwrap();
+            if sent.is_empty() {
+                return Poll::Pending;
+            }
+            let len = sent.len().min(buffer.len());
+            buffer.iter_mut().zip(sent.drain(..len)).for_each(|(to, byte)| *to = byte);
+            Poll::Ready(Ok(len))
+        }
+    }
+
+    impl AsyncWrite for Sent {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            panic!("nothing is written here")
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn reader() -> (Reader<Sent>, Sent, Arc<Shared>) {
+        let (sent, shared) = (Sent::default(), Arc::new(Shared::default()));
+        (Reader::new(Source::Theirs(sent.clone()), shared.clone()), sent, shared)
+    }
+
+    /// What it gives without waiting.
+    fn next(reader: &mut Reader<Sent>) -> Option<Item> {
+        reader.next().now_or_never().map(|item| item.expect("it has not ended"))
+    }
+
+    fn frame(item: Option<Item>) -> Bytes {
+        match item {
+            Some(Item::Frame(frame, _)) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ticks until it ends, and how; at most ten windows.
+    fn ended(reader: &mut Reader<Sent>) -> Option<(u32, Ended)> {
+        (1..=10 * WINDOW).find_map(|ticks| {
+            reader.tick();
+            match next(reader) {
+                None => None,
+                Some(Item::Ended(why, _)) => Some((ticks, why)),
+                Some(frame) => panic!("{frame:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn every_whole_frame_gives_the_next_one_its_time() {
+        let (mut reader, sent, _) = reader();
+        sent.send(&[2, 1]);
+        assert!(next(&mut reader).is_none());
+        for _ in 0..10 {
+            for _ in 1..WINDOW {
+                reader.tick();
+                assert!(next(&mut reader).is_none());
+            }
+            // The rest of one frame and the beginning of another: it never rests between two.
+            sent.send(&[2, 2, 1]);
+            assert_eq!(frame(next(&mut reader))[..], [1, 2]);
+            assert!(next(&mut reader).is_none());
+        }
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Stalled)));
+    }
+
+    #[test]
+    fn a_stream_of_ours_that_is_closed_keeps_the_connection_as_long_as_it_moves() {
+        let (mut reader, sent, shared) = reader();
+        assert!(next(&mut reader).is_none());
+        assert!(!shared.is_busy(), "it rests");
+        reader.drain();
+        assert!(shared.is_busy());
+        for _ in 0..10 {
+            for _ in 1..WINDOW {
+                reader.tick();
+            }
+            sent.send(&[1, 7]);
+            assert_eq!(frame(next(&mut reader))[..], [7]);
+            assert!(shared.is_busy(), "more may follow");
+            assert!(next(&mut reader).is_none());
+        }
+        // It has said all that it will say.
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Finished)));
+        assert!(!shared.is_busy());
+    }
+
+    #[test]
+    fn a_frame_that_stops_while_a_stream_drains_is_the_peers_fault() {
+        let (mut reader, sent, shared) = reader();
+        reader.drain();
+        sent.send(&[2, 1]);
+        assert!(next(&mut reader).is_none());
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Stalled)));
+        assert!(!shared.is_busy());
     }
 }

@@ -2,6 +2,8 @@
 
 mod connections;
 mod dht;
+#[cfg(unix)]
+mod files;
 mod promises;
 mod proxy;
 mod runtimes;

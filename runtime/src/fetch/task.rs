@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{
-    BlockWant, Done, Download, DownloadEvent, DownloadOutput, EffectId, FileNode, FsError, Missing,
-    Outcome, Place, RAW,
+    BlockWant, Done, Download, DownloadError, DownloadEvent, DownloadOutput, EffectId, FileNode,
+    FsError, Missing, Outcome, Place, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Blockstore as _, Keep};
@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
-use super::{Control, FetchOptions, Fetched, failure};
+use super::{Control, FetchOptions, Fetched, at_path, failure};
 use crate::error::{FetchError, GetError};
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
@@ -104,11 +104,8 @@ pub(super) async fn run<R: Runtime>(
     let outcome = task.run(ends.controls).await?;
     let Outcome::Finished(finished) = outcome else {
         return Err(match (task.failed, failure(&outcome)) {
-            (
-                Some(why),
-                FetchError::Download(bitswap_core::chunk::DownloadError::Unavailable { .. }),
-            ) => why.into(),
-            (_, failure) => failure,
+            (Some(why), FetchError::Download(DownloadError::Unavailable { .. })) => why.into(),
+            (_, failure) => at_path(failure, &paths),
         });
     };
     let path = paths.path(Place::Target(finished.number));

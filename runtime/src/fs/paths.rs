@@ -71,15 +71,11 @@ impl Paths {
             Place::Dir => self.dir.clone(),
             Place::Temp => self.helper_path(TEMP),
             Place::Journal => self.helper_path(JOURNAL),
+            Place::NewJournal => self.helper_path(NEW_JOURNAL),
             Place::Lock => self.helper_path(LOCK),
             Place::Target(0) => self.dir.join(&self.name),
             Place::Target(number) => self.dir.join(self.numbered(number)),
         }
-    }
-
-    /// Where the journal is written before it replaces the old one.
-    pub(super) fn new_journal(&self) -> PathBuf {
-        self.helper_path(NEW_JOURNAL)
     }
 
     fn helper_path(&self, suffix: &str) -> PathBuf {
@@ -141,9 +137,9 @@ mod tests {
         let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
         let (a, b) = (paths(&long("a")), paths(&long("b")));
         assert_ne!(a.path(Place::Temp), b.path(Place::Temp));
-        assert!(a.new_journal().file_name().unwrap().len() <= NAME_MAX);
+        assert!(a.path(Place::NewJournal).file_name().unwrap().len() <= NAME_MAX);
         let fits = paths(&"y".repeat(NAME_MAX - LONGEST_SUFFIX - 1));
-        assert_eq!(fits.new_journal().file_name().unwrap().len(), NAME_MAX);
+        assert_eq!(fits.path(Place::NewJournal).file_name().unwrap().len(), NAME_MAX);
     }
 
     #[test]

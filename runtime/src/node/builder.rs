@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job, MemoryStore};
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::Multiaddr;
@@ -41,7 +41,7 @@ const IDLE: Duration = Duration::from_secs(300);
 pub struct NodeBuilder<R: Runtime> {
     runtime: R,
     identity: Option<Keypair>,
-    blocks: Arc<dyn Blockstore>,
+    blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
     listen: Vec<Multiaddr>,
     mdns: bool,
@@ -56,7 +56,7 @@ impl<R: Runtime> NodeBuilder<R> {
         Self {
             runtime,
             identity: None,
-            blocks: Arc::new(MemoryStore::new()),
+            blocks: None,
             config: Config::default(),
             listen: Vec::new(),
             mdns: false,
@@ -74,11 +74,11 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Where whole blocks are kept. Default: in memory. Files that are shared or fetched are not copied
-    /// there.
+    /// Where whole blocks are kept, also those of files that are [read](Node::read_file). Default: in memory,
+    /// and without those. Files that are shared or fetched are not copied there.
     #[must_use]
     pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
-        self.blocks = blocks;
+        self.blocks = Some(blocks);
         self
     }
 
@@ -148,7 +148,10 @@ impl<R: Runtime> NodeBuilder<R> {
         let socket_bytes = SocketBytes::default();
         let transport =
             transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
-        let store = Store::new(runtime.clone(), blocks);
+        let store = match blocks {
+            Some(blocks) => Store::new(runtime.clone(), blocks),
+            None => Store::in_memory(runtime.clone()),
+        };
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;

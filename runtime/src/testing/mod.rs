@@ -11,6 +11,7 @@ mod fetching;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
 mod gated;
+mod hooked;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
 #[expect(missing_docs, reason = "the names of tests say it")]
@@ -60,8 +61,13 @@ macro_rules! suite {
             a_shared_file_is_not_copied
             a_file_that_changed_is_not_served
             a_missing_file_is_not_shared
+            only_regular_files_are_shared
+            a_file_that_changes_while_it_is_shared_is_refused
+            a_file_that_says_no_size_is_shared_with_all_its_bytes
             a_fetched_file_is_served_by_its_fetcher
             a_file_is_read_in_order
+            what_is_read_is_kept_only_in_a_store_that_was_given_for_it
+            a_reader_holds_no_more_than_its_window
             a_fetch_says_what_it_waits_for
             a_fetch_does_not_replace_another_file
             a_fetch_of_what_is_there_fetches_no_leaf
@@ -71,6 +77,8 @@ macro_rules! suite {
             a_full_disk_pauses_a_fetch_and_loses_nothing
             a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again
             a_directory_or_garbage_is_no_file
+            a_fetch_never_waits_for_what_is_not_a_file
+            a_target_that_leads_to_the_temporary_file_costs_nothing
             two_connects_make_one_connection
             oneself_cannot_be_connected
             a_provider_is_dialled_and_asked
@@ -166,4 +174,11 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Makes a pipe with a name.
+#[cfg(unix)]
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
 }
