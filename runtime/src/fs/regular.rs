@@ -310,10 +310,9 @@ mod sys {
     }
 }
 
+#[cfg(target_os = "linux")]
 #[cfg(test)]
 mod tests {
-    #![cfg(target_os = "linux")]
-
     use super::super::testing::Thing;
     use super::*;
 

@@ -162,10 +162,9 @@ mod sys {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    #![cfg(unix)]
-
     use std::cell::RefCell;
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
