@@ -22,9 +22,7 @@ impl<S: Blockstore> Behaviour<S> {
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| {
-                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
-                });
+                || self.engine.peer(id).is_some_and(|stats| stats.told > 0 || stats.ledger > 0);
             peer.keep_alive(needed);
         }
     }

@@ -83,6 +83,7 @@ macro_rules! suite {
             oneself_cannot_be_connected
             a_provider_is_dialled_and_asked
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
+            a_lookup_ends_when_its_provider_cannot_be_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_announced_up_to_the_bound
             a_want_outlives_a_connection_that_is_lost_and_made_again
