@@ -37,7 +37,7 @@ pub(crate) fn kind(error: &io::Error) -> io::ErrorKind {
     let text = error.to_string();
     let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next());
     let code = error.raw_os_error().or_else(|| number?.parse().ok());
-    code.map_or(error.kind(), |code| io::Error::from_raw_os_error(code).kind())
+    code.map_or_else(|| error.kind(), |code| io::Error::from_raw_os_error(code).kind())
 }
 
 #[cfg(test)]
