@@ -115,6 +115,7 @@
 //! after its idle time unless another behaviour does. Connections through relays are left alone: no
 //! block goes through them.
 
+mod allowance;
 mod behaviour;
 mod blockstore;
 mod config;

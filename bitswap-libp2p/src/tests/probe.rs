@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitswap_core::message::Accept;
 use bitswap_core::{Entry, Message, Version, WantKind};
@@ -16,6 +16,7 @@ use libp2p_swarm::{
     ToSwarm,
 };
 
+use crate::allowance::Allowance;
 use crate::executor::{Executor, Job};
 use crate::handler::{Handler, Report, Settings};
 use crate::mailbox::Mailbox;
@@ -116,7 +117,9 @@ impl NetworkBehaviour for Probe {
         let mailbox = Mailbox::new();
         mailbox.keep_alive(self.needed);
         self.mailboxes.push(mailbox.clone());
-        Ok(Handler::new(self.settings, mailbox, self.accept.clone(), self.executor.clone()))
+        let allowance = Allowance::new(1 << 24, Instant::now());
+        let (accept, allowance) = (self.accept.clone(), Arc::new(Mutex::new(allowance)));
+        Ok(Handler::new(self.settings, mailbox, accept, allowance, self.executor.clone()))
     }
 
     fn handle_established_outbound_connection(
@@ -138,6 +141,7 @@ impl NetworkBehaviour for Probe {
         _: ConnectionId,
         report: THandlerOutEvent<Self>,
     ) {
+        self.mailboxes.iter().for_each(Mailbox::applied);
         self.reports.push_back(report);
     }
 
