@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use bitswap_core::{Entry, Message, Version, WantKind};
 use cid::Cid;
 use cid::multihash::Multihash;
-use futures::AsyncWriteExt;
+use futures::{AsyncWriteExt, FutureExt};
 use libp2p::identity::Keypair;
 
+use super::host::Host;
 use super::node::{holding, node_with, until_got, want as wants};
+use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes, soon};
 use crate::handler::Report;
@@ -46,6 +48,33 @@ fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
     assert!(report.is_full());
 }
 
+#[tokio::test]
+async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
+    let mut probe = Probe::new();
+    probe.applies = false;
+    let mut host = Host::new(probe).await;
+    let peer = RawPeer::dial(&host.address).await;
+    let mut stream = peer.open(Version::V1_2).await;
+    let mut one = flood(0);
+    one.wantlist.entries.truncate(1);
+    let mut left = 1000;
+    for _ in 0..left {
+        send(&mut stream, &one).await;
+    }
+    while left > 0 {
+        let said = |report: Report| (!report.messages.is_empty()).then_some(report.messages.len());
+        let messages = host.until_told("messages", said).await;
+        assert!(messages <= 64, "{messages} at once");
+        left -= messages;
+        // Two round trips with the task of the connection: it has had its chance.
+        for _ in 0..2 {
+            peer.open(Version::V1_2).await;
+        }
+        assert_eq!(host.until_told("no messages", said).now_or_never(), None);
+        host.behaviour(|probe| probe.mailboxes[0].applied()).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let blocks: Vec<_> = (0..3).map(|seed| block(bytes(seed, 1000))).collect();
@@ -55,7 +84,7 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let mut honest = super::node::node(&[]).await;
     let over = Arc::new(AtomicBool::new(false));
     let mut attackers = Vec::new();
-    for round in 0..2 {
+    for round in 0..4 {
         let peer = RawPeer::dial(&node.address).await;
         let over = over.clone();
         attackers.push(tokio::spawn(async move {

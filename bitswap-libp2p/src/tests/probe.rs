@@ -65,6 +65,8 @@ pub(crate) struct Probe {
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Whether connections are needed from the start.
     pub(crate) needed: bool,
+    /// Whether messages count as applied as soon as they are reported.
+    pub(crate) applies: bool,
     executor: Arc<dyn Executor>,
     reports: VecDeque<Report>,
 }
@@ -85,6 +87,7 @@ impl Probe {
             accept: Arc::default(),
             mailboxes: Vec::new(),
             needed: false,
+            applies: true,
             executor: Arc::new(executor),
             reports: VecDeque::new(),
         }
@@ -141,7 +144,9 @@ impl NetworkBehaviour for Probe {
         _: ConnectionId,
         report: THandlerOutEvent<Self>,
     ) {
-        self.mailboxes.iter().for_each(Mailbox::applied);
+        if self.applies {
+            self.mailboxes.iter().for_each(Mailbox::applied);
+        }
         self.reports.push_back(report);
     }
 
