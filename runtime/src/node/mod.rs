@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod builder;
+mod crowd;
 mod dht;
 mod dial;
 pub(crate) mod driver;
@@ -11,6 +12,7 @@ mod lookups;
 pub(crate) mod routes;
 
 pub use builder::NodeBuilder;
+pub use crowd::ConnectionLimits;
 pub use events::NodeEvent;
 
 use std::sync::Arc;

@@ -11,6 +11,8 @@ mod fetching;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod hostile;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +32,7 @@ pub mod tests {
     pub use super::blocks::*;
     pub use super::fetching::*;
     pub use super::finding::*;
+    pub use super::hostile::*;
     pub use super::sharing::*;
 }
 
@@ -54,6 +57,8 @@ macro_rules! suite {
             a_node_without_handles_closes_its_connections
             files_of_every_shape_arrive_equal_and_leave_nothing_else_behind
             a_shared_file_is_not_copied
+            a_leaf_that_a_file_repeats_is_collected_once
+            a_leaf_that_cannot_be_made_again_is_not_promised
             a_file_that_changed_is_not_served
             a_missing_file_is_not_shared
             a_fetched_file_is_served_by_its_fetcher
@@ -73,6 +78,8 @@ macro_rules! suite {
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_announced_up_to_the_bound
+            connections_that_say_nothing_give_way_to_one_that_does
+            new_connections_find_room_and_peers_of_use_keep_theirs
         }
     };
     ($run:path: $($test:ident)*) => {
