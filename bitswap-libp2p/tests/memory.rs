@@ -142,7 +142,7 @@ async fn messages_behind_a_pending_hash_are_held_to_a_bound() {
     send(&mut stream, &message(&[&wanted])).await;
     soon("the hash", async {
         while held.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await;
