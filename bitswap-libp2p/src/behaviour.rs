@@ -37,7 +37,7 @@ use crate::blockstore::Blockstore;
 use crate::config::Config;
 use crate::event::{Event, PutId};
 use crate::executor::Executor;
-use crate::handler::{Handler, Settings};
+use crate::handler::{Arrivals, Handler, Settings};
 use crate::protocol::Offer;
 use crate::traffic::Traffic;
 use connections::tell;
@@ -75,6 +75,7 @@ pub struct Behaviour<S> {
     looked_at: Option<PeerId>,
     traffic: Traffic,
     inbox: Inbox,
+    arrivals: Arrivals,
     task: Option<Waker>,
 }
 
@@ -120,6 +121,7 @@ impl<S: Blockstore> Behaviour<S> {
             looked_at: None,
             traffic: Traffic::default(),
             inbox: Inbox::default(),
+            arrivals: Arrivals::default(),
             task: None,
         }
     }

@@ -13,6 +13,7 @@ mod report;
 mod weight;
 mod writer;
 
+pub(crate) use reader::Arrivals;
 pub(crate) use report::{LaneReport, News, Report};
 
 use std::collections::VecDeque;
@@ -88,6 +89,7 @@ impl Handler {
         accept: Arc<Mutex<Accept>>,
         allowance: Arc<Mutex<Allowance>>,
         executor: Arc<dyn Executor>,
+        arrivals: Arrivals,
     ) -> Self {
         Self {
             settings,
@@ -96,7 +98,7 @@ impl Handler {
             requests: VecDeque::new(),
             lanes: Lanes::default(),
             closing: Vec::new(),
-            readers: Readers::new(settings.streams_max),
+            readers: Readers::new(settings.streams_max, arrivals),
             incoming: Incoming::new(accept, allowance, executor),
             listed: [false; 4],
             ticker: None,

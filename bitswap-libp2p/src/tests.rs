@@ -7,6 +7,7 @@ mod host;
 mod hostile;
 mod node;
 mod node_identify;
+mod node_needs;
 mod node_peers;
 mod node_store;
 mod probe;

@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use bitswap_core::chunk::{DagFault, DownloadError, FsErrorKind, InvalidDag, NodeKind, Operation};
+use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind, Operation};
 use bitswap_runtime::{
     FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError, StartError,
-    Stopped,
+    Stopped, Waiting,
 };
 use thiserror::Error;
 
@@ -23,6 +24,8 @@ pub(crate) enum Failure {
         "no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right."
     )]
     NoConnection { tried: String },
+    #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
+    NothingCame { idle: Duration, waiting: Waiting },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -65,6 +68,9 @@ fn advice(error: &FetchError) -> &'static str {
         FetchError::Download(DownloadError::TargetExists) => {
             "\nTo replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
+        FetchError::Block(GetError::ConnectionLost { .. }) => {
+            "\nWhat was fetched is kept, and the same command goes on from there."
+        }
         FetchError::Block(GetError::NotFound(_) | GetError::TimedOut(_))
         | FetchError::Download(DownloadError::Unavailable { .. }) => {
             "\nAsk a machine that has it with --from, or check the CID. What was fetched is kept."
@@ -81,7 +87,9 @@ impl Failure {
     pub(crate) fn code(&self) -> u8 {
         match self {
             Self::Start(_) | Self::Listen(_) | Self::NoConnection { .. } => NETWORK,
-            Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,
+            Self::NothingCame { .. } => NOT_FOUND,
+            Self::Share(ShareError::Store(_) | ShareError::Stopped(_)) => OTHER,
+            Self::Share(_) => FILE,
             Self::Output { .. } => FILE,
             Self::Demo { source } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL,
             Self::DemoSpace { .. } => DISK_FULL,
@@ -109,7 +117,8 @@ fn fetch_code(error: &FetchError) -> u8 {
     match error {
         FetchError::Download(error) => download_code(error),
         FetchError::Block(error) => get_code(error),
-        FetchError::Target(_) => FILE,
+        FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
+        FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsFinalize => BUSY,
         FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
@@ -119,6 +128,7 @@ fn fetch_code(error: &FetchError) -> u8 {
 fn get_code(error: &GetError) -> u8 {
     match error {
         GetError::NotFound(_) | GetError::TimedOut(_) => NOT_FOUND,
+        GetError::ConnectionLost { .. } => NETWORK,
         GetError::Want(_) => INVALID,
         _ => OTHER,
     }
@@ -131,9 +141,7 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::AlreadyInProgress => BUSY,
         DownloadError::TargetExists => EXISTS,
         DownloadError::NotEnoughSpace { .. } => DISK_FULL,
-        DownloadError::File { operation: Operation::Write, error }
-            if error.kind == FsErrorKind::DiskFull =>
-        {
+        DownloadError::File { operation: Operation::Write, error } if error.kind.is_full() => {
             DISK_FULL
         }
         DownloadError::RenameFailed(_) | DownloadError::File { .. } => FILE,

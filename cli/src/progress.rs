@@ -49,10 +49,9 @@ impl<'a> Shown<'a> {
 
     /// It waits: for what, and what was said.
     pub(crate) fn waiting(&self, waiting: &Waiting) {
-        let text = format!("waiting: {waiting}");
         match &self.bar {
-            Some(bar) => bar.println(text),
-            None => self.say.note(text),
+            Some(bar) => bar.println(format!("waiting: {waiting}")),
+            None => self.say.waiting(waiting),
         }
     }
 

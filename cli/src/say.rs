@@ -6,6 +6,9 @@
 use std::fmt::Display;
 use std::io::{IsTerminal as _, Write as _, stderr, stdout};
 
+use bitswap_core::PeerReport;
+use bitswap_runtime::Waiting;
+use libp2p::PeerId;
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
@@ -49,6 +52,11 @@ impl Say {
         }
     }
 
+    /// What is waited for, as nothing comes.
+    pub(crate) fn waiting(self, waiting: &Waiting) {
+        self.told(format_args!("waiting: {waiting}"), &waiting_object(waiting));
+    }
+
     /// Something that people should know.
     pub(crate) fn note(self, text: impl Display) {
         if self.json {
@@ -67,6 +75,25 @@ impl Say {
             let _ = writeln!(stderr(), "error: {failure}");
         }
     }
+}
+
+fn waiting_object(waiting: &Waiting) -> Value {
+    let lost = waiting.lost.iter().map(|lost| {
+        let reason = lost.reason.as_deref();
+        json!({"peer": lost.peer.to_string(), "seconds_ago": lost.ago.as_secs(), "reason": reason})
+    });
+    let oldest = waiting.oldest.iter().map(|wait| {
+        let did = |report: &PeerReport<PeerId>| {
+            json!({"peer": report.peer.to_string(), "did": format!("{:?}", report.did)})
+        };
+        let asked: Vec<Value> = wait.reports.iter().map(did).collect();
+        json!({"cid": wait.cid.to_string(), "asked": asked})
+    });
+    json!({
+        "event": "waiting", "message": format!("waiting: {waiting}"), "peers": waiting.peers,
+        "blocks": waiting.blocks, "oldest": oldest.collect::<Vec<_>>(),
+        "lost": lost.collect::<Vec<_>>(),
+    })
 }
 
 /// Bytes, as people read them.

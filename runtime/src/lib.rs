@@ -44,6 +44,7 @@ mod fs;
 mod node;
 mod providers;
 mod read;
+mod reason;
 mod runtime;
 mod said;
 mod session;
@@ -61,8 +62,8 @@ pub use error::{
     StartError, Stopped,
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
-pub use fs::{BadTarget, DiskFs, Fs, Paths};
-pub use node::{ConnectionLimits, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
+pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;

@@ -25,9 +25,7 @@ impl<S: Blockstore> Behaviour<S> {
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| {
-                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
-                });
+                || self.engine.peer(id).is_some_and(|stats| stats.told > 0 || stats.ledger > 0);
             peer.keep_alive(needed);
         }
     }
@@ -38,7 +36,8 @@ impl<S: Blockstore> Behaviour<S> {
         let known = self.peers.entry(peer).or_insert_with(new);
         let mailbox = known.connecting(id);
         let (accept, allowance) = (known.accept().clone(), known.allowance().clone());
-        Handler::new(self.settings, mailbox, accept, allowance, self.executor.clone())
+        let (executor, arrivals) = (self.executor.clone(), self.arrivals.clone());
+        Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals)
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {

@@ -18,7 +18,7 @@ use libp2p_swarm::{
 
 use crate::allowance::Allowance;
 use crate::executor::{Executor, Job};
-use crate::handler::{Handler, Report, Settings};
+use crate::handler::{Arrivals, Handler, Report, Settings};
 use crate::mailbox::Mailbox;
 use crate::protocol::Offer;
 
@@ -122,7 +122,8 @@ impl NetworkBehaviour for Probe {
         self.mailboxes.push(mailbox.clone());
         let allowance = Allowance::new(1 << 24, Instant::now());
         let (accept, allowance) = (self.accept.clone(), Arc::new(Mutex::new(allowance)));
-        Ok(Handler::new(self.settings, mailbox, accept, allowance, self.executor.clone()))
+        let (executor, arrivals) = (self.executor.clone(), Arrivals::default());
+        Ok(Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals))
     }
 
     fn handle_established_outbound_connection(

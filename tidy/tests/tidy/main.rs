@@ -6,5 +6,6 @@ mod ignored;
 mod lengths;
 mod manifests;
 mod metrics;
+mod properties;
 mod tree;
 mod words;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use cid::Cid;
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 use super::harness::*;
 use crate::chunk::testing::FakeDisk;
@@ -15,7 +16,7 @@ use crate::chunk::*;
 use crate::prefix::Prefix;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(64)))]
 
     /// Effects and blocks are answered in any order, with pauses, seeks and changes of order.
     #[test]
