@@ -59,14 +59,14 @@ fn connected() -> (Node, Vec<Handler>) {
     (node, connections)
 }
 
-/// The numbers of the connections that are kept alive, and the streams that they are to open.
-fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(usize, (Lane, StreamId))>) {
+/// The numbers of the connections that are kept alive, and the streams that any of them is to open.
+fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(Lane, StreamId)>) {
     let cx = &mut Context::from_waker(noop_waker_ref());
     let (mut kept, mut opening) = (Vec::new(), Vec::new());
     for (number, connection) in connections.iter_mut().enumerate() {
         while let Poll::Ready(event) = connection.poll(cx) {
             if let ConnectionHandlerEvent::OutboundSubstreamRequest { protocol } = event {
-                opening.push((number, *protocol.info()));
+                opening.push(*protocol.info());
             }
         }
         if connection.connection_keep_alive() {
@@ -116,7 +116,7 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
         says(&mut node, number, Entry::want(cid, WantKind::Block, 1, false));
         let (kept, opening) = look(&mut connections);
         assert_eq!(kept, [number], "something may have to be said to it");
-        let [(_, (lane, stream))] = opening[..] else { panic!("one stream: {opening:?}") };
+        let [(lane, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
         let mut report = Report::default();
         report.lane(lane, stream, News::Opened(Ok(Version::V1_2)));
         reports(&mut node, number, report);

@@ -191,21 +191,28 @@ pub async fn a_stopped_fetch_goes_on_where_it_was<R: Runtime>(runtime: R) {
 
 pub async fn a_cancelled_fetch_leaves_nothing<R: Runtime>(runtime: R) {
     let fixture = Fixture::new(&runtime, 5 << 20).await;
-    let (mut seen, mut first) = mpsc::channel(10);
+    let (mut seen, mut second) = mpsc::channel(10);
+    // From the second write on they wait, so that the fetch cannot end before it is cancelled.
+    let (release, gate) = oneshot::channel::<()>();
+    let gate = gate.map(drop).shared();
+    let mut writes = 0;
     let (mut fetch, _) = fixture.fetch_with(checkpointed(), move |effect| {
-        if matches!(effect, Effect::Write { .. }) {
-            let _ = seen.try_send(());
+        if !matches!(effect, Effect::Write { .. }) {
+            return Fault::None;
         }
-        Fault::None
+        writes += 1;
+        if writes == 1 {
+            return Fault::None;
+        }
+        // The test may have seen enough.
+        let _ = seen.try_send(());
+        Fault::Wait(gate.clone().boxed())
     });
-    first.next().await.unwrap();
-    fetch.cancel().await;
-    match fetch.finish().await {
-        Err(FetchError::Cancelled) => assert!(names(fixture.directory.path()).is_empty()),
-        // It was quicker.
-        Ok(_) => fixture.assert_arrived(),
-        Err(error) => panic!("{error}"),
-    }
+    second.next().await.unwrap();
+    assert!(!names(fixture.directory.path()).is_empty(), "there is something to remove");
+    join(fetch.cancel(), async { release.send(()).unwrap() }).await;
+    assert!(matches!(fetch.finish().await, Err(FetchError::Cancelled)));
+    assert_eq!(names(fixture.directory.path()), [] as [&str; 0]);
 }
 
 pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R) {
