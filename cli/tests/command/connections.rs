@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 struct Running {
     child: Arc<Mutex<Child>>,
     /// Ends the watch when it is dropped.
-    _watch: Sender<()>,
+    _watch: SyncSender<()>,
 }
 
 impl Running {
@@ -29,7 +29,7 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let child = Arc::new(Mutex::new(child));
-        let (watch, ended) = channel();
+        let (watch, ended) = sync_channel(1);
         let watched = child.clone();
         thread::spawn(move || {
             if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
