@@ -4,6 +4,7 @@
 mod handler_reading;
 mod handler_writing;
 mod host;
+mod hostile;
 mod node;
 mod node_identify;
 mod node_needs;

@@ -36,6 +36,7 @@
 //! arrives runs beside the connections. A fetch is a task of its own, which carries out what
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
+mod address_block;
 mod dht;
 mod error;
 mod fetch;
@@ -47,6 +48,7 @@ mod reason;
 mod runtime;
 mod said;
 mod session;
+mod setup;
 mod share;
 mod socket_bytes;
 pub mod store;
@@ -61,7 +63,7 @@ pub use error::{
 };
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
-pub use node::{LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;

@@ -1,5 +1,6 @@
 //! Files that are shared from where they lie.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -214,26 +215,55 @@ pub(crate) async fn fetched<R: Runtime>(
     size: u64,
     path: &Path,
 ) -> Result<(), Stopped> {
-    let leaves = leaves(node, root, size).await;
+    let mut leaves = leaves(node, root, size).await;
+    // Of a wrapped leaf the size is told as our forms have it. All leaves of a file are wrapped alike, so
+    // one that cannot be made again speaks for all.
+    let wrapped = leaves.iter().find(|(_, leaf)| leaf.form != LeafForm::Raw);
+    if let Some((cid, leaf)) = wrapped.copied() {
+        let files = node.store().files().clone();
+        let path = path.to_owned();
+        let again = node.runtime().run(move || {
+            let id = files.share(path, None, [(*cid.hash(), leaf)]);
+            let again = files.get(cid.hash());
+            files.remove(id);
+            matches!(again, Ok(Some(_)))
+        });
+        if !again.await.unwrap_or(false) {
+            leaves.retain(|(_, leaf)| leaf.form == LeafForm::Raw);
+        }
+    }
     let infos: Vec<BlockInfo> = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
-    let leaves = leaves.iter().map(|(cid, leaf)| (*cid.hash(), *leaf));
+    let rows = leaves.iter().map(|(cid, leaf)| (*cid.hash(), *leaf));
     // Without a stamp: nobody knows what became of the file since its last block was written.
-    node.store().files().share(path.to_owned(), None, leaves);
+    node.store().files().share(path.to_owned(), None, rows);
     announce(node, infos).await
 }
 
-/// Where each leaf of a fetched file lies. What is neither raw nor in the store is a wrapped leaf.
-async fn leaves<R: Runtime>(node: &Node<R>, root: Cid, size: u64) -> Vec<(Cid, SharedLeaf)> {
+/// Where each leaf of a fetched file lies, once however often it occurs: a file of a mebibyte can
+/// refer to a leaf a million times. What is neither raw nor in the store is a wrapped leaf.
+pub(crate) async fn leaves<R: Runtime>(
+    node: &Node<R>,
+    root: Cid,
+    size: u64,
+) -> Vec<(Cid, SharedLeaf)> {
     let mut manifest = Manifest::new(0..u64::MAX, Bounds::default());
     let mut leaves = Vec::new();
+    let mut seen = HashSet::new();
     let mut pieces = match inner_node(node, &manifest, root).await {
         Some(top) => manifest.open(&root, &top).unwrap_or_default().pieces,
         None => vec![Piece { cid: root, offset: 0, len: size, depth: 0, tsize: size }],
     };
     while let Some(piece) = pieces.pop() {
+        // Another place of a node has the same leaves.
+        if !seen.insert(piece.cid) {
+            continue;
+        }
         match inner_node(node, &manifest, piece.cid).await {
             Some(inner) => {
-                pieces.extend(manifest.place(&piece, &inner).unwrap_or_default().pieces);
+                let below = manifest.place(&piece, &inner).unwrap_or_default().pieces;
+                let mut siblings = HashSet::new();
+                let new = |piece: &Piece| !seen.contains(&piece.cid) && siblings.insert(piece.cid);
+                pieces.extend(below.into_iter().filter(new));
             }
             None => {
                 let raw = piece.cid.codec() == RAW;

@@ -10,11 +10,12 @@ use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::Multiaddr;
-use libp2p::connection_limits::ConnectionLimits;
+use libp2p::core::transport::Transport as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm};
 
 use super::behaviour::Parts;
+use super::crowd::{ConnectionLimits, Crowd};
 use super::dht::{self, InDht};
 use super::driver::{Channels, Driver};
 use super::lookups::Lookups;
@@ -23,6 +24,7 @@ use crate::dht::Dht;
 use crate::error::StartError;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
+use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::transport::transport;
@@ -32,7 +34,7 @@ const COMMANDS: usize = 64;
 
 /// Inbound streams that negotiate at once, per connection. Other implementations answer a long
 /// wantlist in hundreds of streams at once, and do not send again what was refused.
-const NEGOTIATING_MAX: usize = 2048;
+const NEGOTIATING_MAX: usize = 512;
 
 /// How long a connection that nobody uses stays open.
 const IDLE: Duration = Duration::from_secs(300);
@@ -103,7 +105,7 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Limits on connections. Default: none.
+    /// Limits on connections. Default: [`ConnectionLimits::default`].
     #[must_use]
     pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
         self.limits = limits;
@@ -148,6 +150,7 @@ impl<R: Runtime> NodeBuilder<R> {
         let socket_bytes = SocketBytes::default();
         let transport =
             transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
+        let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
         let store = match blocks {
             Some(blocks) => Store::new(runtime.clone(), blocks),
             None => Store::in_memory(runtime.clone()),
@@ -159,12 +162,12 @@ impl<R: Runtime> NodeBuilder<R> {
         let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
         let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
         // Bitswap is there before anybody can connect.
-        let parts = Parts::new(&identity, bitswap, mdns, kad, limits);
+        let parts = Parts::new(&identity, bitswap, mdns, kad, limits.hard());
         let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
             .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
-            .with_per_connection_event_buffer_size(32);
+            .with_per_connection_event_buffer_size(4);
         let swarm = Swarm::new(transport, parts, peer_id, settings);
         let (command, commands) = mpsc::channel(COMMANDS);
         #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
@@ -175,6 +178,7 @@ impl<R: Runtime> NodeBuilder<R> {
             runtime.clone(),
             channels,
             Lookups::new(providers),
+            Crowd::new(limits),
             dht.as_ref().map(InDht::new),
             self.reconnect_grace,
         );

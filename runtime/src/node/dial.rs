@@ -10,13 +10,16 @@
 //! answers there is meant: an id may change when a node restarts.
 //!
 //! Bounds: [`PEERS_MAX`] peers with [`ADDRESSES_MAX`] addresses each. Discovery is open to everybody on
-//! the local network, so what it says beyond that is dropped.
+//! the local network: when there is no room, the host with the most peers gives way to the others, and
+//! whoever was found to those that the user named.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::Timestamp;
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use super::losses::LostPeer;
@@ -117,6 +120,11 @@ impl Dialer {
         self.learn(peer, address, true, connected, Duration::ZERO, now);
     }
 
+    /// Whether the user connected to this peer, or wants to.
+    pub(crate) fn is_named(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|target| target.named)
+    }
+
     fn learn(
         &mut self,
         peer: PeerId,
@@ -130,7 +138,7 @@ impl Dialer {
             return;
         }
         if !self.peers.contains_key(&peer) {
-            if self.peers.len() >= PEERS_MAX {
+            if self.peers.len() >= PEERS_MAX && !self.make_room(host(&address), named) {
                 return;
             }
             let state = if connected {
@@ -151,6 +159,27 @@ impl Dialer {
                 known.insert(address);
             }
         }
+    }
+
+    /// Forgets a peer that was found and is not connected, of the host that has the most of them, for
+    /// one at `newcomer`; `false` if that has as many itself.
+    fn make_room(&mut self, newcomer: Option<IpAddr>, named: bool) -> bool {
+        let mut crowds: BTreeMap<Option<IpAddr>, Vec<PeerId>> = BTreeMap::new();
+        for (peer, target) in &self.peers {
+            if !target.named && !matches!(target.state, State::Connected { .. }) {
+                let host = target.addresses.first().and_then(host);
+                crowds.entry(host).or_default().push(*peer);
+            }
+        }
+        let own = crowds.get(&newcomer).map_or(0, Vec::len);
+        let crowd = crowds.into_values().max_by_key(Vec::len);
+        let Some(peer) =
+            crowd.filter(|crowd| named || crowd.len() > own + 1).and_then(|mut crowd| crowd.pop())
+        else {
+            return false;
+        };
+        self.forget(peer);
+        true
     }
 
     /// Discovery forgot an address.
@@ -284,12 +313,25 @@ impl Dialer {
             && target.anonymous.is_empty()
             && !matches!(target.state, State::Connected { .. })
         {
-            if let State::Waiting { until } = target.state {
-                self.due.remove(&(until, peer));
-            }
-            self.peers.remove(&peer);
-            self.losses.remove(&peer);
+            self.forget(peer);
         }
+    }
+
+    fn forget(&mut self, peer: PeerId) {
+        let Some(target) = self.peers.remove(&peer) else { return };
+        if let State::Waiting { until } = target.state {
+            self.due.remove(&(until, peer));
+        }
+        self.losses.remove(&peer);
+    }
+}
+
+/// The IP address that an address starts with.
+fn host(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
     }
 }
 
@@ -328,7 +370,7 @@ mod tests {
     }
 
     fn named(peer: PeerId, port: u16) -> Multiaddr {
-        address(port).with(libp2p::multiaddr::Protocol::P2p(peer))
+        address(port).with(Protocol::P2p(peer))
     }
 
     #[test]
@@ -512,5 +554,22 @@ mod tests {
         }
         assert_eq!(dialer.peers.len(), PEERS_MAX);
         assert_eq!(dialer.peers[&peer].addresses.len(), ADDRESSES_MAX);
+    }
+
+    #[test]
+    fn a_host_that_announces_peers_without_end_gives_way_to_others_and_to_the_user() {
+        let (me, _) = ids();
+        let mut dialer = dialer_of(me);
+        for port in 0..2000 {
+            dialer.found(PeerId::random(), address(port), false, at(0));
+        }
+        let (other, named) = (PeerId::random(), PeerId::random());
+        dialer.found(other, "/ip4/192.0.2.1/tcp/1".parse().unwrap(), false, at(0));
+        dialer.named(named, address(1), false, at(0));
+        for port in 0..2000 {
+            dialer.found(PeerId::random(), address(port), false, at(0));
+        }
+        assert_eq!((dialer.peers.len(), dialer.due.len()), (PEERS_MAX, PEERS_MAX));
+        assert!(dialer.peers.contains_key(&other) && dialer.peers.contains_key(&named));
     }
 }

@@ -23,6 +23,7 @@ use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
+use super::crowd::{Crowd, Use};
 use super::dht::InDht;
 use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
@@ -35,6 +36,10 @@ use crate::store::Store;
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
 const STEPS: usize = 64;
+
+/// Commands and releases per step, at most.
+const COMMANDS: usize = 16;
+const RELEASES: usize = 256;
 
 /// How long an orderly stop may take.
 const STOPPING: Duration = Duration::from_secs(1);
@@ -57,6 +62,7 @@ pub(crate) struct Driver<R: Runtime> {
     pub(super) connecting: HashMap<ConnectionId, Connecting>,
     listening: HashMap<ListenerId, Listening>,
     pub(super) routes: Routes,
+    crowd: Crowd,
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
@@ -85,6 +91,7 @@ impl<R: Runtime> Driver<R> {
         runtime: R,
         channels: Channels<R>,
         lookups: Lookups,
+        crowd: Crowd,
         dht: Option<InDht>,
         grace: Duration,
     ) -> Self {
@@ -103,6 +110,7 @@ impl<R: Runtime> Driver<R> {
             listening: HashMap::new(),
             routes: Routes::default(),
             lookups,
+            crowd,
             dht,
             listeners: Listeners::default(),
             stopping: None,
@@ -232,7 +240,11 @@ impl<R: Runtime> Driver<R> {
             SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
             SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
             SwarmEvent::ConnectionEstablished {
-                peer_id, connection_id, num_established, ..
+                peer_id,
+                connection_id,
+                num_established,
+                endpoint,
+                ..
             } => {
                 if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
                 {
@@ -248,10 +260,14 @@ impl<R: Runtime> Driver<R> {
                 if num_established.get() == 1 {
                     self.connected(peer_id);
                 }
+                self.make_room(connection_id, peer_id, endpoint.get_remote_address());
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.dialer.disconnected(peer_id, self.now());
-                self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.crowd.closed(connection_id);
+                if num_established == 0 {
+                    self.dialer.disconnected(peer_id, self.now());
+                    self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.dial_failed(connection_id, peer_id, error);
@@ -322,6 +338,27 @@ impl<R: Runtime> Driver<R> {
         self.listeners.tell(&NodeEvent::Connected(peer));
     }
 
+    /// Closes a connection for one that was established, if there are too many.
+    fn make_room(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) {
+        let Self { crowd, dialer, swarm, .. } = self;
+        let bitswap = &swarm.behaviour().bitswap;
+        let of_use = |peer: &PeerId| {
+            let stats = bitswap.peer(*peer).and_then(|known| known.stats).unwrap_or_default();
+            if dialer.is_named(peer) {
+                Use::Named
+            } else if stats.fetched.blocks > 0 {
+                Use::Served
+            } else if stats.told > 0 || stats.served.blocks > 0 {
+                Use::Some
+            } else {
+                Use::None
+            }
+        };
+        if let Some(out) = crowd.established(connection, peer, address, of_use) {
+            swarm.close_connection(out);
+        }
+    }
+
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
         let reason: Arc<str> = crate::reason::of_dial(&error).into();
         if let Some((target, _)) = self.dials.remove(&connection) {
@@ -372,17 +409,25 @@ impl<R: Runtime> Driver<R> {
     /// Looks at each source once. False when none had anything.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        match self.commands.poll_next_unpin(cx) {
-            Poll::Ready(Some(command)) => {
-                command(self);
-                step = Step::Busy;
+        // The swarm's part of a step may take milliseconds when the network is busy: what the user waits
+        // for must not go at one per step.
+        for _ in 0..COMMANDS {
+            match self.commands.poll_next_unpin(cx) {
+                Poll::Ready(Some(command)) => {
+                    command(self);
+                    step = Step::Busy;
+                }
+                Poll::Ready(None) => return Step::Ended,
+                Poll::Pending => break,
             }
-            Poll::Ready(None) => return Step::Ended,
-            Poll::Pending => {}
         }
-        if let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) {
+        for _ in 0..RELEASES {
+            let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) else { break };
             self.release(release);
             step = Step::Busy;
+        }
+        if self.is_overdue(cx) {
+            return Step::Ended;
         }
         if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
             self.swarm_event(event);
@@ -395,10 +440,14 @@ impl<R: Runtime> Driver<R> {
         step
     }
 
+    /// Whether an orderly stop has taken as long as it may.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stopping.as_mut().is_some_and(|(latest, _)| latest.poll_unpin(cx).is_ready())
+    }
+
     /// Whether an orderly stop has come to its end.
-    fn has_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((latest, _)) = &mut self.stopping else { return false };
-        latest.poll_unpin(cx).is_ready() || self.swarm.behaviour().bitswap.is_idle()
+    fn has_stopped(&self) -> bool {
+        self.stopping.is_some() && self.swarm.behaviour().bitswap.is_idle()
     }
 
     /// Waits for the next dial or announcement. True when it is due.
@@ -440,7 +489,7 @@ impl<R: Runtime> Future for Driver<R> {
                 Step::Ended => return Poll::Ready(()),
                 Step::Busy => {}
                 Step::Idle => {
-                    if driver.has_stopped(cx) {
+                    if driver.has_stopped() {
                         return Poll::Ready(());
                     }
                     if driver.give_up_lost() {

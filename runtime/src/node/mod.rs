@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod builder;
+mod crowd;
 mod dht;
 mod dial;
 pub(crate) mod driver;
@@ -12,6 +13,7 @@ mod losses;
 pub(crate) mod routes;
 
 pub use builder::NodeBuilder;
+pub use crowd::ConnectionLimits;
 pub use events::NodeEvent;
 pub use losses::LostPeer;
 

@@ -13,6 +13,8 @@ mod finding;
 mod gated;
 mod hooked;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod hostile;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
@@ -34,6 +36,7 @@ pub mod tests {
     pub use super::blocks::*;
     pub use super::fetching::*;
     pub use super::finding::*;
+    pub use super::hostile::*;
     pub use super::losing::*;
     pub use super::sharing::*;
 }
@@ -59,6 +62,8 @@ macro_rules! suite {
             a_node_without_handles_closes_its_connections
             files_of_every_shape_arrive_equal_and_leave_nothing_else_behind
             a_shared_file_is_not_copied
+            a_leaf_that_a_file_repeats_is_collected_once
+            a_leaf_that_cannot_be_made_again_is_not_promised
             a_file_that_changed_is_not_served
             a_missing_file_is_not_shared
             only_regular_files_are_shared
@@ -86,6 +91,8 @@ macro_rules! suite {
             a_lookup_ends_when_its_provider_cannot_be_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_announced_up_to_the_bound
+            connections_that_say_nothing_give_way_to_one_that_does
+            new_connections_find_room_and_peers_of_use_keep_theirs
             a_want_outlives_a_connection_that_is_lost_and_made_again
             what_others_lack_is_missing_only_once_a_lost_peer_is_given_up
             a_want_ends_when_a_lost_peer_stays_away_for_the_grace

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bitswap_core::chunk::{Obstacle, Profile};
+use bitswap_core::chunk::{Leaf, LeafPlace, Obstacle, Profile, Tree};
 use bitswap_core::{Block, SessionOptions, WhenMissing};
 use bitswap_libp2p::{Blockstore, MemoryStore, StoreError};
 use bytes::Bytes;
@@ -16,7 +16,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use super::hooked::Hooked;
 #[cfg(unix)]
 use super::make_fifo;
-use super::{bytes, client, connect, file, loopback, names, pair, server};
+use super::{bytes, client, connect, file, loopback, names, pair, raw, server};
 use crate::error::{FetchError, GetError, ReadError, ShareError};
 use crate::fetch::FetchOptions;
 use crate::node::Node;
@@ -59,6 +59,38 @@ pub async fn a_shared_file_is_not_copied<R: Runtime>(runtime: R) {
     let read = node.read_file(shared.root.cid, SessionOptions::default()).await.unwrap();
     let pieces: Vec<_> = read.try_collect().await.unwrap();
     assert_eq!(pieces.concat(), bytes(5_000_000));
+}
+
+pub async fn a_leaf_that_cannot_be_made_again_is_not_promised<R: Runtime>(runtime: R) {
+    // A file of three bytes, wrapped without its length, as none of our forms is.
+    let bytes: &[u8] = &[0x0a, 7, 8, 2, 0x12, 3, b'o', b'd', b'd'];
+    let cid = Cid::new_v1(0x70, crate::store::sha2_256(bytes));
+    let (a, b) = pair(&runtime).await;
+    a.put_blocks(vec![Block::from_store(cid, Bytes::from_static(bytes))]).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let target = directory.path().join("target");
+    b.fetch_file(cid, &target, FetchOptions::default()).unwrap().finish().await.unwrap();
+    assert_eq!(std::fs::read(&target).unwrap(), b"odd");
+    assert_eq!(b.store().files().size(cid.hash()).unwrap(), None);
+}
+
+pub async fn a_leaf_that_a_file_repeats_is_collected_once<R: Runtime>(runtime: R) {
+    const TIMES: u64 = 1 << 16;
+    let node = client(&runtime).await;
+    let block = Block::from_store(raw(b"!"), Bytes::from_static(b"!"));
+    let mut tree = Tree::new(Profile::UnixfsV1_2025);
+    let mut nodes = Vec::new();
+    for offset in 0..TIMES {
+        let place = LeafPlace { offset, len: 1 };
+        nodes.extend(tree.push(&Leaf { place, block: block.clone() }));
+    }
+    let (root, last) = tree.finish();
+    nodes.extend(last);
+    assert_eq!(root.leaves, TIMES);
+    node.put_blocks(nodes).await.unwrap();
+    let leaves = crate::share::leaves(&node, root.cid, root.size).await;
+    assert_eq!(leaves.len(), 1);
+    assert_eq!((leaves[0].0, leaves[0].1.len), (raw(b"!"), 1));
 }
 
 pub async fn a_file_that_changed_is_not_served<R: Runtime>(runtime: R) {
@@ -184,7 +216,7 @@ pub async fn a_file_is_read_in_order<R: Runtime>(runtime: R) {
         assert!(pieces.concat() == content);
     }
     let options = SessionOptions { when_missing: WhenMissing::Fail, ..SessionOptions::default() };
-    let read = b.read_file(super::raw(b"nowhere"), options).await.unwrap();
+    let read = b.read_file(raw(b"nowhere"), options).await.unwrap();
     let failed: Result<Vec<_>, _> = read.try_collect().await;
     assert!(matches!(failed, Err(ReadError::Block(GetError::NotFound(_)))));
 }
