@@ -26,8 +26,12 @@ fn a_seed_replays_exactly() {
 }
 
 #[test]
-fn a_fault_that_is_left_out_does_not_occur() {
-    let calm = Sweep { without: FAULTS.iter().map(ToString::to_string).collect(), ..Sweep::new(4) };
-    assert_ne!(sweep(&Sweep::new(4)).transcript, sweep(&calm).transcript);
-    assert_eq!(sweep(&calm).transcript, sweep(&calm.clone()).transcript);
+fn faults_that_are_left_out_do_not_occur() {
+    let without: Vec<String> = FAULTS.iter().map(ToString::to_string).collect();
+    let differ = |seed: &u64| {
+        let calm = Sweep { without: without.clone(), ..Sweep::new(*seed) };
+        sweep(&Sweep::new(*seed)).transcript != sweep(&calm).transcript
+    };
+    // A quarter of the seeds have no faults anyway.
+    assert!((1..20).filter(differ).count() >= 10);
 }
