@@ -1,17 +1,21 @@
 //! What can go wrong, by whose fault.
+//!
+//! An error either has its cause in its own text or returns it as [`Error::source`](std::error::Error::source),
+//! never both: [`ErrorChain`](crate::ErrorChain) prints every cause once.
 
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::PeerReport;
 use bitswap_core::chunk::{DownloadError, InvalidDag};
 use bitswap_core::error::WantError;
+use bitswap_core::{ByteSize, PeerReport};
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
+use crate::dial_reason::DialReason;
 use crate::fs::BadTarget;
 use crate::said::Said;
 
@@ -25,10 +29,10 @@ pub struct Stopped;
 #[non_exhaustive]
 pub enum StartError {
     /// The sockets or the resolver could not be set up.
-    #[error("the transport could not be set up: {0}")]
+    #[error("the transport could not be set up")]
     Transport(#[source] io::Error),
     /// The system gave no random numbers.
-    #[error("the system's random source failed: {0}")]
+    #[error("the system's random source failed")]
     Entropy(#[source] io::Error),
     /// A peer of the DHT to begin with has no name.
     #[error("{address} does not say which peer it is of; add /p2p/ and the peer's identity")]
@@ -46,7 +50,7 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum ListenError {
     /// The transport refused it.
-    #[error("cannot listen on {address}: {source}; choose another port, or 0 for any")]
+    #[error("cannot listen on {address} (choose another port, or 0 for any)")]
     Transport {
         /// The address.
         address: Multiaddr,
@@ -69,12 +73,11 @@ pub enum ListenError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The dial failed.
-    #[error("cannot connect to {address}: {reason}")]
+    #[error("cannot connect to {address}: {}", DialReason::of(reason, address))]
     Dial {
         /// The address.
         address: Multiaddr,
-        /// Why.
-        #[source]
+        /// Why. What it says is part of this error's text.
         reason: DialError,
     },
     /// The node stopped meanwhile.
@@ -105,7 +108,11 @@ pub enum ProvideError {
 #[non_exhaustive]
 pub enum PutError {
     /// Larger than other implementations take.
-    #[error("a block of {bytes} bytes is too large (at most {max}); share it as a file")]
+    #[error(
+        "a block of {} is too large (at most {}); share it as a file",
+        ByteSize(*bytes as u64),
+        ByteSize(*max as u64)
+    )]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -158,7 +165,7 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum ShareError {
     /// It could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -190,7 +197,7 @@ pub enum FetchError {
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// A block could not be got: what each peer that was asked said.
-    #[error("{0}")]
+    #[error(transparent)]
     Block(#[from] GetError),
     /// It was cancelled.
     #[error("the download was cancelled")]

@@ -42,6 +42,15 @@ pub struct Shared {
     pub id: FileId,
 }
 
+/// How far the sharing of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// Bytes that are hashed.
+    pub done: u64,
+    /// Bytes that the file had when it was opened.
+    pub total: u64,
+}
+
 impl<R: Runtime> Node<R> {
     /// Shares a file: it is cut and hashed, and its blocks are served from where it lies. The file is
     /// not copied. While it stays as it is; a block that changed is not served any more.
@@ -50,12 +59,26 @@ impl<R: Runtime> Node<R> {
     ///
     /// When the file cannot be read, or changes meanwhile.
     pub async fn share_file(&self, path: &Path, profile: Profile) -> Result<Shared, ShareError> {
+        self.share_file_with(path, profile, |_| {}).await
+    }
+
+    /// As [`Self::share_file`], and tells after each leaf how far it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::share_file`].
+    pub async fn share_file_with(
+        &self,
+        path: &Path,
+        profile: Profile,
+        progress: impl FnMut(Hashed) + Send,
+    ) -> Result<Shared, ShareError> {
         let path = std::path::absolute(path)
             .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
         let failed = |source| ShareError::Read { path: path.clone(), source };
         let (file, stamp) = self.settled(&path).await.map_err(failed)?;
         let file = Arc::new(file);
-        let (root, leaves) = self.import(&path, file.clone(), profile).await?;
+        let (root, leaves) = self.import(&path, file.clone(), profile, progress).await?;
         let after = self.runtime().run(move || file.metadata()).await.and_then(|result| result);
         if Stamp::of(&after.map_err(failed)?) != stamp {
             return Err(ShareError::Changed { path });
@@ -65,6 +88,17 @@ impl<R: Runtime> Node<R> {
         let id = self.store().files().share(path, Some(stamp), leaves);
         announce(self, infos).await?;
         Ok(Shared { root, id })
+    }
+
+    /// Whether a shared file is still as it was when it was hashed. Blocks of a file that is not are
+    /// hashed anew whenever a peer asks for them, and those that differ are not served.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime shuts down meanwhile.
+    pub async fn is_unchanged(&self, id: FileId) -> io::Result<bool> {
+        let files = self.store().files().clone();
+        self.runtime().run(move || files.is_unchanged(id)).await
     }
 
     /// Shares a file no longer. The file stays where it is.
@@ -100,6 +134,7 @@ impl<R: Runtime> Node<R> {
         path: &Path,
         file: Arc<File>,
         profile: Profile,
+        mut progress: impl FnMut(Hashed) + Send,
     ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
         let failed = |source| ShareError::Read { path: path.to_owned(), source };
         let cores = available_parallelism().map_or(1, usize::from);
@@ -128,6 +163,7 @@ impl<R: Runtime> Node<R> {
             let form = profile.leaf_form();
             let shared = SharedLeaf { offset: place.offset, len: place.len as u32, form };
             leaves.push((*block.cid(), shared));
+            progress(Hashed { done: place.offset + place.len as u64, total: len });
             self.keep_nodes(tree.push(&leaf)).await?;
         }
         let (root, nodes) = tree.finish();

@@ -2,6 +2,8 @@
 //!
 //! Paths never enter the core: a [`Place`] is a role, and the driver knows the path that plays it.
 
+use core::fmt;
+
 use bytes::Bytes;
 use cid::Cid;
 use thiserror::Error;
@@ -171,12 +173,21 @@ impl Check {
 
 /// What went wrong with a file operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{kind} (code {code:?})")]
+#[error("{kind}{}", SystemCode(*code))]
 pub struct FsError {
     /// The kind.
     pub kind: FsErrorKind,
     /// The operating system's code, where there is one.
     pub code: Option<i32>,
+}
+
+/// The operating system's code behind a message, where there is one.
+struct SystemCode(Option<i32>);
+
+impl fmt::Display for SystemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |code| write!(f, " (system error {code})"))
+    }
 }
 
 /// Kinds of file errors, as far as a download treats them differently.

@@ -28,6 +28,7 @@ use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
+use crate::dial_reason::DialReason;
 use crate::error::{ConnectError, ListenError};
 use crate::runtime::{Discovered, Runtime};
 use crate::store::Store;
@@ -318,7 +319,7 @@ impl<R: Runtime> Driver<R> {
             self.dialer.failed(peer, self.now());
             self.lookups.decided(peer);
         }
-        let reason = error.to_string().into();
+        let reason = DialReason::of_any(&error).to_string().into();
         self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
         if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
             let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));

@@ -2,9 +2,11 @@
 
 mod arrows;
 mod behaviours;
+mod errors;
 mod ignored;
 mod lengths;
 mod manifests;
 mod metrics;
+mod process;
 mod tree;
 mod words;
