@@ -1,10 +1,10 @@
 //! `bitswap cat`
 
-use std::io::{Write as _, stdout};
 use std::pin::pin;
 
 use bitswap_runtime::Runtime;
 use futures::StreamExt as _;
+use serde_json::json;
 
 use crate::args;
 use crate::exit::Failure;
@@ -16,18 +16,22 @@ pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> R
     let node = peers::connected(&args.sources, runtime, say).await?;
     let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
     let mut stopped = pin!(interrupted());
-    let failed = |source| Failure::Output { what: "to standard output".into(), source };
+    let mut printed = 0;
     loop {
         let piece = tokio::select! {
             piece = pieces.next() => piece,
-            () = &mut stopped => return Err(Failure::Interrupted),
+            () = &mut stopped => return Err(Failure::Aborted),
         };
         match piece {
-            Some(bytes) => stdout().write_all(&bytes?).map_err(failed)?,
+            Some(bytes) => {
+                let bytes = bytes?;
+                say.bytes(&bytes);
+                printed += bytes.len() as u64;
+            }
             None => break,
         }
     }
-    stdout().flush().map_err(failed)?;
+    say.event(&json!({"event": "printed", "cid": args.cid.to_string(), "size": printed}));
     node.shutdown().await;
     Ok(())
 }

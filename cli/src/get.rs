@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, IfExists};
 use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
@@ -11,7 +12,7 @@ use crate::args::{self, IfExistsArg};
 use crate::exit::Failure;
 use crate::peers;
 use crate::progress::Shown;
-use crate::say::{Say, mib_per_second, size};
+use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
 
 /// After so long without news it says what it waits for, and again each time.
@@ -56,6 +57,8 @@ async fn watched(mut fetch: Fetch, say: &Say) -> Result<Fetched, Failure> {
                 }
             },
             () = interrupted() => {
+                // Its line goes before anything else is printed.
+                drop(shown);
                 fetch.stop().await;
                 return match fetch.finish().await {
                     Ok(fetched) => Ok(fetched),
@@ -75,8 +78,8 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::Progress(progress) => shown.progress(progress),
         DownloadEvent::DiskFull { needed, available } => shown.note(&format!(
             "the disk is full: {} more are needed, {} are free; it goes on once there is space",
-            size(*needed),
-            size(*available),
+            ByteSize(*needed),
+            ByteSize(*available),
         )),
         DownloadEvent::SpaceAgain => shown.note("there is space again"),
         _ => {}
@@ -90,9 +93,9 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let engine = stats.bitswap.engine.fetched;
     let path = path.display();
     let text = if finished.already {
-        format!("{path}: was there already, {}", size(finished.size))
+        format!("{path}: was there already, {}", ByteSize(finished.size))
     } else {
-        format!("{path}: {}, verified, {speed:.1} MiB/s", size(finished.size))
+        format!("{path}: {}, verified, {speed:.1} MiB/s", ByteSize(finished.size))
     };
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,
