@@ -1,6 +1,6 @@
 //! Why a dial failed, for people.
 
-use std::fmt;
+use std::{fmt, io};
 
 use libp2p::Multiaddr;
 use libp2p::core::transport::TransportError;
@@ -49,12 +49,7 @@ impl fmt::Display for DialReason<'_> {
                     if errors.len() > 1 || self.named.is_none() {
                         write!(f, "{address}: ")?;
                     }
-                    match error {
-                        TransportError::MultiaddrNotSupported(address) => {
-                            f.write_str(unsupported(address))?;
-                        }
-                        TransportError::Other(error) => write!(f, "{}", ErrorChain(error))?,
-                    }
+                    f.write_str(&reason(address, error))?;
                 }
                 Ok(())
             }
@@ -62,47 +57,60 @@ impl fmt::Display for DialReason<'_> {
     }
 }
 
-/// Why no transport of this build takes an address.
-fn unsupported(address: &Multiaddr) -> &'static str {
-    for protocol in address {
-        return match protocol {
-            Protocol::P2pCircuit => "relayed connections are not supported; give a direct address",
-            Protocol::Quic => {
-                "this draft of QUIC is not supported; give a /quic-v1 or a TCP address"
-            }
-            Protocol::WebTransport => "WebTransport is not supported; give a TCP address",
-            Protocol::QuicV1 if address.iter().any(|part| part == Protocol::WebTransport) => {
-                continue;
-            }
-            Protocol::QuicV1 => {
-                "this node has no QUIC: it needs the tokio runtime and a build with the feature `quic`; \
-                 give a TCP address"
-            }
-            Protocol::Ws(_) | Protocol::Wss(_) => {
-                "WebSocket is not supported; give a plain TCP address"
-            }
-            Protocol::WebRTC | Protocol::WebRTCDirect => {
-                "WebRTC is not supported; give a TCP address"
-            }
-            Protocol::Onion(..) | Protocol::Onion3(_) => "Tor is not supported; give a TCP address",
-            Protocol::Unix(_) => "Unix sockets are not supported; give a TCP address",
-            _ => continue,
-        };
+/// What the resolvers say, in errors of no type, when the transports below them take no address of what they
+/// were given: libp2p's and our own.
+const NOT_TAKEN: [&str; 2] =
+    ["Unsupported resolved address", "stands for no address that can be dialled"];
+
+const NO_QUIC: &str = "this node has no QUIC, which needs the tokio runtime and a build with the \
+                       feature `quic`; give a TCP address";
+
+fn reason(address: &Multiaddr, error: &TransportError<io::Error>) -> String {
+    if let Some(never) = never(address) {
+        return never.to_owned();
     }
-    let has = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
-    if has(|part| matches!(part, Protocol::Tcp(_))) {
-        "it is no address that can be dialled; it looks like /ip4/192.0.2.1/tcp/4001/p2p/…"
-    } else if has(|part| matches!(part, Protocol::Udp(_))) {
+    let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
+    match error {
+        TransportError::Other(error) => {
+            let text = ErrorChain(error).to_string();
+            let is_taken = !NOT_TAKEN.iter().any(|not_taken| text.contains(not_taken));
+            if is_quic && !is_taken { NO_QUIC.to_owned() } else { text }
+        }
+        TransportError::MultiaddrNotSupported(_) if is_quic => NO_QUIC.to_owned(),
+        TransportError::MultiaddrNotSupported(_) => {
+            "it is no address of this kind; one looks like /ip4/192.0.2.1/tcp/4001/p2p/…".to_owned()
+        }
+    }
+}
+
+/// Why no build has a transport for an address of this kind.
+fn never(address: &Multiaddr) -> Option<&'static str> {
+    let is = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
+    Some(if is(|part| matches!(part, Protocol::P2pCircuit)) {
+        "relayed connections are not supported; give a direct address"
+    } else if is(|part| matches!(part, Protocol::WebTransport)) {
+        "WebTransport is not supported; give a TCP address"
+    } else if is(|part| matches!(part, Protocol::WebRTC | Protocol::WebRTCDirect)) {
+        "WebRTC is not supported; give a TCP address"
+    } else if is(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_))) {
+        "WebSocket is not supported; give a plain TCP address"
+    } else if is(|part| matches!(part, Protocol::Quic)) {
+        "this draft of QUIC is not supported; give a /quic-v1 or a TCP address"
+    } else if is(|part| matches!(part, Protocol::Onion(..) | Protocol::Onion3(_))) {
+        "Tor is not supported; give a TCP address"
+    } else if is(|part| matches!(part, Protocol::Unix(_))) {
+        "Unix sockets are not supported; give a TCP address"
+    } else if is(|part| matches!(part, Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_))) {
+        return None;
+    } else if is(|part| matches!(part, Protocol::Udp(_))) {
         "plain UDP is not supported; give a TCP address"
     } else {
         "it says no port; an address looks like /ip4/192.0.2.1/tcp/4001/p2p/…"
-    }
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use libp2p::PeerId;
 
     use super::*;
@@ -124,7 +132,7 @@ mod tests {
             ("/unix/%2Frun%2Fsocket", "Unix sockets"),
             ("/ip4/192.0.2.1/udp/1", "plain UDP"),
             ("/ip4/198.51.100.7", "no port"),
-            ("/ip4/192.0.2.1/tcp/1/http", "can be dialled"),
+            ("/tcp/1/ip4/192.0.2.1", "of this kind"),
             (&format!("/ip4/192.0.2.1/tcp/1/p2p/{peer}/p2p-circuit"), "relayed"),
         ] {
             let address = address(text);

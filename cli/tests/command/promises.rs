@@ -1,6 +1,5 @@
 //! Machines that say that they have a block, and then say nothing more.
 
-use std::process::Stdio;
 use std::sync::Arc;
 
 use bitswap_core::Block;
@@ -70,7 +69,6 @@ fn a_get_from_machines_that_promise_only_says_so_and_ends_once_one_delivers() {
     let mut get = bitswap()
         .args(["get", HELLO, "-o", path(&target), "--json"])
         .args(arguments)
-        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = lines(&mut get);
