@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use bitswap_runtime::Runtime;
+use bitswap_runtime::{Node, Runtime};
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -11,9 +11,19 @@ use crate::exit::Failure;
 use crate::peers;
 use crate::say::Say;
 use crate::share::interrupted;
+use crate::strangers;
 
 pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
     let node = peers::connected(&args.sources, runtime, say).await?;
+    let printing = print(&node, &args, say);
+    let printed = strangers::unless_all(&node, &args.sources, say, printing).await?;
+    say.event(&json!({"event": "printed", "cid": args.cid.to_string(), "size": printed}));
+    node.shutdown().await;
+    Ok(())
+}
+
+/// Prints it all. The number of bytes.
+async fn print(node: &Node<impl Runtime>, args: &args::Cat, say: &Say) -> Result<u64, Failure> {
     let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
     let mut stopped = pin!(interrupted());
     let mut printed = 0;
@@ -22,16 +32,9 @@ pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> R
             piece = pieces.next() => piece,
             () = &mut stopped => return Err(Failure::Aborted),
         };
-        match piece {
-            Some(bytes) => {
-                let bytes = bytes?;
-                say.bytes(&bytes);
-                printed += bytes.len() as u64;
-            }
-            None => break,
-        }
+        let Some(bytes) = piece else { return Ok(printed) };
+        let bytes = bytes?;
+        say.bytes(&bytes);
+        printed += bytes.len() as u64;
     }
-    say.event(&json!({"event": "printed", "cid": args.cid.to_string(), "size": printed}));
-    node.shutdown().await;
-    Ok(())
 }

@@ -10,6 +10,7 @@ use bitswap_runtime::{
     ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
     StartError, Stopped,
 };
+use libp2p::PeerId;
 use thiserror::Error;
 
 /// Why a command failed.
@@ -25,6 +26,11 @@ pub(crate) enum Failure {
         "no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right."
     )]
     NoConnection { tried: String },
+    #[error(
+        "{} not speak Bitswap; give the address of `bitswap share` or of an IPFS node",
+        do_not(peers)
+    )]
+    NoBitswap { peers: Vec<PeerId> },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -61,6 +67,11 @@ pub(crate) enum Failure {
     Aborted,
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+fn do_not(peers: &[PeerId]) -> String {
+    let names: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    format!("{} {}", names.join(", "), if peers.len() == 1 { "does" } else { "do" })
 }
 
 /// What to do next, where the error itself does not say it.
@@ -108,6 +119,7 @@ impl Failure {
             Self::Start(_)
             | Self::Listen(_)
             | Self::NoConnection { .. }
+            | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
             Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,
             Self::Output { .. } if self.is_quiet() => CLOSED,

@@ -14,6 +14,7 @@ use crate::peers;
 use crate::progress::Shown;
 use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
+use crate::strangers;
 
 /// After so long without news it says what it waits for, and again each time.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -34,7 +35,8 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
     };
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
-    let fetched = watched(fetch, say).await?;
+    let watched = watched(fetch, say);
+    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
     let seconds = start.elapsed().as_secs_f64();
     let stats = node.stats().await?;
     node.shutdown().await;

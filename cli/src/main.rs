@@ -11,6 +11,7 @@ mod peers;
 mod progress;
 mod say;
 mod share;
+mod strangers;
 mod usage;
 
 use std::process::ExitCode;

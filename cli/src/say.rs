@@ -111,6 +111,9 @@ impl Say {
     pub(crate) fn told(&self, text: impl Display, object: &Value) {
         if self.json.is_some() {
             self.event(object);
+        } else if self.is_watched() {
+            // A line may stand there that is drawn over; it is drawn again below this one.
+            to_errors(format_args!("{CLEAR}{text}"));
         } else {
             to_errors(text);
         }
@@ -140,6 +143,9 @@ impl Say {
         }
     }
 }
+
+/// To the first column of a terminal, and the rest of the line is blank.
+pub(crate) const CLEAR: &str = "\r\x1b[K";
 
 fn to_errors(text: impl Display) {
     // Where errors go is closed: there is nobody to tell.

@@ -100,7 +100,8 @@ fn never(address: &Multiaddr) -> Option<&'static str> {
         "Tor is not supported; give a TCP address"
     } else if is(|part| matches!(part, Protocol::Unix(_))) {
         "Unix sockets are not supported; give a TCP address"
-    } else if is(|part| matches!(part, Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_))) {
+    } else if is(|part| matches!(part, Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_)))
+    {
         return None;
     } else if is(|part| matches!(part, Protocol::Udp(_))) {
         "plain UDP is not supported; give a TCP address"

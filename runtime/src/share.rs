@@ -163,7 +163,7 @@ impl<R: Runtime> Node<R> {
             let form = profile.leaf_form();
             let shared = SharedLeaf { offset: place.offset, len: place.len as u32, form };
             leaves.push((*block.cid(), shared));
-            progress(Hashed { done: place.offset + place.len as u64, total: len });
+            progress(Hashed { done: place.offset + place.len, total: len });
             self.keep_nodes(tree.push(&leaf)).await?;
         }
         let (root, nodes) = tree.finish();

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::say::CLEAR;
+
 /// What can be drawn on.
 pub(super) trait Terminal {
     /// Columns; it may change at any time.
@@ -21,9 +23,6 @@ impl Terminal for console::Term {
         self.write_str(text)
     }
 }
-
-/// To the first column, and the rest of the line is blank.
-const CLEAR: &str = "\r\x1b[K";
 
 /// The line, which is gone once this is dropped.
 pub(super) struct Screen<T: Terminal> {

@@ -8,6 +8,8 @@ mod process;
 mod promises;
 mod runtimes;
 mod sharing;
+#[cfg(unix)]
+mod terminal;
 
 use std::path::Path;
 use std::process::Output;

@@ -1,11 +1,20 @@
 //! What the command prints, where, and what it does when that fails.
 
 use std::io::Read as _;
+use std::time::Duration;
 
+use bitswap_runtime::{SocketBytes, transport};
+use bitswap_runtime_tokio::Tokio;
+use futures::StreamExt as _;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, Swarm, SwarmEvent};
 use serde_json::Value;
 
 use super::sharing::Sharing;
 use super::{HELLO, NOWHERE, bitswap, lines, path, run, sample};
+
+/// Longer than any of these tests takes.
+const LONG: Duration = Duration::from_secs(120);
 
 /// The only object of an output.
 fn object(bytes: &[u8]) -> Value {
@@ -164,7 +173,8 @@ fn a_share_says_what_it_hashes_what_it_serves_and_that_the_file_has_changed() {
     let hashing = said.next().unwrap();
     assert_eq!((&hashing["event"], &hashing["total"]), (&"hashing".into(), &bytes.len().into()));
     let shared = said.find(|line| line["event"] == "shared").unwrap();
-    let (cid, address) = (shared["cid"].as_str().unwrap(), shared["addresses"][0].as_str().unwrap());
+    let (cid, address) =
+        (shared["cid"].as_str().unwrap(), shared["addresses"][0].as_str().unwrap());
     let cat = ["cat", cid, "--from", address];
     assert_eq!(run(&cat).stdout.len(), bytes.len());
     let serving = said.find(|line| line["event"] == "serving" && line["blocks"] == 4).unwrap();
@@ -182,4 +192,42 @@ fn a_share_says_what_it_hashes_what_it_serves_and_that_the_file_has_changed() {
         let last = String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned();
         assert_eq!(object(last.as_bytes())["event"], "served");
     }
+}
+
+#[test]
+fn a_machine_that_does_not_speak_bitswap_is_called_that() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (found, address) = futures::channel::oneshot::channel();
+    let peer = Keypair::generate_ed25519();
+    let name = peer.public().to_peer_id();
+    runtime.spawn(async move {
+        let tokio = Tokio::current();
+        let transport = transport(&tokio, &peer, &SocketBytes::default()).unwrap();
+        let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(LONG);
+        let mut swarm = Swarm::new(transport, libp2p_stream::Behaviour::new(), name, config);
+        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        let mut found = Some(found);
+        loop {
+            if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await
+                && let Some(found) = found.take()
+            {
+                found.send(address).unwrap();
+            }
+        }
+    });
+    let address = runtime.block_on(async { tokio::time::timeout(LONG, address).await });
+    let address = format!("{}/p2p/{name}", address.unwrap().unwrap());
+    let said = format!("{name} does not speak Bitswap");
+    let directory = tempfile::tempdir().unwrap();
+    for command in [&["cat", HELLO][..], &["get", HELLO, "-o", path(&directory.path().join("x"))]] {
+        let output = run(&[command, &["--from", &address]].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(7), "{stderr}");
+        assert!(stderr.contains(&format!("error: {said}")), "{stderr}");
+    }
+    // Others may be asked: it is said, and is no failure.
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let output = run(&["cat", NOWHERE, "--from", &address, "--from", &sharing.address]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(!String::from_utf8(output.stderr).unwrap().contains(&format!("error: {said}")));
 }

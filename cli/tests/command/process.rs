@@ -42,6 +42,12 @@ impl Program {
         self
     }
 
+    #[cfg(unix)]
+    pub(crate) fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
+        self.command.stderr(stderr);
+        self
+    }
+
     pub(crate) fn spawn(&mut self) -> io::Result<Running> {
         let mut child = self.command.spawn()?;
         let stdout = child.stdout.take().map(Pipe::of);
@@ -72,14 +78,18 @@ impl Running {
         self.child.kill()
     }
 
-    /// Sends what Ctrl-C sends; elsewhere than on Unix there is no such thing for one process.
+    /// Sends what Ctrl-C sends.
+    #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
-        #[cfg(unix)]
-        {
-            let pid = self.child.id().to_string();
-            let sent = Program::new("kill").args(["-INT", &pid]).output();
-            assert!(sent.unwrap().status.success());
-        }
+        let pid = self.child.id().to_string();
+        let sent = Program::new("kill").args(["-INT", &pid]).output();
+        assert!(sent.unwrap().status.success());
+    }
+
+    /// Kills it: there is no Ctrl-C for one process here.
+    #[cfg(not(unix))]
+    pub(crate) fn interrupt(&mut self) {
+        self.kill().unwrap();
     }
 
     /// Waits for its end.
@@ -150,8 +160,8 @@ pub(crate) fn lines(running: &mut Running) -> impl Iterator<Item = Value> + use<
     std::iter::from_fn(|| running.line()).map(|line| serde_json::from_str(&line).expect(&line))
 }
 
-/// What comes out of a pipe.
-struct Pipe(Arc<Collected>);
+/// What comes out of a pipe, or of anything that is read.
+pub(crate) struct Pipe(Arc<Collected>);
 
 #[derive(Default)]
 struct Collected {
@@ -172,7 +182,7 @@ impl Collected {
 }
 
 impl Pipe {
-    fn of(mut pipe: impl Read + Send + 'static) -> Self {
+    pub(crate) fn of(mut pipe: impl Read + Send + 'static) -> Self {
         let collected = Arc::<Collected>::default();
         let reader = collected.clone();
         thread::spawn(move || {
@@ -193,6 +203,15 @@ impl Pipe {
 
     fn bytes(&self) -> Vec<u8> {
         self.0.lock().bytes.clone()
+    }
+
+    /// Waits until what came has this text in it.
+    #[cfg(unix)]
+    pub(crate) fn until(&self, text: &str) -> String {
+        let as_text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let has = |bytes: &[u8], _| Some(as_text(bytes)).filter(|all| all.contains(text));
+        let found = self.wait(Instant::now() + LIMIT, has);
+        found.unwrap_or_else(|| panic!("no {text:?} in {:?}", as_text(&self.bytes())))
     }
 
     /// Waits until what came satisfies somebody; `None` when the time is over.

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bitswap_core::error::WantError;
+use bitswap_core::error::{OpenError, WantError};
 use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
 use cid::Cid;
@@ -281,7 +281,7 @@ impl<R: Runtime> Driver<R> {
             }
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
-            BitswapEvent::Unreachable { peer, .. } => {
+            BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
                 self.listeners.tell(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
