@@ -215,6 +215,7 @@ mod output;
 mod peer;
 mod per_peer;
 mod prefix;
+mod ring;
 mod rng;
 mod rows;
 mod server;

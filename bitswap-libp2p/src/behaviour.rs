@@ -36,7 +36,7 @@ use crate::blockstore::Blockstore;
 use crate::config::Config;
 use crate::event::{Event, PutId};
 use crate::executor::Executor;
-use crate::handler::{Handler, Settings};
+use crate::handler::{Arrivals, Handler, Settings};
 use crate::protocol::Offer;
 use crate::traffic::Traffic;
 use connections::tell;
@@ -71,6 +71,7 @@ pub struct Behaviour<S> {
     /// The peer that was looked at last although nothing had touched it.
     looked_at: Option<PeerId>,
     traffic: Traffic,
+    arrivals: Arrivals,
     task: Option<Waker>,
 }
 
@@ -114,6 +115,7 @@ impl<S: Blockstore> Behaviour<S> {
             touched: Vec::new(),
             looked_at: None,
             traffic: Traffic::default(),
+            arrivals: Arrivals::default(),
             task: None,
         }
     }

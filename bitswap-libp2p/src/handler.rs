@@ -11,6 +11,7 @@ mod readers;
 mod report;
 mod writer;
 
+pub(crate) use reader::Arrivals;
 pub(crate) use report::{LaneReport, News, Report};
 
 use std::collections::VecDeque;
@@ -82,6 +83,7 @@ impl Handler {
         mailbox: Mailbox,
         accept: Arc<Mutex<Accept>>,
         executor: Arc<dyn Executor>,
+        arrivals: Arrivals,
     ) -> Self {
         Self {
             settings,
@@ -90,7 +92,7 @@ impl Handler {
             requests: VecDeque::new(),
             lanes: Lanes::default(),
             closing: Vec::new(),
-            readers: Readers::new(settings.streams_max),
+            readers: Readers::new(settings.streams_max, arrivals),
             incoming: Incoming::new(accept, executor),
             listed: [false; 4],
             ticker: None,

@@ -6,6 +6,7 @@ mod handler_writing;
 mod host;
 mod node;
 mod node_identify;
+mod node_needs;
 mod node_peers;
 mod node_store;
 mod probe;

@@ -52,7 +52,7 @@ Exit codes:
     4  the disk is full, also that of a standard output
     5  the target exists and is another file
     6  the CID does not name a valid file
-    7  the network: no address could be listened on or connected to
+    7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
     9  another process is at the same target, or holds the finished file: try again
   130  interrupted; what was fetched is kept, and the same command goes on from there
@@ -187,9 +187,15 @@ pub(crate) struct Sources {
     #[arg(long)]
     pub(crate) wait: bool,
 
-    /// Give up when a block has not come for so many seconds. Default: wait, and say what for.
+    /// Give up when nothing has come for so many seconds, counted from the last byte of a block. Time in
+    /// which the process was stopped does not count. Default: wait, and say what for.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+
+    /// When the connection to a machine given with --from is lost, connect again for so many seconds
+    /// before giving up.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) reconnect_for: Duration,
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::{DagFault, DownloadError, FsErrorKind, InvalidDag, NodeKind, Operation};
+use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind, Operation};
 use bitswap_runtime::{
     ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
-    StartError, Stopped,
+    StartError, Stopped, Waiting,
 };
 use libp2p::PeerId;
 use thiserror::Error;
@@ -31,6 +31,8 @@ pub(crate) enum Failure {
         do_not(peers)
     )]
     NoBitswap { peers: Vec<PeerId> },
+    #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
+    NothingCame { idle: Duration, waiting: Waiting },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -84,6 +86,9 @@ const fn advice(error: &FetchError) -> Option<&'static str> {
         FetchError::Download(DownloadError::TargetExists) => {
             "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
+        FetchError::Block(GetError::ConnectionLost { .. }) => {
+            "What was fetched is kept, and the same command goes on from there."
+        }
         FetchError::Block(GetError::NotFound(_) | GetError::TimedOut(_))
         | FetchError::Download(DownloadError::Unavailable { .. }) => {
             "Ask a machine that has it with --from, or check the CID. What was fetched is kept."
@@ -121,7 +126,9 @@ impl Failure {
             | Self::NoConnection { .. }
             | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
-            Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,
+            Self::NothingCame { .. } => NOT_FOUND,
+            Self::Share(ShareError::Store(_) | ShareError::Stopped(_)) => OTHER,
+            Self::Share(_) => FILE,
             Self::Output { .. } if self.is_quiet() => CLOSED,
             Self::Output { source } | Self::Demo { source } if is_full(source) => DISK_FULL,
             Self::Output { .. } => FILE,
@@ -159,7 +166,8 @@ fn fetch_code(error: &FetchError) -> u8 {
     match error {
         FetchError::Download(error) => download_code(error),
         FetchError::Block(error) => get_code(error),
-        FetchError::Target(_) => FILE,
+        FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
+        FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsFinalize => BUSY,
         FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
@@ -169,6 +177,7 @@ fn fetch_code(error: &FetchError) -> u8 {
 fn get_code(error: &GetError) -> u8 {
     match error {
         GetError::NotFound(_) | GetError::TimedOut(_) => NOT_FOUND,
+        GetError::ConnectionLost { .. } => NETWORK,
         GetError::Want(_) => INVALID,
         _ => OTHER,
     }
@@ -181,9 +190,7 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::AlreadyInProgress => BUSY,
         DownloadError::TargetExists => EXISTS,
         DownloadError::NotEnoughSpace { .. } => DISK_FULL,
-        DownloadError::File { operation: Operation::Write, error }
-            if error.kind == FsErrorKind::DiskFull =>
-        {
+        DownloadError::File { operation: Operation::Write, error } if error.kind.is_full() => {
             DISK_FULL
         }
         DownloadError::RenameFailed(_) | DownloadError::File { .. } => FILE,

@@ -7,6 +7,7 @@ mod demo;
 mod exit;
 mod get;
 mod memory;
+mod patience;
 mod peers;
 mod progress;
 mod say;

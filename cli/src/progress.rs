@@ -96,7 +96,10 @@ impl<'a> Shown<'a> {
 
     /// It waits: for what, and what was said.
     pub(crate) fn waiting(&mut self, waiting: &Waiting) {
-        self.note(&format!("waiting: {waiting}"));
+        match &mut self.line {
+            Line::Drawn(screen) => screen.above(&format!("waiting: {waiting}")),
+            _ => self.say.waiting(waiting),
+        }
     }
 
     /// Something that people should know, above the line.

@@ -10,7 +10,10 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write, stderr};
 use std::sync::{Mutex, PoisonError};
 
+use bitswap_core::PeerReport;
+use bitswap_runtime::Waiting;
 use futures::channel::oneshot;
+use libp2p::PeerId;
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
@@ -119,6 +122,11 @@ impl Say {
         }
     }
 
+    /// What is waited for, as nothing comes.
+    pub(crate) fn waiting(&self, waiting: &Waiting) {
+        self.told(format_args!("waiting: {waiting}"), &waiting_object(waiting));
+    }
+
     /// Something that people should know.
     pub(crate) fn note(&self, text: impl Display) {
         let object = json!({"event": "note", "message": text.to_string()});
@@ -142,6 +150,25 @@ impl Say {
             self.told(format_args!("error: {message}"), &object);
         }
     }
+}
+
+fn waiting_object(waiting: &Waiting) -> Value {
+    let lost = waiting.lost.iter().map(|lost| {
+        let reason = lost.reason.as_deref();
+        json!({"peer": lost.peer.to_string(), "seconds_ago": lost.ago.as_secs(), "reason": reason})
+    });
+    let oldest = waiting.oldest.iter().map(|wait| {
+        let did = |report: &PeerReport<PeerId>| {
+            json!({"peer": report.peer.to_string(), "did": format!("{:?}", report.did)})
+        };
+        let asked: Vec<Value> = wait.reports.iter().map(did).collect();
+        json!({"cid": wait.cid.to_string(), "asked": asked})
+    });
+    json!({
+        "event": "waiting", "message": format!("waiting: {waiting}"), "peers": waiting.peers,
+        "blocks": waiting.blocks, "oldest": oldest.collect::<Vec<_>>(),
+        "lost": lost.collect::<Vec<_>>(),
+    })
 }
 
 /// To the first column of a terminal, and the rest of the line is blank.

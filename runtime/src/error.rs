@@ -6,7 +6,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::chunk::{DownloadError, InvalidDag};
+use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
 use bitswap_core::error::WantError;
 use bitswap_core::{ByteSize, PeerReport};
 use bitswap_libp2p::StoreError;
@@ -15,9 +15,11 @@ use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
-use crate::dial_reason::DialReason;
+use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
-use crate::said::Said;
+use crate::node::LostPeer;
+use crate::reason::{DialReason, ListenReason};
+use crate::said::{Losses, Said};
 
 /// The node was shut down, or its runtime was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -50,22 +52,29 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum ListenError {
     /// The transport refused it.
-    #[error("cannot listen on {address} (choose another port, or 0 for any)")]
+    #[error("cannot listen on {address}: {}", ListenReason::of(reason, address))]
     Transport {
         /// The address.
         address: Multiaddr,
-        /// What the transport said.
-        source: TransportError<io::Error>,
+        /// What the transport said. It is part of this error's text.
+        reason: TransportError<io::Error>,
     },
     /// The listener closed before it had an address.
-    #[error("cannot listen on {address}: the listener closed")]
+    #[error("cannot listen on {address}: {}", why_closed(.reason.as_ref()))]
     Closed {
         /// The address.
         address: Multiaddr,
+        /// What the transport said. It is part of this error's text.
+        reason: Option<io::Error>,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+fn why_closed(error: Option<&io::Error>) -> String {
+    let closed = "the listener closed";
+    error.map_or_else(|| closed.to_owned(), |error| format!("{closed}: {}", ErrorChain(error)))
 }
 
 /// Why a peer was not connected.
@@ -134,6 +143,15 @@ pub enum GetError {
     /// Nobody has it: what each peer that was asked said.
     #[error("no peer has the block: {}", Said(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
+    /// Peers that the user named were lost and did not come back within the
+    /// [grace](crate::NodeBuilder::reconnect_grace), and no other peer has it.
+    #[error("{}{}", Losses(.lost), others(.said))]
+    ConnectionLost {
+        /// The peers that were lost.
+        lost: Vec<LostPeer>,
+        /// What each other peer that was asked said.
+        said: Vec<PeerReport<PeerId>>,
+    },
     /// Nobody delivered it in time: what each peer that was asked did.
     #[error("no peer delivered the block in time: {}", Said(.0))]
     TimedOut(Vec<PeerReport<PeerId>>),
@@ -146,6 +164,10 @@ pub enum GetError {
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+fn others(said: &[PeerReport<PeerId>]) -> String {
+    if said.is_empty() { String::new() } else { format!("; {}", Said(said)) }
 }
 
 /// Why a file cannot be read to its end.
@@ -172,6 +194,25 @@ pub enum ShareError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// It is not a file.
+    #[error("{path} is {what}; only regular files can be shared")]
+    NotRegular {
+        /// What was to be shared.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// It does not say how long it is, and does not end.
+    #[error(
+        "{path} does not say its size and has more than {}; copy it to a file, and share that",
+        ByteSize(*max)
+    )]
+    Endless {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it may have, when it does not say so.
+        max: u64,
+    },
     /// It changed while it was read.
     #[error("{path} changed while it was read; share it again once nothing writes to it")]
     Changed {
@@ -193,6 +234,22 @@ pub enum FetchError {
     /// The target names no file.
     #[error(transparent)]
     Target(#[from] BadTarget),
+    /// Something that is not a file of this download has a name that it needs.
+    #[error("{path} is {what}; move it away, or choose another name for the download")]
+    InTheWay {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// The file system has no locks, and a lock file of another machine, or of nobody known, is there.
+    #[error(
+        "{path} says who is downloading to the same file; if that process does not run any more, remove it"
+    )]
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),

@@ -37,7 +37,6 @@
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
 mod dht;
-mod dial_reason;
 mod error;
 mod error_chain;
 mod fetch;
@@ -45,6 +44,7 @@ mod fs;
 mod node;
 mod providers;
 mod read;
+mod reason;
 mod runtime;
 mod said;
 mod session;
@@ -62,8 +62,8 @@ pub use error::{
 };
 pub use error_chain::ErrorChain;
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
-pub use fs::{BadTarget, DiskFs, Fs, Paths};
-pub use node::{Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
+pub use node::{LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;

@@ -48,6 +48,9 @@ pub enum DownloadEvent {
     },
     /// How far it is: at most twice a second, and only when that changed.
     Progress(Progress),
+    /// The file system has no locks. A lock file keeps other processes from the same download instead;
+    /// it stays behind when this process is killed.
+    LockFile,
     /// No byte came for a while. Nothing ends by itself because of it.
     Stalled(StallReason),
     /// Bytes come again after [`Self::Stalled`].
@@ -197,6 +200,9 @@ pub enum Operation {
     /// Opening.
     #[error("open")]
     Open,
+    /// Replacing the target.
+    #[error("replace")]
+    Replace,
     /// Asking for the free space.
     #[error("find the free space for")]
     FreeSpace,

@@ -121,6 +121,7 @@ mod effects;
 mod ending;
 mod error;
 mod events;
+mod existing;
 mod field;
 mod finalize;
 mod import;
@@ -145,7 +146,7 @@ mod unixfs;
 
 pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
 pub use download::Download;
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Place};
+pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place};
 pub use error::{DagFault, InvalidDag};
 pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,

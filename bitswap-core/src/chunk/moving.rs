@@ -157,7 +157,7 @@ impl Download {
             return;
         }
         match error.kind {
-            FsErrorKind::DiskFull => {
+            kind if kind.is_full() => {
                 if self.disk.filled(self.now) {
                     self.issue(Effect::FreeSpace, Pending::Space);
                 }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::download::{Download, Goal, Handles};
-use super::effects::{Check, Done, Effect, FsError, FsErrorKind, Place};
+use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
 use super::journal::JOURNAL_MAX;
@@ -40,6 +40,8 @@ pub(super) enum Phase {
     /// Nothing of the old transfer may be running when its file is closed.
     Leave(Next),
     Leaving(Next),
+    /// The target will be replaced, if that is possible.
+    CheckReplace,
     OpenTemp,
     Space,
     Allocate,
@@ -99,7 +101,10 @@ impl Download {
     /// The step that the phase waited for is done.
     pub(super) fn step_done(&mut self, result: Result<Done, FsError>) {
         match (self.phase, result) {
-            (Phase::Lock, Ok(_)) => {
+            (Phase::Lock, Ok(done)) => {
+                if done == Done::LockFile {
+                    self.tell(DownloadEvent::LockFile);
+                }
                 self.phase = Phase::ReadJournal;
                 let read = Effect::Read { place: Place::Journal, max: JOURNAL_MAX };
                 self.step(read, Handles::Same);
@@ -121,18 +126,15 @@ impl Download {
                 self.open_target();
             }
             (Phase::OpenTarget, Ok(Done::Opened { len })) => self.target_opened(len),
-            (Phase::OpenTarget, Err(error))
-                if error.kind == FsErrorKind::NotFound && self.goal == Goal::Fetch =>
-            {
-                self.phase = Phase::Root;
-            }
-            (Phase::OpenTarget, Err(error)) => self.fail_file(Operation::Open, error),
+            (Phase::OpenTarget, Err(error)) => self.target_not_opened(error),
             (Phase::CheckTarget, Ok(Done::Equal(true))) => {
                 self.size = self.target_len.unwrap_or(0);
                 self.target_is_equal();
             }
             (Phase::CheckTarget, _) => self.phase = Phase::Root,
             (Phase::Leaving(next), _) => self.left(next),
+            (Phase::CheckReplace, Ok(_)) => self.open_temp(),
+            (Phase::CheckReplace, Err(error)) => self.fail_file(Operation::Replace, error),
             (Phase::OpenTemp, Ok(Done::Opened { len })) => self.temp_opened(len),
             (Phase::OpenTemp, Err(error)) => self.fail_file(Operation::Open, error),
             (Phase::Space, Ok(Done::Space(available))) => self.space_known(available),
@@ -175,12 +177,6 @@ impl Download {
         self.options.wanted.start.min(end)..end
     }
 
-    pub(super) fn open_target(&mut self) {
-        self.phase = Phase::OpenTarget;
-        let place = Place::Target(0);
-        self.step(Effect::Open { place, create: false }, Handles::Open(place));
-    }
-
     fn journal_read(&mut self, read: Option<Done>) {
         if let Some(Done::Bytes(bytes)) = read {
             self.journal = Journal::decode(&bytes, &self.root, &self.options.wanted);
@@ -195,18 +191,6 @@ impl Download {
                 self.step(Effect::Open { place, create: false }, Handles::Open(place));
             }
             _ => self.open_target(),
-        }
-    }
-
-    fn target_opened(&mut self, len: u64) {
-        self.target_len = Some(len);
-        let is_fetchable = matches!(Link::of(&self.root), Ok(Link::Block(_)));
-        if self.options.wanted == (0..u64::MAX) && len <= LEAF_MAX && is_fetchable {
-            self.phase = Phase::CheckTarget;
-            let check = Check::new(Place::Target(0), 0, len as usize, self.root);
-            self.step(Effect::Check(check), Handles::Same);
-        } else {
-            self.phase = Phase::Root;
         }
     }
 
@@ -257,13 +241,14 @@ impl Download {
             Next::Policy if self.options.if_exists == IfExists::Refuse => {
                 self.fail(DownloadError::TargetExists);
             }
+            Next::Policy if self.options.if_exists == IfExists::Replace => self.check_replace(),
             Next::Rewrite if self.node.is_none() => self.phase = Phase::Root,
             Next::Policy | Next::Rewrite => self.open_temp(),
         }
         self.target_len = None;
     }
 
-    fn open_temp(&mut self) {
+    pub(super) fn open_temp(&mut self) {
         self.phase = Phase::OpenTemp;
         let place = Place::Temp;
         self.step(Effect::Open { place, create: true }, Handles::Open(place));
@@ -389,10 +374,5 @@ impl Download {
         self.finalize = None;
         self.plan = Some((self.durable.clone(), Checks::None));
         self.phase = Phase::Leave(Next::Rewrite);
-    }
-
-    pub(super) fn target_differs(&mut self) {
-        self.drop_transfer();
-        self.phase = Phase::Leave(Next::Policy);
     }
 }

@@ -55,6 +55,12 @@ pub struct FakeDisk {
     pub space: Option<u64>,
     /// Another process holds the lock.
     pub is_locked_elsewhere: bool,
+    /// Something is mounted at the target.
+    pub is_busy: bool,
+    /// The file system has no locks.
+    pub has_no_locks: bool,
+    /// The target is a link that leads to no file.
+    pub is_dangling: bool,
     /// Lengths are not backed by memory and writes are forgotten: for files that no memory holds.
     is_sparse: bool,
 }
@@ -150,7 +156,13 @@ impl FakeDisk {
     /// What a real disk would say, and what was ordered.
     pub fn run(&mut self, effect: &Effect) -> Result<Done, FsError> {
         let number = self.log.len();
-        self.log.push(effect.clone());
+        self.log.push(match effect {
+            // A disk does not keep what it was given to write.
+            Effect::Write { offset, bytes } => {
+                Effect::Write { offset: *offset, bytes: Bytes::copy_from_slice(bytes) }
+            }
+            other => other.clone(),
+        });
         if let Some((_, error)) = self.fail_at.filter(|(at, _)| *at == number) {
             if let Effect::Write { offset, bytes } = effect {
                 // A short write before the failure.
@@ -173,7 +185,7 @@ impl FakeDisk {
             }
             Effect::Lock => {
                 self.is_locked = true;
-                Ok(Done::Unit)
+                Ok(if self.has_no_locks { Done::LockFile } else { Done::Unit })
             }
             Effect::Unlock => {
                 self.is_locked = false;
@@ -184,6 +196,8 @@ impl FakeDisk {
                 Ok(Done::Bytes(Bytes::copy_from_slice(bytes)))
             }
             Effect::Open { place, create } => self.open(*place, *create),
+            Effect::CheckReplace { .. } if self.is_busy => Err(fs_error(FsErrorKind::Busy)),
+            Effect::CheckReplace { .. } => Ok(Done::Unit),
             Effect::FreeSpace => Ok(Done::Space(self.space.unwrap_or(u64::MAX))),
             Effect::Allocate { .. } | Effect::Write { .. } if self.is_sparse => Ok(Done::Unit),
             Effect::Allocate { len, .. } => {
@@ -230,6 +244,9 @@ impl FakeDisk {
     }
 
     fn open(&mut self, place: Place, create: bool) -> Result<Done, FsError> {
+        if place == Place::Target(0) && self.is_dangling {
+            return Err(fs_error(FsErrorKind::Exists));
+        }
         if !self.names.contains_key(&place) {
             if !create {
                 return Err(fs_error(FsErrorKind::NotFound));
@@ -249,7 +266,7 @@ impl FakeDisk {
         }
         let inode = self.inode(Place::Temp)?;
         write_at(&mut inode.live, offset as usize, bytes);
-        inode.unsynced.push(Change::Write(offset as usize, bytes.clone()));
+        inode.unsynced.push(Change::Write(offset as usize, Bytes::copy_from_slice(bytes)));
         Ok(Done::Unit)
     }
 

@@ -22,9 +22,7 @@ impl<S: Blockstore> Behaviour<S> {
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| {
-                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
-                });
+                || self.engine.peer(id).is_some_and(|stats| stats.told > 0 || stats.ledger > 0);
             peer.keep_alive(needed);
         }
     }
@@ -33,7 +31,8 @@ impl<S: Blockstore> Behaviour<S> {
     pub(super) fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
         let known = self.peers.entry(peer).or_insert_with(Peer::new);
         let mailbox = known.connecting(id);
-        Handler::new(self.settings, mailbox, known.accept().clone(), self.executor.clone())
+        let (accept, executor) = (known.accept().clone(), self.executor.clone());
+        Handler::new(self.settings, mailbox, accept, executor, self.arrivals.clone())
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {

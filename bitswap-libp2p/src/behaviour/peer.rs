@@ -403,6 +403,22 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_on_which_nothing_can_be_sent_in_time_is_left_for_another() {
+        for (error, leaves) in [(SendError::Timeout, true), (SendError::Closed, false)] {
+            let (mut peer, tasks) = peer(2);
+            let streams = &mut StreamIds::default();
+            peer.open(Lane::Wants, streams);
+            let stream = asked_to_open(&tasks[0]).unwrap();
+            peer.news(opened(stream, YES), streams);
+            let failed = LaneReport { lane: Lane::Wants, stream, news: News::Failed(error) };
+            assert_eq!(peer.news(failed, streams), [Told::Reset(Lane::Wants)]);
+            peer.open(Lane::Wants, streams);
+            assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
+            assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
+        }
+    }
+
+    #[test]
     fn one_connection_that_lists_bitswap_is_enough() {
         let (mut peer, _) = peer(2);
         assert_eq!(peer.support(id(0), Support::No), Support::No);

@@ -270,3 +270,51 @@ async fn a_refusal_cannot_be_told_from_absence() {
     expected.sort();
     assert_eq!(said, expected);
 }
+
+/// A store that keeps everything it is given waiting until it is let.
+struct Waiting {
+    blocks: Arc<MemoryStore>,
+    gate: Arc<Semaphore>,
+}
+
+impl Blockstore for Waiting {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        self.blocks.sizes(cids)
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        self.blocks.get(cids)
+    }
+
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let _open = self.gate.acquire().await;
+            self.blocks.put(blocks).await
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_a_cancel_silences_gives_its_room_in_the_window_back() {
+    let (cancelled, kept) = (block(bytes(1, 60_000)), block(bytes(2, 50_000)));
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Arc::new(Waiting { blocks: holding(&[]), gate: gate.clone() });
+    let mut a = node_with(Config::default(), store).await;
+    let mut b = node(&[cancelled.clone(), kept.clone()]).await;
+    a.connect(&mut b).await;
+    let wanted = [*cancelled.cid(), *kept.cid()];
+    let session = want(&a, Keep::InStore, wanted).await;
+    // Both are here, and wait for the store before the user hears of them.
+    let untaken = move |a: &mut Behaviour<Waiting>| a.session(session).unwrap().untaken_bytes;
+    super::soon("both blocks", async { while a.behaviour(untaken).await < 110_000 {} }).await;
+    let [first, second] = wanted;
+    a.behaviour(move |a| a.cancel(session, [first])).await;
+    assert_eq!(a.behaviour(untaken).await, 50_000, "the user will never say that it took it");
+    gate.add_permits(10);
+    let got = a.until_told("the other block", |event| match event {
+        Event::Block { block, .. } => Some(*block.cid()),
+        _ => None,
+    });
+    assert_eq!(got.await, second);
+}

@@ -17,7 +17,7 @@ use libp2p_swarm::{
 };
 
 use crate::executor::{Executor, Job};
-use crate::handler::{Handler, Report, Settings};
+use crate::handler::{Arrivals, Handler, Report, Settings};
 use crate::mailbox::Mailbox;
 use crate::protocol::Offer;
 
@@ -116,7 +116,8 @@ impl NetworkBehaviour for Probe {
         let mailbox = Mailbox::new();
         mailbox.keep_alive(self.needed);
         self.mailboxes.push(mailbox.clone());
-        Ok(Handler::new(self.settings, mailbox, self.accept.clone(), self.executor.clone()))
+        let (accept, executor) = (self.accept.clone(), self.executor.clone());
+        Ok(Handler::new(self.settings, mailbox, accept, executor, Arrivals::default()))
     }
 
     fn handle_established_outbound_connection(

@@ -1,11 +1,15 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod connections;
 mod dht;
 #[cfg(target_os = "linux")]
 mod discovery;
+#[cfg(unix)]
+mod files;
 mod manners;
 mod process;
 mod promises;
+mod proxy;
 mod runtimes;
 mod sharing;
 #[cfg(unix)]
@@ -162,7 +166,7 @@ fn a_get_that_waits_says_what_for() {
         .unwrap();
     let peer = sharing.address.rsplit('/').next().unwrap();
     let expected = format!("waiting: block {NOWHERE}: asked {peer}: DONT_HAVE");
-    let note = lines(&mut get).find(|line| line["event"] == "note");
+    let note = lines(&mut get).find(|line| line["event"] == "waiting");
     get.kill().unwrap();
     get.wait().unwrap();
     assert_eq!(note.unwrap()["message"], expected.as_str());

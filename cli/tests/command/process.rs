@@ -37,6 +37,12 @@ impl Program {
         self
     }
 
+    #[cfg(unix)]
+    pub(crate) fn stdin(&mut self, stdin: impl Into<Stdio>) -> &mut Self {
+        self.command.stdin(stdin);
+        self
+    }
+
     pub(crate) fn stdout(&mut self, stdout: impl Into<Stdio>) -> &mut Self {
         self.command.stdout(stdout);
         self
@@ -74,6 +80,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    #[cfg(target_os = "linux")]
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.child.kill()
     }

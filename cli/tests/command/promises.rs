@@ -75,7 +75,7 @@ fn a_get_from_machines_that_promise_only_says_so_and_ends_once_one_delivers() {
     let mut lines = lines(&mut get);
     let note = lines.find(|line| {
         let message = line["message"].as_str().unwrap_or_default();
-        line["event"] == "note" && message.contains("HAVE then silent")
+        line["event"] == "waiting" && message.contains("HAVE then silent")
     });
     let note = note.unwrap()["message"].as_str().unwrap().to_owned();
     assert!(note.starts_with(&format!("waiting: block {HELLO}: asked ")), "{note}");

@@ -14,8 +14,13 @@ pub(crate) struct Sharing {
 impl Sharing {
     /// Starts it on loopback and waits until it serves.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_at("/ip4/127.0.0.1/tcp/0", arguments)
+    }
+
+    /// Starts it at an address.
+    pub(crate) fn start_at(address: &str, arguments: &[&str]) -> Self {
         let mut running = bitswap()
-            .args(["share", "--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
+            .args(["share", "--json", "--no-mdns", "--listen", address])
             .args(arguments)
             .spawn()
             .unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job, MemoryStore};
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::Multiaddr;
@@ -41,13 +41,14 @@ const IDLE: Duration = Duration::from_secs(300);
 pub struct NodeBuilder<R: Runtime> {
     runtime: R,
     identity: Option<Keypair>,
-    blocks: Arc<dyn Blockstore>,
+    blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
     listen: Vec<Multiaddr>,
     mdns: bool,
     limits: ConnectionLimits,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    reconnect_grace: Duration,
 }
 
 impl<R: Runtime> NodeBuilder<R> {
@@ -55,13 +56,14 @@ impl<R: Runtime> NodeBuilder<R> {
         Self {
             runtime,
             identity: None,
-            blocks: Arc::new(MemoryStore::new()),
+            blocks: None,
             config: Config::default(),
             listen: Vec::new(),
             mdns: false,
             limits: ConnectionLimits::default(),
             providers: None,
             dht: None,
+            reconnect_grace: Duration::from_secs(30),
         }
     }
 
@@ -72,11 +74,11 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Where whole blocks are kept. Default: in memory. Files that are shared or fetched are not copied
-    /// there.
+    /// Where whole blocks are kept, also those of files that are [read](Node::read_file). Default: in memory,
+    /// and without those. Files that are shared or fetched are not copied there.
     #[must_use]
     pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
-        self.blocks = blocks;
+        self.blocks = Some(blocks);
         self
     }
 
@@ -123,19 +125,33 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
+    /// How long a session that [fails](bitswap_core::WhenMissing::Fail) when a block is missing waits for
+    /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
+    /// all the while, and afterwards too. Default: 30 s.
+    #[must_use]
+    pub const fn reconnect_grace(mut self, grace: Duration) -> Self {
+        self.reconnect_grace = grace;
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node<R>, StartError> {
-        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers, dht } = self;
+        let Self {
+            runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
+        } = self;
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
         let transport =
             transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
-        let store = Store::new(runtime.clone(), blocks);
+        let store = match blocks {
+            Some(blocks) => Store::new(runtime.clone(), blocks),
+            None => Store::in_memory(runtime.clone()),
+        };
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
@@ -160,6 +176,7 @@ impl<R: Runtime> NodeBuilder<R> {
             channels,
             Lookups::new(providers),
             dht.as_ref().map(InDht::new),
+            self.reconnect_grace,
         );
         runtime.spawn(Box::pin(driver));
         let next_token = AtomicU64::new(0);

@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, WantError};
-use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
 use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -23,13 +24,13 @@ use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
 use super::dht::InDht;
-use super::dial::Dialer;
+use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
-use crate::dial_reason::DialReason;
 use crate::error::{ConnectError, ListenError};
+use crate::reason::DialReason;
 use crate::runtime::{Discovered, Runtime};
 use crate::store::Store;
 
@@ -50,11 +51,13 @@ pub(crate) struct Driver<R: Runtime> {
     commands: mpsc::Receiver<Command<R>>,
     releases: mpsc::UnboundedReceiver<Release>,
     release: mpsc::UnboundedSender<Release>,
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
+    /// Dials that the dialer asked for, and for whom; those of an address without an id, with it.
+    dials: HashMap<ConnectionId, (PeerId, Option<Multiaddr>)>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
-    connecting: HashMap<ConnectionId, Connecting>,
-    listening: HashMap<ListenerId, oneshot::Sender<Result<Multiaddr, ListenError>>>,
-    routes: Routes,
+    pub(super) connecting: HashMap<ConnectionId, Connecting>,
+    listening: HashMap<ListenerId, Listening>,
+    pub(super) routes: Routes,
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
@@ -62,10 +65,13 @@ pub(crate) struct Driver<R: Runtime> {
     stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
 }
 
-struct Connecting {
+pub(super) struct Connecting {
     address: Multiaddr,
     reply: oneshot::Sender<Result<PeerId, ConnectError>>,
 }
+
+/// An address that is about to be listened on, and who waits for it.
+type Listening = (Multiaddr, oneshot::Sender<Result<Multiaddr, ListenError>>);
 
 /// The ends of the channels that reach a driver.
 pub(super) struct Channels<R: Runtime> {
@@ -81,10 +87,12 @@ impl<R: Runtime> Driver<R> {
         channels: Channels<R>,
         lookups: Lookups,
         dht: Option<InDht>,
+        grace: Duration,
     ) -> Self {
         let Channels { commands, releases, release } = channels;
         Self {
-            dialer: Dialer::new(*swarm.local_peer_id()),
+            dialer: Dialer::new(*swarm.local_peer_id(), grace),
+            dials: HashMap::new(),
             swarm,
             runtime,
             start: Instant::now(),
@@ -145,10 +153,10 @@ impl<R: Runtime> Driver<R> {
     ) {
         match self.swarm.listen_on(address.clone()) {
             Ok(id) => {
-                self.listening.insert(id, reply);
+                self.listening.insert(id, (address, reply));
             }
-            Err(source) => {
-                let _ = reply.send(Err(ListenError::Transport { address, source }));
+            Err(reason) => {
+                let _ = reply.send(Err(ListenError::Transport { address, reason }));
             }
         }
     }
@@ -159,8 +167,9 @@ impl<R: Runtime> Driver<R> {
         options: SessionOptions<PeerId>,
         keep: Keep,
     ) -> Result<SessionId, WantError> {
+        let fails = options.when_missing == WhenMissing::Fail;
         let session = self.bitswap().open_session(options, keep)?;
-        self.routes.open(session);
+        self.routes.open(session, fails);
         Ok(session)
     }
 
@@ -192,11 +201,6 @@ impl<R: Runtime> Driver<R> {
     pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
         self.bitswap().shutdown();
         self.stopping = Some((self.runtime.sleep(STOPPING), reply));
-    }
-
-    /// How many peers are connected.
-    pub(crate) fn connected_peers(&self) -> usize {
-        self.swarm.connected_peers().count()
     }
 
     /// The Bitswap behaviour.
@@ -236,6 +240,12 @@ impl<R: Runtime> Driver<R> {
                     self.dialer.named(peer_id, address, true, self.now());
                     let _ = reply.send(Ok(peer_id));
                 }
+                if let Some((before, Some(address))) = self.dials.remove(&connection_id)
+                    && before != peer_id
+                {
+                    self.dialer.moved(before, &address, self.now());
+                    self.dialer.named(peer_id, address, true, self.now());
+                }
                 if num_established.get() == 1 {
                     self.connected(peer_id);
                 }
@@ -248,7 +258,7 @@ impl<R: Runtime> Driver<R> {
                 self.dial_failed(connection_id, peer_id, error);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                if let Some(reply) = self.listening.remove(&listener_id) {
+                if let Some((_, reply)) = self.listening.remove(&listener_id) {
                     let _ = reply.send(Ok(address.clone()));
                 }
                 self.listens(&address);
@@ -258,9 +268,11 @@ impl<R: Runtime> Driver<R> {
                 self.swarm.remove_external_address(&address);
                 self.listeners.tell(&NodeEvent::NotListening(address));
             }
-            SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
-                // Dropping the answer says that the listener closed.
-                self.listening.remove(&listener_id);
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if let Some((address, reply)) = self.listening.remove(&listener_id) {
+                    let reason = reason.err();
+                    let _ = reply.send(Err(ListenError::Closed { address, reason }));
+                }
                 for address in addresses {
                     self.swarm.remove_external_address(&address);
                     self.listeners.tell(&NodeEvent::NotListening(address));
@@ -276,9 +288,7 @@ impl<R: Runtime> Driver<R> {
                 self.routes.block(session, block, from, &self.release);
             }
             BitswapEvent::Stored { session, cid } => self.routes.stored(session, cid),
-            BitswapEvent::Failed { session, cid, reason } => {
-                self.routes.failed(session, cid, &reason);
-            }
+            BitswapEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
             BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
@@ -306,6 +316,7 @@ impl<R: Runtime> Driver<R> {
 
     fn connected(&mut self, peer: PeerId) {
         self.dialer.connected(peer, self.now());
+        self.want_held();
         for lookup in self.lookups.decided(peer) {
             self.bitswap().providers(lookup, &[peer], Lookup::More);
         }
@@ -313,13 +324,15 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
+        let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
+        if let Some((target, _)) = self.dials.remove(&connection) {
+            self.dialer.failed(target, &reason, self.now());
+        }
         if let Some(peer) = peer
             && !self.swarm.is_connected(&peer)
         {
-            self.dialer.failed(peer, self.now());
             self.lookups.decided(peer);
         }
-        let reason = DialReason::of_any(&error).to_string().into();
         self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
         if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
             let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
@@ -328,10 +341,27 @@ impl<R: Runtime> Driver<R> {
 
     fn do_due(&mut self) {
         self.announce_due();
-        while let Some((peer, addresses)) = self.dialer.poll(self.now()) {
-            let dial = DialOpts::peer_id(peer).addresses(addresses).build();
-            if self.swarm.dial(dial).is_err() {
-                self.dialer.failed(peer, self.now());
+        while let Some(Dials { peer, addresses, anonymous }) = self.dialer.poll(self.now()) {
+            if !addresses.is_empty() {
+                self.dial(peer, DialOpts::peer_id(peer).addresses(addresses).build(), None);
+            }
+            for address in anonymous {
+                let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
+                self.dial(peer, dial, Some(address));
+            }
+        }
+        self.give_up_lost();
+    }
+
+    fn dial(&mut self, peer: PeerId, dial: DialOpts, address: Option<Multiaddr>) {
+        let connection = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => {
+                self.dials.insert(connection, (peer, address));
+            }
+            Err(error) => {
+                let reason = DialReason::of_any(&error).to_string().into();
+                self.dialer.failed(peer, &reason, self.now());
             }
         }
     }
@@ -413,6 +443,9 @@ impl<R: Runtime> Future for Driver<R> {
                 Step::Idle => {
                     if driver.has_stopped(cx) {
                         return Poll::Ready(());
+                    }
+                    if driver.give_up_lost() {
+                        continue;
                     }
                     if !driver.poll_timer(cx) {
                         return Poll::Pending;

@@ -19,6 +19,7 @@ use cid::Cid;
 
 use super::Hash;
 use crate::fs::read_from;
+use crate::fs::regular::{obstacle, open_source};
 
 /// Files shared in place.
 #[derive(Debug, Default)]
@@ -74,6 +75,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The file's length in bytes, as it says.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
     /// The stamp of a file as it is now.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
@@ -150,7 +156,9 @@ impl SharedFiles {
     /// When the disk fails. A file that is gone, shorter or different is none.
     pub fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
         self.first(hash, |path, stamp, leaf| {
-            let Some((bytes, unchanged)) = read(path, stamp, leaf)? else { return Ok(None) };
+            let Some((bytes, unchanged)) = read(path, stamp, leaf, read_from)? else {
+                return Ok(None);
+            };
             if unchanged {
                 return Ok(Some(leaf.form.block(&bytes)));
             }
@@ -236,9 +244,16 @@ impl Index {
 }
 
 /// The bytes of a leaf, and whether they are surely those that were hashed.
-fn read(path: &Path, stamp: Option<Stamp>, leaf: SharedLeaf) -> io::Result<Option<(Bytes, bool)>> {
-    let file = match File::open(path) {
+fn read(
+    path: &Path,
+    stamp: Option<Stamp>,
+    leaf: SharedLeaf,
+    read_from: impl FnOnce(&File, u64, usize) -> io::Result<Bytes>,
+) -> io::Result<Option<(Bytes, bool)>> {
+    let file = match open_source(path) {
         Ok(file) => file,
+        // Something else than a file has the name now.
+        Err(error) if obstacle(&error).is_some() => return Ok(None),
         Err(error) => return absent(error),
     };
     let fits = || io::Result::Ok(stamp == Some(Stamp::of(&file.metadata()?)));
@@ -332,6 +347,32 @@ mod tests {
         let file = File::options().write(true).open(&fixture.path).unwrap();
         file.set_modified(modified).unwrap();
         assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_change_between_the_look_at_the_file_and_the_read_is_seen() {
+        let fixture = fixture();
+        let stamp = Some(Stamp::of(&fs::metadata(&fixture.path).unwrap()));
+        let sure = |bytes: &'static str| Some((Bytes::from_static(bytes.as_bytes()), true));
+        assert_eq!(read(&fixture.path, stamp, RAW_LEAF, read_from).unwrap(), sure("leaf"));
+        let changed = read(&fixture.path, stamp, RAW_LEAF, |file, offset, len| {
+            fs::write(&fixture.path, "012LEAFXYZ and more").unwrap();
+            read_from(file, offset, len)
+        });
+        assert_eq!(changed.unwrap(), Some((Bytes::from_static(b"LEAF"), false)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn something_else_in_the_place_of_a_file_is_never_waited_for() {
+        use crate::fs::testing::Thing;
+        for thing in Thing::all() {
+            let fixture = fixture();
+            fs::remove_file(&fixture.path).unwrap();
+            thing.put_at(&fixture.path);
+            assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None, "{thing:?}");
+            assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None, "{thing:?}");
+        }
     }
 
     #[test]

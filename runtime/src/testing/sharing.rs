@@ -1,12 +1,21 @@
 //! Files that are shared, and read.
 
+use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime};
 
-use bitswap_core::chunk::Profile;
-use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_libp2p::MemoryStore;
-use futures::TryStreamExt as _;
+use bitswap_core::chunk::{Obstacle, Profile};
+use bitswap_core::{Block, SessionOptions, WhenMissing};
+use bitswap_libp2p::{Blockstore, MemoryStore, StoreError};
+use bytes::Bytes;
+use cid::Cid;
+use futures::future::BoxFuture;
+use futures::{StreamExt as _, TryStreamExt as _};
 
+use super::hooked::Hooked;
+#[cfg(unix)]
+use super::make_fifo;
 use super::{bytes, client, connect, file, loopback, names, pair, server};
 use crate::error::{FetchError, GetError, ReadError, ShareError};
 use crate::fetch::FetchOptions;
@@ -72,10 +81,72 @@ pub async fn a_file_that_changed_is_not_served<R: Runtime>(runtime: R) {
 pub async fn a_missing_file_is_not_shared<R: Runtime>(runtime: R) {
     let node = client(&runtime).await;
     let directory = tempfile::tempdir().unwrap();
-    for path in [directory.path().join("missing"), directory.path().to_owned()] {
-        let refused = node.share_file(&path, Profile::default()).await;
-        assert!(matches!(refused, Err(ShareError::Read { path: named, .. }) if named == path));
+    let path = directory.path().join("missing");
+    let refused = node.share_file(&path, Profile::default()).await;
+    assert!(matches!(refused, Err(ShareError::Read { path: named, .. }) if named == path));
+}
+
+pub async fn only_regular_files_are_shared<R: Runtime>(runtime: R) {
+    let node = client(&runtime).await;
+    let directory = tempfile::tempdir().unwrap();
+    let mut others = vec![(directory.path().to_owned(), Obstacle::Directory)];
+    #[cfg(unix)]
+    {
+        let (fifo, socket) = (directory.path().join("fifo"), directory.path().join("socket"));
+        make_fifo(&fifo);
+        drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+        others.extend([
+            (fifo, Obstacle::Fifo),
+            (socket, Obstacle::Socket),
+            ("/dev/zero".into(), Obstacle::Device),
+        ]);
     }
+    for (path, expected) in others {
+        let refused = node.share_file(&path, Profile::default()).await;
+        assert!(
+            matches!(&refused, Err(ShareError::NotRegular { path: named, what }) if *named == path && *what == expected),
+            "{refused:?}"
+        );
+    }
+}
+
+pub async fn a_file_that_changes_while_it_is_shared_is_refused<R: Runtime>(runtime: R) {
+    let runtime = Hooked::new(runtime);
+    let node = client(&runtime).await;
+    let (_directory, path) = file(&bytes(3 << 20));
+    let long_ago = SystemTime::now() - Duration::from_secs(3600);
+    let open = || std::fs::File::options().write(true).open(&path).unwrap();
+    open().set_modified(long_ago).unwrap();
+    // The first job opens the file and the second reads from it: the change comes before the third.
+    let (mut jobs, mut changed) = (0, Some(open()));
+    runtime.before_each(move || {
+        jobs += 1;
+        if jobs == 3 {
+            changed.take().unwrap().write_all(b"changed").unwrap();
+        }
+    });
+    let refused = node.share_file(&path, Profile::default()).await;
+    assert!(matches!(&refused, Err(ShareError::Changed { path: named }) if *named == path));
+    node.share_file(&path, Profile::default()).await.unwrap();
+}
+
+pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes<R: Runtime>(runtime: R) {
+    let path = std::path::Path::new("/proc/version");
+    if !path.exists() {
+        // Only Linux has such files.
+        return;
+    }
+    assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
+    let kept = Arc::new(Counting::default());
+    let a = Node::builder(runtime.clone()).blocks(kept.clone()).listen(loopback());
+    let (a, b) = (a.start().await.unwrap(), client(&runtime).await);
+    connect(&b, &a).await;
+    let root = a.share_file(path, Profile::default()).await.unwrap().root;
+    let read = b.read_file(root.cid, SessionOptions::default()).await.unwrap();
+    let pieces: Vec<_> = read.try_collect().await.unwrap();
+    assert_eq!(pieces.concat(), std::fs::read(path).unwrap());
+    assert_eq!(root.size, pieces.concat().len() as u64);
+    assert_eq!(kept.put.load(Ordering::Relaxed), 1, "there may be other bytes in it the next time");
 }
 
 pub async fn a_fetched_file_is_served_by_its_fetcher<R: Runtime>(runtime: R) {
@@ -116,4 +187,67 @@ pub async fn a_file_is_read_in_order<R: Runtime>(runtime: R) {
     let read = b.read_file(super::raw(b"nowhere"), options).await.unwrap();
     let failed: Result<Vec<_>, _> = read.try_collect().await;
     assert!(matches!(failed, Err(ReadError::Block(GetError::NotFound(_)))));
+}
+
+/// Counts what it is asked to keep, and keeps it.
+#[derive(Default)]
+struct Counting {
+    blocks: MemoryStore,
+    put: AtomicUsize,
+}
+
+impl Blockstore for Counting {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        self.blocks.sizes(cids)
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        self.blocks.get(cids)
+    }
+
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.put.fetch_add(blocks.len(), Ordering::Relaxed);
+        self.blocks.put(blocks)
+    }
+}
+
+pub async fn what_is_read_is_kept_only_in_a_store_that_was_given_for_it<R: Runtime>(runtime: R) {
+    let a = server(&runtime).await;
+    let (_directory, path) = file(&bytes(5_000_000));
+    let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;
+    let given = Arc::new(Counting::default());
+    let keeps = Node::builder(runtime.clone()).blocks(given.clone()).start().await.unwrap();
+    let forgets = client(&runtime).await;
+    for (node, kept) in [(&keeps, true), (&forgets, false)] {
+        connect(node, &a).await;
+        let read = node.read_file(root.cid, SessionOptions::default()).await.unwrap();
+        let pieces: Vec<_> = read.try_collect().await.unwrap();
+        assert!(pieces.concat() == bytes(5_000_000));
+        assert_eq!(node.store().block(root.cid).await.unwrap().is_some(), kept);
+        // Read again, it comes from the store, or again from the peer.
+        let before = node.stats().await.unwrap().bitswap.engine.fetched.blocks;
+        assert_eq!(before, 6, "five leaves and the root");
+        let read = node.read_file(root.cid, SessionOptions::default()).await.unwrap();
+        let pieces: Vec<_> = read.try_collect().await.unwrap();
+        assert!(pieces.concat() == bytes(5_000_000));
+        let after = node.stats().await.unwrap().bitswap.engine.fetched.blocks;
+        assert_eq!(after, if kept { 6 } else { 12 });
+    }
+    assert_eq!(given.put.load(Ordering::Relaxed), 6);
+}
+
+pub async fn a_reader_holds_no_more_than_its_window<R: Runtime>(runtime: R) {
+    let (a, b) = pair(&runtime).await;
+    let (_directory, path) = file(&bytes(40 << 20));
+    let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;
+    let read = b.read_file(root.cid, SessionOptions::default()).await.unwrap();
+    let mut read = std::pin::pin!(read);
+    for leaf in 1..=40 {
+        read.next().await.unwrap().unwrap();
+        // Fetched is the root, what was read, and the window at most; nobody else holds a block.
+        let blocks = b.stats().await.unwrap().bitswap.engine.fetched.blocks;
+        assert!(blocks <= 1 + leaf + 16, "{blocks} blocks after {leaf} leaves");
+    }
+    assert!(read.next().await.is_none());
+    assert!(b.store().block(root.cid).await.unwrap().is_none());
 }

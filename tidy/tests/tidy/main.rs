@@ -8,5 +8,6 @@ mod lengths;
 mod manifests;
 mod metrics;
 mod process;
+mod properties;
 mod tree;
 mod words;

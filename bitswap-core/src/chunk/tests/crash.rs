@@ -5,6 +5,7 @@ use alloc::vec;
 use core::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 use super::harness::*;
 use crate::chunk::testing::{FakeDisk, Survives, fs_error};
@@ -143,7 +144,7 @@ fn every_operation_may_fail_and_nothing_wrong_comes_of_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(200)))]
 
     /// Operations overlap: they run and are answered in any order, and a crash may come between.
     #[test]

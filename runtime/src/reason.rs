@@ -1,4 +1,4 @@
-//! Why a dial failed, for people.
+//! Why the network refused something, for people: without what libp2p wraps it in.
 
 use std::{fmt, io};
 
@@ -8,6 +8,12 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 
 use crate::error_chain::ErrorChain;
+
+/// What an address looks like that can be dialled.
+const TO_DIAL: &str = "/ip4/192.0.2.1/tcp/4001/p2p/…";
+
+/// What an address looks like that can be listened on.
+const TO_LISTEN: &str = "/ip4/0.0.0.0/tcp/0";
 
 /// Displays why a dial failed.
 pub(crate) struct DialReason<'a> {
@@ -37,9 +43,10 @@ impl fmt::Display for DialReason<'_> {
                 f.write_str("the peer is connected or being dialled already")
             }
             DialError::Aborted => f.write_str("the attempt was given up"),
-            DialError::WrongPeerId { obtained, .. } => {
-                write!(f, "another peer answers there: {obtained}")
-            }
+            DialError::WrongPeerId { obtained, address } => match self.named {
+                Some(_) => write!(f, "another peer answers there: {obtained}"),
+                None => write!(f, "another peer answers at {address}: {obtained}"),
+            },
             DialError::Denied { cause } => write!(f, "{}", ErrorChain(cause)),
             DialError::Transport(errors) => {
                 for (at, (address, error)) in errors.iter().enumerate() {
@@ -49,7 +56,44 @@ impl fmt::Display for DialReason<'_> {
                     if errors.len() > 1 || self.named.is_none() {
                         write!(f, "{address}: ")?;
                     }
-                    f.write_str(&reason(address, error))?;
+                    f.write_str(&refusal(address, error, TO_DIAL))?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Displays why nothing listens on an address, and what to do about it. The message around it names the
+/// address.
+pub(crate) struct ListenReason<'a> {
+    error: &'a TransportError<io::Error>,
+    address: &'a Multiaddr,
+}
+
+impl<'a> ListenReason<'a> {
+    pub(crate) const fn of(error: &'a TransportError<io::Error>, address: &'a Multiaddr) -> Self {
+        Self { error, address }
+    }
+}
+
+impl fmt::Display for ListenReason<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match self.error {
+            TransportError::Other(error) => Some(kind(error)),
+            TransportError::MultiaddrNotSupported(_) => None,
+        };
+        match kind {
+            Some(io::ErrorKind::AddrInUse) => f.write_str(
+                "another program listens there already; choose another port, or 0 for any",
+            ),
+            Some(io::ErrorKind::AddrNotAvailable) => f.write_str(
+                "this machine has no such address; choose one that it has, or 0.0.0.0 for all",
+            ),
+            kind => {
+                f.write_str(&refusal(self.address, self.error, TO_LISTEN))?;
+                if kind == Some(io::ErrorKind::PermissionDenied) {
+                    f.write_str("; choose a port above 1023, or 0 for any")?;
                 }
                 Ok(())
             }
@@ -65,11 +109,16 @@ const NOT_TAKEN: [&str; 2] =
 const NO_QUIC: &str = "this node has no QUIC, which needs the tokio runtime and a build with the \
                        feature `quic`; give a TCP address";
 
-fn reason(address: &Multiaddr, error: &TransportError<io::Error>) -> String {
-    if let Some(never) = never(address) {
-        return never.to_owned();
+/// Why a transport did nothing with an address; `example` is one that it would have taken.
+fn refusal(address: &Multiaddr, error: &TransportError<io::Error>, example: &str) -> String {
+    if let Some(unsupported) = unsupported(address) {
+        return unsupported.to_owned();
     }
-    let is_quic = address.iter().any(|part| part == Protocol::QuicV1);
+    let is = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
+    let is_quic = is(|part| matches!(part, Protocol::QuicV1));
+    if !is_quic && !is(|part| matches!(part, Protocol::Tcp(_) | Protocol::Dnsaddr(_))) {
+        return format!("it says no port; an address looks like {example}");
+    }
     match error {
         TransportError::Other(error) => {
             let text = ErrorChain(error).to_string();
@@ -78,13 +127,13 @@ fn reason(address: &Multiaddr, error: &TransportError<io::Error>) -> String {
         }
         TransportError::MultiaddrNotSupported(_) if is_quic => NO_QUIC.to_owned(),
         TransportError::MultiaddrNotSupported(_) => {
-            "it is no address of this kind; one looks like /ip4/192.0.2.1/tcp/4001/p2p/…".to_owned()
+            format!("it is no address of this kind; one looks like {example}")
         }
     }
 }
 
 /// Why no build has a transport for an address of this kind.
-fn never(address: &Multiaddr) -> Option<&'static str> {
+fn unsupported(address: &Multiaddr) -> Option<&'static str> {
     let is = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
     Some(if is(|part| matches!(part, Protocol::P2pCircuit)) {
         "relayed connections are not supported; give a direct address"
@@ -100,14 +149,22 @@ fn never(address: &Multiaddr) -> Option<&'static str> {
         "Tor is not supported; give a TCP address"
     } else if is(|part| matches!(part, Protocol::Unix(_))) {
         "Unix sockets are not supported; give a TCP address"
-    } else if is(|part| matches!(part, Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_)))
+    } else if is(|part| matches!(part, Protocol::Udp(_)))
+        && !is(|part| matches!(part, Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_)))
     {
-        return None;
-    } else if is(|part| matches!(part, Protocol::Udp(_))) {
         "plain UDP is not supported; give a TCP address"
     } else {
-        "it says no port; an address looks like /ip4/192.0.2.1/tcp/4001/p2p/…"
+        return None;
     })
+}
+
+/// What kind of error of the operating system lies in this one. The layers of a transport wrap it in
+/// types that do not all give their source, but all say its number.
+fn kind(error: &io::Error) -> io::ErrorKind {
+    let text = error.to_string();
+    let number = text.rsplit_once("(os error ").and_then(|(_, rest)| rest.split(')').next());
+    let code = error.raw_os_error().or_else(|| number?.parse().ok());
+    code.map_or_else(|| error.kind(), |code| io::Error::from_raw_os_error(code).kind())
 }
 
 #[cfg(test)]
@@ -164,5 +221,37 @@ mod tests {
         let error = DialError::WrongPeerId { obtained, address: a.clone() };
         let said = DialReason::of(&error, &a).to_string();
         assert_eq!(said, format!("another peer answers there: {obtained}"));
+        let said = DialReason::of_any(&error).to_string();
+        assert_eq!(said, format!("another peer answers at {a}: {obtained}"));
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_listened_on_says_what_to_do() {
+        let unsupported = |text: &str| TransportError::MultiaddrNotSupported(address(text));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let free = TransportError::Other(io::Error::from(io::ErrorKind::AddrNotAvailable));
+        for (text, error, reason) in [
+            ("/ip4/127.0.0.1/tcp/80", TransportError::Other(denied), "a port above 1023"),
+            ("/ip4/192.0.2.1/tcp/1", free, "has no such address"),
+            ("/ip4/127.0.0.1", unsupported("/ip4/127.0.0.1"), "looks like /ip4/0.0.0.0/tcp/0"),
+            ("/tcp/1/ip4/127.0.0.1", unsupported("/tcp/1"), "looks like /ip4/0.0.0.0/tcp/0"),
+            ("/ip4/127.0.0.1/tcp/0/ws", unsupported("/tcp/1"), "WebSocket is not supported"),
+            ("/ip4/127.0.0.1/udp/0/quic-v1", unsupported("/udp/1"), "no QUIC"),
+        ] {
+            let address = address(text);
+            let said = ListenReason::of(&error, &address).to_string();
+            assert!(said.contains(reason), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn the_kind_of_what_the_system_said_is_found_under_what_wraps_it() {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let taken = std::net::TcpListener::bind(taken.local_addr().unwrap()).unwrap_err();
+        assert_eq!(kind(&taken), io::ErrorKind::AddrInUse);
+        let wrapped = io::Error::other(format!("layer: {taken}"));
+        assert_eq!(kind(&wrapped), io::ErrorKind::AddrInUse);
+        let other = io::Error::other("no such name");
+        assert_eq!(kind(&other), io::ErrorKind::Other);
     }
 }
