@@ -222,12 +222,18 @@ impl Client {
                 continue;
             }
             let said = self.speak_next(now);
-            // What was decided here may have armed a timer that is due already.
-            if said.is_some() || (more == 0 && !self.run_timers(now)) {
+            // What was decided here may have armed a timer that is due already, or opened a question.
+            let idle = more == 0 && !self.run_timers(now) && !self.has_work();
+            if said.is_some() || idle {
                 return said;
             }
             asked = 0;
         }
+    }
+
+    /// Something is to be decided, or may be asked.
+    fn has_work(&self) -> bool {
+        self.undecided.0 != NONE || !self.ready.is_empty() || self.room
     }
 
     /// Puts all sessions that have something to ask among those that may be able to: a peer or

@@ -479,7 +479,7 @@ mod tests {
         dialer.failed(peer, &"refused".into(), at(61_000));
         assert!(dialer.poll(at(120_000)).is_none());
         dialer.moved(peer, &address(1), at(61_000));
-        assert_eq!(dialer.poll_timeout(), Some(at(63_000)), "at the address with its id");
+        assert_eq!(dialer.poll_timeout(), Some(at(62_000)), "at the address with its id");
         dialer.named(other, address(1), true, at(61_000));
         dialer.connected(other, at(61_000));
         dialer.disconnected(other, at(121_000));
