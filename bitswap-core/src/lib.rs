@@ -199,6 +199,7 @@ extern crate std;
 
 mod block;
 mod bucket;
+mod byte_size;
 pub mod chunk;
 mod client;
 mod config;
@@ -225,6 +226,7 @@ mod time;
 mod varint;
 
 pub use block::Block;
+pub use byte_size::ByteSize;
 pub use client::{PeerSet, SessionOptions, WhenMissing};
 pub use config::Config;
 pub use engine::Engine;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::pin::pin;
 use std::time::Instant;
 
+use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, IfExists, StallReason};
 use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
@@ -13,8 +14,9 @@ use crate::exit::Failure;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
 use crate::progress::Shown;
-use crate::say::{Say, mib_per_second, size};
+use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
+use crate::strangers;
 
 pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
@@ -33,7 +35,8 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
     let patience = Patience::new(args.sources.timeout);
-    let fetched = watched(fetch, patience, &mut late, say).await?;
+    let watched = watched(fetch, patience, &mut late, say);
+    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
     let seconds = start.elapsed().as_secs_f64();
     let stats = node.stats().await?;
     node.shutdown().await;
@@ -75,6 +78,8 @@ async fn watched(
             () = &mut interrupted => break Failure::Interrupted,
         }
     };
+    // Its line goes before anything else is printed.
+    drop(shown);
     fetch.stop().await;
     match fetch.finish().await {
         Err(FetchError::Stopped(_)) => Err(given_up),
@@ -88,8 +93,8 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::Progress(progress) => shown.progress(progress),
         DownloadEvent::DiskFull { needed, available } => shown.note(&format!(
             "the disk is full: {} more are needed, {} are free; it goes on once there is space",
-            size(*needed),
-            size(*available),
+            ByteSize(*needed),
+            ByteSize(*available),
         )),
         DownloadEvent::Stalled(StallReason::DiskSlow) => {
             shown.note("waiting: the disk does not keep up");
@@ -109,9 +114,9 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let engine = stats.bitswap.engine.fetched;
     let path = path.display();
     let text = if finished.already {
-        format!("{path}: was there already, {}", size(finished.size))
+        format!("{path}: was there already, {}", ByteSize(finished.size))
     } else {
-        format!("{path}: {}, verified, {speed:.1} MiB/s", size(finished.size))
+        format!("{path}: {}, verified, {speed:.1} MiB/s", ByteSize(finished.size))
     };
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,

@@ -1,20 +1,24 @@
 //! What can go wrong, by whose fault.
+//!
+//! An error either has its cause in its own text or returns it as [`Error::source`](std::error::Error::source),
+//! never both: [`ErrorChain`](crate::ErrorChain) prints every cause once.
 
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::PeerReport;
 use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
 use bitswap_core::error::WantError;
+use bitswap_core::{ByteSize, PeerReport};
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
+use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
 use crate::node::LostPeer;
-use crate::reason;
+use crate::reason::{DialReason, ListenReason};
 use crate::said::{Losses, Said};
 
 /// The node was shut down, or its runtime was.
@@ -27,10 +31,10 @@ pub struct Stopped;
 #[non_exhaustive]
 pub enum StartError {
     /// The sockets or the resolver could not be set up.
-    #[error("the transport could not be set up: {0}")]
+    #[error("the transport could not be set up")]
     Transport(#[source] io::Error),
     /// The system gave no random numbers.
-    #[error("the system's random source failed: {0}")]
+    #[error("the system's random source failed")]
     Entropy(#[source] io::Error),
     /// A peer of the DHT to begin with has no name.
     #[error("{address} does not say which peer it is of; add /p2p/ and the peer's identity")]
@@ -48,11 +52,11 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum ListenError {
     /// The transport refused it.
-    #[error("cannot listen on {address}: {}", why_not_listening(.reason))]
+    #[error("cannot listen on {address}: {}", ListenReason::of(reason, address))]
     Transport {
         /// The address.
         address: Multiaddr,
-        /// What the transport said.
+        /// What the transport said. It is part of this error's text.
         reason: TransportError<io::Error>,
     },
     /// The listener closed before it had an address.
@@ -60,7 +64,7 @@ pub enum ListenError {
     Closed {
         /// The address.
         address: Multiaddr,
-        /// What the transport said.
+        /// What the transport said. It is part of this error's text.
         reason: Option<io::Error>,
     },
     /// The node stopped meanwhile.
@@ -68,30 +72,9 @@ pub enum ListenError {
     Stopped(#[from] Stopped),
 }
 
-/// The reason, and what to do about it.
-fn why_not_listening(error: &TransportError<io::Error>) -> String {
-    let text = reason::of_transport(error);
-    let TransportError::Other(error) = error else {
-        return format!("{text}; give one such as /ip4/0.0.0.0/tcp/0");
-    };
-    match reason::kind(error) {
-        io::ErrorKind::AddrInUse => {
-            "another program listens there already; choose another port, or 0 for any".to_owned()
-        }
-        io::ErrorKind::AddrNotAvailable => {
-            "this machine has no such address; choose one that it has, or 0.0.0.0 for all"
-                .to_owned()
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("{text}; choose a port above 1023, or 0 for any")
-        }
-        _ => text,
-    }
-}
-
 fn why_closed(error: Option<&io::Error>) -> String {
     let closed = "the listener closed";
-    error.map_or_else(|| closed.to_owned(), |error| format!("{closed}: {error}"))
+    error.map_or_else(|| closed.to_owned(), |error| format!("{closed}: {}", ErrorChain(error)))
 }
 
 /// Why a peer was not connected.
@@ -99,12 +82,11 @@ fn why_closed(error: Option<&io::Error>) -> String {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The dial failed.
-    #[error("cannot connect to {address}: {reason}")]
+    #[error("cannot connect to {address}: {}", DialReason::of(reason, address))]
     Dial {
         /// The address.
         address: Multiaddr,
-        /// Why.
-        #[source]
+        /// Why. What it says is part of this error's text.
         reason: DialError,
     },
     /// The node stopped meanwhile.
@@ -135,7 +117,11 @@ pub enum ProvideError {
 #[non_exhaustive]
 pub enum PutError {
     /// Larger than other implementations take.
-    #[error("a block of {bytes} bytes is too large (at most {max}); share it as a file")]
+    #[error(
+        "a block of {} is too large (at most {}); share it as a file",
+        ByteSize(*bytes as u64),
+        ByteSize(*max as u64)
+    )]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -201,7 +187,7 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum ShareError {
     /// It could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
@@ -218,7 +204,8 @@ pub enum ShareError {
     },
     /// It does not say how long it is, and does not end.
     #[error(
-        "{path} does not say its size and has more than {max} bytes; copy it to a file, and share that"
+        "{path} does not say its size and has more than {}; copy it to a file, and share that",
+        ByteSize(*max)
     )]
     Endless {
         /// The file.
@@ -267,7 +254,7 @@ pub enum FetchError {
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// A block could not be got: what each peer that was asked said.
-    #[error("{0}")]
+    #[error(transparent)]
     Block(#[from] GetError),
     /// It was cancelled.
     #[error("the download was cancelled")]

@@ -48,6 +48,15 @@ pub struct Shared {
     pub id: FileId,
 }
 
+/// How far the sharing of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashed {
+    /// Bytes that are hashed, at most `total`.
+    pub done: u64,
+    /// Bytes that the file said to have when it was opened.
+    pub total: u64,
+}
+
 impl<R: Runtime> Node<R> {
     /// Shares a file: it is cut and hashed, and its blocks are served from where it lies. The file is
     /// not copied. While it stays as it is; a block that changed is not served any more.
@@ -59,20 +68,36 @@ impl<R: Runtime> Node<R> {
     ///
     /// When it is no regular file, cannot be read, or changes meanwhile.
     pub async fn share_file(&self, path: &Path, profile: Profile) -> Result<Shared, ShareError> {
+        self.share_file_with(path, profile, |_| {}).await
+    }
+
+    /// As [`Self::share_file`], and tells after each leaf how far it is. When the blocks go to the store,
+    /// nothing is told of that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::share_file`].
+    pub async fn share_file_with(
+        &self,
+        path: &Path,
+        profile: Profile,
+        mut progress: impl FnMut(Hashed) + Send,
+    ) -> Result<Shared, ShareError> {
         let path = std::path::absolute(path)
             .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
         let failed = |source| failed(&path, source);
         let (file, stamp) = self.settled(&path).await.map_err(failed)?;
         let file = Arc::new(file);
-        let (root, leaves) =
-            self.import(&path, &file, profile, Leaves::InPlace(stamp.len())).await?;
+        let in_place = Leaves::InPlace(stamp.len());
+        let (root, leaves) = self.import(&path, &file, profile, in_place, &mut progress).await?;
         let metadata = file.clone();
         let after = self.runtime().run(move || metadata.metadata()).await.and_then(|it| it);
         if Stamp::of(&after.map_err(failed)?) != stamp {
             return Err(ShareError::Changed { path });
         }
         if root.size != stamp.len() {
-            let (root, _) = self.import(&path, &file, profile, Leaves::Copied).await?;
+            let (root, _) =
+                self.import(&path, &file, profile, Leaves::Copied, &mut progress).await?;
             if root.size > COPIED_MAX {
                 return Err(ShareError::Endless { path, max: COPIED_MAX });
             }
@@ -83,6 +108,17 @@ impl<R: Runtime> Node<R> {
         let id = self.store().files().share(path, Some(stamp), leaves);
         announce(self, infos).await?;
         Ok(Shared { root, id })
+    }
+
+    /// Whether a shared file is still as it was when it was hashed. Blocks of a file that is not are
+    /// hashed anew whenever a peer asks for them, and those that differ are not served.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime shuts down meanwhile.
+    pub async fn is_unchanged(&self, id: FileId) -> io::Result<bool> {
+        let files = self.store().files().clone();
+        self.runtime().run(move || files.is_unchanged(id)).await
     }
 
     /// Shares a file no longer. The file stays where it is.
@@ -117,6 +153,7 @@ impl<R: Runtime> Node<R> {
         file: &Arc<File>,
         profile: Profile,
         leaves: Leaves,
+        progress: &mut (impl FnMut(Hashed) + Send),
     ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
         let cores = available_parallelism().map_or(1, usize::from);
         let runtime = self.runtime();
@@ -146,10 +183,11 @@ impl<R: Runtime> Node<R> {
             let mut kept = tree.push(&leaf);
             let Leaf { place, block } = leaf;
             match leaves {
-                Leaves::InPlace(_) => {
+                Leaves::InPlace(total) => {
                     let form = profile.leaf_form();
                     let shared = SharedLeaf { offset: place.offset, len: place.len as u32, form };
                     in_place.push((*block.cid(), shared));
+                    progress(Hashed { done: (place.offset + place.len).min(total), total });
                 }
                 Leaves::Copied => kept.push(block),
             }

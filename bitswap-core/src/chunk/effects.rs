@@ -198,12 +198,21 @@ impl Check {
 
 /// What went wrong with a file operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{kind} (code {code:?})")]
+#[error("{kind}{}", SystemCode(*code))]
 pub struct FsError {
     /// The kind.
     pub kind: FsErrorKind,
     /// The operating system's code, where there is one.
     pub code: Option<i32>,
+}
+
+/// The operating system's code behind a message, where there is one.
+struct SystemCode(Option<i32>);
+
+impl fmt::Display for SystemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |code| write!(f, " (system error {code})"))
+    }
 }
 
 /// Kinds of file errors, as far as a download treats them differently.

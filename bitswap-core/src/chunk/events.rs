@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::effects::{Effect, EffectId, FsError};
 use super::{DagFault, InvalidDag};
+use crate::byte_size::ByteSize;
 
 /// One thing for the host to do or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -166,7 +167,11 @@ pub enum DownloadError {
     #[error("the target exists and is another file; remove it or choose another name")]
     TargetExists,
     /// The disk is too small.
-    #[error("the file needs {needed} bytes more, the disk has {available}; free some space")]
+    #[error(
+        "the file needs {} more, the disk has {}; free some space",
+        ByteSize(*needed),
+        ByteSize(*available)
+    )]
     NotEnoughSpace {
         /// Bytes that are needed.
         needed: u64,

@@ -7,7 +7,7 @@ use cid::Cid;
 use super::contact::Contact;
 use super::table::{Answer, Delivered, WantRow};
 use super::{Client, Output};
-use crate::output::{PeerDid, PeerReport};
+use crate::output::{PeerDid, PeerReport, Support};
 use crate::rows::Id;
 use crate::stats::{Fetched, PeerStats, SessionStats};
 use crate::time::Timestamp;
@@ -68,7 +68,8 @@ impl Client {
     pub(crate) fn peer_stats(&self, peer: u32, stats: &mut PeerStats) {
         let Some(contact) = self.peers.get(peer) else { return };
         stats.fetched = contact.fetched;
-        stats.support = contact.support;
+        // What it did counts for more than what it says.
+        stats.support = if contact.lane.is_refused() { Support::No } else { contact.support };
         stats.version = contact.lane.version();
         stats.latency = contact.meter.latency();
         stats.throughput = contact.meter.throughput().unwrap_or(0);

@@ -1,6 +1,7 @@
 //! Stores that are slow, that fail, and that hold what not everybody may have.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -220,7 +221,7 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         a.connect(&mut b).await;
         want(&b, Keep::ByUser, [*block("anything").cid()]).await;
         let failed = |event| match event {
-            Event::StoreFailed { error } => Some(error.to_string()),
+            Event::StoreFailed { error } => error.source().map(ToString::to_string),
             _ => None,
         };
         let error = a.until_told("the failure", failed).await;
@@ -230,7 +231,8 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         let mut told = false;
         a.until_told("the block", |event| match event {
             Event::StoreFailed { error } => {
-                told |= error.to_string().contains("the disk is on fire");
+                let cause = error.source().map(ToString::to_string);
+                told |= cause.is_some_and(|cause| cause.contains("the disk is on fire"));
                 None
             }
             Event::Block { .. } => Some(()),

@@ -1,69 +1,24 @@
 //! Connections that are lost, silent or slow, and ports that somebody else has.
 
-use std::fs::File;
 use std::net::{Ipv4Addr, TcpListener};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::process::{Program, Running};
 use super::proxy::{Proxy, Way, port};
 use super::sharing::Sharing;
 use super::{HELLO, bitswap, lines, path, sample};
 
-/// Far longer than anything here takes.
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// A command that is killed at the limit, and when the test ends before it.
-struct Running {
-    child: Arc<Mutex<Child>>,
-    /// Ends the watch when it is dropped.
-    _watch: SyncSender<()>,
+/// Runs it to its end: its exit code, and what it said.
+fn end(program: &mut Program) -> (Option<i32>, String) {
+    let output = program.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-impl Running {
-    /// Starts it; its errors can be read, and its output too unless it goes elsewhere.
-    fn start(command: &mut Command) -> Self {
-        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let child = Arc::new(Mutex::new(child));
-        let (watch, ended) = sync_channel(1);
-        let watched = child.clone();
-        thread::spawn(move || {
-            if ended.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
-                watched.lock().unwrap().kill().unwrap();
-            }
-        });
-        Self { child, _watch: watch }
-    }
-
-    fn lines(&self) -> impl Iterator<Item = Value> + use<> {
-        lines(&mut self.child.lock().unwrap())
-    }
-
-    /// Waits for its end: its exit code, none if it was killed, and what it said.
-    fn end(self) -> (Option<i32>, String) {
-        let errors = self.child.lock().unwrap().stderr.take().unwrap();
-        // They end with the process, and it is not waited for before, so that it can be killed.
-        let said = std::io::read_to_string(errors).unwrap();
-        (self.child.lock().unwrap().wait().unwrap().code(), said)
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap();
-        // It may have ended already.
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-}
-
-/// The first line of which this is so; the limit ends the process, and with it the lines.
-fn first(lines: &mut impl Iterator<Item = Value>, is: impl Fn(&Value) -> bool) -> Value {
-    lines.find(|line| is(line)).expect("such a line before the end")
+/// The next line of which this is so.
+fn first(running: &mut Running, is: impl Fn(&Value) -> bool) -> Value {
+    lines(running).find(|line| is(line)).expect("such a line before the end")
 }
 
 #[test]
@@ -75,22 +30,20 @@ fn a_get_goes_on_with_the_machine_that_comes_back_as_another() {
     let at = port(&sharing.address);
     // Three of eight blocks, then silence.
     let proxy = Proxy::start(at, Way::Only(3 << 20));
-    let get = Running::start(
-        bitswap()
-            .args(["get", &sharing.cid, "--from", &proxy.address(), "-o", path(&target), "--json"])
-            .stdout(Stdio::piped()),
-    );
-    let mut lines = get.lines();
-    first(&mut lines, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
+    let mut get = bitswap()
+        .args(["get", &sharing.cid, "--from", &proxy.address(), "-o", path(&target), "--json"])
+        .spawn()
+        .unwrap();
+    first(&mut get, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
     // The same file at the same place, shared by a node with another identity.
     let before = sharing.address.clone();
     drop(sharing);
     proxy.cut(Way::Open);
     let again = Sharing::start_at(&format!("/ip4/127.0.0.1/tcp/{at}"), &[path(&source)]);
     assert_ne!(again.address, before);
-    let last = first(&mut lines, |line| line["event"] == "fetched" || line["event"] == "error");
+    let last = first(&mut get, |line| line["event"] == "fetched" || line["event"] == "error");
     assert_eq!(last["event"], "fetched", "{last}");
-    assert_eq!(get.end().0, Some(0));
+    assert_eq!(get.wait().unwrap().code(), Some(0));
     assert!(std::fs::read(&target).unwrap() == bytes);
 }
 
@@ -102,34 +55,23 @@ fn a_get_whose_machine_stays_away_says_that_the_connection_was_lost() {
     let sharing = Sharing::start(&[path(&source)]);
     let peer = sharing.address.rsplit('/').next().unwrap().to_owned();
     let proxy = Proxy::start(port(&sharing.address), Way::Only(3 << 20));
-    let get = Running::start(
-        bitswap()
-            .args([
-                "get",
-                &sharing.cid,
-                "--from",
-                &proxy.address(),
-                "-o",
-                path(&target),
-                "--json",
-                "--reconnect-for",
-                "5",
-            ])
-            .stdout(Stdio::piped()),
-    );
-    let mut lines = get.lines();
-    first(&mut lines, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
+    let mut get = bitswap()
+        .args(["get", &sharing.cid, "--from", &proxy.address(), "-o", path(&target), "--json"])
+        .args(["--reconnect-for", "5"])
+        .spawn()
+        .unwrap();
+    first(&mut get, |line| line["event"] == "progress" && line["done"].as_u64() > Some(0));
     drop(sharing);
     proxy.cut(Way::Open);
     let lost = format!("the connection to {peer} was lost ");
     // Said while it waits, too.
-    let waiting = first(&mut lines, |line| line["event"] == "waiting" && line["peers"] == 0);
+    let waiting = first(&mut get, |line| line["event"] == "waiting" && line["peers"] == 0);
     assert!(waiting["message"].as_str().unwrap().starts_with(&format!("waiting: {lost}")));
     assert_eq!(waiting["lost"][0]["peer"], peer.as_str());
-    let last = first(&mut lines, |line| line["event"] == "error");
+    let last = first(&mut get, |line| line["event"] == "error");
     let message = last["message"].as_str().unwrap();
     assert!(message.starts_with(&lost) && message.contains("goes on from there"), "{message}");
-    assert_eq!((last["code"].as_u64(), get.end().0), (Some(7), Some(7)));
+    assert_eq!((last["code"].as_u64(), get.wait().unwrap().code()), (Some(7), Some(7)));
 }
 
 #[test]
@@ -141,18 +83,17 @@ fn a_link_that_takes_longer_for_a_block_than_the_timeout_is_not_given_up() {
     // 2.6 s for a block.
     let proxy = Proxy::start(port(&sharing.address), Way::Slow(400));
     for command in ["get", "cat"] {
-        let printed = directory.path().join("printed");
         let mut bitswap = bitswap();
         bitswap.args([command, &sharing.cid, "--from", &proxy.address(), "--timeout", "2"]);
         if command == "get" {
             bitswap.args(["-o", path(&target)]);
         }
-        // More than a pipe holds.
-        let running = Running::start(bitswap.stdout(File::create(&printed).unwrap()));
-        let (code, said) = running.end();
-        assert_eq!(code, Some(0), "{command}: {said}");
-        let arrived = if command == "get" { &target } else { &printed };
-        assert!(std::fs::read(arrived).unwrap() == bytes, "{command}");
+        let output = bitswap.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {said}");
+        let arrived =
+            if command == "get" { std::fs::read(&target).unwrap() } else { output.stdout };
+        assert!(arrived == bytes, "{command}");
     }
 }
 
@@ -169,8 +110,7 @@ fn what_is_waited_for_is_said_also_after_the_start_and_then_the_timeout_ends_it(
         if command == "get" {
             bitswap.args(["-o", path(&target)]);
         }
-        let running = Running::start(bitswap.stdout(Stdio::null()));
-        let (code, said) = running.end();
+        let (code, said) = end(&mut bitswap);
         assert_eq!(code, Some(3), "{command}: {said}");
         let waits: Vec<_> = said.lines().filter(|line| line.starts_with("waiting: ")).collect();
         assert_eq!(waits.len(), 1, "{said}");
@@ -188,21 +128,8 @@ fn a_get_begins_with_the_first_machine_that_answers() {
     let silent = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port());
     let sharing = Sharing::start(&["--text", "Hello World"]);
     let start = Instant::now();
-    let (code, said) = Running::start(
-        bitswap()
-            .args([
-                "get",
-                HELLO,
-                "--from",
-                &silent,
-                "--from",
-                &sharing.address,
-                "-o",
-                path(&target),
-            ])
-            .stdout(Stdio::null()),
-    )
-    .end();
+    let get = ["get", HELLO, "-o", path(&target), "--from", &silent, "--from", &sharing.address];
+    let (code, said) = end(bitswap().args(get));
     assert_eq!(code, Some(0), "{said}");
     assert!(start.elapsed() < Duration::from_secs(9), "it waited for the dial");
 }
@@ -216,21 +143,8 @@ fn a_port_that_another_process_listens_on_is_an_error_on_every_runtime() {
             [("tokio", "127.0.0.1"), ("async-std", "0.0.0.0"), ("smol", "127.0.0.1")]
         {
             let listen = taken.replace("127.0.0.1", on);
-            let (code, said) = Running::start(
-                bitswap()
-                    .args([
-                        "share",
-                        "--text",
-                        "x",
-                        "--no-mdns",
-                        "--listen",
-                        &listen,
-                        "--runtime",
-                        second,
-                    ])
-                    .stdout(Stdio::null()),
-            )
-            .end();
+            let share = ["share", "--text", "x", "--no-mdns", "--listen", &listen];
+            let (code, said) = end(bitswap().args(share).args(["--runtime", second]));
             assert_eq!(code, Some(7), "{first}, {second}");
             let expected =
                 format!("error: cannot listen on {listen}: another program listens there already");

@@ -1,31 +1,15 @@
 //! What is and what is not a file to the command, and what memory a file takes.
 
-use std::io::Read as _;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
+use std::process::{Output, Stdio};
 
+use super::process::Program;
 use super::sharing::Sharing;
-use super::{HELLO, bitswap, path, sample};
-
-/// A command that must end by itself.
-fn ended(command: &mut Command) -> Output {
-    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let id = child.id().to_string();
-    let (done, waited) = mpsc::sync_channel(1);
-    let waiter = std::thread::spawn(move || done.send(child.wait_with_output().unwrap()).unwrap());
-    let output = waited.recv_timeout(Duration::from_secs(60)).unwrap_or_else(|_| {
-        Command::new("kill").args(["-KILL", &id]).status().unwrap();
-        panic!("it hangs: {command:?}")
-    });
-    waiter.join().unwrap();
-    output
-}
+use super::{HELLO, bitswap, path, run};
 
 fn fifo(directory: &Path) -> std::path::PathBuf {
     let fifo = directory.join("fifo");
-    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    assert!(Program::new("mkfifo").args([&fifo]).output().unwrap().status.success());
     fifo
 }
 
@@ -42,7 +26,7 @@ fn what_is_not_a_file_is_not_shared() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = fifo(directory.path());
     let share = |path: &Path, stdin: Stdio| {
-        ended(bitswap().args(["share", "--no-mdns"]).arg(path).stdin(stdin))
+        bitswap().args(["share", "--no-mdns"]).args([path]).stdin(stdin).output().unwrap()
     };
     let refused = share(&fifo, Stdio::null());
     assert_file_error(&refused, "is a pipe (FIFO); only regular files can be shared");
@@ -50,11 +34,10 @@ fn what_is_not_a_file_is_not_shared() {
     assert_file_error(&share(Path::new("/dev/zero"), Stdio::null()), "is a device");
     assert_file_error(&share(directory.path(), Stdio::null()), "is a directory");
     // What a shell makes of <(echo hi).
-    let output = ended(
-        Command::new("bash")
-            .args(["-c", "\"$0\" share --no-mdns <(echo hi)", env!("CARGO_BIN_EXE_bitswap")])
-            .stdin(Stdio::null()),
-    );
+    let output = Program::new("bash")
+        .args(["-c", "\"$0\" share --no-mdns <(echo hi)", env!("CARGO_BIN_EXE_bitswap")])
+        .output()
+        .unwrap();
     assert_file_error(&output, "is a pipe (FIFO)");
 }
 
@@ -63,7 +46,7 @@ fn what_is_not_a_file_is_no_target_and_is_never_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = fifo(directory.path());
     let device = directory.path().join("device");
-    let made = Command::new("mknod").arg(&device).args(["c", "1", "5"]).output().unwrap();
+    let made = Program::new("mknod").args([path(&device), "c", "1", "5"]).output().unwrap();
     // Only the superuser makes devices, and a link leads to one as well.
     if !made.status.success() {
         std::os::unix::fs::symlink("/dev/zero", &device).unwrap();
@@ -71,12 +54,8 @@ fn what_is_not_a_file_is_no_target_and_is_never_replaced() {
     let sharing = Sharing::start(&["--text", "Hello World"]);
     for (target, what) in [(&fifo, "is a pipe (FIFO)"), (&device, "is a device")] {
         for if_exists in ["refuse", "replace", "unique"] {
-            let output = ended(
-                bitswap()
-                    .args(["get", HELLO, "--from", &sharing.address, "--if-exists", if_exists])
-                    .args(["--timeout", "5", "-o", path(target)])
-                    .stdin(Stdio::null()),
-            );
+            let get = ["get", HELLO, "--from", &sharing.address, "--if-exists", if_exists];
+            let output = run(&[&get[..], &["--timeout", "5", "-o", path(target)]].concat());
             assert_file_error(&output, what);
         }
         assert!(!std::fs::metadata(target).unwrap().is_file());
@@ -91,8 +70,7 @@ fn a_dangling_link_at_the_target_is_found_before_anything_is_fetched() {
     std::os::unix::fs::symlink("nowhere", &target).unwrap();
     // Nobody has the file, so a command that asks for it would say that.
     let sharing = Sharing::start(&["--text", "Hello World"]);
-    let get = ["get", super::NOWHERE, "--from", &sharing.address, "-o", path(&target)];
-    let output = ended(bitswap().args(get).stdin(Stdio::null()));
+    let output = run(&["get", super::NOWHERE, "--from", &sharing.address, "-o", path(&target)]);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     assert!(std::fs::symlink_metadata(&target).unwrap().is_symlink());
 }
@@ -101,15 +79,15 @@ fn a_dangling_link_at_the_target_is_found_before_anything_is_fetched() {
 #[test]
 fn a_file_of_proc_is_shared_with_its_true_bytes() {
     let sharing = Sharing::start(&["/proc/version"]);
-    let output = ended(bitswap().args(["cat", &sharing.cid, "--from", &sharing.address]));
+    let output = run(&["cat", &sharing.cid, "--from", &sharing.address]);
     assert_eq!(output.stdout, std::fs::read("/proc/version").unwrap());
     assert_ne!(output.stdout, b"");
 }
 
 /// The most memory that a process has had in RAM, in bytes.
 #[cfg(target_os = "linux")]
-fn peak(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+fn peak(running: &super::process::Running) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().strip_suffix(" kB").unwrap().parse::<u64>().unwrap() * 1024
 }
@@ -117,17 +95,21 @@ fn peak(child: &Child) -> u64 {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_is_printed_takes_the_memory_of_its_window() {
+    use std::io::Read as _;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
     const MIB: u64 = 1 << 20;
     let directory = tempfile::tempdir().unwrap();
     let len = 256 << 20;
-    let expected = sample(directory.path(), len);
+    let expected = super::sample(directory.path(), len);
     let sharing = Sharing::start(&[path(&directory.path().join("source"))]);
+    let (mut stdout, writer) = std::io::pipe().unwrap();
     let mut cat = bitswap()
         .args(["cat", &sharing.cid, "--from", &sharing.address])
-        .stdout(Stdio::piped())
+        .stdout(writer)
         .spawn()
         .unwrap();
-    let mut stdout = cat.stdout.take().unwrap();
     let (done, read) = mpsc::sync_channel(1);
     let reader = std::thread::spawn(move || {
         // The last MiB stays where it is, more than a pipe holds: so the process is still there.

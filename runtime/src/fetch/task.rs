@@ -18,6 +18,7 @@ use libp2p::PeerId;
 
 use super::{Control, FetchOptions, Fetched, at_path, failure};
 use crate::error::{FetchError, GetError};
+use crate::error_chain::ErrorChain;
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
 use crate::node::routes::{self, Delivery};
@@ -350,7 +351,7 @@ fn is_leaf(block: &Block) -> bool {
 async fn keep<R: Runtime>(node: Node<R>, block: Block) -> Job {
     // The file is fetched all the same when it cannot be served.
     if let Err(error) = node.put_blocks(vec![block]).await {
-        tracing::warn!(%error, "a node of a file was not kept");
+        tracing::warn!(error = %ErrorChain(&error), "a node of a file was not kept");
     }
     Job::Nothing
 }

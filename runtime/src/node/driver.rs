@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bitswap_core::error::WantError;
+use bitswap_core::error::{OpenError, WantError};
 use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
 use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
 use cid::Cid;
@@ -31,6 +31,7 @@ use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
 use crate::error::{ConnectError, ListenError};
+use crate::reason::DialReason;
 use crate::runtime::{Discovered, Runtime};
 use crate::store::Store;
 
@@ -306,7 +307,7 @@ impl<R: Runtime> Driver<R> {
             BitswapEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
-            BitswapEvent::Unreachable { peer, .. } => {
+            BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
                 self.listeners.tell(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
@@ -360,7 +361,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
-        let reason: Arc<str> = crate::reason::of_dial(&error).into();
+        let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
         if let Some((target, _)) = self.dials.remove(&connection) {
             self.dialer.failed(target, &reason, self.now());
         }
@@ -396,7 +397,7 @@ impl<R: Runtime> Driver<R> {
                 self.dials.insert(connection, (peer, address));
             }
             Err(error) => {
-                let reason = crate::reason::of_dial(&error).into();
+                let reason = DialReason::of_any(&error).to_string().into();
                 self.dialer.failed(peer, &reason, self.now());
             }
         }

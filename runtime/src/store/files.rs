@@ -129,6 +129,16 @@ impl SharedFiles {
         }
     }
 
+    /// Whether a file looks as it did when it was hashed. One that is gone, or is shared no longer,
+    /// does not.
+    #[must_use]
+    pub fn is_unchanged(&self, file: FileId) -> bool {
+        let known = self.read().files.get(&file).map(|shared| (shared.path.clone(), shared.stamp));
+        known.is_some_and(|(path, stamp)| {
+            std::fs::metadata(path).is_ok_and(|now| stamp == Some(Stamp::of(&now)))
+        })
+    }
+
     /// Whether some shared file had this block when it was hashed.
     #[must_use]
     pub fn contains(&self, hash: &Hash) -> bool {
@@ -356,7 +366,9 @@ mod tests {
     #[test]
     fn a_block_that_stayed_in_a_file_that_changed_is_still_there() {
         let fixture = fixture();
+        assert!(fixture.files.is_unchanged(fixture.id));
         fs::write(&fixture.path, "---leaf and more").unwrap();
+        assert!(!fixture.files.is_unchanged(fixture.id));
         assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap().unwrap(), "leaf");
         assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
     }
