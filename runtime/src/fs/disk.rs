@@ -13,6 +13,7 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use super::lock::Lock;
+use super::stamp::stamp;
 use super::{Fs, Paths, read_at, write_at};
 use crate::runtime::Runtime;
 
@@ -113,11 +114,18 @@ impl Files {
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
             Effect::Write { offset, bytes } => write_at(&*self.file(Place::Temp)?, offset, &bytes)?,
             Effect::Sync => self.file(Place::Temp)?.sync_data()?,
+            Effect::Stamp => return stamp(&*self.file(Place::Temp)?).map(Done::Stamp),
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
             Effect::Close { place } => drop(locked(&self.open).remove(&place)),
             Effect::Rename { to, replace } => self.rename(&self.paths.path(to), replace)?,
             Effect::SyncDir => sync_dir(self.paths.dir())?,
-            Effect::Remove { place } => remove(&self.paths.path(place))?,
+            Effect::Remove { place } => {
+                if place == Place::Journal {
+                    // A save that was cut off leaves this.
+                    remove(&self.paths.new_journal())?;
+                }
+                remove(&self.paths.path(place))?;
+            }
         }
         Ok(Done::Unit)
     }
@@ -148,12 +156,13 @@ impl Files {
 
     fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
         let new = self.paths.new_journal();
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_data()?;
-        drop(file);
-        fs::rename(&new, self.paths.path(Place::Journal))?;
-        sync_dir(self.paths.dir())
+        let replaced = write_durably(&new, bytes)
+            .and_then(|()| fs::rename(&new, self.paths.path(Place::Journal)));
+        if replaced.is_err() {
+            // On a full disk even this takes space; the reason that counts is the first.
+            let _ = remove(&new);
+        }
+        replaced.and_then(|()| sync_dir(self.paths.dir()))
     }
 
     fn rename(&self, to: &Path, replace: bool) -> io::Result<()> {
@@ -200,6 +209,12 @@ fn read_whole(path: &Path, max: usize) -> io::Result<Bytes> {
     Ok(bytes.into())
 }
 
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_data()
+}
+
 fn remove(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -226,7 +241,8 @@ fn fs_error(error: &io::Error) -> FsError {
         ErrorKind::WouldBlock => FsErrorKind::Locked,
         ErrorKind::PermissionDenied => FsErrorKind::PermissionDenied,
         ErrorKind::ReadOnlyFilesystem => FsErrorKind::ReadOnly,
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FsErrorKind::DiskFull,
+        ErrorKind::StorageFull => FsErrorKind::DiskFull,
+        ErrorKind::QuotaExceeded => FsErrorKind::QuotaExceeded,
         ErrorKind::FileTooLarge => FsErrorKind::TooLarge,
         ErrorKind::InvalidFilename => FsErrorKind::BadName,
         ErrorKind::IsADirectory => FsErrorKind::IsDirectory,
@@ -337,6 +353,54 @@ mod tests {
         let fixture = fixture();
         let remove = Effect::Remove { place: Place::Journal };
         assert_eq!(fixture.perform(remove), Ok(Done::Unit));
+    }
+
+    #[test]
+    fn a_journal_is_removed_with_what_a_save_that_was_cut_off_left() {
+        let fixture = fixture();
+        let bytes = Bytes::from_static(b"one");
+        fixture.perform(Effect::SaveJournal { bytes }).unwrap();
+        fs::write(fixture.files.paths.new_journal(), "tw").unwrap();
+        assert_eq!(fixture.perform(Effect::Remove { place: Place::Journal }), Ok(Done::Unit));
+        assert_eq!(fs::read_dir(fixture.files.paths.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_saved_leaves_the_one_before_and_nothing_else() {
+        let fixture = fixture();
+        // What cannot be replaced by a file.
+        fs::create_dir(fixture.files.paths.path(Place::Journal)).unwrap();
+        let bytes = Bytes::from_static(b"one");
+        assert!(fixture.perform(Effect::SaveJournal { bytes }).is_err());
+        assert!(!fixture.files.paths.new_journal().exists());
+        assert!(fixture.files.paths.path(Place::Journal).is_dir());
+    }
+
+    /// Devices and the files of the kernel refuse to be synced: so it is seen that they are asked.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_to_be_durable_is_synced() {
+        let fixture = fixture();
+        let null = Arc::new(File::options().write(true).open("/dev/null").unwrap());
+        locked(&fixture.files.open).insert(Place::Temp, null);
+        assert_eq!(
+            fixture.files.perform(Effect::Sync).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        let refused = write_durably(Path::new("/dev/null"), b"journal");
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let paths = Paths::new(Path::new("/proc/target")).unwrap();
+        let refused = Files::new(paths).perform(Effect::SyncDir);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_quota_is_not_called_a_full_disk() {
+        let kind = |code| fs_error(&io::Error::from_raw_os_error(code)).kind;
+        // EDQUOT and ENOSPC.
+        assert_eq!(kind(122), FsErrorKind::QuotaExceeded);
+        assert_eq!(kind(28), FsErrorKind::DiskFull);
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod disk;
 pub(crate) mod faulty;
 mod lock;
 mod paths;
+mod stamp;
 
 pub use disk::DiskFs;
 pub use paths::{BadTarget, Paths};

@@ -263,6 +263,22 @@ fn after_a_failed_sync_everything_since_the_last_good_one_is_written_again() {
 }
 
 #[test]
+fn a_temporary_file_that_is_gone_when_it_is_opened_again_is_not_made_anew() {
+    let file = File::of(vec![1000; 100]);
+    let mut probe = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    probe.finish();
+    let sync = probe.positions(|effect| *effect == Effect::Sync)[0];
+    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    run.disk.fail_at = Some((sync, fs_error(FsErrorKind::Io)));
+    while !matches!(run.disk.log.last(), Some(Effect::Close { .. })) {
+        run.step();
+    }
+    run.disk.delete(Place::Temp);
+    let (operation, error) = (Operation::Open, fs_error(FsErrorKind::NotFound));
+    assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
+}
+
+#[test]
 fn a_disk_that_never_syncs_is_given_up() {
     let file = File::of(vec![1000; 10]);
     let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
