@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::chunk::{DagFault, DownloadError, FsErrorKind, InvalidDag, NodeKind, Operation};
+use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
 use bitswap_runtime::{
     FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError, StartError,
     Stopped,
@@ -69,9 +69,9 @@ fn advice(error: &FetchError) -> &'static str {
         | FetchError::Download(DownloadError::Unavailable { .. }) => {
             "\nAsk a machine that has it with --from, or check the CID. What was fetched is kept."
         }
-        FetchError::Download(DownloadError::NotEnoughSpace { .. }) => {
-            "\nThe same command then goes on."
-        }
+        FetchError::Download(
+            DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. },
+        ) => "\nThe same command then goes on; with --wait-for-space it waits for the space.",
         _ => "",
     }
 }
@@ -111,7 +111,7 @@ fn fetch_code(error: &FetchError) -> u8 {
         FetchError::Block(error) => get_code(error),
         FetchError::Target(_) => FILE,
         FetchError::NeedsFinalize => BUSY,
-        FetchError::Cancelled => INTERRUPTED,
+        FetchError::Interrupted | FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
     }
 }
@@ -130,9 +130,9 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::Unavailable { .. } => NOT_FOUND,
         DownloadError::AlreadyInProgress => BUSY,
         DownloadError::TargetExists => EXISTS,
-        DownloadError::NotEnoughSpace { .. } => DISK_FULL,
-        DownloadError::File { operation: Operation::Write, error }
-            if error.kind == FsErrorKind::DiskFull =>
+        DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. } => DISK_FULL,
+        DownloadError::RenameFailed(error) | DownloadError::File { error, .. }
+            if error.kind.is_full() =>
         {
             DISK_FULL
         }

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bitswap_core::chunk::{DownloadEvent, IfExists};
+use bitswap_core::chunk::{DownloadEvent, IfExists, Resume};
 use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
-use crate::args::{self, IfExistsArg};
+use crate::args::{self, CheckArg, IfExistsArg};
 use crate::exit::Failure;
 use crate::peers;
 use crate::progress::Shown;
@@ -31,6 +31,12 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
         IfExistsArg::Replace => IfExists::Replace,
         IfExistsArg::Unique => IfExists::Unique,
     };
+    options.download.resume = match args.check {
+        CheckArg::Full => Resume::Full,
+        CheckArg::Sample => Resume::Sample,
+        CheckArg::Changed => Resume::Changed,
+    };
+    options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
     let fetched = watched(fetch, say).await?;
@@ -59,7 +65,7 @@ async fn watched(mut fetch: Fetch, say: &Say) -> Result<Fetched, Failure> {
                 fetch.stop().await;
                 return match fetch.finish().await {
                     Ok(fetched) => Ok(fetched),
-                    Err(FetchError::Stopped(_)) => Err(Failure::Interrupted),
+                    Err(FetchError::Interrupted) => Err(Failure::Interrupted),
                     Err(error) => Err(error.into()),
                 };
             }
@@ -73,7 +79,11 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
     match event {
         DownloadEvent::Started { total, have } => shown.started(*total, *have),
         DownloadEvent::Progress(progress) => shown.progress(progress),
-        DownloadEvent::DiskFull { needed, available } => shown.note(&format!(
+        DownloadEvent::DiskFull { needed, is_quota: true, .. } => shown.note(&format!(
+            "the disk quota is used up: {} more are needed; it goes on once there is space",
+            size(*needed),
+        )),
+        DownloadEvent::DiskFull { needed, available, is_quota: false } => shown.note(&format!(
             "the disk is full: {} more are needed, {} are free; it goes on once there is space",
             size(*needed),
             size(*available),
@@ -92,11 +102,18 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let text = if finished.already {
         format!("{path}: was there already, {}", size(finished.size))
     } else {
-        format!("{path}: {}, verified, {speed:.1} MiB/s", size(finished.size))
+        let proof = match finished.unchecked {
+            0 => "verified".to_owned(),
+            bytes => format!("fetched ({} of an earlier run not checked again)", size(bytes)),
+        };
+        format!("{path}: {}, {proof}, {speed:.1} MiB/s", size(finished.size))
     };
+    if finished.leftover {
+        say.note("the temporary data beside it could not be removed; remove it by hand");
+    }
     let object = json!({
-        "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,
-        "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
+        "event": "fetched", "path": path.to_string(), "size": finished.size,
+        "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked, "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
         "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
         "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
