@@ -29,8 +29,8 @@ pub fn print_ratios(rounds: usize) {
         let blocks = blocks(count, len);
         let (mut bare, mut node) = (Duration::MAX, Duration::MAX);
         for _ in 0..rounds.max(1) {
-            bare = bare.min(tokio.block_on(bare_stream(&blocks)));
-            node = node.min(tokio.block_on(nodes(&blocks)));
+            bare = bare.min(tokio.block_on(within("the bare stream", bare_stream(&blocks))));
+            node = node.min(tokio.block_on(within("the nodes", nodes(&blocks))));
         }
         let rate = |time: Duration| ((len * count) >> 20) as f64 / time.as_secs_f64();
         println!("{count} blocks of {} KiB over loopback, best of {rounds}", len >> 10);
@@ -43,6 +43,17 @@ pub fn print_ratios(rounds: usize) {
             rate(node) / rate(bare),
         );
     }
+}
+
+/// The longest that one transfer may take.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// # Panics
+///
+/// When it takes too long.
+async fn within<T>(what: &str, transfer: impl Future<Output = T>) -> T {
+    let transfer = tokio::time::timeout(LIMIT, transfer).await;
+    transfer.unwrap_or_else(|_| panic!("{what} did not end within {LIMIT:?}"))
 }
 
 fn loopback() -> Multiaddr {
@@ -100,6 +111,8 @@ async fn bare_stream(blocks: &[Block]) -> Duration {
     let (client_ready, _unused) = tokio::sync::oneshot::channel();
     let server = tokio::spawn(drive(server, server_ready));
     let client = tokio::spawn(drive(client, client_ready));
+    // Whoever opens a stream does so only once its swarm has reported the connection: a request made
+    // just before that is lost.
     connected.await.expect("a connection on loopback");
 
     let data: Vec<_> = blocks.iter().map(|block| block.data().clone()).collect();

@@ -288,6 +288,56 @@ mod tests {
     }
 
     #[test]
+    fn pauses_double_up_to_half_a_minute_however_often_it_fails() {
+        let mut lane = LaneState::new(RETRY, at(0));
+        let mut now = at(0);
+        let pauses = (0..40).map(|_| {
+            assert!(lane.open(now));
+            lane.opened(Err(OpenError::Timeout), now);
+            let next = lane.retry_at().expect("it waits");
+            let pause = next.since(now);
+            now = next;
+            pause.as_millis()
+        });
+        let pauses: alloc::vec::Vec<_> = pauses.collect();
+        assert_eq!(pauses[..9], [100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600]);
+        assert!(pauses[9..].iter().all(|pause| *pause == 30_000), "{pauses:?}");
+    }
+
+    #[test]
+    fn a_lane_whose_bytes_or_messages_are_used_up_has_no_room() {
+        let mut lane = LaneState::new(RETRY, at(0));
+        assert!(!lane.has_room(2, 100), "it is closed");
+        lane.open(at(0));
+        assert!(!lane.has_room(2, 100), "it is being opened");
+        lane.opened(Ok(Version::V1_2), at(0));
+        assert!(!lane.has_room(0, 100) && !lane.has_room(2, 0));
+        lane.send(100, at(0));
+        assert!(!lane.has_room(1, 101) && !lane.has_room(2, 100));
+        assert!(lane.has_room(2, 101));
+    }
+
+    #[test]
+    fn a_lane_acts_only_while_nothing_is_on_its_way() {
+        let mut lane = LaneState::new(RETRY, at(0));
+        assert!(lane.can_act(), "it may be opened");
+        lane.open(at(0));
+        assert!(!lane.can_act(), "it is being opened");
+        lane.opened(Ok(Version::V1_2), at(0));
+        assert!(lane.can_act());
+        let seq = lane.send(1, at(0));
+        assert!(!lane.can_act());
+        lane.sent(seq, true, at(0));
+        assert!(lane.can_act());
+        lane.reset(at(0));
+        lane.open(at(0));
+        lane.opened(Err(OpenError::Timeout), at(0));
+        assert!(!lane.can_act(), "it waits for its next attempt");
+        lane.retry();
+        assert!(lane.can_act());
+    }
+
+    #[test]
     fn an_idle_lane_closes_once() {
         let mut lane = LaneState::new(RETRY, at(0));
         lane.open(at(0));

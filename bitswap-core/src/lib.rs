@@ -199,6 +199,7 @@ extern crate std;
 
 mod block;
 mod bucket;
+mod byte_size;
 pub mod chunk;
 mod client;
 mod config;
@@ -214,6 +215,7 @@ mod output;
 mod peer;
 mod per_peer;
 mod prefix;
+mod ring;
 mod rng;
 mod rows;
 mod server;
@@ -224,6 +226,7 @@ mod time;
 mod varint;
 
 pub use block::Block;
+pub use byte_size::ByteSize;
 pub use client::{PeerSet, SessionOptions, WhenMissing};
 pub use config::Config;
 pub use engine::Engine;

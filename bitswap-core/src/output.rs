@@ -308,4 +308,8 @@ pub enum PeerDid {
     Silent,
     /// It said that it lacks the block.
     DontHave,
+    /// It does not speak Bitswap, so it could not be asked.
+    NoBitswap,
+    /// It cannot be asked for now: no stream to it opens. It is tried again.
+    Unreachable,
 }

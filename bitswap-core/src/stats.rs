@@ -100,7 +100,7 @@ pub struct PeerStats {
     pub served: Served,
     /// Messages received from it.
     pub messages_received: u64,
-    /// Whether it speaks Bitswap.
+    /// Whether it speaks Bitswap: as it says, and as it answered when a stream was opened.
     pub support: Support,
     /// The version of the wants lane, while it is open.
     pub version: Option<Version>,

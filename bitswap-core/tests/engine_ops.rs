@@ -8,6 +8,7 @@ use bitswap_core::{Config, Lane, Limits, Support, Version};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 fn version() -> impl Strategy<Value = Version> {
     prop_oneof![
@@ -145,7 +146,7 @@ fn run(config: Config, ops: &[Op]) -> u64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(1000)))]
 
     #[test]
     fn any_order_of_calls_keeps_the_contract_and_heals(ops in vec(op(), 1..120)) {

@@ -243,3 +243,43 @@ fn the_worst_wantlist_is_applied_within_its_bound() {
         assert!(rig.ledger(0) <= Limits::default().ledger_per_peer);
     }
 }
+
+#[test]
+fn peers_that_take_no_answers_do_not_keep_others_out_of_the_ledger() {
+    // Their presences wait for a lane that never opens, or are in messages that are never read.
+    for never_opens in [true, false] {
+        let mut rig = Rig::new(limits(|limits| {
+            limits.ledger = 400;
+            limits.ledger_per_peer = 100;
+        }));
+        rig.opens_at_once = false;
+        rig.reads = false;
+        for peer in 0..8 {
+            rig.connect(peer);
+            rig.tell(peer, (0..100).map(|n| ask_or(cid(peer * 1000 + n))).collect::<Vec<_>>());
+            rig.run();
+            if !never_opens {
+                rig.answer_opens();
+                rig.run();
+            }
+        }
+        assert_eq!(rig.engine.stats().ledger, 400);
+        rig.opens_at_once = true;
+        for n in 0..40 {
+            rig.put(cid(n), 2000);
+        }
+        rig.connect(100);
+        rig.tell(100, (0..40).map(|n| want(cid(n))).collect::<Vec<_>>());
+        rig.opening.clear();
+        let blocks = |rig: &mut Rig| {
+            let messages = rig.run();
+            let own = messages.iter().filter(|(peer, _)| *peer == 100).map(|(_, said)| said);
+            let blocks = Said::of(own).blocks.len();
+            rig.slow = (0..8).collect();
+            rig.take_all();
+            blocks
+        };
+        let served: usize = (0..40).map(|_| blocks(&mut rig)).sum();
+        assert_eq!(served, 40, "never opens: {never_opens}");
+    }
+}

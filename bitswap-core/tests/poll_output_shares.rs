@@ -182,8 +182,7 @@ fn memory_of_all_is_bounded_and_goes_round() {
 }
 
 #[test]
-fn a_poll_at_rest_does_not_get_dearer_with_peers() {
-    // Counted in outputs and timers, not in time: nothing is due, so nothing is looked at.
+fn idle_lanes_of_a_thousand_peers_close_with_one_timer() {
     let mut rig = Rig::new(Config::default());
     for peer in 0..1000 {
         rig.connect(peer);
@@ -200,4 +199,50 @@ fn a_poll_at_rest_does_not_get_dearer_with_peers() {
     });
     assert_eq!(timers.count(), 1, "all idle lanes close at one moment");
     assert_eq!(rig.closed.len(), 1000);
+}
+
+/// Guards the cap on what a peer may save up: its turns while it has little to send are gone.
+#[test]
+fn a_peer_of_small_blocks_saves_up_no_credit_for_big_ones() {
+    let mut rig = Rig::new(Config::default());
+    rig.connect(0);
+    for n in 0..1000 {
+        rig.put(cid(n), 100);
+        rig.tell(0, [want(cid(n))]);
+        assert_eq!(rig.run().len(), 1, "a turn of its own");
+    }
+    rig.connect(1);
+    for peer in 0..2 {
+        let own = || (0..40).map(move |n| cid(10_000 + peer * 1000 + n));
+        for cid in own() {
+            rig.put(cid, 500_000);
+        }
+        rig.tell(peer, own().map(want).collect::<Vec<_>>());
+    }
+    let peers: Vec<u32> = rig.run().iter().map(|(peer, _)| *peer).collect();
+    let first = peers[..20].iter().filter(|peer| **peer == 0).count();
+    assert!((9..=11).contains(&first), "{first} of the first 20 messages: {peers:?}");
+}
+
+/// Guards the margin that is kept free when a peer reads nothing: how much it may use at most.
+#[test]
+fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
+    const SIZE: usize = 16 << 10;
+    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = 8 << 20));
+    for n in 0..2000 {
+        rig.put(cid(n), SIZE);
+    }
+    rig.connect(0);
+    // It has read enough to be trusted with all of its credit.
+    rig.tell(0, (0..500).map(|n| want(cid(n))).collect::<Vec<_>>());
+    rig.run();
+    rig.slow.insert(0);
+    rig.tell(0, (500..2000).map(|n| want(cid(n))).collect::<Vec<_>>());
+    rig.run();
+    // A block is loaded while what is used, and 32 KiB, are below a quarter of what is free.
+    let mut blocks: usize = 0;
+    while blocks * SIZE + (32 << 10) < ((8 << 20) - blocks * SIZE) / 4 {
+        blocks += 1;
+    }
+    assert_eq!(rig.engine.peer(0).unwrap().answer_bytes, (blocks * SIZE) as u64);
 }

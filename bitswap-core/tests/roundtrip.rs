@@ -8,6 +8,7 @@ use cid::Cid;
 use cid::multihash::Multihash;
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 fn cid() -> impl Strategy<Value = Cid> {
     let multihash = |hash, digest: &[u8]| Multihash::wrap(hash, digest).unwrap();
@@ -114,7 +115,7 @@ fn frames(stream: &[u8], sizes: &[usize]) -> Vec<Bytes> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(256)))]
 
     #[test]
     fn a_message_is_read_as_it_was_written(message in message(), version in version()) {

@@ -17,6 +17,7 @@ use bitswap_core::{
 use bytes::Bytes;
 use cid::Cid;
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 use serving::{SEED, cid};
 
 const PEERS: u32 = 3;
@@ -498,7 +499,7 @@ fn narrow(seed: [u8; 6]) -> Limits {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(256)))]
 
     #[test]
     fn every_want_gets_its_answer_and_nothing_else(ops in ops()) {

@@ -7,6 +7,7 @@
 mod api;
 mod connections;
 mod hints;
+mod inbox;
 mod peer;
 mod storage;
 mod timer;
@@ -36,11 +37,12 @@ use crate::blockstore::Blockstore;
 use crate::config::Config;
 use crate::event::{Event, PutId};
 use crate::executor::Executor;
-use crate::handler::{Handler, Settings};
+use crate::handler::{Arrivals, Handler, Settings};
 use crate::protocol::Offer;
 use crate::traffic::Traffic;
 use connections::tell;
 use hints::Hints;
+use inbox::Inbox;
 use peer::{Peer, StreamIds};
 use storage::{Answer, Storage};
 use timer::{Alarm, Clock};
@@ -54,6 +56,7 @@ pub struct Behaviour<S> {
     clock: Clock,
     alarm: Alarm,
     settings: Settings,
+    items_per_second: u32,
     executor: Arc<dyn Executor>,
     peers: BTreeMap<PeerId, Peer>,
     streams: StreamIds,
@@ -71,6 +74,8 @@ pub struct Behaviour<S> {
     /// The peer that was looked at last although nothing had touched it.
     looked_at: Option<PeerId>,
     traffic: Traffic,
+    inbox: Inbox,
+    arrivals: Arrivals,
     task: Option<Waker>,
 }
 
@@ -101,6 +106,7 @@ impl<S: Blockstore> Behaviour<S> {
             clock,
             alarm: Alarm::default(),
             settings,
+            items_per_second: config.items_per_second,
             storage: Storage::new(store, executor.clone()),
             executor,
             peers: BTreeMap::new(),
@@ -114,6 +120,8 @@ impl<S: Blockstore> Behaviour<S> {
             touched: Vec::new(),
             looked_at: None,
             traffic: Traffic::default(),
+            inbox: Inbox::default(),
+            arrivals: Arrivals::default(),
             task: None,
         }
     }
@@ -131,6 +139,7 @@ impl<S: Blockstore> Behaviour<S> {
         }
         self.tell_needs();
         self.task.take().into_iter().for_each(Waker::wake);
+        self.inbox.worked(self.clock.now().since(now));
         result
     }
 
@@ -322,6 +331,9 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
                 cx.waker().wake_by_ref();
                 break;
             }
+        }
+        while let Poll::Ready(received) = self.inbox.poll_next(cx) {
+            self.apply(received);
         }
         self.poll_time(cx);
         if let Some(event) = self.events.pop_front() {

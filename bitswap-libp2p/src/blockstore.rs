@@ -46,7 +46,7 @@ impl<S: Blockstore + ?Sized> Blockstore for Arc<S> {
 
 /// What went wrong in the store.
 #[derive(Clone, Debug, Error)]
-#[error("the block store failed: {0}")]
+#[error("the block store failed")]
 pub struct StoreError(#[source] Arc<dyn Error + Send + Sync>);
 
 impl StoreError {

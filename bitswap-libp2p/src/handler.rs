@@ -1,16 +1,19 @@
 //! The task of one connection: reads and writes streams, decodes and encodes.
 //!
 //! The behaviour says what it wants through a [`Mailbox`]; the handler answers in [`Report`]s, each
-//! of which takes everything since the last. Reports go through a channel of the swarm's that holds
-//! a few of them; while it is full, the task of this connection rests, and with it the peer.
+//! of which takes everything since the last. Messages are reported once those of the report before
+//! are applied; meanwhile the next ones are collected until the report is full, and then the task
+//! stops reading, and with it the peer stops sending.
 
 mod incoming;
 mod lane;
 mod reader;
 mod readers;
 mod report;
+mod weight;
 mod writer;
 
+pub(crate) use reader::Arrivals;
 pub(crate) use report::{LaneReport, News, Report};
 
 use std::collections::VecDeque;
@@ -36,9 +39,10 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, Stream, StreamUpgradeError, SubstreamProtocol,
 };
 
+use crate::allowance::Allowance;
 use crate::executor::Executor;
 use crate::lanes::{LANES, Lanes};
-use crate::mailbox::{Command, Mailbox, StreamId};
+use crate::mailbox::{Command, Mailbox, StreamId, Taken};
 use crate::protocol::Offer;
 use incoming::Incoming;
 use lane::LaneStream;
@@ -74,6 +78,8 @@ pub struct Handler {
     /// Armed while a stream owes progress.
     ticker: Option<Delay>,
     report: Report,
+    /// Messages were reported and are not applied yet.
+    unapplied: bool,
 }
 
 impl Handler {
@@ -81,7 +87,9 @@ impl Handler {
         settings: Settings,
         mailbox: Mailbox,
         accept: Arc<Mutex<Accept>>,
+        allowance: Arc<Mutex<Allowance>>,
         executor: Arc<dyn Executor>,
+        arrivals: Arrivals,
     ) -> Self {
         Self {
             settings,
@@ -90,11 +98,12 @@ impl Handler {
             requests: VecDeque::new(),
             lanes: Lanes::default(),
             closing: Vec::new(),
-            readers: Readers::new(settings.streams_max),
-            incoming: Incoming::new(accept, executor),
+            readers: Readers::new(settings.streams_max, arrivals),
+            incoming: Incoming::new(accept, allowance, executor),
             listed: [false; 4],
             ticker: None,
             report: Report::default(),
+            unapplied: false,
         }
     }
 
@@ -234,7 +243,9 @@ impl Handler {
             {
                 self.report.message(message);
             }
-            if self.report.is_full() || !self.incoming.has_room() {
+            if self.report.is_full()
+                || self.incoming.poll_room(cx, &mut self.report.traffic).is_pending()
+            {
                 return;
             }
             match self.readers.poll_next(cx) {
@@ -319,8 +330,9 @@ impl ConnectionHandler for Handler {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ConnectionHandlerEvent<Offer, (Lane, StreamId), Report>> {
-        let (commands, keep_alive) = self.mailbox.take(cx.waker());
+        let Taken { commands, keep_alive, applied } = self.mailbox.take(cx.waker());
         self.keep_alive = keep_alive;
+        self.unapplied &= !applied;
         for command in commands {
             self.obey(command);
         }
@@ -335,8 +347,8 @@ impl ConnectionHandler for Handler {
         self.write(cx);
         self.read(cx);
         self.poll_ticker(cx);
-        if self.report.is_news() {
-            let report = mem::take(&mut self.report);
+        if let Some(report) = self.report.take(!self.unapplied) {
+            self.unapplied |= !report.messages.is_empty();
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(report));
         }
         Poll::Pending

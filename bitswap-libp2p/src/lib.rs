@@ -106,15 +106,21 @@
 //! # What is held, and for how long
 //!
 //! Everything is bounded: per connection the streams that are read, 32 MiB of unfinished messages
-//! on them, and 4 MiB of blocks being hashed, above which reading stops; per peer what the engine
-//! lets out at a time; of departed peers a few numbers each. A stream on which a message has begun
-//! must move, or it is reset ([`Config::stall_window`]).
+//! on them, 4 MiB of messages whose blocks are being hashed or that wait behind those, and two
+//! reports of 1 MiB, above which reading stops; per peer what the engine lets out at a time; of
+//! departed peers a few numbers each. A block keeps at most twice its own bytes. A stream on which a
+//! message has begun must move, or it is reset ([`Config::stall_window`]).
+//!
+//! A peer that says more than [`Config::items_per_second`] is read more slowly, and after some
+//! milliseconds of work the behaviour rests for a moment, so that no peer keeps the swarm from its
+//! owner.
 //!
 //! A connection is needed while wants were told on it, while the peer's wants are remembered, and
 //! while anything is on its way. Otherwise the behaviour does not keep it, and the swarm closes it
 //! after its idle time unless another behaviour does. Connections through relays are left alone: no
 //! block goes through them.
 
+mod allowance;
 mod behaviour;
 mod blockstore;
 mod config;

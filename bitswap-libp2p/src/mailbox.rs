@@ -39,7 +39,18 @@ pub(crate) struct Mailbox(Arc<Mutex<Contents>>);
 struct Contents {
     commands: VecDeque<Command>,
     keep_alive: bool,
+    applied: bool,
     task: Option<Waker>,
+}
+
+/// What was in a mailbox.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) commands: VecDeque<Command>,
+    /// Whether the connection is needed.
+    pub(crate) keep_alive: bool,
+    /// Whether the messages of the last report were applied since the last look.
+    pub(crate) applied: bool,
 }
 
 impl Mailbox {
@@ -47,6 +58,7 @@ impl Mailbox {
         Self(Arc::new(Mutex::new(Contents {
             commands: VecDeque::new(),
             keep_alive: false,
+            applied: false,
             task: None,
         })))
     }
@@ -74,14 +86,28 @@ impl Mailbox {
         task.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes all commands and whether the connection is needed; later ones wake the task.
-    pub(crate) fn take(&self, task: &Waker) -> (VecDeque<Command>, bool) {
+    /// Says that the messages of the last report were applied.
+    pub(crate) fn applied(&self) {
+        let task = {
+            let mut contents = self.lock();
+            contents.applied = true;
+            contents.task.take()
+        };
+        task.into_iter().for_each(Waker::wake);
+    }
+
+    /// Takes what is there; what comes later wakes the task.
+    pub(crate) fn take(&self, task: &Waker) -> Taken {
         let mut contents = self.lock();
         match &mut contents.task {
             Some(known) => known.clone_from(task),
             none => *none = Some(task.clone()),
         }
-        (mem::take(&mut contents.commands), contents.keep_alive)
+        Taken {
+            commands: mem::take(&mut contents.commands),
+            keep_alive: contents.keep_alive,
+            applied: mem::take(&mut contents.applied),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Contents> {
@@ -111,17 +137,17 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let count = || wakes.0.load(Ordering::Relaxed);
         let mailbox = Mailbox::new();
-        assert!(!mailbox.take(&waker(wakes.clone())).1);
+        assert!(!mailbox.take(&waker(wakes.clone())).keep_alive);
         mailbox.keep_alive(false);
         assert_eq!(count(), 0);
         mailbox.keep_alive(true);
         assert_eq!(count(), 1);
-        assert!(mailbox.take(&waker(wakes.clone())).1);
+        assert!(mailbox.take(&waker(wakes.clone())).keep_alive);
         let (lane, stream) = (Lane::Wants, StreamId(1));
         mailbox.put(Command::Close { lane, stream });
         mailbox.put(Command::Reset { lane, stream });
         assert_eq!(count(), 2, "one wake until the task looks");
-        let (commands, _) = mailbox.take(&waker(wakes.clone()));
+        let commands = mailbox.take(&waker(wakes.clone())).commands;
         assert!(matches!(Vec::from(commands)[..], [Command::Close { .. }, Command::Reset { .. }]));
     }
 }

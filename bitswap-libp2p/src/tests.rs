@@ -4,8 +4,10 @@
 mod handler_reading;
 mod handler_writing;
 mod host;
+mod hostile;
 mod node;
 mod node_identify;
+mod node_needs;
 mod node_peers;
 mod node_store;
 mod probe;

@@ -25,6 +25,9 @@ pub struct Traffic {
     pub evicted_streams: u64,
     /// Streams that the peer reset or ended within a message, or that failed with their connection.
     pub failed_streams: u64,
+    /// Times that a connection was not read for a while because its peer had said more than
+    /// [`Config::items_per_second`](crate::Config::items_per_second).
+    pub pauses: u64,
     /// Messages whose blocks were lost because the executor dropped the job that hashed them.
     pub dropped_jobs: u64,
 }
@@ -40,6 +43,7 @@ impl AddAssign for Traffic {
         self.stalled_streams += other.stalled_streams;
         self.evicted_streams += other.evicted_streams;
         self.failed_streams += other.failed_streams;
+        self.pauses += other.pauses;
         self.dropped_jobs += other.dropped_jobs;
     }
 }

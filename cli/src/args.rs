@@ -11,6 +11,8 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+use crate::cid_text;
+
 /// Move files between machines by content address.
 ///
 /// A file is named by its CID, a hash of what it holds. Whoever has a file shares it; whoever knows its
@@ -19,7 +21,8 @@ use libp2p::multiaddr::Protocol;
 #[derive(Debug, Parser)]
 #[command(name = "bitswap", version, after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// Print one JSON object per line on standard output instead of text.
+    /// Print one JSON object per line on standard output instead of text; with `cat`, whose standard
+    /// output is the file, on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -46,13 +49,14 @@ Exit codes:
     1  something else went wrong
     2  the command line is wrong
     3  nobody has it, or nobody delivered it in time
-    4  the disk or the quota is full
+    4  the disk or the quota is full, also that of a standard output
     5  the target exists and is another file
     6  the CID does not name a valid file
-    7  the network: no address could be listened on or connected to
+    7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
     9  another process is at the same target, or holds the finished file: try again
-  130  interrupted; what was fetched is kept, and the same command goes on from there";
+  130  interrupted; what was fetched is kept, and the same command goes on from there
+  141  whoever read standard output wants no more of it";
 
 /// An async runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -183,9 +187,15 @@ pub(crate) struct Sources {
     #[arg(long)]
     pub(crate) wait: bool,
 
-    /// Give up when a block has not come for so many seconds. Default: wait, and say what for.
+    /// Give up when nothing has come for so many seconds, counted from the last byte of a block. Time in
+    /// which the process was stopped does not count. Default: wait, and say what for.
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) timeout: Option<Duration>,
+
+    /// When the connection to a machine given with --from is lost, connect again for so many seconds
+    /// before giving up.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub(crate) reconnect_for: Duration,
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,
@@ -258,6 +268,7 @@ impl DhtArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// The file's CID.
+    #[arg(value_parser = cid_text::parse)]
     pub(crate) cid: Cid,
 
     /// Where to put it. A directory: into it, under its CID. Default: here, under its CID.
@@ -309,6 +320,7 @@ pub(crate) enum CheckArg {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
     /// The CID.
+    #[arg(value_parser = cid_text::parse)]
     pub(crate) cid: Cid,
 
     #[command(flatten)]
@@ -365,7 +377,7 @@ mod tests {
     fn space_is_waited_for_only_when_asked_for() {
         let wait = |rest: &[&str]| {
             let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
-            let arguments = ["bitswap", "get", cid].iter().chain(rest);
+            let arguments = ["bitswap", "get", cid].into_iter().chain(rest.iter().copied());
             match Args::try_parse_from(arguments).unwrap().command {
                 Command::Get(get) => get.wait_for_space,
                 other => panic!("{other:?}"),

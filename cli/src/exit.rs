@@ -2,18 +2,21 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
 use bitswap_runtime::{
-    FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError, StartError,
-    Stopped,
+    ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
+    StartError, Stopped, Waiting,
 };
+use libp2p::PeerId;
 use thiserror::Error;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
-    #[error("cannot start: {source}")]
+    #[error("cannot start")]
     Runtime { source: io::Error },
     #[error(transparent)]
     Start(#[from] StartError),
@@ -23,79 +26,131 @@ pub(crate) enum Failure {
         "no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right."
     )]
     NoConnection { tried: String },
+    #[error(
+        "{} not speak Bitswap; give the address of `bitswap share` or of an IPFS node",
+        do_not(peers)
+    )]
+    NoBitswap { peers: Vec<PeerId> },
+    #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
+    NothingCame { idle: Duration, waiting: Waiting },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
     Put(#[from] PutError),
     #[error(transparent)]
     Provide(#[from] ProvideError),
-    #[error("{source}{}", advice(source))]
-    Fetch { source: FetchError },
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("cannot write {what}: {source}")]
-    Output { what: String, source: io::Error },
-    #[error("the demo's files: {source}")]
+    #[error("cannot write to standard output")]
+    Output { source: io::Error },
+    #[error("the demo's files")]
     Demo { source: io::Error },
+    #[error("the demo's bare stream")]
+    DemoStream { source: io::Error },
     #[error(
-        "the demo needs {needed} MiB in {dir}, where {available} MiB are free; choose a smaller --size or another --dir"
+        "the demo: {otherwise}, not within {} s; run it again, and report it if that does not help",
+        limit.as_secs()
+    )]
+    DemoStuck { otherwise: &'static str, limit: Duration },
+    #[error(
+        "the demo needs {} in {}, where {} are free; choose a smaller --size or another --dir",
+        ByteSize(*needed),
+        dir.display(),
+        ByteSize(*available)
     )]
     DemoSpace { needed: u64, available: u64, dir: PathBuf },
     #[error("what arrived is not what was sent: this is a bug, please report it")]
     DemoDiffers,
     #[error("interrupted; what was fetched is kept, and the same command goes on from there")]
     Interrupted,
+    #[error("interrupted")]
+    Aborted,
     #[error(transparent)]
     Stopped(#[from] Stopped),
 }
 
-impl From<FetchError> for Failure {
-    fn from(source: FetchError) -> Self {
-        Self::Fetch { source }
-    }
+fn do_not(peers: &[PeerId]) -> String {
+    let names: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    format!("{} {}", names.join(", "), if peers.len() == 1 { "does" } else { "do" })
 }
 
 /// What to do next, where the error itself does not say it.
-fn advice(error: &FetchError) -> &'static str {
-    match error {
+const fn advice(error: &FetchError) -> Option<&'static str> {
+    Some(match error {
         FetchError::Download(DownloadError::InvalidDag(InvalidDag {
             reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
             ..
-        })) => "\nIt is a directory: get the files in it by their own CIDs.",
+        })) => "It is a directory: get the files in it by their own CIDs.",
         FetchError::Download(DownloadError::TargetExists) => {
-            "\nTo replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
+            "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
+        }
+        FetchError::Block(GetError::ConnectionLost { .. }) => {
+            "What was fetched is kept, and the same command goes on from there."
         }
         FetchError::Block(GetError::NotFound(_) | GetError::TimedOut(_))
         | FetchError::Download(DownloadError::Unavailable { .. }) => {
-            "\nAsk a machine that has it with --from, or check the CID. What was fetched is kept."
+            "Ask a machine that has it with --from, or check the CID. What was fetched is kept."
         }
         FetchError::Download(
             DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. },
-        ) => "\nThe same command then goes on; with --wait-for-space it waits for the space.",
-        _ => "",
-    }
+        ) => "The same command then goes on; with --wait-for-space it waits for the space.",
+        _ => return None,
+    })
 }
 
 impl Failure {
+    /// All there is to tell: what failed, every cause of it once, and on a line of its own what to do.
+    pub(crate) fn message(&self) -> String {
+        let mut message = ErrorChain(self).to_string();
+        if let Self::Fetch(error) = self
+            && let Some(advice) = advice(error)
+        {
+            message.push('\n');
+            message.push_str(advice);
+        }
+        message
+    }
+
+    /// Whether there is nobody to tell: whoever read standard output wanted no more of it.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self, Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// The exit code, as `bitswap --help` lists them.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Self::Start(_) | Self::Listen(_) | Self::NoConnection { .. } => NETWORK,
-            Self::Share(ShareError::Read { .. } | ShareError::Changed { .. }) => FILE,
+            Self::Start(_)
+            | Self::Listen(_)
+            | Self::NoConnection { .. }
+            | Self::NoBitswap { .. }
+            | Self::DemoStream { .. } => NETWORK,
+            Self::NothingCame { .. } => NOT_FOUND,
+            Self::Share(ShareError::Store(_) | ShareError::Stopped(_)) => OTHER,
+            Self::Share(_) => FILE,
+            Self::Output { .. } if self.is_quiet() => CLOSED,
+            Self::Output { source } | Self::Demo { source } if is_full(source) => DISK_FULL,
             Self::Output { .. } => FILE,
-            Self::Demo { source } if source.kind() == io::ErrorKind::StorageFull => DISK_FULL,
             Self::DemoSpace { .. } => DISK_FULL,
             Self::Demo { .. } => FILE,
-            Self::Fetch { source } => fetch_code(source),
+            Self::Fetch(error) => fetch_code(error),
             Self::Read(ReadError::Block(error)) => get_code(error),
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
-            Self::Interrupted => INTERRUPTED,
+            Self::Interrupted | Self::Aborted => INTERRUPTED,
             _ => OTHER,
         }
     }
 }
 
+/// Whether an error says that there is no room, on the disk or in the user's quota.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 const OTHER: u8 = 1;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
 const NOT_FOUND: u8 = 3;
 const DISK_FULL: u8 = 4;
 const EXISTS: u8 = 5;
@@ -104,12 +159,15 @@ const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
 const INTERRUPTED: u8 = 130;
+/// What a shell makes of a process that the signal for a closed pipe has ended.
+const CLOSED: u8 = 141;
 
 fn fetch_code(error: &FetchError) -> u8 {
     match error {
         FetchError::Download(error) => download_code(error),
         FetchError::Block(error) => get_code(error),
-        FetchError::Target(_) => FILE,
+        FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
+        FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsFinalize => BUSY,
         FetchError::Interrupted | FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
@@ -119,6 +177,7 @@ fn fetch_code(error: &FetchError) -> u8 {
 fn get_code(error: &GetError) -> u8 {
     match error {
         GetError::NotFound(_) | GetError::TimedOut(_) => NOT_FOUND,
+        GetError::ConnectionLost { .. } => NETWORK,
         GetError::Want(_) => INVALID,
         _ => OTHER,
     }

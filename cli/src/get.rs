@@ -1,24 +1,25 @@
 //! `bitswap get`
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::pin::pin;
+use std::time::Instant;
 
-use bitswap_core::chunk::{DownloadEvent, IfExists, Resume};
+use bitswap_core::ByteSize;
+use bitswap_core::chunk::{DownloadEvent, IfExists, Resume, StallReason};
 use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::exit::Failure;
-use crate::peers;
+use crate::patience::{Patience, Verdict};
+use crate::peers::{self, Fetcher, Late};
 use crate::progress::Shown;
-use crate::say::{Say, mib_per_second, size};
+use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
-
-/// After so long without news it says what it waits for, and again each time.
-const PATIENCE: Duration = Duration::from_secs(3);
+use crate::strangers;
 
 pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
-    let node = peers::connected(&args.sources, runtime, say).await?;
+    let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let target = match args.output {
         None => PathBuf::from(args.cid.to_string()),
         Some(path) if path.is_dir() => path.join(args.cid.to_string()),
@@ -39,7 +40,9 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
-    let fetched = watched(fetch, say).await?;
+    let patience = Patience::new(args.sources.timeout);
+    let watched = watched(fetch, patience, &mut late, say);
+    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
     let seconds = start.elapsed().as_secs_f64();
     let stats = node.stats().await?;
     node.shutdown().await;
@@ -48,31 +51,46 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
 }
 
 /// Shows the fetch until it ends or is interrupted.
-async fn watched(mut fetch: Fetch, say: &Say) -> Result<Fetched, Failure> {
+async fn watched(
+    mut fetch: Fetch,
+    mut patience: Patience,
+    late: &mut Late,
+    say: &Say,
+) -> Result<Fetched, Failure> {
     let mut shown = Shown::new(say);
-    loop {
+    let mut interrupted = pin!(interrupted());
+    let mut ticks = patience.ticks();
+    let given_up = loop {
         tokio::select! {
-            event = tokio::time::timeout(PATIENCE, fetch.next_event()) => match event {
-                Ok(Some(event)) => show(&mut shown, &event),
-                Ok(None) => break,
-                Err(_) => {
-                    if let Some(waiting) = fetch.why().await {
-                        shown.waiting(&waiting);
-                    }
+            event = fetch.next_event() => match event {
+                Some(event) => show(&mut shown, &event),
+                None => {
+                    drop(shown);
+                    return Ok(fetch.finish().await?);
                 }
             },
-            () = interrupted() => {
-                fetch.stop().await;
-                return match fetch.finish().await {
-                    Ok(fetched) => Ok(fetched),
-                    Err(FetchError::Interrupted) => Err(Failure::Interrupted),
-                    Err(error) => Err(error.into()),
-                };
+            _ = ticks.tick() => {
+                // One that has ended says so by its last event.
+                let Some(waiting) = fetch.why().await else { continue };
+                match patience.look(&waiting, Instant::now()) {
+                    Verdict::Wait => {}
+                    Verdict::Say => shown.waiting(&waiting),
+                    Verdict::GiveUp => {
+                        break Failure::NothingCame { idle: patience.idle(), waiting };
+                    }
+                }
             }
+            error = late.failure() => shown.note(&format!("going on without:\n  {error}")),
+            () = &mut interrupted => break Failure::Interrupted,
         }
-    }
+    };
+    // Its line goes before anything else is printed.
     drop(shown);
-    Ok(fetch.finish().await?)
+    fetch.stop().await;
+    match fetch.finish().await {
+        Err(FetchError::Interrupted) => Err(given_up),
+        ended => Ok(ended?),
+    }
 }
 
 fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
@@ -81,13 +99,19 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::Progress(progress) => shown.progress(progress),
         DownloadEvent::DiskFull { needed, is_quota: true, .. } => shown.note(&format!(
             "the disk quota is used up: {} more are needed; it goes on once there is space",
-            size(*needed),
+            ByteSize(*needed),
         )),
         DownloadEvent::DiskFull { needed, available, is_quota: false } => shown.note(&format!(
             "the disk is full: {} more are needed, {} are free; it goes on once there is space",
-            size(*needed),
-            size(*available),
+            ByteSize(*needed),
+            ByteSize(*available),
         )),
+        DownloadEvent::Stalled(StallReason::DiskSlow) => {
+            shown.note("waiting: the disk does not keep up");
+        }
+        DownloadEvent::LockFile => shown.note(
+            "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed",
+        ),
         DownloadEvent::SpaceAgain => shown.note("there is space again"),
         _ => {}
     }
@@ -100,20 +124,21 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let engine = stats.bitswap.engine.fetched;
     let path = path.display();
     let text = if finished.already {
-        format!("{path}: was there already, {}", size(finished.size))
+        format!("{path}: was there already, {}", ByteSize(finished.size))
     } else {
         let proof = match finished.unchecked {
             0 => "verified".to_owned(),
-            bytes => format!("fetched ({} of an earlier run not checked again)", size(bytes)),
+            bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
         };
-        format!("{path}: {}, {proof}, {speed:.1} MiB/s", size(finished.size))
+        format!("{path}: {}, {proof}, {speed:.1} MiB/s", ByteSize(finished.size))
     };
     if finished.leftover {
         say.note("the temporary data beside it could not be removed; remove it by hand");
     }
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size,
-        "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked, "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
+        "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
+        "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
         "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
         "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,

@@ -2,14 +2,18 @@
 
 mod args;
 mod cat;
+mod cid_text;
 mod demo;
 mod exit;
 mod get;
 mod memory;
+mod patience;
 mod peers;
 mod progress;
 mod say;
 mod share;
+mod strangers;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -21,13 +25,27 @@ use clap::Parser as _;
 
 use args::{Args, Command, RuntimeArg};
 use exit::Failure;
-use say::Say;
+use say::{Broken, Objects, Say};
 
 fn main() -> ExitCode {
     memory::keep_large_blocks();
-    let args = Args::parse();
-    let say = Say::new(args.json);
-    match run(args, &say) {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage::tell(&error),
+    };
+    let objects = match args.command {
+        Command::Cat(_) => Objects::ToErrors,
+        _ => Objects::ToOutput,
+    };
+    let (say, mut broken) = Say::new(args.json.then_some(objects));
+    let result = run(args, &say, &mut broken);
+    end(result, &say, &mut broken)
+}
+
+/// Tells how a command has ended. What could not be printed is no success.
+fn end(result: Result<(), Failure>, say: &Say, broken: &mut Broken) -> ExitCode {
+    let result = result.and_then(|()| broken.failure().map_or(Ok(()), Err));
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             say.failure(&failure);
@@ -37,7 +55,7 @@ fn main() -> ExitCode {
 }
 
 /// The command itself runs on tokio, whatever the node runs on: signals, the terminal, its own files.
-fn run(mut args: Args, say: &Say) -> Result<(), Failure> {
+fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     if let Command::Share(share) = &mut args.command
         && share.listen.is_empty()
     {
@@ -46,10 +64,17 @@ fn run(mut args: Args, say: &Say) -> Result<(), Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
     let result = tokio.block_on(async {
-        match args.runtime {
-            RuntimeArg::Tokio => command(args.command, &Tokio::current(), say).await,
-            RuntimeArg::AsyncStd => command(args.command, &AsyncStd, say).await,
-            RuntimeArg::Smol => command(args.command, &Smol, say).await,
+        let command = async {
+            match args.runtime {
+                RuntimeArg::Tokio => command(args.command, &Tokio::current(), say).await,
+                RuntimeArg::AsyncStd => command(args.command, &AsyncStd, say).await,
+                RuntimeArg::Smol => command(args.command, &Smol, say).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            failure = broken.failed() => Err(failure),
+            result = command => result,
         }
     });
     // A read of the terminal, or a lookup of a name, may still block a thread: it is not waited for.

@@ -1,49 +1,80 @@
 //! Starting a node that fetches, and connecting it.
 
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_runtime::{Node, Runtime};
-use futures::future::join_all;
+use bitswap_runtime::{ConnectError, Node, Runtime};
+use futures::future::{BoxFuture, FutureExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::args::Sources;
 use crate::exit::Failure;
+use crate::patience::SAY_AFTER;
 use crate::say::Say;
 
-/// A node that is connected to what the user named, or looks around on the local network.
+/// A node that fetches.
+pub(crate) struct Fetcher<R: Runtime> {
+    pub(crate) node: Node<R>,
+    pub(crate) late: Late,
+}
+
+/// Dials that go on although the command has begun with another machine.
+pub(crate) struct Late(FuturesUnordered<BoxFuture<'static, Result<PeerId, ConnectError>>>);
+
+impl Late {
+    /// The next dial that fails.
+    pub(crate) async fn failure(&mut self) -> ConnectError {
+        loop {
+            match self.0.next().await {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return error,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+/// A node that is connected to one of those that the user named, the first that answers, or looks around
+/// on the local network.
 pub(crate) async fn connected<R: Runtime>(
     sources: &Sources,
     runtime: &R,
     say: &Say,
-) -> Result<Node<R>, Failure> {
-    let mut builder = Node::builder(runtime.clone()).mdns(sources.from.is_empty());
+) -> Result<Fetcher<R>, Failure> {
+    let mut builder = Node::builder(runtime.clone())
+        .mdns(sources.from.is_empty())
+        .reconnect_grace(sources.reconnect_for);
     if let Some(dht) = sources.dht.settings() {
         builder = builder.dht(dht);
     }
     let node = builder.start().await?;
-    let dials = sources.from.iter().map(|address| node.connect(address.clone()));
+    let dial = |address: &libp2p::Multiaddr| {
+        let (node, address) = (node.clone(), address.clone());
+        async move { node.connect(address).await }.boxed()
+    };
+    let mut dials: FuturesUnordered<_> = sources.from.iter().map(dial).collect();
     let mut tried = String::new();
-    let mut any = false;
-    for dialled in join_all(dials).await {
-        match dialled {
-            Ok(_) => any = true,
-            Err(error) => {
+    while !dials.is_empty() {
+        match tokio::time::timeout(SAY_AFTER, dials.select_next_some()).await {
+            Ok(Ok(_)) => break,
+            Ok(Err(error)) => {
                 tried.push_str("\n  ");
                 tried.push_str(&error.to_string());
+                if dials.is_empty() {
+                    return Err(Failure::NoConnection { tried });
+                }
             }
+            Err(_) => say.waiting(&node.waiting().await?),
         }
-    }
-    if !any && !sources.from.is_empty() {
-        return Err(Failure::NoConnection { tried });
     }
     if !tried.is_empty() {
         say.note(format_args!("going on without:{tried}"));
     }
-    Ok(node)
+    Ok(Fetcher { node, late: Late(dials) })
 }
 
 /// Named machines that all lack a block are not waited for; others may still come.
 pub(crate) fn session(sources: &Sources) -> SessionOptions<PeerId> {
     let wait = sources.wait || sources.from.is_empty();
     let when_missing = if wait { WhenMissing::Wait } else { WhenMissing::Fail };
-    SessionOptions { when_missing, want_timeout: sources.timeout, ..SessionOptions::default() }
+    SessionOptions { when_missing, ..SessionOptions::default() }
 }

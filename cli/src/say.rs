@@ -1,85 +1,198 @@
 //! What is printed, for people or for programs.
 //!
 //! Results go to standard output: text, or with `--json` one object per line. Everything else,
-//! progress, warnings and errors, goes to standard error.
+//! progress, warnings and errors, goes to standard error. `cat` is the exception: its standard output is
+//! the file and nothing else, so with `--json` its objects go to standard error.
+//!
+//! Whatever cannot be written to standard output ends the command: [`Broken`] says so, whoever wrote.
 
 use std::fmt::Display;
-use std::io::{IsTerminal as _, Write as _, stderr, stdout};
+use std::io::{self, IsTerminal as _, Write, stderr};
+use std::sync::{Mutex, PoisonError};
 
+use bitswap_core::PeerReport;
+use bitswap_runtime::Waiting;
+use futures::channel::oneshot;
+use libp2p::PeerId;
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
 
 /// Prints.
-#[derive(Clone, Copy, Debug)]
 pub(crate) struct Say {
-    json: bool,
+    json: Option<Objects>,
+    /// Standard output, until it fails.
+    out: Mutex<Option<Out>>,
+}
+
+/// Where objects go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Objects {
+    ToOutput,
+    ToErrors,
+}
+
+struct Out {
+    writer: Box<dyn Write + Send>,
+    broken: oneshot::Sender<io::Error>,
+}
+
+/// Completes when standard output fails.
+pub(crate) struct Broken(oneshot::Receiver<io::Error>);
+
+impl Broken {
+    /// Waits until standard output fails.
+    pub(crate) async fn failed(&mut self) -> Failure {
+        match (&mut self.0).await {
+            Ok(source) => Failure::Output { source },
+            // It cannot fail any more.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Why standard output has failed, if it has.
+    pub(crate) fn failure(&mut self) -> Option<Failure> {
+        let source = self.0.try_recv().ok().flatten()?;
+        Some(Failure::Output { source })
+    }
 }
 
 impl Say {
-    pub(crate) const fn new(json: bool) -> Self {
-        Self { json }
+    /// Prints to standard output. `json`: objects instead of text.
+    pub(crate) fn new(json: Option<Objects>) -> (Self, Broken) {
+        Self::to(json, standard_output())
+    }
+
+    fn to(json: Option<Objects>, writer: Box<dyn Write + Send>) -> (Self, Broken) {
+        let (broken, failed) = oneshot::channel();
+        let out = Mutex::new(Some(Out { writer, broken }));
+        (Self { json, out }, Broken(failed))
     }
 
     /// Whether a person watches, so that lines may be drawn over.
-    pub(crate) fn is_watched(self) -> bool {
-        !self.json && stderr().is_terminal()
+    pub(crate) fn is_watched(&self) -> bool {
+        self.json.is_none() && stderr().is_terminal()
+    }
+
+    /// Whether people read what is printed, now or later.
+    pub(crate) const fn is_text(&self) -> bool {
+        self.json.is_none()
+    }
+
+    /// Bytes for standard output, as they are. After a failure nothing more is written.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        // Nothing under the lock panics half-way.
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = out.as_mut()
+            && let Err(error) = open.writer.write_all(bytes).and_then(|()| open.writer.flush())
+            && let Some(open) = out.take()
+        {
+            // Whoever waits for it may have ended already, and looks once more then.
+            let _ = open.broken.send(error);
+        }
     }
 
     /// A result: the text for people, the object for programs.
-    pub(crate) fn result(self, text: impl Display, object: &Value) {
-        // Whoever closed the pipe wants no more; there is nobody to tell.
-        let _ =
-            if self.json { writeln!(stdout(), "{object}") } else { writeln!(stdout(), "{text}") };
+    pub(crate) fn result(&self, text: impl Display, object: &Value) {
+        if self.json.is_some() {
+            self.event(object);
+        } else {
+            self.bytes(format!("{text}\n").as_bytes());
+        }
     }
 
     /// Something for programs only, that people see otherwise.
-    pub(crate) fn event(self, object: &Value) {
-        if self.json {
-            let _ = writeln!(stdout(), "{object}");
+    pub(crate) fn event(&self, object: &Value) {
+        match self.json {
+            Some(Objects::ToOutput) => self.bytes(format!("{object}\n").as_bytes()),
+            Some(Objects::ToErrors) => to_errors(object),
+            None => {}
         }
     }
 
     /// News: a note for people, the object for programs.
-    pub(crate) fn told(self, text: impl Display, object: &Value) {
-        if self.json {
+    pub(crate) fn told(&self, text: impl Display, object: &Value) {
+        if self.json.is_some() {
             self.event(object);
+        } else if self.is_watched() {
+            // A line may stand there that is drawn over; it is drawn again below this one.
+            to_errors(format_args!("{CLEAR}{text}"));
         } else {
-            self.note(text);
+            to_errors(text);
         }
+    }
+
+    /// What is waited for, as nothing comes.
+    pub(crate) fn waiting(&self, waiting: &Waiting) {
+        self.told(format_args!("waiting: {waiting}"), &waiting_object(waiting));
     }
 
     /// Something that people should know.
-    pub(crate) fn note(self, text: impl Display) {
-        if self.json {
-            self.event(&json!({"event": "note", "message": text.to_string()}));
-        } else {
-            let _ = writeln!(stderr(), "{text}");
-        }
+    pub(crate) fn note(&self, text: impl Display) {
+        let object = json!({"event": "note", "message": text.to_string()});
+        self.told(text, &object);
     }
 
     /// The end of a command that failed.
-    pub(crate) fn failure(self, failure: &Failure) {
-        if self.json {
-            let message = failure.to_string();
-            self.event(&json!({"event": "error", "code": failure.code(), "message": message}));
+    pub(crate) fn failure(&self, failure: &Failure) {
+        if !failure.is_quiet() {
+            self.error(failure.code(), &failure.message());
+        }
+    }
+
+    /// An error, and the exit code that it ends with. It goes where it can still be read.
+    pub(crate) fn error(&self, code: u8, message: &str) {
+        let object = json!({"event": "error", "code": code, "message": message});
+        let is_broken = self.out.lock().unwrap_or_else(PoisonError::into_inner).is_none();
+        if is_broken && self.json.is_some() {
+            to_errors(object);
         } else {
-            let _ = writeln!(stderr(), "error: {failure}");
+            self.told(format_args!("error: {message}"), &object);
         }
     }
 }
 
-/// Bytes, as people read them.
-pub(crate) fn size(bytes: u64) -> String {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB"] {
-        if value < 1024.0 {
-            let digits = if unit == "B" { 0 } else { 1 };
-            return format!("{value:.digits$} {unit}");
-        }
-        value /= 1024.0;
+fn waiting_object(waiting: &Waiting) -> Value {
+    let lost = waiting.lost.iter().map(|lost| {
+        let reason = lost.reason.as_deref();
+        json!({"peer": lost.peer.to_string(), "seconds_ago": lost.ago.as_secs(), "reason": reason})
+    });
+    let oldest = waiting.oldest.iter().map(|wait| {
+        let did = |report: &PeerReport<PeerId>| {
+            json!({"peer": report.peer.to_string(), "did": format!("{:?}", report.did)})
+        };
+        let asked: Vec<Value> = wait.reports.iter().map(did).collect();
+        json!({"cid": wait.cid.to_string(), "asked": asked})
+    });
+    json!({
+        "event": "waiting", "message": format!("waiting: {waiting}"), "peers": waiting.peers,
+        "blocks": waiting.blocks, "oldest": oldest.collect::<Vec<_>>(),
+        "lost": lost.collect::<Vec<_>>(),
+    })
+}
+
+/// To the first column of a terminal, and the rest of the line is blank.
+pub(crate) const CLEAR: &str = "\r\x1b[K";
+
+fn to_errors(text: impl Display) {
+    // Where errors go is closed: there is nobody to tell.
+    let _ = writeln!(stderr(), "{text}");
+}
+
+/// Standard output, unbuffered, with every error told. The standard library's own takes writing to
+/// something that is not open for writing for a success.
+#[cfg(unix)]
+fn standard_output() -> Box<dyn Write + Send> {
+    use std::os::fd::AsFd as _;
+    match io::stdout().as_fd().try_clone_to_owned() {
+        Ok(output) => Box::new(std::fs::File::from(output)),
+        Err(_) => Box::new(io::stdout()),
     }
-    format!("{value:.1} TiB")
+}
+
+#[cfg(not(unix))]
+fn standard_output() -> Box<dyn Write + Send> {
+    Box::new(io::stdout())
 }
 
 /// MiB per second.
@@ -91,12 +204,38 @@ pub(crate) fn mib_per_second(bytes: u64, seconds: f64) -> f64 {
 mod tests {
     use super::*;
 
+    /// Takes so many writes, and fails then.
+    struct Fails(u32);
+
+    impl Write for Fails {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(1).ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
     #[test]
-    fn sizes_are_short() {
-        let sizes =
-            [(0, "0 B"), (1023, "1023 B"), (1 << 20, "1.0 MiB"), (u64::MAX, "16777216.0 TiB")];
-        for (bytes, text) in sizes {
-            assert_eq!(size(bytes), text);
+    fn whatever_fails_to_be_written_is_told_and_nothing_follows_it() {
+        let object = json!({"event": "it"});
+        let ways: [fn(&Say, &Value); 4] = [
+            |say, _| say.bytes(b"bytes"),
+            |say, object| say.result("text", object),
+            |say, object| say.event(object),
+            |say, object| say.told("text", object),
+        ];
+        for way in ways {
+            let (say, mut broken) = Say::to(Some(Objects::ToOutput), Box::new(Fails(1)));
+            way(&say, &object);
+            assert!(broken.failure().is_none());
+            way(&say, &object);
+            way(&say, &object);
+            let failure = broken.failure().unwrap();
+            assert_eq!(failure.code(), 4);
+            assert_eq!(failure.message(), "cannot write to standard output: no storage space");
         }
     }
 }

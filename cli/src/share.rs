@@ -1,16 +1,24 @@
 //! `bitswap share`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::time::{Duration, Instant};
 
-use bitswap_runtime::{Node, NodeEvent, Runtime, ShareError};
+use bitswap_core::ByteSize;
+use bitswap_core::chunk::Root;
+use bitswap_runtime::store::FileId;
+use bitswap_runtime::{Hashed, Node, NodeEvent, Runtime, Stopped};
 use cid::Cid;
 use futures::stream::{Stream, StreamExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args;
 use crate::exit::Failure;
-use crate::say::{Say, size};
+use crate::progress::Shown;
+use crate::say::Say;
+
+/// How often it looks at the counters, and whether the file has changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     args: args::Share,
@@ -28,48 +36,154 @@ pub(crate) async fn run(
     }
     let node = builder.start().await?;
     let events = node.events().await?;
-    let (cid, bytes) = match (&args.path, args.text) {
-        (Some(path), _) => file(&node, path, args.cut).await?,
-        (None, text) => {
-            let text = text.unwrap_or_default();
-            let bytes = text.len() as u64;
-            (node.put(text).await?, bytes)
-        }
+    let mut stopped = pin!(interrupted());
+    let sharing = share(&node, args.path.as_deref(), args.text, args.cut, say);
+    let served = tokio::select! {
+        served = sharing => served?,
+        () = &mut stopped => return Err(Failure::Aborted),
     };
+    let cid = served.cid;
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement { cid, bytes, addresses: &addresses },
-        &json!({"event": "shared", "cid": cid.to_string(), "size": bytes, "addresses": addresses}),
+        Announcement { cid, bytes: served.bytes, addresses: &addresses },
+        &json!({
+            "event": "shared", "cid": cid.to_string(), "size": served.bytes, "addresses": addresses,
+        }),
     );
     if is_in_dht {
         node.provide(cid).await?;
     }
+    let mut watch = Watch { node: &node, served, shown: Shown::new(say), told: Counts::default() };
     tokio::select! {
-        () = interrupted() => {}
-        () = watch(events, say) => {}
+        () = &mut stopped => {}
+        ended = watch.run(events) => ended?,
     }
+    watch.end(say).await?;
     node.shutdown().await;
     Ok(())
 }
 
-/// Says when the DHT has heard of what is shared.
-async fn watch(events: impl Stream<Item = NodeEvent>, say: &Say) {
-    let mut events = pin!(events);
-    while let Some(event) = events.next().await {
-        if let NodeEvent::Announced(cid) = event {
-            let cid = cid.to_string();
-            say.told("The DHT knows of it.", &json!({"event": "announced", "cid": cid}));
-        }
+/// What is shared.
+struct Served {
+    cid: Cid,
+    bytes: u64,
+    /// The file, while it is as it was when it was shared.
+    file: Option<(PathBuf, FileId)>,
+}
+
+/// Hashes the file, or stores the text.
+async fn share(
+    node: &Node<impl Runtime>,
+    path: Option<&Path>,
+    text: Option<String>,
+    cut: args::Cut,
+    say: &Say,
+) -> Result<Served, Failure> {
+    let Some(path) = path else {
+        let text = text.unwrap_or_default();
+        let bytes = text.len() as u64;
+        return Ok(Served { cid: node.put(text).await?, bytes, file: None });
+    };
+    let (mut shown, start) = (Shown::new(say), Instant::now());
+    let progress = |hashed: Hashed| shown.hashing(hashed, start.elapsed());
+    let shared = node.share_file_with(path, cut.profile(), progress).await?;
+    let Root { cid, size, .. } = shared.root;
+    Ok(Served { cid, bytes: size, file: Some((path.to_owned(), shared.id)) })
+}
+
+/// Says what becomes of what is shared.
+struct Watch<'a, R: Runtime> {
+    node: &'a Node<R>,
+    served: Served,
+    shown: Shown<'a>,
+    /// What was said last.
+    told: Counts,
+}
+
+/// What was served so far.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Counts {
+    peers: u32,
+    blocks: u64,
+    bytes: u64,
+}
+
+impl Counts {
+    async fn of(node: &Node<impl Runtime>) -> Result<Self, Stopped> {
+        let engine = node.stats().await?.bitswap.engine;
+        let bitswap_core::Served { blocks, bytes, .. } = engine.served;
+        Ok(Self { peers: engine.peers, blocks, bytes })
+    }
+
+    fn object(self, event: &str) -> Value {
+        let Self { peers, blocks, bytes } = self;
+        json!({"event": event, "peers": peers, "blocks": blocks, "bytes": bytes})
     }
 }
 
-async fn file(
-    node: &Node<impl Runtime>,
-    path: &Path,
-    cut: args::Cut,
-) -> Result<(Cid, u64), ShareError> {
-    let shared = node.share_file(path, cut.profile()).await?;
-    Ok((shared.root.cid, shared.root.size))
+impl<R: Runtime> Watch<'_, R> {
+    async fn run(&mut self, events: impl Stream<Item = NodeEvent>) -> Result<(), Failure> {
+        let mut events = pin!(events);
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(NodeEvent::Announced(cid)) => {
+                        let object = json!({"event": "announced", "cid": cid.to_string()});
+                        self.shown.told("The DHT knows of it.", &object);
+                    }
+                    Some(_) => {}
+                    None => return Err(Failure::Stopped(Stopped)),
+                },
+                _ = look.tick() => {
+                    self.look_at_file().await?;
+                    self.look_at_counts().await?;
+                }
+            }
+        }
+    }
+
+    async fn look_at_file(&mut self) -> Result<(), Failure> {
+        let Some((path, id)) = &self.served.file else { return Ok(()) };
+        if self.node.is_unchanged(*id).await.map_err(|_| Stopped)? {
+            return Ok(());
+        }
+        let path = path.display().to_string();
+        let text = format!(
+            "{path} has changed since it was shared: what differs is no longer served. Share it again \
+             to serve what it is now."
+        );
+        let cid = self.served.cid.to_string();
+        self.shown.told(&text, &json!({"event": "changed", "path": path, "cid": cid}));
+        // What it is from now on is not known.
+        self.served.file = None;
+        Ok(())
+    }
+
+    async fn look_at_counts(&mut self) -> Result<(), Stopped> {
+        let counts = Counts::of(self.node).await?;
+        if self.told != counts {
+            let Counts { peers, blocks, bytes } = counts;
+            let connected = if peers == 1 { "peer" } else { "peers" };
+            let text = format!(
+                "{peers} {connected} connected, {} sent in {blocks} blocks",
+                ByteSize(bytes)
+            );
+            if self.shown.state(&text, &counts.object("serving")) {
+                self.told = counts;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sum of it all.
+    async fn end(self, say: &Say) -> Result<(), Stopped> {
+        let counts = Counts::of(self.node).await?;
+        drop(self.shown);
+        let text = format!("Served {} in {} blocks.", ByteSize(counts.bytes), counts.blocks);
+        say.told(text, &counts.object("served"));
+        Ok(())
+    }
 }
 
 /// Waits for Ctrl-C, or on Unix for the signal that ends a service.
@@ -101,7 +215,7 @@ impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { cid, bytes, addresses } = self;
         writeln!(f, "{cid}")?;
-        writeln!(f, "{}. On the local network, get it with", size(*bytes))?;
+        writeln!(f, "{}. On the local network, get it with", ByteSize(*bytes))?;
         writeln!(f, "  bitswap get {cid}")?;
         writeln!(f, "and from elsewhere with one of")?;
         for address in *addresses {

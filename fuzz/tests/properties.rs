@@ -5,13 +5,7 @@
 use bitswap_fuzz::{engine_ops, hostile_frames, two_engines};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
-
-/// The same cases in each run: finding new ones is the fuzzer's work.
-fn config(cases: u32) -> ProptestConfig {
-    let rng_seed = RngSeed::Fixed(1);
-    ProptestConfig { cases, rng_seed, failure_persistence: None, ..Default::default() }
-}
+use proptest::test_runner::contextualize_config;
 
 /// A head and operations of a fixed length, so that whole operations are left out while shrinking.
 fn input<const HEAD: usize, const OP: usize>(ops: usize) -> impl Strategy<Value = Vec<u8>> {
@@ -25,7 +19,7 @@ fn usual() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(config(128))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(128)))]
 
     #[test]
     fn an_engine_keeps_its_contract(input in usual()) {

@@ -15,7 +15,7 @@ pub enum PeerError {
         path: PathBuf,
     },
     /// A file or process operation of the driver itself failed.
-    #[error("cannot {what}: {source}")]
+    #[error("cannot {what}")]
     Io {
         /// What was tried.
         what: String,

@@ -1,5 +1,6 @@
 //! Runs a [`bitswap_runtime::Node`] on tokio, current-thread or multi-thread.
 
+mod exclusive;
 #[cfg(feature = "quic")]
 mod quic;
 
@@ -12,6 +13,8 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport as _};
 use libp2p::{PeerId, dns, mdns, tcp};
 use tokio::runtime::Handle;
+
+use exclusive::Exclusive;
 
 /// A tokio runtime, named by its handle.
 #[derive(Clone, Debug)]
@@ -54,9 +57,10 @@ impl Runtime for Tokio {
     }
 
     fn tcp(&self) -> Boxed<ByteStream> {
-        tcp::tokio::Transport::new(tcp::Config::default())
+        let tcp = tcp::tokio::Transport::new(tcp::Config::default())
             .map(|socket, _| Box::pin(socket) as ByteStream)
-            .boxed()
+            .boxed();
+        Exclusive::new(tcp).boxed()
     }
 
     #[cfg(feature = "quic")]

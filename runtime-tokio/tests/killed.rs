@@ -119,6 +119,7 @@ impl Steps {
             Effect::Read { .. } => "read the journal",
             Effect::Open { place: Place::Temp, .. } => "open the part",
             Effect::Open { .. } => "open the target",
+            Effect::CheckReplace { .. } => "look whether the target can be replaced",
             Effect::FreeSpace => "ask for the space",
             Effect::Allocate { .. } => {
                 self.allocations += 1;

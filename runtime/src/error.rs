@@ -1,19 +1,25 @@
 //! What can go wrong, by whose fault.
+//!
+//! An error either has its cause in its own text or returns it as [`Error::source`](std::error::Error::source),
+//! never both: [`ErrorChain`](crate::ErrorChain) prints every cause once.
 
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::PeerReport;
-use bitswap_core::chunk::{DownloadError, InvalidDag};
+use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
 use bitswap_core::error::WantError;
+use bitswap_core::{ByteSize, PeerReport};
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
 use thiserror::Error;
 
+use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
-use crate::said::Said;
+use crate::node::LostPeer;
+use crate::reason::{DialReason, ListenReason};
+use crate::said::{Losses, Said};
 
 /// The node was shut down, or its runtime was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -25,10 +31,10 @@ pub struct Stopped;
 #[non_exhaustive]
 pub enum StartError {
     /// The sockets or the resolver could not be set up.
-    #[error("the transport could not be set up: {0}")]
+    #[error("the transport could not be set up")]
     Transport(#[source] io::Error),
     /// The system gave no random numbers.
-    #[error("the system's random source failed: {0}")]
+    #[error("the system's random source failed")]
     Entropy(#[source] io::Error),
     /// A peer of the DHT to begin with has no name.
     #[error("{address} does not say which peer it is of; add /p2p/ and the peer's identity")]
@@ -46,22 +52,29 @@ pub enum StartError {
 #[non_exhaustive]
 pub enum ListenError {
     /// The transport refused it.
-    #[error("cannot listen on {address}: {source}; choose another port, or 0 for any")]
+    #[error("cannot listen on {address}: {}", ListenReason::of(reason, address))]
     Transport {
         /// The address.
         address: Multiaddr,
-        /// What the transport said.
-        source: TransportError<io::Error>,
+        /// What the transport said. It is part of this error's text.
+        reason: TransportError<io::Error>,
     },
     /// The listener closed before it had an address.
-    #[error("cannot listen on {address}: the listener closed")]
+    #[error("cannot listen on {address}: {}", why_closed(.reason.as_ref()))]
     Closed {
         /// The address.
         address: Multiaddr,
+        /// What the transport said. It is part of this error's text.
+        reason: Option<io::Error>,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+fn why_closed(error: Option<&io::Error>) -> String {
+    let closed = "the listener closed";
+    error.map_or_else(|| closed.to_owned(), |error| format!("{closed}: {}", ErrorChain(error)))
 }
 
 /// Why a peer was not connected.
@@ -69,12 +82,11 @@ pub enum ListenError {
 #[non_exhaustive]
 pub enum ConnectError {
     /// The dial failed.
-    #[error("cannot connect to {address}: {reason}")]
+    #[error("cannot connect to {address}: {}", DialReason::of(reason, address))]
     Dial {
         /// The address.
         address: Multiaddr,
-        /// Why.
-        #[source]
+        /// Why. What it says is part of this error's text.
         reason: DialError,
     },
     /// The node stopped meanwhile.
@@ -105,7 +117,11 @@ pub enum ProvideError {
 #[non_exhaustive]
 pub enum PutError {
     /// Larger than other implementations take.
-    #[error("a block of {bytes} bytes is too large (at most {max}); share it as a file")]
+    #[error(
+        "a block of {} is too large (at most {}); share it as a file",
+        ByteSize(*bytes as u64),
+        ByteSize(*max as u64)
+    )]
     TooLarge {
         /// Its length.
         bytes: usize,
@@ -127,6 +143,15 @@ pub enum GetError {
     /// Nobody has it: what each peer that was asked said.
     #[error("no peer has the block: {}", Said(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
+    /// Peers that the user named were lost and did not come back within the
+    /// [grace](crate::NodeBuilder::reconnect_grace), and no other peer has it.
+    #[error("{}{}", Losses(.lost), others(.said))]
+    ConnectionLost {
+        /// The peers that were lost.
+        lost: Vec<LostPeer>,
+        /// What each other peer that was asked said.
+        said: Vec<PeerReport<PeerId>>,
+    },
     /// Nobody delivered it in time: what each peer that was asked did.
     #[error("no peer delivered the block in time: {}", Said(.0))]
     TimedOut(Vec<PeerReport<PeerId>>),
@@ -139,6 +164,10 @@ pub enum GetError {
     /// The node stopped meanwhile.
     #[error(transparent)]
     Stopped(#[from] Stopped),
+}
+
+fn others(said: &[PeerReport<PeerId>]) -> String {
+    if said.is_empty() { String::new() } else { format!("; {}", Said(said)) }
 }
 
 /// Why a file cannot be read to its end.
@@ -158,12 +187,31 @@ pub enum ReadError {
 #[non_exhaustive]
 pub enum ShareError {
     /// It could not be read.
-    #[error("cannot read {path}: {source}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
+    },
+    /// It is not a file.
+    #[error("{path} is {what}; only regular files can be shared")]
+    NotRegular {
+        /// What was to be shared.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// It does not say how long it is, and does not end.
+    #[error(
+        "{path} does not say its size and has more than {}; copy it to a file, and share that",
+        ByteSize(*max)
+    )]
+    Endless {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it may have, when it does not say so.
+        max: u64,
     },
     /// It changed while it was read.
     #[error("{path} changed while it was read; share it again once nothing writes to it")]
@@ -186,11 +234,27 @@ pub enum FetchError {
     /// The target names no file.
     #[error(transparent)]
     Target(#[from] BadTarget),
+    /// Something that is not a file of this download has a name that it needs.
+    #[error("{path} is {what}; move it away, or choose another name for the download")]
+    InTheWay {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is.
+        what: Obstacle,
+    },
+    /// The file system has no locks, and a lock file of another machine, or of nobody known, is there.
+    #[error(
+        "{path} says who is downloading to the same file; if that process does not run any more, remove it"
+    )]
+    LockFile {
+        /// The lock file.
+        path: PathBuf,
+    },
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
     /// A block could not be got: what each peer that was asked said.
-    #[error("{0}")]
+    #[error(transparent)]
     Block(#[from] GetError),
     /// It was stopped, and what was fetched is kept. Starting the same download again goes on from there.
     #[error("the download was stopped; run the same download again to go on from there")]

@@ -36,16 +36,20 @@
 //! arrives runs beside the connections. A fetch is a task of its own, which carries out what
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
+mod address_block;
 mod dht;
 mod error;
+mod error_chain;
 mod fetch;
 mod fs;
 mod node;
 mod providers;
 mod read;
+mod reason;
 mod runtime;
 mod said;
 mod session;
+mod setup;
 mod share;
 mod socket_bytes;
 pub mod store;
@@ -58,13 +62,14 @@ pub use error::{
     ConnectError, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
     StartError, Stopped,
 };
+pub use error_chain::ErrorChain;
 pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
-pub use fs::{BadTarget, DiskFs, Fs, Paths};
-pub use node::{Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
+pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
-pub use share::Shared;
+pub use share::{Hashed, Shared};
 pub use socket_bytes::{Counted, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use transport::transport;

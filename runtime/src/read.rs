@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bitswap_core::chunk::{Bounds, Contents, Manifest, Piece};
 use bitswap_core::{Block, SessionOptions};
+use bitswap_libp2p::Keep;
 use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt as _;
@@ -18,14 +19,15 @@ use crate::runtime::Runtime;
 use crate::session::Session;
 
 /// Blocks asked for at once: those that come next in the file. They are held in memory until they are
-/// read.
+/// read, and nothing else of the file is: at most 32 MiB, because no block has more than 2 MiB.
 const AHEAD: usize = 16;
 
 impl<R: Runtime> Node<R> {
     /// Reads the file `root` from its beginning: its bytes come in order and verified, as soon as
     /// they are there. A raw block by itself is a file too. Dropping the stream ends it.
     ///
-    /// Blocks go through the store; a large file that is wanted on disk is better
+    /// Only the next few blocks are held. Those that were read are kept, and served to others, if the node
+    /// was given a [store](crate::NodeBuilder::blocks) for them. A file that is wanted on disk is better
     /// [fetched](Node::fetch_file).
     ///
     /// # Errors
@@ -36,7 +38,8 @@ impl<R: Runtime> Node<R> {
         root: Cid,
         options: SessionOptions<PeerId>,
     ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<R>, ReadError> {
-        let session = Arc::new(self.session(options).await?);
+        let keep = if self.store().keeps_what_is_read() { Keep::InStore } else { Keep::ByUser };
+        let session = Arc::new(self.session_keeping(options, keep).await?);
         let reader = Reader {
             session,
             manifest: Manifest::new(0..u64::MAX, Bounds::default()),

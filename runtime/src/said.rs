@@ -5,6 +5,8 @@ use std::fmt;
 use bitswap_core::{PeerDid, PeerReport};
 use libp2p::PeerId;
 
+use crate::node::LostPeer;
+
 /// What peers said about a block.
 pub(crate) struct Said<'a>(pub(crate) &'a [PeerReport<PeerId>]);
 
@@ -21,6 +23,19 @@ impl fmt::Display for Said<'_> {
     }
 }
 
+/// Peers that were lost.
+pub(crate) struct Losses<'a>(pub(crate) &'a [LostPeer]);
+
+impl fmt::Display for Losses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, lost) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{lost}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a peer did, in a word or two.
 fn did(did: PeerDid) -> &'static str {
     match did {
@@ -29,6 +44,8 @@ fn did(did: PeerDid) -> &'static str {
         PeerDid::HaveThenSilent => "HAVE then silent",
         PeerDid::Silent => "silent",
         PeerDid::DontHave => "DONT_HAVE",
+        PeerDid::NoBitswap => "does not speak Bitswap",
+        PeerDid::Unreachable => "no stream to it opens",
         _ => "unknown",
     }
 }

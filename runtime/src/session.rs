@@ -1,7 +1,7 @@
 //! Sessions: blocks that belong together.
 
 use bitswap_core::chunk::Link;
-use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want, WantFailure};
+use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want};
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::stream::{self, Stream, StreamExt as _};
@@ -55,7 +55,7 @@ impl<R: Runtime> Session<R> {
         match waiter.next().await?.outcome {
             Outcome::Block(held) => Ok(held.block),
             Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),
-            Outcome::Failed(failure) => Err(failure.into()),
+            Outcome::Failed(error) => Err(error),
         }
     }
 
@@ -161,15 +161,5 @@ impl<R: Runtime> SessionWaiter<R> {
     pub(crate) async fn next(&mut self) -> Result<Delivery, Stopped> {
         // The waiter holds a sender of its own, so the channel itself never ends.
         self.delivered.next().await.ok_or(Stopped)
-    }
-}
-
-impl From<WantFailure<PeerId>> for GetError {
-    fn from(failure: WantFailure<PeerId>) -> Self {
-        match failure {
-            WantFailure::NotFound(reports) => Self::NotFound(reports),
-            WantFailure::TimedOut(reports) => Self::TimedOut(reports),
-            _ => Self::Stopped(Stopped),
-        }
     }
 }

@@ -21,8 +21,9 @@ pub enum Conduct {
     Silent,
     /// HAVE for everything, and nothing more.
     HaveThenSilent,
-    /// HAVE and DONT_HAVE in turn, for ever; never a block.
-    Flapper,
+    /// HAVE and DONT_HAVE in turn, the second so much later and from then on with each answer; never a
+    /// block. Without a pause both are in one message.
+    Flapper(Duration),
     /// DONT_HAVE, and the block later, unasked.
     DontHaveThenBlock(Duration),
     /// HAVE at once, the block much later.
@@ -45,7 +46,7 @@ impl Conduct {
         Self::Honest,
         Self::Silent,
         Self::HaveThenSilent,
-        Self::Flapper,
+        Self::Flapper(Duration::from_millis(100)),
         Self::DontHaveThenBlock(Duration::from_millis(700)),
         Self::FastHaveSlowBlock(Duration::from_secs(8)),
         Self::Corruptor,
@@ -54,7 +55,27 @@ impl Conduct {
         Self::Flooder,
         Self::Churner,
     ];
+
+    /// The same with another pause between what it says and does, where it makes one.
+    #[must_use]
+    pub const fn with_pause(self, pause: Duration) -> Self {
+        match self {
+            Self::Flapper(_) => Self::Flapper(pause),
+            Self::DontHaveThenBlock(_) => Self::DontHaveThenBlock(pause),
+            Self::FastHaveSlowBlock(_) => Self::FastHaveSlowBlock(pause),
+            other => other,
+        }
+    }
 }
+
+/// Pauses that random worlds draw from: none, one that looks like latency, and long ones.
+pub(crate) const PAUSES: [Duration; 5] = [
+    Duration::ZERO,
+    Duration::from_millis(1),
+    Duration::from_millis(100),
+    Duration::from_millis(700),
+    Duration::from_secs(8),
+];
 
 /// Messages that a flooder or churner sends to each peer: enough to hurt, few enough to end.
 const ATTACKS: u32 = 40;
@@ -107,12 +128,15 @@ impl Server {
         match self.conduct {
             Conduct::Silent | Conduct::Flooder | Conduct::Churner => {}
             Conduct::HaveThenSilent => now.presences.push(presence(true)),
-            Conduct::Flapper => {
+            Conduct::Flapper(pause) => {
                 self.flips = !self.flips;
                 now.presences.push(presence(self.flips));
-                let again =
-                    Message { presences: vec![presence(!self.flips)], ..Message::default() };
-                self.delay(Duration::from_millis(100), from, again, scene);
+                if pause.is_zero() {
+                    now.presences.push(presence(!self.flips));
+                } else {
+                    let presences = vec![presence(!self.flips)];
+                    self.delay(pause, from, Message { presences, ..Message::default() }, scene);
+                }
             }
             Conduct::DontHaveThenBlock(by) => {
                 if entry.send_dont_have {

@@ -38,7 +38,7 @@ pub use node::Node;
 pub use report::Report;
 pub use scenario::{Ending, Players, Scenario, rest};
 pub use store::StoreConduct;
-pub use sweep::{Swept, sweep, sweep_aloud};
+pub use sweep::{FAULTS, Sweep, Swept, sweep};
 pub use trace::seconds;
 pub use universe::{Universe, altered};
 pub use world::World;

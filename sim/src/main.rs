@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
-use bitswap_sim::{Conduct, Link, Players, Report, Scenario, World};
+use bitswap_sim::{Conduct, FAULTS, Link, Players, Report, Scenario, Sweep, World, sweep};
 
 const USAGE: &str = "\
-bitswap-sim sweep [--seeds N] [--seed S] [--trace]
+bitswap-sim sweep [--seeds N] [--seed S] [--without FAULT,FAULT...] [--trace]
     Random worlds with random faults that heal: everything must end, and no engine may break its
-    contract. Each seed is a world of its own; a failing one is told with the command that replays it.
+    contract. Each seed is a world of its own. Of a failing one the faults that it does not need are
+    left out, and the command that replays the rest is printed.
 bitswap-sim scenarios [DIRECTORY]
     A few scenarios as tables, and as pictures into the directory if one is given.
 bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
@@ -53,6 +54,8 @@ struct Options {
     trace: bool,
     naive: bool,
     watched: bool,
+    /// Kinds of faults that are left out.
+    without: Vec<String>,
     name: String,
 }
 
@@ -64,17 +67,19 @@ impl Options {
             trace: false,
             naive: false,
             watched: false,
+            without: Vec::new(),
             name: String::new(),
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
-            let mut number = || {
-                let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
+            let mut value = || words.next().ok_or_else(|| format!("{word} needs a value"));
+            let number = |value: &str| {
                 value.parse().map_err(|_| format!("{word} needs a number, not {value}"))
             };
             match *word {
-                "--seeds" => options.seeds = number()?,
-                "--seed" => options.seed = number()?,
+                "--seeds" => options.seeds = number(value()?)?,
+                "--seed" => options.seed = number(value()?)?,
+                "--without" => options.without = faults(value()?)?,
                 "--watched" => options.watched = true,
                 "--naive" => options.naive = true,
                 "--trace" => options.trace = true,
@@ -87,6 +92,15 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+/// Names of kinds of faults with commas between them.
+fn faults(words: &str) -> Result<Vec<String>, String> {
+    let name = |word: &str| match FAULTS.contains(&word) {
+        true => Ok(word.to_owned()),
+        false => Err(format!("there is no fault {word}; there are {}", FAULTS.join(", "))),
+    };
+    words.split(',').map(name).collect()
 }
 
 /// Runs the scenarios worth a picture.
@@ -134,7 +148,7 @@ fn shown() -> Vec<Scenario> {
             .blocks(300, 8000)
             .seeders(2)
             .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .peers(2, Conduct::Flapper)
+            .peers(2, Conduct::Flapper(Duration::from_millis(100)))
             .peers(2, Conduct::Corruptor)
             .peers(2, Conduct::Silent)
             .peers(2, Conduct::Spammer)
@@ -164,20 +178,19 @@ fn tell(line: &str) {
 
 /// True when no seed fails.
 fn sweep_seeds(options: &Options) -> bool {
+    let run = |seed| Sweep { seed, without: options.without.clone(), tell: None };
     if options.trace {
-        println!("{:?}", bitswap_sim::sweep_aloud(options.seed, tell));
+        println!("{:?}", sweep(&Sweep { tell: Some(tell), ..run(options.seed) }));
         return true;
     }
-    let seeds: Vec<u64> = (options.seed..options.seed + options.seeds).rev().collect();
+    let seeds: Vec<u64> = (0..options.seeds).rev().map(|n| options.seed.wrapping_add(n)).collect();
     let began = Instant::now();
     let busy = Mutex::new(Duration::ZERO);
     let results = in_parallel(&seeds, |seed| {
         let began = Instant::now();
-        let result = std::panic::catch_unwind(|| bitswap_sim::sweep(*seed));
+        let result = std::panic::catch_unwind(|| sweep(&run(*seed)));
         if result.is_err() {
-            eprintln!(
-                "replay: cargo run --release -p bitswap-sim -- sweep --seed {seed} --seeds 1"
-            );
+            report_failure(run(*seed));
         }
         if let Ok(mut busy) = busy.lock() {
             *busy += began.elapsed();
@@ -195,6 +208,22 @@ fn sweep_seeds(options: &Options) -> bool {
         steps as f64 / busy.max(1e-9),
     );
     failed == 0
+}
+
+/// Finds the fewest faults with which the seed fails, and prints the line that replays it.
+fn report_failure(run: Sweep) {
+    let run = run.shrink();
+    let left: Vec<&str> =
+        FAULTS.iter().copied().filter(|kind| !run.without.iter().any(|off| off == kind)).collect();
+    let without = match run.without.as_slice() {
+        [] => String::new(),
+        kinds => format!(" --without {}", kinds.join(",")),
+    };
+    eprintln!("fails with these faults: {}", left.join(", "));
+    eprintln!(
+        "replay: cargo run --release -p bitswap-sim -- sweep --seed {} --seeds 1{without}",
+        run.seed
+    );
 }
 
 /// True when all goals are reached.

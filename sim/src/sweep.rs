@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bitswap_core::{Config, PeerSet, Rng, SessionOptions, Timestamp, Version, WhenMissing};
 
-use crate::adversary::{Conduct, Server};
+use crate::adversary::{Conduct, PAUSES, Server};
 use crate::draw;
 use crate::fetch::Plan;
 use crate::host::HostConduct;
@@ -36,50 +36,83 @@ pub struct Swept {
     pub transcript: u64,
 }
 
-/// Which faults a seed has, drawn so that every mixture occurs, also none.
-#[derive(Clone, Debug)]
-struct Faults {
-    jitter: bool,
-    slow_links: bool,
-    cuts: bool,
-    flips: bool,
-    flapping: bool,
-    several_connections: bool,
-    clogs: bool,
-    slow_stores: bool,
-    failing_stores: bool,
-    late_hosts: bool,
-    slow_disks: bool,
-    clock_jumps: bool,
-    old_versions: bool,
-    liars: bool,
-    cancels: bool,
-    small_windows: bool,
+/// Declares the kinds of faults with their names.
+macro_rules! faults {
+    ($($name:ident)*) => {
+        /// Which faults a seed has, drawn so that every mixture occurs, also none.
+        #[derive(Clone, Debug)]
+        struct Faults {
+            $($name: bool,)*
+        }
+
+        /// The names of all kinds of faults, as [`Sweep::without`] takes them.
+        pub const FAULTS: &[&str] = &[$(stringify!($name)),*];
+
+        impl Faults {
+            fn draw(rng: &mut Rng) -> Self {
+                // Some seeds are calm, some wild.
+                let often = [0, 100, 300, 600][rng.below(4) as usize];
+                Self { $($name: draw::chance(rng, often),)* }
+            }
+
+            fn turn_off(&mut self, kind: &str) {
+                match kind {
+                    $(stringify!($name) => self.$name = false,)*
+                    _ => {}
+                }
+            }
+        }
+    };
 }
 
-impl Faults {
-    fn draw(rng: &mut Rng) -> Self {
-        // Some seeds are calm, some wild.
-        let often = [0, 100, 300, 600][rng.below(4) as usize];
-        let mut on = || draw::chance(rng, often);
-        Self {
-            jitter: on(),
-            slow_links: on(),
-            cuts: on(),
-            flips: on(),
-            flapping: on(),
-            several_connections: on(),
-            clogs: on(),
-            slow_stores: on(),
-            failing_stores: on(),
-            late_hosts: on(),
-            slow_disks: on(),
-            clock_jumps: on(),
-            old_versions: on(),
-            liars: on(),
-            cancels: on(),
-            small_windows: on(),
+faults! {
+    jitter
+    slow_links
+    cuts
+    flips
+    flapping
+    several_connections
+    clogs
+    slow_stores
+    failing_stores
+    late_hosts
+    slow_disks
+    clock_jumps
+    old_versions
+    liars
+    cancels
+    small_windows
+}
+
+/// One seed to run.
+#[derive(Clone, Debug, Default)]
+pub struct Sweep {
+    /// What everything else is drawn from.
+    pub seed: u64,
+    /// Kinds of faults left out: names in [`FAULTS`].
+    pub without: Vec<String>,
+    /// Told every message, a line each.
+    pub tell: Option<fn(&str)>,
+}
+
+impl Sweep {
+    /// The seed with all its faults.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self { seed, ..Self::default() }
+    }
+
+    /// Leaves out every kind of fault that the failure of this seed does not need. Runs the seed once
+    /// for each kind; the seed must fail.
+    #[must_use]
+    pub fn shrink(mut self) -> Self {
+        for kind in FAULTS {
+            self.without.push((*kind).to_owned());
+            if std::panic::catch_unwind(|| sweep(&self)).is_ok() {
+                self.without.pop();
+            }
         }
+        self
     }
 }
 
@@ -88,28 +121,16 @@ impl Faults {
 /// # Panics
 ///
 /// When an engine breaks its contract or something does not end after healing.
-#[must_use]
-pub fn sweep(seed: u64) -> Swept {
-    play(seed, None)
-}
-
-/// Runs one seed and tells every message, a line each.
-///
-/// # Panics
-///
-/// As [`sweep`].
-pub fn sweep_aloud(seed: u64, tell: fn(&str)) -> Swept {
-    play(seed, Some(tell))
-}
-
-fn play(seed: u64, tell: Option<fn(&str)>) -> Swept {
+pub fn sweep(run: &Sweep) -> Swept {
+    let seed = run.seed;
     let mut rng = Rng::new(&draw::seed(seed, 0), "sweep");
-    let faults = Faults::draw(&mut rng);
+    let mut faults = Faults::draw(&mut rng);
+    run.without.iter().for_each(|kind| faults.turn_off(kind));
     let count = draw::between(&mut rng, 1, 40) as usize;
     let size = draw::skewed(&mut rng, 10, 50_000) as usize;
     let universe = Universe::equal(count, size);
     let mut world = World::new(seed, universe.clone(), Opening::RoundTrip);
-    if let Some(tell) = tell {
+    if let Some(tell) = run.tell {
         world.trace(tell);
     }
     world.limit_steps(STEPS_MAX);
@@ -179,7 +200,9 @@ fn add_liars(
     if faults.liars {
         for _ in 0..draw::between(rng, 1, 4) {
             let conduct = Conduct::ALL[rng.below(Conduct::ALL.len() as u64) as usize];
-            let server = Server::new(conduct, 0..count, rng.next_u64());
+            let seed = rng.next_u64();
+            let pause = PAUSES[(seed % PAUSES.len() as u64) as usize];
+            let server = Server::new(conduct.with_pause(pause), 0..count, seed);
             nodes.push(world.actor(Box::new(server)));
         }
     }

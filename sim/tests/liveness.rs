@@ -25,7 +25,12 @@ fn bound(liars: u32, round_trip: Duration) -> Duration {
 #[test]
 fn an_honest_peer_is_found_among_silent_ones() {
     for liars in [1, 3, 7, 15, 31] {
-        for conduct in [Conduct::Silent, Conduct::HaveThenSilent, Conduct::Flapper] {
+        for conduct in [
+            Conduct::Silent,
+            Conduct::HaveThenSilent,
+            Conduct::Flapper(Duration::ZERO),
+            Conduct::Flapper(Duration::from_millis(100)),
+        ] {
             let mut ending = Scenario::new("one honest peer among liars")
                 .blocks(10, 8000)
                 .links(Link::latency_ms(20))
@@ -62,7 +67,8 @@ fn liars_of_every_kind_together_do_not_hold_a_want_up() {
         .links(Link::latency_ms(20))
         .seeders(1)
         .peers(4, Conduct::HaveThenSilent)
-        .peers(4, Conduct::Flapper)
+        .peers(2, Conduct::Flapper(Duration::ZERO))
+        .peers(2, Conduct::Flapper(Duration::from_millis(100)))
         .peers(4, Conduct::Corruptor)
         .peers(4, Conduct::Silent)
         .peers(2, Conduct::Spammer)

@@ -29,6 +29,7 @@ fn main() {
         ("an_engine_without_peers_and_wants_is_as_small_as_a_new_one", empty_again),
         ("many_wants_are_not_copied_for_each_peer", wants_are_not_copied_for_each_peer),
         ("a_million_wants_cost_little_each", a_million_wants),
+        ("a_poll_at_rest_does_not_get_dearer_with_peers", a_poll_at_rest),
     ] {
         let outcome = if std::panic::catch_unwind(test).is_ok() { "ok" } else { "FAILED" };
         failed += u32::from(outcome != "ok");
@@ -220,6 +221,41 @@ fn a_million_wants() {
         longest.is_none_or(|(took, _)| took <= Duration::from_millis(5)),
         "a call took long: {longest:?}"
     );
+}
+
+/// The time of a call of each kind that a host makes when nothing has happened, in nanoseconds: the
+/// least of many, which an interruption of the process cannot make longer.
+fn nanos_at_rest(peers: u32) -> u128 {
+    let mut bench = Bench::new(peers);
+    bench.open();
+    bench.want(&cids(100));
+    for peer in 0..peers {
+        let entry = Entry::want(cid(u64::from(1000 + peer)), WantKind::Block, 1, true);
+        let wantlist = Wantlist { entries: vec![entry], full: false };
+        let message = Message { wantlist, ..Message::default() };
+        bench.call("handle_message", |engine, now| engine.handle_message(peer, message, now));
+    }
+    bench.drain();
+    assert_eq!(bench.engine.stats().peers, peers);
+    assert!(bench.engine.poll_timeout().is_some_and(|at| at > bench.now), "it is at rest");
+    let (engine, now) = (&mut bench.engine, bench.now);
+    let times = (0..200).map(|_| {
+        let began = Instant::now();
+        for _ in 0..100 {
+            engine.handle_timeout(now);
+            assert!(engine.poll_output().is_none());
+            assert!(engine.poll_timeout().is_some());
+        }
+        began.elapsed().as_nanos() / 100
+    });
+    times.min().expect("there are some")
+}
+
+fn a_poll_at_rest() {
+    let (few, many) = (nanos_at_rest(10), nanos_at_rest(1000));
+    println!("a poll at rest: {few} ns with 10 peers, {many} ns with 1000");
+    // Looking at each peer would make it a hundred times as long.
+    assert!(many <= 5 * few, "{many} ns with 1000 peers, {few} ns with 10");
 }
 
 fn wants_are_not_copied_for_each_peer() {

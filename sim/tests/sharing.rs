@@ -164,17 +164,48 @@ fn ten_thousand_concurrent_gets_with_duplicates_all_end() {
     rest(&mut world);
 }
 
+/// How much longer 200 blocks from four seeders take when there is one more peer, of this conduct.
+fn cost_of_one(conduct: Conduct, seed: u64) -> Duration {
+    let four = Scenario::new("four seeders").blocks(200, 8000).seeders(4);
+    let with = four.clone().peers(1, conduct).run(seed);
+    assert_eq!(with.blocks(), 200);
+    with.took().saturating_sub(four.run(seed).took())
+}
+
 #[test]
-fn a_useless_peer_changes_little() {
-    let without = Scenario::new("four seeders").blocks(200, 8000).seeders(4).run(1).took();
-    for conduct in [Conduct::Silent, Conduct::Flapper, Conduct::Spammer, Conduct::Duplicator] {
-        let with = Scenario::new("four seeders and one useless peer")
-            .blocks(200, 8000)
-            .seeders(4)
-            .peers(1, conduct)
-            .run(1);
-        assert_eq!(with.blocks(), 200);
-        let late = with.took().saturating_sub(without);
-        assert!(late <= MS(2100), "{conduct:?} costs {late:?}");
+fn a_useless_peer_that_answers_at_once_changes_little() {
+    let round_trip = MS(20);
+    for (conduct, most) in [
+        (Conduct::Duplicator, round_trip),
+        (Conduct::Spammer, round_trip),
+        (Conduct::DontHaveThenBlock(MS(700)), round_trip),
+        // It takes back what it says after 100 ms.
+        (Conduct::Flapper(MS(100)), MS(100) + round_trip),
+        (Conduct::Flapper(MS(0)), round_trip),
+    ] {
+        for seed in 0..3 {
+            let late = cost_of_one(conduct, seed);
+            assert!(late <= most, "seed {seed}: {conduct:?} costs {late:?}");
+        }
+    }
+}
+
+#[test]
+fn a_peer_that_delivers_nothing_costs_no_more_than_its_first_deadline() {
+    // A second for the first answer, and the transfer of its share of the blocks at the speed that is
+    // assumed of it: some twenty blocks of 16 KiB at 1 MiB/s.
+    let first_deadline = MS(1000) + MS(400);
+    for conduct in [
+        Conduct::Silent,
+        Conduct::HaveThenSilent,
+        Conduct::FastHaveSlowBlock(MS(8000)),
+        Conduct::Corruptor,
+        Conduct::Flooder,
+        Conduct::Churner,
+    ] {
+        for seed in 0..3 {
+            let late = cost_of_one(conduct, seed);
+            assert!(late <= first_deadline, "seed {seed}: {conduct:?} costs {late:?}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Random worlds with random faults.
 
-use bitswap_sim::sweep;
+use bitswap_sim::{FAULTS, Sweep, sweep};
 
 /// Seeds that once found something, and the first ones.
 #[test]
@@ -10,7 +10,7 @@ fn every_seed_keeps_the_contract_and_ends_after_healing() {
     let failed: Vec<u64> = known
         .into_iter()
         .chain(first)
-        .filter(|seed| std::panic::catch_unwind(|| sweep(*seed)).is_err())
+        .filter(|seed| std::panic::catch_unwind(|| sweep(&Sweep::new(*seed))).is_err())
         .collect();
     let replay = "cargo run --release -p bitswap-sim -- sweep --trace --seed";
     assert!(failed.is_empty(), "{replay} N with N one of {failed:?}");
@@ -19,7 +19,19 @@ fn every_seed_keeps_the_contract_and_ends_after_healing() {
 #[test]
 fn a_seed_replays_exactly() {
     for seed in 1..40 {
-        let (one, two) = (sweep(seed), sweep(seed));
+        let run = Sweep::new(seed);
+        let (one, two) = (sweep(&run), sweep(&run));
         assert_eq!((one.steps, one.transcript), (two.steps, two.transcript), "seed {seed}");
     }
+}
+
+#[test]
+fn faults_that_are_left_out_do_not_occur() {
+    let without: Vec<String> = FAULTS.iter().map(ToString::to_string).collect();
+    let differ = |seed: &u64| {
+        let calm = Sweep { without: without.clone(), ..Sweep::new(*seed) };
+        sweep(&Sweep::new(*seed)).transcript != sweep(&calm).transcript
+    };
+    // A quarter of the seeds have no faults anyway.
+    assert!((1..20).filter(differ).count() >= 10);
 }

@@ -201,7 +201,7 @@ impl Download {
             Pending::Check(range) => self.check_done(range, result),
             Pending::Sync(claims) => self.sync_done(claims, result),
             Pending::Stamp(claims) => self.stamp_done(claims, result),
-            Pending::Save => self.checkpoint.end(self.now),
+            Pending::Save => self.journal_saved(result),
             Pending::Space(kind) => self.space_told(kind, result),
             Pending::Stale => {}
         }

@@ -2,6 +2,8 @@
 //!
 //! Paths never enter the core: a [`Place`] is a role, and the driver knows the path that plays it.
 
+use core::fmt;
+
 use bytes::Bytes;
 use cid::Cid;
 use thiserror::Error;
@@ -18,6 +20,8 @@ pub enum Place {
     Temp,
     /// The journal beside the temporary file.
     Journal,
+    /// Where a journal is written before it replaces the one before.
+    NewJournal,
     /// The file whose lock keeps other processes from the same download.
     Lock,
     /// The file that is wanted. `0` is the name that was asked for; `n` is that name made unique by
@@ -25,6 +29,18 @@ pub enum Place {
     Target(u32),
     /// The directory of the target.
     Dir,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Temp => "the temporary file",
+            Self::Journal | Self::NewJournal => "the journal",
+            Self::Lock => "the lock file",
+            Self::Target(_) => "the target",
+            Self::Dir => "the directory",
+        })
+    }
 }
 
 /// Names one [`Effect`] until it is answered.
@@ -39,7 +55,8 @@ pub struct EffectId(pub(super) u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Take the lock of [`Place::Lock`] without waiting; a lock whose process is gone is free.
-    /// [`Done::Unit`], or [`FsErrorKind::Locked`].
+    /// [`Done::Unit`]; [`Done::LockFile`] where the file system has no locks and the file itself stands
+    /// for one; or [`FsErrorKind::Locked`].
     Lock,
     /// Give the lock back and remove its file. [`Done::Unit`].
     Unlock,
@@ -51,12 +68,20 @@ pub enum Effect {
         max: usize,
     },
     /// Open a file: [`Place::Temp`] for reading and writing, anything else for reading.
-    /// [`Done::Opened`].
+    /// [`Done::Opened`]. Only regular files are opened, everything else is [`FsErrorKind::InTheWay`],
+    /// and no link is followed but one at [`Place::Target`]; a link there that leads to no file is
+    /// [`FsErrorKind::Exists`].
     Open {
         /// The file.
         place: Place,
         /// Make it, empty, when it does not exist.
         create: bool,
+    },
+    /// Find out, as far as it can be known before, whether a rename can replace the target: not when
+    /// something is mounted there. [`Done::Unit`].
+    CheckReplace {
+        /// Always a [`Place::Target`].
+        place: Place,
     },
     /// How many bytes can still be written in [`Place::Dir`]. [`Done::Space`].
     FreeSpace,
@@ -116,6 +141,8 @@ pub enum Effect {
 pub enum Done {
     /// It is done.
     Unit,
+    /// The lock is taken, by a file that stands for it: it stays when the process is killed.
+    LockFile,
     /// The file's bytes.
     Bytes(Bytes),
     /// The file is open.
@@ -148,14 +175,6 @@ pub struct Check {
     /// How many bytes to read, at most 2 MiB.
     pub len: usize,
     cid: Cid,
-}
-
-impl FsErrorKind {
-    /// Whether it passes once somebody makes room.
-    #[must_use]
-    pub const fn is_full(self) -> bool {
-        matches!(self, Self::DiskFull | Self::QuotaExceeded)
-    }
 }
 
 impl Check {
@@ -193,12 +212,21 @@ impl Check {
 
 /// What went wrong with a file operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{kind} (code {code:?})")]
+#[error("{kind}{}", SystemCode(*code))]
 pub struct FsError {
     /// The kind.
     pub kind: FsErrorKind,
     /// The operating system's code, where there is one.
     pub code: Option<i32>,
+}
+
+/// The operating system's code behind a message, where there is one.
+struct SystemCode(Option<i32>);
+
+impl fmt::Display for SystemCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |code| write!(f, " (system error {code})"))
+    }
 }
 
 /// Kinds of file errors, as far as a download treats them differently.
@@ -214,6 +242,17 @@ pub enum FsErrorKind {
     /// The lock is held by a living process.
     #[error("another process holds the lock")]
     Locked,
+    /// A lock file names an owner that cannot be asked from here whether it still runs.
+    #[error("a lock file is there, of another machine or of nobody known")]
+    LockFile,
+    /// Something other than a regular file of this user has a name that the download needs.
+    #[error("{what} has the name of {place}")]
+    InTheWay {
+        /// Whose name it has.
+        place: Place,
+        /// What it is.
+        what: Obstacle,
+    },
     /// Not allowed.
     #[error("permission denied")]
     PermissionDenied,
@@ -223,7 +262,7 @@ pub enum FsErrorKind {
     /// No space.
     #[error("the disk is full")]
     DiskFull,
-    /// The disk has space, and the user may not take more of it.
+    /// The disk may have space, and the user may have no more of it.
     #[error("the disk quota is used up")]
     QuotaExceeded,
     /// Longer than the file system or the process limit allows.
@@ -235,9 +274,55 @@ pub enum FsErrorKind {
     /// A directory stands where a file should.
     #[error("a directory has that name")]
     IsDirectory,
+    /// Something is mounted there, or another program holds it.
+    #[error(
+        "something is mounted there, or another program holds it; unmount it or choose another name"
+    )]
+    Busy,
     /// Anything else.
     #[error("input or output failed")]
     Io,
+}
+
+impl FsErrorKind {
+    /// Whether there is no room, for now: the same write may work later.
+    #[must_use]
+    pub const fn is_full(self) -> bool {
+        matches!(self, Self::DiskFull | Self::QuotaExceeded)
+    }
+}
+
+/// What lies where only a regular file may lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// A symbolic link, whatever it leads to.
+    #[error("a symbolic link")]
+    Link,
+    /// A directory.
+    #[error("a directory")]
+    Directory,
+    /// A pipe with a name.
+    #[error("a pipe (FIFO)")]
+    Fifo,
+    /// A block or character device.
+    #[error("a device")]
+    Device,
+    /// A socket.
+    #[error("a socket")]
+    Socket,
+    /// A file whose owner is somebody else.
+    #[error("a file of another user")]
+    OtherOwner,
+    /// A file that has another name besides this one: writing would change what is found there.
+    #[error("a file that has a second name (a hard link)")]
+    SecondName,
+    /// A file that no download wrote.
+    #[error("a file that is not of this program")]
+    NotOurs,
+    /// Anything else that is not a regular file.
+    #[error("something that is not a regular file")]
+    Special,
 }
 
 #[cfg(test)]

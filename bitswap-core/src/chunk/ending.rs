@@ -97,6 +97,16 @@ impl Download {
         self.fail(DownloadError::File { operation, error });
     }
 
+    /// What is there cannot be claimed. Whoever stopped the download is told, too.
+    pub(super) fn fail_to_keep(&mut self, operation: Operation, error: FsError) {
+        match &mut self.ending {
+            Some(Ending { outcome: outcome @ Outcome::Stopped, .. }) => {
+                *outcome = Outcome::Failed(DownloadError::File { operation, error });
+            }
+            _ => self.fail_file(operation, error),
+        }
+    }
+
     /// Begins the end; `remove` takes the temporary files away. Only the first end counts.
     pub(super) fn end(&mut self, outcome: Outcome, remove: bool) {
         if self.ending.is_some() {

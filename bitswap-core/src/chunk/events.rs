@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::effects::{Effect, EffectId, FsError};
 use super::{DagFault, InvalidDag};
+use crate::byte_size::ByteSize;
 
 /// One thing for the host to do or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,9 @@ pub enum DownloadEvent {
     },
     /// How far it is: at most twice a second, and only when that changed.
     Progress(Progress),
+    /// The file system has no locks. A lock file keeps other processes from the same download instead;
+    /// it stays behind when this process is killed.
+    LockFile,
     /// No byte came for a while. Nothing ends by itself because of it.
     Stalled(StallReason),
     /// Bytes come again after [`Self::Stalled`].
@@ -171,7 +175,11 @@ pub enum DownloadError {
     #[error("the target exists and is another file; remove it or choose another name")]
     TargetExists,
     /// The disk is too small, or is full by now.
-    #[error("the file needs {needed} bytes more, the disk has {available}; free some space")]
+    #[error(
+        "the file needs {} more, the disk has {}; free some space",
+        ByteSize(*needed),
+        ByteSize(*available)
+    )]
     NotEnoughSpace {
         /// Bytes that are needed.
         needed: u64,
@@ -180,7 +188,8 @@ pub enum DownloadError {
     },
     /// The user may not take more of the disk.
     #[error(
-        "the file needs {needed} bytes more, and the disk quota is used up; free some space or have the quota raised"
+        "the file needs {} more, and the disk quota is used up; free some space or have the quota raised",
+        ByteSize(*needed)
     )]
     QuotaExceeded {
         /// Bytes that are needed.
@@ -208,6 +217,9 @@ pub enum Operation {
     /// Opening.
     #[error("open")]
     Open,
+    /// Replacing the target.
+    #[error("replace")]
+    Replace,
     /// Asking for the free space.
     #[error("find the free space for")]
     FreeSpace,
@@ -220,6 +232,9 @@ pub enum Operation {
     /// Making durable.
     #[error("sync")]
     Sync,
+    /// Replacing the journal.
+    #[error("save the journal of")]
+    Save,
     /// Closing.
     #[error("close")]
     Close,

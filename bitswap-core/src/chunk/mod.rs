@@ -124,6 +124,7 @@ mod effects;
 mod ending;
 mod error;
 mod events;
+mod existing;
 mod field;
 mod finalize;
 mod import;
@@ -148,7 +149,7 @@ mod unixfs;
 
 pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
 pub use download::Download;
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Place, Stamp};
+pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place, Stamp};
 pub use error::{DagFault, InvalidDag};
 pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,

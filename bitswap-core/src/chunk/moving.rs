@@ -241,6 +241,17 @@ impl Download {
         self.issue(Effect::SaveJournal { bytes }, Pending::Save);
     }
 
+    /// Without a new journal only a second attempt would be slower, and the next checkpoint may work. But
+    /// what somebody put in its place stays there, and no later run would begin before it is gone.
+    pub(super) fn journal_saved(&mut self, result: Result<Done, FsError>) {
+        self.checkpoint.end(self.now);
+        if let Err(error) = result
+            && matches!(error.kind, FsErrorKind::InTheWay { .. })
+        {
+            self.fail_to_keep(Operation::Save, error);
+        }
+    }
+
     pub(super) fn space_told(&mut self, kind: FsErrorKind, result: Result<Done, FsError>) {
         let Some(transfer) = &self.transfer else { return };
         let available = if let Ok(Done::Space(available)) = result { available } else { 0 };

@@ -5,7 +5,7 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::download::{Download, Goal, Handles};
-use super::effects::{Check, Done, Effect, FsError, FsErrorKind, Place};
+use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
 use super::map::LEAF_MAX;
@@ -36,6 +36,8 @@ pub(super) enum Phase {
     /// Nothing of the old transfer may be running when its file is closed.
     Leave(Next),
     Leaving(Next),
+    /// The target will be replaced, if that is possible.
+    CheckReplace,
     OpenTemp,
     /// Whether the journal belongs to the temporary file.
     StampTemp,
@@ -103,7 +105,12 @@ impl Download {
     /// The step that the phase waited for is done.
     pub(super) fn step_done(&mut self, result: Result<Done, FsError>) {
         match (self.phase, result) {
-            (Phase::Lock, Ok(_)) => self.read_journal(),
+            (Phase::Lock, Ok(done)) => {
+                if done == Done::LockFile {
+                    self.tell(DownloadEvent::LockFile);
+                }
+                self.read_journal();
+            }
             (Phase::Lock, Err(error)) if error.kind == FsErrorKind::Locked => {
                 self.fail(DownloadError::AlreadyInProgress);
             }
@@ -113,18 +120,15 @@ impl Download {
             (Phase::StampComplete, result) => self.complete_stamped(result),
             (Phase::OpenComplete, Err(_)) | (Phase::CloseIncomplete, _) => self.open_target(),
             (Phase::OpenTarget, Ok(Done::Opened { len })) => self.target_opened(len),
-            (Phase::OpenTarget, Err(error))
-                if error.kind == FsErrorKind::NotFound && self.goal == Goal::Fetch =>
-            {
-                self.phase = Phase::Root;
-            }
-            (Phase::OpenTarget, Err(error)) => self.fail_file(Operation::Open, error),
+            (Phase::OpenTarget, Err(error)) => self.target_not_opened(error),
             (Phase::CheckTarget, Ok(Done::Equal(true))) => {
                 self.size = self.target_len.unwrap_or(0);
                 self.target_is_equal();
             }
             (Phase::CheckTarget, _) => self.phase = Phase::Root,
             (Phase::Leaving(next), _) => self.left(next),
+            (Phase::CheckReplace, Ok(_)) => self.open_temp(true),
+            (Phase::CheckReplace, Err(error)) => self.fail_file(Operation::Replace, error),
             (Phase::OpenTemp, Ok(Done::Opened { len })) => self.temp_opened(len),
             (Phase::OpenTemp, Err(error)) => self.fail_file(Operation::Open, error),
             (Phase::Space, Ok(Done::Space(available))) => self.space_known(available),
@@ -169,24 +173,6 @@ impl Download {
     pub(super) fn selection(&self) -> Range<u64> {
         let end = self.options.wanted.end.min(self.size);
         self.options.wanted.start.min(end)..end
-    }
-
-    pub(super) fn open_target(&mut self) {
-        self.phase = Phase::OpenTarget;
-        let place = Place::Target(0);
-        self.step(Effect::Open { place, create: false }, Handles::Open(place));
-    }
-
-    fn target_opened(&mut self, len: u64) {
-        self.target_len = Some(len);
-        let is_fetchable = matches!(Link::of(&self.root), Ok(Link::Block(_)));
-        if self.options.wanted == (0..u64::MAX) && len <= LEAF_MAX && is_fetchable {
-            self.phase = Phase::CheckTarget;
-            let check = Check::new(Place::Target(0), 0, len as usize, self.root);
-            self.step(Effect::Check(check), Handles::Same);
-        } else {
-            self.phase = Phase::Root;
-        }
     }
 
     fn ask_root(&mut self) {
@@ -236,6 +222,7 @@ impl Download {
             Next::Policy if self.options.if_exists == IfExists::Refuse => {
                 self.fail(DownloadError::TargetExists);
             }
+            Next::Policy if self.options.if_exists == IfExists::Replace => self.check_replace(),
             Next::Policy => self.open_temp(true),
             // One that is gone now is not made anew: what was durable in it is gone too.
             Next::Rewrite => self.open_temp(false),
@@ -289,10 +276,5 @@ impl Download {
         self.finalize = None;
         self.plan_again();
         self.phase = Phase::Leave(Next::Rewrite);
-    }
-
-    pub(super) fn target_differs(&mut self) {
-        self.drop_transfer();
-        self.phase = Phase::Leave(Next::Policy);
     }
 }

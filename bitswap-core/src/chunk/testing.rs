@@ -61,6 +61,12 @@ pub struct FakeDisk {
     pub is_quota: bool,
     /// Another process holds the lock.
     pub is_locked_elsewhere: bool,
+    /// Something is mounted at the target.
+    pub is_busy: bool,
+    /// The file system has no locks.
+    pub has_no_locks: bool,
+    /// The target is a link that leads to no file.
+    pub is_dangling: bool,
     /// Lengths are not backed by memory and writes are forgotten: for files that no memory holds.
     is_sparse: bool,
 }
@@ -175,7 +181,13 @@ impl FakeDisk {
     /// What a real disk would say, and what was ordered.
     pub fn run(&mut self, effect: &Effect) -> Result<Done, FsError> {
         let number = self.log.len();
-        self.log.push(effect.clone());
+        self.log.push(match effect {
+            // A disk does not keep what it was given to write.
+            Effect::Write { offset, bytes } => {
+                Effect::Write { offset: *offset, bytes: Bytes::copy_from_slice(bytes) }
+            }
+            other => other.clone(),
+        });
         if let Some((_, error)) = self.fail_at.filter(|(at, _)| *at == number) {
             if let Effect::Write { offset, bytes } = effect {
                 // A short write before the failure.
@@ -198,7 +210,7 @@ impl FakeDisk {
             }
             Effect::Lock => {
                 self.is_locked = true;
-                Ok(Done::Unit)
+                Ok(if self.has_no_locks { Done::LockFile } else { Done::Unit })
             }
             Effect::Unlock => {
                 self.is_locked = false;
@@ -209,6 +221,8 @@ impl FakeDisk {
                 Ok(Done::Bytes(Bytes::copy_from_slice(bytes)))
             }
             Effect::Open { place, create } => self.open(*place, *create),
+            Effect::CheckReplace { .. } if self.is_busy => Err(fs_error(FsErrorKind::Busy)),
+            Effect::CheckReplace { .. } => Ok(Done::Unit),
             Effect::FreeSpace => {
                 let space = self.space.filter(|_| !self.is_quota);
                 Ok(Done::Space(space.unwrap_or(u64::MAX)))
@@ -267,6 +281,9 @@ impl FakeDisk {
     }
 
     fn open(&mut self, place: Place, create: bool) -> Result<Done, FsError> {
+        if place == Place::Target(0) && self.is_dangling {
+            return Err(fs_error(FsErrorKind::Exists));
+        }
         if !self.names.contains_key(&place) {
             if !create {
                 return Err(fs_error(FsErrorKind::NotFound));
@@ -288,7 +305,7 @@ impl FakeDisk {
         }
         let inode = self.changing()?;
         write_at(&mut inode.live, offset as usize, bytes);
-        inode.unsynced.push(Change::Write(offset as usize, bytes.clone()));
+        inode.unsynced.push(Change::Write(offset as usize, Bytes::copy_from_slice(bytes)));
         Ok(Done::Unit)
     }
 

@@ -116,7 +116,7 @@ impl Client {
             }
             self.relist(at, Some(to));
             if to == Stage::Queued {
-                self.blocked.insert(session);
+                self.set_blocked(session);
             }
         }
     }
@@ -141,8 +141,11 @@ impl Client {
 
     /// Sessions that waited for room may ask.
     pub(super) fn wake_blocked(&mut self) {
-        let woken: alloc::vec::Vec<u32> = self.blocked.iter().take(WOKEN).copied().collect();
-        for session in woken {
+        for _ in 0..WOKEN {
+            let Some(session) = self.blocked.pop() else { return };
+            if let Some(row) = self.sessions.at_mut(session) {
+                row.blocked = None;
+            }
             self.set_ready(session);
         }
     }
@@ -192,7 +195,7 @@ impl Client {
                 if stage == Stage::Waiting {
                     self.relist(at, Some(Stage::Queued));
                 }
-                self.blocked.insert(session);
+                self.set_blocked(session);
                 false
             }
             Asked::Nobody => {
@@ -229,7 +232,7 @@ impl Client {
             return true;
         }
         self.download_at = Some(bucket.opens_at());
-        self.blocked.insert(session);
+        self.set_blocked(session);
         false
     }
 

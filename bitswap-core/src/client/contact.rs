@@ -93,7 +93,12 @@ impl Contact {
 
     /// It can be asked, now or as soon as its lane is open.
     pub(crate) fn usable(&self) -> bool {
-        self.support != Support::No && !self.lane.is_refused() && self.lane.retry_at().is_none()
+        !self.is_mute() && self.lane.retry_at().is_none()
+    }
+
+    /// It does not speak Bitswap, as far as it says.
+    pub(crate) fn is_mute(&self) -> bool {
+        self.support == Support::No || self.lane.is_refused()
     }
 
     /// Wants, told or to be told.
@@ -147,6 +152,11 @@ impl Contact {
     /// Its want lane speaks 1.2.0, as far as is known.
     pub(crate) fn has_presence(&self) -> bool {
         self.lane.version().is_none_or(crate::message::Version::has_presence)
+    }
+
+    /// Bytes held outside of the value itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.lane.heap_bytes() + self.strays.capacity() * size_of::<Cid>()
     }
 
     pub(crate) fn hint(&self) -> Hint {

@@ -5,46 +5,50 @@ use core::time::Duration;
 
 use super::Client;
 use super::table::{Answer, End};
-use crate::peer::micros;
 use crate::time::Timestamp;
 
 /// The longest that a peer of known speed is given for a block.
 const PROVEN_MAX: Duration = Duration::from_secs(60);
 /// How many times its first deadline a request may last while its peer delivers other blocks.
-const STRETCH: u64 = 4;
+const STRETCH: u32 = 4;
 
 impl Client {
-    /// Runs all timers that are due.
-    pub(super) fn run_timers(&mut self, now: Timestamp) {
+    /// Runs all timers that are due; false when there is none.
+    pub(super) fn run_timers(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
         while let Some(at) = due(&mut self.deadlines, now) {
             self.deadline_passed(at, now);
+            any = true;
         }
         while let Some(want) = due(&mut self.lingers, now) {
             if let Some(row) = self.wants.at_mut(want) {
                 row.linger = None;
             }
             self.set_undecided(want);
+            any = true;
         }
         while let Some(at) = due(&mut self.expiries, now) {
             if let Some(interest) = self.interests.at_mut(at) {
                 interest.expires = None;
                 self.end(at, End::TimedOut, 0, now);
             }
+            any = true;
         }
         while let Some(session) = due(&mut self.searches, now) {
             self.search(session, now);
+            any = true;
         }
         while let Some(peer) = due(&mut self.timers, now) {
             self.timer_passed(peer, now);
+            any = true;
         }
-        if self.room_at.is_some_and(|at| at <= now) {
-            self.room_at = None;
-            self.room = true;
+        for at in [&mut self.room_at, &mut self.download_at] {
+            if at.take_if(|at| is_due(*at, now)).is_some() {
+                self.room = true;
+                any = true;
+            }
         }
-        if self.download_at.is_some_and(|at| at <= now) {
-            self.download_at = None;
-            self.room = true;
-        }
+        any
     }
 
     /// (Re-)arms the deadline of a request from what is measured of its peer.
@@ -62,6 +66,9 @@ impl Client {
             let transfer = Duration::from_micros(contact.meter.transfer(bytes));
             (self.config.first_deadline + transfer).min(self.config.deadline_max)
         };
+        if let Some(pair) = self.pairs.at_mut(at) {
+            pair.last_chance = now + time.saturating_mul(STRETCH);
+        }
         self.set_deadline(at, now + time);
     }
 
@@ -117,9 +124,9 @@ impl Client {
 
     fn deadline_passed(&mut self, at: u32, now: Timestamp) {
         let Some(pair) = self.pairs.at_mut(at) else { return };
-        let Some(deadline) = pair.deadline.take() else { return };
+        pair.deadline = None;
         let (want, peer, asked) = (pair.want, pair.peer, pair.asked);
-        if let Some(later) = self.still_delivering(at, deadline, now) {
+        if let Some(later) = self.still_delivering(at, now) {
             self.set_deadline(at, later);
             return;
         }
@@ -145,15 +152,13 @@ impl Client {
     }
 
     /// The peer is busy delivering what was asked before: until when that excuses it.
-    fn still_delivering(&self, at: u32, deadline: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    fn still_delivering(&self, at: u32, now: Timestamp) -> Option<Timestamp> {
         let pair = self.pairs.at(at)?;
         let contact = self.peers.get(pair.peer)?;
         let last = contact.meter.last_block().filter(|last| *last > pair.asked)?;
         let patience = Duration::from_micros(contact.meter.patience(u64::from(pair.charged)));
         let later = last + patience.max(self.config.deadline_min);
-        let given = micros(deadline.since(pair.asked)).saturating_mul(STRETCH);
-        let last_chance = pair.asked + Duration::from_micros(given);
-        (later > now && now < last_chance).then_some(later.min(last_chance))
+        (later > now && now < pair.last_chance).then_some(later.min(pair.last_chance))
     }
 
     fn timer_passed(&mut self, peer: u32, now: Timestamp) {
@@ -168,13 +173,15 @@ impl Client {
     }
 }
 
-/// Takes out the first entry that is due. Nothing is due at the end of time: what is put off from
-/// there would be due again at once, and without end.
+/// Takes out the first entry that is due.
 fn due(set: &mut BTreeSet<(Timestamp, u32)>, now: Timestamp) -> Option<u32> {
-    let (at, row) = *set.first()?;
-    if at > now || at == Timestamp::MAX {
-        return None;
-    }
+    let (_, row) = set.first().copied().filter(|(at, _)| is_due(*at, now))?;
     set.pop_first();
     Some(row)
+}
+
+/// Nothing is due at the end of time: what is put off from there would be due again at once, and
+/// without end.
+fn is_due(at: Timestamp, now: Timestamp) -> bool {
+    at <= now && at != Timestamp::MAX
 }

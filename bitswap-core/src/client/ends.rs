@@ -185,11 +185,11 @@ impl Client {
                     from: delivered.from,
                 },
                 (Stage::Ended(End::NotFound), _) => {
-                    let reason = WantFailure::NotFound(self.reports(want));
+                    let reason = WantFailure::NotFound(self.reports(session, want));
                     Output::Failed { session, cid, reason }
                 }
                 (Stage::Ended(End::TimedOut), _) => {
-                    let reason = WantFailure::TimedOut(self.reports(want));
+                    let reason = WantFailure::TimedOut(self.reports(session, want));
                     Output::Failed { session, cid, reason }
                 }
                 (Stage::Ended(End::ShutDown), _) => {

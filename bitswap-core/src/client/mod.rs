@@ -46,6 +46,7 @@ use crate::key::Key;
 use crate::message::{Message, Version};
 use crate::output::{Hint, Rates, Support, WantFailure};
 use crate::per_peer::PerPeer;
+use crate::ring::Ring;
 use crate::rng::Rng;
 use crate::rows::{Id, NONE, Rows};
 use crate::stats::{Fetched, TimerReason};
@@ -84,8 +85,8 @@ pub(crate) struct Client {
     undecided: (u32, u32),
     /// Sessions that may be able to ask.
     ready: VecDeque<u32>,
-    /// Sessions that could ask if their peers had room.
-    blocked: BTreeSet<u32>,
+    /// Sessions that could ask if their peers had room, the one that has waited longest first.
+    blocked: Ring,
     /// A peer has gained room since the blocked sessions were last looked at.
     room: bool,
     /// When blocked sessions that were passed over are looked at again.
@@ -128,7 +129,7 @@ impl Client {
             peers: PerPeer::default(),
             undecided: (NONE, NONE),
             ready: VecDeque::new(),
-            blocked: BTreeSet::new(),
+            blocked: Ring::default(),
             room: false,
             room_at: None,
             telling: VecDeque::new(),
@@ -221,11 +222,18 @@ impl Client {
                 continue;
             }
             let said = self.speak_next(now);
-            if said.is_some() || more == 0 {
+            // What was decided here may have armed a timer that is due already, or opened a question.
+            let idle = more == 0 && !self.run_timers(now) && !self.has_work();
+            if said.is_some() || idle {
                 return said;
             }
             asked = 0;
         }
+    }
+
+    /// Something is to be decided, or may be asked.
+    fn has_work(&self) -> bool {
+        self.undecided.0 != NONE || !self.ready.is_empty() || self.room
     }
 
     /// Puts all sessions that have something to ask among those that may be able to: a peer or
@@ -246,12 +254,18 @@ impl Client {
     }
 
     fn set_ready(&mut self, index: u32) {
-        self.blocked.remove(&index);
-        if let Some(session) = self.sessions.at_mut(index)
-            && !session.ready
-        {
+        let Some(session) = self.sessions.at_mut(index) else { return };
+        self.blocked.remove(session.blocked.take());
+        if !session.ready {
             session.ready = true;
             self.ready.push_back(index);
+        }
+    }
+
+    /// Has a session wait until its peers have room, behind those that wait already.
+    fn set_blocked(&mut self, index: u32) {
+        if let Some(session) = self.sessions.at_mut(index) {
+            self.blocked.push(index, &mut session.blocked);
         }
     }
 

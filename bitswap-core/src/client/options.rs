@@ -36,7 +36,11 @@ pub enum WhenMissing {
     /// It waits: for new peers, for providers, for a peer that gets the block later.
     #[default]
     Wait,
-    /// It fails with [`WantFailure::NotFound`](crate::WantFailure::NotFound).
+    /// It fails with [`WantFailure::NotFound`](crate::WantFailure::NotFound) once peers have answered
+    /// that they lack the block and no provider is found. Only answers count: while nobody is
+    /// connected, or a peer that could say DONT_HAVE is silent, it waits, for as long as
+    /// [`SessionOptions::want_timeout`] allows. The silence of a peer older than 1.2.0, which cannot
+    /// say it, counts after three searches without any progress.
     Fail,
 }
 

@@ -34,6 +34,7 @@ impl Client {
             request: false,
             asked: now,
             deadline: None,
+            last_chance: now,
             charged: 0,
             queue: 0,
         };

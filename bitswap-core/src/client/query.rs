@@ -4,12 +4,16 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
+use super::contact::Contact;
 use super::table::{Answer, Delivered, WantRow};
 use super::{Client, Output};
-use crate::output::{PeerDid, PeerReport};
+use crate::output::{PeerDid, PeerReport, Support};
 use crate::rows::Id;
 use crate::stats::{Fetched, PeerStats, SessionStats};
 use crate::time::Timestamp;
+
+/// Peers named that could not be told of a want.
+const UNTOLD_MAX: usize = 8;
 
 impl Client {
     /// What each peer did about a want so far.
@@ -17,10 +21,30 @@ impl Client {
         self.sessions.get(session)?;
         let want = self.want_of(cid)?;
         self.interests_in(want).find(|(_, interest)| interest.session == session.index)?;
-        Some(self.reports(want))
+        Some(self.reports(session, want))
     }
 
-    pub(super) fn reports(&self, want: u32) -> Vec<PeerReport<u32>> {
+    /// What each peer that was told of a want did. Where none could be told: why not, of the session's
+    /// peers, as far as [`UNTOLD_MAX`].
+    pub(super) fn reports(&self, session: Id, want: u32) -> Vec<PeerReport<u32>> {
+        let reports = self.answers(want);
+        let Some(session) = self.sessions.get(session).filter(|_| reports.is_empty()) else {
+            return reports;
+        };
+        let why = |contact: &Contact| match contact {
+            _ if contact.is_mute() => Some(PeerDid::NoBitswap),
+            _ if contact.lane.retry_at().is_some() => Some(PeerDid::Unreachable),
+            _ => None,
+        };
+        self.peers
+            .iter()
+            .filter(|(_, contact)| session.may_ask(contact.id))
+            .filter_map(|(peer, contact)| Some(PeerReport { peer, did: why(contact)? }))
+            .take(UNTOLD_MAX)
+            .collect()
+    }
+
+    fn answers(&self, want: u32) -> Vec<PeerReport<u32>> {
         self.pairs_of(want)
             .filter(|(_, pair)| pair.told.is_some())
             .map(|(_, pair)| {
@@ -44,7 +68,8 @@ impl Client {
     pub(crate) fn peer_stats(&self, peer: u32, stats: &mut PeerStats) {
         let Some(contact) = self.peers.get(peer) else { return };
         stats.fetched = contact.fetched;
-        stats.support = contact.support;
+        // What it did counts for more than what it says.
+        stats.support = if contact.lane.is_refused() { Support::No } else { contact.support };
         stats.version = contact.lane.version();
         stats.latency = contact.meter.latency();
         stats.throughput = contact.meter.throughput().unwrap_or(0);
@@ -89,8 +114,9 @@ impl Client {
             + self.sessions.bytes()
             + self.sessions.iter().map(|(_, session)| session.heap_bytes()).sum::<usize>()
             + self.peers.bytes()
-            + self.peers.iter().map(|(_, contact)| contact.lane.heap_bytes()).sum::<usize>()
+            + self.peers.iter().map(|(_, contact)| contact.heap_bytes()).sum::<usize>()
             + timers * size_of::<(Timestamp, u32)>() * 3 / 2
+            + (self.blocked.len() + self.lookups.len()) * size_of::<(u64, u32)>() * 3 / 2
             + (self.ready.capacity() + self.telling.capacity() + self.speaking.capacity())
                 * size_of::<u32>()
             + self.outbox.capacity() * size_of::<Output>()

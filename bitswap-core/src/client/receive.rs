@@ -184,6 +184,12 @@ impl Client {
         if pair.say == Some(Say::Cancel) {
             return self.stray(peer, cid);
         }
+        // Who was asked for the block and lacks it says so with DONT_HAVE, and sends the block itself
+        // should it come by it later: a HAVE after that is no reason to ask again. The next search
+        // gives it its second chance.
+        if pair.answer == Answer::DontHave && pair.told == Some(WantKind::Block) {
+            return;
+        }
         let news = matches!(pair.answer, Answer::None | Answer::DontHave | Answer::Silent);
         if news {
             pair.answer = Answer::Have;

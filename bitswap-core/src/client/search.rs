@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 const LOOKUPS_MAX: usize = 64;
 /// How often the search interval doubles.
 const DOUBLINGS_MAX: u32 = 6;
-/// Searches without progress after which peers that stay silent count as peers without the block.
+/// Searches without progress after which silence of a peer that cannot say DONT_HAVE counts as one.
 const PATIENCE: u32 = 3;
 /// Waiting wants whose silent peers get a second chance at a time.
 const SECOND_CHANCES: usize = 256;
@@ -222,7 +222,7 @@ impl Client {
             interest.searched = true;
             let undecided = self.wants.at(want).is_some_and(|row| row.undecided);
             let waits = interest.stage == Stage::Waiting && !undecided;
-            if waits && self.fails_when_missing(session) && !self.may_still_answer(session, want) {
+            if waits && self.fails_when_missing(session) && self.is_missing(session, want) {
                 self.end(at, End::NotFound, 0, now);
             }
         }
@@ -235,14 +235,31 @@ impl Client {
         self.sessions.at(session).is_some_and(|row| row.options.when_missing == WhenMissing::Fail)
     }
 
-    /// Whether a peer that was asked has said nothing: it may be slow, and silence is no evidence
-    /// until it has lasted.
-    fn may_still_answer(&self, session: u32, want: u32) -> bool {
-        let patient = self.sessions.at(session).is_some_and(|row| row.searches < PATIENCE);
-        patient
-            && self
-                .pairs_of(want)
-                .any(|(_, pair)| matches!(pair.answer, Answer::Silent | Answer::HaveThenSilent))
+    /// Whether peers have answered that they lack a want's block, and none of those that the session
+    /// may ask can still say otherwise. A peer that left, or is silent, or cannot be told anything for
+    /// the moment, has answered nothing; one that does not speak Bitswap has answered for good.
+    fn is_missing(&self, session: u32, want: u32) -> bool {
+        let Some(row) = self.sessions.at(session) else { return false };
+        let mut answered = false;
+        for (_, pair) in self.pairs_of(want) {
+            answered |= match pair.answer {
+                Answer::DontHave => true,
+                Answer::Silent | Answer::HaveThenSilent => {
+                    let may_say = self.peers.get(pair.peer).is_none_or(Contact::has_presence);
+                    if may_say || row.searches < PATIENCE {
+                        return false;
+                    }
+                    true
+                }
+                Answer::None | Answer::Have => false,
+            };
+        }
+        let mut contacts = self.peers.iter().filter(|(_, contact)| row.may_ask(contact.id));
+        let rests = |contact: &Contact| contact.lane.retry_at().is_some();
+        contacts.all(|(_, contact)| {
+            answered |= contact.is_mute();
+            !rests(contact)
+        }) && answered
     }
 
     /// Nobody can be asked for a want now: the sessions' policies decide.
@@ -257,8 +274,7 @@ impl Client {
             let searched = searched || !row.options.find_providers;
             let fails = row.options.when_missing == WhenMissing::Fail;
             let first = row.searches == 0;
-            let hopeless = searched && !self.may_still_answer(session, want);
-            if hopeless && fails {
+            if fails && searched && self.is_missing(session, want) {
                 self.end(at, End::NotFound, 0, now);
             } else if first || fails {
                 self.look_up_next(session);

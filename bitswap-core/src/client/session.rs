@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) last_progress: Option<Timestamp>,
     /// Listed among the sessions that may be able to ask.
     pub(crate) ready: bool,
+    /// Its ticket among the sessions that wait for room at their peers.
+    pub(crate) blocked: Option<u64>,
     /// Listed among the sessions with something to tell.
     pub(crate) telling: bool,
 }
@@ -117,6 +119,7 @@ impl Session {
             searches: 0,
             last_progress: None,
             ready: false,
+            blocked: None,
             telling: false,
         }
     }

@@ -115,6 +115,8 @@ pub(crate) struct Pair {
     /// When it was last told, or decided.
     pub(crate) asked: Timestamp,
     pub(crate) deadline: Option<Timestamp>,
+    /// Until when other blocks of the peer excuse it: put off no further with the deadline.
+    pub(crate) last_chance: Timestamp,
     /// Bytes charged to the peer's and the sender's queue for it.
     pub(crate) charged: u32,
     /// Bytes that were asked of the peer before it.

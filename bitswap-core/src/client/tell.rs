@@ -212,8 +212,13 @@ impl Client {
             let Some(row) = self.wants.at(pair.want) else { break };
             let (say, want, cid) = (pair.say, pair.want, row.key.cid());
             if say != Some(Say::Cancel) && !self.may_learn(want, contact.id) {
-                // The session that might ask here wants it no more, and the others may not.
+                // The session that might ask here wants it no more, and the others may not: they ask
+                // somebody else.
+                let index = pair.want;
                 self.cancel_pair(at, now);
+                if !self.is_over(index) {
+                    self.set_undecided(index);
+                }
                 continue;
             }
             bytes += row.key.bytes().len() + ENTRY_BYTES;

@@ -65,7 +65,7 @@ impl Client {
                 self.telling = alloc::collections::VecDeque::new();
             }
         }
-        self.blocked.remove(&session.index);
+        self.blocked.remove(row.blocked);
         true
     }
 

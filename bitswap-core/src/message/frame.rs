@@ -157,6 +157,13 @@ impl FrameDecoder {
         self.finish().is_err()
     }
 
+    /// The length of the frame that is arriving, in bytes, when it is one of more than 8 KiB: mostly one
+    /// that carries a block. Shorter ones arrive at once, as good as always.
+    #[must_use]
+    pub fn arriving(&self) -> Option<usize> {
+        self.large.as_ref().map(|large| large.len)
+    }
+
     /// Memory held for bytes of the stream (bytes).
     #[must_use]
     pub fn allocated(&self) -> usize {
@@ -210,6 +217,7 @@ mod tests {
             }
             if rest.is_empty() {
                 assert_eq!(decoder.is_mid_frame(), decoder.finish().is_err());
+                assert!(decoder.arriving().is_none_or(|len| len > CHUNK - 5));
                 return (out, decoder.finish());
             }
             let buffer = decoder.buffer_mut();

@@ -23,7 +23,6 @@ mod load;
 mod peer;
 mod queues;
 mod receive;
-mod ring;
 mod sent;
 mod share;
 mod turn;
@@ -42,6 +41,7 @@ use crate::limits::Limits;
 use crate::message::{Entry, Message, Version};
 use crate::output::{Rates, What};
 use crate::per_peer::PerPeer;
+use crate::ring::Ring;
 use crate::rows::Rows;
 use crate::stats::{Served, TimerReason};
 use crate::time::Timestamp;
@@ -49,7 +49,6 @@ use crate::time::Timestamp;
 use ledger::Ledger;
 use load::Lookup;
 use peer::Peer;
-use ring::Ring;
 use want::{Place, State};
 
 /// What the server half wants done. Peers are named by their place in the engine's table.

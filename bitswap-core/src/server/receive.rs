@@ -166,9 +166,10 @@ impl Server {
 
     /// Makes room for one more want; false when there is none to be had.
     ///
-    /// What gives way first is what is answered, then the oldest wants whose blocks are not here,
-    /// then the least urgent of those that nothing was done for yet. In a ledger that is full with
-    /// the wants of others, those of the peer with the most give way to a peer with fewer.
+    /// Evicted first is what is answered, then the oldest wants whose blocks are not here, then the
+    /// least urgent of those that nothing was done for yet. In a ledger that is full with the wants of
+    /// others, those of the peer with the most are evicted for a peer with fewer, whatever their
+    /// state: a peer that takes no answers must not keep its place by that.
     fn make_room(&mut self, peer: u32, priority: i32) -> bool {
         if self.has_room(peer) {
             return true;
@@ -178,12 +179,14 @@ impl Server {
             && let Some(&(most, greedy)) = self.by_wants.last()
             && greedy != peer
             && most > len + 1
-            && self.evict(greedy, None)
+            && let Some(row) = self.expendable(greedy, None).or_else(|| self.latest(greedy))
         {
+            self.evict(row);
             self.settle(greedy);
             return true;
         }
-        self.evict(peer, Some(priority))
+        let row = self.expendable(peer, Some(priority));
+        row.is_some_and(|row| self.evict(row))
     }
 
     fn has_room(&self, peer: u32) -> bool {
@@ -192,16 +195,24 @@ impl Server {
             && self.peers.get(peer).is_some_and(|peer| peer.len < limits.ledger_per_peer)
     }
 
-    /// Ends the want of a peer that costs least to give up. A queued one gives way only to one
-    /// that is no less urgent.
-    fn evict(&mut self, peer: u32, newcomer: Option<i32>) -> bool {
-        let Some(state) = self.peers.get(peer) else { return false };
-        let queued = state.queues.last_queued();
+    /// The want of a peer that costs least to give up, before an answer to it was composed. A queued
+    /// one is given up only for one that is no less urgent.
+    fn expendable(&self, peer: u32, newcomer: Option<i32>) -> Option<u32> {
+        let queues = &self.peers.get(peer)?.queues;
+        let queued = queues.last_queued();
         let beaten = queued.filter(|last| newcomer.is_none_or(|new| last.priority.0 <= new));
-        let Some(row) = state.queues.spare().or_else(|| beaten.map(|last| last.row)) else {
-            return false;
-        };
-        let answered = self.ledger.at(row).is_some_and(|w| matches!(w.state, State::Sent(_)));
+        queues.spare().or_else(|| beaten.map(|last| last.row))
+    }
+
+    /// The want of a peer that was added last: its answer is most likely the last one due.
+    fn latest(&self, peer: u32) -> Option<u32> {
+        let first = self.peers.get(peer)?.first;
+        self.ledger.at(first).map(|_| first)
+    }
+
+    fn evict(&mut self, row: u32) -> bool {
+        let Some(want) = self.ledger.at(row) else { return false };
+        let (peer, answered) = (want.peer, matches!(want.state, State::Sent(_)));
         self.count(peer, |served| served.evicted_wants += u64::from(!answered));
         self.remove(row);
         true

@@ -172,7 +172,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             {
                 shadow.lost(peer, lane);
             }
-            shadow.answers.sent(id, result.is_ok());
+            shadow.answers.sent(id, result.is_ok(), shadow.now);
         }
         self.engine.handle_sent(id, result, now);
     }

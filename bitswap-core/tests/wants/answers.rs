@@ -204,3 +204,22 @@ fn a_block_above_the_largest_that_was_chosen_is_as_good_as_none() {
     d.pass(ms(300));
     assert!(d.told().contains(&(first, *large.cid(), Told::Cancel)));
 }
+
+#[test]
+fn a_have_after_a_dont_have_to_a_want_block_does_not_bring_the_want_back() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    for _ in 0..100 {
+        d.dont_have(1, cid(1));
+        d.have(1, cid(1));
+        d.pass(ms(1));
+        assert!(d.told().is_empty(), "it said that it lacks the block");
+    }
+    // Whoever connects next is asked at once.
+    d.connect(2);
+    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+    d.block(2, &block(1));
+    assert_eq!(d.events().len(), 1);
+}

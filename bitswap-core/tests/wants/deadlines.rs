@@ -108,3 +108,28 @@ fn a_peer_busy_with_earlier_blocks_is_not_late() {
     assert_eq!(d.engine.stats().fetched.timeouts, 0);
     assert_eq!(d.events().len(), 20);
 }
+
+#[test]
+fn other_blocks_excuse_a_withheld_one_for_four_deadlines_and_no_longer() {
+    let mut d = Driver::peers([0]);
+    let s = d.session();
+    let cids: Vec<_> = (0..60).map(cid).collect();
+    d.want(s, &cids);
+    // Nothing was measured of the peer: a second, and the transfer of 16 KiB each at 1 MiB/s.
+    let first_deadline = ms(1000 + 16);
+    d.connect(1);
+    d.told();
+    // It delivers a block every 800 ms, and never the first.
+    let mut asked = None;
+    for n in 1..60 {
+        d.pass(ms(800));
+        d.block(0, &block(n));
+        let other = Driver::told_peers(&d.told(), cid(0), Told::Block).contains(&1);
+        if other && asked.is_none() {
+            asked = Some(d.now);
+        }
+    }
+    let after = asked.expect("another peer is asked").since(bitswap_core::Timestamp::ZERO);
+    assert!(after > first_deadline * 2, "it is excused for a while: {after:?}");
+    assert!(after <= first_deadline * 4 + ms(800), "for no longer: {after:?}");
+}

@@ -90,10 +90,12 @@ fn a_peer_without_bitswap_is_left_alone_until_it_speaks() {
     d.drain();
     let gone = Event::Unreachable { peer: 1, error: OpenError::Unsupported };
     assert_eq!(d.events(), [gone]);
+    assert_eq!(d.engine.peer(1).unwrap().support, Support::No);
     d.pass(ms(60_000));
     assert_eq!(d.opens, [1]);
     d.version = Some(Version::V1_2);
     d.message(1, bitswap_core::Message::default());
+    assert_ne!(d.engine.peer(1).unwrap().support, Support::No);
     assert_eq!(d.opens, [1, 1]);
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
 }

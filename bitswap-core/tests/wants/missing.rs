@@ -1,6 +1,10 @@
 //! Blocks that no connected peer has.
 
-use bitswap_core::{Event, Lookup, PeerDid, PeerReport, SessionOptions, WantFailure, WhenMissing};
+use bitswap_core::error::OpenError;
+use bitswap_core::{
+    Event, Lane, Lookup, PeerDid, PeerReport, SessionOptions, Support, Version, WantFailure,
+    WhenMissing,
+};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
@@ -95,13 +99,112 @@ fn many_missing_wants_fail_one_lookup_at_a_time() {
 }
 
 #[test]
-fn without_any_peer_a_want_fails_when_no_provider_is_found() {
+fn that_nobody_is_connected_is_no_answer() {
     let mut d = Driver::new();
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
-    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    finish_lookups(&mut d);
+    wait(&mut d, 300);
+    assert!(d.events().is_empty());
+    d.connect(1);
+    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    d.dont_have(1, cid(1));
+    finish_lookups(&mut d);
+    assert_eq!(not_found(&mut d), [vec![PeerReport { peer: 1, did: PeerDid::DontHave }]]);
+}
+
+#[test]
+fn a_peer_that_is_lost_has_answered_nothing() {
+    let mut d = Driver::peers([1]);
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1), cid(2)]);
+    finish_lookups(&mut d);
+    d.block(1, &block(1));
+    d.disconnect(1);
+    wait(&mut d, 300);
+    let events = d.events();
+    assert!(!events.iter().any(|event| matches!(event, Event::Failed { .. })), "{events:?}");
+    d.told();
+    d.connect(1);
+    assert_eq!(d.told(), [(1, cid(2), Told::Block)]);
+    d.dont_have(1, cid(2));
+    assert_eq!(not_found(&mut d).len(), 1);
+}
+
+#[test]
+fn silence_is_no_answer_of_who_could_say_that_it_lacks_the_block() {
+    for (version, fails) in [(Version::V1_2, false), (Version::V1_1, true)] {
+        let mut d = Driver::new();
+        d.version = Some(version);
+        d.connect(1);
+        let s = d.session_with(failing());
+        d.want(s, &[cid(1)]);
+        wait(&mut d, 300);
+        assert_eq!(not_found(&mut d).len(), usize::from(fails), "{version:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
+    let mut d = Driver::peers([1]);
+    d.version = None;
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    finish_lookups(&mut d);
+    d.engine.handle_open(1, Lane::Wants, Err(OpenError::Timeout), d.now);
     d.drain();
-    assert_eq!(d.events().len(), 1);
+    assert_eq!(not_found(&mut d).len(), 0);
+    let report = PeerReport { peer: 1, did: PeerDid::Unreachable };
+    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap(), [report]);
+    d.version = Some(Version::V1_2);
+    wait(&mut d, 60);
+    d.dont_have(1, cid(1));
+    assert_eq!(not_found(&mut d).len(), 1);
+}
+
+#[test]
+fn a_peer_that_does_not_speak_bitswap_lacks_every_block_and_is_named() {
+    for refuses in [false, true] {
+        let mut d = Driver::peers([1]);
+        d.version = None;
+        let s = d.session_with(failing());
+        d.want(s, &[cid(1)]);
+        if refuses {
+            d.engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), d.now);
+        } else {
+            d.engine.handle_support(1, Support::No, d.now);
+        }
+        d.drain();
+        finish_lookups(&mut d);
+        let mute = PeerReport { peer: 1, did: PeerDid::NoBitswap };
+        assert_eq!(not_found(&mut d), [vec![mute]], "{refuses}");
+    }
+}
+
+/// Lets time pass, and lets lookups find nobody.
+fn wait(d: &mut Driver, seconds: u64) {
+    for _ in 0..seconds {
+        finish_lookups(d);
+        d.pass(ms(1_000));
+    }
+}
+
+fn finish_lookups(d: &mut Driver) {
+    let mut done = 0;
+    while done < d.lookups.len() {
+        d.engine.handle_providers(d.lookups[done].0, &[], Lookup::Done, d.now);
+        d.drain();
+        done += 1;
+    }
+}
+
+/// What was said about each want that was found nowhere.
+fn not_found(d: &mut Driver) -> Vec<Vec<PeerReport<u8>>> {
+    let reports = |event| match event {
+        Event::Failed { reason: WantFailure::NotFound(reports), .. } => Some(reports),
+        _ => None,
+    };
+    d.events().into_iter().filter_map(reports).collect()
 }
 
 #[test]
@@ -137,4 +240,98 @@ fn a_new_peer_is_asked_for_what_is_waiting() {
     let told = d.told();
     assert_eq!(Driver::told_peers(&told, cid(1), Told::Block), [2]);
     assert_eq!(Driver::told_peers(&told, cid(2), Told::Block), [2]);
+}
+
+/// The seconds at which a session looks for providers when nobody has its block.
+fn searches(d: &mut Driver, count: usize) -> Vec<u64> {
+    let mut times = vec![d.now.as_micros() / 1_000_000];
+    while times.len() < count {
+        let id = d.lookups.last().unwrap().0;
+        d.engine.handle_providers(id, &[], Lookup::Done, d.now);
+        d.drain();
+        let before = d.lookups.len();
+        while d.lookups.len() == before {
+            let next = d.engine.poll_timeout().unwrap();
+            d.pass(next.since(d.now));
+        }
+        times.push(d.now.as_micros() / 1_000_000);
+    }
+    times
+}
+
+#[test]
+fn pauses_between_searches_double_six_times_and_then_stay() {
+    let mut d = Driver::new();
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let times = searches(&mut d, 11);
+    let pauses: Vec<u64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert_eq!(pauses, [10, 10, 20, 40, 80, 160, 320, 640, 640, 640]);
+}
+
+#[test]
+fn a_silent_peer_that_cannot_say_so_counts_as_lacking_the_block_after_three_searches() {
+    let mut d = Driver::new();
+    d.version = Some(Version::V1_1);
+    d.connect(1);
+    let s = d.session_with(failing());
+    d.want(s, &[cid(1)]);
+    let mut lookups = 0;
+    for step in 0.. {
+        if !d.events().is_empty() {
+            break;
+        }
+        assert!(step < 100, "the want does not end");
+        if lookups < d.lookups.len() {
+            d.engine.handle_providers(d.lookups[lookups].0, &[], Lookup::Done, d.now);
+            d.drain();
+            lookups += 1;
+        } else {
+            let next = d.engine.poll_timeout().expect("a live want has a timer");
+            d.pass(next.since(d.now));
+        }
+    }
+    // The searches at 10, 20 and 40 s; the third time it has its chance once more.
+    let seconds = d.now.as_micros() / 1_000_000;
+    assert!((40..50).contains(&seconds), "failed after {seconds} s");
+}
+
+#[test]
+fn sixty_four_lookups_are_under_way_at_a_time() {
+    let mut d = Driver::new();
+    for n in 0..70 {
+        let s = d.session();
+        d.want(s, &[cid(n)]);
+    }
+    assert_eq!(d.lookups.len(), 64);
+}
+
+#[test]
+fn of_many_missing_wants_256_get_a_second_chance_at_a_time() {
+    let mut d = Driver::peers([1]);
+    let s = d.session();
+    // They are small, so that nothing but the bound holds them back.
+    let wants = (0..300).map(|n| bitswap_core::Want { size: Some(16), ..cid(n).into() });
+    d.engine.want(s, wants, d.now).unwrap();
+    d.drain();
+    let presences = |cids: &[cid::Cid]| {
+        cids.iter().map(|cid| bitswap_core::Presence { cid: *cid, have: false }).collect::<Vec<_>>()
+    };
+    let mut told = d.told();
+    while !told.is_empty() {
+        let asked: Vec<_> = told.iter().map(|(_, cid, _)| *cid).collect();
+        let presences = presences(&asked);
+        d.message(1, bitswap_core::Message { presences, ..Default::default() });
+        told = d.told();
+    }
+    let first_search = d.lookups.len();
+    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.drain();
+    assert!(d.told().is_empty());
+    while d.lookups.len() == first_search {
+        let next = d.engine.poll_timeout().unwrap();
+        d.pass(next.since(d.now));
+    }
+    let again = d.told().iter().filter(|(_, _, what)| *what == Told::Block).count();
+    assert_eq!(again, 256);
 }

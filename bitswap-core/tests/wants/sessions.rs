@@ -1,6 +1,6 @@
 //! Sessions: fixed peers, priorities, download limits, and what is left when they are gone.
 
-use bitswap_core::{Config, Rates, Want};
+use bitswap_core::{Config, Lane, Rates, Version, Want};
 
 use crate::driver::{Driver, Told, block, cid, ms, sized};
 
@@ -80,4 +80,23 @@ fn nothing_is_left_when_all_is_over() {
     }
     d.pass(ms(120_000));
     assert_eq!(d.engine.stats().held_bytes, fresh);
+}
+
+#[test]
+fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
+    let mut d = Driver::peers([2]);
+    d.version = None;
+    d.connect(1);
+    let first = d.only(&[1]);
+    d.want(first, &[cid(1)]);
+    let second = d.only(&[2]);
+    d.want(second, &[cid(1)]);
+    // The second session relies on what the first has asked, and may not ask there itself.
+    d.engine.close_session(first, d.now);
+    d.engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), d.now);
+    d.version = Some(Version::V1_2);
+    d.drain();
+    d.engine.handle_open(2, Lane::Wants, Ok(Version::V1_2), d.now);
+    d.drain();
+    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
 }

@@ -152,6 +152,13 @@ impl<S: Blockstore> Behaviour<S> {
         self.storage.store()
     }
 
+    /// Bytes received so far of messages longer than 8 KiB, of those still arriving too. It grows while a
+    /// block is under way, which may take long; [`Stats`] count it when it is there.
+    #[must_use]
+    pub fn arriving_bytes(&self) -> u64 {
+        self.arrivals.bytes()
+    }
+
     /// Counters and sizes of all.
     #[must_use]
     pub fn stats(&self) -> Stats {

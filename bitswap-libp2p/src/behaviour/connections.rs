@@ -2,13 +2,16 @@
 
 use std::mem;
 use std::ops::Bound;
+use std::time::Instant;
 
-use bitswap_core::{Engine, Timestamp};
+use bitswap_core::{Engine, Message, Timestamp};
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 
 use super::Behaviour;
+use super::inbox::Received;
 use super::peer::{Peer, Told};
+use crate::allowance::Allowance;
 use crate::blockstore::Blockstore;
 use crate::handler::{Handler, Report};
 
@@ -22,18 +25,19 @@ impl<S: Blockstore> Behaviour<S> {
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| {
-                    stats.told > 0 || stats.ledger > 0 || stats.answer_bytes > 0
-                });
+                || self.engine.peer(id).is_some_and(|stats| stats.told > 0 || stats.ledger > 0);
             peer.keep_alive(needed);
         }
     }
 
     /// A connection is about to be established.
     pub(super) fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
-        let known = self.peers.entry(peer).or_insert_with(Peer::new);
+        let new = || Peer::new(Allowance::new(self.items_per_second, Instant::now()));
+        let known = self.peers.entry(peer).or_insert_with(new);
         let mailbox = known.connecting(id);
-        Handler::new(self.settings, mailbox, known.accept().clone(), self.executor.clone())
+        let (accept, allowance) = (known.accept().clone(), known.allowance().clone());
+        let (executor, arrivals) = (self.executor.clone(), self.arrivals.clone());
+        Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals)
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -61,7 +65,11 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// A connection closed, or was not established after all.
     pub(super) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        // It was said before the connection closed.
+        let messages = self.inbox.take_of(peer);
+        self.with_engine(|engine, now| hear(engine, peer, messages, now));
         let Some(known) = self.peers.get_mut(&peer) else { return };
+        known.applied_all();
         let told = known.disconnected(id, &mut self.streams);
         let gone = known.connections() == 0 && mem::take(&mut known.known);
         if known.is_empty() {
@@ -96,7 +104,10 @@ impl<S: Blockstore> Behaviour<S> {
         for lane in lanes {
             told.extend(known.news(lane, &mut self.streams));
         }
-        if told.is_empty() && messages.is_empty() && support.is_none() {
+        if !messages.is_empty() {
+            self.inbox.push(Received { peer, connection, messages });
+        }
+        if told.is_empty() && support.is_none() {
             return;
         }
         self.touched.push(peer);
@@ -105,9 +116,20 @@ impl<S: Blockstore> Behaviour<S> {
                 engine.handle_support(peer, support, now);
             }
             told.into_iter().for_each(|told| tell(engine, peer, told, now));
-            messages.into_iter().for_each(|message| engine.handle_message(peer, message, now));
         });
     }
+
+    /// Applies what a connection said, and lets it say more.
+    pub(super) fn apply(&mut self, received: Received) {
+        let Received { peer, connection, messages } = received;
+        self.touched.push(peer);
+        self.with_engine(|engine, now| hear(engine, peer, messages, now));
+        self.peers.get(&peer).into_iter().for_each(|known| known.applied(connection));
+    }
+}
+
+fn hear(engine: &mut Engine<PeerId>, peer: PeerId, messages: Vec<Message>, now: Timestamp) {
+    messages.into_iter().for_each(|message| engine.handle_message(peer, message, now));
 }
 
 /// Tells the engine one thing about a peer.

@@ -16,6 +16,7 @@ use bitswap_core::{Lane, Outgoing, SendId, Support, Version};
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 
+use crate::allowance::Allowance;
 use crate::handler::{LaneReport, News};
 use crate::lanes::{LANES, Lanes};
 use crate::mailbox::{Command, Mailbox, StreamId};
@@ -27,6 +28,7 @@ pub(crate) struct Peer {
     connections: Vec<Connection>,
     lanes: Lanes<LaneBook>,
     accept: Arc<Mutex<Accept>>,
+    allowance: Arc<Mutex<Allowance>>,
     /// The version that the peer agreed to last.
     works: Version,
     /// Whether the engine knows it.
@@ -72,11 +74,12 @@ impl StreamIds {
 }
 
 impl Peer {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(allowance: Allowance) -> Self {
         Self {
             connections: Vec::new(),
             lanes: Lanes::default(),
             accept: Arc::default(),
+            allowance: Arc::new(Mutex::new(allowance)),
             works: Version::V1_2,
             known: false,
             traffic: Traffic::default(),
@@ -86,6 +89,11 @@ impl Peer {
     /// What of the peer's blocks is worth hashing; one value for all its connections.
     pub(crate) const fn accept(&self) -> &Arc<Mutex<Accept>> {
         &self.accept
+    }
+
+    /// How much the peer may still say; one value for all its connections.
+    pub(crate) const fn allowance(&self) -> &Arc<Mutex<Allowance>> {
+        &self.allowance
     }
 
     /// A connection that is about to be established, with the mailbox of its task.
@@ -242,6 +250,17 @@ impl Peer {
         }
     }
 
+    /// What a connection said was applied: it may say more.
+    pub(crate) fn applied(&self, id: ConnectionId) {
+        let said = self.connections.iter().filter(|known| known.id == id);
+        said.for_each(|known| known.mailbox.applied());
+    }
+
+    /// What any of its connections said was applied.
+    pub(crate) fn applied_all(&self) {
+        self.connections.iter().for_each(|known| known.mailbox.applied());
+    }
+
     /// The connection in use.
     fn used(&self) -> Option<&Connection> {
         self.connections.iter().find(|known| known.established)
@@ -298,13 +317,15 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use futures::task::noop_waker;
 
     use super::*;
 
     /// A peer with this many established connections, and their mailboxes.
     fn peer(connections: usize) -> (Peer, Vec<Mailbox>) {
-        let mut peer = Peer::new();
+        let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
         let mailboxes = (0..connections).map(|at| {
             let mailbox = peer.connecting(id(at));
             peer.connected(id(at));
@@ -320,7 +341,7 @@ mod tests {
 
     /// The stream that a task was asked to open, if that is all it was asked.
     fn asked_to_open(mailbox: &Mailbox) -> Option<StreamId> {
-        match Vec::from(mailbox.take(&noop_waker()).0)[..] {
+        match Vec::from(mailbox.take(&noop_waker()).commands)[..] {
             [Command::Open { lane: Lane::Wants, stream, .. }] => Some(stream),
             _ => None,
         }
@@ -367,7 +388,7 @@ mod tests {
         peer.connecting(id(2));
         peer.connected(id(2));
         assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(Lane::Wants)]);
-        let commands = Vec::from(tasks[0].take(&noop_waker()).0);
+        let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
     }
 
@@ -379,7 +400,7 @@ mod tests {
         assert_eq!(peer.connections(), 1);
         assert_eq!(peer.disconnected(id(1), streams), []);
         // Nor does one that is established late come to be used instead of one that is in use.
-        let mut peer = Peer::new();
+        let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
         let late = peer.connecting(id(2));
         let used = peer.connecting(id(3));
         peer.connected(id(3));
@@ -400,6 +421,22 @@ mod tests {
         assert_eq!(told, [Told::Opened(Lane::Wants, timeout)]);
         peer.open(Lane::Wants, streams);
         assert!(asked_to_open(&tasks[0]).is_none() && asked_to_open(&tasks[1]).is_some());
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_can_be_sent_in_time_is_left_for_another() {
+        for (error, leaves) in [(SendError::Timeout, true), (SendError::Closed, false)] {
+            let (mut peer, tasks) = peer(2);
+            let streams = &mut StreamIds::default();
+            peer.open(Lane::Wants, streams);
+            let stream = asked_to_open(&tasks[0]).unwrap();
+            peer.news(opened(stream, YES), streams);
+            let failed = LaneReport { lane: Lane::Wants, stream, news: News::Failed(error) };
+            assert_eq!(peer.news(failed, streams), [Told::Reset(Lane::Wants)]);
+            peer.open(Lane::Wants, streams);
+            assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
+            assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
+        }
     }
 
     #[test]

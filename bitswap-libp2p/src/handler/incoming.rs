@@ -2,15 +2,19 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::{Accept, Decoded, Payload, decode};
 use bitswap_core::{Block, Message};
 use bytes::Bytes;
 use futures::channel::oneshot;
+use futures_timer::Delay;
 
+use super::weight::Weight;
+use crate::allowance::Allowance;
 use crate::executor::Executor;
 use crate::traffic::Traffic;
 
@@ -18,26 +22,31 @@ use crate::traffic::Traffic;
 /// handing them over takes.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
-/// Block bytes being hashed beside the connection's task above which it stops reading.
-const PENDING_BYTES_MAX: usize = 4 << 20;
+/// Memory of messages that were received and not reported above which the connection's task stops
+/// reading. Overshot by one message at most. Counts the messages that wait behind one whose blocks
+/// are being hashed, not only the blocks: a message without anything in it takes one byte on the
+/// wire and a hundred here.
+const QUEUED_BYTES_MAX: usize = 4 << 20;
 
 /// Messages received and not reported yet.
 pub(crate) struct Incoming {
     accept: Arc<Mutex<Accept>>,
+    allowance: Arc<Mutex<Allowance>>,
+    /// Armed while the peer has said more than its allowance.
+    pause: Option<Delay>,
     executor: Arc<dyn Executor>,
     queue: VecDeque<Pending>,
-    pending_bytes: usize,
+    /// The sum of the memory of all that is queued.
+    queued_bytes: usize,
 }
 
 /// A message in the queue.
-enum Pending {
-    Ready(Message),
-    /// Its blocks are being hashed.
-    Hashing {
-        message: Message,
-        verified: oneshot::Receiver<Verified>,
-        bytes: usize,
-    },
+struct Pending {
+    message: Message,
+    /// Its blocks, while they are being hashed.
+    hashing: Option<oneshot::Receiver<Verified>>,
+    /// Its memory, in bytes.
+    bytes: usize,
 }
 
 /// What became of a message's payloads.
@@ -48,13 +57,34 @@ struct Verified {
 }
 
 impl Incoming {
-    pub(crate) fn new(accept: Arc<Mutex<Accept>>, executor: Arc<dyn Executor>) -> Self {
-        Self { accept, executor, queue: VecDeque::new(), pending_bytes: 0 }
+    pub(crate) fn new(
+        accept: Arc<Mutex<Accept>>,
+        allowance: Arc<Mutex<Allowance>>,
+        executor: Arc<dyn Executor>,
+    ) -> Self {
+        let queue = VecDeque::new();
+        Self { accept, allowance, pause: None, executor, queue, queued_bytes: 0 }
     }
 
-    /// Whether another frame may be read.
-    pub(crate) fn has_room(&self) -> bool {
-        self.pending_bytes < PENDING_BYTES_MAX
+    /// Whether another frame may be read; if not, the task is woken once it may.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, traffic: &mut Traffic) -> Poll<()> {
+        if self.queued_bytes >= QUEUED_BYTES_MAX {
+            // The first in the queue is being hashed, or it would have been taken.
+            return Poll::Pending;
+        }
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(Pin::new(pause).poll(cx));
+                self.pause = None;
+            }
+            match lock(&self.allowance).pause(Instant::now()) {
+                None => return Poll::Ready(()),
+                Some(pause) => {
+                    traffic.pauses += 1;
+                    self.pause = Some(Delay::new(pause));
+                }
+            }
+        }
     }
 
     /// Whether no message waits, for its blocks or to be taken.
@@ -64,23 +94,32 @@ impl Incoming {
 
     /// Takes a frame. On error nothing of it was taken and its stream must be reset.
     pub(crate) fn push(&mut self, frame: &Bytes, traffic: &mut Traffic) -> Result<(), DecodeError> {
-        let Decoded { message, payloads, ignored, skipped } = decode(frame)?;
-        traffic.ignored_items += u64::from(ignored) + u64::from(skipped);
-        let payloads = self.admitted(frame, payloads, traffic);
-        let bytes = payloads.iter().map(|payload| payload.data.len()).sum();
-        let mut message = message;
-        if bytes <= INLINE_BYTES_MAX {
-            let verified = verify(payloads);
+        let Decoded { mut message, payloads, ignored, skipped } = decode(frame)?;
+        let useless = ignored as usize + skipped as usize;
+        traffic.ignored_items += useless as u64;
+        // A message costs something even if there is nothing in it.
+        let items = 1 + Weight::of(&message).items + payloads.len() + useless;
+        lock(&self.allowance).take(items, Instant::now());
+        let payloads = self.admitted(payloads, traffic);
+        let frame_bytes = frame.len();
+        let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
+        let pending = if bytes <= INLINE_BYTES_MAX {
+            let verified = verify(payloads, frame_bytes);
             traffic.unverifiable_payloads += verified.unverifiable;
             message.add_blocks(verified.blocks);
-            self.queue.push_back(Pending::Ready(message));
+            let bytes = Weight::of(&message).bytes;
+            Pending { message, hashing: None, bytes }
         } else {
+            // Until they are hashed, the payloads keep all of the frame.
+            let bytes = Weight::of(&message).bytes + frame_bytes;
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
-            self.executor.compute(Box::new(move || drop(answer.send(verify(payloads)))));
-            self.pending_bytes += bytes;
-            self.queue.push_back(Pending::Hashing { message, verified, bytes });
-        }
+            let job = move || drop(answer.send(verify(payloads, frame_bytes)));
+            self.executor.compute(Box::new(job));
+            Pending { message, hashing: Some(verified), bytes }
+        };
+        self.queued_bytes += pending.bytes;
+        self.queue.push_back(pending);
         Ok(())
     }
 
@@ -90,56 +129,56 @@ impl Incoming {
         cx: &mut Context<'_>,
         traffic: &mut Traffic,
     ) -> Poll<Option<Message>> {
-        if let Some(Pending::Hashing { message, verified, bytes }) = self.queue.front_mut() {
-            match Pin::new(verified).poll(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(verified)) => {
+        let Some(Pending { message, hashing, .. }) = self.queue.front_mut() else {
+            return Poll::Ready(None);
+        };
+        if let Some(verified) = hashing {
+            match ready!(Pin::new(verified).poll(cx)) {
+                Ok(verified) => {
                     traffic.unverifiable_payloads += verified.unverifiable;
                     message.add_blocks(verified.blocks);
                 }
-                Poll::Ready(Err(oneshot::Canceled)) => {
+                Err(oneshot::Canceled) => {
                     tracing::warn!("the executor dropped a job; the blocks of a message are lost");
                     traffic.dropped_jobs += 1;
                 }
             }
-            self.pending_bytes -= *bytes;
         }
-        Poll::Ready(self.queue.pop_front().map(|pending| match pending {
-            Pending::Ready(message) | Pending::Hashing { message, .. } => message,
+        Poll::Ready(self.queue.pop_front().map(|Pending { message, bytes, .. }| {
+            self.queued_bytes -= bytes;
+            message
         }))
     }
 
     /// The payloads that the peer was asked for.
-    fn admitted(
-        &self,
-        frame: &Bytes,
-        mut payloads: Vec<Payload>,
-        traffic: &mut Traffic,
-    ) -> Vec<Payload> {
+    fn admitted(&self, mut payloads: Vec<Payload>, traffic: &mut Traffic) -> Vec<Payload> {
         if payloads.is_empty() {
             return payloads;
         }
         let all = payloads.len();
         {
-            let mut accept = self.accept.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut accept = lock(&self.accept);
             payloads.retain(|payload| accept.admit(&payload.prefix));
         }
         traffic.refused_payloads += (all - payloads.len()) as u64;
-        let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
-        if bytes < frame.len() / 2 {
-            // A payload is a slice of its frame and keeps all of it in memory. A peer that pads
-            // its messages must not make a small block cost megabytes.
-            for payload in &mut payloads {
-                payload.data = Bytes::copy_from_slice(&payload.data);
-            }
-        }
         payloads
     }
 }
 
-fn verify(payloads: Vec<Payload>) -> Verified {
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds the lock.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hashes payloads of a frame of so many bytes. A payload is a slice of its frame and keeps all of
+/// it in memory, whatever becomes of the others: one that is less than half of it is copied, so that
+/// a block never holds more than twice its own bytes.
+fn verify(payloads: Vec<Payload>, frame_bytes: usize) -> Verified {
     let mut verified = Verified::default();
-    for payload in payloads {
+    for mut payload in payloads {
+        if payload.data.len() < frame_bytes / 2 {
+            payload.data = Bytes::copy_from_slice(&payload.data);
+        }
         match payload.verify() {
             Ok(block) => verified.blocks.push(block),
             Err(error) => {

@@ -32,9 +32,28 @@ pub(crate) struct Shared {
     busy: AtomicUsize,
     /// Counts what is read, so that readers can be ordered by when they last were active.
     turn: AtomicU64,
+    arrivals: Arrivals,
+}
+
+/// Counts the bytes of long frames of all connections as they arrive.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrivals(Arc<AtomicU64>);
+
+impl Arrivals {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Shared {
+    pub(crate) fn new(arrivals: Arrivals) -> Self {
+        Self { arrivals, ..Self::default() }
+    }
+
     /// Whether a reader is within a frame.
     pub(crate) fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Relaxed) > 0
@@ -43,11 +62,11 @@ impl Shared {
 
 /// Whose stream is read.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum Source<S = Stream> {
     /// The peer's. Nothing is ever written to it.
-    Theirs(Stream),
+    Theirs(S),
     /// One that we opened for a lane. Some peers answer on it.
-    Ours(ReadHalf<Stream>, Lane, StreamId),
+    Ours(ReadHalf<S>, Lane, StreamId),
 }
 
 /// Names a reader among those of its connection.
@@ -80,10 +99,10 @@ pub(crate) enum Ended {
 
 /// One stream being read.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct Reader<S = Stream> {
     id: ReaderId,
     /// `None` once it has ended. Dropping a stream that was not finished resets it.
-    source: Option<Source>,
+    source: Option<Source<S>>,
     decoder: FrameDecoder,
     shared: Arc<Shared>,
     /// This reader's part of [`Shared::memory`].
@@ -101,8 +120,8 @@ pub(crate) struct Reader {
     task: Option<Waker>,
 }
 
-impl Reader {
-    pub(crate) fn new(source: Source, shared: Arc<Shared>) -> Self {
+impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
+    pub(crate) fn new(source: Source<S>, shared: Arc<Shared>) -> Self {
         let active = shared.turn.fetch_add(1, Ordering::Relaxed);
         Self {
             id: ReaderId(active),
@@ -225,6 +244,9 @@ impl Reader {
                 },
                 Ok(bytes) => {
                     self.decoder.advance(bytes);
+                    if self.decoder.arriving().is_some() {
+                        self.shared.arrivals.add(bytes as u64);
+                    }
                     self.active = self.shared.turn.fetch_add(1, Ordering::Relaxed);
                     self.progress.moved(bytes as u64, true);
                     self.account(true);
@@ -238,7 +260,7 @@ impl Reader {
     }
 }
 
-impl futures::Stream for Reader {
+impl<S: AsyncRead + AsyncWrite + Unpin> futures::Stream for Reader<S> {
     type Item = Item;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Item>> {
@@ -257,5 +279,138 @@ impl futures::Stream for Reader {
             }
         }
         item.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use futures::{FutureExt as _, StreamExt as _};
+
+    use super::*;
+    use crate::progress::WINDOW;
+
+    /// What the peer has sent so far.
+    #[derive(Clone, Debug, Default)]
+    struct Sent(Arc<Mutex<VecDeque<u8>>>);
+
+    impl Sent {
+        fn send(&self, bytes: &[u8]) {
+            self.0.lock().unwrap().extend(bytes);
+        }
+    }
+
+    impl AsyncRead for Sent {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            let mut sent = self.0.lock().unwrap();
+            if sent.is_empty() {
+                return Poll::Pending;
+            }
+            let len = sent.len().min(buffer.len());
+            buffer.iter_mut().zip(sent.drain(..len)).for_each(|(to, byte)| *to = byte);
+            Poll::Ready(Ok(len))
+        }
+    }
+
+    impl AsyncWrite for Sent {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            panic!("nothing is written here")
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn reader() -> (Reader<Sent>, Sent, Arc<Shared>) {
+        let (sent, shared) = (Sent::default(), Arc::new(Shared::default()));
+        (Reader::new(Source::Theirs(sent.clone()), shared.clone()), sent, shared)
+    }
+
+    /// What it gives without waiting.
+    fn next(reader: &mut Reader<Sent>) -> Option<Item> {
+        reader.next().now_or_never().map(|item| item.expect("it has not ended"))
+    }
+
+    fn frame(item: Option<Item>) -> Bytes {
+        match item {
+            Some(Item::Frame(frame, _)) => frame,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Ticks until it ends, and how; at most ten windows.
+    fn ended(reader: &mut Reader<Sent>) -> Option<(u32, Ended)> {
+        (1..=10 * WINDOW).find_map(|ticks| {
+            reader.tick();
+            match next(reader) {
+                None => None,
+                Some(Item::Ended(why, _)) => Some((ticks, why)),
+                Some(frame) => panic!("{frame:?}"),
+            }
+        })
+    }
+
+    #[test]
+    fn every_whole_frame_gives_the_next_one_its_time() {
+        let (mut reader, sent, _) = reader();
+        sent.send(&[2, 1]);
+        assert!(next(&mut reader).is_none());
+        for _ in 0..10 {
+            for _ in 1..WINDOW {
+                reader.tick();
+                assert!(next(&mut reader).is_none());
+            }
+            // The rest of one frame and the beginning of another: it never rests between two.
+            sent.send(&[2, 2, 1]);
+            assert_eq!(frame(next(&mut reader))[..], [1, 2]);
+            assert!(next(&mut reader).is_none());
+        }
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Stalled)));
+    }
+
+    #[test]
+    fn a_stream_of_ours_that_is_closed_keeps_the_connection_as_long_as_it_moves() {
+        let (mut reader, sent, shared) = reader();
+        assert!(next(&mut reader).is_none());
+        assert!(!shared.is_busy(), "it rests");
+        reader.drain();
+        assert!(shared.is_busy());
+        for _ in 0..10 {
+            for _ in 1..WINDOW {
+                reader.tick();
+            }
+            sent.send(&[1, 7]);
+            assert_eq!(frame(next(&mut reader))[..], [7]);
+            assert!(shared.is_busy(), "more may follow");
+            assert!(next(&mut reader).is_none());
+        }
+        // It has said all that it will say.
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Finished)));
+        assert!(!shared.is_busy());
+    }
+
+    #[test]
+    fn a_frame_that_stops_while_a_stream_drains_is_the_peers_fault() {
+        let (mut reader, sent, shared) = reader();
+        reader.drain();
+        sent.send(&[2, 1]);
+        assert!(next(&mut reader).is_none());
+        assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Stalled)));
+        assert!(!shared.is_busy());
     }
 }

@@ -7,7 +7,7 @@ use bitswap_core::error::DecodeError;
 use futures::StreamExt;
 use futures::stream::SelectAll;
 
-use super::reader::{Ended, Item, Reader, ReaderId, Shared, Source};
+use super::reader::{Arrivals, Ended, Item, Reader, ReaderId, Shared, Source};
 use crate::mailbox::StreamId;
 
 /// The streams that are read, up to a number; beyond it, the one that was silent longest gives way.
@@ -19,8 +19,8 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { all: SelectAll::new(), shared: Arc::default(), max }
+    pub(crate) fn new(max: usize, arrivals: Arrivals) -> Self {
+        Self { all: SelectAll::new(), shared: Arc::new(Shared::new(arrivals)), max }
     }
 
     pub(crate) fn add(&mut self, source: Source) {

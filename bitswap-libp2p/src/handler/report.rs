@@ -1,13 +1,20 @@
 //! What the task of a connection tells the behaviour: everything since its last report, in one.
 
+use std::mem;
+
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{Lane, Message, SendId, Support, Version};
 
+use super::weight::Weight;
 use crate::mailbox::StreamId;
 use crate::traffic::Traffic;
 
-/// Message bytes after which a report goes out although more could be added.
+/// Memory of its messages after which a report goes out although more could be added.
 const BYTES_MAX: usize = 1 << 20;
+
+/// Items of its messages after which a report goes out although more could be added. A report is
+/// applied in one go: this many, and those of one more message, are what others wait for.
+const ITEMS_MAX: usize = 1024;
 
 /// Messages after which a report goes out although more could be added.
 const MESSAGES_MAX: usize = 64;
@@ -23,7 +30,8 @@ pub struct Report {
     pub(crate) support: Option<Support>,
     /// What happened on streams.
     pub(crate) traffic: Traffic,
-    message_bytes: usize,
+    bytes: usize,
+    items: usize,
 }
 
 /// What became of a stream that the behaviour had asked for.
@@ -51,25 +59,38 @@ impl Report {
     }
 
     pub(crate) fn message(&mut self, message: Message) {
-        self.message_bytes += message.blocks.iter().map(|block| block.data().len()).sum::<usize>();
+        let Weight { bytes, items } = Weight::of(&message);
+        self.bytes += bytes;
+        self.items += items;
         self.messages.push(message);
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.message_bytes >= BYTES_MAX || self.messages.len() >= MESSAGES_MAX
+        self.bytes >= BYTES_MAX || self.items >= ITEMS_MAX || self.messages.len() >= MESSAGES_MAX
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        !self.is_news() && self.traffic == Traffic::default()
+        !self.is_news() && self.messages.is_empty() && self.traffic == Traffic::default()
     }
 
-    /// Whether there is something that cannot wait. Bytes that were moved can.
-    pub(crate) fn is_news(&self) -> bool {
+    /// Takes what is to be reported now, with or without the messages, if there is anything that
+    /// cannot wait.
+    pub(crate) fn take(&mut self, with_messages: bool) -> Option<Self> {
+        if with_messages && !self.messages.is_empty() {
+            return Some(mem::take(self));
+        }
+        self.is_news().then(|| Self {
+            lanes: mem::take(&mut self.lanes),
+            support: self.support.take(),
+            traffic: mem::take(&mut self.traffic),
+            ..Self::default()
+        })
+    }
+
+    /// Whether there is something besides messages that cannot wait. Bytes that were moved can.
+    fn is_news(&self) -> bool {
         let Traffic { bytes_received, bytes_sent, .. } = self.traffic;
         let quiet = Traffic { bytes_received, bytes_sent, ..Traffic::default() };
-        !self.lanes.is_empty()
-            || !self.messages.is_empty()
-            || self.support.is_some()
-            || self.traffic != quiet
+        !self.lanes.is_empty() || self.support.is_some() || self.traffic != quiet
     }
 }

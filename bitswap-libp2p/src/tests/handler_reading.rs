@@ -339,7 +339,7 @@ async fn what_came_before_the_connection_closed_is_handed_over() {
 }
 
 #[tokio::test]
-async fn unfinished_frames_are_bounded_in_memory() {
+async fn a_stream_that_asks_for_memory_beyond_the_bound_of_its_connection_is_reset() {
     let mut host = Host::new(Probe::new()).await;
     let peer = RawPeer::dial(&host.address).await;
     let unfinished = Bytes::from(padding(4 << 20)).slice(..3 << 20);

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Lane, Version};
-use futures::AsyncReadExt;
+use bitswap_core::{Lane, Message, Version};
+use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::host::Host;
 use super::probe::Probe;
-use super::raw_peer::RawPeer;
+use super::raw_peer::{RawPeer, send};
 use crate::handler::News;
 use crate::mailbox::{Command, StreamId};
 
@@ -101,11 +101,49 @@ async fn a_peer_that_ends_its_side_of_our_stream_still_gets_messages() {
     command(&host, OPEN).await;
     let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
     news(&mut host).await;
-    futures::AsyncWriteExt::close(&mut stream.stream).await.unwrap();
+    stream.stream.close().await.unwrap();
     command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
     let mut rest = Vec::new();
     let read = super::soon("an end", stream.stream.read_to_end(&mut rest)).await;
     assert_eq!(read.unwrap(), 0, "ended, not reset");
+}
+
+#[tokio::test]
+async fn a_stream_that_the_peer_never_closes_ends_a_while_after_our_half() {
+    // Whether the peer is in the middle of a message then decides whose fault it is.
+    for (begun, blamed) in [(&[][..], 0), (&[100, 0x0a][..], 1)] {
+        let mut probe = Probe::new();
+        probe.settings.tick = Duration::from_millis(10);
+        let (mut host, mut peer) = connected(probe).await;
+        command(&host, OPEN).await;
+        let mut ours = peer.accept(&Version::PREFERRED).await.unwrap();
+        news(&mut host).await;
+        ours.stream.write_all(begun).await.unwrap();
+        ours.stream.flush().await.unwrap();
+        command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+        assert_eq!(ours.message().await, None, "our half ends in good order");
+        // The clock of this test: it begins later, and ends when it has not moved for as long.
+        let mut clock = peer.open(Version::V1_2).await;
+        clock.write_all(&[100, 0x0a]).await.unwrap();
+        clock.flush().await.unwrap();
+        let mut stalled = 0;
+        host.until_told("a stalled stream", |report| {
+            stalled += report.traffic.stalled_streams;
+            (stalled > blamed).then_some(())
+        })
+        .await;
+        // Nobody reads the first stream any more.
+        let lost = Message { pending_bytes: 1, ..Message::default() };
+        let read = Message { pending_bytes: 2, ..Message::default() };
+        send(&mut ours.stream, &lost).await;
+        send(&mut peer.open(Version::V1_2).await, &read).await;
+        let messages = host.until_told("a message", |report| {
+            stalled += report.traffic.stalled_streams;
+            (!report.messages.is_empty()).then_some(report.messages)
+        });
+        assert_eq!(messages.await, [read], "after {begun:?}");
+        assert_eq!(stalled, blamed + 1, "after {begun:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Stores that are slow, that fail, and that hold what not everybody may have.
 
 use std::cell::Cell;
+use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -220,7 +221,7 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         a.connect(&mut b).await;
         want(&b, Keep::ByUser, [*block("anything").cid()]).await;
         let failed = |event| match event {
-            Event::StoreFailed { error } => Some(error.to_string()),
+            Event::StoreFailed { error } => error.source().map(ToString::to_string),
             _ => None,
         };
         let error = a.until_told("the failure", failed).await;
@@ -230,7 +231,8 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         let mut told = false;
         a.until_told("the block", |event| match event {
             Event::StoreFailed { error } => {
-                told |= error.to_string().contains("the disk is on fire");
+                let cause = error.source().map(ToString::to_string);
+                told |= cause.is_some_and(|cause| cause.contains("the disk is on fire"));
                 None
             }
             Event::Block { .. } => Some(()),
@@ -267,4 +269,52 @@ async fn a_refusal_cannot_be_told_from_absence() {
     let mut expected = vec![(*secret.cid(), false), (*absent.cid(), false)];
     expected.sort();
     assert_eq!(said, expected);
+}
+
+/// A store that keeps everything it is given waiting until it is let.
+struct Waiting {
+    blocks: Arc<MemoryStore>,
+    gate: Arc<Semaphore>,
+}
+
+impl Blockstore for Waiting {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        self.blocks.sizes(cids)
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        self.blocks.get(cids)
+    }
+
+    fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        async move {
+            let _open = self.gate.acquire().await;
+            self.blocks.put(blocks).await
+        }
+        .boxed()
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_a_cancel_silences_gives_its_room_in_the_window_back() {
+    let (cancelled, kept) = (block(bytes(1, 60_000)), block(bytes(2, 50_000)));
+    let gate = Arc::new(Semaphore::new(0));
+    let store = Arc::new(Waiting { blocks: holding(&[]), gate: gate.clone() });
+    let mut a = node_with(Config::default(), store).await;
+    let mut b = node(&[cancelled.clone(), kept.clone()]).await;
+    a.connect(&mut b).await;
+    let wanted = [*cancelled.cid(), *kept.cid()];
+    let session = want(&a, Keep::InStore, wanted).await;
+    // Both are here, and wait for the store before the user hears of them.
+    let untaken = move |a: &mut Behaviour<Waiting>| a.session(session).unwrap().untaken_bytes;
+    super::soon("both blocks", async { while a.behaviour(untaken).await < 110_000 {} }).await;
+    let [first, second] = wanted;
+    a.behaviour(move |a| a.cancel(session, [first])).await;
+    assert_eq!(a.behaviour(untaken).await, 50_000, "the user will never say that it took it");
+    gate.add_permits(10);
+    let got = a.until_told("the other block", |event| match event {
+        Event::Block { block, .. } => Some(*block.cid()),
+        _ => None,
+    });
+    assert_eq!(got.await, second);
 }

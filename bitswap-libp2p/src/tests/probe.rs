@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitswap_core::message::Accept;
 use bitswap_core::{Entry, Message, Version, WantKind};
@@ -16,8 +16,9 @@ use libp2p_swarm::{
     ToSwarm,
 };
 
+use crate::allowance::Allowance;
 use crate::executor::{Executor, Job};
-use crate::handler::{Handler, Report, Settings};
+use crate::handler::{Arrivals, Handler, Report, Settings};
 use crate::mailbox::Mailbox;
 use crate::protocol::Offer;
 
@@ -64,6 +65,8 @@ pub(crate) struct Probe {
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Whether connections are needed from the start.
     pub(crate) needed: bool,
+    /// Whether messages count as applied as soon as they are reported.
+    pub(crate) applies: bool,
     executor: Arc<dyn Executor>,
     reports: VecDeque<Report>,
 }
@@ -84,6 +87,7 @@ impl Probe {
             accept: Arc::default(),
             mailboxes: Vec::new(),
             needed: false,
+            applies: true,
             executor: Arc::new(executor),
             reports: VecDeque::new(),
         }
@@ -116,7 +120,10 @@ impl NetworkBehaviour for Probe {
         let mailbox = Mailbox::new();
         mailbox.keep_alive(self.needed);
         self.mailboxes.push(mailbox.clone());
-        Ok(Handler::new(self.settings, mailbox, self.accept.clone(), self.executor.clone()))
+        let allowance = Allowance::new(1 << 24, Instant::now());
+        let (accept, allowance) = (self.accept.clone(), Arc::new(Mutex::new(allowance)));
+        let (executor, arrivals) = (self.executor.clone(), Arrivals::default());
+        Ok(Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals))
     }
 
     fn handle_established_outbound_connection(
@@ -138,6 +145,9 @@ impl NetworkBehaviour for Probe {
         _: ConnectionId,
         report: THandlerOutEvent<Self>,
     ) {
+        if self.applies {
+            self.mailboxes.iter().for_each(Mailbox::applied);
+        }
         self.reports.push_back(report);
     }
 

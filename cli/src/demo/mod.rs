@@ -4,20 +4,40 @@ mod raw;
 mod sample;
 
 use std::path::Path;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bitswap_core::chunk::SyncPolicy;
-use bitswap_runtime::{FetchOptions, Node, NodeStats, Runtime};
+use bitswap_core::ByteSize;
+use bitswap_core::chunk::{DownloadEvent, Profile, Root, SyncPolicy};
+use bitswap_runtime::{Fetch, FetchOptions, Hashed, Node, NodeStats, Runtime};
 use cid::Cid;
 use libp2p::Multiaddr;
 use serde_json::json;
 
 use crate::args;
 use crate::exit::Failure;
-use crate::say::{Say, mib_per_second, size};
+use crate::say::{Say, mib_per_second};
 use sample::Sample;
 
 const MIB: u64 = 1 << 20;
+
+/// The longest that the demo waits for one thing to happen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for something, and fails when it has not happened after a minute.
+///
+/// # Errors
+///
+/// [`Failure::DemoStuck`] with `otherwise`, which says what did not happen.
+async fn within<T>(
+    otherwise: &'static str,
+    something: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    tokio::time::timeout(PATIENCE, something)
+        .await
+        .map_err(|_| Failure::DemoStuck { otherwise, limit: PATIENCE })
+}
 
 /// What the demo measured.
 struct Measured {
@@ -47,10 +67,10 @@ pub(crate) async fn run(
     let parent = args.dir.unwrap_or_else(std::env::temp_dir);
     let (a, b) =
         (sample::directory(&parent).map_err(failed)?, sample::directory(&parent).map_err(failed)?);
-    sample::check_space(&parent, 2 * args.size)?;
     let bytes = args.size * MIB;
+    sample::check_space(&parent, 2 * bytes)?;
     let source = a.path().join("sample");
-    say.note(format_args!("making a file of {} that does not compress", size(bytes)));
+    say.note(format_args!("making a file of {} that does not compress", ByteSize(bytes)));
     let sample = Sample::write(&source, bytes, args.seed).await.map_err(failed)?;
 
     let mut raw = vec![raw::transfer(runtime, &source, &sample).await?];
@@ -75,28 +95,71 @@ async fn transfer(
     runtime: &impl Runtime,
     source: &Path,
     target: &Path,
-    profile: bitswap_core::chunk::Profile,
+    profile: Profile,
 ) -> Result<Round, Failure> {
-    let sharer = Node::builder(runtime.clone()).listen(loopback()).start().await?;
-    let fetcher = Node::builder(runtime.clone()).start().await?;
+    let sharer = Node::builder(runtime.clone()).listen(loopback()).start();
+    let sharer = within("node A does not listen", sharer).await??;
+    let fetcher = Node::builder(runtime.clone()).start();
+    let fetcher = within("node B does not start", fetcher).await??;
     let start = Instant::now();
-    let root = sharer.share_file(source, profile).await?.root;
+    let root = import(&sharer, source, profile).await?;
     let shared = start.elapsed();
 
-    for address in sharer.addresses().await? {
-        let connected = fetcher.connect(address).await;
+    for address in within("node A names no address", sharer.addresses()).await?? {
+        let connected =
+            within("node B does not connect to node A", fetcher.connect(address)).await?;
         connected.map_err(|error| Failure::NoConnection { tried: format!("\n  {error}") })?;
     }
     let mut options = FetchOptions { share: false, ..FetchOptions::default() };
     // The bare stream does not wait for the disk either.
     options.download.sync = SyncPolicy::Never;
     let start = Instant::now();
-    fetcher.fetch_file(root.cid, target, options)?.finish().await?;
+    fetched(fetcher.fetch_file(root.cid, target, options)?).await?;
     let fetched = start.elapsed();
-    let stats = fetcher.stats().await?;
-    fetcher.shutdown().await;
-    sharer.shutdown().await;
+    let stats = within("node B tells no counters", fetcher.stats()).await??;
+    within("node B does not stop", fetcher.shutdown()).await?;
+    within("node A does not stop", sharer.shutdown()).await?;
     Ok(Round { cid: root.cid, shared, fetched, stats })
+}
+
+/// Shares the file, for as long as hashing gets on.
+async fn import(
+    sharer: &Node<impl Runtime>,
+    source: &Path,
+    profile: Profile,
+) -> Result<Root, Failure> {
+    let hashed = AtomicU64::new(0);
+    let progress = |progress: Hashed| hashed.store(progress.done, Ordering::Relaxed);
+    let mut sharing = pin!(sharer.share_file_with(source, profile, progress));
+    let mut before = 0;
+    loop {
+        let shared = within("node A hashes nothing more", &mut sharing).await;
+        let now = hashed.load(Ordering::Relaxed);
+        match shared {
+            Ok(shared) => return Ok(shared?.root),
+            Err(_) if now > before => before = now,
+            Err(stuck) => return Err(stuck),
+        }
+    }
+}
+
+/// Waits for the file, for as long as something of it comes.
+async fn fetched(mut fetch: Fetch) -> Result<(), Failure> {
+    const OTHERWISE: &str = "nothing more of the file comes to node B";
+    let (mut done, mut since) = (0, Instant::now());
+    loop {
+        let left = PATIENCE.saturating_sub(since.elapsed());
+        match tokio::time::timeout(left, fetch.next_event()).await {
+            Ok(Some(DownloadEvent::Progress(progress))) if progress.done > done => {
+                (done, since) = (progress.done, Instant::now());
+            }
+            Ok(Some(_)) => {}
+            Ok(None) => break,
+            Err(_) => return Err(Failure::DemoStuck { otherwise: OTHERWISE, limit: PATIENCE }),
+        }
+    }
+    within("the finished file does not get its name", fetch.finish()).await??;
+    Ok(())
 }
 
 /// Any free port.
@@ -132,7 +195,7 @@ impl Measured {
              on the socket  {socket} bytes received, {overhead:.2} % more than the file\n\
              blocks         {blocks}, {duplicates} came twice\n\
              import         {import:.1} MiB/s to cut and hash the file on node A",
-            size = size(self.bytes),
+            size = ByteSize(self.bytes),
             fetched = listed(&fetched),
             raw = listed(&raw),
             written = listed(&written),

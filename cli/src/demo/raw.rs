@@ -6,16 +6,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bitswap_runtime::{Runtime, RuntimeExt as _, SocketBytes, transport};
+use futures::channel::oneshot;
 use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures::stream::StreamExt as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, StreamProtocol};
+use libp2p::{Multiaddr, PeerId, StreamProtocol};
 use sha2::{Digest as _, Sha256};
 
 use super::sample::Sample;
+use super::within;
 use crate::exit::Failure;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-demo/raw");
@@ -29,38 +31,57 @@ pub(crate) async fn transfer(
     path: &Path,
     sample: &Sample,
 ) -> Result<Duration, Failure> {
-    let failed = |source| Failure::Demo { source };
     let mut sender = swarm(runtime).map_err(failed)?;
-    let mut receiver = swarm(runtime).map_err(failed)?;
-    let address = listen(&mut sender).await.map_err(failed)?;
+    let receiver = swarm(runtime).map_err(failed)?;
+    let address = within("the bare stream's sender does not listen", listen(&mut sender)).await?;
+    let address = address.map_err(failed)?;
     let peer = *sender.local_peer_id();
     let mut requests = sender.behaviour().new_control();
     let mut requests =
         requests.accept(PROTOCOL).map_err(|error| failed(io::Error::other(error)))?;
-    let mut control = receiver.behaviour().new_control();
-    let dial = DialOpts::peer_id(peer).addresses(vec![address]);
-    receiver.dial(dial.build()).map_err(|error| failed(io::Error::other(error)))?;
-
-    let swarms = [sender, receiver].map(|swarm| spawn(runtime, drive(swarm)));
+    let _sender = spawn(runtime, drive(sender, None));
     let (path, reader) = (path.to_owned(), runtime.clone());
     let sending = spawn(runtime, async move {
         let Some((_, stream)) = requests.next().await else { return Ok(()) };
         send(&reader, &path, stream).await
     });
     // The connection is there before the time starts, as it is for the nodes.
-    let mut stream = control
-        .open_stream(peer, PROTOCOL)
-        .await
-        .map_err(|error| failed(io::Error::other(error)))?;
+    let (mut stream, _receiver) = open(runtime, receiver, peer, address).await?;
     let start = Instant::now();
-    let hash = receive(&mut stream).await.map_err(failed)?;
+    let hash = receive(&mut stream).await?;
     let elapsed = start.elapsed();
-    sending.await.map_err(failed)?;
-    drop(swarms);
+    within("the bare stream's sender does not end", sending).await?.map_err(failed)?;
     if hash != sample.sha256 {
         return Err(Failure::DemoDiffers);
     }
     Ok(elapsed)
+}
+
+const fn failed(source: io::Error) -> Failure {
+    Failure::DemoStream { source }
+}
+
+/// Dials, and opens a stream over the connection; the swarm works until the handle is dropped.
+///
+/// A stream that is asked for before the swarm has reported the connection can be lost: between
+/// the moment in which the connection's handler is made and that report, `libp2p_stream` puts the request on
+/// the list of a dial that has ended, which nobody reads. So the report is waited for.
+async fn open(
+    runtime: &impl Runtime,
+    mut swarm: Swarm<libp2p_stream::Behaviour>,
+    peer: PeerId,
+    address: Multiaddr,
+) -> Result<(libp2p::Stream, RemoteHandle<()>), Failure> {
+    let mut control = swarm.behaviour().new_control();
+    let dial = DialOpts::peer_id(peer).addresses(vec![address]);
+    swarm.dial(dial.build()).map_err(|error| failed(io::Error::other(error)))?;
+    let (report, reported) = oneshot::channel();
+    let driving = spawn(runtime, drive(swarm, Some(report)));
+    let connected = within("the bare stream's connection does not open", reported).await?;
+    connected.map_err(|error| failed(io::Error::other(error)))?.map_err(failed)?;
+    let stream = within("the bare stream does not open", control.open_stream(peer, PROTOCOL));
+    let stream = stream.await?.map_err(|error| failed(io::Error::other(error)))?;
+    Ok((stream, driving))
 }
 
 /// A task of the runtime, that ends with its handle.
@@ -91,9 +112,21 @@ async fn listen(swarm: &mut Swarm<libp2p_stream::Behaviour>) -> io::Result<Multi
     }
 }
 
-async fn drive(mut swarm: Swarm<libp2p_stream::Behaviour>) {
+/// Lets a swarm work, and says when its first connection is there, or why it is not.
+async fn drive(
+    mut swarm: Swarm<libp2p_stream::Behaviour>,
+    mut report: Option<oneshot::Sender<io::Result<()>>>,
+) {
     loop {
-        swarm.select_next_some().await;
+        let outcome = match swarm.select_next_some().await {
+            SwarmEvent::ConnectionEstablished { .. } => Ok(()),
+            SwarmEvent::OutgoingConnectionError { error, .. } => Err(io::Error::other(error)),
+            _ => continue,
+        };
+        if let Some(report) = report.take() {
+            // Whoever waited may have given up.
+            let _ = report.send(outcome);
+        }
     }
 }
 
@@ -120,15 +153,134 @@ fn read(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
 }
 
 /// Asks, and hashes what comes.
-async fn receive(stream: &mut libp2p::Stream) -> io::Result<[u8; 32]> {
-    stream.write_all(&[1]).await?;
-    stream.flush().await?;
+async fn receive(stream: &mut libp2p::Stream) -> Result<[u8; 32], Failure> {
+    let request = async {
+        stream.write_all(&[1]).await?;
+        stream.flush().await
+    };
+    within("the bare stream takes no request", request).await?.map_err(failed)?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {
-        let read = stream.read(&mut piece).await?;
+        let read = within("the bare stream brings nothing more", stream.read(&mut piece)).await?;
+        let read = read.map_err(failed)?;
         if read == 0 {
             return Ok(hash.finalize().into());
         }
         hash.update(&piece[..read]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, Mutex, mpsc};
+
+    use bitswap_runtime::{ByteStream, Discovered};
+    use bitswap_runtime_tokio::Tokio;
+    use futures::future::BoxFuture;
+    use libp2p::core::transport::Boxed;
+
+    use super::*;
+
+    /// How long each step may take.
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    /// A runtime for [`open`] alone, whose swarm stands still after the connection's handler was
+    /// made and before the connection is reported, until whoever opens the stream has gone as far as it can.
+    #[derive(Clone)]
+    struct Gated {
+        tokio: Tokio,
+        tasks: Arc<AtomicUsize>,
+        reached: Signal,
+        passed: Signal,
+    }
+
+    #[derive(Clone)]
+    struct Signal(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
+
+    impl Signal {
+        fn new() -> Self {
+            let (give, wait) = mpsc::sync_channel(1);
+            Self(give, Arc::new(Mutex::new(wait)))
+        }
+
+        fn give(&self) {
+            self.0.send(()).unwrap();
+        }
+
+        fn wait(&self) {
+            self.1.lock().unwrap().recv_timeout(LIMIT).expect("the other side comes this far");
+        }
+    }
+
+    impl Runtime for Gated {
+        const NAME: &'static str = "gated";
+        type Mdns = <Tokio as Runtime>::Mdns;
+
+        fn spawn(&self, task: BoxFuture<'static, ()>) {
+            match self.tasks.fetch_add(1, Ordering::SeqCst) {
+                // The swarm's task. Whoever opens the stream goes on once the swarm is at the gate.
+                1 => {
+                    self.tokio.spawn(task);
+                    self.reached.wait();
+                }
+                // The connection's task: the handler is made, and nothing is reported.
+                2 => {
+                    self.reached.give();
+                    self.passed.wait();
+                    self.tokio.spawn(task);
+                }
+                // The dial, and whatever comes later.
+                _ => self.tokio.spawn(task),
+            }
+        }
+
+        fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
+            self.tokio.blocking(job);
+        }
+
+        fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+            self.tokio.sleep(duration)
+        }
+
+        fn tcp(&self) -> Boxed<ByteStream> {
+            self.tokio.tcp()
+        }
+
+        fn mdns(&self, _: PeerId) -> io::Result<Option<Self::Mdns>> {
+            Ok(None)
+        }
+
+        fn discovered(event: bitswap_runtime::MdnsEvent<Self>) -> Discovered {
+            Tokio::discovered(event)
+        }
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_only_after_its_connection_was_reported() {
+        let workers = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let _entered = workers.enter();
+        let tokio = Tokio::current();
+        let mut sender = swarm(&tokio).unwrap();
+        let address = workers.block_on(listen(&mut sender)).unwrap();
+        let peer = *sender.local_peer_id();
+        let _requests = sender.behaviour().new_control().accept(PROTOCOL).unwrap();
+        let _sender = spawn(&tokio, drive(sender, None));
+
+        let tasks = Arc::default();
+        let (reached, passed) = (Signal::new(), Signal::new());
+        let gated = Gated { tokio, tasks, reached, passed: passed.clone() };
+        let receiver = swarm(&gated).unwrap();
+        let mut opening = Box::pin(open(&gated, receiver, peer, address));
+        let first = workers.block_on(async { futures::poll!(&mut opening) });
+        assert!(first.is_pending(), "nothing is open while the swarm stands still");
+        passed.give();
+        let opened = workers.block_on(async { tokio::time::timeout(LIMIT, opening).await });
+        let opened = opened.expect("the request for a stream is not lost");
+        assert!(opened.is_ok(), "{:?}", opened.err());
     }
 }

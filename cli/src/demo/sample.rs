@@ -15,6 +15,9 @@ use crate::exit::Failure;
 /// Bytes made, written or read at once.
 const PIECE: usize = 1 << 20;
 
+/// Room that is left beside the demo's files.
+const ROOM: u64 = 64 << 20;
+
 /// A file's length and hash.
 #[derive(Clone)]
 pub(crate) struct Sample {
@@ -88,10 +91,10 @@ pub(crate) fn directory(parent: &Path) -> io::Result<TempDir> {
 /// Whether the demo's files fit, with a little room left.
 pub(crate) fn check_space(dir: &Path, needed: u64) -> Result<(), Failure> {
     let free = fs4::available_space(dir).map_err(|source| Failure::Demo { source })?;
-    let (available, needed) = (free >> 20, needed + 64);
-    if available < needed {
+    let needed = needed + ROOM;
+    if free < needed {
         let dir: PathBuf = dir.to_owned();
-        return Err(Failure::DemoSpace { needed, available, dir });
+        return Err(Failure::DemoSpace { needed, available: free, dir });
     }
     Ok(())
 }

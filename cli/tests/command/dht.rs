@@ -2,7 +2,6 @@
 
 use super::sharing::Sharing;
 use super::{bitswap, code, lines};
-use std::process::Stdio;
 
 const TEXT: &str = "found in the dht";
 
@@ -12,7 +11,6 @@ fn a_shared_text_is_got_through_a_machine_that_only_knows_who_has_it() {
     let mut sharing = bitswap()
         .args(["share", "--text", TEXT, "--bootstrap", &hub.address])
         .args(["--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"])
-        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let announced = lines(&mut sharing).find(|line| line["event"] == "announced").unwrap();
@@ -22,8 +20,7 @@ fn a_shared_text_is_got_through_a_machine_that_only_knows_who_has_it() {
     assert_eq!(code(&["cat", cid, "--from", &hub.address]), 3);
     let cat = ["cat", cid, "--from", &hub.address, "--bootstrap", &hub.address];
     let output = super::run(&cat);
-    sharing.kill().unwrap();
-    sharing.wait().unwrap();
+    drop(sharing);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, TEXT.as_bytes());
     assert_eq!(hub.stop(), 0);

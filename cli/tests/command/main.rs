@@ -1,30 +1,40 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod connections;
 mod dht;
+#[cfg(target_os = "linux")]
+mod discovery;
+#[cfg(unix)]
+mod files;
+mod manners;
+mod process;
 mod promises;
+mod proxy;
 #[cfg(unix)]
 mod resuming;
 mod runtimes;
 mod sharing;
+#[cfg(unix)]
+mod terminal;
 
-use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
+use process::{Program, lines};
 use sharing::Sharing;
 
 const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
 /// Nobody has this.
 const NOWHERE: &str = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
 
-fn bitswap() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_bitswap"))
+fn bitswap() -> Program {
+    Program::new(env!("CARGO_BIN_EXE_bitswap"))
 }
 
 fn run(arguments: &[&str]) -> Output {
-    bitswap().args(arguments).stdin(Stdio::null()).output().unwrap()
+    bitswap().args(arguments).output().unwrap()
 }
 
 fn code(arguments: &[&str]) -> i32 {
@@ -154,12 +164,11 @@ fn a_get_that_waits_says_what_for() {
     let sharing = Sharing::start(&["--text", "Hello World"]);
     let mut get = bitswap()
         .args(["get", NOWHERE, "--from", &sharing.address, "--wait", "--json", "-o", path(&target)])
-        .stdout(Stdio::piped())
         .spawn()
         .unwrap();
     let peer = sharing.address.rsplit('/').next().unwrap();
     let expected = format!("waiting: block {NOWHERE}: asked {peer}: DONT_HAVE");
-    let note = lines(&mut get).find(|line| line["event"] == "note");
+    let note = lines(&mut get).find(|line| line["event"] == "waiting");
     get.kill().unwrap();
     get.wait().unwrap();
     assert_eq!(note.unwrap()["message"], expected.as_str());
@@ -186,10 +195,4 @@ fn the_demo_moves_a_file_and_proves_it() {
     )
     .unwrap();
     assert_eq!(last["cid"], again["cid"]);
-}
-
-/// The JSON lines that a process prints.
-fn lines(child: &mut Child) -> impl Iterator<Item = Value> + use<> {
-    let stdout: ChildStdout = child.stdout.take().unwrap();
-    BufReader::new(stdout).lines().map(|line| serde_json::from_str(&line.unwrap()).unwrap())
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +16,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use super::{bitswap, lines, path, sharing};
+use super::process::{Program, Running, lines};
+use super::sharing::Sharing;
+use super::{bitswap, path};
 
 const LEAF: usize = 1 << 20;
 /// How many leaves the file has, and how many of them are there at first.
@@ -105,7 +106,7 @@ impl Fixture {
         self.directory.path().join("target")
     }
 
-    fn get(&self) -> Command {
+    fn get(&self) -> Program {
         let mut get = bitswap();
         let root = self.root.to_string();
         get.args(["get", &root, "--from", &self.address, "-o", path(&self.target()), "--json"]);
@@ -120,20 +121,19 @@ impl Fixture {
     }
 
     /// Runs a get until it has all that is there at first, claimed or not, and looks at it.
-    fn half_way(&self, is_claimed: bool, look: impl FnOnce(&mut Child)) {
-        let mut get = Running(self.get().arg("--wait").stdout(Stdio::piped()).spawn().unwrap());
-        let get = &mut get.0;
+    fn half_way(&self, is_claimed: bool, look: impl FnOnce(&mut Running)) {
+        let mut get = self.get().args(["--wait"]).spawn().unwrap();
         let half = (AT_FIRST * LEAF) as u64;
         let mut done = 0;
-        let arrived = lines(get).take(LINES_MAX).any(|line| {
+        let arrived = lines(&mut get).take(LINES_MAX).any(|line| {
             done = line["done"].as_u64().unwrap_or(done);
             done == half && (!is_claimed || self.claimed() == half)
         });
-        look(get);
+        look(&mut get);
         // It may have ended already.
         let _ = get.kill();
         let status = get.wait().unwrap();
-        assert!(arrived, "{status}: {done} bytes done, {} claimed", self.claimed());
+        assert!(arrived, "{status}: {done} bytes done, {} claimed{get}", self.claimed());
         assert!(!self.target().exists());
     }
 
@@ -156,24 +156,13 @@ impl Fixture {
     }
 }
 
-/// A process that does not outlive its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn names(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).unwrap();
     entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
-fn interrupt(get: &mut Child) {
-    sharing::interrupt(get);
+fn interrupt(get: &mut Running) {
+    get.interrupt();
     assert_eq!(get.wait().unwrap().code(), Some(130));
 }
 
@@ -238,13 +227,14 @@ fn a_get_has_the_kernel_make_everything_durable_in_order() {
     let into = directory.path().join("into");
     std::fs::create_dir(&into).unwrap();
     let target = into.join("target");
-    let sharing = sharing::Sharing::start(&[path(&source)]);
+    let sharing = Sharing::start(&[path(&source)]);
     let calls = "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat,unlink,unlinkat";
-    let status = Command::new("strace")
+    let traced = Program::new("strace")
         .args(["-f", "-y", "-o", path(&trace), "-e", calls, env!("CARGO_BIN_EXE_bitswap")])
         .args(["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target)])
-        .status();
-    assert!(status.expect("strace runs").success());
+        .output()
+        .expect("strace runs");
+    assert!(traced.status.success(), "{traced:?}");
     assert!(std::fs::read(&target).unwrap() == bytes);
     let text = std::fs::read_to_string(&trace).unwrap();
     let into = path(&into);

@@ -57,17 +57,19 @@ impl Interface {
         matches!(ip, IpAddr::V4(ip) if self.net.contains(&ip))
     }
 
-    /// The next packet from this network. What comes from elsewhere was not multicast here, so it is
-    /// dropped.
+    /// The next packet, and who sent it; `None` for one from another network, which was not multicast
+    /// here. Each counts as one: who floods the port from elsewhere must not be read without end.
     pub(super) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    ) -> Poll<io::Result<Option<(usize, IpAddr)>>> {
         loop {
             match self.socket.get_ref().recv_from(buffer) {
-                Ok((length, from)) if self.reaches(from.ip()) => return Poll::Ready(Ok(length)),
-                Ok(_) => {}
+                Ok((length, from)) => {
+                    let from = from.ip();
+                    return Poll::Ready(Ok(self.reaches(from).then_some((length, from))));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_readable(cx))?;
                 }
@@ -82,6 +84,44 @@ impl Interface {
         let group = SocketAddr::V4(SocketAddrV4::new(GROUP, PORT));
         if let Err(error) = self.socket.get_ref().send_to(packet, group) {
             tracing::debug!(interface = %self.net, %error, "an mDNS packet was not sent");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt as _;
+    use futures::future::poll_fn;
+
+    use super::*;
+
+    /// An interface of a network, whose socket is on loopback, and that socket's address.
+    fn interface(net: Ipv4Net) -> (Interface, SocketAddr) {
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = socket.local_addr().unwrap();
+        let socket = Async::new(socket).unwrap();
+        (Interface { net, socket, schedule: Schedule::new(Instant::now()) }, address)
+    }
+
+    #[test]
+    fn packets_from_elsewhere_are_dropped_one_by_one() {
+        let elsewhere = Ipv4Net::new(Ipv4Addr::new(192, 0, 2, 1), 24).unwrap();
+        let here = Ipv4Net::new(Ipv4Addr::LOCALHOST, 8).unwrap();
+        for (net, expected) in [(elsewhere, None), (here, Some((5, Ipv4Addr::LOCALHOST.into())))] {
+            let (interface, address) = interface(net);
+            let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let mut buffer = [0; PACKET_MAX];
+            for _ in 0..3 {
+                sender.send_to(b"flood", address).unwrap();
+            }
+            for _ in 0..3 {
+                // On loopback a packet is there as soon as it was sent.
+                let receive = poll_fn(|cx| interface.poll_receive(cx, &mut buffer));
+                let received = receive.now_or_never().expect("a packet, wanted or not");
+                assert_eq!(received.unwrap(), expected);
+            }
+            let receive = poll_fn(|cx| interface.poll_receive(cx, &mut buffer));
+            assert!(receive.now_or_never().is_none());
         }
     }
 }

@@ -115,13 +115,13 @@ impl Mdns {
     }
 
     fn poll_packets(&mut self, cx: &mut Context<'_>, now: Instant) {
-        let mut new = Vec::new();
+        let (mut new, mut gone) = (Vec::new(), Vec::new());
         for interface in &mut self.interfaces {
             let mut left = PACKETS_AT_ONCE;
             loop {
-                let length = match interface.poll_receive(cx, &mut self.buffer) {
+                let received = match interface.poll_receive(cx, &mut self.buffer) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok(length)) => length,
+                    Poll::Ready(Ok(received)) => received,
                     Poll::Ready(Err(error)) => {
                         // Tried again at the next query, or when anything else happens: never at
                         // once, since the error may last.
@@ -129,16 +129,23 @@ impl Mdns {
                         break;
                     }
                 };
-                match packet::parse(&self.buffer[..length]) {
-                    Some(Packet::Query(id)) => interface.schedule.owe_answer(id),
-                    Some(Packet::Browse(id)) => interface.send(&packet::browse_answer(id, VALID)),
-                    Some(Packet::Answer(peers)) => {
+                let packet = received.and_then(|(length, from)| {
+                    Some((packet::parse(&self.buffer[..length])?, from))
+                });
+                match packet {
+                    Some((Packet::Query(id), _)) => interface.schedule.owe_answer(id),
+                    Some((Packet::Browse(id), _)) => {
+                        interface.send(&packet::browse_answer(id, VALID));
+                    }
+                    Some((Packet::Answer(peers), from)) => {
                         for (peer, address, valid) in peers {
                             let usable = ip(&address).is_some_and(|ip| interface.reaches(ip));
-                            if peer != self.local
-                                && usable
-                                && self.known.heard(peer, &address, valid, now)
-                            {
+                            if peer == self.local || !usable {
+                                continue;
+                            }
+                            let heard = self.known.heard(from, peer, &address, valid, now);
+                            gone.extend(heard.gave_way);
+                            if heard.new {
                                 new.push((peer, address));
                             }
                         }
@@ -151,6 +158,11 @@ impl Mdns {
                     break;
                 }
             }
+        }
+        // One that gave way to another of the same packets was new for nobody.
+        new.retain(|address| !gone.contains(address));
+        if !gone.is_empty() {
+            self.events.push_back(ToSwarm::GenerateEvent(Found::Expired(gone)));
         }
         if !new.is_empty() {
             let learned = new.iter().cloned();

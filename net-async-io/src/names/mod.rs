@@ -64,7 +64,7 @@ pub enum NamedError<E: Error> {
     #[error(transparent)]
     Transport(E),
     /// The name could not be looked up.
-    #[error("cannot resolve {name}: {source}")]
+    #[error("cannot resolve {name}")]
     Lookup {
         /// What was looked up.
         name: String,

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::future::Ready;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -142,7 +143,9 @@ fn a_host_with_one_ip_version_is_enough() {
 fn errors_say_what_failed() {
     let (result, seen) = dial(&hosts(), None, "/dns4/missing.test/tcp/1");
     assert_eq!(seen, [""; 0]);
-    assert_eq!(result.unwrap_err().to_string(), "cannot resolve missing.test: entity not found");
+    let error = result.unwrap_err();
+    assert_eq!(error.to_string(), "cannot resolve missing.test");
+    assert_eq!(error.source().unwrap().to_string(), "entity not found");
     let (result, _) = dial(&hosts(), None, "/dns4/four.test/tcp/1");
     assert_eq!(result.unwrap_err().to_string(), "connection refused");
     let (result, _) = dial(&hosts(), None, "/dns4/four.test/udp/1");

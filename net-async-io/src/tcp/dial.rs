@@ -15,24 +15,34 @@ use super::stream::TcpStream;
 const CAN_REUSE_PORTS: bool =
     cfg!(all(unix, not(any(target_os = "solaris", target_os = "illumos"))));
 
-/// A socket that does not block; with `reuse`, one that shares its port with others of this user.
-pub(super) fn socket(family_of: SocketAddr, reuse: bool) -> io::Result<Socket> {
+/// A socket that does not block.
+pub(super) fn socket(family_of: SocketAddr) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(family_of), Type::STREAM, Some(Protocol::TCP))?;
     if family_of.is_ipv6() {
         // IPv4 has its own listeners, and its own addresses to announce.
         socket.set_only_v6(true)?;
     }
-    #[cfg(unix)]
-    if reuse {
-        // The first lets a node that restarts have its port back while old connections linger.
-        socket.set_reuse_address(true)?;
-        #[cfg(not(any(target_os = "solaris", target_os = "illumos")))]
-        socket.set_reuse_port(true)?;
-    }
-    #[cfg(not(unix))]
-    let _ = reuse;
     socket.set_nonblocking(true)?;
     Ok(socket)
+}
+
+/// Lets the socket have a port that connections of an earlier run still linger on. (On Windows they do
+/// not stand in the way, and the option would take the port from whoever has it.)
+pub(super) fn reuse_address(socket: &Socket) -> io::Result<()> {
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    #[cfg(not(unix))]
+    let _ = socket;
+    Ok(())
+}
+
+/// Shares the socket's port with other sockets of this user that ask for it too.
+pub(super) fn share_port(socket: &Socket) -> io::Result<()> {
+    #[cfg(all(unix, not(any(target_os = "solaris", target_os = "illumos"))))]
+    socket.set_reuse_port(true)?;
+    #[cfg(not(all(unix, not(any(target_os = "solaris", target_os = "illumos")))))]
+    let _ = socket;
+    Ok(())
 }
 
 /// Connects to `remote`, from a port that is listened on where that is wished and possible.
@@ -59,8 +69,10 @@ pub(crate) async fn connect(
 
 /// Opens a socket and sends the first packet.
 fn start(remote: SocketAddr, local: Option<SocketAddr>) -> io::Result<net::TcpStream> {
-    let socket = socket(remote, local.is_some())?;
+    let socket = socket(remote)?;
     if let Some(local) = local {
+        reuse_address(&socket)?;
+        share_port(&socket)?;
         socket.bind(&local.into())?;
     }
     match socket.connect(&remote.into()) {

@@ -15,7 +15,7 @@ use if_watch::smol::IfWatcher;
 use libp2p::core::transport::{ListenerId, TransportEvent};
 
 use super::Event;
-use super::dial::socket;
+use super::dial::{reuse_address, share_port, socket};
 use super::ports::ListenPorts;
 use super::stream::TcpStream;
 use crate::address::tcp_multiaddress;
@@ -61,9 +61,13 @@ enum State {
 
 impl Listener {
     pub(super) fn bind(id: ListenerId, to: SocketAddr, ports: ListenPorts) -> io::Result<Self> {
-        let socket = socket(to, true)?;
+        let socket = socket(to)?;
+        reuse_address(&socket)?;
         socket.bind(&to.into())?;
         socket.listen(BACKLOG)?;
+        // Dials may leave from the port. Not before it is listened on: a port that another program
+        // listens on, and shares, would then be shared too, and half of our connections be lost to it.
+        share_port(&socket)?;
         let socket: net::TcpListener = socket.into();
         let bound = socket.local_addr()?;
         let reach = if bound.ip().is_unspecified() {

@@ -11,7 +11,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bitswap_core::SessionOptions;
-use bitswap_core::chunk::{DownloadEvent, DownloadOptions, Outcome, RenameRetry};
+use bitswap_core::chunk::{
+    DownloadError, DownloadEvent, DownloadOptions, FsErrorKind, Outcome, Place, RenameRetry,
+};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream, StreamExt as _};
@@ -190,5 +192,22 @@ fn failure(outcome: &Outcome) -> FetchError {
         Outcome::NeedsFinalize { .. } => FetchError::NeedsFinalize,
         Outcome::Cancelled => FetchError::Cancelled,
         _ => FetchError::Interrupted,
+    }
+}
+
+/// Names the file that the failure is about, where that is not the target.
+fn at_path(failure: FetchError, paths: &Paths) -> FetchError {
+    let FetchError::Download(
+        DownloadError::File { error, .. } | DownloadError::RenameFailed(error),
+    ) = failure
+    else {
+        return failure;
+    };
+    match error.kind {
+        FsErrorKind::InTheWay { place, what } => {
+            FetchError::InTheWay { path: paths.path(place), what }
+        }
+        FsErrorKind::LockFile => FetchError::LockFile { path: paths.path(Place::Lock) },
+        _ => failure,
     }
 }

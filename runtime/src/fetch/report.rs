@@ -6,7 +6,8 @@ use bitswap_core::PeerReport;
 use cid::Cid;
 use libp2p::PeerId;
 
-use crate::said::Said;
+use crate::node::LostPeer;
+use crate::said::{Losses, Said};
 
 /// What a fetch waits for, for people to read and programs to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,11 @@ pub struct Waiting {
     pub blocks: usize,
     /// The ones asked for longest, at most three.
     pub oldest: Vec<Wait>,
+    /// Peers that the user named and whose connection was lost.
+    pub lost: Vec<LostPeer>,
+    /// Bytes of blocks that the node has received since its start, and of those under way: while it grows,
+    /// something comes.
+    pub received: u64,
 }
 
 /// A block that is waited for.
@@ -31,7 +37,8 @@ pub struct Wait {
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.peers, self.oldest.first()) {
-            (0, _) => f.write_str("no peer is connected"),
+            (0, _) if self.lost.is_empty() => f.write_str("no peer is connected"),
+            (0, _) => Losses(&self.lost).fmt(f),
             (_, None) => f.write_str("nothing is asked for"),
             (_, Some(wait)) => {
                 write!(f, "{wait}")?;
@@ -52,6 +59,8 @@ impl fmt::Display for Wait {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use bitswap_core::PeerDid;
 
     use super::*;
@@ -63,11 +72,19 @@ mod tests {
         let reports = reports.map(|(peer, did)| PeerReport { peer, did }).to_vec();
         let cid: Cid =
             "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
-        let waiting = Waiting { peers: 2, blocks: 3, oldest: vec![Wait { cid, reports }] };
+        let oldest = vec![Wait { cid, reports }];
+        let waiting = Waiting { peers: 2, blocks: 3, oldest, ..Waiting::default() };
         assert_eq!(
             waiting.to_string(),
             format!("block {cid}: asked {a}: HAVE then silent; {b}: DONT_HAVE (and 2 more)")
         );
-        assert_eq!(Waiting { peers: 0, ..waiting }.to_string(), "no peer is connected");
+        let alone = Waiting { peers: 0, ..waiting };
+        assert_eq!(alone.to_string(), "no peer is connected");
+        let lost = |reason| LostPeer { peer: a, ago: Duration::from_millis(4_700), reason };
+        let text = |reason| Waiting { lost: vec![lost(reason)], ..alone.clone() }.to_string();
+        let begin = format!("the connection to {a} was lost 4 s ago");
+        assert_eq!(text(None), begin);
+        let refused = format!("{begin}, and connecting again failed: refused");
+        assert_eq!(text(Some("refused".into())), refused);
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{
-    BlockWant, Done, Download, DownloadEvent, DownloadOutput, EffectId, FileNode, FsError, Missing,
-    Outcome, Place, RAW,
+    BlockWant, Done, Download, DownloadError, DownloadEvent, DownloadOutput, EffectId, FileNode,
+    FsError, Missing, Outcome, Place, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Blockstore as _, Keep};
@@ -16,8 +16,9 @@ use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
-use super::{Control, FetchOptions, Fetched, Wait, Waiting, failure};
+use super::{Control, FetchOptions, Fetched, at_path, failure};
 use crate::error::{FetchError, GetError};
+use crate::error_chain::ErrorChain;
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
 use crate::node::routes::{self, Delivery};
@@ -104,11 +105,8 @@ pub(super) async fn run<R: Runtime>(
     let outcome = task.run(ends.controls).await?;
     let Outcome::Finished(finished) = outcome else {
         return Err(match (task.failed, failure(&outcome)) {
-            (
-                Some(why),
-                FetchError::Download(bitswap_core::chunk::DownloadError::Unavailable { .. }),
-            ) => why.into(),
-            (_, failure) => failure,
+            (Some(why), FetchError::Download(DownloadError::Unavailable { .. })) => why.into(),
+            (_, failure) => at_path(failure, &paths),
         });
     };
     let path = paths.path(Place::Target(finished.number));
@@ -301,8 +299,8 @@ impl<R: Runtime> Task<R> {
                 self.wanted.push_back(cid);
                 self.jobs.push(look_here(self.node.clone(), vec![want]).boxed());
             }
-            routes::Outcome::Failed(failure) => {
-                self.failed = Some(failure.into());
+            routes::Outcome::Failed(error) => {
+                self.failed = Some(error);
                 self.download.handle_want_failed(&cid, Missing::NotFound, now);
             }
         }
@@ -316,12 +314,14 @@ impl<R: Runtime> Task<R> {
             Some(Control::Cancel) => self.download.cancel(now),
             Some(Control::Stop) => self.download.stop(now),
             Some(Control::Why(reply)) => {
-                let oldest: Vec<Cid> = self.wanted.iter().take(3).copied().collect();
-                let blocks = self.is_wanted.len();
-                let why = why(self.node.clone(), self.session.id(), blocks, oldest);
+                let session = self.session.id();
+                let oldest: Vec<_> =
+                    self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
+                let (node, blocks) = (self.node.clone(), self.is_wanted.len());
                 self.jobs.push(Box::pin(async move {
+                    let waiting = node.ask(move |driver| driver.waiting(blocks, oldest)).await;
                     // Whoever asked may have gone.
-                    let _ = reply.send(why.await);
+                    let _ = reply.send(waiting.unwrap_or_default());
                     Job::Nothing
                 }));
             }
@@ -351,7 +351,7 @@ fn is_leaf(block: &Block) -> bool {
 async fn keep<R: Runtime>(node: Node<R>, block: Block) -> Job {
     // The file is fetched all the same when it cannot be served.
     if let Err(error) = node.put_blocks(vec![block]).await {
-        tracing::warn!(%error, "a node of a file was not kept");
+        tracing::warn!(error = %ErrorChain(&error), "a node of a file was not kept");
     }
     Job::Nothing
 }
@@ -378,21 +378,4 @@ async fn look_here<R: Runtime>(node: Node<R>, wants: Vec<BlockWant>) -> Job {
         Ok(answers) => Job::Here(answers),
         Err(_) => Job::Here(wants.into_iter().map(|want| (want, None)).collect()),
     }
-}
-
-async fn why<R: Runtime>(
-    node: Node<R>,
-    session: bitswap_core::SessionId,
-    blocks: usize,
-    oldest: Vec<Cid>,
-) -> Waiting {
-    let waiting = node.ask(move |driver| {
-        let peers = driver.connected_peers();
-        let bitswap = driver.bitswap();
-        let oldest = oldest
-            .into_iter()
-            .map(|cid| Wait { cid, reports: bitswap.diagnose(session, &cid).unwrap_or_default() });
-        Waiting { peers, blocks, oldest: oldest.collect() }
-    });
-    waiting.await.unwrap_or_default()
 }

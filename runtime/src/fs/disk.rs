@@ -6,15 +6,17 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bitswap_core::chunk::{Check, Done, Effect, FsError, FsErrorKind, Place};
+use bitswap_core::chunk::{Check, Done, Effect, FsError, FsErrorKind, Obstacle, Place};
 use bytes::Bytes;
 use fs4::FileExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
-use super::lock::Lock;
+use super::lock::{self, Lock};
+use super::regular;
+use super::rename::{self, Ways};
 use super::stamp::stamp;
-use super::{Fs, Paths, read_at, write_at};
+use super::{Fs, Paths, durable, read_at, write_at};
 use crate::runtime::Runtime;
 
 /// A download's files on a real file system.
@@ -94,16 +96,14 @@ impl Files {
 
     fn perform(&self, effect: Effect) -> io::Result<Done> {
         match effect {
-            Effect::Lock => {
-                let lock = Lock::take(self.paths.path(Place::Lock))?;
-                *locked(&self.lock) = Some(lock);
-            }
+            Effect::Lock => return self.lock(),
             Effect::Unlock => *locked(&self.lock) = None,
             Effect::Read { place, max } => {
-                return read_whole(&self.paths.path(place), max).map(Done::Bytes);
+                return self.own(place).and_then(|file| read_whole(&file, max)).map(Done::Bytes);
             }
             Effect::Open { place, create } => return self.open(place, create),
-            Effect::FreeSpace => return fs4::available_space(self.paths.dir()).map(Done::Space),
+            Effect::CheckReplace { place } => self.check_replace(place)?,
+            Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
             Effect::Allocate { len, reserve } => {
                 let file = self.file(Place::Temp)?;
                 file.set_len(len)?;
@@ -113,33 +113,84 @@ impl Files {
             }
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
             Effect::Write { offset, bytes } => write_at(&*self.file(Place::Temp)?, offset, &bytes)?,
-            Effect::Sync => self.file(Place::Temp)?.sync_data()?,
+            Effect::Sync => durable::sync(&*self.file(Place::Temp)?)?,
             Effect::Stamp => return stamp(&*self.file(Place::Temp)?).map(Done::Stamp),
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
             Effect::Close { place } => drop(locked(&self.open).remove(&place)),
-            Effect::Rename { to, replace } => self.rename(&self.paths.path(to), replace)?,
-            Effect::SyncDir => sync_dir(self.paths.dir())?,
-            Effect::Remove { place } => {
-                if place == Place::Journal {
-                    // A save that was cut off leaves this.
-                    remove(&self.paths.new_journal())?;
-                }
-                remove(&self.paths.path(place))?;
-            }
+            Effect::Rename { to, replace } => self.rename(to, replace)?,
+            Effect::SyncDir => durable::sync_dir(self.paths.dir())?,
+            Effect::Remove { place } => self.remove(place)?,
         }
         Ok(Done::Unit)
     }
 
+    /// Takes the lock, looks whether all names that the download needs are free for it, and ends what a
+    /// killed process left half done.
+    fn lock(&self) -> io::Result<Done> {
+        let lock = Lock::take(self.paths.path(Place::Lock)).map_err(in_the_way(Place::Lock))?;
+        if let Some(number) = lock.left_claim() {
+            rename::give_up_claim(&self.paths.path(Place::Target(number)))?;
+        }
+        let temp = self.paths.path(Place::Temp);
+        if regular::is_same_file(&temp, &self.paths.path(Place::Target(0)))? {
+            // It had its name already.
+            fs::remove_file(temp)?;
+        }
+        for place in [Place::Temp, Place::Journal, Place::NewJournal] {
+            match self.own(place) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                looked => drop(looked?),
+            }
+        }
+        let is_file = lock.is_file();
+        *locked(&self.lock) = Some(lock);
+        Ok(if is_file { Done::LockFile } else { Done::Unit })
+    }
+
     fn open(&self, place: Place, create: bool) -> io::Result<Done> {
-        let file = File::options()
-            .read(true)
-            .write(place == Place::Temp)
-            .create(create)
-            .truncate(false)
-            .open(self.paths.path(place))?;
+        let file = match place {
+            Place::Target(_) => self.open_target(place)?,
+            _ if create => {
+                let opened = regular::open_or_create_own(&self.paths.path(place));
+                opened.map_err(in_the_way(place))?.0
+            }
+            _ => self.own(place)?,
+        };
         let len = file.metadata()?.len();
         locked(&self.open).insert(place, Arc::new(file));
         Ok(Done::Opened { len })
+    }
+
+    /// The user's file. [`ErrorKind::AlreadyExists`] for a link that leads to no file.
+    fn open_target(&self, place: Place) -> io::Result<File> {
+        let path = self.paths.path(place);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        match regular::open_source(&path) {
+            // What it leads to is about to get another name.
+            Ok(file) if is_link && regular::has_name(&file, &self.paths.path(Place::Temp))? => {
+                Err(ErrorKind::AlreadyExists.into())
+            }
+            Err(error)
+                if is_link
+                    && regular::obstacle(&error).is_none()
+                    && error.kind() != ErrorKind::PermissionDenied =>
+            {
+                Err(ErrorKind::AlreadyExists.into())
+            }
+            result => result.map_err(in_the_way(place)),
+        }
+    }
+
+    /// A file of the download's own that exists.
+    fn own(&self, place: Place) -> io::Result<File> {
+        regular::open_own(&self.paths.path(place)).map_err(in_the_way(place))
+    }
+
+    fn check_replace(&self, place: Place) -> io::Result<()> {
+        if rename::is_mount_point(&self.paths.path(place)) {
+            return Err(ErrorKind::ResourceBusy.into());
+        }
+        Ok(())
     }
 
     fn file(&self, place: Place) -> io::Result<Arc<File>> {
@@ -155,76 +206,81 @@ impl Files {
     }
 
     fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
-        let new = self.paths.new_journal();
-        let replaced = write_durably(&new, bytes)
-            .and_then(|()| fs::rename(&new, self.paths.path(Place::Journal)));
+        let replaced = self.replace_journal(bytes);
         if replaced.is_err() {
             // On a full disk even this takes space; the reason that counts is the first.
-            let _ = remove(&new);
+            let _ = self.remove(Place::NewJournal);
         }
-        replaced.and_then(|()| sync_dir(self.paths.dir()))
+        replaced.and_then(|()| durable::sync_dir(self.paths.dir()))
     }
 
-    fn rename(&self, to: &Path, replace: bool) -> io::Result<()> {
-        let from = self.paths.path(Place::Temp);
-        if replace { fs::rename(&from, to) } else { rename_to_new(&from, to) }
+    fn replace_journal(&self, bytes: &[u8]) -> io::Result<()> {
+        let new = self.paths.path(Place::NewJournal);
+        let mut file = regular::create_own(&new).map_err(in_the_way(Place::NewJournal))?;
+        file.write_all(bytes)?;
+        durable::sync(&file)?;
+        drop(file);
+        let journal = self.paths.path(Place::Journal);
+        regular::may_be_own(&journal).map_err(in_the_way(Place::Journal))?;
+        durable::rename(&new, &journal)
     }
-}
 
-/// Renames without replacing, whoever else makes a file of that name meanwhile.
-///
-/// A second link is made under the new name, which fails when the name is taken, and the old name removed.
-/// Where the file system has no links, the name is claimed by an empty file, which is then replaced.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::hard_link(from, to) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            // An earlier try may have made the link and failed to remove the old name.
-            if !same_file::is_same_file(from, to)? {
-                return Err(error);
+    fn rename(&self, to: Place, replace: bool) -> io::Result<()> {
+        let (from, path) = (self.paths.path(Place::Temp), self.paths.path(to));
+        if replace {
+            return rename::over(&from, &path).map_err(in_the_way(to));
+        }
+        rename::to_new(&from, &path, Ways::SYSTEM, |is_claimed| {
+            let number = if let Place::Target(number) = to { Some(number) } else { None };
+            match &*locked(&self.lock) {
+                Some(lock) => lock.claim(number.filter(|_| is_claimed)),
+                None => Ok(()),
             }
-        }
-        Err(error) if has_no_links(&error) => {
-            File::create_new(to)?;
-            return fs::rename(from, to);
-        }
-        Err(error) => return Err(error),
+        })
     }
-    fs::remove_file(from)
+
+    fn remove(&self, place: Place) -> io::Result<()> {
+        if place == Place::Journal {
+            self.remove(Place::NewJournal)?;
+        }
+        regular::remove_own(&self.paths.path(place)).map_err(in_the_way(place))
+    }
 }
 
-/// Not supported, on Unix also reported as not permitted; on Windows "invalid function".
-fn has_no_links(error: &io::Error) -> bool {
-    error.kind() == ErrorKind::Unsupported
-        || cfg!(unix) && error.kind() == ErrorKind::PermissionDenied
-        || cfg!(windows) && error.raw_os_error() == Some(1)
-}
-
-fn read_whole(path: &Path, max: usize) -> io::Result<Bytes> {
+fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
         return Err(ErrorKind::FileTooLarge.into());
     }
     Ok(bytes.into())
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_data()
+/// Bytes that can still be written. A file system that says that it has no room at all, used or free,
+/// does not know.
+fn free_space(dir: &Path) -> io::Result<u64> {
+    let stats = fs4::statvfs(dir)?;
+    known_space(stats.total_space(), stats.available_space())
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        result => result,
+fn known_space(total: u64, available: u64) -> io::Result<u64> {
+    if total == 0 { Err(ErrorKind::Unsupported.into()) } else { Ok(available) }
+}
+
+/// Something that is not ours has the name of a place.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} has the name of {place}")]
+struct InTheWay {
+    place: Place,
+    what: Obstacle,
+}
+
+/// Adds to an error whose name it is about.
+fn in_the_way(place: Place) -> impl Fn(io::Error) -> io::Error {
+    move |error| match regular::obstacle(&error) {
+        Some(what) => io::Error::other(InTheWay { place, what }),
+        None => error,
     }
-}
-
-/// Windows cannot sync a directory, and has its names durable otherwise.
-fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -234,6 +290,14 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The core's view of an error of the operating system.
 fn fs_error(error: &io::Error) -> FsError {
+    let inner = error.get_ref();
+    if let Some(InTheWay { place, what }) = inner.and_then(|inner| inner.downcast_ref()) {
+        let kind = FsErrorKind::InTheWay { place: *place, what: *what };
+        return FsError { kind, code: None };
+    }
+    if inner.is_some_and(|inner| inner.is::<lock::Unknown>()) {
+        return FsError { kind: FsErrorKind::LockFile, code: None };
+    }
     let kind = match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => FsErrorKind::NotFound,
         ErrorKind::AlreadyExists => FsErrorKind::Exists,
@@ -243,6 +307,7 @@ fn fs_error(error: &io::Error) -> FsError {
         ErrorKind::ReadOnlyFilesystem => FsErrorKind::ReadOnly,
         ErrorKind::StorageFull => FsErrorKind::DiskFull,
         ErrorKind::QuotaExceeded => FsErrorKind::QuotaExceeded,
+        ErrorKind::ResourceBusy => FsErrorKind::Busy,
         ErrorKind::FileTooLarge => FsErrorKind::TooLarge,
         ErrorKind::InvalidFilename => FsErrorKind::BadName,
         ErrorKind::IsADirectory => FsErrorKind::IsDirectory,
@@ -253,6 +318,7 @@ fn fs_error(error: &io::Error) -> FsError {
 
 #[cfg(test)]
 mod tests {
+    use super::durable::log::{self, Step};
     use super::*;
 
     struct Fixture {
@@ -343,7 +409,8 @@ mod tests {
         assert_eq!(fixture.perform(Effect::Sync), Err(FsErrorKind::Io), "not open");
         fs::create_dir(fixture.files.paths.path(Place::Target(1))).unwrap();
         let rename = Effect::Rename { to: Place::Target(1), replace: true };
-        assert_eq!(fixture.perform(rename), Err(FsErrorKind::IsDirectory));
+        let (place, what) = (Place::Target(1), Obstacle::Directory);
+        assert_eq!(fixture.perform(rename), Err(FsErrorKind::InTheWay { place, what }));
         assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit));
         assert_eq!(fixture.perform(Effect::Lock), Err(FsErrorKind::Locked));
     }
@@ -360,7 +427,7 @@ mod tests {
         let fixture = fixture();
         let bytes = Bytes::from_static(b"one");
         fixture.perform(Effect::SaveJournal { bytes }).unwrap();
-        fs::write(fixture.files.paths.new_journal(), "tw").unwrap();
+        fs::write(fixture.files.paths.path(Place::NewJournal), "tw").unwrap();
         assert_eq!(fixture.perform(Effect::Remove { place: Place::Journal }), Ok(Done::Unit));
         assert_eq!(fs::read_dir(fixture.files.paths.dir()).unwrap().count(), 0);
     }
@@ -372,7 +439,7 @@ mod tests {
         fs::create_dir(fixture.files.paths.path(Place::Journal)).unwrap();
         let bytes = Bytes::from_static(b"one");
         assert!(fixture.perform(Effect::SaveJournal { bytes }).is_err());
-        assert!(!fixture.files.paths.new_journal().exists());
+        assert!(!fixture.files.paths.path(Place::NewJournal).exists());
         assert!(fixture.files.paths.path(Place::Journal).is_dir());
     }
 
@@ -387,20 +454,9 @@ mod tests {
             fixture.files.perform(Effect::Sync).unwrap_err().kind(),
             ErrorKind::InvalidInput
         );
-        let refused = write_durably(Path::new("/dev/null"), b"journal");
-        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
         let paths = Paths::new(Path::new("/proc/target")).unwrap();
         let refused = Files::new(paths).perform(Effect::SyncDir);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_quota_is_not_called_a_full_disk() {
-        let kind = |code| fs_error(&io::Error::from_raw_os_error(code)).kind;
-        // EDQUOT and ENOSPC.
-        assert_eq!(kind(122), FsErrorKind::QuotaExceeded);
-        assert_eq!(kind(28), FsErrorKind::DiskFull);
     }
 
     #[test]
@@ -412,6 +468,186 @@ mod tests {
         }
         let read = Effect::Read { place: Place::Journal, max: 3 };
         assert_eq!(fixture.perform(read), Ok(Done::Bytes(Bytes::from_static(b"two"))));
-        assert!(!fixture.files.paths.new_journal().exists());
+        assert!(!fixture.files.paths.path(Place::NewJournal).exists());
+    }
+
+    #[test]
+    fn a_journal_is_durable_before_it_has_its_name_and_its_name_after() {
+        let fixture = fixture();
+        fixture.perform(Effect::Open { place: Place::Temp, create: true }).unwrap();
+        log::take();
+        let bytes = Bytes::from_static(b"journal");
+        fixture.perform(Effect::SaveJournal { bytes }).unwrap();
+        let directory = Step::SyncDir(log::name(fixture.files.paths.dir()));
+        let name = Step::Rename(".target.part-journal".to_owned());
+        assert_eq!(log::take(), [Step::Sync, name, directory.clone()]);
+        fixture.perform(Effect::Sync).unwrap();
+        fixture.perform(Effect::SyncDir).unwrap();
+        assert_eq!(log::take(), [Step::Sync, directory]);
+    }
+
+    #[test]
+    fn space_that_is_not_known_is_not_none() {
+        assert_eq!(known_space(0, 0).map_err(|error| fs_error(&error).kind), Err(FsErrorKind::Io));
+        assert_eq!(known_space(10, 0).unwrap(), 0);
+        assert!(matches!(fixture().perform(Effect::FreeSpace), Ok(Done::Space(1..))));
+    }
+
+    #[test]
+    fn a_quota_and_a_mount_point_have_kinds_of_their_own() {
+        for (kind, expected) in [
+            (ErrorKind::QuotaExceeded, FsErrorKind::QuotaExceeded),
+            (ErrorKind::StorageFull, FsErrorKind::DiskFull),
+            (ErrorKind::ResourceBusy, FsErrorKind::Busy),
+        ] {
+            assert_eq!(fs_error(&kind.into()).kind, expected);
+        }
+        // EDQUOT and ENOSPC.
+        #[cfg(target_os = "linux")]
+        for (code, expected) in [(122, FsErrorKind::QuotaExceeded), (28, FsErrorKind::DiskFull)] {
+            assert_eq!(fs_error(&io::Error::from_raw_os_error(code)).kind, expected);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    mod obstacles {
+        use super::super::super::testing::Thing;
+        use super::*;
+
+        const OWN: [Place; 4] = [Place::Temp, Place::Journal, Place::NewJournal, Place::Lock];
+
+        fn in_the_way(place: Place, what: Obstacle) -> Result<Done, FsErrorKind> {
+            Err(FsErrorKind::InTheWay { place, what })
+        }
+
+        #[test]
+        fn nothing_begins_while_something_else_has_a_name_that_is_needed() {
+            for place in OWN {
+                for thing in Thing::all() {
+                    let fixture = fixture();
+                    let path = fixture.files.paths.path(place);
+                    let what = thing.put_at(&path);
+                    let before = names(&fixture);
+                    assert_eq!(fixture.perform(Effect::Lock), in_the_way(place, what));
+                    thing.assert_untouched(&path);
+                    assert_eq!(names(&fixture), before, "no lock is left");
+                }
+            }
+        }
+
+        fn names(fixture: &Fixture) -> Vec<std::ffi::OsString> {
+            let entries = fs::read_dir(fixture.files.paths.dir()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        }
+
+        #[test]
+        fn what_comes_into_the_way_later_is_neither_followed_nor_taken_over() {
+            let bytes = Bytes::from_static(b"journal");
+            let cases = [
+                (Place::Temp, Effect::Open { place: Place::Temp, create: true }),
+                (Place::Temp, Effect::Open { place: Place::Temp, create: false }),
+                (Place::Temp, Effect::Remove { place: Place::Temp }),
+                (Place::Journal, Effect::Read { place: Place::Journal, max: 100 }),
+                (Place::Journal, Effect::SaveJournal { bytes: bytes.clone() }),
+                (Place::Journal, Effect::Remove { place: Place::Journal }),
+                (Place::NewJournal, Effect::SaveJournal { bytes }),
+                (Place::NewJournal, Effect::Remove { place: Place::Journal }),
+            ];
+            for (place, effect) in cases {
+                for thing in Thing::all() {
+                    let fixture = fixture();
+                    fixture.perform(Effect::Lock).unwrap();
+                    let path = fixture.files.paths.path(place);
+                    let what = thing.put_at(&path);
+                    assert_eq!(fixture.perform(effect.clone()), in_the_way(place, what));
+                    thing.assert_untouched(&path);
+                }
+            }
+        }
+
+        #[test]
+        fn a_target_is_a_file_or_a_link_to_one_and_nothing_else_is_opened_or_replaced() {
+            let place = Place::Target(0);
+            for thing in Thing::all() {
+                let fixture = fixture();
+                fixture.written();
+                let path = fixture.files.paths.path(place);
+                let what = thing.put_at(&path);
+                let opened = fixture.perform(Effect::Open { place, create: false });
+                let kept = fixture.rename(false);
+                assert_eq!(kept, Err(FsErrorKind::Exists));
+                thing.assert_untouched(&path);
+                let replaced = fixture.rename(true);
+                match thing {
+                    Thing::Link => {
+                        assert!(matches!(opened, Ok(Done::Opened { len: 17 })));
+                        assert_eq!(replaced, Ok(Done::Unit));
+                    }
+                    Thing::DanglingLink => {
+                        assert_eq!(opened, Err(FsErrorKind::Exists));
+                        assert_eq!(replaced, Ok(Done::Unit));
+                    }
+                    _ => {
+                        assert_eq!(opened, in_the_way(place, what));
+                        assert_eq!(replaced, in_the_way(place, what));
+                        thing.assert_untouched(&path);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_link_from_the_target_to_the_temporary_file_never_stands_for_the_file() {
+            let fixture = fixture();
+            fixture.written();
+            let place = Place::Target(0);
+            std::os::unix::fs::symlink(".target.part", fixture.files.paths.path(place)).unwrap();
+            let opened = fixture.perform(Effect::Open { place, create: false });
+            assert_eq!(opened, Err(FsErrorKind::Exists));
+            assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
+            assert_eq!(fs::read(fixture.files.paths.path(Place::Temp)).unwrap(), b"bytes");
+            assert_eq!(fixture.rename(true), Ok(Done::Unit));
+            assert!(!fs::symlink_metadata(fixture.files.paths.path(place)).unwrap().is_symlink());
+            assert_eq!(fixture.target().unwrap(), b"bytes");
+        }
+
+        #[test]
+        fn what_a_killed_process_left_half_done_is_ended_first() {
+            // The file had its second name, and not lost its first.
+            let fixture = fixture();
+            fixture.written();
+            let (temp, target) =
+                (fixture.files.paths.path(Place::Temp), fixture.files.paths.path(Place::Target(0)));
+            fs::hard_link(&temp, &target).unwrap();
+            fixture.perform(Effect::Lock).unwrap();
+            assert!(!temp.exists());
+            assert_eq!(fixture.target().unwrap(), b"bytes");
+
+            // The name was claimed by an empty file; and the same file without a claim.
+            for is_claimed in [true, false] {
+                let fixture = super::fixture();
+                fixture.written();
+                let lock = fixture.files.paths.path(Place::Lock);
+                let held = Lock::take(lock.clone()).unwrap();
+                held.claim(is_claimed.then_some(0)).unwrap();
+                let content = fs::read(&lock).unwrap();
+                drop(held);
+                fs::write(lock, content).unwrap();
+                fs::write(fixture.files.paths.path(Place::Target(0)), "").unwrap();
+                fixture.perform(Effect::Lock).unwrap();
+                assert_eq!(fixture.target().is_some(), !is_claimed);
+            }
+        }
+
+        #[test]
+        fn a_target_that_something_is_mounted_on_cannot_be_replaced() {
+            let files = Files::new(Paths::new(Path::new("/proc")).unwrap());
+            let place = Place::Target(0);
+            let refused = files.perform(Effect::CheckReplace { place }).unwrap_err();
+            assert_eq!(fs_error(&refused).kind, FsErrorKind::Busy);
+            fixture().perform(Effect::CheckReplace { place }).unwrap();
+        }
     }
 }

@@ -1,13 +1,21 @@
 //! The files of a download: a trait, the real thing, and one that fails on demand.
 
 mod disk;
+pub(crate) mod durable;
 #[cfg(feature = "testing")]
 pub(crate) mod faulty;
-mod lock;
+pub(crate) mod lock;
+mod names;
+mod owner;
 mod paths;
+pub(crate) mod regular;
+mod rename;
 mod stamp;
+#[cfg(all(test, target_os = "linux"))]
+pub(crate) mod testing;
 
 pub use disk::DiskFs;
+pub use names::NameFault;
 pub use paths::{BadTarget, Paths};
 
 use std::fs::File;

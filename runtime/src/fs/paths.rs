@@ -8,6 +8,8 @@ use cid::multibase::Base;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use super::names::{NameFault, NameRules};
+
 /// The longest file name that most file systems take, in bytes.
 const NAME_MAX: usize = 255;
 
@@ -22,10 +24,12 @@ pub struct Paths {
 
 /// A path that no file can be downloaded to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{path} does not name a file; give a path that ends in a file name")]
+#[error("{path} does not name a file: {fault}")]
 pub struct BadTarget {
     /// The path.
     pub path: PathBuf,
+    /// What is wrong with its name.
+    pub fault: NameFault,
 }
 
 impl Paths {
@@ -33,12 +37,14 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// [`BadTarget`] when the path does not end in a name.
+    /// [`BadTarget`] when the path does not end in a name that a file can have here.
     pub fn new(target: &Path) -> Result<Self, BadTarget> {
-        let bad = || BadTarget { path: target.to_owned() };
+        let bad = |fault| BadTarget { path: target.to_owned(), fault };
         let ends_in_separator =
             target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
-        let name = target.file_name().filter(|_| !ends_in_separator).ok_or_else(bad)?.to_owned();
+        let name = target.file_name().filter(|_| !ends_in_separator);
+        let name = name.ok_or_else(|| bad(NameFault::NoName))?.to_owned();
+        NameRules::HERE.check(&name).map_err(bad)?;
         let dir = match target.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),
@@ -65,15 +71,11 @@ impl Paths {
             Place::Dir => self.dir.clone(),
             Place::Temp => self.helper_path(TEMP),
             Place::Journal => self.helper_path(JOURNAL),
+            Place::NewJournal => self.helper_path(NEW_JOURNAL),
             Place::Lock => self.helper_path(LOCK),
             Place::Target(0) => self.dir.join(&self.name),
             Place::Target(number) => self.dir.join(self.numbered(number)),
         }
-    }
-
-    /// Where the journal is written before it replaces the old one.
-    pub(super) fn new_journal(&self) -> PathBuf {
-        self.helper_path(NEW_JOURNAL)
     }
 
     fn helper_path(&self, suffix: &str) -> PathBuf {
@@ -135,9 +137,9 @@ mod tests {
         let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
         let (a, b) = (paths(&long("a")), paths(&long("b")));
         assert_ne!(a.path(Place::Temp), b.path(Place::Temp));
-        assert!(a.new_journal().file_name().unwrap().len() <= NAME_MAX);
+        assert!(a.path(Place::NewJournal).file_name().unwrap().len() <= NAME_MAX);
         let fits = paths(&"y".repeat(NAME_MAX - LONGEST_SUFFIX - 1));
-        assert_eq!(fits.new_journal().file_name().unwrap().len(), NAME_MAX);
+        assert_eq!(fits.path(Place::NewJournal).file_name().unwrap().len(), NAME_MAX);
     }
 
     #[test]

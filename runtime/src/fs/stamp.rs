@@ -20,10 +20,12 @@ pub(super) fn stamp(file: &File) -> io::Result<Stamp> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
+        (metadata.dev(), metadata.ino()).hash(&mut digest);
         // The time of change cannot be set back, as the time of modification can.
         (metadata.ctime(), metadata.ctime_nsec()).hash(&mut digest);
     }
-    // The volume and the file's number there; the standard library tells them on Unix only.
+    // The volume and the file's number there, which the standard library tells on Unix only.
+    #[cfg(windows)]
     same_file::Handle::from_file(file.try_clone()?)?.hash(&mut digest);
     Ok(Stamp(digest.0.finalize().into()))
 }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job, MemoryStore};
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::Multiaddr;
-use libp2p::connection_limits::ConnectionLimits;
+use libp2p::core::transport::Transport as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm};
 
 use super::behaviour::Parts;
+use super::crowd::{ConnectionLimits, Crowd};
 use super::dht::{self, InDht};
 use super::driver::{Channels, Driver};
 use super::lookups::Lookups;
@@ -23,6 +24,7 @@ use crate::dht::Dht;
 use crate::error::StartError;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
+use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::transport::transport;
@@ -32,7 +34,7 @@ const COMMANDS: usize = 64;
 
 /// Inbound streams that negotiate at once, per connection. Other implementations answer a long
 /// wantlist in hundreds of streams at once, and do not send again what was refused.
-const NEGOTIATING_MAX: usize = 2048;
+const NEGOTIATING_MAX: usize = 512;
 
 /// How long a connection that nobody uses stays open.
 const IDLE: Duration = Duration::from_secs(300);
@@ -41,13 +43,14 @@ const IDLE: Duration = Duration::from_secs(300);
 pub struct NodeBuilder<R: Runtime> {
     runtime: R,
     identity: Option<Keypair>,
-    blocks: Arc<dyn Blockstore>,
+    blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
     listen: Vec<Multiaddr>,
     mdns: bool,
     limits: ConnectionLimits,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    reconnect_grace: Duration,
 }
 
 impl<R: Runtime> NodeBuilder<R> {
@@ -55,13 +58,14 @@ impl<R: Runtime> NodeBuilder<R> {
         Self {
             runtime,
             identity: None,
-            blocks: Arc::new(MemoryStore::new()),
+            blocks: None,
             config: Config::default(),
             listen: Vec::new(),
             mdns: false,
             limits: ConnectionLimits::default(),
             providers: None,
             dht: None,
+            reconnect_grace: Duration::from_secs(30),
         }
     }
 
@@ -72,11 +76,11 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Where whole blocks are kept. Default: in memory. Files that are shared or fetched are not copied
-    /// there.
+    /// Where whole blocks are kept, also those of files that are [read](Node::read_file). Default: in memory,
+    /// and without those. Files that are shared or fetched are not copied there.
     #[must_use]
     pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
-        self.blocks = blocks;
+        self.blocks = Some(blocks);
         self
     }
 
@@ -101,7 +105,7 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Limits on connections. Default: none.
+    /// Limits on connections. Default: [`ConnectionLimits::default`].
     #[must_use]
     pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
         self.limits = limits;
@@ -123,19 +127,34 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
+    /// How long a session that [fails](bitswap_core::WhenMissing::Fail) when a block is missing waits for
+    /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
+    /// all the while, and afterwards too. Default: 30 s.
+    #[must_use]
+    pub const fn reconnect_grace(mut self, grace: Duration) -> Self {
+        self.reconnect_grace = grace;
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node<R>, StartError> {
-        let Self { runtime, identity, blocks, config, listen, mdns, limits, providers, dht } = self;
+        let Self {
+            runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
+        } = self;
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
         let transport =
             transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
-        let store = Store::new(runtime.clone(), blocks);
+        let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
+        let store = match blocks {
+            Some(blocks) => Store::new(runtime.clone(), blocks),
+            None => Store::in_memory(runtime.clone()),
+        };
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
@@ -143,12 +162,12 @@ impl<R: Runtime> NodeBuilder<R> {
         let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
         let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
         // Bitswap is there before anybody can connect.
-        let parts = Parts::new(&identity, bitswap, mdns, kad, limits);
+        let parts = Parts::new(&identity, bitswap, mdns, kad, limits.hard());
         let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
             .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
-            .with_per_connection_event_buffer_size(32);
+            .with_per_connection_event_buffer_size(4);
         let swarm = Swarm::new(transport, parts, peer_id, settings);
         let (command, commands) = mpsc::channel(COMMANDS);
         #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
@@ -159,7 +178,9 @@ impl<R: Runtime> NodeBuilder<R> {
             runtime.clone(),
             channels,
             Lookups::new(providers),
+            Crowd::new(limits),
             dht.as_ref().map(InDht::new),
+            self.reconnect_grace,
         );
         runtime.spawn(Box::pin(driver));
         let next_token = AtomicU64::new(0);

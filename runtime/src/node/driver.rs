@@ -6,11 +6,12 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bitswap_core::error::WantError;
-use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_core::error::{OpenError, WantError};
+use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
 use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -22,18 +23,24 @@ use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
+use super::crowd::{Crowd, Use};
 use super::dht::InDht;
-use super::dial::Dialer;
+use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
 use crate::error::{ConnectError, ListenError};
+use crate::reason::DialReason;
 use crate::runtime::{Discovered, Runtime};
 use crate::store::Store;
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
 const STEPS: usize = 64;
+
+/// Commands and releases per step, at most.
+const COMMANDS: usize = 16;
+const RELEASES: usize = 256;
 
 /// How long an orderly stop may take.
 const STOPPING: Duration = Duration::from_secs(1);
@@ -49,11 +56,14 @@ pub(crate) struct Driver<R: Runtime> {
     commands: mpsc::Receiver<Command<R>>,
     releases: mpsc::UnboundedReceiver<Release>,
     release: mpsc::UnboundedSender<Release>,
-    dialer: Dialer,
+    pub(super) dialer: Dialer,
+    /// Dials that the dialer asked for, and for whom; those of an address without an id, with it.
+    dials: HashMap<ConnectionId, (PeerId, Option<Multiaddr>)>,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
-    connecting: HashMap<ConnectionId, Connecting>,
-    listening: HashMap<ListenerId, oneshot::Sender<Result<Multiaddr, ListenError>>>,
-    routes: Routes,
+    pub(super) connecting: HashMap<ConnectionId, Connecting>,
+    listening: HashMap<ListenerId, Listening>,
+    pub(super) routes: Routes,
+    crowd: Crowd,
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
@@ -61,10 +71,13 @@ pub(crate) struct Driver<R: Runtime> {
     stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
 }
 
-struct Connecting {
+pub(super) struct Connecting {
     address: Multiaddr,
     reply: oneshot::Sender<Result<PeerId, ConnectError>>,
 }
+
+/// An address that is about to be listened on, and who waits for it.
+type Listening = (Multiaddr, oneshot::Sender<Result<Multiaddr, ListenError>>);
 
 /// The ends of the channels that reach a driver.
 pub(super) struct Channels<R: Runtime> {
@@ -79,11 +92,14 @@ impl<R: Runtime> Driver<R> {
         runtime: R,
         channels: Channels<R>,
         lookups: Lookups,
+        crowd: Crowd,
         dht: Option<InDht>,
+        grace: Duration,
     ) -> Self {
         let Channels { commands, releases, release } = channels;
         Self {
-            dialer: Dialer::new(*swarm.local_peer_id()),
+            dialer: Dialer::new(*swarm.local_peer_id(), grace),
+            dials: HashMap::new(),
             swarm,
             runtime,
             start: Instant::now(),
@@ -95,6 +111,7 @@ impl<R: Runtime> Driver<R> {
             listening: HashMap::new(),
             routes: Routes::default(),
             lookups,
+            crowd,
             dht,
             listeners: Listeners::default(),
             stopping: None,
@@ -144,10 +161,10 @@ impl<R: Runtime> Driver<R> {
     ) {
         match self.swarm.listen_on(address.clone()) {
             Ok(id) => {
-                self.listening.insert(id, reply);
+                self.listening.insert(id, (address, reply));
             }
-            Err(source) => {
-                let _ = reply.send(Err(ListenError::Transport { address, source }));
+            Err(reason) => {
+                let _ = reply.send(Err(ListenError::Transport { address, reason }));
             }
         }
     }
@@ -158,8 +175,9 @@ impl<R: Runtime> Driver<R> {
         options: SessionOptions<PeerId>,
         keep: Keep,
     ) -> Result<SessionId, WantError> {
+        let fails = options.when_missing == WhenMissing::Fail;
         let session = self.bitswap().open_session(options, keep)?;
-        self.routes.open(session);
+        self.routes.open(session, fails);
         Ok(session)
     }
 
@@ -193,11 +211,6 @@ impl<R: Runtime> Driver<R> {
         self.stopping = Some((self.runtime.sleep(STOPPING), reply));
     }
 
-    /// How many peers are connected.
-    pub(crate) fn connected_peers(&self) -> usize {
-        self.swarm.connected_peers().count()
-    }
-
     /// The Bitswap behaviour.
     pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store<R>> {
         &mut self.swarm.behaviour_mut().bitswap
@@ -228,26 +241,40 @@ impl<R: Runtime> Driver<R> {
             SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
             SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
             SwarmEvent::ConnectionEstablished {
-                peer_id, connection_id, num_established, ..
+                peer_id,
+                connection_id,
+                num_established,
+                endpoint,
+                ..
             } => {
                 if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
                 {
                     self.dialer.named(peer_id, address, true, self.now());
                     let _ = reply.send(Ok(peer_id));
                 }
+                if let Some((before, Some(address))) = self.dials.remove(&connection_id)
+                    && before != peer_id
+                {
+                    self.dialer.moved(before, &address, self.now());
+                    self.dialer.named(peer_id, address, true, self.now());
+                }
                 if num_established.get() == 1 {
                     self.connected(peer_id);
                 }
+                self.make_room(connection_id, peer_id, endpoint.get_remote_address());
             }
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.dialer.disconnected(peer_id, self.now());
-                self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.crowd.closed(connection_id);
+                if num_established == 0 {
+                    self.dialer.disconnected(peer_id, self.now());
+                    self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+                }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
                 self.dial_failed(connection_id, peer_id, error);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                if let Some(reply) = self.listening.remove(&listener_id) {
+                if let Some((_, reply)) = self.listening.remove(&listener_id) {
                     let _ = reply.send(Ok(address.clone()));
                 }
                 self.listens(&address);
@@ -257,9 +284,11 @@ impl<R: Runtime> Driver<R> {
                 self.swarm.remove_external_address(&address);
                 self.listeners.tell(&NodeEvent::NotListening(address));
             }
-            SwarmEvent::ListenerClosed { listener_id, addresses, .. } => {
-                // Dropping the answer says that the listener closed.
-                self.listening.remove(&listener_id);
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if let Some((address, reply)) = self.listening.remove(&listener_id) {
+                    let reason = reason.err();
+                    let _ = reply.send(Err(ListenError::Closed { address, reason }));
+                }
                 for address in addresses {
                     self.swarm.remove_external_address(&address);
                     self.listeners.tell(&NodeEvent::NotListening(address));
@@ -275,12 +304,10 @@ impl<R: Runtime> Driver<R> {
                 self.routes.block(session, block, from, &self.release);
             }
             BitswapEvent::Stored { session, cid } => self.routes.stored(session, cid),
-            BitswapEvent::Failed { session, cid, reason } => {
-                self.routes.failed(session, cid, &reason);
-            }
+            BitswapEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
-            BitswapEvent::Unreachable { peer, .. } => {
+            BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
                 self.listeners.tell(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
@@ -305,20 +332,44 @@ impl<R: Runtime> Driver<R> {
 
     fn connected(&mut self, peer: PeerId) {
         self.dialer.connected(peer, self.now());
+        self.want_held();
         for lookup in self.lookups.decided(peer) {
             self.bitswap().providers(lookup, &[peer], Lookup::More);
         }
         self.listeners.tell(&NodeEvent::Connected(peer));
     }
 
+    /// Closes a connection for one that was established, if there are too many.
+    fn make_room(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) {
+        let Self { crowd, dialer, swarm, .. } = self;
+        let bitswap = &swarm.behaviour().bitswap;
+        let of_use = |peer: &PeerId| {
+            let stats = bitswap.peer(*peer).and_then(|known| known.stats).unwrap_or_default();
+            if dialer.is_named(peer) {
+                Use::Named
+            } else if stats.fetched.blocks > 0 {
+                Use::Served
+            } else if stats.told > 0 || stats.served.blocks > 0 {
+                Use::Some
+            } else {
+                Use::None
+            }
+        };
+        if let Some(out) = crowd.established(connection, peer, address, of_use) {
+            swarm.close_connection(out);
+        }
+    }
+
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
+        let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
+        if let Some((target, _)) = self.dials.remove(&connection) {
+            self.dialer.failed(target, &reason, self.now());
+        }
         if let Some(peer) = peer
             && !self.swarm.is_connected(&peer)
         {
-            self.dialer.failed(peer, self.now());
             self.lookups.decided(peer);
         }
-        let reason = error.to_string().into();
         self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
         if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
             let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
@@ -327,10 +378,27 @@ impl<R: Runtime> Driver<R> {
 
     fn do_due(&mut self) {
         self.announce_due();
-        while let Some((peer, addresses)) = self.dialer.poll(self.now()) {
-            let dial = DialOpts::peer_id(peer).addresses(addresses).build();
-            if self.swarm.dial(dial).is_err() {
-                self.dialer.failed(peer, self.now());
+        while let Some(Dials { peer, addresses, anonymous }) = self.dialer.poll(self.now()) {
+            if !addresses.is_empty() {
+                self.dial(peer, DialOpts::peer_id(peer).addresses(addresses).build(), None);
+            }
+            for address in anonymous {
+                let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
+                self.dial(peer, dial, Some(address));
+            }
+        }
+        self.give_up_lost();
+    }
+
+    fn dial(&mut self, peer: PeerId, dial: DialOpts, address: Option<Multiaddr>) {
+        let connection = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => {
+                self.dials.insert(connection, (peer, address));
+            }
+            Err(error) => {
+                let reason = DialReason::of_any(&error).to_string().into();
+                self.dialer.failed(peer, &reason, self.now());
             }
         }
     }
@@ -342,17 +410,25 @@ impl<R: Runtime> Driver<R> {
     /// Looks at each source once. False when none had anything.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let mut step = Step::Idle;
-        match self.commands.poll_next_unpin(cx) {
-            Poll::Ready(Some(command)) => {
-                command(self);
-                step = Step::Busy;
+        // The swarm's part of a step may take milliseconds when the network is busy: what the user waits
+        // for must not go at one per step.
+        for _ in 0..COMMANDS {
+            match self.commands.poll_next_unpin(cx) {
+                Poll::Ready(Some(command)) => {
+                    command(self);
+                    step = Step::Busy;
+                }
+                Poll::Ready(None) => return Step::Ended,
+                Poll::Pending => break,
             }
-            Poll::Ready(None) => return Step::Ended,
-            Poll::Pending => {}
         }
-        if let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) {
+        for _ in 0..RELEASES {
+            let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) else { break };
             self.release(release);
             step = Step::Busy;
+        }
+        if self.is_overdue(cx) {
+            return Step::Ended;
         }
         if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
             self.swarm_event(event);
@@ -365,10 +441,14 @@ impl<R: Runtime> Driver<R> {
         step
     }
 
+    /// Whether an orderly stop has taken as long as it may.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stopping.as_mut().is_some_and(|(latest, _)| latest.poll_unpin(cx).is_ready())
+    }
+
     /// Whether an orderly stop has come to its end.
-    fn has_stopped(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((latest, _)) = &mut self.stopping else { return false };
-        latest.poll_unpin(cx).is_ready() || self.swarm.behaviour().bitswap.is_idle()
+    fn has_stopped(&self) -> bool {
+        self.stopping.is_some() && self.swarm.behaviour().bitswap.is_idle()
     }
 
     /// Waits for the next dial or announcement. True when it is due.
@@ -410,8 +490,11 @@ impl<R: Runtime> Future for Driver<R> {
                 Step::Ended => return Poll::Ready(()),
                 Step::Busy => {}
                 Step::Idle => {
-                    if driver.has_stopped(cx) {
+                    if driver.has_stopped() {
                         return Poll::Ready(());
+                    }
+                    if driver.give_up_lost() {
+                        continue;
                     }
                     if !driver.poll_timer(cx) {
                         return Poll::Pending;

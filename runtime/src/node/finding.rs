@@ -42,7 +42,8 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn provider(&mut self, id: LookupId, Provider { peer, addresses }: Provider) {
+    fn provider(&mut self, id: LookupId, provider: Provider) {
+        let peer = provider.peer;
         if peer == *self.swarm.local_peer_id() {
             return;
         }
@@ -50,9 +51,7 @@ impl<R: Runtime> Driver<R> {
             self.bitswap().providers(id, &[peer], Lookup::More);
             return;
         }
-        if !self.lookups.pend(id, peer) {
-            return;
-        }
+        let Some(Provider { addresses, .. }) = self.lookups.pend(id, provider) else { return };
         let dial = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
             .addresses(addresses)

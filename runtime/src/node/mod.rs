@@ -2,16 +2,20 @@
 
 mod behaviour;
 mod builder;
+mod crowd;
 mod dht;
 mod dial;
 pub(crate) mod driver;
 mod events;
 mod finding;
 mod lookups;
+mod losses;
 pub(crate) mod routes;
 
 pub use builder::NodeBuilder;
+pub use crowd::ConnectionLimits;
 pub use events::NodeEvent;
+pub use losses::LostPeer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +30,7 @@ use futures::{SinkExt as _, Stream};
 use libp2p::{Multiaddr, PeerId};
 
 use crate::error::{ConnectError, GetError, ListenError, ProvideError, PutError, Stopped};
+use crate::fetch::Waiting;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
@@ -191,9 +196,8 @@ impl<R: Runtime> Node<R> {
     /// When the transport refuses it.
     pub async fn listen(&self, address: Multiaddr) -> Result<Multiaddr, ListenError> {
         let (reply, result) = oneshot::channel();
-        let asked = address.clone();
-        self.ask(|driver| driver.listen(asked, reply)).await?;
-        result.await.unwrap_or(Err(ListenError::Closed { address }))
+        self.ask(|driver| driver.listen(address, reply)).await?;
+        result.await.map_err(|_| Stopped)?
     }
 
     /// Announces in the [`Dht`](crate::Dht) that this node has a block, from now on and until
@@ -267,6 +271,15 @@ impl<R: Runtime> Node<R> {
     /// When the node has stopped.
     pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<R>, Stopped> {
         self.ask(|driver| driver.listeners.add()).await
+    }
+
+    /// What the node's sessions wait for, all together.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn waiting(&self) -> Result<Waiting, Stopped> {
+        self.ask(Driver::all_waiting).await
     }
 
     /// Changes the limits on bandwidth.

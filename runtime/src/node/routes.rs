@@ -7,10 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bitswap_core::{Block, SessionId, WantFailure};
+use bitswap_core::{Block, PeerReport, SessionId};
 use cid::Cid;
 use futures::channel::mpsc::UnboundedSender;
 use libp2p::PeerId;
+
+use crate::error::{GetError, Stopped};
 
 /// What a waiter is told when its want has ended.
 #[derive(Debug)]
@@ -25,7 +27,7 @@ pub(crate) enum Outcome {
     Block(Held),
     /// The block is in the store.
     Stored,
-    Failed(WantFailure<PeerId>),
+    Failed(GetError),
 }
 
 /// A delivered block. The session's window has room for more once all clones are dropped.
@@ -74,12 +76,30 @@ pub(crate) struct Waiter {
 
 #[derive(Debug, Default)]
 pub(crate) struct Routes {
-    sessions: BTreeMap<SessionId, BTreeMap<Cid, Vec<Waiter>>>,
+    sessions: BTreeMap<SessionId, Route>,
+    /// Wants so far: orders them by age.
+    wants: u64,
+}
+
+#[derive(Debug)]
+struct Route {
+    /// Its wants end when peers say that they lack the block.
+    fails: bool,
+    wants: BTreeMap<Cid, Wanted>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    number: u64,
+    waiters: Vec<Waiter>,
+    /// The engine has given it up, for what these peers said, and nobody was told yet.
+    held: Option<Vec<PeerReport<PeerId>>>,
 }
 
 impl Routes {
-    pub(crate) fn open(&mut self, session: SessionId) {
-        self.sessions.insert(session, BTreeMap::new());
+    /// Opens a session; `fails` when its wants end once peers say that they lack the block.
+    pub(crate) fn open(&mut self, session: SessionId, fails: bool) {
+        self.sessions.insert(session, Route { fails, wants: BTreeMap::new() });
     }
 
     pub(crate) fn close(&mut self, session: SessionId) {
@@ -92,26 +112,69 @@ impl Routes {
         cids: impl IntoIterator<Item = Cid>,
         waiter: &Waiter,
     ) {
-        if let Some(wants) = self.sessions.get_mut(&session) {
+        if let Some(route) = self.sessions.get_mut(&session) {
             for cid in cids {
-                let waiters = wants.entry(cid).or_default();
-                if waiters.iter().all(|other| other.token != waiter.token) {
-                    waiters.push(waiter.clone());
+                self.wants += 1;
+                let number = self.wants;
+                let new = || Wanted { number, waiters: Vec::new(), held: None };
+                let wanted = route.wants.entry(cid).or_insert_with(new);
+                // The engine was told of it just now.
+                wanted.held = None;
+                if wanted.waiters.iter().all(|other| other.token != waiter.token) {
+                    wanted.waiters.push(waiter.clone());
                 }
             }
         }
     }
 
+    /// Keeps the end of a want from its waiters.
+    pub(crate) fn hold(&mut self, session: SessionId, cid: Cid, said: Vec<PeerReport<PeerId>>) {
+        let route = self.sessions.get_mut(&session);
+        if let Some(wanted) = route.and_then(|route| route.wants.get_mut(&cid)) {
+            wanted.held = Some(said);
+        }
+    }
+
+    /// The wants whose end was kept from their waiters, with what peers said. They are kept no longer.
+    pub(crate) fn take_held(&mut self) -> Vec<(SessionId, Cid, Vec<PeerReport<PeerId>>)> {
+        let mut held = Vec::new();
+        for (session, route) in &mut self.sessions {
+            for (cid, wanted) in &mut route.wants {
+                held.extend(wanted.held.take().map(|said| (*session, *cid, said)));
+            }
+        }
+        held
+    }
+
+    /// The wants of sessions that fail.
+    pub(crate) fn that_fail(&self) -> Vec<(SessionId, Vec<Cid>)> {
+        let failing = self.sessions.iter().filter(|(_, route)| route.fails);
+        failing.map(|(session, route)| (*session, route.wants.keys().copied().collect())).collect()
+    }
+
+    /// How many wants there are, and up to `max` of the oldest.
+    pub(crate) fn oldest(&self, max: usize) -> (usize, Vec<(SessionId, Cid)>) {
+        let mut wants: Vec<_> = self
+            .sessions
+            .iter()
+            .flat_map(|(session, route)| {
+                route.wants.iter().map(|(cid, wanted)| (wanted.number, (*session, *cid)))
+            })
+            .collect();
+        wants.sort_unstable_by_key(|(number, _)| *number);
+        (wants.len(), wants.into_iter().take(max).map(|(_, want)| want).collect())
+    }
+
     /// Forgets a waiter; gives the wants that nobody waits for any more.
     pub(crate) fn leave(&mut self, session: SessionId, token: Token) -> Vec<Cid> {
         let mut alone = Vec::new();
-        if let Some(wants) = self.sessions.get_mut(&session) {
-            wants.retain(|cid, waiters| {
-                waiters.retain(|waiter| waiter.token != token);
-                if waiters.is_empty() {
+        if let Some(route) = self.sessions.get_mut(&session) {
+            route.wants.retain(|cid, wanted| {
+                wanted.waiters.retain(|waiter| waiter.token != token);
+                if wanted.waiters.is_empty() {
                     alone.push(*cid);
                 }
-                !waiters.is_empty()
+                !wanted.waiters.is_empty()
             });
         }
         alone
@@ -124,13 +187,13 @@ impl Routes {
         token: Token,
         cids: impl IntoIterator<Item = Cid>,
     ) -> Vec<Cid> {
-        let Some(wants) = self.sessions.get_mut(&session) else { return Vec::new() };
+        let Some(route) = self.sessions.get_mut(&session) else { return Vec::new() };
         let mut alone = Vec::new();
         for cid in cids {
-            if let Some(waiters) = wants.get_mut(&cid) {
-                waiters.retain(|waiter| waiter.token != token);
-                if waiters.is_empty() {
-                    wants.remove(&cid);
+            if let Some(wanted) = route.wants.get_mut(&cid) {
+                wanted.waiters.retain(|waiter| waiter.token != token);
+                if wanted.waiters.is_empty() {
+                    route.wants.remove(&cid);
                     alone.push(cid);
                 }
             }
@@ -156,13 +219,13 @@ impl Routes {
         self.end(session, cid, || Outcome::Stored);
     }
 
-    pub(crate) fn failed(&mut self, session: SessionId, cid: Cid, reason: &WantFailure<PeerId>) {
+    pub(crate) fn failed(&mut self, session: SessionId, cid: Cid, reason: &GetError) {
         self.end(session, cid, || Outcome::Failed(reason.clone()));
     }
 
     fn end(&mut self, session: SessionId, cid: Cid, outcome: impl Fn() -> Outcome) {
-        let wants = self.sessions.get_mut(&session);
-        for waiter in wants.and_then(|wants| wants.remove(&cid)).into_iter().flatten() {
+        let wanted = self.sessions.get_mut(&session).and_then(|route| route.wants.remove(&cid));
+        for waiter in wanted.into_iter().flat_map(|wanted| wanted.waiters) {
             // A waiter that was dropped meanwhile says so by itself.
             let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome: outcome() });
         }
@@ -172,10 +235,10 @@ impl Routes {
 /// The node has stopped: everybody who waits is told.
 impl Drop for Routes {
     fn drop(&mut self) {
-        for wants in std::mem::take(&mut self.sessions).into_values() {
-            for (cid, waiters) in wants {
-                for waiter in waiters {
-                    let outcome = Outcome::Failed(WantFailure::ShutDown);
+        for route in std::mem::take(&mut self.sessions).into_values() {
+            for (cid, wanted) in route.wants {
+                for waiter in wanted.waiters {
+                    let outcome = Outcome::Failed(GetError::Stopped(Stopped));
                     // A waiter that was dropped needs not be told.
                     let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome });
                 }

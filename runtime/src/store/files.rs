@@ -3,7 +3,8 @@
 //! The user may change such a file at any time, and a block must never leave under a hash that its bytes
 //! no longer have. So a file has a [`Stamp`] from when it was hashed. While the stamp fits, before
 //! and after the read, the bytes are what they were; once it does not, and for a file that is
-//! still being written, every block is hashed anew, and one that differs is not there.
+//! still being written, every block is hashed anew, and one that differs is forgotten. How long a
+//! block is needs no reading: asking costs a peer a few bytes, and must not cost us a block.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata};
@@ -19,6 +20,7 @@ use cid::Cid;
 
 use super::Hash;
 use crate::fs::read_from;
+use crate::fs::regular::{obstacle, open_source};
 
 /// Files shared in place.
 #[derive(Debug, Default)]
@@ -41,7 +43,7 @@ pub struct FileId(u64);
 #[derive(Debug)]
 struct Shared {
     path: PathBuf,
-    /// `None`: it is being written, so its bytes are always checked.
+    /// `None`: it was written or has changed since, so its bytes are always checked.
     stamp: Option<Stamp>,
     leaves: Vec<Hash>,
 }
@@ -74,6 +76,11 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The file's length in bytes, as it says.
+    pub(crate) const fn len(&self) -> u64 {
+        self.len
+    }
+
     /// The stamp of a file as it is now.
     #[must_use]
     pub fn of(metadata: &Metadata) -> Self {
@@ -118,13 +125,18 @@ impl SharedFiles {
         let mut index = self.write();
         let Some(shared) = index.files.remove(&file) else { return };
         for hash in shared.leaves {
-            if let Some(places) = index.leaves.get_mut(&hash) {
-                places.retain(|place| place.file != file);
-                if places.is_empty() {
-                    index.leaves.remove(&hash);
-                }
-            }
+            index.forget(file, &hash);
         }
+    }
+
+    /// Whether a file looks as it did when it was hashed. One that is gone, or is shared no longer,
+    /// does not.
+    #[must_use]
+    pub fn is_unchanged(&self, file: FileId) -> bool {
+        let known = self.read().files.get(&file).map(|shared| (shared.path.clone(), shared.stamp));
+        known.is_some_and(|(path, stamp)| {
+            std::fs::metadata(path).is_ok_and(|now| stamp == Some(Stamp::of(&now)))
+        })
     }
 
     /// Whether some shared file had this block when it was hashed.
@@ -139,8 +151,11 @@ impl SharedFiles {
     ///
     /// When the disk fails. A file that is gone, shorter or different is none.
     pub fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
-        self.first(hash, |path, stamp, leaf| {
-            let Some((bytes, unchanged)) = read(path, stamp, leaf)? else { return Ok(None) };
+        let mut changed = Vec::new();
+        let found = self.first(hash, |file, path, stamp, leaf| {
+            let Some((bytes, unchanged)) = read(path, stamp, leaf, read_from)? else {
+                return Ok(None);
+            };
             if unchanged {
                 return Ok(Some(leaf.form.block(&bytes)));
             }
@@ -152,22 +167,49 @@ impl SharedFiles {
             // The codec does not matter here, only the hash.
             let cid = Cid::new_v1(RAW, *hash);
             let checked = forms.iter().find_map(|form| Block::new(cid, form.block(&bytes)).ok());
+            changed.push((file, checked.is_some()));
             Ok(checked.map(|block| block.into_parts().1))
-        })
+        });
+        self.changed(hash, &changed);
+        found
     }
 
-    /// The block's length in bytes, if a file still has it.
+    /// These files are not what they were when they were hashed; whether they still have a block.
+    fn changed(&self, hash: &Hash, files: &[(FileId, bool)]) {
+        if files.is_empty() {
+            return;
+        }
+        let mut index = self.write();
+        for (file, has_it) in files {
+            let Some(shared) = index.files.get_mut(file) else { continue };
+            shared.stamp = None;
+            if !has_it {
+                shared.leaves.retain(|leaf| leaf != hash);
+                index.forget(*file, hash);
+            }
+        }
+    }
+
+    /// The block's length in bytes, if a file still has it. Nothing is read, but once after a file
+    /// that was shared has changed: of others it is only looked whether they are long enough.
     ///
     /// # Errors
     ///
     /// As [`Self::get`].
     pub fn size(&self, hash: &Hash) -> io::Result<Option<u32>> {
-        let unchanged = self.first(hash, |path, stamp, leaf| {
-            let now = match std::fs::metadata(path) {
-                Ok(metadata) => Stamp::of(&metadata),
+        let unchanged = self.first(hash, |_, path, stamp, leaf| {
+            let metadata = match std::fs::metadata(path) {
+                Ok(metadata) => metadata,
                 Err(error) => return absent(error),
             };
-            Ok((stamp == Some(now)).then(|| leaf.form.block_len(leaf.len as usize) as u32))
+            let here = match stamp {
+                Some(stamp) => stamp == Stamp::of(&metadata),
+                None => {
+                    let end = leaf.offset + u64::from(leaf.len);
+                    metadata.is_file() && metadata.len() >= end
+                }
+            };
+            Ok(here.then(|| leaf.form.block_len(leaf.len as usize) as u32))
         })?;
         match unchanged {
             Some(size) => Ok(Some(size)),
@@ -179,11 +221,11 @@ impl SharedFiles {
     fn first<T>(
         &self,
         hash: &Hash,
-        look: impl Fn(&Path, Option<Stamp>, SharedLeaf) -> io::Result<Option<T>>,
+        mut look: impl FnMut(FileId, &Path, Option<Stamp>, SharedLeaf) -> io::Result<Option<T>>,
     ) -> io::Result<Option<T>> {
         let mut result = Ok(None);
-        for (path, stamp, leaf) in self.places(hash) {
-            match look(&path, stamp, leaf) {
+        for (file, path, stamp, leaf) in self.places(hash) {
+            match look(file, &path, stamp, leaf) {
                 Ok(Some(found)) => return Ok(Some(found)),
                 Ok(None) => {}
                 Err(error) => result = Err(error),
@@ -193,13 +235,13 @@ impl SharedFiles {
     }
 
     /// A copy, so that no lock is held while a disk is waited for.
-    fn places(&self, hash: &Hash) -> Vec<(PathBuf, Option<Stamp>, SharedLeaf)> {
+    fn places(&self, hash: &Hash) -> Vec<(FileId, PathBuf, Option<Stamp>, SharedLeaf)> {
         let index = self.read();
         let places = index.leaves.get(hash).into_iter().flatten();
         places
             .filter_map(|place| {
                 let shared = index.files.get(&place.file)?;
-                Some((shared.path.clone(), shared.stamp, place.leaf))
+                Some((place.file, shared.path.clone(), shared.stamp, place.leaf))
             })
             .collect()
     }
@@ -215,6 +257,16 @@ impl SharedFiles {
 }
 
 impl Index {
+    /// This block is not in this file.
+    fn forget(&mut self, file: FileId, hash: &Hash) {
+        if let Some(places) = self.leaves.get_mut(hash) {
+            places.retain(|place| place.file != file);
+            if places.is_empty() {
+                self.leaves.remove(hash);
+            }
+        }
+    }
+
     fn add(&mut self, file: FileId, hash: Hash, leaf: SharedLeaf) {
         let Some(shared) = self.files.get_mut(&file) else { return };
         let places = self.leaves.entry(hash).or_default();
@@ -226,9 +278,16 @@ impl Index {
 }
 
 /// The bytes of a leaf, and whether they are surely those that were hashed.
-fn read(path: &Path, stamp: Option<Stamp>, leaf: SharedLeaf) -> io::Result<Option<(Bytes, bool)>> {
-    let file = match File::open(path) {
+fn read(
+    path: &Path,
+    stamp: Option<Stamp>,
+    leaf: SharedLeaf,
+    read_from: impl FnOnce(&File, u64, usize) -> io::Result<Bytes>,
+) -> io::Result<Option<(Bytes, bool)>> {
+    let file = match open_source(path) {
         Ok(file) => file,
+        // Something else than a file has the name now.
+        Err(error) if obstacle(&error).is_some() => return Ok(None),
         Err(error) => return absent(error),
     };
     let fits = || io::Result::Ok(stamp == Some(Stamp::of(&file.metadata()?)));
@@ -307,7 +366,9 @@ mod tests {
     #[test]
     fn a_block_that_stayed_in_a_file_that_changed_is_still_there() {
         let fixture = fixture();
+        assert!(fixture.files.is_unchanged(fixture.id));
         fs::write(&fixture.path, "---leaf and more").unwrap();
+        assert!(!fixture.files.is_unchanged(fixture.id));
         assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap().unwrap(), "leaf");
         assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
     }
@@ -323,6 +384,39 @@ mod tests {
     }
 
     #[test]
+    fn a_change_between_the_look_at_the_file_and_the_read_is_seen() {
+        let fixture = fixture();
+        let stamp = Some(Stamp::of(&fs::metadata(&fixture.path).unwrap()));
+        let sure = |bytes: &'static str| Some((Bytes::from_static(bytes.as_bytes()), true));
+        assert_eq!(read(&fixture.path, stamp, RAW_LEAF, read_from).unwrap(), sure("leaf"));
+        let changed = read(&fixture.path, stamp, RAW_LEAF, |file, offset, len| {
+            fs::write(&fixture.path, "012LEAFXYZ and more").unwrap();
+            read_from(file, offset, len)
+        });
+        assert_eq!(changed.unwrap(), Some((Bytes::from_static(b"LEAF"), false)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn something_else_in_the_place_of_a_file_is_never_waited_for() {
+        use crate::fs::testing::Thing;
+        for thing in Thing::all() {
+            let fixture = fixture();
+            fs::remove_file(&fixture.path).unwrap();
+            thing.put_at(&fixture.path);
+            assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None, "{thing:?}");
+            assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None, "{thing:?}");
+            // Nor is it taken for a file that was written, however long it says that it is. A link to a
+            // file is followed, and what it has is seen when it is read.
+            let small = SharedLeaf { offset: 0, len: 1, form: LeafForm::Raw };
+            fixture.files.share(fixture.path.clone(), None, [(hash(b"small"), small)]);
+            let size = (thing == Thing::Link).then_some(1);
+            assert_eq!(fixture.files.size(&hash(b"small")).unwrap(), size, "{thing:?}");
+            assert_eq!(fixture.files.get(&hash(b"small")).unwrap(), None, "{thing:?}");
+        }
+    }
+
+    #[test]
     fn a_file_being_written_is_always_checked() {
         let fixture = fixture();
         let growing = fixture.files.share(fixture.path.clone(), None, []);
@@ -330,6 +424,35 @@ mod tests {
         let wrong = SharedLeaf { offset: 0, ..RAW_LEAF };
         fixture.files.add(growing, hash(b"leaf"), wrong);
         assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn the_size_of_a_block_of_a_file_that_was_written_is_told_without_reading_it() {
+        let fixture = fixture();
+        let written = fixture.files.share(fixture.path.clone(), None, [(hash(b"leaf"), RAW_LEAF)]);
+        fixture.files.remove(fixture.id);
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+        // Other bytes, and nobody looks at them until they are asked for.
+        fs::write(&fixture.path, "012LEAFXYZ").unwrap();
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None, "seen once is enough");
+        fixture.files.remove(written);
+        // One that is too short is seen without reading.
+        let wide = SharedLeaf { offset: 7, ..RAW_LEAF };
+        fixture.files.share(fixture.path.clone(), None, [(hash(b"leaf"), wide)]);
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_shared_file_that_changed_is_read_for_a_size_once() {
+        let fixture = fixture();
+        fs::write(&fixture.path, "---leaf and more").unwrap();
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+        fs::write(&fixture.path, "---LEAF and more").unwrap();
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), Some(4));
+        assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+        assert_eq!(fixture.files.size(&hash(b"leaf")).unwrap(), None);
     }
 
     #[test]

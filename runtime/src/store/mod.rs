@@ -15,7 +15,7 @@ use std::io;
 use std::sync::Arc;
 
 use bitswap_core::Block;
-use bitswap_libp2p::{Blockstore, StoreError};
+use bitswap_libp2p::{Blockstore, MemoryStore, StoreError};
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::BoxFuture;
@@ -37,13 +37,27 @@ pub(crate) fn sha2_256(data: &[u8]) -> Hash {
 pub struct Store<R> {
     runtime: R,
     blocks: Arc<dyn Blockstore>,
+    keeps_what_is_read: bool,
     files: Arc<SharedFiles>,
 }
 
 impl<R: Runtime> Store<R> {
-    /// Whole blocks are kept in `blocks`; no file is shared yet.
+    /// Whole blocks are kept in `blocks`, also those of files that are only read; no file is shared yet.
     pub fn new(runtime: R, blocks: Arc<dyn Blockstore>) -> Self {
-        Self { runtime, blocks, files: Arc::default() }
+        Self { runtime, blocks, keeps_what_is_read: true, files: Arc::default() }
+    }
+
+    /// Whole blocks are kept in memory, without a bound. So it takes what is put and what is asked for by
+    /// name, and not what goes by while a file is read.
+    pub fn in_memory(runtime: R) -> Self {
+        let keeps_what_is_read = false;
+        Self { keeps_what_is_read, ..Self::new(runtime, Arc::new(MemoryStore::new())) }
+    }
+
+    /// Whether the blocks of files that are only read are kept.
+    #[must_use]
+    pub const fn keeps_what_is_read(&self) -> bool {
+        self.keeps_what_is_read
     }
 
     /// The files shared in place.

@@ -1,5 +1,6 @@
 //! Blocks, one by one and many.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::{PeerDid, SessionOptions, WhenMissing};
@@ -8,6 +9,7 @@ use cid::Cid;
 use futures::future::{join, join_all};
 use futures::{StreamExt as _, poll};
 
+use super::gated::Gated;
 use super::{bytes, client, connect, loopback, pair, raw, server};
 use crate::error::{GetError, PutError};
 use crate::node::{Node, NodeEvent};
@@ -112,14 +114,35 @@ pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block<R: Run
     assert!(matches!(result, Err(GetError::TimedOut(reports)) if reports.is_empty()));
 }
 
-pub async fn a_put_beside_a_get_always_wakes_it<R: Runtime>(runtime: R) {
-    let node = client(&runtime).await;
-    for n in 0..200_u32 {
-        let data = n.to_le_bytes();
-        let (got, put) = join(node.get(raw(&data)), node.put(data.to_vec())).await;
-        put.unwrap();
-        assert_eq!(got.unwrap().data()[..], data);
+/// Whether the engine knows of the get's want when its lookup stands at a point: it looks before it
+/// wants, and again afterwards, each time with a point before and one after.
+const WANTED_AT: [bool; 4] = [false, false, true, true];
+
+pub async fn a_put_at_any_point_of_a_get_wakes_it<R: Runtime>(runtime: R) {
+    for (point, wanted) in WANTED_AT.into_iter().enumerate() {
+        let (store, gate) = Gated::stopping_at(point);
+        let node = Node::builder(runtime.clone()).blocks(Arc::new(store)).start().await.unwrap();
+        let put = async {
+            let wants = node.stats().await.unwrap().bitswap.engine.wants;
+            assert_eq!(wants > 0, wanted, "at point {point}");
+            node.put("meanwhile").await.unwrap();
+        };
+        let (got, ()) = join(node.get(raw(b"meanwhile")), gate.meanwhile(put)).await;
+        assert_eq!(got.unwrap().data(), "meanwhile", "put at point {point}");
     }
+    // And when all that is left is to wait.
+    let node = client(&runtime).await;
+    let mut get = Box::pin(node.get(raw(b"later")));
+    while node.stats().await.unwrap().bitswap.engine.wants == 0 {
+        assert!(poll!(&mut get).is_pending());
+    }
+    for _ in 0..100 {
+        // Each round trip to the node's task leaves the get time to come to rest.
+        node.stats().await.unwrap();
+        assert!(poll!(&mut get).is_pending());
+    }
+    node.put("later").await.unwrap();
+    assert_eq!(get.await.unwrap().data(), "later");
 }
 
 pub async fn an_identity_block_needs_nobody<R: Runtime>(runtime: R) {

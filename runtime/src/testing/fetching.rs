@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, Effect, FsError, FsErrorKind, IfExists, Place, Profile,
+    DownloadError, DownloadEvent, Effect, FsError, FsErrorKind, IfExists, Obstacle, Place, Profile,
     RenameRetry,
 };
 use bitswap_core::{Block, WhenMissing};
@@ -15,7 +15,7 @@ use cid::Cid;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
-use futures::future::{BoxFuture, join_all};
+use futures::future::{BoxFuture, join, join_all};
 
 use super::resuming::checkpointed;
 use super::{Fault, FaultyFs, bytes, connect, file, names, pair, server};
@@ -156,21 +156,28 @@ pub async fn a_second_fetch_to_the_same_target_is_refused<R: Runtime>(runtime: R
 
 pub async fn a_cancelled_fetch_leaves_nothing<R: Runtime>(runtime: R) {
     let fixture = Fixture::new(&runtime, 5 << 20).await;
-    let (mut seen, mut first) = mpsc::channel(10);
+    let (mut seen, mut second) = mpsc::channel(10);
+    // From the second write on they wait, so that the fetch cannot end before it is cancelled.
+    let (release, gate) = oneshot::channel::<()>();
+    let gate = gate.map(drop).shared();
+    let mut writes = 0;
     let (mut fetch, _) = fixture.fetch_with(checkpointed(), move |effect| {
-        if matches!(effect, Effect::Write { .. }) {
-            let _ = seen.try_send(());
+        if !matches!(effect, Effect::Write { .. }) {
+            return Fault::None;
         }
-        Fault::None
+        writes += 1;
+        if writes == 1 {
+            return Fault::None;
+        }
+        // The test may have seen enough.
+        let _ = seen.try_send(());
+        Fault::Wait(gate.clone().boxed())
     });
-    first.next().await.unwrap();
-    fetch.cancel().await;
-    match fetch.finish().await {
-        Err(FetchError::Cancelled) => assert!(names(fixture.directory.path()).is_empty()),
-        // It was quicker.
-        Ok(_) => fixture.assert_arrived(),
-        Err(error) => panic!("{error}"),
-    }
+    second.next().await.unwrap();
+    assert!(!names(fixture.directory.path()).is_empty(), "there is something to remove");
+    join(fetch.cancel(), async { release.send(()).unwrap() }).await;
+    assert!(matches!(fetch.finish().await, Err(FetchError::Cancelled)));
+    assert_eq!(names(fixture.directory.path()), [] as [&str; 0]);
 }
 
 pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R) {
@@ -334,4 +341,56 @@ pub async fn a_directory_or_garbage_is_no_file<R: Runtime>(runtime: R) {
         assert!(matches!(failed, Err(FetchError::Download(DownloadError::InvalidDag(_)))));
     }
     assert!(names(directory.path()).is_empty());
+}
+
+pub async fn a_fetch_never_waits_for_what_is_not_a_file<R: Runtime>(runtime: R) {
+    #[cfg(unix)]
+    for if_exists in [IfExists::Refuse, IfExists::Replace, IfExists::Unique] {
+        for name in ["target", ".target.part", ".target.part-journal", ".target.part-lock"] {
+            let fixture = Fixture::new(&runtime, 2_000_000).await;
+            let path = fixture.directory.path().join(name);
+            super::make_fifo(&path);
+            let mut options = FetchOptions::default();
+            options.download.if_exists = if_exists;
+            let refused = fixture.fetch(options).finish().await;
+            assert!(
+                matches!(&refused, Err(FetchError::InTheWay { path: named, what: Obstacle::Fifo }) if *named == path),
+                "{refused:?}"
+            );
+            assert_eq!(names(fixture.directory.path()), [name], "nothing else is left");
+            let stats = fixture.b.stats().await.unwrap().bitswap.engine.fetched;
+            assert_eq!(stats.blocks, 0, "found before anything is fetched");
+        }
+    }
+    let _ = runtime;
+}
+
+pub async fn a_target_that_leads_to_the_temporary_file_costs_nothing<R: Runtime>(runtime: R) {
+    #[cfg(unix)]
+    {
+        // The link comes in the middle of the download.
+        let fixture = Fixture::new(&runtime, 5_000_000).await;
+        let target = fixture.target();
+        let (fetch, _) = fixture.fetch_with(FetchOptions::default(), move |effect| {
+            if matches!(effect, Effect::Rename { .. }) {
+                std::os::unix::fs::symlink(".target.part", &target).unwrap();
+            }
+            Fault::None
+        });
+        let refused = fetch.finish().await;
+        assert!(matches!(refused, Err(FetchError::Download(DownloadError::TargetExists))));
+        let part = fixture.directory.path().join(".target.part");
+        assert!(std::fs::read(&part).unwrap() == fixture.content, "the data is still there");
+
+        // And it is there when the download begins again.
+        let refused = fixture.fetch(FetchOptions::default()).finish().await;
+        assert!(matches!(refused, Err(FetchError::Download(DownloadError::TargetExists))));
+        assert!(std::fs::read(&part).unwrap() == fixture.content);
+        let mut options = FetchOptions::default();
+        options.download.if_exists = IfExists::Replace;
+        fixture.fetch(options).finish().await.unwrap();
+        assert!(!std::fs::symlink_metadata(fixture.target()).unwrap().is_symlink());
+        fixture.assert_arrived();
+    }
+    let _ = runtime;
 }

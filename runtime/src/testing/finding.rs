@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{client, connect, loopback, pair, raw, server};
 use crate::Dht;
-use crate::error::ProvideError;
+use crate::error::{GetError, ProvideError};
 use crate::node::{Node, NodeEvent};
 use crate::providers::{Provider, Providers};
 use crate::runtime::Runtime;
@@ -111,4 +111,31 @@ pub async fn a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
     let options = SessionOptions { when_missing, ..SessionOptions::default() };
     let session = b.session(options).await.unwrap();
     assert_eq!(session.get(cid).await.unwrap().data(), "one connection away");
+}
+
+/// Says of every block that this peer has it.
+struct Names(Provider);
+
+impl Providers for Names {
+    fn find(&self, _: Cid) -> BoxStream<'static, Provider> {
+        stream::iter([self.0.clone()]).boxed()
+    }
+}
+
+pub async fn a_lookup_ends_when_its_provider_cannot_be_dialled<R: Runtime>(runtime: R) {
+    // One has no address, which is known at once; nobody listens at that of the other.
+    for addresses in [vec![], vec![loopback()]] {
+        let provider = Provider { peer: libp2p::PeerId::random(), addresses };
+        let b = Node::builder(runtime.clone()).providers(Arc::new(Names(provider)));
+        let b = b.start().await.unwrap();
+        let other = server(&runtime).await;
+        connect(&b, &other).await;
+        let when_missing = bitswap_core::WhenMissing::Fail;
+        let options = SessionOptions { when_missing, ..SessionOptions::default() };
+        let session = b.session(options).await.unwrap();
+        let Err(GetError::NotFound(reports)) = session.get(raw(b"nowhere")).await else {
+            panic!("found, or failed otherwise");
+        };
+        assert_eq!(reports.iter().map(|report| report.peer).collect::<Vec<_>>(), [other.peer_id()]);
+    }
 }

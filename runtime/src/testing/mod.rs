@@ -10,6 +10,12 @@ mod blocks;
 mod fetching;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
+mod gated;
+mod hooked;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod hostile;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod losing;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod resuming;
 #[expect(missing_docs, reason = "the names of tests say it")]
@@ -32,6 +38,8 @@ pub mod tests {
     pub use super::blocks::*;
     pub use super::fetching::*;
     pub use super::finding::*;
+    pub use super::hostile::*;
+    pub use super::losing::*;
     pub use super::resuming::*;
     pub use super::sharing::*;
 }
@@ -48,7 +56,7 @@ macro_rules! suite {
             a_get_is_sent_again_after_a_reconnect
             a_get_that_is_dropped_leaves_no_want_behind
             a_get_fails_with_what_each_peer_said_when_all_lack_the_block
-            a_put_beside_a_get_always_wakes_it
+            a_put_at_any_point_of_a_get_wakes_it
             an_identity_block_needs_nobody
             a_block_above_the_limit_is_refused
             a_thousand_blocks_come_through_one_session
@@ -57,10 +65,17 @@ macro_rules! suite {
             a_node_without_handles_closes_its_connections
             files_of_every_shape_arrive_equal_and_leave_nothing_else_behind
             a_shared_file_is_not_copied
+            a_leaf_that_a_file_repeats_is_collected_once
+            a_leaf_that_cannot_be_made_again_is_not_promised
             a_file_that_changed_is_not_served
             a_missing_file_is_not_shared
+            only_regular_files_are_shared
+            a_file_that_changes_while_it_is_shared_is_refused
+            a_file_that_says_no_size_is_shared_with_all_its_bytes
             a_fetched_file_is_served_by_its_fetcher
             a_file_is_read_in_order
+            what_is_read_is_kept_only_in_a_store_that_was_given_for_it
+            a_reader_holds_no_more_than_its_window
             a_fetch_says_what_it_waits_for
             a_fetch_does_not_replace_another_file
             a_fetch_of_what_is_there_fetches_no_leaf
@@ -76,12 +91,22 @@ macro_rules! suite {
             a_full_disk_pauses_a_fetch_and_loses_nothing
             a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again
             a_directory_or_garbage_is_no_file
+            a_fetch_never_waits_for_what_is_not_a_file
+            a_target_that_leads_to_the_temporary_file_costs_nothing
             two_connects_make_one_connection
             oneself_cannot_be_connected
             a_provider_is_dialled_and_asked
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
+            a_lookup_ends_when_its_provider_cannot_be_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_announced_up_to_the_bound
+            connections_that_say_nothing_give_way_to_one_that_does
+            new_connections_find_room_and_peers_of_use_keep_theirs
+            a_want_outlives_a_connection_that_is_lost_and_made_again
+            what_others_lack_is_missing_only_once_a_lost_peer_is_given_up
+            a_want_ends_when_a_lost_peer_stays_away_for_the_grace
+            a_node_that_came_back_with_another_identity_is_found_at_its_address
+            a_port_is_listened_on_by_one_node_only
         }
     };
     ($run:path: $($test:ident)*) => {
@@ -166,4 +191,11 @@ fn names(directory: &Path) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
+}
+
+/// Makes a pipe with a name.
+#[cfg(unix)]
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
 }

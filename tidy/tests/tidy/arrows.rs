@@ -2,10 +2,14 @@
 
 use std::env;
 use std::process::Command;
+use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::tree;
+use crate::{process, tree};
+
+/// The longest that cargo may take: another one may hold its lock.
+const LIMIT: Duration = Duration::from_secs(300);
 
 const RUNTIMES: [&str; 3] =
     ["bitswap-runtime-tokio", "bitswap-runtime-async-std", "bitswap-runtime-smol"];
@@ -88,18 +92,12 @@ fn packages() -> Vec<Value> {
         .into_iter()
         .filter(|file| file.path == "Cargo.toml" || file.text.contains("\n[workspace]\n"));
     for manifest in alone {
-        let output = Command::new(env!("CARGO"))
-            .args([
-                "metadata",
-                "--no-deps",
-                "--offline",
-                "--format-version",
-                "1",
-                "--manifest-path",
-            ])
-            .arg(tree::root().join(&manifest.path))
-            .output()
-            .unwrap();
+        let mut command = Command::new(env!("CARGO"));
+        command
+            .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
+            .arg("--manifest-path")
+            .arg(tree::root().join(&manifest.path));
+        let output = process::output(&mut command, LIMIT).unwrap();
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "cargo metadata of {}: {errors}", manifest.path);
         let mut metadata: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -2,9 +2,12 @@
 
 mod arrows;
 mod behaviours;
+mod errors;
 mod ignored;
 mod lengths;
 mod manifests;
 mod metrics;
+mod process;
+mod properties;
 mod tree;
 mod words;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that are made by tools.
+/// What tools make. (`.git` is a folder, or a file where the checkout is one of several.)
 const MADE: [&str; 4] = ["target", "node_modules", ".git", "mutants.out"];
 
 /// The root of the project.
@@ -39,9 +39,12 @@ fn collect(folder: &Path, ending: &str, found: &mut Vec<File>) {
         let path: PathBuf = entry.path();
         let kind = entry.file_type().unwrap();
         let name = entry.file_name();
+        if MADE.iter().any(|made| name == *made) {
+            continue;
+        }
         if kind.is_dir() {
             // A folder with a cache tag is somebody's build folder, whatever it is called.
-            if !MADE.iter().any(|made| name == *made) && !path.join("CACHEDIR.TAG").exists() {
+            if !path.join("CACHEDIR.TAG").exists() {
                 collect(&path, ending, found);
             }
         } else if kind.is_file() {

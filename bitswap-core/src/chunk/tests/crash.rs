@@ -2,9 +2,11 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 use super::harness::*;
 use crate::chunk::testing::{FakeDisk, Survives, fs_error};
@@ -247,6 +249,55 @@ fn temporary_data_that_cannot_be_removed_is_said() {
 }
 
 #[test]
+fn what_is_put_in_the_place_of_the_journal_ends_it_and_the_data_stays() {
+    let file = File::of(vec![100; 12]);
+    let save = |effect: &Effect| matches!(effect, Effect::SaveJournal { .. });
+    let (place, what) = (Place::Journal, Obstacle::Link);
+    let error = fs_error(FsErrorKind::InTheWay { place, what });
+    let operation = Operation::Save;
+    // While it fetches: all but the last, without which the file is complete all the same.
+    let mut probe = Run::new(&file, options(), FakeDisk::new());
+    probe.finish();
+    let saves = probe.positions(save);
+    assert!(saves.len() >= 4, "{saves:?}");
+    for at in &saves[..saves.len() - 1] {
+        let mut disk = FakeDisk::new();
+        disk.fail_at = Some((*at, error));
+        let mut run = Run::new(&file, options(), disk);
+        assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
+        assert!(run.disk.is_at_rest());
+        let there = run.disk.bytes(Place::Temp).unwrap();
+        let leaves = there.chunks(100).zip(file.bytes.chunks(100)).filter(|(a, b)| a == b).count();
+        assert!(leaves >= 3, "{leaves}");
+        // Without a journal all that is there is compared, and otherwise what the last good one claims.
+        let kept = Some(check_claims(&run.disk, &[&file]) / 100).filter(|claimed| *claimed > 0);
+        let mut disk = run.disk;
+        (disk.fail_at, disk.log) = (None, Vec::new());
+        let mut again = Run::new(&file, options(), disk);
+        assert_eq!(again.finish(), finished(1200));
+        assert_eq!(again.leaves_wanted(), 12 - kept.unwrap_or(leaves));
+        assert!(leaves - kept.unwrap_or(leaves) <= 3, "a checkpoint is fetched again at most");
+    }
+    // Whoever stops a download is told that it will not go on by itself.
+    let stopped = |fail_at| {
+        let mut disk = FakeDisk::new();
+        disk.fail_at = fail_at;
+        let mut run =
+            Run::new(&file, DownloadOptions { sync: SyncPolicy::AtEnd, ..options() }, disk);
+        while run.download.map().is_none_or(|map| map.have().total() < 600) {
+            run.step();
+        }
+        run.download.stop(run.now);
+        (run.finish(), run)
+    };
+    let (outcome, probe) = stopped(None);
+    assert_eq!(outcome, Outcome::Stopped);
+    let (outcome, run) = stopped(Some((probe.positions(save)[0], error)));
+    assert_eq!(outcome, failed(DownloadError::File { operation, error }));
+    assert!(run.disk.is_at_rest());
+}
+
+#[test]
 fn one_checkpoint_is_made_at_a_time() {
     let file = File::of(vec![100; 60]);
     let mut run = Run::new(&file, options(), FakeDisk::new());
@@ -326,7 +377,7 @@ fn every_operation_may_fail_and_nothing_wrong_comes_of_it() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(200)))]
 
     /// Operations overlap: they run and are answered in any order, and a crash may come between.
     #[test]

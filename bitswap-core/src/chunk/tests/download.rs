@@ -169,13 +169,23 @@ fn the_window_bounds_what_is_asked_for_and_held() {
     let file = File::of(vec![1000; 170]);
     let options = DownloadOptions { window: 5000, ..DownloadOptions::default() };
     let mut run = Run::new(&file, options, FakeDisk::new());
-    let mut most = 0;
-    while run.step() {
-        if run.wanted.len() > 1 {
-            most = most.max(run.asked.len());
+    while run.download.map().is_none() {
+        run.step();
+    }
+    // The root, which is no leaf, is not kept for longer than it takes to read it.
+    assert_eq!(run.held(), 0);
+    // A slow disk and fast peers: an operation ends when nothing more can be delivered.
+    let (mut most_asked, mut most_held, mut most) = (0, 0, 0);
+    while !run.is_over() {
+        let (asked, held) = (run.asked.len() * 1000, run.held());
+        (most_asked, most_held) = (most_asked.max(asked), most_held.max(held));
+        most = most.max(asked + held);
+        if !run.deliver() && !run.run_effect() {
+            run.wait();
         }
     }
-    assert_eq!(most, 5);
+    assert_eq!((most_asked, most_held, most), (5000, 5000, 5000), "the window is used, and kept");
+    assert_eq!(run.held(), 0);
     assert_eq!(target(&run), file.bytes);
 }
 
@@ -441,4 +451,57 @@ fn a_list_of_cids_and_lengths_becomes_a_file() {
     let mut listed = File { root: root.cid, ..File::of([100, 28, 5]) };
     listed.blocks.extend(nodes.into_iter().map(crate::Block::into_parts));
     assert_eq!(target(&fetch(&listed, DownloadOptions::default())), file.bytes);
+}
+
+#[test]
+fn a_target_that_cannot_be_replaced_is_found_before_any_leaf_is_wanted() {
+    let file = File::of(vec![1000; 10]);
+    let options = || DownloadOptions { if_exists: IfExists::Replace, ..DownloadOptions::default() };
+    // Of another length, and of the same.
+    for old in [&[7; 30][..], &[7; 10_000]] {
+        let mut disk = FakeDisk::new();
+        disk.put(Place::Target(0), old);
+        disk.is_busy = true;
+        let mut run = Run::new(&file, options(), disk);
+        let (operation, error) = (Operation::Replace, fs_error(FsErrorKind::Busy));
+        assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
+        assert_eq!(run.wanted, [file.root]);
+        assert_eq!(target(&run), old);
+    }
+    // Nothing has to be replaced when the file is there.
+    let mut disk = FakeDisk::new();
+    disk.put(Place::Target(0), &file.bytes);
+    disk.is_busy = true;
+    assert!(
+        matches!(Run::new(&file, options(), disk).finish(), Outcome::Finished(it) if it.already)
+    );
+}
+
+#[test]
+fn a_link_to_nothing_at_the_target_is_found_before_anything_is_wanted() {
+    let file = File::of(vec![1000; 3]);
+    for if_exists in [IfExists::Refuse, IfExists::Replace, IfExists::Unique] {
+        let mut disk = FakeDisk::new();
+        disk.is_dangling = true;
+        let options = DownloadOptions { if_exists, ..DownloadOptions::default() };
+        let mut run = Run::new(&file, options, disk);
+        if if_exists == IfExists::Refuse {
+            assert_eq!(run.finish(), failed(DownloadError::TargetExists));
+            assert!(run.wanted.is_empty());
+        } else {
+            assert_eq!(run.finish(), finished(3000));
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_that_stands_for_a_lock_is_said() {
+    let file = File::of(vec![1000; 3]);
+    let mut disk = FakeDisk::new();
+    disk.has_no_locks = true;
+    let mut run = Run::new(&file, DownloadOptions::default(), disk);
+    assert_eq!(run.finish(), finished(3000));
+    assert_eq!(run.events.first(), Some(&DownloadEvent::LockFile));
+    let run = fetch(&file, DownloadOptions::default());
+    assert!(!run.events.contains(&DownloadEvent::LockFile));
 }

@@ -1,8 +1,10 @@
 //! One download, one disk, one set of blocks, and time that jumps.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -69,6 +71,31 @@ pub(super) fn cid_of(bytes: &'static [u8]) -> Cid {
     *Prefix::V0.block(Bytes::from_static(bytes)).unwrap().cid()
 }
 
+/// The bytes of a block, counted for as long as anybody holds a slice of them.
+struct Counted {
+    bytes: Bytes,
+    held: Arc<AtomicUsize>,
+}
+
+impl Counted {
+    fn of(bytes: Bytes, held: &Arc<AtomicUsize>) -> Bytes {
+        held.fetch_add(bytes.len(), Ordering::Relaxed);
+        Bytes::from_owner(Self { bytes, held: held.clone() })
+    }
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.held.fetch_sub(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
 /// A run of one download.
 pub(super) struct Run<'a> {
     pub(super) download: Download,
@@ -83,6 +110,8 @@ pub(super) struct Run<'a> {
     pub(super) events: Vec<DownloadEvent>,
     /// Blocks that no peer has: their wants stay open.
     pub(super) silent: Vec<Cid>,
+    /// Bytes of delivered blocks that are still in memory.
+    held: Arc<AtomicUsize>,
     steps: usize,
 }
 
@@ -103,6 +132,7 @@ impl<'a> Run<'a> {
             cancelled: Vec::new(),
             events: Vec::new(),
             silent: Vec::new(),
+            held: Arc::default(),
             steps: 0,
         }
     }
@@ -163,7 +193,10 @@ impl<'a> Run<'a> {
     }
 
     pub(super) fn give(&mut self, cid: Cid) {
-        self.download.handle_block(&self.file.block(&cid), self.now);
+        let bytes = Counted::of(self.file.blocks[&cid].clone(), &self.held);
+        let block = Block::new(cid, bytes).unwrap();
+        self.download.handle_block(&block, self.now);
+        drop(block);
         self.drain();
     }
 
@@ -217,6 +250,11 @@ impl<'a> Run<'a> {
         let ends: Vec<_> = ends.collect();
         assert!(ends.len() <= 1, "{ends:?}");
         ends.into_iter().next()
+    }
+
+    /// Bytes of delivered blocks that are in memory, in the download or in operations that are out.
+    pub(super) fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
     }
 
     /// How many of the wants were for leaves.

@@ -11,6 +11,7 @@ use chacha20::cipher::{KeyIvInit, StreamCipher};
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 use proptest::prelude::*;
+use proptest::test_runner::contextualize_config;
 
 use crate::chunk::{Chunker, FileNode, Imported, Importer, LeafPlace, Profile, Root, Tree};
 
@@ -192,7 +193,7 @@ fn read_back(cid: &Cid, blocks: &BTreeMap<Cid, Bytes>, out: &mut Vec<u8>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(contextualize_config(ProptestConfig::with_cases(12)))]
 
     #[test]
     fn any_cut_of_the_input_gives_the_same_file_back(

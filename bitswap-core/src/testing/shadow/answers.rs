@@ -7,32 +7,14 @@ use core::fmt::Debug;
 
 use cid::Cid;
 
+use super::asks::{Ask, Peer};
 use super::known::{Known, WORDS, contradictory};
 use super::{Verdict, ensure};
 use crate::config::Config;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
 use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId, What};
 use crate::prefix::Prefix;
-
-/// A want of a peer, until its cancel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Ask {
-    kind: WantKind,
-    dont_have: bool,
-    /// The last time it asked, it asked for DONT_HAVE.
-    owed: bool,
-    /// What it was answered since it asked.
-    said_have: bool,
-    said_dont_have: bool,
-    said_block: bool,
-    /// The stream was lost while the block was on its way. The transport may take it all the same.
-    lost_block: bool,
-    /// It has its answer, as far as the transport said.
-    answered: bool,
-    /// It was told since it asked that we lack the block, as far as the transport said. A stream that
-    /// is lost later changes nothing: the want stays, and so does the answer.
-    knows_absence: bool,
-}
+use crate::time::Timestamp;
 
 #[derive(Debug)]
 struct Lookup<P> {
@@ -41,22 +23,28 @@ struct Lookup<P> {
     what: What,
 }
 
-#[derive(Debug, Default)]
-struct Peer {
-    asks: BTreeMap<Cid, Ask>,
-    /// The last words of the store, latest last: lookups of one CID may overtake each other.
-    known: BTreeMap<Cid, Vec<Known>>,
-    /// CIDs that one message both wanted and cancelled, or that came beyond a limit: either reading
-    /// of them is right.
-    murky: BTreeSet<Cid>,
+/// A message on its way.
+#[derive(Debug)]
+struct Sending<P> {
+    peer: P,
+    says: Vec<Saying>,
+}
+
+/// What a message says of one CID.
+#[derive(Debug)]
+struct Saying {
+    cid: Cid,
+    is_block: bool,
+    /// The want that it answers, if there is one.
+    serial: Option<u64>,
 }
 
 #[derive(Debug)]
 pub(in crate::testing) struct Answers<P> {
     peers: BTreeMap<P, Peer>,
     loads: BTreeMap<LoadId, Lookup<P>>,
-    /// What the messages on their way say, and whether with a block.
-    sending: BTreeMap<SendId, (P, Vec<(Cid, bool)>)>,
+    sending: BTreeMap<SendId, Sending<P>>,
+    serials: u64,
     serve: bool,
     shut: bool,
     block_bytes_max: usize,
@@ -73,6 +61,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             peers: BTreeMap::new(),
             loads: BTreeMap::new(),
             sending: BTreeMap::new(),
+            serials: 0,
             serve: config.serve,
             shut: false,
             block_bytes_max: config.block_bytes_max as usize,
@@ -91,7 +80,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     pub(super) fn disconnected(&mut self, peer: P) {
         self.peers.remove(&peer);
         self.loads.retain(|_, load| load.peer != peer);
-        self.sending.retain(|_, (other, _)| *other != peer);
+        self.sending.retain(|_, sending| sending.peer != peer);
     }
 
     pub(super) fn wanted(&mut self, peer: P, list: &Wantlist) {
@@ -101,8 +90,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let on_their_way: BTreeSet<Cid> = self
             .sending
             .values()
-            .filter(|(other, _)| *other == peer)
-            .flat_map(|(_, cids)| cids.iter().map(|(cid, _)| *cid))
+            .filter(|sending| sending.peer == peer)
+            .flat_map(|sending| sending.says.iter().map(|saying| saying.cid))
             .collect();
         if list.full {
             // What is on its way is the answer to a want that goes on.
@@ -125,7 +114,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 row.known.remove(&entry.cid);
             } else {
                 wanted.insert(entry.cid);
-                row.ask(entry, on_their_way.contains(&entry.cid));
+                self.serials += 1;
+                row.ask(entry, on_their_way.contains(&entry.cid), self.serials);
             }
         }
         row.murky.extend(wanted.intersection(&cancelled));
@@ -143,12 +133,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// Answers may be lost: blocks may go again, and so may what was said.
-    pub(super) fn lost(&mut self, peer: P) {
+    pub(super) fn lost(&mut self, peer: P, now: Timestamp) {
         if let Some(row) = self.peers.get_mut(&peer) {
-            for ask in row.asks.values_mut() {
-                ask.lost_block |= ask.said_block;
-                (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
-            }
+            row.lost(now);
         }
     }
 
@@ -225,17 +212,21 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// The transport took a message, or not: then it has to be said again.
-    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) {
-        let Some((peer, cids)) = self.sending.remove(&id) else {
+    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool, now: Timestamp) {
+        let Some(Sending { peer, says }) = self.sending.remove(&id) else {
             return;
         };
         let Some(row) = self.peers.get_mut(&peer) else {
             return;
         };
-        for (cid, is_block) in cids {
+        for Saying { cid, is_block, serial } in says {
+            row.confirmed += usize::from(ok);
             let Some(ask) = row.asks.get_mut(&cid) else { continue };
             if ok {
                 ask.said_block |= is_block && core::mem::take(&mut ask.lost_block);
+                if is_block && serial == Some(ask.serial) {
+                    ask.taken = Some(now);
+                }
             } else {
                 ask.answered = false;
                 ask.knows_absence = false;
@@ -284,7 +275,11 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let small = self.small;
         let blocks = message.blocks.iter().map(|block| (*block.cid(), true));
         let presences = message.presences.iter().map(|presence| (presence.cid, false));
-        self.sending.insert(id, (peer, blocks.chain(presences).collect()));
+        let asks = self.peers.get(&peer).map(|row| &row.asks);
+        let serial = |cid: &Cid| asks.and_then(|asks| asks.get(cid)).map(|ask| ask.serial);
+        let says = blocks.chain(presences);
+        let says = says.map(|(cid, is_block)| Saying { cid, is_block, serial: serial(&cid) });
+        self.sending.insert(id, Sending { peer, says: says.collect() });
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
@@ -302,6 +297,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 .count();
             ensure!(given > 0, "{peer:?} was sent {cid} with bytes that the store did not give");
             if row.murky.contains(&cid) {
+                if let Some(ask) = row.asks.get_mut(&cid) {
+                    ask.says_block();
+                }
                 continue;
             }
             let Some(ask) = row.asks.get_mut(&cid) else {
@@ -315,12 +313,15 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 block.data().len()
             );
             ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
-            (ask.said_block, ask.lost_block, ask.answered) = (true, false, true);
+            ask.says_block();
         }
         for presence in &message.presences {
             let cid = presence.cid;
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
             if row.murky.contains(&cid) {
+                if let Some(ask) = row.asks.get_mut(&cid) {
+                    ask.says_presence(presence.have);
+                }
                 continue;
             }
             let known = row.known.get(&cid).map_or(&[][..], |words| words);
@@ -340,7 +341,6 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     "{peer:?} asked for {cid} itself and was told HAVE"
                 );
                 ensure!(!ask.said_have, "{peer:?} was told HAVE for {cid} twice");
-                (ask.said_have, ask.answered) = (true, true);
             } else {
                 ensure!(
                     ask.dont_have,
@@ -353,41 +353,10 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     "DONT_HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
                 ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
-                (ask.said_dont_have, ask.answered) = (true, true);
-                ask.knows_absence = true;
             }
+            ask.says_presence(presence.have);
         }
         Ok(())
-    }
-}
-
-impl Peer {
-    fn ask(&mut self, entry: &Entry, on_its_way: bool) {
-        let ask = self.asks.entry(entry.cid).or_insert(Ask {
-            kind: entry.kind,
-            dont_have: false,
-            owed: false,
-            said_have: false,
-            said_dont_have: false,
-            said_block: false,
-            lost_block: false,
-            answered: false,
-            knows_absence: false,
-        });
-        let more = entry.kind > ask.kind;
-        ask.knows_absence &= on_its_way;
-        if ask.said_block && !on_its_way {
-            // A new want after a block starts anew.
-            ask.kind = entry.kind;
-            ask.dont_have = false;
-        }
-        ask.kind = ask.kind.max(entry.kind);
-        ask.dont_have |= entry.send_dont_have;
-        ask.owed = entry.send_dont_have;
-        // Asked again while the answer is on its way, it need not be answered again.
-        ask.answered &= on_its_way && (ask.said_block || !more);
-        (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
-        ask.lost_block = false;
     }
 }
 

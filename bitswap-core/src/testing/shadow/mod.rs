@@ -3,6 +3,7 @@
 //! The rules' names in the messages are those of the contract on the crate's front page.
 
 mod answers;
+mod asks;
 mod known;
 mod lanes;
 mod proof;
@@ -139,7 +140,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     pub(super) fn lost(&mut self, peer: P, lane: Lane) {
         match lane {
             Lane::Wants => self.told.lost(peer),
-            Lane::Answers => self.answers.lost(peer),
+            Lane::Answers => self.answers.lost(peer, self.now),
         }
     }
 

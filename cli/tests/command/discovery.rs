@@ -1,11 +1,7 @@
 //! Two machines that find each other: two network namespaces, joined by a cable that exists only in
 //! the kernel. Nothing leaves this machine.
-#![cfg(target_os = "linux")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-
-use serde_json::Value;
+use super::process::{Program, lines};
 
 /// Two namespaces with a cable between them.
 struct Machines {
@@ -33,8 +29,8 @@ impl Machines {
         Some(machines)
     }
 
-    fn bitswap(&self, machine: usize, arguments: &[&str]) -> Command {
-        let mut command = Command::new("ip");
+    fn bitswap(&self, machine: usize, arguments: &[&str]) -> Program {
+        let mut command = Program::new("ip");
         let binary = env!("CARGO_BIN_EXE_bitswap");
         command.args(["netns", "exec", &self.names[machine], binary]).args(arguments);
         command
@@ -45,24 +41,14 @@ impl Drop for Machines {
     fn drop(&mut self) {
         for name in &self.names {
             // It may never have been made.
-            let _ = Command::new("ip").args(["netns", "del", name]).stderr(Stdio::null()).status();
+            let _ = ip(&["netns", "del", name]);
         }
     }
 }
 
 fn ip(arguments: &[&str]) -> Option<()> {
-    let status = Command::new("ip").args(arguments).stderr(Stdio::null()).status();
-    status.is_ok_and(|status| status.success()).then_some(())
-}
-
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    let output = Program::new("ip").args(arguments).output();
+    output.is_ok_and(|output| output.status.success()).then_some(())
 }
 
 #[test]
@@ -81,10 +67,8 @@ fn a_file_is_found_on_the_local_network_by_its_cid_alone() {
         [["tokio", "tokio"], ["tokio", "async-std"], ["async-std", "tokio"], ["smol", "async-std"]]
     {
         let share = ["share", "--json", source.to_str().unwrap(), "--runtime", from];
-        let mut share = machines.bitswap(0, &share);
-        let mut share = Ended(share.stdout(Stdio::piped()).spawn().unwrap());
-        let stdout = BufReader::new(share.0.stdout.take().unwrap());
-        let shared: Value = serde_json::from_str(&stdout.lines().next().unwrap().unwrap()).unwrap();
+        let mut share = machines.bitswap(0, &share).spawn().unwrap();
+        let shared = lines(&mut share).find(|line| line["event"] == "shared").unwrap();
 
         let target = directory.path().join(to);
         let cid = shared["cid"].as_str().unwrap();

@@ -1,0 +1,119 @@
+//! What one peer asks of us, and what it was answered.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use cid::Cid;
+
+use super::known::Known;
+use crate::message::{Entry, WantKind};
+use crate::time::Timestamp;
+
+/// The server puts the wants of its last answers back when their stream is lost: those that the
+/// transport took in this time, and no more than so many.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(10);
+const UNCONFIRMED_MAX: usize = 64;
+
+/// A want of a peer, until its cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) kind: WantKind,
+    pub(super) dont_have: bool,
+    /// The last time it asked, it asked for DONT_HAVE.
+    pub(super) owed: bool,
+    /// What it was answered since it asked.
+    pub(super) said_have: bool,
+    pub(super) said_dont_have: bool,
+    pub(super) said_block: bool,
+    /// The stream was lost while the block was on its way. The transport may take it all the same.
+    pub(super) lost_block: bool,
+    /// Tells this want from an earlier one for the same CID.
+    pub(super) serial: u64,
+    /// When the transport took the block. A stream that is lost soon after puts the want back.
+    pub(super) taken: Option<Timestamp>,
+    /// It has its answer, as far as the transport said.
+    pub(super) answered: bool,
+    /// It was told since it asked that we lack the block, as far as the transport said. A stream that
+    /// is lost later changes nothing: the want stays, and so does the answer.
+    pub(super) knows_absence: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    pub(super) asks: BTreeMap<Cid, Ask>,
+    /// The last words of the store, latest last: lookups of one CID may overtake each other.
+    pub(super) known: BTreeMap<Cid, Vec<Known>>,
+    /// CIDs that one message both wanted and cancelled, or that came beyond a limit: either reading
+    /// of them is right.
+    pub(super) murky: BTreeSet<Cid>,
+    /// Answers that the transport took since the stream was lost last.
+    pub(super) confirmed: usize,
+}
+
+impl Ask {
+    pub(super) fn says_block(&mut self) {
+        (self.said_block, self.lost_block, self.answered) = (true, false, true);
+    }
+
+    pub(super) fn says_presence(&mut self, have: bool) {
+        self.answered = true;
+        if have {
+            self.said_have = true;
+        } else {
+            (self.said_dont_have, self.knows_absence) = (true, true);
+        }
+    }
+}
+
+impl Peer {
+    pub(super) fn ask(&mut self, entry: &Entry, on_its_way: bool, serial: u64) {
+        let ask = self.asks.entry(entry.cid).or_insert(Ask {
+            kind: entry.kind,
+            dont_have: false,
+            owed: false,
+            said_have: false,
+            said_dont_have: false,
+            said_block: false,
+            lost_block: false,
+            serial,
+            taken: None,
+            answered: false,
+            knows_absence: false,
+        });
+        let more = entry.kind > ask.kind;
+        ask.knows_absence &= on_its_way;
+        if ask.said_block && !on_its_way {
+            // A new want after a block starts anew.
+            ask.kind = entry.kind;
+            ask.dont_have = false;
+            (ask.serial, ask.taken) = (serial, None);
+        }
+        ask.kind = ask.kind.max(entry.kind);
+        ask.dont_have |= entry.send_dont_have;
+        ask.owed = entry.send_dont_have;
+        // Asked again while the answer is on its way, it need not be answered again.
+        ask.answered &= on_its_way && (ask.said_block || !more);
+        (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+        ask.lost_block = false;
+    }
+
+    /// Answers may be lost: blocks may go again, and so may what was said. A block that the transport
+    /// took long ago has arrived, and its want has ended. What ended when more blocks were taken since
+    /// than are remembered is not known from outside.
+    pub(super) fn lost(&mut self, now: Timestamp) {
+        let recent = |ask: &Ask| ask.taken.is_none_or(|at| at + UNCONFIRMED_FOR >= now);
+        self.asks.retain(|_, ask| recent(ask));
+        let taken = self.asks.iter().filter(|(_, ask)| ask.taken.is_some());
+        let taken: Vec<Cid> = taken.map(|(cid, _)| *cid).collect();
+        if self.confirmed > UNCONFIRMED_MAX {
+            self.murky.extend(taken);
+        }
+        self.confirmed = 0;
+        for ask in self.asks.values_mut() {
+            ask.taken = None;
+            ask.lost_block |= ask.said_block;
+            (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Sequences of operations that random exploration found and shrank, each named for what it guards.
+
+use bitswap_core::testing::{LoadOp, Op, Opened, Rig, SessionOp, WantOp};
+use bitswap_core::{Config, Lane, Limits, Support, Version};
+
+/// Applies the operations, then lets the world heal: the checker holds the engine to its contract
+/// after every step.
+fn run(config: Config, ops: &[Op]) {
+    let mut rig = Rig::new(config, [7; 32]);
+    ops.iter().for_each(|op| rig.apply(op));
+    rig.heal();
+}
+
+fn session(only: Option<Vec<u8>>) -> Op {
+    Op::Session(SessionOp {
+        only,
+        fail: false,
+        timeout_ms: None,
+        window_bytes: 33_554_432,
+        search: false,
+    })
+}
+
+fn want_have(block: u8) -> WantOp {
+    WantOp { block, priority: 0, cancel: false, whole: false, dont_have: false }
+}
+
+fn want_block(block: u8) -> WantOp {
+    WantOp { whole: true, ..want_have(block) }
+}
+
+fn cancel(block: u8) -> WantOp {
+    WantOp { cancel: true, ..want_have(block) }
+}
+
+#[test]
+fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
+    let mut limits = Limits::default();
+    limits.peers = 6;
+    limits.ledger_per_peer = 1;
+    limits.ledger = 2;
+    limits.answer_bytes_per_peer = 1;
+    limits.answer_bytes = 2;
+    limits.loads_per_peer = 1;
+    limits.messages_per_lane = 1;
+    limits.told_per_peer = 5;
+    limits.told = 15;
+    limits.wants = 20;
+    let config = Config::default().limits(limits).expect("every limit is at least 1");
+    run(
+        config,
+        &[
+            session(Some(vec![55])),
+            Op::Connect(225, Version::V1_2),
+            session(None),
+            Op::Connect(136, Version::V1_2),
+            session(None),
+            Op::Connect(9, Version::V1_2),
+            Op::Want(20, vec![34]),
+            Op::Want(58, vec![137, 81]),
+            Op::Connect(232, Version::V1_2),
+            Op::Want(1, vec![107, 15, 6]),
+            Op::Support(75, Support::No),
+            Op::Want(60, vec![137, 209, 134]),
+            Op::Drain,
+            Op::Wantlist(65, vec![], false),
+            Op::Sent(0, false),
+            Op::Want(3, vec![]),
+        ],
+    );
+}
+
+#[test]
+fn a_shut_down_engine_sets_no_timer_for_a_lane_that_it_has_no_use_for() {
+    let mut rig = Rig::new(Config::default(), [7; 32]);
+    let ops = [
+        session(None),
+        Op::Connect(71, Version::V1_2),
+        Op::Want(28, vec![0]),
+        Op::Drain,
+        Op::Opened(0, Opened::Failed),
+        Op::Want(0, vec![]),
+        Op::Clock(100_000),
+        Op::Drain,
+        Op::Opened(0, Opened::Yes),
+        Op::Reset(131, Lane::Wants),
+        Op::Wait(200_000),
+        Op::Shutdown,
+        Op::Drain,
+    ];
+    ops.iter().for_each(|op| rig.apply(op));
+    rig.heal();
+}
+
+#[test]
+fn a_whole_wantlist_that_crosses_a_small_block_has_its_want_have_answered() {
+    run(
+        Config::default(),
+        &[
+            Op::Connect(55, Version::V1_2),
+            Op::Wantlist(0, vec![cancel(228), want_have(84)], false),
+            Op::Announce(vec![228]),
+            Op::Drain,
+            Op::Opened(0, Opened::Yes),
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Drain,
+            Op::Wantlist(65, vec![want_have(148)], true),
+        ],
+    );
+}
+
+#[test]
+fn a_want_have_after_a_lost_block_does_not_replace_the_want_for_the_block() {
+    run(
+        Config::default(),
+        &[
+            Op::Connect(158, Version::V1_2),
+            Op::Wantlist(213, vec![want_block(12)], false),
+            Op::Drain,
+            Op::Opened(0, Opened::Yes),
+            Op::Announce(vec![204]),
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Drain,
+            Op::Sent(0, true),
+            Op::Clock(10_000_001),
+            Op::Reset(153, Lane::Answers),
+            Op::Wantlist(233, vec![want_have(76)], false),
+        ],
+    );
+}

@@ -1,0 +1,134 @@
+//! When connections learn whether they are needed: a behaviour without a swarm.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bitswap_core::{Entry, Lane, Message, PeerSet, SessionOptions, Version, WantKind};
+use either::Either;
+use futures::task::noop_waker_ref;
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::core::{ConnectedPoint, multihash::Multihash};
+use libp2p::{Multiaddr, PeerId};
+use libp2p_swarm::behaviour::ConnectionEstablished;
+use libp2p_swarm::{
+    ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
+};
+
+use super::block;
+use super::probe::OnTokio;
+use crate::handler::{Handler, News, Report};
+use crate::mailbox::StreamId;
+use crate::{Behaviour, Config, Keep, MemoryStore};
+
+type Node = Behaviour<MemoryStore>;
+
+/// Peers enough that looking at one of them in turn takes long.
+const PEERS: usize = 200;
+
+/// A peer of this number, in the order of all peers.
+fn peer(number: usize) -> PeerId {
+    let digest = (number as u64).to_be_bytes();
+    PeerId::from_multihash(Multihash::wrap(0, &digest).unwrap()).unwrap()
+}
+
+/// A node that is connected to all the peers, and its sides of the connections.
+fn connected() -> (Node, Vec<Handler>) {
+    let store = Arc::new(MemoryStore::new());
+    let mut node = Behaviour::new(Config::default(), store, OnTokio, [7; 32]);
+    let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
+    let endpoint = ConnectedPoint::Dialer {
+        address: address.clone(),
+        role_override: Endpoint::Dialer,
+        port_use: PortUse::New,
+    };
+    let connections = (0..PEERS).map(|number| {
+        let (peer_id, connection_id) = (peer(number), ConnectionId::new_unchecked(number));
+        let handler =
+            node.handle_established_inbound_connection(connection_id, peer_id, &address, &address);
+        node.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+            peer_id,
+            connection_id,
+            endpoint: &endpoint,
+            failed_addresses: &[],
+            other_established: 0,
+        }));
+        handler.unwrap().left().expect("it is not relayed")
+    });
+    let connections = connections.collect();
+    (node, connections)
+}
+
+/// The numbers of the connections that are kept alive, and the streams that any of them is to open.
+fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(Lane, StreamId)>) {
+    let cx = &mut Context::from_waker(noop_waker_ref());
+    let (mut kept, mut opening) = (Vec::new(), Vec::new());
+    for (number, connection) in connections.iter_mut().enumerate() {
+        while let Poll::Ready(event) = connection.poll(cx) {
+            if let ConnectionHandlerEvent::OutboundSubstreamRequest { protocol } = event {
+                opening.push(*protocol.info());
+            }
+        }
+        if connection.connection_keep_alive() {
+            kept.push(number);
+        }
+    }
+    (kept, opening)
+}
+
+/// The peer's connection reports this, and the node has its turn.
+fn reports(node: &mut Node, number: usize, report: Report) {
+    let connection = ConnectionId::new_unchecked(number);
+    node.on_connection_handler_event(peer(number), connection, Either::Left(report));
+    let _ = node.poll(&mut Context::from_waker(noop_waker_ref()));
+}
+
+fn says(node: &mut Node, number: usize, entry: Entry) {
+    let mut message = Message::default();
+    message.wantlist.entries = vec![entry];
+    let mut report = Report::default();
+    report.message(message);
+    reports(node, number, report);
+}
+
+const SOME: [u32; 4] = [3, 50, 120, 199];
+
+#[tokio::test]
+async fn a_connection_is_needed_as_soon_as_its_peer_is_asked() {
+    let (mut node, mut connections) = connected();
+    assert_eq!(look(&mut connections).0, []);
+    for number in SOME {
+        let peers = PeerSet::Only(vec![peer(number as usize)]);
+        let options = SessionOptions { peers, ..SessionOptions::default() };
+        let session = node.open_session(options, Keep::ByUser).unwrap();
+        let cid = *block(number.to_string()).cid();
+        node.want(session, [cid.into()]).unwrap();
+        let kept = look(&mut connections).0;
+        assert!(kept.contains(&(number as usize)), "peer {number} was just asked");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not() {
+    let (mut node, mut connections) = connected();
+    let cid = *block("nobody has it").cid();
+    for number in SOME.map(|number| number as usize) {
+        says(&mut node, number, Entry::want(cid, WantKind::Block, 1, false));
+        let (kept, opening) = look(&mut connections);
+        assert_eq!(kept, [number], "something may have to be said to it");
+        let [(lane, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
+        let mut report = Report::default();
+        report.lane(lane, stream, News::Opened(Ok(Version::V1_2)));
+        reports(&mut node, number, report);
+        super::soon("the store", async {
+            while node.stats().store_calls > 0 {
+                tokio::task::yield_now().await;
+                let _ = node.poll(&mut Context::from_waker(noop_waker_ref()));
+            }
+        })
+        .await;
+        assert_eq!(look(&mut connections).0, [number], "it still wants what is not here");
+        says(&mut node, number, Entry::cancel(cid));
+        assert_eq!(look(&mut connections).0, [], "peer {number} wants nothing any more");
+    }
+}

@@ -1,0 +1,183 @@
+//! What a hostile peer can make a node hold, counted by the allocator: the streams, frames and
+//! hashes of its connection. What the engine holds is measured in `bitswap-core`.
+//!
+//! A process of its own without a test harness, so that nothing else allocates meanwhile.
+
+#[path = "../src/tests/host.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod host;
+#[path = "../src/tests/raw_peer.rs"]
+#[expect(dead_code, reason = "other tests need more of it")]
+mod raw_peer;
+
+use std::alloc::System;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+use std::time::Duration;
+
+use bitswap_core::message::Message;
+use bitswap_core::{Block, Prefix, SessionOptions, Version, Want};
+use bitswap_libp2p::{Behaviour, Config, Event, Executor, Job, Keep, MemoryStore};
+use cap::Cap;
+use cid::Cid;
+use cid::multihash::Multihash;
+use futures::future::BoxFuture;
+use futures::{AsyncWrite, AsyncWriteExt, poll};
+use host::Host;
+use raw_peer::{RawPeer, send};
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+const MIB: usize = 1 << 20;
+
+fn main() {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    tokio.unwrap().block_on(async {
+        messages_behind_a_pending_hash_are_held_to_a_bound().await;
+        a_small_block_does_not_hold_the_frame_it_came_in().await;
+    });
+    println!("2 passed, 0 failed");
+}
+
+async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_secs(60), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited too long: {what}"),
+    }
+}
+
+/// A raw sha2-256 block of bytes that begin with `seed`.
+fn block(seed: u32, len: usize) -> Block {
+    let mut data = vec![0; len];
+    data[..4].copy_from_slice(&seed.to_le_bytes());
+    let any = Cid::new_v1(0x55, Multihash::wrap(0x12, &[0; 32]).unwrap());
+    Prefix::of(&any).unwrap().block(data.into()).unwrap()
+}
+
+fn message(blocks: &[&Block]) -> Message {
+    let mut message = Message::default();
+    message.add_blocks(blocks.iter().map(|block| (*block).clone()));
+    message
+}
+
+/// Computations run at once, or wait until a test lets them go.
+#[derive(Clone, Default)]
+struct Computing {
+    held: Option<Arc<Mutex<VecDeque<Job>>>>,
+}
+
+impl Executor for Computing {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        tokio::spawn(future);
+    }
+
+    fn compute(&self, job: Job) {
+        match &self.held {
+            Some(held) => held.lock().unwrap().push_back(job),
+            None => drop(tokio::task::spawn_blocking(job)),
+        }
+    }
+}
+
+type Node = Host<Behaviour<MemoryStore>>;
+
+/// A node that wants blocks, and a peer that was told so.
+async fn wanting(computing: Computing, wants: &[Block]) -> (Node, RawPeer) {
+    let store = Arc::new(MemoryStore::new());
+    let node = Host::new(Behaviour::new(Config::default(), store, computing, [7; 32])).await;
+    let mut peer = RawPeer::dial(&node.address).await;
+    let cids: Vec<Cid> = wants.iter().map(|block| *block.cid()).collect();
+    let count = cids.len();
+    node.behaviour(move |node| {
+        let session = node.open_session(SessionOptions::default(), Keep::ByUser).unwrap();
+        node.want(session, cids.into_iter().map(Want::from)).unwrap();
+    })
+    .await;
+    let mut stream = peer.accept(&[Version::V1_2]).await.unwrap();
+    let mut told = 0;
+    while told < count {
+        told += stream.message().await.unwrap().wantlist.entries.len();
+    }
+    // It may be closed and dropped: this end says nothing on it.
+    tokio::spawn(async move { while stream.message().await.is_some() {} });
+    (node, peer)
+}
+
+/// Writes until all is written or the node has stopped reading. A stream that takes nothing, a round
+/// trip over the same connection, and again nothing: by then the node's task has read what it wants.
+async fn write_until_stuck(
+    peer: &RawPeer,
+    mut stream: impl AsyncWrite + Unpin,
+    mut bytes: &[u8],
+) -> usize {
+    let mut written = 0;
+    let mut stuck = 0;
+    while !bytes.is_empty() && stuck < 16 {
+        let all = bytes.len();
+        let write = poll!(std::future::poll_fn(|cx| Pin::new(&mut stream).poll_write(cx, bytes)));
+        match write {
+            Poll::Ready(taken) => {
+                bytes = &bytes[taken.unwrap()..];
+                let flush = poll!(stream.flush());
+                assert!(!matches!(flush, Poll::Ready(Err(_))));
+            }
+            Poll::Pending => drop(peer.open(Version::V1_2).await),
+        }
+        let taken = all - bytes.len();
+        written += taken;
+        stuck = if taken == 0 { stuck + 1 } else { 0 };
+    }
+    written
+}
+
+async fn messages_behind_a_pending_hash_are_held_to_a_bound() {
+    let held = Arc::new(Mutex::new(VecDeque::new()));
+    let wanted = block(1, 64 << 10);
+    let computing = Computing { held: Some(held.clone()) };
+    let (mut node, peer) = wanting(computing, std::slice::from_ref(&wanted)).await;
+    let mut stream = peer.open(Version::V1_2).await;
+    send(&mut stream, &message(&[&wanted])).await;
+    soon("the hash", async {
+        while held.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // Each byte is a message with nothing in it.
+    let empty = vec![0; 2 * MIB];
+    let before = ALLOCATOR.allocated();
+    let written = soon("a stop", write_until_stuck(&peer, &mut stream, &empty)).await;
+    let more = ALLOCATOR.allocated().saturating_sub(before);
+    assert!(more < 8 * MIB, "{written} empty messages hold {} KiB", more >> 10);
+    // Nothing is lost of what was held back.
+    let job = held.lock().unwrap().pop_front().unwrap();
+    job();
+    node.until_told("the block", |event| matches!(event, Event::Block { .. }).then_some(())).await;
+    println!("ok: {written} empty messages behind a pending hash hold {} KiB", more >> 10);
+}
+
+async fn a_small_block_does_not_hold_the_frame_it_came_in() {
+    const BLOCKS: u32 = 24;
+    let wanted: Vec<Block> = (1..=BLOCKS).map(|seed| block(seed, 5)).collect();
+    let (mut node, peer) = wanting(Computing::default(), &wanted).await;
+    let mut stream = peer.open(Version::V1_2).await;
+    let before = ALLOCATOR.allocated();
+    let mut kept = Vec::new();
+    for (at, wanted) in (1..).zip(&wanted) {
+        // Under the prefix that was asked for, so it is hashed, and wanted by nobody.
+        let unwanted = block(1000 + at, 2 * MIB);
+        send(&mut stream, &message(&[wanted, &unwanted])).await;
+        let block = node.until_told("a block", |event| match event {
+            Event::Block { block, .. } => Some(block),
+            _ => None,
+        });
+        kept.push(block.await);
+    }
+    let more = ALLOCATOR.allocated().saturating_sub(before);
+    assert!(more < 8 * MIB, "{BLOCKS} blocks of 5 bytes hold {} KiB", more >> 10);
+    assert_eq!(kept, wanted);
+    println!("ok: {BLOCKS} blocks of 5 bytes hold {} KiB", more >> 10);
+}

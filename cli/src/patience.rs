@@ -1,0 +1,141 @@
+//! How long a command waits for bytes, and when it says what it waits for.
+
+use std::time::{Duration, Instant};
+
+use bitswap_runtime::Waiting;
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+/// After so long without a byte it says what it waits for, and again each time.
+pub(crate) const SAY_AFTER: Duration = Duration::from_secs(3);
+
+/// The longest time between two looks.
+const TICK_MAX: Duration = Duration::from_millis(250);
+
+/// Watches whether anything comes.
+///
+/// Bytes of blocks under way count, so a slow link is not taken for one that is dead. Time does not count
+/// while nothing is asked for, as when a file on disk is checked, nor while the process did not run:
+/// stopped, or asleep with its machine.
+#[derive(Debug)]
+pub(crate) struct Patience {
+    timeout: Option<Duration>,
+    tick: Duration,
+    received: u64,
+    /// How long nothing has come.
+    idle: Duration,
+    /// How much of that it has said.
+    said: Duration,
+    looked: Instant,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Wait,
+    /// Say what is waited for.
+    Say,
+    /// Nothing has come for all the time that the user allows.
+    GiveUp,
+}
+
+impl Patience {
+    /// With `timeout`, it ends after so long without a byte.
+    pub(crate) fn new(timeout: Option<Duration>) -> Self {
+        let tick = timeout
+            .map_or(TICK_MAX, |timeout| (timeout / 4).clamp(Duration::from_millis(5), TICK_MAX));
+        let (idle, said) = (Duration::ZERO, Duration::ZERO);
+        Self { timeout, tick, received: 0, idle, said, looked: Instant::now() }
+    }
+
+    /// Ticks when to look.
+    pub(crate) fn ticks(&self) -> Interval {
+        let mut ticks = interval(self.tick);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
+    }
+
+    /// How long nothing has come.
+    pub(crate) const fn idle(&self) -> Duration {
+        self.idle
+    }
+
+    /// Looks at what is waited for at `now`.
+    pub(crate) fn look(&mut self, waiting: &Waiting, now: Instant) -> Verdict {
+        let passed = now.saturating_duration_since(self.looked).min(2 * self.tick);
+        self.looked = now;
+        if waiting.received != self.received || waiting.blocks == 0 {
+            self.received = waiting.received;
+            (self.idle, self.said) = (Duration::ZERO, Duration::ZERO);
+            return Verdict::Wait;
+        }
+        self.idle += passed;
+        if self.timeout.is_some_and(|timeout| self.idle >= timeout) {
+            return Verdict::GiveUp;
+        }
+        if self.idle < self.said + SAY_AFTER {
+            return Verdict::Wait;
+        }
+        self.said = self.idle;
+        Verdict::Say
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn waiting(received: u64, blocks: usize) -> Waiting {
+        let mut waiting = Waiting::default();
+        (waiting.received, waiting.blocks) = (received, blocks);
+        waiting
+    }
+
+    /// Looks every 250 ms for so long; what it said other than to wait, and when.
+    fn run(
+        patience: &mut Patience,
+        seconds: u64,
+        mut at: impl FnMut(u64) -> Waiting,
+    ) -> Vec<(u64, Verdict)> {
+        let mut verdicts = Vec::new();
+        for look in 1..=seconds * 4 {
+            let ms = look * 250;
+            let verdict = patience.look(&at(ms), patience.looked + 250 * MS);
+            if verdict != Verdict::Wait {
+                verdicts.push((ms, verdict));
+            }
+        }
+        verdicts
+    }
+
+    #[test]
+    fn it_says_what_it_waits_for_every_three_seconds_and_gives_up_in_the_end() {
+        let mut patience = Patience::new(Some(7_000 * MS));
+        let verdicts = run(&mut patience, 7, |_| waiting(0, 1));
+        let expected = [(3_000, Verdict::Say), (6_000, Verdict::Say), (7_000, Verdict::GiveUp)];
+        assert_eq!(verdicts, expected);
+    }
+
+    #[test]
+    fn bytes_of_a_block_under_way_are_news() {
+        let mut patience = Patience::new(Some(5_000 * MS));
+        // A kilobyte every two seconds.
+        assert!(run(&mut patience, 60, |ms| waiting(ms / 2_000 * 1_000, 1)).is_empty());
+    }
+
+    #[test]
+    fn time_in_which_nothing_is_asked_for_does_not_count() {
+        let mut patience = Patience::new(Some(5_000 * MS));
+        assert!(run(&mut patience, 60, |_| waiting(0, 0)).is_empty());
+    }
+
+    #[test]
+    fn time_in_which_the_process_was_stopped_does_not_count() {
+        let mut patience = Patience::new(Some(5_000 * MS));
+        assert!(run(&mut patience, 2, |_| waiting(0, 1)).is_empty());
+        let late = patience.looked + 3_600_000 * MS;
+        assert_eq!(patience.look(&waiting(0, 1), late), Verdict::Wait);
+        assert_eq!(patience.idle(), 2_500 * MS);
+    }
+}

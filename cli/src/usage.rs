@@ -1,0 +1,51 @@
+//! What is said instead of running a command: help, the version, and what is wrong with the arguments.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal as _, stderr, stdout};
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use serde_json::json;
+
+use crate::exit;
+use crate::say::{Objects, Say};
+
+/// Tells what the parser has to say, in text or as an object.
+pub(crate) fn tell(error: &clap::Error) -> ExitCode {
+    let json = wants_json(std::env::args_os().skip(1)).then_some(Objects::ToOutput);
+    let (say, mut broken) = Say::new(json);
+    let text = error.render();
+    let plain = text.to_string();
+    let plain = plain.trim_end();
+    let styled = |terminal: bool| match terminal && std::env::var_os("NO_COLOR").is_none() {
+        true => text.ansi().to_string().trim_end().to_owned(),
+        false => plain.to_owned(),
+    };
+    if error.use_stderr() {
+        let message = plain.strip_prefix("error: ").unwrap_or(plain);
+        let object = json!({"event": "error", "code": exit::USAGE, "message": message});
+        say.told(styled(stderr().is_terminal()), &object);
+        return exit::USAGE.into();
+    }
+    let event = if error.kind() == ErrorKind::DisplayVersion { "version" } else { "help" };
+    say.result(styled(stdout().is_terminal()), &json!({"event": event, "text": plain}));
+    crate::end(Ok(()), &say, &mut broken)
+}
+
+/// Whether objects were asked for, on a command line that is wrong otherwise.
+fn wants_json(args: impl IntoIterator<Item = OsString>) -> bool {
+    let mut args = args.into_iter().take_while(|arg| arg != OsStr::new("--"));
+    args.any(|arg| arg == OsStr::new("--json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_asked_for_by_a_flag_and_not_by_an_argument() {
+        let wants = |args: &[&str]| wants_json(args.iter().map(OsString::from));
+        assert!(wants(&["get", "--json"]) && wants(&["--json", "nonsense", "--"]));
+        assert!(!wants(&["share", "--", "--json"]) && !wants(&["get", "json"]));
+    }
+}
