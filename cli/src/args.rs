@@ -49,7 +49,7 @@ Exit codes:
     1  something else went wrong
     2  the command line is wrong
     3  nobody has it, or nobody delivered it in time
-    4  the disk is full, also that of a standard output
+    4  the disk or the quota is full, also that of a standard output
     5  the target exists and is another file
     6  the CID does not name a valid file
     7  the network: no address could be listened on or connected to, or a connection was lost for good
@@ -279,6 +279,15 @@ pub(crate) struct Get {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) if_exists: IfExistsArg,
 
+    /// How much of what an interrupted get left is hashed again before the file gets its name.
+    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
+    pub(crate) check: CheckArg,
+
+    /// When the disk or the quota is full, wait for space for so many seconds, or without a number for as
+    /// long as it takes. Default: end with exit code 4. What was fetched is kept either way.
+    #[arg(long, value_name = "SECONDS", value_parser = patience, num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
+    pub(crate) wait_for_space: Option<Duration>,
+
     #[command(flatten)]
     pub(crate) sources: Sources,
 }
@@ -295,6 +304,18 @@ pub(crate) enum IfExistsArg {
     Unique,
 }
 
+/// What of an interrupted get is hashed again.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum CheckArg {
+    /// All of it. With the others the file may not be called verified.
+    #[default]
+    Full,
+    /// A few pieces, and all of it if one is wrong or the file was written to since.
+    Sample,
+    /// Nothing, or all of it if the file was written to since.
+    Changed,
+}
+
 /// `bitswap cat`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
@@ -309,6 +330,10 @@ pub(crate) struct Cat {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn patience(text: &str) -> Result<Duration, String> {
+    if text == "forever" { Ok(Duration::MAX) } else { seconds(text) }
 }
 
 #[cfg(test)]
@@ -346,6 +371,21 @@ mod tests {
         assert!(own.contains(&peer) && own.contains("Client") && !own.contains(PUBLIC[0]));
         let alone = settings(&["--dht=server", "--bootstrap", "none"]);
         assert!(alone.contains("Server") && alone.contains("bootstrap: []"));
+    }
+
+    #[test]
+    fn space_is_waited_for_only_when_asked_for() {
+        let wait = |rest: &[&str]| {
+            let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+            let arguments = ["bitswap", "get", cid].into_iter().chain(rest.iter().copied());
+            match Args::try_parse_from(arguments).unwrap().command {
+                Command::Get(get) => get.wait_for_space,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(wait(&[]), None);
+        assert_eq!(wait(&["--wait-for-space"]), Some(Duration::MAX));
+        assert_eq!(wait(&["--wait-for-space=90"]), Some(Duration::from_secs(90)));
     }
 
     #[test]

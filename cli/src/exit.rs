@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind, Operation};
+use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
 use bitswap_runtime::{
     ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
     StartError, Stopped, Waiting,
@@ -93,9 +93,9 @@ const fn advice(error: &FetchError) -> Option<&'static str> {
         | FetchError::Download(DownloadError::Unavailable { .. }) => {
             "Ask a machine that has it with --from, or check the CID. What was fetched is kept."
         }
-        FetchError::Download(DownloadError::NotEnoughSpace { .. }) => {
-            "The same command then goes on."
-        }
+        FetchError::Download(
+            DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. },
+        ) => "The same command then goes on; with --wait-for-space it waits for the space.",
         _ => return None,
     })
 }
@@ -169,7 +169,7 @@ fn fetch_code(error: &FetchError) -> u8 {
         FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
         FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsFinalize => BUSY,
-        FetchError::Cancelled => INTERRUPTED,
+        FetchError::Interrupted | FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
     }
 }
@@ -189,8 +189,10 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::Unavailable { .. } => NOT_FOUND,
         DownloadError::AlreadyInProgress => BUSY,
         DownloadError::TargetExists => EXISTS,
-        DownloadError::NotEnoughSpace { .. } => DISK_FULL,
-        DownloadError::File { operation: Operation::Write, error } if error.kind.is_full() => {
+        DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. } => DISK_FULL,
+        DownloadError::RenameFailed(error) | DownloadError::File { error, .. }
+            if error.kind.is_full() =>
+        {
             DISK_FULL
         }
         DownloadError::RenameFailed(_) | DownloadError::File { .. } => FILE,

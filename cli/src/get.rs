@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::time::Instant;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::{DownloadEvent, IfExists, StallReason};
+use bitswap_core::chunk::{DownloadEvent, IfExists, Resume, StallReason};
 use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
-use crate::args::{self, IfExistsArg};
+use crate::args::{self, CheckArg, IfExistsArg};
 use crate::exit::Failure;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
@@ -32,6 +32,12 @@ pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> R
         IfExistsArg::Replace => IfExists::Replace,
         IfExistsArg::Unique => IfExists::Unique,
     };
+    options.download.resume = match args.check {
+        CheckArg::Full => Resume::Full,
+        CheckArg::Sample => Resume::Sample,
+        CheckArg::Changed => Resume::Changed,
+    };
+    options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     let start = Instant::now();
     let fetch = node.fetch_file(args.cid, &target, options)?;
     let patience = Patience::new(args.sources.timeout);
@@ -82,7 +88,7 @@ async fn watched(
     drop(shown);
     fetch.stop().await;
     match fetch.finish().await {
-        Err(FetchError::Stopped(_)) => Err(given_up),
+        Err(FetchError::Interrupted) => Err(given_up),
         ended => Ok(ended?),
     }
 }
@@ -91,7 +97,11 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
     match event {
         DownloadEvent::Started { total, have } => shown.started(*total, *have),
         DownloadEvent::Progress(progress) => shown.progress(progress),
-        DownloadEvent::DiskFull { needed, available } => shown.note(&format!(
+        DownloadEvent::DiskFull { needed, is_quota: true, .. } => shown.note(&format!(
+            "the disk quota is used up: {} more are needed; it goes on once there is space",
+            ByteSize(*needed),
+        )),
+        DownloadEvent::DiskFull { needed, available, is_quota: false } => shown.note(&format!(
             "the disk is full: {} more are needed, {} are free; it goes on once there is space",
             ByteSize(*needed),
             ByteSize(*available),
@@ -116,10 +126,18 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let text = if finished.already {
         format!("{path}: was there already, {}", ByteSize(finished.size))
     } else {
-        format!("{path}: {}, verified, {speed:.1} MiB/s", ByteSize(finished.size))
+        let proof = match finished.unchecked {
+            0 => "verified".to_owned(),
+            bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
+        };
+        format!("{path}: {}, {proof}, {speed:.1} MiB/s", ByteSize(finished.size))
     };
+    if finished.leftover {
+        say.note("the temporary data beside it could not be removed; remove it by hand");
+    }
     let object = json!({
-        "event": "fetched", "path": path.to_string(), "size": finished.size, "verified": true,
+        "event": "fetched", "path": path.to_string(), "size": finished.size,
+        "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
         "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
         "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bitswap_core::chunk::{Journal, Runs};
+use bitswap_core::chunk::{Journal, Runs, Stamp};
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
@@ -14,7 +14,7 @@ use crate::Input;
 use crate::dagpb_unixfs::varint;
 use crate::engine::cid;
 
-const MAGIC: &[u8] = b"bswpj\x01";
+const MAGIC: &[u8] = b"bswpj\x02";
 
 /// Runs the target on our decoder.
 pub fn run(data: &[u8]) {
@@ -27,8 +27,9 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     for part in [0, 1] {
         for runs in 0..8u64 {
             let have: Runs = (0..runs).map(|at| 10 + at * 9..11 + at * 10).collect();
-            let journal = Journal { root: root(), wanted: wanted(part), size: 90, have };
-            let bytes = journal.encode();
+            let stamp = (runs % 2 == 1).then_some(Stamp([9; 32]));
+            let (id, wanted) = ([7; 16], wanted(part));
+            let bytes = Journal { id, stamp, root: root(), wanted, size: 90, have }.encode();
             inputs.push([&[part, 1], &bytes[..bytes.len() - 32]].concat());
             inputs.push([&[part, 0], &bytes[..]].concat());
             inputs.push([&[part, 0], &bytes[..bytes.len() - 1], &[0]].concat());
@@ -74,9 +75,15 @@ pub fn check(data: &[u8], decode: impl Fn(&[u8], &Cid, &Range<u64>) -> Option<Jo
 fn expected(bytes: &[u8], wanted: &Range<u64>) -> Option<Journal> {
     let (body, checksum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
     (Code::Sha2_256.digest(body).digest() == checksum).then_some(())?;
+    let (id, rest) = body.strip_prefix(MAGIC)?.split_first_chunk()?;
+    let (stamp, rest) = match rest.split_first()? {
+        (0, rest) => (None, rest),
+        (1, rest) => rest.split_first_chunk().map(|(stamp, rest)| (Some(Stamp(*stamp)), rest))?,
+        _ => return None,
+    };
     let cid = root().to_bytes();
-    let head = [MAGIC, &varint(cid.len() as u64), &cid, &varint(wanted.start), &varint(wanted.end)];
-    let mut rest = body.strip_prefix(&head.concat()[..])?;
+    let head = [&varint(cid.len() as u64)[..], &cid, &varint(wanted.start), &varint(wanted.end)];
+    let mut rest = rest.strip_prefix(&head.concat()[..])?;
     let size = number(&mut rest)?;
     let count = number(&mut rest)?;
     let mut runs: Vec<Range<u64>> = Vec::new();
@@ -90,7 +97,8 @@ fn expected(bytes: &[u8], wanted: &Range<u64>) -> Option<Journal> {
         runs.push(start..end);
     }
     let have = runs.into_iter().collect();
-    rest.is_empty().then_some(Journal { root: root(), wanted: wanted.clone(), size, have })
+    let wanted = wanted.clone();
+    rest.is_empty().then_some(Journal { id: *id, stamp, root: root(), wanted, size, have })
 }
 
 /// A number of 64 bits in its shortest form.

@@ -256,11 +256,14 @@ pub enum FetchError {
     /// A block could not be got: what each peer that was asked said.
     #[error(transparent)]
     Block(#[from] GetError),
-    /// It was cancelled.
+    /// It was stopped, and what was fetched is kept. Starting the same download again goes on from there.
+    #[error("the download was stopped; run the same download again to go on from there")]
+    Interrupted,
+    /// It was cancelled, and what was fetched is removed.
     #[error("the download was cancelled")]
     Cancelled,
-    /// Everything is there, but another program holds the file. Starting the same download again does only
-    /// the rename.
+    /// Everything is there, but another program holds the file. Starting the same download again fetches
+    /// nothing: it hashes the file and renames it.
     #[error("the file is complete, but another program holds it; run the same download again")]
     NeedsFinalize,
     /// The node stopped meanwhile. Starting the same download again goes on.

@@ -2,7 +2,7 @@
 //!
 //! [`Download`] is a state machine: it does nothing by itself, it says what to do and is told what
 //! came of it. This file is its front door; `phases` holds the way in, `moving` what happens while bytes
-//! come, `ending` the way out.
+//! come, `ending` the way out, `earlier` what becomes of what an earlier run left.
 //!
 //! 1. The target's name is touched by the rename alone; until then the target is only read.
 //! 2. The temporary file is closed before it is renamed.
@@ -13,13 +13,16 @@
 //! 5. Exactly one [`DownloadEvent::Ended`] comes, last, when all files are closed.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use core::ops::Range;
 
 use cid::Cid;
 
-use super::effects::{Done, Effect, EffectId, FsError, Place};
+use super::earlier::{Earlier, new_id};
+use super::effects::{Done, Effect, EffectId, FsError, FsErrorKind, Place};
 use super::ending::Ending;
 use super::events::{DownloadError, DownloadEvent, DownloadOutput, Missing, Outcome, StallReason};
 use super::finalize::Finalize;
+use super::journal::PartId;
 use super::meter::Meter;
 use super::moving::{Checkpoint, Disk};
 use super::options::{DownloadOptions, Order};
@@ -35,13 +38,15 @@ pub(super) enum Pending {
     /// The one step that the present phase waits for.
     Step(Handles),
     Write(Extent),
-    /// The comparison of the range at this position.
-    Check(u64),
+    /// The comparison of this range.
+    Check(Range<u64>),
     /// A checkpoint's sync: what may be claimed when it works.
     Sync(Runs),
+    /// A checkpoint's look at the file: what may be claimed now.
+    Stamp(Runs),
     Save,
-    /// How much space a full disk has.
-    Space,
+    /// How much space a disk has that is full in this way.
+    Space(FsErrorKind),
     /// Belongs to a transfer that was given up; only its end matters.
     Stale,
 }
@@ -80,10 +85,18 @@ pub struct Download {
     pub(super) size: u64,
     pub(super) target_len: Option<u64>,
     pub(super) temp_len: u64,
+    /// The journal of an earlier run, until it is adopted or not.
     pub(super) journal: Option<Journal>,
+    /// Something has the journal's name, although perhaps no journal.
+    pub(super) has_journal: bool,
+    /// The id of the temporary file, and whether it lies in the file for certain.
+    pub(super) id: PartId,
+    pub(super) is_marked: bool,
+    /// What an earlier run claimed, as far as it was neither compared nor written in this one.
+    pub(super) earlier: Earlier,
     /// What is there at the next start of the transfer, and what of it is checked.
     pub(super) plan: Option<(Runs, Checks)>,
-    /// What the journal may claim.
+    /// What the journal on disk claims, or may.
     pub(super) durable: Runs,
     pub(super) transfer: Option<Transfer>,
     pub(super) finalize: Option<Finalize>,
@@ -116,6 +129,7 @@ impl Download {
     }
 
     fn begin(root: Cid, options: DownloadOptions, goal: Goal, now: Timestamp) -> Self {
+        let id = new_id(&options.seed);
         let mut download = Self {
             root,
             options,
@@ -130,6 +144,10 @@ impl Download {
             target_len: None,
             temp_len: 0,
             journal: None,
+            has_journal: false,
+            id,
+            is_marked: false,
+            earlier: Earlier::default(),
             plan: None,
             durable: Runs::new(),
             transfer: None,
@@ -180,10 +198,11 @@ impl Download {
                 self.step_done(result);
             }
             Pending::Write(extent) => self.write_done(extent, result),
-            Pending::Check(offset) => self.check_done(offset, result),
+            Pending::Check(range) => self.check_done(range, result),
             Pending::Sync(claims) => self.sync_done(claims, result),
-            Pending::Save => self.checkpoint.end(self.now),
-            Pending::Space => self.space_told(result),
+            Pending::Stamp(claims) => self.stamp_done(claims, result),
+            Pending::Save => self.journal_saved(result),
+            Pending::Space(kind) => self.space_told(kind, result),
             Pending::Stale => {}
         }
         self.advance(now);

@@ -15,7 +15,8 @@ use crate::prefix::Prefix;
 /// A file by its role in one download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
-    /// The temporary file beside the target, with a name of its own for each target.
+    /// The temporary file beside the target, with a name of its own for each target. Until it is
+    /// finished it is 24 bytes longer than the target: the id that its journal has too.
     Temp,
     /// The journal beside the temporary file.
     Journal,
@@ -103,6 +104,8 @@ pub enum Effect {
     },
     /// Make what was written to [`Place::Temp`] durable. [`Done::Unit`].
     Sync,
+    /// Look at the open [`Place::Temp`] without reading it. [`Done::Stamp`].
+    Stamp,
     /// Replace [`Place::Journal`] by these bytes, durably and at once: write another file, sync
     /// it, rename it over the journal. [`Done::Unit`].
     SaveJournal {
@@ -122,9 +125,11 @@ pub enum Effect {
         /// [`FsErrorKind::Exists`], also when it appears at the last moment.
         replace: bool,
     },
-    /// Make the rename durable; nothing to do where directories cannot be synced. [`Done::Unit`].
+    /// Make the names in [`Place::Dir`] durable: what was made, renamed and removed. Nothing to do
+    /// where directories cannot be synced. [`Done::Unit`].
     SyncDir,
-    /// Remove a file; one that does not exist is removed already. [`Done::Unit`].
+    /// Remove a file, [`Place::Journal`] with what a save that was cut off left beside it; one that
+    /// does not exist is removed already. [`Done::Unit`].
     Remove {
         /// The file.
         place: Place,
@@ -147,9 +152,18 @@ pub enum Done {
     },
     /// Bytes that can still be written.
     Space(u64),
+    /// What the file system says of the file.
+    Stamp(Stamp),
     /// Whether the range holds what it should.
     Equal(bool),
 }
+
+/// What a file system says of a file, digested: which file it is, its length, and when it was changed.
+///
+/// Equal stamps mean that nobody wrote to the file in between, as far as the file system tells: a
+/// write so soon after the one before that its clock does not tell them apart changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp(pub [u8; 32]);
 
 /// A range of a file on disk and the block that it should hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

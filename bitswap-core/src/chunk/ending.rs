@@ -1,5 +1,6 @@
 //! The way out of a download: finishing it, or winding it down, and telling its end.
 
+use super::Runs;
 use super::download::{Download, Goal, Handles, Pending};
 use super::effects::{Done, Effect, FsError, Place};
 use super::events::{DownloadError, DownloadEvent, DownloadOutput, Finished, Operation, Outcome};
@@ -7,7 +8,6 @@ use super::finalize::{Finalize, Verdict};
 use super::options::SyncPolicy;
 use super::phases::Phase;
 use super::transfer::{Mode, Transfer};
-use super::{Journal, Runs};
 
 /// The way to the end.
 #[derive(Clone, Debug)]
@@ -40,32 +40,40 @@ impl Download {
             }
             self.end(Outcome::Verified { size, different }, false);
         } else {
-            let (number, retries, already, durable) = (0, 0, true, true);
-            let finished = Finished { size, number, retries, already, durable };
+            let finished = Finished {
+                size,
+                number: 0,
+                retries: 0,
+                already: true,
+                unchecked: 0,
+                leftover: false,
+                durable: true,
+            };
             self.end(Outcome::Finished(finished), true);
         }
     }
 
     pub(super) fn start_finalize(&mut self) {
-        if !core::mem::replace(&mut self.is_started, true) {
-            let total = self.file_len();
-            self.tell(DownloadEvent::Started { total, have: total });
-        }
-        let options = &self.options;
-        let (exists, retry) = (options.if_exists, options.rename);
-        self.finalize = Some(Finalize::new(self.file_len(), options.sync, exists, retry));
+        let unchecked = self.earlier.left();
+        self.finalize = Some(Finalize::new(self.file_len(), unchecked, &self.options));
+        self.phase = Phase::Finalize;
+    }
+
+    /// An earlier run did everything but the rename.
+    pub(super) fn start_rename(&mut self) {
+        let total = self.file_len();
+        self.is_started = true;
+        self.tell(DownloadEvent::Started { total, have: total });
+        self.finalize = Some(Finalize::only_rename(total, &self.options));
         self.phase = Phase::Finalize;
     }
 
     pub(super) fn finalize_next(&mut self) {
-        let journal = Journal {
-            root: self.root,
-            wanted: self.options.wanted.clone(),
-            size: self.size,
-            have: Runs::from_iter([self.selection()]),
-        };
-        let Some(finalize) = &mut self.finalize else { return };
-        if let Some(effect) = finalize.effect(self.now, || journal.encode()) {
+        let complete = Runs::from_iter([self.selection()]);
+        let Some(mut finalize) = self.finalize.take() else { return };
+        let effect = finalize.effect(self.now, |stamp| self.journal_of(complete, stamp));
+        self.finalize = Some(finalize);
+        if let Some(effect) = effect {
             let closes = matches!(effect, Effect::Close { .. });
             self.step(effect, if closes { Handles::Close } else { Handles::Same });
         }
@@ -87,6 +95,16 @@ impl Download {
 
     pub(super) fn fail_file(&mut self, operation: Operation, error: FsError) {
         self.fail(DownloadError::File { operation, error });
+    }
+
+    /// What is there cannot be claimed. Whoever stopped the download is told, too.
+    pub(super) fn fail_to_keep(&mut self, operation: Operation, error: FsError) {
+        match &mut self.ending {
+            Some(Ending { outcome: outcome @ Outcome::Stopped, .. }) => {
+                *outcome = Outcome::Failed(DownloadError::File { operation, error });
+            }
+            _ => self.fail_file(operation, error),
+        }
     }
 
     /// Begins the end; `remove` takes the temporary files away. Only the first end counts.
@@ -126,6 +144,7 @@ impl Download {
             // Without the lock the temporary files are another process's.
             if let Some((place, rest)) = ending.remove.split_first() {
                 ending.remove = rest;
+                self.phase = Phase::Removing;
                 self.step(Effect::Remove { place: *place }, Handles::Same);
             } else {
                 self.step(Effect::Unlock, Handles::Unlock);
@@ -142,6 +161,19 @@ impl Download {
         }
     }
 
+    /// A temporary file is gone, or cannot be removed.
+    pub(super) fn removed(&mut self, result: Result<Done, FsError>) {
+        self.phase = Phase::Closing;
+        let (Err(error), Some(ending)) = (result, &mut self.ending) else { return };
+        match &mut ending.outcome {
+            Outcome::Finished(finished) => finished.leftover = true,
+            outcome => {
+                let operation = Operation::Remove;
+                *outcome = Outcome::Failed(DownloadError::File { operation, error });
+            }
+        }
+    }
+
     /// Writes everything that was received.
     fn flush(&mut self) {
         while let Some(extent) = self.transfer.as_mut().and_then(Transfer::next_write) {
@@ -151,10 +183,8 @@ impl Download {
 
     /// Makes what is there durable, and claims it.
     fn save(&mut self) {
-        let Some(transfer) = &self.transfer else { return };
-        let have = transfer.map().have();
-        if *have != self.durable {
-            let claims = have.clone();
+        let claims = self.claims();
+        if claims != self.durable {
             self.issue(Effect::Sync, Pending::Sync(claims));
         }
     }

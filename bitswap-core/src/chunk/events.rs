@@ -43,7 +43,7 @@ pub enum DownloadEvent {
     Started {
         /// The bytes that the target will have.
         total: u64,
-        /// Those that an earlier run left and that need not be fetched.
+        /// Those that an earlier run left: they are fetched again only if they turn out wrong.
         have: u64,
     },
     /// How far it is: at most twice a second, and only when that changed.
@@ -55,13 +55,16 @@ pub enum DownloadEvent {
     Stalled(StallReason),
     /// Bytes come again after [`Self::Stalled`].
     Moving,
-    /// The disk is full. What is verified stays, nothing new is asked for, and the write is tried
-    /// again from time to time; [`Self::SpaceAgain`] follows when it works.
+    /// The disk is full, or the quota used up. What is verified stays, nothing new is asked for, and
+    /// the write is tried again for [as long as is allowed](super::DownloadOptions::wait_for_space);
+    /// [`Self::SpaceAgain`] follows when it works.
     DiskFull {
         /// Bytes that the download still needs.
         needed: u64,
         /// Bytes that the disk says it has; quotas may allow fewer.
         available: u64,
+        /// It is the quota: the disk has space.
+        is_quota: bool,
     },
     /// Writing works again after [`Self::DiskFull`].
     SpaceAgain,
@@ -104,7 +107,7 @@ pub enum StallReason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The target is complete, verified, and under its name.
+    /// The target is complete and under its name.
     Finished(Finished),
     /// [`Download::verify`](super::Download::verify): the file was compared with the DAG.
     Verified {
@@ -113,8 +116,8 @@ pub enum Outcome {
         /// The ranges in which the file on disk differs, in order; none means equal.
         different: Vec<Range<u64>>,
     },
-    /// Everything is there and verified, but the system did not let go of the file in time. The
-    /// data stays; starting the same download again does only the rename.
+    /// Everything is there, but the system did not let go of the file in time. The data stays;
+    /// starting the same download again only hashes it, as [`Resume`](super::Resume) says, and renames.
     NeedsFinalize {
         /// How often the rename was tried again.
         retries: u32,
@@ -140,6 +143,11 @@ pub struct Finished {
     pub retries: u32,
     /// The target was there already and equal; nothing was written.
     pub already: bool,
+    /// Bytes of an earlier run that were trusted: hashed when they arrived then, and not since. Zero
+    /// means that the file is verified.
+    pub unchecked: u64,
+    /// A temporary file could not be removed. It does no harm to a later download.
+    pub leftover: bool,
     /// The rename is on disk for certain. False without syncs, or when the directory's failed.
     pub durable: bool,
 }
@@ -166,7 +174,7 @@ pub enum DownloadError {
     /// The target exists, differs, and must not be replaced.
     #[error("the target exists and is another file; remove it or choose another name")]
     TargetExists,
-    /// The disk is too small.
+    /// The disk is too small, or is full by now.
     #[error(
         "the file needs {} more, the disk has {}; free some space",
         ByteSize(*needed),
@@ -177,6 +185,15 @@ pub enum DownloadError {
         needed: u64,
         /// Bytes that are free.
         available: u64,
+    },
+    /// The user may not take more of the disk.
+    #[error(
+        "the file needs {} more, and the disk quota is used up; free some space or have the quota raised",
+        ByteSize(*needed)
+    )]
+    QuotaExceeded {
+        /// Bytes that are needed.
+        needed: u64,
     },
     /// The rename failed for good; the data is complete and stays.
     #[error("the finished file could not be renamed to its target: {0}")]
@@ -215,9 +232,15 @@ pub enum Operation {
     /// Making durable.
     #[error("sync")]
     Sync,
+    /// Replacing the journal.
+    #[error("save the journal of")]
+    Save,
     /// Closing.
     #[error("close")]
     Close,
+    /// Removing the temporary data of an earlier download to the same target, or of this one.
+    #[error("remove the temporary data of")]
+    Remove,
 }
 
 /// Why a want ended without a block.

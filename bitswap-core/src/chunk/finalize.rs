@@ -1,17 +1,18 @@
 //! From complete data to a file under its name.
 //!
-//! The steps have one order: sync the data, save the complete journal, close the file, rename it,
-//! sync the directory, remove the journal. No handle of ours is open at the rename, because
-//! Windows refuses to rename an open file; the journal is removed last, because until then it is
-//! what makes a second attempt cheap.
+//! The steps have one order: cut off the id, sync the data, save the complete journal, close the file,
+//! rename it, sync the directory, remove the journal. No handle of ours is open at the rename,
+//! because Windows refuses to rename an open file; the journal is removed last, because until then
+//! it is what makes a second attempt cheap. From the cut to the end only its stamp binds the journal
+//! to the file; where that does not fit, the file is compared as if there were no journal.
 
 use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
+use super::effects::{Done, Effect, FsError, FsErrorKind, Place, Stamp};
 use super::events::{DownloadError, Finished, Operation, Outcome};
-use super::options::{IfExists, RenameRetry, SyncPolicy};
+use super::options::{DownloadOptions, IfExists, RenameRetry, SyncPolicy};
 use crate::time::Timestamp;
 
 const FIRST_WAIT: Duration = Duration::from_millis(10);
@@ -22,7 +23,9 @@ const NUMBERS_MAX: u32 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
+    Cut,
     Sync,
+    Stamp,
     Save,
     Close,
     Rename,
@@ -49,6 +52,8 @@ pub(super) struct Finalize {
     retry: RenameRetry,
     syncs: bool,
     size: u64,
+    unchecked: u64,
+    stamp: Option<Stamp>,
     number: u32,
     retries: u32,
     first_try: Option<Timestamp>,
@@ -57,14 +62,17 @@ pub(super) struct Finalize {
 }
 
 impl Finalize {
-    pub(super) fn new(size: u64, sync: SyncPolicy, exists: IfExists, retry: RenameRetry) -> Self {
-        let syncs = sync != SyncPolicy::Never;
+    /// From the open temporary file; `unchecked` of its bytes were not hashed in this run.
+    pub(super) fn new(size: u64, unchecked: u64, options: &DownloadOptions) -> Self {
+        let syncs = options.sync != SyncPolicy::Never;
         Self {
-            step: if syncs { Step::Sync } else { Step::Close },
-            if_exists: exists,
-            retry,
+            step: Step::Cut,
+            if_exists: options.if_exists,
+            retry: options.rename,
             syncs,
             size,
+            unchecked,
+            stamp: None,
             number: 0,
             retries: 0,
             first_try: None,
@@ -73,24 +81,33 @@ impl Finalize {
         }
     }
 
+    /// From an open temporary file that an earlier run brought to its rename, and of which nothing is
+    /// hashed again.
+    pub(super) fn only_rename(size: u64, options: &DownloadOptions) -> Self {
+        Self { step: Step::Close, ..Self::new(size, size, options) }
+    }
+
     /// When the rename is tried again, if that is what it waits for.
     pub(super) const fn wait_until(&self) -> Option<Timestamp> {
         self.wait_until
     }
 
-    /// The effect of the present step, `None` while it waits. `journal` makes the complete journal.
+    /// The effect of the present step, `None` while it waits. `journal` makes the complete journal of
+    /// a file with this stamp.
     pub(super) fn effect(
         &mut self,
         now: Timestamp,
-        journal: impl FnOnce() -> Bytes,
+        journal: impl FnOnce(Option<Stamp>) -> Bytes,
     ) -> Option<Effect> {
         if self.wait_until.is_some_and(|until| now < until) {
             return None;
         }
         self.wait_until = None;
         Some(match self.step {
+            Step::Cut => Effect::Allocate { len: self.size, reserve: false },
             Step::Sync => Effect::Sync,
-            Step::Save => Effect::SaveJournal { bytes: journal() },
+            Step::Stamp => Effect::Stamp,
+            Step::Save => Effect::SaveJournal { bytes: journal(self.stamp) },
             Step::Close => Effect::Close { place: Place::Temp },
             Step::Rename => {
                 self.first_try.get_or_insert(now);
@@ -105,8 +122,20 @@ impl Finalize {
     /// Takes the answer to the present step.
     pub(super) fn done(&mut self, result: Result<Done, FsError>, now: Timestamp) -> Verdict {
         self.step = match (self.step, result) {
-            (Step::Sync, Ok(_)) => Step::Save,
+            (Step::Cut, Ok(_)) if self.syncs => Step::Sync,
+            (Step::Cut, Ok(_)) => Step::Close,
+            (Step::Cut, Err(error)) => {
+                let operation = Operation::Allocate;
+                return Self::failed(DownloadError::File { operation, error });
+            }
+            (Step::Sync, Ok(_)) => Step::Stamp,
             (Step::Sync, Err(_)) => return Verdict::Lost,
+            (Step::Stamp, result) => {
+                if let Ok(Done::Stamp(stamp)) = result {
+                    self.stamp = Some(stamp);
+                }
+                Step::Save
+            }
             // Without the journal only a second attempt would be slower.
             (Step::Save, _) => Step::Close,
             (Step::Close, Ok(_)) => Step::Rename,
@@ -121,12 +150,14 @@ impl Finalize {
                 self.is_durable &= result.is_ok();
                 Step::RemoveJournal
             }
-            (Step::RemoveJournal, _) => {
+            (Step::RemoveJournal, result) => {
                 return Verdict::End(Outcome::Finished(Finished {
                     size: self.size,
                     number: self.number,
                     retries: self.retries,
                     already: false,
+                    unchecked: self.unchecked,
+                    leftover: result.is_err(),
                     durable: self.is_durable,
                 }));
             }

@@ -1,13 +1,18 @@
 //! The journal: which bytes of the temporary file are verified and durable.
 //!
-//! A journal is a hint that is never wrong: it claims only what was synced before it was saved, it
-//! is bound to one root and one range, and it is ignored unless every bit of it is as it was
-//! written. Without it the bytes on disk are checked against the DAG instead.
+//! A journal is a hint: it claims only what was synced before it was saved, it is bound to one root,
+//! one range and one temporary file, and it is ignored unless every bit of it is as it was written.
+//! Without it the bytes on disk are checked against the DAG instead.
 //!
-//! Format, all numbers as varints: the magic `bswpj` and version 1 (six bytes); the length of the
-//! root's CID and the CID; the wanted range's start and end; the file's length; the number of runs,
-//! and for each its distance from the end of the run before and its length, both above zero except
-//! the first distance; SHA-256 of all that.
+//! It is bound to its temporary file by a random id, which lies in the journal and in a [`mark`] after
+//! the last byte of the temporary file. An id within the file's own bytes needs nothing of the file
+//! system: extended attributes and birth times are not everywhere, and the numbers of files are given
+//! to other files once they are free.
+//!
+//! Format, all numbers as varints: the magic `bswpj` and version 2 (six bytes); the id (16 bytes); 0,
+//! or 1 and the stamp (32 bytes); the length of the root's CID and the CID; the wanted range's start
+//! and end; the file's length; the number of runs, and for each its distance from the end of the run
+//! before and its length, both above zero except the first distance; SHA-256 of all that.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -16,10 +21,12 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
-use super::Runs;
+use super::effects::Stamp;
 use super::field::{Fields, put_varint};
+use super::{RAW, Runs};
 
-const MAGIC: &[u8; 6] = b"bswpj\x01";
+const MAGIC: &[u8; 6] = b"bswpj\x02";
+const MARK_MAGIC: &[u8; 8] = b"bswppart";
 const CHECKSUM_LEN: usize = 32;
 
 /// The largest journal that is written or read, in bytes.
@@ -28,9 +35,30 @@ pub const JOURNAL_MAX: usize = 4 << 20;
 /// Runs that fit for certain: a run takes at most 20 bytes.
 const RUNS_MAX: usize = (JOURNAL_MAX - 256) / 20;
 
+/// Binds a journal and a temporary file to each other.
+pub(super) type PartId = [u8; 16];
+
+/// How many bytes a [`mark`] has.
+pub(super) const MARK_LEN: u64 = 24;
+
+/// What lies after the last byte of the temporary file with this id, until the file is finished.
+pub(super) fn mark(id: &PartId) -> Bytes {
+    [&MARK_MAGIC[..], id].concat().into()
+}
+
+/// The block that a [`mark`] is: to compare it on disk.
+pub(super) fn mark_cid(id: &PartId) -> Cid {
+    Cid::new_v1(RAW, Code::Sha2_256.digest(&mark(id)))
+}
+
 /// What a journal claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Journal {
+    /// The id that the temporary file carries too.
+    pub id: [u8; 16],
+    /// The temporary file after the sync that made the claims true. `None`: some of the claims are
+    /// those of an earlier run and were not compared yet, so that all of them are to be compared.
+    pub stamp: Option<Stamp>,
     /// The file's root.
     pub root: Cid,
     /// The range that was asked for, `0..u64::MAX` for all.
@@ -46,6 +74,9 @@ impl Journal {
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::from(*MAGIC);
+        out.extend_from_slice(&self.id);
+        put_varint(&mut out, u64::from(self.stamp.is_some()));
+        out.extend_from_slice(self.stamp.as_ref().map_or(&[], |stamp| &stamp.0));
         let cid = self.root.to_bytes();
         put_varint(&mut out, cid.len() as u64);
         out.extend_from_slice(&cid);
@@ -76,7 +107,9 @@ impl Journal {
         if Code::Sha2_256.digest(body).digest() != checksum {
             return None;
         }
-        let (cid, mut fields) = Self::split(body.strip_prefix(MAGIC)?)?;
+        let (id, rest) = body.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let (stamp, rest) = Self::split_stamp(rest)?;
+        let (cid, mut fields) = Self::split_cid(rest)?;
         let mut number = || fields.varint().ok();
         let range = number()?..number()?;
         if cid != root.to_bytes() || range != *wanted {
@@ -95,10 +128,19 @@ impl Journal {
             have.insert(start..after);
             end = after;
         }
-        fields.is_empty().then_some(Self { root: *root, wanted: range, size, have })
+        let journal = Self { id: *id, stamp, root: *root, wanted: range, size, have };
+        fields.is_empty().then_some(journal)
     }
 
-    fn split(bytes: &[u8]) -> Option<(&[u8], Fields<'_>)> {
+    fn split_stamp(bytes: &[u8]) -> Option<(Option<Stamp>, &[u8])> {
+        match bytes.split_first()? {
+            (0, rest) => Some((None, rest)),
+            (1, rest) => rest.split_first_chunk().map(|(stamp, rest)| (Some(Stamp(*stamp)), rest)),
+            _ => None,
+        }
+    }
+
+    fn split_cid(bytes: &[u8]) -> Option<(&[u8], Fields<'_>)> {
         let mut fields = Fields::new(bytes);
         let len = usize::try_from(fields.varint().ok()?).ok()?;
         let (cid, rest) = fields.rest().split_at_checked(len)?;
@@ -120,7 +162,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::chunk::RAW;
 
     fn root(text: &[u8]) -> Cid {
         Cid::new_v1(RAW, Code::Sha2_256.digest(text))
@@ -128,7 +169,8 @@ mod tests {
 
     fn journal() -> Journal {
         let have = [10..20, 30..31, 1000..5000].into_iter().collect();
-        Journal { root: root(b"a"), wanted: 5..u64::MAX, size: 6000, have }
+        let (id, stamp) = ([7; 16], Some(Stamp([9; 32])));
+        Journal { id, stamp, root: root(b"a"), wanted: 5..u64::MAX, size: 6000, have }
     }
 
     fn decode(bytes: &[u8]) -> Option<Journal> {
@@ -146,6 +188,8 @@ mod tests {
         assert_eq!(decode(&bytes), Some(journal()));
         assert_eq!(Journal::decode(&bytes, &root(b"b"), &(5..u64::MAX)), None);
         assert_eq!(Journal::decode(&bytes, &root(b"a"), &(0..u64::MAX)), None);
+        let unstamped = Journal { stamp: None, ..journal() };
+        assert_eq!(decode(&unstamped.encode()), Some(unstamped));
     }
 
     #[test]
@@ -165,7 +209,7 @@ mod tests {
     #[test]
     fn claims_that_no_writer_makes_are_refused_even_with_a_right_checksum() {
         let bytes = journal().encode();
-        let head = &bytes[..6 + 1 + 36 + 1 + 10 + 2];
+        let head = &bytes[..6 + 16 + 33 + 1 + 36 + 1 + 10 + 2];
         let with = |runs: &[u8]| decode(&signed(&[head, runs].concat()));
         assert!(with(&[1, 5, 1]).is_some());
         for (name, runs) in [
@@ -187,7 +231,7 @@ mod tests {
     fn complete_means_the_part_of_the_wanted_range_that_exists() {
         let complete = |wanted: Range<u64>, have: Range<u64>| {
             let have = Runs::from_iter([have]);
-            Journal { root: root(b"a"), wanted, size: 100, have }.is_complete()
+            Journal { wanted, size: 100, have, ..journal() }.is_complete()
         };
         assert!(complete(0..u64::MAX, 0..100));
         assert!(!complete(0..u64::MAX, 0..99));

@@ -64,6 +64,11 @@ impl Meter {
         self.samples = 0;
     }
 
+    /// No byte comes for a good reason: until now, nothing has stalled.
+    pub(super) const fn not_stalled(&mut self, now: Timestamp) {
+        self.gained_at = now;
+    }
+
     /// Measures, and gives what there is to tell.
     pub(super) fn measure(
         &mut self,

@@ -32,7 +32,7 @@
 //!
 //! use bitswap_core::chunk::{
 //!     Done, Download, DownloadEvent, DownloadOptions, DownloadOutput, Effect, FsError, FsErrorKind,
-//!     Importer, Outcome, Place, Profile,
+//!     Importer, Outcome, Place, Profile, Stamp,
 //! };
 //! use bitswap_core::{Block, Timestamp};
 //!
@@ -61,6 +61,8 @@
 //!             return Ok(Done::Bytes(files.get(&place).ok_or(missing)?.clone().into()));
 //!         }
 //!         Effect::FreeSpace => return Ok(Done::Space(u64::MAX)),
+//!         // Of which file, how long, changed when: here nobody else writes to it.
+//!         Effect::Stamp => return Ok(Done::Stamp(Stamp([0; 32]))),
 //!         Effect::Check(check) => {
 //!             let at = check.offset as usize;
 //!             let bytes = files[&check.place][at..at + check.len].to_vec();
@@ -117,6 +119,7 @@
 mod chunker;
 mod dagpb;
 mod download;
+mod earlier;
 mod effects;
 mod ending;
 mod error;
@@ -146,7 +149,7 @@ mod unixfs;
 
 pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
 pub use download::Download;
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place};
+pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place, Stamp};
 pub use error::{DagFault, InvalidDag};
 pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,

@@ -1,15 +1,16 @@
 //! While bytes move: asking, comparing, writing, checkpoints, and a disk that fails.
 
+use core::ops::Range;
 use core::time::Duration;
 
 use super::download::{Download, Pending};
-use super::effects::{Done, Effect, FsError, FsErrorKind};
+use super::effects::{Done, Effect, FsError, FsErrorKind, Stamp};
 use super::events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation, StallReason,
 };
 use super::options::SyncPolicy;
 use super::transfer::{Compared, Mode, Move, Transfer};
-use super::{Extent, InvalidDag, Journal, Runs};
+use super::{Extent, InvalidDag, Runs};
 use crate::block::Block;
 use crate::time::Timestamp;
 
@@ -31,12 +32,21 @@ const FULL_WAIT_MAX: Duration = Duration::from_secs(60);
 pub(super) struct Disk {
     hold_until: Option<Timestamp>,
     failures: u32,
-    full_wait: Option<Duration>,
+    full: Option<Full>,
+}
+
+/// A disk without space.
+#[derive(Clone, Copy, Debug)]
+struct Full {
+    /// How long it is left alone.
+    wait: Duration,
+    /// When it is tried for the last time.
+    until: Timestamp,
 }
 
 impl Disk {
     pub(super) const fn is_full(&self) -> bool {
-        self.full_wait.is_some()
+        self.full.is_some()
     }
 
     pub(super) const fn try_now(&mut self) {
@@ -58,16 +68,24 @@ impl Disk {
     /// Tells whether the disk was full until now.
     fn worked(&mut self) -> bool {
         self.failures = 0;
-        self.full_wait.take().is_some()
+        self.full.take().is_some()
     }
 
     /// Tells whether the disk was not full until now.
-    fn filled(&mut self, now: Timestamp) -> bool {
-        let before = self.full_wait;
-        let wait = before.map_or(FULL_WAIT, |wait| (wait * 2).min(FULL_WAIT_MAX));
-        self.full_wait = Some(wait);
-        self.hold_until = Some(now + wait);
-        before.is_none()
+    fn filled(&mut self, now: Timestamp, patience: Duration) -> bool {
+        let (wait, until) = match self.full {
+            Some(full) => ((full.wait * 2).min(FULL_WAIT_MAX), full.until),
+            None => (FULL_WAIT, now + patience),
+        };
+        let is_news = self.full.replace(Full { wait, until }).is_none();
+        let again = now + wait;
+        self.hold_until = Some(if now < until { again.min(until) } else { again });
+        is_news
+    }
+
+    /// Whether it is full and was tried for the last time.
+    fn is_given_up(&self, now: Timestamp) -> bool {
+        self.full.is_some_and(|full| full.until <= now)
     }
 
     /// Tells whether another try makes sense.
@@ -146,6 +164,7 @@ impl Download {
         let Some(transfer) = &mut self.transfer else { return };
         let Err(error) = result else {
             transfer.written(&extent);
+            self.earlier.hashed(extent.offset..extent.offset + extent.bytes.len() as u64);
             if self.disk.worked() {
                 self.tell(DownloadEvent::SpaceAgain);
             }
@@ -158,8 +177,10 @@ impl Download {
         }
         match error.kind {
             kind if kind.is_full() => {
-                if self.disk.filled(self.now) {
-                    self.issue(Effect::FreeSpace, Pending::Space);
+                let is_news = self.disk.filled(self.now, self.options.wait_for_space);
+                let is_asked = self.running(|it| matches!(it, Pending::Space(_))) > 0;
+                if !is_asked && (is_news || self.disk.is_given_up(self.now)) {
+                    self.issue(Effect::FreeSpace, Pending::Space(kind));
                 }
             }
             FsErrorKind::PermissionDenied | FsErrorKind::ReadOnly | FsErrorKind::TooLarge => {
@@ -173,15 +194,22 @@ impl Download {
         }
     }
 
-    pub(super) fn check_done(&mut self, offset: u64, result: Result<Done, FsError>) {
+    pub(super) fn check_done(&mut self, range: Range<u64>, result: Result<Done, FsError>) {
         let Some(transfer) = &mut self.transfer else { return };
         // What cannot be read is not there.
-        let compared = transfer.compared(offset, result == Ok(Done::Equal(true)));
+        let compared = transfer.compared(range.start, result == Ok(Done::Equal(true)));
+        let is_doubtful = compared == Compared::Different && transfer.is_sampling();
         let differs = transfer.mode() == Mode::Precheck && !transfer.different().is_empty();
+        if compared == Compared::Different {
+            self.durable.remove(range.clone());
+        }
+        if compared != Compared::Unclear {
+            self.earlier.hashed(range);
+        }
         if self.ending.is_some() {
             return;
         }
-        if compared == Compared::Doubt {
+        if is_doubtful {
             self.doubt();
         } else if differs {
             self.target_differs();
@@ -191,25 +219,51 @@ impl Download {
     pub(super) fn sync_done(&mut self, claims: Runs, result: Result<Done, FsError>) {
         match result {
             Ok(_) => {
-                self.durable = claims;
-                let journal = Journal {
-                    root: self.root,
-                    wanted: self.options.wanted.clone(),
-                    size: self.size,
-                    have: self.durable.clone(),
-                };
-                self.issue(Effect::SaveJournal { bytes: journal.encode() }, Pending::Save);
+                self.durable.clone_from(&claims);
+                if self.may_stamp() {
+                    self.issue(Effect::Stamp, Pending::Stamp(claims));
+                } else {
+                    self.save_journal(claims, None);
+                }
             }
             Err(_) if self.ending.is_some() => {}
             Err(error) => self.lost(error),
         }
     }
 
-    pub(super) fn space_told(&mut self, result: Result<Done, FsError>) {
+    pub(super) fn stamp_done(&mut self, claims: Runs, result: Result<Done, FsError>) {
+        let stamp = if let Ok(Done::Stamp(stamp)) = result { Some(stamp) } else { None };
+        self.save_journal(claims, stamp);
+    }
+
+    fn save_journal(&mut self, claims: Runs, stamp: Option<Stamp>) {
+        let bytes = self.journal_of(claims, stamp);
+        self.issue(Effect::SaveJournal { bytes }, Pending::Save);
+    }
+
+    /// Without a new journal only a second attempt would be slower, and the next checkpoint may work. But
+    /// what somebody put in its place stays there, and no later run would begin before it is gone.
+    pub(super) fn journal_saved(&mut self, result: Result<Done, FsError>) {
+        self.checkpoint.end(self.now);
+        if let Err(error) = result
+            && matches!(error.kind, FsErrorKind::InTheWay { .. })
+        {
+            self.fail_to_keep(Operation::Save, error);
+        }
+    }
+
+    pub(super) fn space_told(&mut self, kind: FsErrorKind, result: Result<Done, FsError>) {
         let Some(transfer) = &self.transfer else { return };
         let available = if let Ok(Done::Space(available)) = result { available } else { 0 };
-        let needed = self.file_len() - transfer.map().have().total();
-        self.tell(DownloadEvent::DiskFull { needed, available });
+        let needed = self.file_len() - transfer.map().have().total() - self.earlier.doubted_left();
+        let is_quota = kind == FsErrorKind::QuotaExceeded;
+        if !self.disk.is_given_up(self.now) {
+            self.tell(DownloadEvent::DiskFull { needed, available, is_quota });
+        } else if is_quota {
+            self.fail(DownloadError::QuotaExceeded { needed });
+        } else {
+            self.fail(DownloadError::NotEnoughSpace { needed, available });
+        }
     }
 
     pub(super) fn issue_write(&mut self, extent: Extent) {
@@ -224,9 +278,13 @@ impl Download {
         if self.is_paused || is_quiet || self.now < self.meter.due() {
             return;
         }
-        let have = self.transfer.as_ref().map_or(0, |transfer| transfer.map().have().total());
+        if self.running(|pending| matches!(pending, Pending::Check(_))) > 0 {
+            // What is compared is not fetched, and is no stall.
+            self.meter.not_stalled(self.now);
+        }
         let writes = self.disk.is_full() || self.running(|it| matches!(it, Pending::Write(_))) > 0;
         let reason = if writes { StallReason::DiskSlow } else { self.network };
+        let have = self.claims().total();
         let news = self.meter.measure(have, self.now, self.options.stall_after, reason);
         self.outputs.extend(news.into_iter().flatten().map(DownloadOutput::Event));
     }
@@ -251,7 +309,8 @@ impl Download {
                 None => return Ok(()),
                 Some(Move::Want(want)) => self.want(want),
                 Some(Move::Check(offset, check)) => {
-                    self.issue(Effect::Check(check), Pending::Check(offset));
+                    let range = offset..offset + check.len as u64;
+                    self.issue(Effect::Check(check), Pending::Check(range));
                 }
             }
         }
@@ -276,19 +335,21 @@ impl Download {
             return;
         }
         self.checkpoint.is_forced = false;
-        let claims = self.transfer.as_ref().map(|transfer| transfer.map().have().clone());
-        self.issue(Effect::Sync, Pending::Sync(claims.unwrap_or_default()));
+        let claims = self.claims();
+        self.issue(Effect::Sync, Pending::Sync(claims));
     }
 
     /// Bytes that are written and not claimed.
     fn dirty(&self) -> u64 {
         let fetching = self.transfer.as_ref().filter(|transfer| transfer.mode() == Mode::Fetch);
         let have = fetching.map_or(0, |transfer| transfer.map().have().total());
-        have.saturating_sub(self.durable.total())
+        (have + self.earlier.doubted_left()).saturating_sub(self.durable.total())
     }
 
     fn is_saving(&self) -> bool {
-        self.running(|pending| matches!(pending, Pending::Sync(_) | Pending::Save)) > 0
+        self.running(|pending| {
+            matches!(pending, Pending::Sync(_) | Pending::Stamp(_) | Pending::Save)
+        }) > 0
     }
 
     fn running(&self, kind: impl Fn(&Pending) -> bool) -> usize {

@@ -32,16 +32,20 @@ pub enum IfExists {
     Unique,
 }
 
-/// How much of what an earlier run left is checked before it is trusted.
+/// How much of what an earlier run left is hashed again before the file gets its name. What an earlier
+/// run fetched is never fetched again unless it is gone or wrong.
+///
+/// Whatever is chosen, all of it is hashed unless the journal belongs to the temporary file and the file
+/// system says that nobody wrote to it since (see [`Stamp`](super::Stamp)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resume {
-    /// Trust the journal. Without a valid one everything is checked.
+    /// All of it: the only choice after which every byte of the file was hashed for certain.
     #[default]
-    Trust,
-    /// Check a few ranges, drawn from the seed, and everything if one of them is wrong.
-    Sample,
-    /// Check everything.
     Full,
+    /// A few ranges, drawn from the seed, and all of it if one of them is wrong.
+    Sample,
+    /// Nothing.
+    Changed,
 }
 
 /// When written data is made durable.
@@ -109,13 +113,18 @@ pub struct DownloadOptions {
     pub rename: RenameRetry,
     /// Reserve the file's space at the start instead of making it sparse.
     pub reserve: bool,
-    /// Fail at the start when the disk has less free space than the file needs.
+    /// Fail at the start when the disk has less free space than the file needs, unless there is time to
+    /// wait for more.
     pub check_space: bool,
+    /// How long a disk that is full, or a quota that is used up, is tried again before the download
+    /// fails. Zero: it fails at once, [`Duration::MAX`]: never.
+    pub wait_for_space: Duration,
     /// No byte for so long is a stall, and said so.
     pub stall_after: Duration,
     /// What a DAG may cost.
     pub bounds: Bounds,
-    /// Seeds the random order and the samples.
+    /// Seeds the random order, the samples, and the id that binds the journal to the temporary file:
+    /// fresh random bytes for each download.
     pub seed: [u8; 32],
 }
 
@@ -132,6 +141,7 @@ impl Default for DownloadOptions {
             rename: RenameRetry::NONE,
             reserve: false,
             check_space: true,
+            wait_for_space: Duration::ZERO,
             stall_after: Duration::from_secs(10),
             bounds: Bounds::default(),
             seed: [0; 32],

@@ -8,17 +8,12 @@ use super::download::{Download, Goal, Handles};
 use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
-use super::journal::JOURNAL_MAX;
 use super::map::LEAF_MAX;
 use super::meter::Meter;
-use super::options::{IfExists, Resume, SyncPolicy};
+use super::options::IfExists;
 use super::transfer::{Checks, Mode, Transfer};
-use super::{FileNode, InvalidDag, Journal, Link, Manifest, Runs};
-use crate::rng::Rng;
+use super::{FileNode, InvalidDag, Link, Manifest, Runs};
 use crate::time::Timestamp;
-
-/// Ranges that a sampled resume checks.
-const SAMPLES: u64 = 16;
 
 /// How often lost writes are written again before the disk is given up.
 const LOSSES_MAX: u32 = 3;
@@ -30,6 +25,7 @@ pub(super) enum Phase {
     ReadJournal,
     /// The journal claims everything: the temporary file is looked at.
     OpenComplete,
+    StampComplete,
     CloseIncomplete,
     OpenTarget,
     /// A target of one block at most is compared with the root.
@@ -43,14 +39,22 @@ pub(super) enum Phase {
     /// The target will be replaced, if that is possible.
     CheckReplace,
     OpenTemp,
+    /// Whether the journal belongs to the temporary file.
+    StampTemp,
+    CheckMark,
+    /// It does not.
+    RemoveJournal,
+    SyncRemoval,
     Space,
     Allocate,
+    WriteMark,
     /// The temporary file's name becomes durable.
     SyncName,
     Finalize,
     /// Everything that runs is waited for.
     Drain,
     Closing,
+    Removing,
     Over,
 }
 
@@ -105,26 +109,16 @@ impl Download {
                 if done == Done::LockFile {
                     self.tell(DownloadEvent::LockFile);
                 }
-                self.phase = Phase::ReadJournal;
-                let read = Effect::Read { place: Place::Journal, max: JOURNAL_MAX };
-                self.step(read, Handles::Same);
+                self.read_journal();
             }
             (Phase::Lock, Err(error)) if error.kind == FsErrorKind::Locked => {
                 self.fail(DownloadError::AlreadyInProgress);
             }
             (Phase::Lock, Err(error)) => self.fail_file(Operation::Lock, error),
-            (Phase::ReadJournal, result) => self.journal_read(result.ok()),
-            (Phase::OpenComplete, Ok(Done::Opened { len })) if len == self.file_len() => {
-                self.start_finalize();
-            }
-            (Phase::OpenComplete, Ok(_)) => {
-                self.phase = Phase::CloseIncomplete;
-                self.step(Effect::Close { place: Place::Temp }, Handles::Close);
-            }
-            (Phase::OpenComplete, Err(_)) | (Phase::CloseIncomplete, _) => {
-                self.journal = None;
-                self.open_target();
-            }
+            (Phase::ReadJournal, result) => self.journal_read(result),
+            (Phase::OpenComplete, Ok(_)) => self.look_at_complete(),
+            (Phase::StampComplete, result) => self.complete_stamped(result),
+            (Phase::OpenComplete, Err(_)) | (Phase::CloseIncomplete, _) => self.open_target(),
             (Phase::OpenTarget, Ok(Done::Opened { len })) => self.target_opened(len),
             (Phase::OpenTarget, Err(error)) => self.target_not_opened(error),
             (Phase::CheckTarget, Ok(Done::Equal(true))) => {
@@ -133,19 +127,23 @@ impl Download {
             }
             (Phase::CheckTarget, _) => self.phase = Phase::Root,
             (Phase::Leaving(next), _) => self.left(next),
-            (Phase::CheckReplace, Ok(_)) => self.open_temp(),
+            (Phase::CheckReplace, Ok(_)) => self.open_temp(true),
             (Phase::CheckReplace, Err(error)) => self.fail_file(Operation::Replace, error),
             (Phase::OpenTemp, Ok(Done::Opened { len })) => self.temp_opened(len),
             (Phase::OpenTemp, Err(error)) => self.fail_file(Operation::Open, error),
             (Phase::Space, Ok(Done::Space(available))) => self.space_known(available),
             // A disk that does not tell its space is tried.
             (Phase::Space, _) => self.allocate(),
-            (Phase::Allocate, Ok(_)) if self.options.sync != SyncPolicy::Never => {
-                // A journal must not outlive the file that it speaks of.
-                self.phase = Phase::SyncName;
-                self.step(Effect::SyncDir, Handles::Same);
-            }
-            (Phase::Allocate, Ok(_)) | (Phase::SyncName, _) => self.start_moving(),
+            (Phase::StampTemp, result) => self.temp_stamped(result),
+            (Phase::CheckMark, result) => self.mark_checked(&result),
+            (Phase::RemoveJournal, result) => self.journal_removed(result),
+            (Phase::SyncRemoval, Ok(_)) => self.look_for_space(),
+            (Phase::SyncRemoval, Err(error)) => self.fail_file(Operation::Remove, error),
+            (Phase::Allocate, Ok(_)) => self.write_mark(),
+            (Phase::WriteMark, Ok(_)) => self.sync_name(),
+            (Phase::WriteMark, Err(error)) => self.fail_file(Operation::Write, error),
+            (Phase::SyncName, _) => self.start_moving(),
+            (Phase::Removing, result) => self.removed(result),
             (Phase::Allocate, Err(error)) => self.fail_file(Operation::Allocate, error),
             (Phase::Finalize, result) => self.finalize_done(result),
             // An answer of a kind that was not asked for is the driver's mistake.
@@ -175,23 +173,6 @@ impl Download {
     pub(super) fn selection(&self) -> Range<u64> {
         let end = self.options.wanted.end.min(self.size);
         self.options.wanted.start.min(end)..end
-    }
-
-    fn journal_read(&mut self, read: Option<Done>) {
-        if let Some(Done::Bytes(bytes)) = read {
-            self.journal = Journal::decode(&bytes, &self.root, &self.options.wanted);
-        }
-        let complete = self.journal.as_ref().filter(|journal| journal.is_complete());
-        match complete {
-            Some(journal) if self.options.resume != Resume::Full => {
-                self.size = journal.size;
-                self.durable = journal.have.clone();
-                self.phase = Phase::OpenComplete;
-                let place = Place::Temp;
-                self.step(Effect::Open { place, create: false }, Handles::Open(place));
-            }
-            _ => self.open_target(),
-        }
     }
 
     fn ask_root(&mut self) {
@@ -232,7 +213,7 @@ impl Download {
             Some(_) if self.goal == Goal::Verify => self.start(Mode::Verify),
             Some(len) if is_whole && len == self.size => self.start(Mode::Precheck),
             Some(_) => self.phase = Phase::Leave(Next::Policy),
-            None => self.open_temp(),
+            None => self.open_temp(true),
         }
     }
 
@@ -242,91 +223,20 @@ impl Download {
                 self.fail(DownloadError::TargetExists);
             }
             Next::Policy if self.options.if_exists == IfExists::Replace => self.check_replace(),
-            Next::Rewrite if self.node.is_none() => self.phase = Phase::Root,
-            Next::Policy | Next::Rewrite => self.open_temp(),
+            Next::Policy => self.open_temp(true),
+            // One that is gone now is not made anew: what was durable in it is gone too.
+            Next::Rewrite => self.open_temp(false),
         }
         self.target_len = None;
     }
 
-    pub(super) fn open_temp(&mut self) {
+    fn open_temp(&mut self, create: bool) {
         self.phase = Phase::OpenTemp;
         let place = Place::Temp;
-        self.step(Effect::Open { place, create: true }, Handles::Open(place));
+        self.step(Effect::Open { place, create }, Handles::Open(place));
     }
 
-    fn temp_opened(&mut self, len: u64) {
-        self.temp_len = len;
-        if self.plan.is_none() {
-            self.plan = Some(self.make_plan());
-        }
-        if self.options.check_space {
-            self.phase = Phase::Space;
-            self.step(Effect::FreeSpace, Handles::Same);
-        } else {
-            self.allocate();
-        }
-    }
-
-    /// What an earlier run left, and how far it is trusted.
-    fn make_plan(&mut self) -> (Runs, Checks) {
-        // The length is set before the first journal is saved: another one is another file.
-        let is_same_file = self.temp_len == self.file_len();
-        let journal = self.journal.take();
-        let journal = journal.filter(|journal| is_same_file && journal.size == self.size);
-        match (journal, self.options.resume) {
-            (Some(journal), Resume::Trust) => (journal.have, Checks::None),
-            (Some(journal), Resume::Sample) => {
-                let probes = self.probes(&journal.have);
-                (journal.have, Checks::Probes(probes))
-            }
-            _ => (Runs::new(), Checks::Below(self.temp_len)),
-        }
-    }
-
-    /// Positions drawn from what is claimed, and always the last one.
-    fn probes(&self, have: &Runs) -> alloc::vec::Vec<u64> {
-        let mut rng = Rng::new(&self.options.seed, "resume samples");
-        let mut skips: alloc::vec::Vec<u64> =
-            (0..SAMPLES).map(|_| rng.below(have.total())).collect();
-        skips.push(have.total().saturating_sub(1));
-        let position = |skip: u64| {
-            let mut left = skip;
-            have.iter().find_map(|run| {
-                let len = run.end - run.start;
-                if left < len {
-                    return Some(run.start + left);
-                }
-                left -= len;
-                None
-            })
-        };
-        skips.into_iter().filter_map(position).collect()
-    }
-
-    fn space_known(&mut self, available: u64) {
-        let there = match &self.plan {
-            Some((_, Checks::Below(len))) => (*len).min(self.file_len()),
-            Some((have, _)) => have.total(),
-            None => 0,
-        };
-        let needed = self.file_len() - there;
-        if available < needed {
-            self.fail(DownloadError::NotEnoughSpace { needed, available });
-        } else {
-            self.allocate();
-        }
-    }
-
-    fn allocate(&mut self) {
-        self.phase = Phase::Allocate;
-        let (len, reserve) = (self.file_len(), self.options.reserve);
-        self.step(Effect::Allocate { len, reserve }, Handles::Same);
-    }
-
-    fn start_moving(&mut self) {
-        if let Some((have, Checks::None | Checks::Probes(_))) = &self.plan {
-            self.durable = have.clone();
-        }
+    pub(super) fn start_moving(&mut self) {
         self.checkpoint.end(self.now);
         self.start(Mode::Fetch);
     }
@@ -341,8 +251,8 @@ impl Download {
         match Transfer::new(&self.root, node, mode, plan, &self.options) {
             Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
             Ok(transfer) => {
-                let (have, total) = (transfer.map().have().total(), self.file_len());
                 self.transfer = Some(transfer);
+                let (have, total) = (self.claims().total(), self.file_len());
                 self.phase = Phase::Move;
                 if mode != Mode::Precheck {
                     // After a failed sync less is there than was told; what was told stays told.
@@ -355,14 +265,6 @@ impl Download {
         }
     }
 
-    /// Compares everything again, because something that was trusted is wrong.
-    pub(super) fn doubt(&mut self) {
-        self.drop_transfer();
-        self.durable = Runs::new();
-        self.plan = Some((Runs::new(), Checks::Below(self.temp_len)));
-        self.start_moving();
-    }
-
     /// Writes again what was not durable before a sync that failed.
     pub(super) fn lost(&mut self, error: FsError) {
         self.checkpoint.losses += 1;
@@ -372,7 +274,7 @@ impl Download {
         }
         self.drop_transfer();
         self.finalize = None;
-        self.plan = Some((self.durable.clone(), Checks::None));
+        self.plan_again();
         self.phase = Phase::Leave(Next::Rewrite);
     }
 }

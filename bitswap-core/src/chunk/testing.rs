@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{Done, Effect, FsError, FsErrorKind, Place};
+use super::{Done, Effect, FsError, FsErrorKind, Place, Stamp};
 use crate::rng::Rng;
 
 /// What of the data that was not synced survives a crash.
@@ -29,6 +29,8 @@ struct Inode {
     synced: Vec<u8>,
     /// What happened since the last sync, in order.
     unsynced: Vec<Change>,
+    /// When that was, by the disk's clock.
+    changed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct FakeDisk {
     durable_names: BTreeMap<Place, usize>,
     open: BTreeMap<Place, usize>,
     is_locked: bool,
+    /// Counts changes.
+    clock: u64,
     /// Every operation, in order.
     pub log: Vec<Effect>,
     /// The operation of this number (from 0) fails with this.
@@ -53,6 +57,8 @@ pub struct FakeDisk {
     pub rename_failures: Vec<FsError>,
     /// How many bytes can be written in all; `None` is endless.
     pub space: Option<u64>,
+    /// That is a quota: the disk itself has more.
+    pub is_quota: bool,
     /// Another process holds the lock.
     pub is_locked_elsewhere: bool,
     /// Something is mounted at the target.
@@ -86,13 +92,29 @@ impl FakeDisk {
 
     /// Puts a durable file.
     pub fn put(&mut self, place: Place, bytes: &[u8]) {
+        self.clock += 1;
         self.inodes.push(Inode {
             live: bytes.to_vec(),
             synced: bytes.to_vec(),
             unsynced: Vec::new(),
+            changed: self.clock,
         });
         self.names.insert(place, self.inodes.len() - 1);
         self.durable_names.insert(place, self.inodes.len() - 1);
+    }
+
+    /// Changes a file's bytes as a disk does that decays: nothing else tells of it.
+    pub fn decay(&mut self, place: Place, bytes: &[u8]) {
+        if let Some(inode) = self.names.get(&place) {
+            self.inodes[*inode].live = bytes.to_vec();
+            self.inodes[*inode].synced = bytes.to_vec();
+        }
+    }
+
+    /// Removes a file, durably, as its user may.
+    pub fn delete(&mut self, place: Place) {
+        self.names.remove(&place);
+        self.durable_names.remove(&place);
     }
 
     /// A file's bytes as programs see them.
@@ -123,7 +145,8 @@ impl FakeDisk {
             Survives::All => true,
             Survives::Some(_) => rng.below(2) == 1,
         };
-        let mut after = Self { space: self.space, ..Self::default() };
+        let mut after = Self { clock: self.clock, ..Self::default() };
+        (after.space, after.is_quota) = (self.space, self.is_quota);
         for inode in &self.inodes {
             let mut bytes = inode.synced.clone();
             for change in &inode.unsynced {
@@ -140,7 +163,9 @@ impl FakeDisk {
                     }
                 }
             }
-            after.inodes.push(Inode { live: bytes.clone(), synced: bytes, unsynced: Vec::new() });
+            // The time of the last change is on disk, whatever became of the change.
+            let (live, synced, changed) = (bytes.clone(), bytes, inode.changed);
+            after.inodes.push(Inode { live, synced, unsynced: Vec::new(), changed });
         }
         // Names change together or not at all, as in a journaling file system.
         let names = if keeps("names") { &self.names } else { &self.durable_names };
@@ -198,10 +223,22 @@ impl FakeDisk {
             Effect::Open { place, create } => self.open(*place, *create),
             Effect::CheckReplace { .. } if self.is_busy => Err(fs_error(FsErrorKind::Busy)),
             Effect::CheckReplace { .. } => Ok(Done::Unit),
-            Effect::FreeSpace => Ok(Done::Space(self.space.unwrap_or(u64::MAX))),
+            Effect::FreeSpace => {
+                let space = self.space.filter(|_| !self.is_quota);
+                Ok(Done::Space(space.unwrap_or(u64::MAX)))
+            }
             Effect::Allocate { .. } | Effect::Write { .. } if self.is_sparse => Ok(Done::Unit),
-            Effect::Allocate { len, .. } => {
+            Effect::Stamp => {
                 let inode = self.inode(Place::Temp)?;
+                let (len, changed) = (inode.live.len() as u64, inode.changed);
+                // All files have one number, as on a disk that gives it to another once it is free.
+                let mut stamp = [0; 32];
+                stamp[..8].copy_from_slice(&len.to_le_bytes());
+                stamp[8..16].copy_from_slice(&changed.to_le_bytes());
+                Ok(Done::Stamp(Stamp(stamp)))
+            }
+            Effect::Allocate { len, .. } => {
+                let inode = self.changing()?;
                 inode.live.resize(*len as usize, 0);
                 inode.unsynced.push(Change::Len(*len as usize));
                 Ok(Done::Unit)
@@ -262,9 +299,11 @@ impl FakeDisk {
     fn write(&mut self, offset: u64, bytes: &Bytes) -> Result<Done, FsError> {
         if let Some(space) = &mut self.space {
             let left = space.checked_sub(bytes.len() as u64);
-            *space = left.ok_or(fs_error(FsErrorKind::DiskFull))?;
+            let kind =
+                if self.is_quota { FsErrorKind::QuotaExceeded } else { FsErrorKind::DiskFull };
+            *space = left.ok_or(fs_error(kind))?;
         }
-        let inode = self.inode(Place::Temp)?;
+        let inode = self.changing()?;
         write_at(&mut inode.live, offset as usize, bytes);
         inode.unsynced.push(Change::Write(offset as usize, Bytes::copy_from_slice(bytes)));
         Ok(Done::Unit)
@@ -283,6 +322,15 @@ impl FakeDisk {
         let inode = self.names.remove(&Place::Temp).ok_or(fs_error(FsErrorKind::NotFound))?;
         self.names.insert(to, inode);
         Ok(Done::Unit)
+    }
+
+    /// The temporary file, which is about to be changed.
+    fn changing(&mut self) -> Result<&mut Inode, FsError> {
+        self.clock += 1;
+        let clock = self.clock;
+        let inode = self.inode(Place::Temp)?;
+        inode.changed = clock;
+        Ok(inode)
     }
 
     fn inode(&mut self, place: Place) -> Result<&mut Inode, FsError> {

@@ -49,6 +49,8 @@ pub(super) enum Checks {
     None,
     /// Every range that ends within so many bytes of the file on disk.
     Below(u64),
+    /// The ranges that hold any of these bytes of the whole file.
+    Within(Runs),
     /// The ranges that hold one of these positions of the whole file.
     Probes(Vec<u64>),
 }
@@ -61,13 +63,13 @@ pub(super) enum Move {
     Check(u64, Check),
 }
 
-/// What a compared range means.
+/// What came of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
-    /// Nothing to do.
-    Fine,
-    /// A range that was trusted is wrong.
-    Doubt,
+    Equal,
+    Different,
+    /// Not equal to a leaf; but it may be a node, whose leaves are equal.
+    Unclear,
 }
 
 #[derive(Clone, Debug)]
@@ -235,24 +237,30 @@ impl Transfer {
 
     /// The answer to a comparison.
     pub(super) fn compared(&mut self, offset: u64, equal: bool) -> Compared {
-        let Some((len, piece)) = self.comparing.remove(&offset) else { return Compared::Fine };
+        let compared = if equal { Compared::Equal } else { Compared::Different };
+        let Some((len, piece)) = self.comparing.remove(&offset) else { return compared };
         let Some(piece) = piece else {
             self.held_bytes -= len;
             self.map.written(offset);
             if !equal {
                 self.differs(offset, len);
             }
-            return Compared::Fine;
+            return compared;
         };
-        if !equal && self.mode != Mode::Fetch && Check::is_leaf(&piece) {
+        let is_leaf = Check::is_leaf(&piece);
+        if !equal && self.mode != Mode::Fetch && is_leaf {
             self.differs(offset, len);
             // Compared is compared: there is nothing to fetch for it.
             self.map.checked(offset, true);
-            return Compared::Fine;
+            return compared;
         }
         self.map.checked(offset, equal);
-        let probed = matches!(self.checks, Checks::Probes(_));
-        if !equal && probed { Compared::Doubt } else { Compared::Fine }
+        if equal || is_leaf { compared } else { Compared::Unclear }
+    }
+
+    /// Whether what is compared stands for more that is not.
+    pub(super) const fn is_sampling(&self) -> bool {
+        matches!(self.checks, Checks::Probes(_))
     }
 
     fn differs(&mut self, offset: u64, len: u64) {
@@ -324,10 +332,16 @@ fn look(piece: &Piece, selection: &Range<u64>, checks: &Checks) -> Look {
         Checks::None => false,
         // Positions on disk begin at the selection.
         Checks::Below(len) => piece.offset.saturating_sub(selection.start) < *len,
+        Checks::Within(runs) => runs.covered(&(piece.offset..end)) > 0,
         Checks::Probes(at) => at.iter().any(|at| (piece.offset..end).contains(at)),
     };
-    let can_compare =
-        piece.len <= LEAF_MAX && piece.offset >= selection.start && end <= selection.end;
+    let is_within = piece.offset >= selection.start && end <= selection.end;
+    // A sample must not take back a node of which it looks at one leaf only.
+    let may_be_leaf = match checks {
+        Checks::Probes(_) => Check::is_leaf(piece),
+        _ => piece.len <= LEAF_MAX,
+    };
+    let can_compare = may_be_leaf && piece.len <= LEAF_MAX && is_within;
     match (is_concerned, can_compare) {
         (false, _) => Look::Trust,
         (true, true) => Look::Check,

@@ -10,6 +10,8 @@ mod manners;
 mod process;
 mod promises;
 mod proxy;
+#[cfg(unix)]
+mod resuming;
 mod runtimes;
 mod sharing;
 #[cfg(unix)]
@@ -170,34 +172,6 @@ fn a_get_that_waits_says_what_for() {
     get.kill().unwrap();
     get.wait().unwrap();
     assert_eq!(note.unwrap()["message"], expected.as_str());
-}
-
-#[cfg(unix)]
-#[test]
-fn an_interrupted_get_goes_on_when_it_is_run_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let bytes = sample(directory.path(), 64 << 20);
-    let (source, target) = (directory.path().join("source"), directory.path().join("target"));
-    let sharing = Sharing::start(&[path(&source)]);
-    let arguments =
-        ["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target), "--json"];
-    let mut get = bitswap().args(arguments).spawn().unwrap();
-    let started = lines(&mut get).find(|line| line["event"] == "started");
-    assert_eq!(started.unwrap()["total"], bytes.len());
-    get.interrupt();
-    let status = get.wait().unwrap();
-    // Unless it was quicker.
-    assert!(matches!(status.code(), Some(130 | 0)), "{status}");
-    assert_eq!(target.exists(), status.success());
-
-    assert_eq!(code(&arguments), 0);
-    assert!(std::fs::read(&target).unwrap() == bytes);
-    let mut left: Vec<_> = std::fs::read_dir(directory.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
-    left.sort();
-    assert_eq!(left, ["source", "target"]);
 }
 
 #[test]

@@ -112,7 +112,8 @@ impl Fetch {
         self.control(Control::Resume).await;
     }
 
-    /// Ends the download and keeps its data: the same fetch goes on from there another time.
+    /// Ends the download and keeps its data: the same fetch goes on from there another time. It finishes with
+    /// [`FetchError::Interrupted`], unless it was complete before.
     pub async fn stop(&mut self) {
         self.control(Control::Stop).await;
     }
@@ -190,7 +191,7 @@ fn failure(outcome: &Outcome) -> FetchError {
         Outcome::Failed(error) => FetchError::Download(*error),
         Outcome::NeedsFinalize { .. } => FetchError::NeedsFinalize,
         Outcome::Cancelled => FetchError::Cancelled,
-        _ => FetchError::Stopped(Stopped),
+        _ => FetchError::Interrupted,
     }
 }
 

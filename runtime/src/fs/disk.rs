@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use super::lock::{self, Lock};
 use super::regular;
 use super::rename::{self, Ways};
+use super::stamp::stamp;
 use super::{Fs, Paths, durable, read_at, write_at};
 use crate::runtime::Runtime;
 
@@ -113,6 +114,7 @@ impl Files {
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
             Effect::Write { offset, bytes } => write_at(&*self.file(Place::Temp)?, offset, &bytes)?,
             Effect::Sync => durable::sync(&*self.file(Place::Temp)?)?,
+            Effect::Stamp => return stamp(&*self.file(Place::Temp)?).map(Done::Stamp),
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
             Effect::Close { place } => drop(locked(&self.open).remove(&place)),
             Effect::Rename { to, replace } => self.rename(to, replace)?,
@@ -204,6 +206,15 @@ impl Files {
     }
 
     fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
+        let replaced = self.replace_journal(bytes);
+        if replaced.is_err() {
+            // On a full disk even this takes space; the reason that counts is the first.
+            let _ = self.remove(Place::NewJournal);
+        }
+        replaced.and_then(|()| durable::sync_dir(self.paths.dir()))
+    }
+
+    fn replace_journal(&self, bytes: &[u8]) -> io::Result<()> {
         let new = self.paths.path(Place::NewJournal);
         let mut file = regular::create_own(&new).map_err(in_the_way(Place::NewJournal))?;
         file.write_all(bytes)?;
@@ -211,8 +222,7 @@ impl Files {
         drop(file);
         let journal = self.paths.path(Place::Journal);
         regular::may_be_own(&journal).map_err(in_the_way(Place::Journal))?;
-        durable::rename(&new, &journal)?;
-        durable::sync_dir(self.paths.dir())
+        durable::rename(&new, &journal)
     }
 
     fn rename(&self, to: Place, replace: bool) -> io::Result<()> {
@@ -413,6 +423,43 @@ mod tests {
     }
 
     #[test]
+    fn a_journal_is_removed_with_what_a_save_that_was_cut_off_left() {
+        let fixture = fixture();
+        let bytes = Bytes::from_static(b"one");
+        fixture.perform(Effect::SaveJournal { bytes }).unwrap();
+        fs::write(fixture.files.paths.path(Place::NewJournal), "tw").unwrap();
+        assert_eq!(fixture.perform(Effect::Remove { place: Place::Journal }), Ok(Done::Unit));
+        assert_eq!(fs::read_dir(fixture.files.paths.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_saved_leaves_the_one_before_and_nothing_else() {
+        let fixture = fixture();
+        // What cannot be replaced by a file.
+        fs::create_dir(fixture.files.paths.path(Place::Journal)).unwrap();
+        let bytes = Bytes::from_static(b"one");
+        assert!(fixture.perform(Effect::SaveJournal { bytes }).is_err());
+        assert!(!fixture.files.paths.path(Place::NewJournal).exists());
+        assert!(fixture.files.paths.path(Place::Journal).is_dir());
+    }
+
+    /// Devices and the files of the kernel refuse to be synced: so it is seen that they are asked.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_to_be_durable_is_synced() {
+        let fixture = fixture();
+        let null = Arc::new(File::options().write(true).open("/dev/null").unwrap());
+        locked(&fixture.files.open).insert(Place::Temp, null);
+        assert_eq!(
+            fixture.files.perform(Effect::Sync).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        let paths = Paths::new(Path::new("/proc/target")).unwrap();
+        let refused = Files::new(paths).perform(Effect::SyncDir);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
     fn a_journal_replaces_the_one_before() {
         let fixture = fixture();
         for bytes in ["one", "two"] {
@@ -454,6 +501,11 @@ mod tests {
             (ErrorKind::ResourceBusy, FsErrorKind::Busy),
         ] {
             assert_eq!(fs_error(&kind.into()).kind, expected);
+        }
+        // EDQUOT and ENOSPC.
+        #[cfg(target_os = "linux")]
+        for (code, expected) in [(122, FsErrorKind::QuotaExceeded), (28, FsErrorKind::DiskFull)] {
+            assert_eq!(fs_error(&io::Error::from_raw_os_error(code)).kind, expected);
         }
     }
 

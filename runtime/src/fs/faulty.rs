@@ -15,6 +15,8 @@ pub enum Fault {
     Fail(FsError),
     /// It is performed once this future has ended.
     Wait(BoxFuture<'static, ()>),
+    /// It is performed, and answered once this future has ended, which runs after that.
+    Hold(BoxFuture<'static, ()>),
 }
 
 /// Decides about each operation, in the order in which they are asked for.
@@ -55,6 +57,14 @@ impl Fs for FaultyFs {
                 Box::pin(async move {
                     until.await;
                     inner.perform(effect).await
+                })
+            }
+            Fault::Hold(until) => {
+                let performed = self.inner.perform(effect);
+                Box::pin(async move {
+                    let result = performed.await;
+                    until.await;
+                    result
                 })
             }
         }

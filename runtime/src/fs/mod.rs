@@ -10,6 +10,7 @@ mod owner;
 mod paths;
 pub(crate) mod regular;
 mod rename;
+mod stamp;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
 

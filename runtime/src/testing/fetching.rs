@@ -2,18 +2,22 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bitswap_core::WhenMissing;
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, Effect, FsError, FsErrorKind, IfExists, Obstacle, Profile,
-    RenameRetry, SyncPolicy,
+    DownloadError, DownloadEvent, Effect, FsError, FsErrorKind, IfExists, Obstacle, Place, Profile,
+    RenameRetry,
 };
+use bitswap_core::{Block, WhenMissing};
+use bitswap_libp2p::{Blockstore, StoreError};
+use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
-use futures::future::join;
+use futures::future::{BoxFuture, join, join_all};
 
+use super::resuming::checkpointed;
 use super::{Fault, FaultyFs, bytes, connect, file, names, pair, server};
 use crate::error::{FetchError, GetError};
 use crate::fetch::{Fetch, FetchOptions, Fetched};
@@ -21,38 +25,38 @@ use crate::fs::{DiskFs, Paths};
 use crate::node::Node;
 use crate::runtime::Runtime;
 
-const FULL: FsError = FsError { kind: FsErrorKind::DiskFull, code: Some(28) };
+pub(super) const FULL: FsError = FsError { kind: FsErrorKind::DiskFull, code: Some(28) };
 
 /// Two connected nodes, one with a file, and a directory for the other.
-struct Fixture<R: Runtime> {
+pub(super) struct Fixture<R: Runtime> {
     /// Keeps the file in being served.
-    _a: Node<R>,
-    b: Node<R>,
-    root: Cid,
-    content: Vec<u8>,
+    pub(super) a: Node<R>,
+    pub(super) b: Node<R>,
+    pub(super) root: Cid,
+    pub(super) content: Vec<u8>,
     _source: tempfile::TempDir,
-    directory: tempfile::TempDir,
+    pub(super) directory: tempfile::TempDir,
 }
 
 impl<R: Runtime> Fixture<R> {
-    async fn new(runtime: &R, len: usize) -> Self {
+    pub(super) async fn new(runtime: &R, len: usize) -> Self {
         let (a, b) = pair(runtime).await;
         let content = bytes(len);
         let (source, path) = file(&content);
         let root = a.share_file(&path, Profile::default()).await.unwrap().root.cid;
         let directory = tempfile::tempdir().unwrap();
-        Self { _a: a, b, root, content, _source: source, directory }
+        Self { a, b, root, content, _source: source, directory }
     }
 
-    fn target(&self) -> std::path::PathBuf {
+    pub(super) fn target(&self) -> std::path::PathBuf {
         self.directory.path().join("target")
     }
 
-    fn fetch(&self, options: FetchOptions) -> Fetch {
+    pub(super) fn fetch(&self, options: FetchOptions) -> Fetch {
         self.b.fetch_file(self.root, &self.target(), options).unwrap()
     }
 
-    fn fetch_with(
+    pub(super) fn fetch_with(
         &self,
         options: FetchOptions,
         decide: impl FnMut(&Effect) -> Fault + Send + 'static,
@@ -63,14 +67,14 @@ impl<R: Runtime> Fixture<R> {
         (self.b.fetch_through(self.root, paths, faulty.clone(), options), faulty)
     }
 
-    fn assert_arrived(&self) {
+    pub(super) fn assert_arrived(&self) {
         assert!(std::fs::read(self.target()).unwrap() == self.content);
         assert_eq!(names(self.directory.path()), ["target"]);
     }
 }
 
 /// Bytes that came from peers.
-fn received(fetched: &Fetched) -> u64 {
+pub(super) fn received(fetched: &Fetched) -> u64 {
     fetched.from_peers.values().sum()
 }
 
@@ -87,7 +91,7 @@ pub async fn a_fetch_says_what_it_waits_for<R: Runtime>(runtime: R) {
 
     let mut fetch =
         fixture.b.fetch_file(missing, &directory.join("y"), FetchOptions::default()).unwrap();
-    let expected = format!("block {missing}: asked {}: DONT_HAVE", fixture._a.peer_id());
+    let expected = format!("block {missing}: asked {}: DONT_HAVE", fixture.a.peer_id());
     // Asked again until the answer has come.
     while fetch.why().await.unwrap().to_string() != expected {}
     fetch.cancel().await;
@@ -150,45 +154,6 @@ pub async fn a_second_fetch_to_the_same_target_is_refused<R: Runtime>(runtime: R
     fixture.assert_arrived();
 }
 
-/// Options under which every write is claimed by the journal before long.
-fn checkpointed() -> FetchOptions {
-    let mut options = FetchOptions::default();
-    options.download.window = 1;
-    let every = std::time::Duration::from_secs(3600);
-    options.download.sync = SyncPolicy::Checkpoints { bytes: 1, every };
-    options
-}
-
-pub async fn a_stopped_fetch_goes_on_where_it_was<R: Runtime>(runtime: R) {
-    let fixture = Fixture::new(&runtime, 10 << 20).await;
-    let (mut seen, mut third) = mpsc::channel(10);
-    // From the fourth write on they wait, so that the fetch cannot end before it is stopped.
-    let (release, gate) = oneshot::channel::<()>();
-    let gate = gate.map(drop).shared();
-    let mut writes = 0;
-    let (mut fetch, _) = fixture.fetch_with(checkpointed(), move |effect| match effect {
-        Effect::Write { .. } => {
-            writes += 1;
-            if writes > 3 { Fault::Wait(gate.clone().boxed()) } else { Fault::None }
-        }
-        Effect::SaveJournal { .. } if writes >= 3 => {
-            // The test may have seen enough.
-            let _ = seen.try_send(());
-            Fault::None
-        }
-        _ => Fault::None,
-    });
-    third.next().await.unwrap();
-    join(fetch.stop(), async { release.send(()).unwrap() }).await;
-    assert!(matches!(fetch.finish().await, Err(FetchError::Stopped(_))));
-    assert!(!fixture.target().exists());
-
-    let fetched = fixture.fetch(FetchOptions::default()).finish().await.unwrap();
-    let left = received(&fetched);
-    assert!(left <= 8 << 20, "{left} bytes came again although two leaves were there");
-    fixture.assert_arrived();
-}
-
 pub async fn a_cancelled_fetch_leaves_nothing<R: Runtime>(runtime: R) {
     let fixture = Fixture::new(&runtime, 5 << 20).await;
     let (mut seen, mut second) = mpsc::channel(10);
@@ -219,7 +184,9 @@ pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R
     let fixture = Fixture::new(&runtime, 10 << 20).await;
     let mut failures = 3;
     let mut written = 0;
-    let (mut fetch, _) = fixture.fetch_with(FetchOptions::default(), move |effect| match effect {
+    let mut options = FetchOptions::default();
+    options.download.wait_for_space = Duration::MAX;
+    let (mut fetch, _) = fixture.fetch_with(options, move |effect| match effect {
         Effect::Write { bytes, .. } if written >= 4 << 20 && failures > 0 => {
             assert!(!bytes.is_empty());
             failures -= 1;
@@ -277,6 +244,89 @@ pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_trie
     fixture.assert_arrived();
 }
 
+pub async fn a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before_it_renames<
+    R: Runtime,
+>(
+    runtime: R,
+) {
+    let fixture = Fixture::new(&runtime, 10 << 20).await;
+    let (fetch, faulty) = fixture.fetch_with(checkpointed(), |_| Fault::None);
+    fetch.finish().await.unwrap();
+    fixture.assert_arrived();
+    let log = faulty.log();
+    let mut journals = 0;
+    for (at, effect) in log.iter().enumerate() {
+        if matches!(effect, Effect::SaveJournal { .. }) {
+            journals += 1;
+            let before = |is: fn(&Effect) -> bool| log[..at].iter().rposition(is);
+            let synced = before(|effect| *effect == Effect::Sync);
+            let saved = before(|effect| matches!(effect, Effect::SaveJournal { .. }));
+            assert!(synced > saved, "each is saved after a sync of its own");
+        }
+    }
+    assert!(journals > 3, "{journals}");
+    let is_last = |effect: &Effect| !matches!(effect, Effect::Stamp | Effect::Unlock);
+    let last: Vec<&Effect> = log.iter().filter(|effect| is_last(effect)).collect();
+    let [cut, sync, save, close, rename, dir, remove] = last[last.len() - 7..] else { panic!() };
+    assert_eq!(*cut, Effect::Allocate { len: 10 << 20, reserve: false });
+    assert_eq!((sync, dir), (&Effect::Sync, &Effect::SyncDir));
+    assert!(matches!(save, Effect::SaveJournal { .. }));
+    assert_eq!(*close, Effect::Close { place: Place::Temp });
+    assert!(matches!(rename, Effect::Rename { .. }));
+    assert_eq!(*remove, Effect::Remove { place: Place::Journal });
+}
+
+pub async fn three_fetches_at_once_arrive_equal<R: Runtime>(runtime: R) {
+    let fixture = Fixture::new(&runtime, 5_000_000).await;
+    let (others, mut fetches) = ([3_000_000, 4_000_000], Vec::new());
+    let mut sources = Vec::new();
+    for (number, len) in others.into_iter().enumerate() {
+        let content = bytes(len);
+        let (source, path) = file(&content);
+        let root = fixture.a.share_file(&path, Profile::default()).await.unwrap().root.cid;
+        let target = fixture.directory.path().join(format!("other {number}"));
+        sources.push((source, target.clone(), content));
+        fetches.push(fixture.b.fetch_file(root, &target, FetchOptions::default()).unwrap());
+    }
+    fetches.push(fixture.fetch(FetchOptions::default()));
+    for ended in join_all(fetches.into_iter().map(Fetch::finish)).await {
+        assert_eq!(ended.unwrap().finished.unchecked, 0);
+    }
+    for (_, target, content) in sources {
+        assert!(std::fs::read(target).unwrap() == content);
+    }
+    assert!(std::fs::read(fixture.target()).unwrap() == fixture.content);
+    assert_eq!(names(fixture.directory.path()), ["other 0", "other 1", "target"]);
+}
+
+/// Has a block for every CID, and it is always the wrong one.
+struct Wrong;
+
+impl Blockstore for Wrong {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        async move { cids.iter().map(|_| Ok(Some(5))).collect() }.boxed()
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        async move { cids.iter().map(|_| Ok(Some(Bytes::from_static(b"wrong")))).collect() }.boxed()
+    }
+
+    fn put(&self, _: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        async { Ok(()) }.boxed()
+    }
+}
+
+pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer<R: Runtime>(runtime: R) {
+    let mut fixture = Fixture::new(&runtime, 5_000_000).await;
+    let blocks = Arc::new(Wrong);
+    fixture.b = Node::builder(runtime.clone()).blocks(blocks).start().await.unwrap();
+    connect(&fixture.b, &fixture.a).await;
+    let fetched = fixture.fetch(FetchOptions::default()).finish().await.unwrap();
+    assert_eq!(fetched.from_here, 0);
+    assert!(received(&fetched) > 5_000_000);
+    fixture.assert_arrived();
+}
+
 pub async fn a_directory_or_garbage_is_no_file<R: Runtime>(runtime: R) {
     let (a, b) = pair(&runtime).await;
     connect(&b, &a).await;
@@ -284,7 +334,7 @@ pub async fn a_directory_or_garbage_is_no_file<R: Runtime>(runtime: R) {
     // An empty UnixFS directory, and a block that is no dag-pb at all.
     for node in [&[0x0a, 0x02, 0x08, 0x01][..], b"garbage"] {
         let cid = Cid::new_v1(0x70, crate::store::sha2_256(node));
-        let block = bitswap_core::Block::new(cid, bytes::Bytes::copy_from_slice(node)).unwrap();
+        let block = Block::new(cid, Bytes::copy_from_slice(node)).unwrap();
         a.put_blocks(vec![block]).await.unwrap();
         let target: &Path = &directory.path().join("target");
         let failed = b.fetch_file(cid, target, FetchOptions::default()).unwrap().finish().await;

@@ -17,6 +17,8 @@ mod hostile;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod resuming;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub mod tests {
     pub use super::finding::*;
     pub use super::hostile::*;
     pub use super::losing::*;
+    pub use super::resuming::*;
     pub use super::sharing::*;
 }
 
@@ -77,7 +80,13 @@ macro_rules! suite {
             a_fetch_does_not_replace_another_file
             a_fetch_of_what_is_there_fetches_no_leaf
             a_second_fetch_to_the_same_target_is_refused
+            a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before_it_renames
+            three_fetches_at_once_arrive_equal
+            a_wrong_block_of_the_local_store_is_fetched_from_a_peer
             a_stopped_fetch_goes_on_where_it_was
+            a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_checked
+            what_is_trusted_is_told_and_not_hashed
+            a_full_disk_ends_a_fetch_and_what_was_written_is_kept
             a_cancelled_fetch_leaves_nothing
             a_full_disk_pauses_a_fetch_and_loses_nothing
             a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again

@@ -98,7 +98,8 @@ fn a_leaf_at_a_thousand_places_is_wanted_once_and_written_a_thousand_times() {
     let run = fetch(&file, DownloadOptions::default());
     assert_eq!(target(&run), file.bytes);
     assert_eq!(run.leaves_wanted(), 1);
-    assert_eq!(run.positions(|effect| matches!(effect, Effect::Write { .. })).len(), 1000);
+    let writes = run.positions(|effect| matches!(effect, Effect::Write { .. }));
+    assert_eq!(writes.len(), 1 + 1000, "the id, and the leaf");
 }
 
 #[test]
@@ -322,24 +323,62 @@ fn too_little_space_fails_before_any_leaf_is_wanted() {
     assert_eq!(run.wanted, [file.root]);
 }
 
+/// A disk that has no space for the temporary file and all of ten leaves of 1000 bytes.
+fn small_disk(is_quota: bool) -> FakeDisk {
+    // The id of the temporary file is the first that is written.
+    let mut disk = FakeDisk::new();
+    (disk.space, disk.is_quota) = (Some(4_524), is_quota);
+    disk
+}
+
 #[test]
 fn a_full_disk_pauses_and_goes_on_without_asking_again() {
     let file = File::of(vec![1000; 10]);
-    let mut disk = FakeDisk::new();
-    disk.space = Some(4_500);
-    let options = DownloadOptions { check_space: false, ..DownloadOptions::default() };
-    let mut run = Run::new(&file, options, disk);
-    run.run_for(Duration::from_secs(600));
-    let full = DownloadEvent::DiskFull { needed: 6_000, available: 500 };
-    assert_eq!(run.events.iter().filter(|event| **event == full).count(), 1, "said once");
-    assert!(run.events.contains(&DownloadEvent::Stalled(StallReason::DiskSlow)));
-    let tries = run.positions(|effect| matches!(effect, Effect::Write { .. })).len();
-    assert!(tries < 4 + 8 + 20, "no busy loop: {tries}");
-    run.disk.space = None;
-    assert_eq!(run.finish(), finished(10_000));
-    assert!(run.events.contains(&DownloadEvent::SpaceAgain));
-    assert_eq!(target(&run), file.bytes);
-    assert_eq!(run.leaves_wanted(), 10, "nothing verified is fetched again");
+    for is_quota in [false, true] {
+        let wait_for_space = Duration::from_secs(601);
+        let options = DownloadOptions { wait_for_space, ..DownloadOptions::default() };
+        let mut run = Run::new(&file, options, small_disk(is_quota));
+        run.run_for(Duration::from_secs(600));
+        let available = if is_quota { u64::MAX } else { 500 };
+        let full = DownloadEvent::DiskFull { needed: 6_000, available, is_quota };
+        assert_eq!(run.events.iter().filter(|event| **event == full).count(), 1, "said once");
+        assert!(run.events.contains(&DownloadEvent::Stalled(StallReason::DiskSlow)));
+        let tries = run.positions(|effect| matches!(effect, Effect::Write { .. })).len();
+        assert!(tries < 4 + 8 + 20, "no busy loop: {tries}");
+        run.disk.space = None;
+        assert_eq!(run.finish(), finished(10_000));
+        assert!(run.events.contains(&DownloadEvent::SpaceAgain));
+        assert_eq!(target(&run), file.bytes);
+        assert_eq!(run.leaves_wanted(), 10, "nothing verified is fetched again");
+    }
+}
+
+#[test]
+fn a_disk_that_stays_full_ends_it_after_the_time_that_was_allowed_and_the_data_stays() {
+    let file = File::of(vec![1000; 10]);
+    for (seconds, is_quota) in [(0, false), (0, true), (1, false), (90, false), (90, true)] {
+        let wait_for_space = Duration::from_secs(seconds);
+        let options = DownloadOptions {
+            wait_for_space,
+            check_space: false,
+            window: 1000,
+            ..DownloadOptions::default()
+        };
+        let mut run = Run::new(&file, options.clone(), small_disk(is_quota));
+        let (needed, available) = (6_000, 500);
+        let error = match is_quota {
+            true => DownloadError::QuotaExceeded { needed },
+            false => DownloadError::NotEnoughSpace { needed, available },
+        };
+        assert_eq!(run.finish(), failed(error));
+        assert_eq!(run.now.since(Timestamp::ZERO), wait_for_space);
+        assert!(run.disk.is_at_rest());
+        let mut disk = run.disk;
+        disk.space = None;
+        let mut again = Run::new(&file, options, disk);
+        assert_eq!(again.finish(), finished(10_000));
+        assert_eq!(again.leaves_wanted(), 6, "what was written is kept");
+    }
 }
 
 #[test]
@@ -374,7 +413,8 @@ fn a_write_error_is_tried_again_and_then_ends_it() {
     let io = fs_error(FsErrorKind::Io);
     let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
     let probe = fetch(&file, DownloadOptions::default());
-    let write = probe.positions(|effect| matches!(effect, Effect::Write { .. }))[0];
+    // After the id, which belongs to no range.
+    let write = probe.positions(|effect| matches!(effect, Effect::Write { .. }))[1];
     run.disk.fail_at = Some((write, io));
     assert_eq!(run.finish(), finished(3000));
     assert_eq!(target(&run), file.bytes);
@@ -464,15 +504,4 @@ fn a_lock_file_that_stands_for_a_lock_is_said() {
     assert_eq!(run.events.first(), Some(&DownloadEvent::LockFile));
     let run = fetch(&file, DownloadOptions::default());
     assert!(!run.events.contains(&DownloadEvent::LockFile));
-}
-
-#[test]
-fn a_used_up_quota_pauses_as_a_full_disk_does() {
-    let file = File::of(vec![1000; 3]);
-    let probe = fetch(&file, DownloadOptions::default());
-    let write = probe.positions(|effect| matches!(effect, Effect::Write { .. }))[0];
-    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
-    run.disk.fail_at = Some((write, fs_error(FsErrorKind::QuotaExceeded)));
-    assert_eq!(run.finish(), finished(3000));
-    assert!(run.events.contains(&DownloadEvent::SpaceAgain));
 }

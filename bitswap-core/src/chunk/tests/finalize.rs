@@ -19,10 +19,13 @@ fn the_last_steps_have_one_order() {
     let file = File::of([10, 10]);
     let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
     run.finish();
-    let last = run.disk.log.len() - 7;
+    let last = run.disk.log.len() - 9;
     let tail = &run.disk.log[last..];
-    assert_eq!(tail[0], Effect::Sync);
-    assert!(matches!(tail[1], Effect::SaveJournal { .. }));
+    assert_eq!(
+        tail[..3],
+        [Effect::Allocate { len: 20, reserve: false }, Effect::Sync, Effect::Stamp]
+    );
+    assert!(matches!(tail[3], Effect::SaveJournal { .. }));
     let rest = [
         Effect::Close { place: Place::Temp },
         Effect::Rename { to: Place::Target(0), replace: false },
@@ -30,7 +33,7 @@ fn the_last_steps_have_one_order() {
         Effect::Remove { place: Place::Journal },
         Effect::Unlock,
     ];
-    assert_eq!(tail[2..], rest);
+    assert_eq!(tail[4..], rest);
 }
 
 #[test]
@@ -75,10 +78,29 @@ fn a_rename_that_is_never_possible_rests_and_later_only_the_rename_is_done() {
     assert!(run.disk.is_at_rest());
     let mut disk = run.disk;
     disk.rename_failures.clear();
-    let mut again = Run::new(&file, windows(), disk);
+    disk.log.clear();
+    let checks = |run: &Run<'_>| run.positions(|effect| matches!(effect, Effect::Check(_))).len();
+
+    // All of it is hashed again first, as anybody may have changed it.
+    let mut again = Run::new(&file, windows(), disk.clone());
     assert_eq!(again.finish(), finished(20));
+    assert_eq!((again.leaves_wanted(), checks(&again)), (0, 2));
+    assert_eq!(again.disk.files(), [Place::Target(0)]);
+
+    // Unless what nobody changed is to be trusted. It is not called verified then.
+    let options = DownloadOptions { resume: Resume::Changed, ..windows() };
+    let mut again = Run::new(&file, options.clone(), disk.clone());
+    let Outcome::Finished(finished) = again.finish() else { panic!() };
+    assert_eq!((finished.unchecked, checks(&again)), (20, 0));
     assert!(again.wanted.is_empty(), "nothing is asked of the network");
     assert_eq!(again.disk.files(), [Place::Target(0)]);
+
+    // Somebody did change it.
+    disk.put(Place::Temp, &[0; 20]);
+    let mut again = Run::new(&file, options, disk);
+    assert_eq!(again.finish(), super::harness::finished(20));
+    assert_eq!(again.leaves_wanted(), 2);
+    assert_eq!(again.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]

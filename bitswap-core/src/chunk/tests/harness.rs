@@ -277,7 +277,15 @@ impl<'a> Run<'a> {
 
 pub(super) fn finished(size: usize) -> Outcome {
     let size = size as u64;
-    Outcome::Finished(Finished { size, number: 0, retries: 0, already: false, durable: true })
+    Outcome::Finished(Finished {
+        size,
+        number: 0,
+        retries: 0,
+        already: false,
+        unchecked: 0,
+        leftover: false,
+        durable: true,
+    })
 }
 
 pub(super) fn failed(error: DownloadError) -> Outcome {
@@ -289,6 +297,13 @@ impl Run<'_> {
     pub(super) fn next_is_sync(&mut self) -> bool {
         self.drain();
         self.effects.front().is_some_and(|(_, effect)| *effect == Effect::Sync)
+    }
+
+    /// Whether the next operation is a step of a checkpoint.
+    pub(super) fn next_is_checkpoint(&mut self) -> bool {
+        self.drain();
+        let next = self.effects.front().map(|(_, effect)| effect);
+        matches!(next, Some(Effect::Sync | Effect::Stamp | Effect::SaveJournal { .. }))
     }
 }
 

@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use cid::Cid;
+
 use super::harness::*;
 use crate::chunk::testing::{FakeDisk, Survives, fs_error};
 use crate::chunk::*;
@@ -14,13 +16,14 @@ fn options(resume: Resume) -> DownloadOptions {
 
 /// A disk on which `leaves` of 1000 bytes were written before a clean stop.
 fn stopped(file: &File, leaves: usize) -> FakeDisk {
-    let mut run = Run::new(file, options(Resume::Trust), FakeDisk::new());
+    let mut run = Run::new(file, options(Resume::Full), FakeDisk::new());
     while run.download.map().is_none_or(|map| map.have().total() < 1000 * leaves as u64) {
         run.step();
     }
     run.download.pause(run.now);
     run.download.stop(run.now);
     assert_eq!(run.finish(), Outcome::Stopped);
+    run.disk.log.clear();
     run.disk
 }
 
@@ -29,18 +32,39 @@ fn written(disk: &FakeDisk, file: &File) -> usize {
     journal.unwrap().have.total() as usize / 1000
 }
 
+/// How many ranges of the temporary file a run compared, apart from its id.
+fn compared(run: &Run<'_>) -> usize {
+    let is_range = |effect: &Effect| matches!(effect, Effect::Check(check) if check.len == 1000);
+    run.positions(is_range).len()
+}
+
+fn outcome(run: &mut Run<'_>) -> Finished {
+    match run.finish() {
+        Outcome::Finished(finished) => finished,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn only_missing_leaves_are_wanted_after_a_clean_stop() {
     let file = File::of(vec![1000; 200]);
     let disk = stopped(&file, 100);
     let there = written(&disk, &file);
     assert!(there >= 100);
-    let mut run = Run::new(&file, options(Resume::Trust), disk);
-    assert_eq!(run.finish(), finished(200_000));
-    assert_eq!(run.leaves_wanted(), 200 - there);
-    let (total, have) = (200_000, 1000 * there as u64);
-    assert_eq!(run.events[0], DownloadEvent::Started { total, have });
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    let samples = 10..=17;
+    for (resume, checks) in
+        [(Resume::Full, there..=there), (Resume::Sample, samples), (Resume::Changed, 0..=0)]
+    {
+        let mut run = Run::new(&file, options(resume), disk.clone());
+        let finished = outcome(&mut run);
+        assert_eq!(run.leaves_wanted(), 200 - there, "{resume:?}");
+        let (total, have) = (200_000, 1000 * there as u64);
+        assert_eq!(run.events[0], DownloadEvent::Started { total, have });
+        assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        assert!(checks.contains(&compared(&run)), "{resume:?}: {}", compared(&run));
+        // What was not compared is told, to the byte.
+        assert_eq!(finished.unchecked, 1000 * (there - compared(&run)) as u64, "{resume:?}");
+    }
 }
 
 #[test]
@@ -51,61 +75,131 @@ fn without_a_good_journal_what_is_on_disk_is_compared_and_kept() {
     let journal = disk.bytes(Place::Journal).unwrap().to_vec();
     let mut flipped = journal.clone();
     flipped[20] ^= 1;
-    let other = Journal {
-        root: File::of([1]).root,
+    let everything = |root: Cid, id: [u8; 16]| Journal {
+        id,
+        stamp: None,
+        root,
         wanted: 0..u64::MAX,
         size: 50_000,
         have: core::iter::once(0..50_000).collect(),
     };
-    for bad in [&journal[..journal.len() / 2], &flipped, &other.encode(), b""] {
-        let mut disk = disk.clone();
-        disk.put(Place::Journal, bad);
-        let mut run = Run::new(&file, options(Resume::Trust), disk);
-        assert_eq!(run.finish(), finished(50_000));
-        assert_eq!(run.leaves_wanted(), 50 - there);
-        assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    let of_another_file = everything(File::of([1]).root, [0; 16]).encode();
+    let of_another_part = everything(file.root, [0; 16]).encode();
+    let half = &journal[..journal.len() / 2];
+    for bad in [half, &flipped, &of_another_file, &of_another_part, b""] {
+        for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
+            let mut disk = disk.clone();
+            disk.put(Place::Journal, bad);
+            let mut run = Run::new(&file, options(resume), disk);
+            assert_eq!(run.finish(), finished(50_000));
+            assert_eq!(run.leaves_wanted(), 50 - there);
+            assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        }
     }
 }
 
-/// The disk with one byte changed in the second of its leaves.
-fn altered(disk: &FakeDisk) -> FakeDisk {
-    let mut disk = disk.clone();
+/// The bytes of the temporary file with one changed in the second of its leaves.
+fn altered(disk: &FakeDisk) -> Vec<u8> {
     let mut bytes = disk.bytes(Place::Temp).unwrap().to_vec();
     bytes[1500] ^= 1;
-    disk.put(Place::Temp, &bytes);
-    disk
+    bytes
 }
 
 #[test]
-fn a_full_check_finds_what_was_altered_and_fetches_only_that() {
+fn what_was_altered_in_a_temporary_file_is_found_whatever_is_to_be_checked() {
     let file = File::of(vec![1000; 50]);
     let disk = stopped(&file, 20);
     let there = written(&disk, &file);
-    let mut run = Run::new(&file, options(Resume::Full), altered(&disk));
+    // A hole as of a file that was cut and made longer again: the id is gone too.
+    let mut hole = disk.bytes(Place::Temp).unwrap().to_vec();
+    hole[1500..].fill(0);
+    for (bytes, again) in [(altered(&disk), 1), (hole, there - 1)] {
+        for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
+            let mut disk = disk.clone();
+            disk.put(Place::Temp, &bytes);
+            let mut run = Run::new(&file, options(resume), disk);
+            assert_eq!(run.finish(), finished(50_000), "{resume:?}");
+            assert_eq!(run.leaves_wanted(), 50 - there + again, "{resume:?}");
+            assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        }
+    }
+}
+
+#[test]
+fn a_full_check_finds_what_decayed_although_nothing_tells_of_it() {
+    let file = File::of(vec![1000; 50]);
+    let mut disk = stopped(&file, 20);
+    let there = written(&disk, &file);
+    disk.decay(Place::Temp, &altered(&disk));
+    let mut run = Run::new(&file, options(Resume::Full), disk);
     assert_eq!(run.finish(), finished(50_000));
     assert_eq!(run.leaves_wanted(), 50 - there + 1);
     assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
-fn a_sample_that_hits_what_was_altered_checks_everything() {
+fn a_sample_that_hits_what_decayed_checks_everything() {
     let file = File::of(vec![1000; 50]);
-    let disk = altered(&stopped(&file, 20));
+    let mut disk = stopped(&file, 20);
+    let there = written(&disk, &file);
+    disk.decay(Place::Temp, &altered(&disk));
     let mut found = 0;
     for seed in 0..20 {
         let options = DownloadOptions { seed: [seed; 32], ..options(Resume::Sample) };
         let mut run = Run::new(&file, options, disk.clone());
-        assert_eq!(run.finish(), finished(50_000));
-        let checks = run.positions(|effect| matches!(effect, Effect::Check(_))).len();
+        let finished = outcome(&mut run);
         if run.disk.bytes(Place::Target(0)) == Some(&file.bytes[..]) {
             found += 1;
-            assert!(checks >= 20, "everything");
+            assert!(compared(&run) >= there, "everything");
+            assert_eq!(finished.unchecked, 0);
         } else {
-            assert!(checks <= 17, "a sample");
+            assert!(compared(&run) <= 17, "a sample");
+            assert_eq!(finished.unchecked, 1000 * (there - compared(&run)) as u64);
         }
     }
     // 16 of about 24 leaves, drawn with repetition: a miss about one time in two.
     assert!((5..=17).contains(&found), "{found}");
+}
+
+#[test]
+fn a_stop_during_the_check_keeps_what_was_claimed_and_vouches_for_nothing() {
+    let file = File::of(vec![1000; 50]);
+    let disk = stopped(&file, 30);
+    let there = written(&disk, &file);
+    let mut decayed = disk.clone();
+    let mut bytes = disk.bytes(Place::Temp).unwrap().to_vec();
+    bytes[20_500] ^= 1;
+    decayed.decay(Place::Temp, &bytes);
+    // The check has come as far as some leaves before the wrong one when it is stopped.
+    let mut run = Run::new(&file, options(Resume::Full), decayed);
+    while compared(&run) < 10 {
+        run.step();
+    }
+    run.download.stop(run.now);
+    assert_eq!(run.finish(), Outcome::Stopped);
+    assert_eq!(written(&run.disk, &file), there, "nothing is claimed no longer");
+    // Another program writes to it, and a check of all that is claimed begins and is stopped too, after
+    // something new was fetched and claimed.
+    let mut disk = run.disk;
+    disk.log.clear();
+    disk.put(Place::Temp, &disk.bytes(Place::Temp).unwrap().to_vec());
+    let mut run = Run::new(&file, options(Resume::Changed), disk);
+    while compared(&run) < 5 {
+        run.step();
+    }
+    let new = *file.leaves.last().unwrap();
+    let have = |run: &Run<'_>| run.download.map().unwrap().have().contains(&(49_000..50_000));
+    run.give(new);
+    while !have(&run) {
+        run.run_effect();
+    }
+    run.download.stop(run.now);
+    assert_eq!(run.finish(), Outcome::Stopped);
+    assert!(written(&run.disk, &file) > there);
+    // Nobody wrote since: but the stamp must not speak for what was not compared.
+    let mut run = Run::new(&file, options(Resume::Changed), run.disk);
+    assert_eq!(run.finish(), finished(50_000));
+    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
@@ -114,9 +208,28 @@ fn a_temporary_file_of_another_length_is_compared_whatever_the_journal_says() {
     let mut disk = stopped(&file, 20);
     let short = disk.bytes(Place::Temp).unwrap()[..5_500].to_vec();
     disk.put(Place::Temp, &short);
-    let mut run = Run::new(&file, options(Resume::Trust), disk);
+    let mut run = Run::new(&file, options(Resume::Changed), disk);
     assert_eq!(run.finish(), finished(50_000));
     assert_eq!(run.leaves_wanted(), 45);
+    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+}
+
+#[test]
+fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_there() {
+    let file = File::of(vec![1000; 50]);
+    let mut disk = stopped(&file, 20);
+    let bytes = disk.bytes(Place::Journal).unwrap();
+    let mut journal = Journal::decode(bytes, &file.root, &(0..u64::MAX)).unwrap();
+    journal.have = [0..3_500].into_iter().collect();
+    disk.put(Place::Journal, &journal.encode());
+    let mut run = Run::new(&file, options(Resume::Changed), disk);
+    while run.events.is_empty() {
+        run.step();
+    }
+    let have: Vec<_> = run.download.map().unwrap().have().iter().collect();
+    assert_eq!(have, vec![0..3_000; 1]);
+    let finished = outcome(&mut run);
+    assert_eq!((run.leaves_wanted(), finished.unchecked), (47, 3_000));
     assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
 }
 
@@ -147,6 +260,22 @@ fn after_a_failed_sync_everything_since_the_last_good_one_is_written_again() {
         });
         assert!(done.is_sorted());
     }
+}
+
+#[test]
+fn a_temporary_file_that_is_gone_when_it_is_opened_again_is_not_made_anew() {
+    let file = File::of(vec![1000; 100]);
+    let mut probe = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    probe.finish();
+    let sync = probe.positions(|effect| *effect == Effect::Sync)[0];
+    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    run.disk.fail_at = Some((sync, fs_error(FsErrorKind::Io)));
+    while !matches!(run.disk.log.last(), Some(Effect::Close { .. })) {
+        run.step();
+    }
+    run.disk.delete(Place::Temp);
+    let (operation, error) = (Operation::Open, fs_error(FsErrorKind::NotFound));
+    assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
 }
 
 #[test]
