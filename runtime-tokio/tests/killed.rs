@@ -6,7 +6,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bitswap_core::chunk::{Effect, Place, Profile, Resume, SyncPolicy};
@@ -145,14 +145,17 @@ impl Steps {
         name.to_owned()
     }
 
+    /// Closes the gate when a checkpoint begins.
+    fn began(&mut self, name: &str, effect: &Effect) {
+        if *effect == Effect::Sync && name != "last sync" {
+            let (opens, gate) = oneshot::channel();
+            (self.opens, self.gate) = (Some(opens), Some(gate.map(drop).boxed().shared()));
+        }
+    }
+
     /// Lets no leaf be written while a checkpoint is being made, so that they come in turn.
-    fn in_turn(&mut self, name: &str, effect: &Effect) -> Fault {
+    fn in_turn(&mut self, effect: &Effect) -> Fault {
         match effect {
-            Effect::Sync if name != "last sync" => {
-                let (opens, gate) = oneshot::channel();
-                (self.opens, self.gate) = (Some(opens), Some(gate.map(drop).boxed().shared()));
-                Fault::None
-            }
             Effect::SaveJournal { .. } => {
                 let opens = self.opens.take();
                 Fault::Hold(async move { drop(opens) }.boxed())
@@ -180,14 +183,22 @@ fn fetch(address: &str, root: &str, target: &str, step: &str, when: &str) {
         node.connect(address.parse().unwrap()).await.unwrap();
         let paths = Paths::new(Path::new(target)).unwrap();
         let disk = Arc::new(DiskFs::new(Tokio::current(), paths.clone()));
-        let mut steps = Steps::default();
-        let fs = FaultyFs::new(disk, move |effect| {
-            let name = steps.name(effect);
-            let in_turn = steps.in_turn(&name, effect);
+        let steps = Arc::new(Mutex::new(Steps::default()));
+        let seen = steps.clone();
+        let in_turn = FaultyFs::new(disk, move |effect| steps.lock().unwrap().in_turn(effect));
+        let fs = FaultyFs::new(in_turn, move |effect| {
+            let mut seen = seen.lock().unwrap();
+            let name = seen.name(effect);
+            seen.began(&name, effect);
             if name != step {
-                return in_turn;
+                return Fault::None;
             }
-            let forever = futures::future::pending();
+            // A checkpoint that is never over lets no leaf be written after it.
+            let opens = if name.starts_with("save") { seen.opens.take() } else { None };
+            let forever = async move {
+                let _closed = opens;
+                futures::future::pending().await
+            };
             if is_before {
                 say("there");
                 Fault::Wait(forever.boxed())

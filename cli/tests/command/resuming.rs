@@ -252,7 +252,7 @@ fn a_get_has_the_kernel_make_everything_durable_in_order() {
     let journal = find(data, "fdatasync(", &named(".target.part-journal-new>"));
     let replaced = find(journal, "rename", &named(".target.part-journal\""));
     let journal_name = find(replaced, "fsync(", &dir);
-    let renamed = find(journal_name, "link", &named("target\""));
+    let renamed = find(journal_name, "renameat2(", &named("target\""));
     let target_name = find(renamed, "fsync(", &dir);
     find(target_name, "unlink", &named(".target.part-journal\""));
     assert!(!done[renamed..].iter().any(|line| line.contains("fdatasync(")), "{done:#?}");
