@@ -365,7 +365,7 @@ mod tests {
     fn space_is_waited_for_only_when_asked_for() {
         let wait = |rest: &[&str]| {
             let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
-            let arguments = ["bitswap", "get", cid].iter().chain(rest);
+            let arguments = ["bitswap", "get", cid].into_iter().chain(rest.iter().copied());
             match Args::try_parse_from(arguments).unwrap().command {
                 Command::Get(get) => get.wait_for_space,
                 other => panic!("{other:?}"),
