@@ -14,11 +14,14 @@ use libp2p::{PeerId, Transport, noise, yamux};
 use crate::runtime::Runtime;
 use crate::socket_bytes::{Counted, SocketBytes};
 
-/// Streams that one connection may hold open: 512 that are read, as many that negotiate, 256 that were
-/// not looked at yet, and those of other protocols; a peer that opens more loses the connection. Other
+/// Streams that one connection may hold open; a peer that opens more loses the connection. Other
 /// implementations answer a long wantlist with one short stream per message, hundreds at once; what
 /// is refused they do not send again. Each may hold a window of 256 KiB while it is not read.
-const STREAMS_MAX: usize = 1536;
+///
+/// The number also decides about the windows: what 256 KiB for each stream leaves of the connection's
+/// 1 GiB, yamux uses to let the windows of busy streams grow. 4096 leaves nothing. With fewer streams
+/// the windows grow, and a transfer of 50 MB from js-libp2p stalls for half a minute.
+const STREAMS_MAX: usize = 4096;
 
 /// The longest that setting a connection up may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);

@@ -25,7 +25,7 @@ const CLOSING: u32 = 64;
 /// Memory of one connection, besides its peer's in the engine: two reports of messages, which are full
 /// at 1 MiB each; 4 MiB of messages whose blocks are being hashed or that wait behind them; 32 MiB of
 /// unfinished frames. Each of these is overshot by one message at most. What its streams hold unread is
-/// bounded by their number, 1536, times yamux's window of 256 KiB: a peer can fill that only while the
+/// bounded by their number, 4096, times yamux's window of 256 KiB: a peer can fill that only while the
 /// node does not read, which is while it hashes and while the peer has said too much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
