@@ -197,7 +197,7 @@ fn fetch(address: &str, root: &str, target: &str, step: &str, when: &str) {
             let opens = if name.starts_with("save") { seen.opens.take() } else { None };
             let forever = async move {
                 let _closed = opens;
-                futures::future::pending().await
+                futures::future::pending::<()>().await;
             };
             if is_before {
                 say("there");
