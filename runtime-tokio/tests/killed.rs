@@ -197,7 +197,7 @@ fn fetch(address: &str, root: &str, target: &str, step: &str, when: &str) {
             let opens = if name.starts_with("save") { seen.opens.take() } else { None };
             let forever = async move {
                 let _closed = opens;
-                futures::future::pending().await
+                futures::future::pending::<()>().await;
             };
             if is_before {
                 say("there");
@@ -206,7 +206,7 @@ fn fetch(address: &str, root: &str, target: &str, step: &str, when: &str) {
                 Fault::Hold(
                     async {
                         say("there");
-                        forever.await
+                        forever.await;
                     }
                     .boxed(),
                 )
@@ -238,7 +238,7 @@ fn kill_at(arguments: [&str; 5]) {
             .spawn()
             .unwrap(),
     );
-    let (line, lines) = mpsc::channel();
+    let (line, lines) = mpsc::sync_channel(1);
     let output = BufReader::new(child.0.stdout.take().unwrap());
     std::thread::spawn(move || {
         // Nobody may wait for it any more.

@@ -301,7 +301,7 @@ impl FakeDisk {
             let left = space.checked_sub(bytes.len() as u64);
             let kind =
                 if self.is_quota { FsErrorKind::QuotaExceeded } else { FsErrorKind::DiskFull };
-            *space = left.ok_or(fs_error(kind))?;
+            *space = left.ok_or_else(|| fs_error(kind))?;
         }
         let inode = self.changing()?;
         write_at(&mut inode.live, offset as usize, bytes);

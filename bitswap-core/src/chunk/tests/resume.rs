@@ -182,7 +182,8 @@ fn a_stop_during_the_check_keeps_what_was_claimed_and_vouches_for_nothing() {
     // something new was fetched and claimed.
     let mut disk = run.disk;
     disk.log.clear();
-    disk.put(Place::Temp, &disk.bytes(Place::Temp).unwrap().to_vec());
+    let same = disk.bytes(Place::Temp).unwrap().to_vec();
+    disk.put(Place::Temp, &same);
     let mut run = Run::new(&file, options(Resume::Changed), disk);
     while compared(&run) < 5 {
         run.step();
@@ -220,7 +221,7 @@ fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_there()
     let mut disk = stopped(&file, 20);
     let bytes = disk.bytes(Place::Journal).unwrap();
     let mut journal = Journal::decode(bytes, &file.root, &(0..u64::MAX)).unwrap();
-    journal.have = [0..3_500].into_iter().collect();
+    journal.have = core::iter::once(0..3_500).collect();
     disk.put(Place::Journal, &journal.encode());
     let mut run = Run::new(&file, options(Resume::Changed), disk);
     while run.events.is_empty() {
