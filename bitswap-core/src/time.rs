@@ -28,6 +28,12 @@ impl Timestamp {
         self.0
     }
 
+    /// Whether what was put off to this point is due. Nothing is due at the end of time: what is put off
+    /// from there would be due again at once, and without end.
+    pub(crate) fn is_due(self, now: Self) -> bool {
+        self <= now && self != Self::MAX
+    }
+
     /// The time from `earlier` to `self`; zero when `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {

@@ -246,3 +246,17 @@ fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
     }
     assert_eq!(rig.engine.peer(0).unwrap().answer_bytes, (blocks * SIZE) as u64);
 }
+
+#[test]
+fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
+    let rates = Rates { upload_per_peer: Some(1000), ..Rates::default() };
+    let mut rig = Rig::new(Config::default().rates(rates));
+    rig.now = u64::MAX;
+    rig.connect(0);
+    for n in 0..10 {
+        rig.put(cid(n), 5000);
+    }
+    rig.tell(0, (0..10).map(|n| want(cid(n))).collect::<Vec<_>>());
+    // No time passes any more, so the limit lets the first block through and no other.
+    assert_eq!(rig.said().blocks.len(), 1);
+}

@@ -23,6 +23,9 @@ const OPS_MAX: usize = 400;
 /// have to wait for the longest deadline or the next search.
 const HEAL_MAX: Duration = Duration::from_secs(120);
 
+/// How long a lane that failed is left alone at most. What it has to say is still missing until then.
+const LANES_REST_MAX: Duration = Duration::from_secs(31);
+
 /// Rounds of answers in that time.
 const HEAL_ROUNDS_MAX: u32 = 3000;
 
@@ -91,7 +94,8 @@ fn heal(link: &mut Link<'_>) {
     for round in 0.. {
         // What no answer moves, time does.
         if link.calm() {
-            if link.servable_wants() == 0 {
+            let rested = !link.is_timed() || link.now().since(start) >= LANES_REST_MAX;
+            if rested && link.servable_wants() == 0 {
                 return;
             }
             link.wait_until_due();
@@ -99,7 +103,8 @@ fn heal(link: &mut Link<'_>) {
             link.wait(Duration::from_millis(1));
         }
         assert!(
-            link.now().since(start) < HEAL_MAX && round < HEAL_ROUNDS_MAX,
+            (link.now().since(start) < HEAL_MAX || link.servable_wants() == 0)
+                && round < HEAL_ROUNDS_MAX,
             "{} wants wait for blocks that the other engine has",
             link.servable_wants()
         );

@@ -85,7 +85,9 @@
 //!         Effect::Remove { place } => {
 //!             files.remove(&place);
 //!         }
-//!         Effect::Lock | Effect::Unlock | Effect::Sync | Effect::SyncDir | Effect::Close { .. } => {}
+//!         // Nobody else is here, nothing is mounted, and memory is not made durable.
+//!         Effect::CheckReplace { .. } | Effect::Lock | Effect::Unlock => {}
+//!         Effect::Sync | Effect::SyncDir | Effect::Close { .. } => {}
 //!     }
 //!     Ok(Done::Unit)
 //! };

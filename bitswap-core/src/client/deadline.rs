@@ -43,7 +43,7 @@ impl Client {
             any = true;
         }
         for at in [&mut self.room_at, &mut self.download_at] {
-            if at.take_if(|at| is_due(*at, now)).is_some() {
+            if at.take_if(|at| at.is_due(now)).is_some() {
                 self.room = true;
                 any = true;
             }
@@ -175,13 +175,7 @@ impl Client {
 
 /// Takes out the first entry that is due.
 fn due(set: &mut BTreeSet<(Timestamp, u32)>, now: Timestamp) -> Option<u32> {
-    let (_, row) = set.first().copied().filter(|(at, _)| is_due(*at, now))?;
+    let (_, row) = set.first().copied().filter(|(at, _)| at.is_due(now))?;
     set.pop_first();
     Some(row)
-}
-
-/// Nothing is due at the end of time: what is put off from there would be due again at once, and
-/// without end.
-fn is_due(at: Timestamp, now: Timestamp) -> bool {
-    at <= now && at != Timestamp::MAX
 }

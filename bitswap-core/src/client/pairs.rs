@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Client;
+use super::contact::Contact;
 use super::table::{Answer, Links, Pair, Say};
 use crate::message::WantKind;
 use crate::rows::NONE;
@@ -181,7 +182,16 @@ impl Client {
         for at in pairs {
             let Some(pair) = self.pairs.at(at) else { continue };
             // A whole wantlist is due: it must name what is wanted again.
-            let lost = self.peers.get(pair.peer).is_some_and(|contact| contact.resync);
+            let contact = self.peers.get(pair.peer);
+            let lost = contact.is_some_and(|contact| contact.resync);
+            if lost
+                && pair.told == Some(WantKind::Have)
+                && !contact.is_some_and(Contact::has_presence)
+            {
+                // The lane was opened again for an older version, which has no want-haves.
+                self.drop_pair(at, now);
+                continue;
+            }
             self.say(at, pair.told.filter(|_| lost).map(Say::Want), now);
             let Some(pair) = self.pairs.at_mut(at) else { continue };
             if pair.told == Some(WantKind::Block) && pair.answer == Answer::None {

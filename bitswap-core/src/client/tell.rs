@@ -240,6 +240,8 @@ impl Client {
             contact.cancel_at = None;
         }
         let message = Message { wantlist: Wantlist { entries, full }, ..Message::default() };
+        // Also a wantlist that names nothing takes room on its way.
+        let bytes = Message::OVERHEAD_MAX + bytes;
         (message, u32::try_from(bytes).unwrap_or(u32::MAX))
     }
 

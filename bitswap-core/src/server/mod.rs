@@ -193,7 +193,7 @@ impl Server {
     /// The next output that is due at `now`; runs timers that are due.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Output> {
         while let Some(&(at, reason, peer)) = self.timers.first() {
-            if at > now {
+            if !at.is_due(now) {
                 break;
             }
             self.timers.remove(&(at, reason, peer));
@@ -297,7 +297,7 @@ impl Server {
             peer.timer = due;
         }
         // What was to be said has turned out unsayable, and the lane was idle long enough before.
-        if due.is_some_and(|(at, _)| at <= now) {
+        if due.is_some_and(|(at, _)| at.is_due(now)) {
             self.ready.push(number, &mut peer.ready);
         }
     }

@@ -167,10 +167,12 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Sent(id, result.is_ok()));
-            if let Some((peer, lane)) = shadow.lanes.sent(id, result.is_ok())
+            // Of answers only those in this message are lost: of what the transport took before, a reset
+            // would tell.
+            if let Some((peer, Lane::Wants)) = shadow.lanes.sent(id, result.is_ok())
                 && result.is_err()
             {
-                shadow.lost(peer, lane);
+                shadow.lost(peer, Lane::Wants);
             }
             shadow.answers.sent(id, result.is_ok(), shadow.now);
         }

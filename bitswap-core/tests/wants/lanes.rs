@@ -1,7 +1,7 @@
 //! Lanes: opened when there is something to say, closed when idle, put right when lost.
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Event, Lane, Support, Version};
+use bitswap_core::{Event, Lane, Support, Version, Want};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
@@ -198,4 +198,21 @@ fn a_peer_whose_streams_take_nothing_is_left_alone_for_a_while() {
     assert_eq!(d.opens, [1, 1, 2]);
     d.pass(ms(1));
     assert_eq!(d.opens, [1, 1, 2, 1], "it may remember the want, so it hears the whole wantlist");
+}
+
+#[test]
+fn a_want_that_comes_back_is_not_asked_as_want_have_of_what_became_an_older_peer() {
+    let mut d = Driver::peers([1, 2]);
+    let first = d.session();
+    d.want(first, &[cid(1)]);
+    let asked = Driver::told_peers(&d.told(), cid(1), Told::Have)[0];
+    d.version = None;
+    d.engine.handle_reset(asked, Lane::Wants, d.now);
+    d.drain();
+    d.cancel(first, cid(1));
+    d.engine.handle_open(asked, Lane::Wants, Ok(Version::V1_1), d.now);
+    d.engine.want(first, [Want::from(cid(1))], d.now).unwrap();
+    d.drain();
+    let told = d.told();
+    assert!(told.iter().all(|(peer, _, what)| *peer != asked || *what != Told::Have), "{told:?}");
 }

@@ -130,6 +130,11 @@ impl<'a> Link<'a> {
         }
     }
 
+    /// Something happens without any input.
+    pub(super) fn is_timed(&self) -> bool {
+        self.sides.iter().any(|side| side.engine().poll_timeout().is_some())
+    }
+
     pub(super) fn wait_until_due(&mut self) {
         let due = self.sides.iter().filter_map(|side| side.engine().poll_timeout()).min();
         self.now = self.now.max(due.unwrap_or_default());

@@ -299,6 +299,12 @@ impl Run<'_> {
         self.effects.front().is_some_and(|(_, effect)| *effect == Effect::Sync)
     }
 
+    /// Whether the next operation is a comparison.
+    pub(super) fn next_is_check(&mut self) -> bool {
+        self.drain();
+        self.effects.front().is_some_and(|(_, effect)| matches!(effect, Effect::Check(_)))
+    }
+
     /// Whether the next operation is a step of a checkpoint.
     pub(super) fn next_is_checkpoint(&mut self) -> bool {
         self.drain();

@@ -280,6 +280,61 @@ fn a_temporary_file_that_is_gone_when_it_is_opened_again_is_not_made_anew() {
 }
 
 #[test]
+fn what_was_found_wrong_and_not_made_durable_is_written_again() {
+    let file = File::of(vec![1000; 50]);
+    let mut disk = stopped(&file, 20);
+    disk.decay(Place::Temp, &altered(&disk));
+    let mut probe = Run::new(&file, options(Resume::Full), disk.clone());
+    probe.finish();
+    let syncs = probe.positions(|effect| *effect == Effect::Sync);
+    assert_eq!(syncs.len(), 1);
+    disk.fail_at = Some((syncs[0], fs_error(FsErrorKind::Io)));
+    let mut run = Run::new(&file, options(Resume::Full), disk);
+    assert_eq!(run.finish(), finished(50_000));
+    let after = run.disk.crash(Survives::Nothing);
+    assert_eq!(after.bytes(Place::Target(0)), Some(&file.bytes[..]), "durable");
+    // The id was cut off before the sync that failed, and is there again while bytes move.
+    let allocated = run.disk.log.iter().filter_map(|effect| match effect {
+        Effect::Allocate { len, .. } => Some(*len),
+        _ => None,
+    });
+    assert_eq!(allocated.collect::<Vec<_>>(), [50_000, 50_024, 50_000]);
+}
+
+#[test]
+fn a_node_that_is_compared_as_a_leaf_takes_no_claim_away() {
+    let file = File::of(vec![1000; 200]);
+    let disk = stopped(&file, 100);
+    let there = written(&disk, &file);
+    // The first node is short enough to be a leaf.
+    let mut run = Run::new(&file, options(Resume::Full), disk);
+    while run.positions(|effect| matches!(effect, Effect::Check(_))).is_empty() {
+        run.step();
+    }
+    run.download.stop(run.now);
+    assert_eq!(run.finish(), Outcome::Stopped);
+    assert_eq!((written(&run.disk, &file), compared(&run)), (there, 0));
+}
+
+#[test]
+fn a_slow_comparison_is_no_stall() {
+    let file = File::of(vec![1000; 50]);
+    let mut run = Run::new(&file, options(Resume::Full), stopped(&file, 20));
+    while !run.next_is_check() {
+        run.step();
+    }
+    let slow = run.run_unanswered(0).unwrap();
+    run.silent.clone_from(&file.leaves);
+    run.run_for(core::time::Duration::from_secs(60));
+    run.answer(slow);
+    let is_stall = |event: &DownloadEvent| matches!(event, DownloadEvent::Stalled(_));
+    assert!(!run.events.iter().any(is_stall), "{:?}", run.events);
+    // From now on it is one.
+    run.run_for(core::time::Duration::from_secs(60));
+    assert!(run.events.iter().any(is_stall));
+}
+
+#[test]
 fn a_disk_that_never_syncs_is_given_up() {
     let file = File::of(vec![1000; 10]);
     let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());

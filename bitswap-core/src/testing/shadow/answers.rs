@@ -94,24 +94,30 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             .flat_map(|sending| sending.says.iter().map(|saying| saying.cid))
             .collect();
         if list.full {
-            // What is on its way is the answer to a want that goes on.
+            // What is on its way is the answer to a want that goes on, unless less is asked for now.
             row.asks.retain(|cid, ask| {
-                let named = |entry: &&Entry| !entry.cancel && entry.cid == *cid;
-                let kind = list.entries.iter().filter(named).map(|entry| entry.kind).max();
-                on_their_way.contains(cid) && kind >= Some(ask.kind)
+                let repeats = |entry: &Entry| {
+                    let as_much =
+                        entry.kind >= ask.kind && (entry.send_dont_have || !ask.dont_have);
+                    !entry.cancel && entry.cid == *cid && as_much
+                };
+                on_their_way.contains(cid) && list.entries.iter().any(repeats)
             });
             row.murky.clear();
         }
         let mut wanted = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
         for (place, entry) in list.entries.iter().enumerate() {
-            if place >= self.entries_max {
+            let is_skipped = place >= self.entries_max;
+            if is_skipped {
                 row.murky.insert(entry.cid);
             }
             if entry.cancel {
                 cancelled.insert(entry.cid);
                 row.asks.remove(&entry.cid);
-                row.known.remove(&entry.cid);
+                if !is_skipped {
+                    row.known.remove(&entry.cid);
+                }
             } else {
                 wanted.insert(entry.cid);
                 self.serials += 1;
@@ -224,12 +230,12 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             let Some(ask) = row.asks.get_mut(&cid) else { continue };
             if ok {
                 ask.said_block |= is_block && core::mem::take(&mut ask.lost_block);
+                // Also one that was asked for again while it was on its way.
                 if is_block && serial == Some(ask.serial) {
-                    ask.taken = Some(now);
+                    (ask.said_block, ask.taken) = (true, Some(now));
                 }
             } else {
-                ask.answered = false;
-                ask.knows_absence = false;
+                ask.failed();
             }
         }
     }

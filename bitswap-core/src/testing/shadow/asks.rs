@@ -56,6 +56,12 @@ impl Ask {
         (self.said_block, self.lost_block, self.answered) = (true, false, true);
     }
 
+    /// The message that answered it was not sent.
+    pub(super) fn failed(&mut self) {
+        (self.said_have, self.said_dont_have, self.said_block) = (false, false, false);
+        (self.answered, self.knows_absence) = (false, false);
+    }
+
     pub(super) fn says_presence(&mut self, have: bool) {
         self.answered = true;
         if have {

@@ -222,14 +222,14 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             Lane::Wants => (len, self.limits.want_bytes_per_peer as usize * 5 / 4),
             Lane::Answers => (sizes.clone().sum(), self.limits.answer_bytes_per_peer as usize),
         };
-        let last = match lane {
+        let overshoot = match lane {
             Lane::Wants => bytes,
-            Lane::Answers => sizes.last().unwrap_or(0),
+            Lane::Answers => sizes.max().unwrap_or(0),
         };
-        // One block, or one message of wants, may overshoot the credit.
+        // One block, whatever its place in the message, or one message of wants may overshoot the credit.
         ensure!(
             message.blocks.is_empty() && lane == Lane::Answers
-                || on_its_way + bytes - last < credit,
+                || on_its_way + bytes - overshoot < credit,
             "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );
