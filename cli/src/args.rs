@@ -279,7 +279,8 @@ pub(crate) struct Get {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) if_exists: IfExistsArg,
 
-    /// How much of what an interrupted get left is hashed again before the file gets its name.
+    /// How much of what an interrupted get left is hashed again before the file gets its name. What is wrong
+    /// is fetched again.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub(crate) check: CheckArg,
 
@@ -307,7 +308,7 @@ pub(crate) enum IfExistsArg {
 /// What of an interrupted get is hashed again.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum CheckArg {
-    /// All of it. With the others the file may not be called verified.
+    /// All of it. With the others the file is called verified only if all of it was hashed after all.
     #[default]
     Full,
     /// A few pieces, and all of it if one is wrong or the file was written to since.

@@ -233,11 +233,7 @@ impl Download {
     }
 
     pub(super) fn space_known(&mut self, available: u64) {
-        let there = match &self.plan {
-            Some((_, Checks::Below(len))) => (*len).min(self.file_len()),
-            _ => self.durable.total(),
-        };
-        let needed = self.file_len() - there;
+        let needed = self.needed();
         if available < needed && self.options.wait_for_space.is_zero() {
             self.fail(DownloadError::NotEnoughSpace { needed, available });
         } else {
@@ -262,7 +258,36 @@ impl Download {
         self.step(write, Handles::Same);
     }
 
-    pub(super) fn sync_name(&mut self) {
+    pub(super) fn mark_written(&mut self) {
+        self.disk_worked();
+        self.sync_name();
+    }
+
+    /// A full disk is waited for here as in the middle of a transfer.
+    pub(super) fn no_room(&mut self, kind: FsErrorKind) {
+        self.phase = Phase::AwaitRoom;
+        if self.disk.filled(self.now, self.options.wait_for_space) {
+            self.phase = Phase::AskRoom(kind);
+            self.step(Effect::FreeSpace, Handles::Same);
+        }
+    }
+
+    pub(super) fn room_told(&mut self, kind: FsErrorKind, result: Result<Done, FsError>) {
+        self.phase = Phase::AwaitRoom;
+        self.space_told(kind, result);
+    }
+
+    /// Bytes that are not on disk yet.
+    pub(super) fn needed(&self) -> u64 {
+        let there = match (&self.transfer, &self.plan) {
+            (Some(transfer), _) => transfer.map().have().total() + self.earlier.doubted_left(),
+            (None, Some((_, Checks::Below(len)))) => (*len).min(self.file_len()),
+            (None, _) => self.durable.total(),
+        };
+        self.file_len() - there
+    }
+
+    fn sync_name(&mut self) {
         if self.options.sync == SyncPolicy::Never {
             self.start_moving();
         } else {

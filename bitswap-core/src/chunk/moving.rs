@@ -53,7 +53,12 @@ impl Disk {
         self.hold_until = None;
     }
 
-    fn is_held(&mut self, now: Timestamp) -> bool {
+    /// Until when nothing is written.
+    pub(super) const fn held_until(&self) -> Option<Timestamp> {
+        self.hold_until
+    }
+
+    pub(super) fn is_held(&mut self, now: Timestamp) -> bool {
         if self.hold_until.is_some_and(|until| until <= now) {
             self.hold_until = None;
         }
@@ -71,8 +76,8 @@ impl Disk {
         self.full.take().is_some()
     }
 
-    /// Tells whether the disk was not full until now.
-    fn filled(&mut self, now: Timestamp, patience: Duration) -> bool {
+    /// Tells whether somebody is to know: the disk was not full until now, or was tried for the last time.
+    pub(super) fn filled(&mut self, now: Timestamp, patience: Duration) -> bool {
         let (wait, until) = match self.full {
             Some(full) => ((full.wait * 2).min(FULL_WAIT_MAX), full.until),
             None => (FULL_WAIT, now + patience),
@@ -80,7 +85,7 @@ impl Disk {
         let is_news = self.full.replace(Full { wait, until }).is_none();
         let again = now + wait;
         self.hold_until = Some(if now < until { again.min(until) } else { again });
-        is_news
+        is_news || self.is_given_up(now)
     }
 
     /// Whether it is full and was tried for the last time.
@@ -139,7 +144,7 @@ impl Download {
         let transfer = self.transfer.as_ref().filter(|transfer| !transfer.is_complete())?;
         let has_meter = !self.is_paused && transfer.mode() != Mode::Precheck;
         let tick = has_meter.then(|| self.meter.due());
-        let disk = self.disk.hold_until.filter(|_| transfer.has_writes());
+        let disk = self.disk.held_until().filter(|_| transfer.has_writes());
         let checkpoint = match self.options.sync {
             SyncPolicy::Checkpoints { every, .. } if self.dirty() > 0 && !self.is_saving() => {
                 Some(self.checkpoint.last + every)
@@ -165,9 +170,7 @@ impl Download {
         let Err(error) = result else {
             transfer.written(&extent);
             self.earlier.hashed(extent.offset..extent.offset + extent.bytes.len() as u64);
-            if self.disk.worked() {
-                self.tell(DownloadEvent::SpaceAgain);
-            }
+            self.disk_worked();
             return;
         };
         transfer.write_failed(extent);
@@ -179,7 +182,7 @@ impl Download {
             kind if kind.is_full() => {
                 let is_news = self.disk.filled(self.now, self.options.wait_for_space);
                 let is_asked = self.running(|it| matches!(it, Pending::Space(_))) > 0;
-                if !is_asked && (is_news || self.disk.is_given_up(self.now)) {
+                if !is_asked && is_news {
                     self.issue(Effect::FreeSpace, Pending::Space(kind));
                 }
             }
@@ -191,6 +194,13 @@ impl Download {
                     self.fail_file(Operation::Write, error);
                 }
             }
+        }
+    }
+
+    /// Something was written.
+    pub(super) fn disk_worked(&mut self) {
+        if self.disk.worked() {
+            self.tell(DownloadEvent::SpaceAgain);
         }
     }
 
@@ -253,9 +263,8 @@ impl Download {
     }
 
     pub(super) fn space_told(&mut self, kind: FsErrorKind, result: Result<Done, FsError>) {
-        let Some(transfer) = &self.transfer else { return };
         let available = if let Ok(Done::Space(available)) = result { available } else { 0 };
-        let needed = self.file_len() - transfer.map().have().total() - self.earlier.doubted_left();
+        let needed = self.needed();
         let is_quota = kind == FsErrorKind::QuotaExceeded;
         if !self.disk.is_given_up(self.now) {
             self.tell(DownloadEvent::DiskFull { needed, available, is_quota });

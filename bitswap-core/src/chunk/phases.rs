@@ -48,6 +48,9 @@ pub(super) enum Phase {
     Space,
     Allocate,
     WriteMark,
+    /// There is no room for that: how much there is, and until it is tried again.
+    AskRoom(FsErrorKind),
+    AwaitRoom,
     /// The temporary file's name becomes durable.
     SyncName,
     Finalize,
@@ -76,6 +79,7 @@ impl Download {
             match self.phase {
                 Phase::Root => self.ask_root(),
                 Phase::Move => self.pump(),
+                Phase::AwaitRoom if !self.disk.is_held(self.now) => self.allocate(),
                 Phase::Leave(next) if self.pending.is_empty() => {
                     self.phase = Phase::Leaving(next);
                     let place = self.open.unwrap_or(Place::Temp);
@@ -97,6 +101,7 @@ impl Download {
             Phase::Root if self.is_paused => None,
             Phase::Root => Some(self.meter.due()),
             Phase::Move => self.next_move_timer(),
+            Phase::AwaitRoom => self.disk.held_until(),
             Phase::Finalize => self.finalize.as_ref().and_then(Finalize::wait_until),
             _ => None,
         }
@@ -140,7 +145,11 @@ impl Download {
             (Phase::SyncRemoval, Ok(_)) => self.look_for_space(),
             (Phase::SyncRemoval, Err(error)) => self.fail_file(Operation::Remove, error),
             (Phase::Allocate, Ok(_)) => self.write_mark(),
-            (Phase::WriteMark, Ok(_)) => self.sync_name(),
+            (Phase::WriteMark, Ok(_)) => self.mark_written(),
+            (Phase::Allocate | Phase::WriteMark, Err(error)) if error.kind.is_full() => {
+                self.no_room(error.kind);
+            }
+            (Phase::AskRoom(kind), result) => self.room_told(kind, result),
             (Phase::WriteMark, Err(error)) => self.fail_file(Operation::Write, error),
             (Phase::SyncName, _) => self.start_moving(),
             (Phase::Removing, result) => self.removed(result),
@@ -155,6 +164,7 @@ impl Download {
                 Phase::Root
                 | Phase::Move
                 | Phase::Leave(_)
+                | Phase::AwaitRoom
                 | Phase::Drain
                 | Phase::Closing
                 | Phase::Over,

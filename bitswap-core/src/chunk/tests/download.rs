@@ -382,6 +382,43 @@ fn a_disk_that_stays_full_ends_it_after_the_time_that_was_allowed_and_the_data_s
 }
 
 #[test]
+fn a_disk_without_room_for_the_temporary_file_is_waited_for_as_one_that_fills_up() {
+    let file = File::of(vec![1000; 10]);
+    for (seconds, is_quota) in [(0, false), (0, true), (90, false), (90, true)] {
+        let wait_for_space = Duration::from_secs(seconds);
+        let options =
+            DownloadOptions { wait_for_space, check_space: false, ..DownloadOptions::default() };
+        // Too little for the id.
+        let mut disk = small_disk(is_quota);
+        disk.space = Some(20);
+        let mut run = Run::new(&file, options.clone(), disk.clone());
+        let needed = 10_000;
+        let error = match is_quota {
+            true => DownloadError::QuotaExceeded { needed },
+            false => DownloadError::NotEnoughSpace { needed, available: 20 },
+        };
+        assert_eq!(run.finish(), failed(error));
+        assert_eq!(run.now.since(Timestamp::ZERO), wait_for_space);
+        assert!(run.disk.is_at_rest());
+        assert_eq!(run.wanted, [file.root]);
+        if seconds == 0 {
+            continue;
+        }
+        let tries = run.positions(|effect| matches!(effect, Effect::Write { .. })).len();
+        assert!((2..10).contains(&tries), "no busy loop: {tries}");
+        let mut run = Run::new(&file, options, disk);
+        run.run_for(Duration::from_secs(80));
+        let available = if is_quota { u64::MAX } else { 20 };
+        let full = DownloadEvent::DiskFull { needed, available, is_quota };
+        assert_eq!(run.events, vec![full; 1], "said once");
+        run.disk.space = None;
+        assert_eq!(run.finish(), finished(10_000));
+        assert!(run.events.contains(&DownloadEvent::SpaceAgain));
+        assert_eq!(target(&run), file.bytes);
+    }
+}
+
+#[test]
 fn a_missing_block_ends_it_and_keeps_the_data() {
     let file = File::of(vec![1000; 10]);
     let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
