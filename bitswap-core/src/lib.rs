@@ -147,7 +147,8 @@
 //!    a bounded amount of work; what remains waits for [`Engine::poll_output`].
 //! 2. **The timer knows about outputs.** While an output is ready, [`Engine::poll_timeout`] is not
 //!    later than now. After [`Engine::handle_timeout`] at *t* and a drain it is later than *t*, so a
-//!    host that follows it never spins.
+//!    host that follows it never spins. The end of time is the exception: nothing is due at
+//!    [`Timestamp::MAX`].
 //! 3. **Time does not run backwards.** An input with an earlier time counts as happening at the
 //!    latest time seen. A timeout that is handled early, or twice, changes nothing.
 //! 4. **It is deterministic.** Equal configuration, seed and inputs give equal outputs, in debug and

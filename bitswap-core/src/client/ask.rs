@@ -139,14 +139,18 @@ impl Client {
         1
     }
 
-    /// Sessions that waited for room may ask.
+    /// Sessions that waited for room may ask, before those that something has just happened to: one that
+    /// is served must not take every place that it frees.
     pub(super) fn wake_blocked(&mut self) {
-        for _ in 0..WOKEN {
-            let Some(session) = self.blocked.pop() else { return };
+        let woken = core::iter::from_fn(|| self.blocked.pop()).take(WOKEN);
+        let woken: alloc::vec::Vec<u32> = woken.collect();
+        for session in woken.into_iter().rev() {
             if let Some(row) = self.sessions.at_mut(session) {
                 row.blocked = None;
+                if !core::mem::replace(&mut row.ready, true) {
+                    self.ready.push_front(session);
+                }
             }
-            self.set_ready(session);
         }
     }
 

@@ -222,10 +222,12 @@ impl Client {
                 continue;
             }
             let said = self.speak_next(now);
-            // What was decided here may have armed a timer that is due already, or opened a question.
-            let idle = more == 0 && !self.run_timers(now) && !self.has_work();
-            if said.is_some() || idle {
+            if said.is_some() {
                 return said;
+            }
+            // What was decided here may have armed a timer that is due already, or opened a question.
+            if more == 0 && !self.run_timers(now) && !self.has_work() {
+                return None;
             }
             asked = 0;
         }

@@ -1,6 +1,6 @@
 //! Sessions: fixed peers, priorities, download limits, and what is left when they are gone.
 
-use bitswap_core::{Config, Lane, Rates, Version, Want};
+use bitswap_core::{Config, Lane, Limits, Rates, Version, Want};
 
 use crate::driver::{Driver, Told, block, cid, ms, sized};
 
@@ -99,4 +99,23 @@ fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
     d.engine.handle_open(2, Lane::Wants, Ok(Version::V1_2), d.now);
     d.drain();
     assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+}
+
+#[test]
+fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() {
+    let mut limits = Limits::default();
+    limits.told_per_peer = 1;
+    let mut d = Driver::with(Config::default().limits(limits).unwrap());
+    d.connect(1);
+    let [first, second, third] = [d.session(), d.session(), d.session()];
+    d.want(first, &[cid(1)]);
+    d.want(second, &[cid(2)]);
+    d.want(third, &[cid(3)]);
+    // The oldest session waits behind those that wait already.
+    d.want(first, &[cid(4)]);
+    for n in 1..=4 {
+        assert_eq!(d.told(), [(1, cid(n), Told::Block)]);
+        d.block(1, &block(n));
+    }
+    assert_eq!(d.events().len(), 4);
 }
