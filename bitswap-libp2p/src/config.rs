@@ -24,7 +24,7 @@ impl Default for Config {
         Self {
             engine: bitswap_core::Config::default(),
             inbound_streams_max: 512,
-            items_per_second: 65_536,
+            items_per_second: 262_144,
             stall_window: Duration::from_secs(10),
             open_timeout: Duration::from_secs(10),
             hints_max: 4096,
@@ -56,10 +56,11 @@ impl Config {
         Ok(self)
     }
 
-    /// Entries, presences and blocks that one peer may send per second, over all its connections;
-    /// every message counts as one more. Beyond, its streams are not read for a while. A second's
-    /// worth can be saved up. Stops a peer from keeping the swarm's task busy: each item takes the
-    /// engine a microsecond or two. Default 65 536, twice of what a fast peer with tiny blocks sends.
+    /// Entries, presences and blocks nobody asked it for that one peer may send per second, over all its
+    /// connections; a message without a block that was asked for counts as one more. Beyond, its streams
+    /// are not read for a while. A second's worth can be saved up. Stops a peer from keeping the swarm's
+    /// task busy: each item takes the engine a microsecond or two. Default 262 144: who is served 256 MiB/s
+    /// in blocks of 1 KiB asks for as many.
     ///
     /// # Errors
     ///

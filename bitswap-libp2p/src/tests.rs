@@ -32,13 +32,13 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 /// A raw sha2-256 block.
-fn block(data: impl Into<Bytes>) -> Block {
+pub(crate) fn block(data: impl Into<Bytes>) -> Block {
     let any = Cid::new_v1(0x55, Multihash::wrap(0x12, &[0; 32]).unwrap());
     Prefix::of(&any).unwrap().block(data.into()).unwrap()
 }
 
 /// `len` bytes that differ for each `seed`.
-fn bytes(seed: u64, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
         state ^= state << 13;

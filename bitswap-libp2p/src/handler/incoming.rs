@@ -97,10 +97,14 @@ impl Incoming {
         let Decoded { mut message, payloads, ignored, skipped } = decode(frame)?;
         let useless = ignored as usize + skipped as usize;
         traffic.ignored_items += useless as u64;
-        // A message costs something even if there is nothing in it.
-        let items = 1 + Weight::of(&message).items + payloads.len() + useless;
-        lock(&self.allowance).take(items, Instant::now());
+        let received = payloads.len();
         let payloads = self.admitted(payloads, traffic);
+        // Blocks that were asked for are free, or a fast peer with small blocks would be slowed down. Any
+        // other message costs something even if there is nothing in it.
+        let refused = received - payloads.len();
+        let message_itself = usize::from(payloads.is_empty());
+        let items = message_itself + Weight::of(&message).items + refused + useless;
+        lock(&self.allowance).take(items, Instant::now());
         let frame_bytes = frame.len();
         let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
         let pending = if bytes <= INLINE_BYTES_MAX {
@@ -188,4 +192,65 @@ fn verify(payloads: Vec<Payload>, frame_bytes: usize) -> Verified {
         }
     }
     verified
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bitswap_core::message::Version;
+    use bitswap_core::{Entry, WantKind, Wantlist};
+    use futures::future::BoxFuture;
+    use futures::task::noop_waker;
+
+    use super::*;
+    use crate::executor::Job;
+    use crate::tests::{block, bytes};
+
+    struct Inline;
+
+    impl Executor for Inline {
+        fn spawn(&self, _future: BoxFuture<'static, ()>) {
+            unreachable!("nothing is stored here");
+        }
+
+        fn compute(&self, job: Job) {
+            job();
+        }
+    }
+
+    /// A message as it is read: without its length.
+    fn frame(message: &Message) -> Bytes {
+        let bytes: Bytes = message.encode(Version::V1_2).into_segments().concat().into();
+        let length = bytes.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+        bytes.slice(length..)
+    }
+
+    /// Whether a peer that may say one item an hour is paused after these blocks.
+    fn pauses(asked: bool) -> bool {
+        let blocks: Vec<Block> = (0..100).map(|seed| block(bytes(seed, 1000))).collect();
+        let mut accept = Accept::default();
+        if asked {
+            let want = |block: &Block| Entry::want(*block.cid(), WantKind::Block, 0, true);
+            let entries = blocks.iter().map(want).collect();
+            let wantlist = Wantlist { entries, full: false };
+            accept.told(&Message { wantlist, ..Message::default() });
+        }
+        let allowance = Allowance::new(1, Instant::now() + Duration::from_secs(3600));
+        let (accept, allowance) = (Arc::new(Mutex::new(accept)), Arc::new(Mutex::new(allowance)));
+        let mut incoming = Incoming::new(accept, allowance, Arc::new(Inline));
+        let mut traffic = Traffic::default();
+        for block in blocks {
+            let message = Message { blocks: vec![block], ..Message::default() };
+            incoming.push(&frame(&message), &mut traffic).unwrap();
+        }
+        let waker = noop_waker();
+        incoming.poll_room(&mut Context::from_waker(&waker), &mut traffic).is_pending()
+    }
+
+    #[test]
+    fn blocks_that_were_asked_for_count_towards_no_allowance() {
+        assert!(!pauses(true));
+        assert!(pauses(false));
+    }
 }
