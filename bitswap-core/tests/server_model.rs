@@ -7,7 +7,7 @@
 
 mod serving;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{
@@ -26,6 +26,8 @@ const SIZES: [usize; 10] = [0, 10, 1024, 1025, 40_000, 300_000, 5, 2000, 1024, 9
 const LATE: usize = 6;
 /// CIDs that exist nowhere follow.
 const CIDS: u32 = 13;
+/// An answer that the transport took longer ago counts as received, in microseconds.
+const UNCONFIRMED_FOR: u64 = 10_000_000;
 /// The host does not serve this block to this peer.
 const REFUSED: (u32, u32) = (1, 4);
 
@@ -88,13 +90,27 @@ struct Flown {
     told: u64,
 }
 
+/// A want that was answered.
+#[derive(Clone, Copy, Debug)]
+struct Answered {
+    /// With the block, not with HAVE.
+    block: bool,
+    /// What had been asked for.
+    wanted: Wanted,
+    /// When the transport took it, in microseconds.
+    at: u64,
+}
+
 #[derive(Default)]
 struct PeerModel {
     wants: BTreeMap<Cid, Wanted>,
     /// Answered and not cancelled since: may be said again after a reset.
-    ended: BTreeMap<Cid, bool>,
+    ended: BTreeMap<Cid, Answered>,
     /// Put back by a reset.
-    again: BTreeMap<Cid, bool>,
+    again: BTreeMap<Cid, Answered>,
+    /// Asked for since the block was last sent. What the ledger had no room to remember as being
+    /// answered is a new want when it is asked for again.
+    asked: BTreeSet<Cid>,
 }
 
 struct World {
@@ -161,6 +177,7 @@ impl World {
                     model.wants.remove(&cid(*n));
                     model.ended.remove(&cid(*n));
                     model.again.remove(&cid(*n));
+                    model.asked.remove(&cid(*n));
                 }
                 let entries = cids.iter().map(|n| Entry::cancel(cid(*n))).collect();
                 self.message(*peer, Wantlist { entries, full: false });
@@ -192,8 +209,9 @@ impl World {
             }
             Op::Reset(peer) => {
                 let model = &mut self.peers[*peer as usize];
-                let ended = std::mem::take(&mut model.ended);
-                model.again.extend(ended);
+                let ended = std::mem::take(&mut model.ended).into_iter();
+                let now = self.now;
+                model.again.extend(ended.filter(|(_, kept)| kept.at + UNCONFIRMED_FOR >= now));
                 self.engine.handle_reset(*peer, Lane::Answers, self.at());
             }
             Op::Reconnect(peer) => {
@@ -225,13 +243,15 @@ impl World {
             };
             model.wants.retain(|cid, want| no_less(cid, want));
             model.ended.retain(|cid, _| told(cid));
-            model.again.retain(|cid, _| told(cid));
+            model.again.retain(|cid, answered| no_less(cid, &answered.wanted));
+            model.asked.clear();
         }
         let mut list = Vec::new();
         for (n, block, asks, priority) in entries {
             self.ticks += 1;
             let tick = self.ticks;
             model.ended.remove(&cid(*n));
+            model.asked.insert(cid(*n));
             if model.again.contains_key(&cid(*n)) && !model.wants.contains_key(&cid(*n)) {
                 // A block that is on its way again after a reset answers the new want too.
                 let answers = self.flights.iter_mut().filter(|(_, other, _)| *other == peer);
@@ -241,9 +261,11 @@ impl World {
                     }
                 }
             }
+            // What was put back and is asked for again is one want, which asks for both.
+            let before = model.again.get(&cid(*n)).map(|answered| answered.wanted);
             let want = model.wants.entry(cid(*n)).or_insert(Wanted {
-                block: false,
-                asks: false,
+                block: before.is_some_and(|before| before.block),
+                asks: before.is_some_and(|before| before.asks),
                 life: tick,
                 told: tick,
                 absent: false,
@@ -295,25 +317,22 @@ impl World {
         let (id, peer, flown) = self.flights.remove(which);
         let result = if ok { Ok(()) } else { Err(SendError::Closed) };
         self.engine.handle_sent(id, result, self.at());
-        let model = &mut self.peers[peer as usize];
+        let (model, at) = (&mut self.peers[peer as usize], self.now);
         for answer in flown {
             let same = |want: &&Wanted| Some(want.life) == answer.life;
             let want = model.wants.get(&answer.cid).filter(same).copied();
-            let again = answer.life.is_none() || want.is_none();
+            // An answer to a want that had begun anew before it was put back is no answer to this one.
+            let same =
+                |put_back: &&Answered| answer.life.is_none_or(|life| life == put_back.wanted.life);
+            let put_back = model.again.get(&answer.cid).filter(same).copied();
             if !ok {
                 continue;
             }
             if answer.block {
-                if want.is_some() {
-                    model.wants.remove(&answer.cid);
-                    model.ended.insert(answer.cid, true);
-                }
-                if again && model.again.contains_key(&answer.cid) {
+                if let Some(wanted) = want.or(put_back.map(|put_back| put_back.wanted)) {
+                    model.wants.retain(|cid, _| *cid != answer.cid || want.is_none());
                     model.again.remove(&answer.cid);
-                    model.ended.insert(answer.cid, true);
-                }
-                if want.is_some() {
-                    model.again.remove(&answer.cid);
+                    model.ended.insert(answer.cid, Answered { block: true, wanted, at });
                 }
             } else if answer.have {
                 if let Some(want) = want
@@ -322,10 +341,14 @@ impl World {
                 {
                     model.wants.remove(&answer.cid);
                     model.again.remove(&answer.cid);
-                    model.ended.insert(answer.cid, false);
-                } else if want.is_none() && model.again.get(&answer.cid) == Some(&false) {
+                    model.ended.insert(answer.cid, Answered { block: false, wanted: want, at });
+                } else if let Some(put_back) = put_back
+                    && want.is_none()
+                    && !put_back.block
+                    && (answer.life.is_none() || answer.told == put_back.wanted.told)
+                {
                     model.again.remove(&answer.cid);
-                    model.ended.insert(answer.cid, false);
+                    model.ended.insert(answer.cid, Answered { at, ..put_back });
                 }
             }
         }
@@ -366,16 +389,18 @@ impl World {
             let cid = *block.cid();
             let size = self.has(*peer, &cid).expect("a block that the store gave");
             assert_eq!(size, block.data().len());
-            let model = &self.peers[*peer as usize];
+            let model = &mut self.peers[*peer as usize];
+            let evicted = model.asked.remove(&cid) && !self.wide;
             let want = model.wants.get(&cid);
             let fresh = want.is_some_and(|want| want.block || size <= 1024);
-            let again = model.again.get(&cid).is_some_and(|block| *block || size <= 1024);
-            assert!(fresh || again, "{cid} to {peer}, who wants {want:?}");
+            let again =
+                model.again.get(&cid).is_some_and(|put_back| put_back.block || size <= 1024);
+            assert!(fresh || again || evicted, "{cid} to {peer}, who wants {want:?}");
             let life = want.map(|want| want.life);
             let twice = self.flights.iter().any(|(_, other, answers)| {
                 other == peer && answers.iter().any(|a| a.block && a.cid == cid && a.life == life)
             });
-            assert!(!twice || again, "{cid} twice to {peer}");
+            assert!(!twice || again || evicted, "{cid} twice to {peer}");
             let told = want.map_or(0, |want| want.told);
             flown.push(Flown { cid, block: true, have: false, life, told });
         }
