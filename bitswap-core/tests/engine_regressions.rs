@@ -128,3 +128,25 @@ fn a_want_have_after_a_lost_block_does_not_replace_the_want_for_the_block() {
         ],
     );
 }
+
+#[test]
+fn a_block_that_arrives_after_the_message_before_it_failed_answers_its_want() {
+    let asking = WantOp { block: 73, priority: 0, cancel: false, whole: true, dont_have: true };
+    run(
+        Config::default(),
+        &[
+            Op::Connect(180, Version::V1_2),
+            Op::Wantlist(95, vec![asking, want_have(5), want_block(22)], false),
+            Op::Drain,
+            Op::Opened(0, Opened::Yes),
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Drain,
+            Op::Announce(vec![121]),
+            Op::Drain,
+            Op::Loaded(91, LoadOp::True, false),
+            Op::Drain,
+            Op::Sent(62, false),
+        ],
+    );
+}

@@ -232,7 +232,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 ask.said_block |= is_block && core::mem::take(&mut ask.lost_block);
                 // Also one that was asked for again while it was on its way.
                 if is_block && serial == Some(ask.serial) {
-                    (ask.said_block, ask.taken) = (true, Some(now));
+                    (ask.said_block, ask.taken, ask.answered) = (true, Some(now), true);
                 }
             } else {
                 ask.failed();
