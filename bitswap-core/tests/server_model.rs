@@ -263,7 +263,7 @@ impl World {
             }
             // What was put back and is asked for again is one want, which asks for both.
             let before = model.again.get(&cid(*n)).map(|answered| answered.wanted);
-            let want = model.wants.entry(cid(*n)).or_insert(Wanted {
+            let want = model.wants.entry(cid(*n)).or_insert_with(|| Wanted {
                 block: before.is_some_and(|before| before.block),
                 asks: before.is_some_and(|before| before.asks),
                 life: tick,
@@ -329,7 +329,7 @@ impl World {
                 continue;
             }
             if answer.block {
-                if let Some(wanted) = want.or(put_back.map(|put_back| put_back.wanted)) {
+                if let Some(wanted) = want.or_else(|| put_back.map(|put_back| put_back.wanted)) {
                     model.wants.retain(|cid, _| *cid != answer.cid || want.is_none());
                     model.again.remove(&answer.cid);
                     model.ended.insert(answer.cid, Answered { block: true, wanted, at });

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bitswap_core::{
-    Block, Config, Engine, Entry, Event, Lane, Message, Output, Presence, SessionId,
-    SessionOptions, Timestamp, Version, Want, WantKind, Wantlist,
+    Block, Config, Engine, Entry, Event, Lane, Message, Output, PeerSet, Presence, SessionId,
+    SessionOptions, Support, Timestamp, Version, Want, WantKind, Wantlist,
 };
 use bytes::Bytes;
 use cap::Cap;
@@ -30,6 +30,7 @@ fn main() {
         ("many_wants_are_not_copied_for_each_peer", wants_are_not_copied_for_each_peer),
         ("a_million_wants_cost_little_each", a_million_wants),
         ("a_poll_at_rest_does_not_get_dearer_with_peers", a_poll_at_rest),
+        ("a_peer_that_comes_does_not_get_dearer_with_wants_that_wait", an_arrival),
     ] {
         let outcome = if std::panic::catch_unwind(test).is_ok() { "ok" } else { "FAILED" };
         failed += u32::from(outcome != "ok");
@@ -200,8 +201,12 @@ fn a_million_wants() {
         let per_want = bench.spent.as_nanos() as u64 / count;
         (held / count as usize, per_want, bench.long.unwrap_or_default())
     };
-    let (_, small, _) = fetch(10_000);
-    let (bytes, large, _) = fetch(MANY);
+    // The machine may stop the process for longer than any call takes, and slow down all of a run, but
+    // hardly each of three.
+    let runs = |count| -> Vec<_> { (0..3).map(|_| fetch(count)).collect() };
+    let least = |runs: &[(usize, u64, _)]| runs.iter().map(|run| run.1).min().expect("three runs");
+    let (few, many) = (runs(10_000), runs(MANY));
+    let (bytes, small, large) = (many[0].0, least(&few), least(&many));
     println!("{bytes} B per want; {small} ns per want of 10 k, {large} ns per want of {MANY}");
     assert!(bytes <= BYTES_PER_WANT, "{bytes} bytes per want");
     assert!(large <= 3 * small, "{large} ns per want of {MANY}, {small} ns of ten thousand");
@@ -209,12 +214,12 @@ fn a_million_wants() {
         println!("the length of calls is measured in release builds");
         return;
     }
-    // The machine may stop the process for longer than any call takes, but hardly in the same call
-    // of three equal runs.
-    let runs: Vec<_> = (0..3).map(|_| fetch(MANY).2).collect();
-    let longest = runs[0]
+    // A stop of the process hardly hits the same call of three equal runs.
+    let [first, second, third] = &many[..] else { unreachable!("three runs") };
+    let longest = first
+        .2
         .iter()
-        .filter_map(|(call, first)| Some(*first.min(runs[1].get(call)?).min(runs[2].get(call)?)))
+        .filter_map(|(call, took)| Some(*took.min(second.2.get(call)?).min(third.2.get(call)?)))
         .max();
     println!("longest call: {longest:?}");
     assert!(
@@ -256,6 +261,52 @@ fn a_poll_at_rest() {
     println!("a poll at rest: {few} ns with 10 peers, {many} ns with 1000");
     // Looking at each peer would make it a hundred times as long.
     assert!(many <= 5 * few, "{many} ns with 1000 peers, {few} ns with 10");
+}
+
+/// The time that it takes an engine to take note of a peer that comes, or that says again and again that
+/// it speaks Bitswap, in nanoseconds: the least of several, at moments far apart.
+fn nanos_of_an_arrival(sessions: u64, wants: u64, only: bool) -> u128 {
+    let mut bench = Bench::new(1);
+    for session in 0..sessions {
+        let peers = if only { PeerSet::Only(vec![9]) } else { PeerSet::Any };
+        let options = SessionOptions { peers, ..SessionOptions::default() };
+        bench.session =
+            bench.call("open_session", |engine, now| engine.open_session(options, now)).ok();
+        let cids: Vec<Cid> = (session * wants..(session + 1) * wants).map(cid).collect();
+        bench.want(&cids);
+    }
+    bench.drain();
+    bench.mail.clear();
+    let times = (0..10).map(|round| {
+        bench.now = bench.now + Duration::from_millis(50);
+        bench.spent = Duration::ZERO;
+        for support in [Support::No, Support::Yes, Support::No, Support::Yes] {
+            bench.call("handle_support", |engine, now| engine.handle_support(0, support, now));
+            bench.drain();
+        }
+        let peer = 100 + round;
+        bench.call("handle_connected", |engine, now| engine.handle_connected(peer, None, now));
+        bench.drain();
+        bench.call("handle_disconnected", |engine, now| engine.handle_disconnected(peer, now));
+        bench.drain();
+        bench.mail.clear();
+        bench.spent.as_nanos()
+    });
+    times.min().expect("there are some")
+}
+
+fn an_arrival() {
+    for (name, only, few, many) in [
+        ("wants of one session", true, (1, 2_000), (1, 40_000)),
+        ("sessions with nobody they may ask", true, (2_000, 1), (40_000, 1)),
+        ("sessions that ask anybody", false, (2_000, 1), (40_000, 1)),
+    ] {
+        let (few, many) =
+            (nanos_of_an_arrival(few.0, few.1, only), nanos_of_an_arrival(many.0, many.1, only));
+        println!("a peer comes, {name}: {few} ns for 2 000, {many} ns for 40 000");
+        // Looking at all of them would make it twenty times as long.
+        assert!(many <= 4 * few, "{name}: {many} ns for 40 000, {few} ns for 2 000");
+    }
 }
 
 fn wants_are_not_copied_for_each_peer() {

@@ -9,6 +9,7 @@ use core::time::Duration;
 use super::Client;
 use super::lists::first_queued;
 use super::pick::For;
+use super::standing::Standing;
 use super::table::{Answer, Say, Stage};
 use crate::message::WantKind;
 use crate::rows::NONE;
@@ -115,8 +116,10 @@ impl Client {
                 continue;
             }
             self.relist(at, Some(to));
-            if to == Stage::Queued {
-                self.set_blocked(session);
+            match to {
+                Stage::Queued => self.set_blocked(session),
+                Stage::Waiting => self.set_unserved(session),
+                Stage::Asked | Stage::Ended(_) => {}
             }
         }
     }
@@ -128,7 +131,7 @@ impl Client {
             self.wake_blocked();
             self.room_at = (!self.blocked.is_empty()).then(|| now + ROOM_PAUSE);
         }
-        let Some(session) = self.ready.pop_front() else { return 0 };
+        let Some(session) = self.ready.pop_front() else { return self.look_at_unserved(now) };
         if self.ready.is_empty() {
             self.ready = alloc::collections::VecDeque::new();
         }
@@ -137,6 +140,31 @@ impl Client {
             return 1 + self.dispatch(session, now);
         }
         1
+    }
+
+    /// Lets the next session ask that had nobody to ask before a peer came. The work done, in wants.
+    fn look_at_unserved(&mut self, now: Timestamp) -> u32 {
+        // Finding out whom to ask takes longer the more peers there are.
+        let cost = 1 + self.peers.len() as u32 / 32;
+        let Some(session) = self.unserved.pop(cost, now) else { return 0 };
+        if let Some(row) = self.sessions.at_mut(session) {
+            row.unserved.leave();
+        }
+        let Some(row) = self.sessions.at(session) else { return 1 };
+        if self.standings_for(row).count(Standing::Askable) > 0 {
+            return 1 + self.dispatch(session, now);
+        }
+        self.set_unserved(session);
+        1
+    }
+
+    /// Has a session that still has something to ask wait for a peer, unless it waits already.
+    fn set_unserved(&mut self, session: u32) {
+        let Some(row) = self.sessions.at_mut(session) else { return };
+        let asks = row.queued > 0 || !row.waiting.is_empty();
+        if asks && !row.ready && row.blocked.is_none() {
+            self.unserved.push(session, &mut row.unserved, row.recheck > 0);
+        }
     }
 
     /// Sessions that waited for room may ask, before those that something has just happened to: one that
@@ -155,7 +183,16 @@ impl Client {
     }
 
     fn dispatch(&mut self, session: u32, now: Timestamp) -> u32 {
-        let Some(row) = self.sessions.at(session) else { return 0 };
+        let done = self.dispatch_some(session, now);
+        self.set_unserved(session);
+        done
+    }
+
+    fn dispatch_some(&mut self, session: u32, now: Timestamp) -> u32 {
+        let Some(row) = self.sessions.at_mut(session) else { return 0 };
+        if row.unserved.has_news(&self.unserved) {
+            row.recheck = row.waiting.len();
+        }
         let (queued, size) = (row.queued, row.expected_size());
         if queued + row.recheck == 0 {
             return 0;
@@ -167,7 +204,7 @@ impl Client {
             if !row.has_room() {
                 return done;
             }
-            let at = if row.recheck > 0 {
+            let at = if row.recheck > 0 && self.unserved.may_attempt(now) {
                 row.recheck -= 1;
                 row.waiting.head
             } else if let Some(at) = first_queued(row) {
@@ -203,8 +240,11 @@ impl Client {
                 false
             }
             Asked::Nobody => {
+                if stage == Stage::Waiting {
+                    self.unserved.attempt(1, now);
+                }
                 // Without anybody to ask, the rest of the queue need not be looked at.
-                let nobody = !self.peers.iter().any(|(_, contact)| contact.usable());
+                let nobody = self.standings.count(Standing::Askable) == 0;
                 if stage == Stage::Queued && nobody && !self.fails_when_missing(session) {
                     return false;
                 }

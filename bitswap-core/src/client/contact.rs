@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use cid::Cid;
 
+use super::standing::Standing;
 use super::table::List;
 use crate::lane::LaneState;
 use crate::output::{Hint, Support};
@@ -25,6 +26,8 @@ const WINDOW_MAX: u64 = 32 << 20;
 pub(crate) struct Contact {
     pub(crate) id: Id,
     pub(crate) support: Support,
+    /// Whether it can be asked, as it was last counted.
+    pub(super) standing: Standing,
     pub(crate) lane: LaneState,
     pub(crate) meter: Meter,
     /// Pairs with something to say.
@@ -69,6 +72,7 @@ impl Contact {
         Self {
             id,
             support: Support::Unknown,
+            standing: Standing::Askable,
             lane: LaneState::new(retry, now),
             meter: Meter::from_hint(hint),
             unsaid: List::default(),
@@ -92,8 +96,8 @@ impl Contact {
     }
 
     /// It can be asked, now or as soon as its lane is open.
-    pub(crate) fn usable(&self) -> bool {
-        !self.is_mute() && self.lane.retry_at().is_none()
+    pub(super) fn usable(&self) -> bool {
+        Standing::of(self) == Standing::Askable
     }
 
     /// It does not speak Bitswap, as far as it says.

@@ -167,7 +167,7 @@ impl Client {
         let retry = contact.lane.retry_at().is_some_and(|at| at <= now);
         if retry {
             contact.lane.retry();
-            self.wake_all();
+            self.update_standing(peer);
         }
         self.set_speaking(peer);
     }

@@ -8,6 +8,7 @@
 //! * `tell`: messages are composed when a peer's lane has room.
 //! * `receive`: what peers answer.
 //! * `deadline`, `search`: what happens when they do not.
+//! * `standing`, `unserved`: who can be asked, and the sessions that had nobody to ask.
 //! * `query`: what can be asked of this half, and what it holds.
 //!
 //! Invariants: a want that is asked has a request with a deadline, a lingering question or an entry
@@ -26,8 +27,10 @@ mod query;
 mod receive;
 mod search;
 mod session;
+mod standing;
 mod table;
 mod tell;
+mod unserved;
 mod wish;
 
 pub use options::{PeerSet, SessionOptions, WhenMissing};
@@ -54,7 +57,9 @@ use crate::time::Timestamp;
 use contact::Contact;
 pub(crate) use options::Options;
 use session::Session;
+use standing::{Standing, Standings};
 use table::{Interest, Linked, Pair, WantRow};
+use unserved::Unserved;
 
 /// What the client half wants done. Peers are named by their place in the engine's table.
 #[derive(Debug)]
@@ -91,6 +96,10 @@ pub(crate) struct Client {
     room: bool,
     /// When blocked sessions that were passed over are looked at again.
     room_at: Option<Timestamp>,
+    /// Sessions with wants that no peer can be asked for.
+    unserved: Unserved,
+    /// How many peers there are of each standing.
+    standings: Standings,
     /// Sessions with something to tell.
     telling: VecDeque<u32>,
     /// Peers that may have something to say.
@@ -132,6 +141,8 @@ impl Client {
             blocked: Ring::default(),
             room: false,
             room_at: None,
+            unserved: Unserved::default(),
+            standings: Standings::default(),
             telling: VecDeque::new(),
             speaking: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -154,12 +165,14 @@ impl Client {
     pub(crate) fn connected(&mut self, peer: Id, hint: Option<Hint>, now: Timestamp) {
         let contact = Contact::new(peer, hint, self.config.open_retry, now);
         self.peers.insert(peer.index, contact);
-        self.wake_all();
+        self.standings.add(Standing::Askable);
+        self.peer_can_be_asked();
     }
 
     pub(crate) fn disconnected(&mut self, peer: u32, now: Timestamp) -> Option<Hint> {
         self.drop_pairs(peer, now);
         let contact = self.peers.remove(peer)?;
+        self.standings.remove(contact.standing);
         if let Some(at) = contact.timer {
             self.timers.remove(&(at, peer));
         }
@@ -179,18 +192,16 @@ impl Client {
         let before = core::mem::replace(&mut contact.support, support);
         match support {
             Support::No => self.drop_pairs(peer, now),
-            Support::Yes if before != support || contact.lane.is_refused() => {
-                contact.lane.revive();
-                self.wake_all();
-            }
+            Support::Yes if before != support || contact.lane.is_refused() => contact.lane.revive(),
             _ => {}
         }
+        self.update_standing(peer);
     }
 
     pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
         self.download = rates.download.map(|rate| Bucket::new(rate, now));
         self.download_at = None;
-        self.wake_all();
+        self.room = true;
     }
 
     pub(crate) fn shutdown(&mut self, now: Timestamp) {
@@ -226,7 +237,7 @@ impl Client {
                 return said;
             }
             // What was decided here may have armed a timer that is due already, or opened a question.
-            if more == 0 && !self.run_timers(now) && !self.has_work() {
+            if more == 0 && !self.run_timers(now) && !self.has_work(now) {
                 return None;
             }
             asked = 0;
@@ -234,30 +245,35 @@ impl Client {
     }
 
     /// Something is to be decided, or may be asked.
-    fn has_work(&self) -> bool {
-        self.undecided.0 != NONE || !self.ready.is_empty() || self.room
+    fn has_work(&mut self, now: Timestamp) -> bool {
+        self.undecided.0 != NONE || !self.ready.is_empty() || self.room || self.unserved.is_due(now)
     }
 
-    /// Puts all sessions that have something to ask among those that may be able to: a peer or
-    /// something about one is new.
-    fn wake_all(&mut self) {
-        let waiting: Vec<u32> = self
-            .sessions
-            .iter()
-            .filter(|(_, session)| session.queued > 0 || !session.waiting.is_empty())
-            .map(|(id, _)| id.index)
-            .collect();
-        for index in waiting {
-            if let Some(session) = self.sessions.at_mut(index) {
-                session.recheck = session.waiting.len();
+    /// A peer is new, or can be asked again: sessions that had nobody to ask, or whose peers were busy,
+    /// may ask it.
+    fn peer_can_be_asked(&mut self) {
+        self.unserved.peer_can_be_asked();
+        self.room = true;
+    }
+
+    /// Something about a peer has changed that may decide whether it can be asked.
+    fn update_standing(&mut self, peer: u32) {
+        let Some(contact) = self.peers.get_mut(peer) else { return };
+        let standing = Standing::of(contact);
+        let before = core::mem::replace(&mut contact.standing, standing);
+        if before != standing {
+            self.standings.remove(before);
+            self.standings.add(standing);
+            if standing == Standing::Askable {
+                self.peer_can_be_asked();
             }
-            self.set_ready(index);
         }
     }
 
     fn set_ready(&mut self, index: u32) {
         let Some(session) = self.sessions.at_mut(index) else { return };
         self.blocked.remove(session.blocked.take());
+        self.unserved.remove(&mut session.unserved);
         if !session.ready {
             session.ready = true;
             self.ready.push_back(index);
@@ -267,6 +283,7 @@ impl Client {
     /// Has a session wait until its peers have room, behind those that wait already.
     fn set_blocked(&mut self, index: u32) {
         if let Some(session) = self.sessions.at_mut(index) {
+            self.unserved.remove(&mut session.unserved);
             self.blocked.push(index, &mut session.blocked);
         }
     }
@@ -336,6 +353,7 @@ impl Client {
             (first(&self.timers), TimerReason::LaneIdle),
             (self.download_at, TimerReason::Throttle),
             (self.room_at, TimerReason::Request),
+            (self.unserved.due_at(), TimerReason::Request),
         ]
         .into_iter()
         .filter_map(|(at, reason)| Some((at?, reason)))

@@ -116,7 +116,10 @@ impl Client {
             + self.peers.bytes()
             + self.peers.iter().map(|(_, contact)| contact.heap_bytes()).sum::<usize>()
             + timers * size_of::<(Timestamp, u32)>() * 3 / 2
-            + (self.blocked.len() + self.lookups.len()) * size_of::<(u64, u32)>() * 3 / 2
+            + (self.blocked.len() + self.unserved.len() + self.lookups.len())
+                * size_of::<(u64, u32)>()
+                * 3
+                / 2
             + (self.ready.capacity() + self.telling.capacity() + self.speaking.capacity())
                 * size_of::<u32>()
             + self.outbox.capacity() * size_of::<Output>()

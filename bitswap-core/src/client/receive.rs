@@ -32,7 +32,7 @@ impl Client {
             // It speaks after all.
             contact.support = Support::Yes;
             contact.lane.revive();
-            self.wake_all();
+            self.update_standing(peer);
         }
         for block in blocks {
             if block.data().len() > self.config.block_bytes_max as usize {

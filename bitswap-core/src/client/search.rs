@@ -6,7 +6,8 @@ use core::time::Duration;
 use super::contact::Contact;
 use super::lists::first_queued;
 use super::options::WhenMissing;
-use super::session::Lookup;
+use super::session::{Lookup, Session};
+use super::standing::{Standing, Standings};
 use super::table::{Answer, End, Say, Stage};
 use super::{Client, Output, list_of};
 use crate::output;
@@ -254,12 +255,24 @@ impl Client {
                 Answer::None | Answer::Have => false,
             };
         }
-        let mut contacts = self.peers.iter().filter(|(_, contact)| row.may_ask(contact.id));
-        let rests = |contact: &Contact| contact.lane.retry_at().is_some();
-        contacts.all(|(_, contact)| {
-            answered |= contact.is_mute();
-            !rests(contact)
-        }) && answered
+        let standings = self.standings_for(row);
+        answered |= standings.count(Standing::Mute) > 0;
+        standings.count(Standing::Resting) == 0 && answered
+    }
+
+    /// How many of the peers that a session may ask are of each standing.
+    pub(super) fn standings_for(&self, session: &Session) -> Standings {
+        if !session.options.only {
+            return self.standings;
+        }
+        let mut standings = Standings::default();
+        for id in &session.allowed {
+            let contact = self.peers.get(id.index).filter(|contact| contact.id == *id);
+            if let Some(contact) = contact {
+                standings.add(contact.standing);
+            }
+        }
+        standings
     }
 
     /// Nobody can be asked for a want now: the sessions' policies decide.

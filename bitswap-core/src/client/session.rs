@@ -6,6 +6,7 @@ use core::cmp::Reverse;
 
 use super::options::Options;
 use super::table::List;
+use super::unserved::Place;
 use crate::rows::Id;
 use crate::time::Timestamp;
 
@@ -53,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) ready: bool,
     /// Its ticket among the sessions that wait for room at their peers.
     pub(crate) blocked: Option<u64>,
+    /// Its place among the sessions that nobody can serve.
+    pub(super) unserved: Place,
     /// Listed among the sessions with something to tell.
     pub(crate) telling: bool,
 }
@@ -120,6 +123,7 @@ impl Session {
             last_progress: None,
             ready: false,
             blocked: None,
+            unserved: Place::default(),
             telling: false,
         }
     }

@@ -54,6 +54,7 @@ impl Client {
                 self.outbox.push_back(Output::Unreachable { peer, error });
             }
         }
+        self.update_standing(peer);
         true
     }
 
@@ -116,6 +117,7 @@ impl Client {
         } else {
             self.retell(peer, now);
         }
+        self.update_standing(peer);
     }
 
     /// The next message tells the peer all that it should know, and that this is all.
@@ -146,6 +148,7 @@ impl Client {
                 contact.speaking = false;
             }
             let output = self.speak(peer, now);
+            self.update_standing(peer);
             self.arm_timer(peer);
             if output.is_some() {
                 return output;

@@ -46,7 +46,7 @@ impl Client {
         while let Some(interest) = self.any_interest(session.index) {
             self.remove_interest(interest, now);
         }
-        let Some(row) = self.sessions.remove(session.index) else { return false };
+        let Some(mut row) = self.sessions.remove(session.index) else { return false };
         if let Some(at) = row.search_at {
             self.searches.remove(&(at, session.index));
         }
@@ -66,6 +66,7 @@ impl Client {
             }
         }
         self.blocked.remove(row.blocked);
+        self.unserved.remove(&mut row.unserved);
         true
     }
 

@@ -1,0 +1,123 @@
+//! Sessions with wants that no peer can be asked for.
+//!
+//! A peer that comes, or comes back, may be the one that they wait for. What a peer can bring about by
+//! that is bounded: sessions, and wants in vain, are looked at a few at a time.
+
+use core::time::Duration;
+
+use crate::ring::Ring;
+use crate::time::Timestamp;
+
+/// Sessions, and wants in vain, that are looked at within one [`PERIOD`]: a millisecond's work or less.
+const ATTEMPTS: u32 = 1024;
+/// So that what a peer can bring about takes a twentieth of one core's time at most.
+const PERIOD: Duration = Duration::from_millis(20);
+
+/// Sessions that nobody can serve, and how far they have been looked at since a peer came.
+#[derive(Debug)]
+pub(super) struct Unserved {
+    sessions: Ring,
+    /// How often a peer came that can be asked.
+    arrivals: u64,
+    /// How many sessions have not been looked at since.
+    left: usize,
+    /// Attempts that are left of this period, and when the next one begins.
+    attempts: u32,
+    next_period: Timestamp,
+}
+
+impl Default for Unserved {
+    fn default() -> Self {
+        Self {
+            sessions: Ring::default(),
+            arrivals: 0,
+            left: 0,
+            attempts: ATTEMPTS,
+            next_period: Timestamp::ZERO,
+        }
+    }
+}
+
+/// A session's place here, and the last arrival that it knows of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    ticket: Option<u64>,
+    seen: u64,
+}
+
+impl Place {
+    /// The session was last looked at before a peer came. It knows of it now.
+    pub(super) fn has_news(&mut self, unserved: &Unserved) -> bool {
+        core::mem::replace(&mut self.seen, unserved.arrivals) != unserved.arrivals
+    }
+
+    /// The session was taken out.
+    pub(super) const fn leave(&mut self) {
+        self.ticket = None;
+    }
+}
+
+impl Unserved {
+    /// A peer came that can be asked: all sessions are to be looked at.
+    pub(super) fn peer_can_be_asked(&mut self) {
+        self.arrivals += 1;
+        self.left = self.sessions.len();
+    }
+
+    /// Adds a session, unless it is here. `again`: it has not been looked at as a whole.
+    pub(super) fn push(&mut self, session: u32, place: &mut Place, again: bool) {
+        self.sessions.push(session, &mut place.ticket);
+        if again {
+            // It is behind those that were looked at, so they have another turn first.
+            self.left = self.sessions.len();
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: &mut Place) {
+        if place.ticket.is_some() {
+            self.sessions.remove(place.ticket.take());
+            // Those that are left are in front, so one that was looked at may be looked at again.
+            self.left = self.left.min(self.sessions.len());
+        }
+    }
+
+    /// The next session to be looked at, which counts as so many attempts, unless it is time for a pause.
+    pub(super) fn pop(&mut self, cost: u32, now: Timestamp) -> Option<u32> {
+        if !self.is_due(now) {
+            return None;
+        }
+        self.left -= 1;
+        self.attempt(cost, now);
+        self.sessions.pop()
+    }
+
+    /// A session is to be looked at, and may be now.
+    pub(super) fn is_due(&mut self, now: Timestamp) -> bool {
+        self.left > 0 && self.may_attempt(now)
+    }
+
+    /// When the next session may be looked at, if some are left.
+    pub(super) fn due_at(&self) -> Option<Timestamp> {
+        (self.left > 0).then_some(self.next_period)
+    }
+
+    /// An attempt was made that cost as much as so many.
+    pub(super) fn attempt(&mut self, cost: u32, now: Timestamp) {
+        if self.may_attempt(now) {
+            self.attempts = self.attempts.saturating_sub(cost);
+        }
+    }
+
+    /// It is not time for a pause.
+    pub(super) fn may_attempt(&mut self, now: Timestamp) -> bool {
+        if self.next_period <= now {
+            self.next_period = now + PERIOD;
+            self.attempts = ATTEMPTS;
+        }
+        self.attempts > 0
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.sessions.len()
+    }
+}
