@@ -163,7 +163,7 @@ impl Client {
         let Some(row) = self.sessions.at_mut(session) else { return };
         let asks = row.queued > 0 || !row.waiting.is_empty();
         if asks && !row.ready && row.blocked.is_none() {
-            self.unserved.push(session, &mut row.unserved, row.recheck > 0);
+            self.unserved.push(session, &mut row.unserved);
         }
     }
 
@@ -210,6 +210,10 @@ impl Client {
             } else if let Some(at) = first_queued(row) {
                 at
             } else {
+                if row.recheck > 0 {
+                    self.unserved.push(session, &mut row.unserved);
+                    self.unserved.go_round_again();
+                }
                 return done;
             };
             if !self.download_open(session, now) || !self.dispatch_one(session, at, now) {

@@ -64,13 +64,15 @@ impl Unserved {
         self.left = self.sessions.len();
     }
 
-    /// Adds a session, unless it is here. `again`: it has not been looked at as a whole.
-    pub(super) fn push(&mut self, session: u32, place: &mut Place, again: bool) {
+    /// Adds a session, unless it is here.
+    pub(super) fn push(&mut self, session: u32, place: &mut Place) {
         self.sessions.push(session, &mut place.ticket);
-        if again {
-            // It is behind those that were looked at, so they have another turn first.
-            self.left = self.sessions.len();
-        }
+    }
+
+    /// It was time for a pause before all wants of the last session were looked at. It is behind those
+    /// that were looked at, so they have another turn first.
+    pub(super) fn go_round_again(&mut self) {
+        self.left = self.sessions.len();
     }
 
     pub(super) fn remove(&mut self, place: &mut Place) {
