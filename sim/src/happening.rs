@@ -110,7 +110,7 @@ impl Outside {
             self.later(
                 passage.taken,
                 Happening::Script(Box::new(move |world| {
-                    world.kill(connection);
+                    world.cut(connection);
                 })),
             );
         }

@@ -208,3 +208,8 @@ fn churning_peers_leave_nothing_behind() {
     let stats = world.engine(server).stats();
     assert_eq!((stats.peers, stats.ledger, stats.held_bytes), (0, 0, fresh));
 }
+
+#[test]
+fn a_connection_is_not_cut_after_the_world_has_healed() {
+    bitswap_sim::sweep(&bitswap_sim::Sweep::new(190_212_608_573_569));
+}

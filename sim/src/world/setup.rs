@@ -144,6 +144,13 @@ impl World {
         connection
     }
 
+    /// A connection dies with a message that was on its way, unless the world has healed since.
+    pub(crate) fn cut(&mut self, connection: Connection) {
+        if self.outside.cuts_per_million > 0 {
+            self.kill(connection);
+        }
+    }
+
     /// A connection dies: what is on its way on it is lost, and each end notices after the latency.
     pub fn kill(&mut self, connection: Connection) {
         let Some((a, b)) = self.outside.network.kill(connection) else {
