@@ -13,6 +13,7 @@
 //! 5. Exactly one [`DownloadEvent::Ended`] comes, last, when all files are closed.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use cid::Cid;
@@ -80,7 +81,7 @@ pub struct Download {
     pub(super) pending: BTreeMap<EffectId, Pending>,
     next_id: u64,
     /// The root's node, once it is known.
-    pub(super) node: Option<FileNode>,
+    pub(super) node: Option<Arc<FileNode>>,
     /// The length of the whole file, once it is known.
     pub(super) size: u64,
     pub(super) target_len: Option<u64>,

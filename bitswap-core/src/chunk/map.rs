@@ -5,8 +5,10 @@
 //!    counts as InFlight: the disk has been asked.
 //! 2. A block is wanted once, however many rows it fills: they share a *target*.
 //! 3. Rows exist only for what is not there yet; what is there costs a run. A node's row is
-//!    replaced by those of its children when its turn in the order comes, so a sequential download
-//!    knows one path of a large tree and not all of it.
+//!    replaced by those of its next few children when its turn in the order comes, and by one for
+//!    all that is left of it, so a sequential download knows one path of a large tree and not all of
+//!    it.
+//! 4. There are at most `rows_max` rows and a few more for each level of the tree; see [`cost`].
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -17,14 +19,8 @@ use cid::Cid;
 
 use super::options::Order;
 use super::targets::Targets;
-use super::{Contents, DAG_PB, FileNode, Piece, Runs};
+use super::{Contents, DAG_PB, FileNode, Piece, Runs, cost};
 use crate::rng::Rng;
-
-/// The largest leaf: what is longer must be a node.
-pub(super) const LEAF_MAX: u64 = 2 << 20;
-
-/// Above this many rows leaves are taken before nodes, and nodes are expanded one by one.
-const ROWS_SOFT: usize = 1 << 16;
 
 /// How many bytes of the selection are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,10 +51,11 @@ pub(super) enum Look {
 pub(super) enum Step {
     /// Read the range back and compare.
     Check(Piece),
-    /// Ask for the block.
-    Want(Piece),
-    /// The node is known: put what it holds at this place with [`ChunkMap::fill`].
-    Expand(Piece, Arc<FileNode>),
+    /// Ask for the block. If it is taken to be a node: what holding it will take.
+    Want(Piece, Option<u64>),
+    /// The node is known: put what it holds from this child on at this place with
+    /// [`ChunkMap::leave`] and [`ChunkMap::fill`].
+    Expand(Piece, usize, Arc<FileNode>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,10 +72,18 @@ struct Row {
     tsize: u64,
     /// Meaningless for a row that is being written.
     target: u32,
+    /// The node's children before this one have rows of their own, or are there.
+    from: u32,
     depth: u16,
     stage: Stage,
     /// The range is on disk, perhaps: compare before asking.
     check: bool,
+}
+
+impl Row {
+    const fn piece(&self, cid: Cid, offset: u64) -> Piece {
+        Piece { cid, offset, len: self.len, depth: self.depth, tsize: self.tsize }
+    }
 }
 
 /// Class, key, position: the first is next.
@@ -94,14 +99,19 @@ pub struct ChunkMap {
     rows: BTreeMap<u64, Row>,
     queue: BTreeSet<Rank>,
     targets: Targets,
-    /// The rows of each target.
-    places: BTreeSet<(u32, u64)>,
+    rows_max: usize,
     have: Runs,
 }
 
 impl ChunkMap {
     /// The map of a selection of which `have` is there already.
-    pub(super) fn new(selection: Range<u64>, have: Runs, order: Order, rng: Rng) -> Self {
+    pub(super) fn new(
+        selection: Range<u64>,
+        have: Runs,
+        order: Order,
+        rows_max: usize,
+        rng: Rng,
+    ) -> Self {
         Self {
             reader: selection.start,
             selection,
@@ -110,7 +120,7 @@ impl ChunkMap {
             rows: BTreeMap::new(),
             queue: BTreeSet::new(),
             targets: Targets::default(),
-            places: BTreeSet::new(),
+            rows_max,
             have,
         }
     }
@@ -151,37 +161,57 @@ impl ChunkMap {
             let len = range.end - range.start;
             self.have.remove(range);
             let stage = Stage::Writing;
-            let row = Row { len, tsize: 0, target: u32::MAX, depth: 0, stage, check: false };
+            let target = u32::MAX;
+            let row = Row { len, tsize: 0, target, from: 0, depth: 0, stage, check: false };
             self.rows.insert(extent.offset, row);
         }
         for piece in &contents.pieces {
-            let look = look(piece);
-            let have = self.have.contains(&self.clip(piece.offset, piece.len));
-            if look != Look::Trust || !have {
-                self.add(piece, look == Look::Check);
-            }
+            self.add_if_needed(piece, 0, look(piece));
         }
+    }
+
+    /// Puts the top of the tree, which has children.
+    pub(super) fn plant(&mut self, top: &Piece, node: Arc<FileNode>, look: Look) {
+        self.targets.set_top(top.cid, node);
+        self.add_node(top, 0, look);
+    }
+
+    /// A node was expanded: of the row at `offset` only `rest` is left, from that child on.
+    pub(super) fn leave(&mut self, offset: u64, rest: Option<(Piece, usize, Look)>) {
+        // First, so that the node is held for it.
+        if let Some((piece, from, look)) = rest {
+            self.add_node(&piece, from as u32, look);
+        }
+        self.take(offset);
     }
 
     /// The next step within the order, `None` when nothing is queued. With many rows, a node is
     /// expanded only while nothing is on its way (`is_idle`): nodes that repeat would otherwise
-    /// make rows without end and ask for nothing.
-    pub(super) fn next(&mut self, is_idle: bool) -> Option<Step> {
-        let offset = self.pick(is_idle)?;
+    /// make rows without end and ask for nothing. A node is asked for only if it will take no more
+    /// than `node_room`.
+    pub(super) fn next(&mut self, is_idle: bool, node_room: u64) -> Option<Step> {
+        self.step(self.pick(is_idle)?, is_idle, node_room).or_else(|| {
+            // Nodes come first in these orders, and would keep the leaves waiting.
+            let is_other = matches!(self.order, Order::Rarest | Order::Random);
+            let leaf = self.queue.range((1, 0, 0)..).next().filter(|_| is_other)?;
+            self.step(leaf.2, is_idle, node_room)
+        })
+    }
+
+    fn step(&mut self, offset: u64, is_idle: bool, node_room: u64) -> Option<Step> {
         let row = *self.rows.get(&offset)?;
-        let target = self.targets.at(row.target)?;
-        let piece =
-            Piece { cid: target.cid, offset, len: row.len, depth: row.depth, tsize: row.tsize };
+        let piece = row.piece(self.targets.at(row.target)?.cid, offset);
         if row.check {
             self.set_stage(offset, Stage::Checking);
             return Some(Step::Check(piece));
         }
-        if let Some(node) = target.node.clone() {
-            if self.rows.len() > ROWS_SOFT && !is_idle {
-                return None;
-            }
-            self.take(offset);
-            return Some(Step::Expand(piece, node));
+        let may_expand = self.rows.len() <= self.rows_max || is_idle;
+        if let Some(node) = self.targets.node(row.target) {
+            return may_expand.then_some(Step::Expand(piece, row.from as usize, node));
+        }
+        let cost = self.expected_cost(offset, &row);
+        if cost.is_some_and(|cost| cost > node_room || !may_expand) {
+            return None;
         }
         for offset in self.rows_of(row.target) {
             if self.rows.get(&offset).is_some_and(|row| row.stage == Stage::Queued) {
@@ -191,7 +221,7 @@ impl ChunkMap {
         if let Some(target) = self.targets.at_mut(row.target) {
             target.asked = true;
         }
-        Some(Step::Want(piece))
+        Some(Step::Want(piece, cost))
     }
 
     /// What was compared on disk: `equal` is there, the rest is queued to be asked for.
@@ -212,36 +242,44 @@ impl ChunkMap {
     /// Whether a block is still of use.
     #[must_use]
     pub fn needs(&self, cid: &Cid) -> bool {
-        let target = self.targets.find(cid).and_then(|id| self.targets.at(id));
-        target.is_some_and(|target| target.node.is_none())
+        self.targets.find(cid).is_some_and(|id| self.targets.node(id).is_none())
     }
 
     /// A leaf arrived: takes out the places that it fills.
-    pub(super) fn take_places(&mut self, cid: &Cid, leaf: &FileNode) -> Vec<Piece> {
+    /// One with many is kept for others, within `budget` bytes of such leaves.
+    pub(super) fn take_places(&mut self, cid: &Cid, leaf: &FileNode, budget: u64) -> Vec<Piece> {
         let Some(id) = self.targets.find(cid) else { return Vec::new() };
         let mut pieces = Vec::new();
         self.answered(id);
         for offset in self.rows_of(id) {
             let Some(row) = self.rows.get(&offset) else { continue };
             if row.stage == Stage::Queued {
-                let Row { len, depth, tsize, .. } = *row;
-                pieces.push(Piece { cid: *cid, offset, len, depth, tsize });
+                pieces.push(row.piece(*cid, offset));
                 self.take(offset);
             }
         }
         if pieces.len() > 1 {
-            self.targets.remember(*cid, leaf.clone());
+            self.targets.remember(*cid, leaf.clone(), budget);
         }
         pieces
     }
 
-    /// A node arrived: its places are expanded when their turn comes.
-    pub(super) fn set_node(&mut self, cid: &Cid, node: FileNode) {
+    /// A node arrived: its places are expanded when their turn comes. If all that are held take more
+    /// than `budget`, those whose turn comes last are evicted, and asked for again.
+    pub(super) fn set_node(&mut self, cid: &Cid, node: FileNode, budget: u64) {
         let Some(id) = self.targets.find(cid) else { return };
         self.answered(id);
-        if let Some(target) = self.targets.at_mut(id) {
-            target.node = Some(Arc::new(node));
+        self.change_target(id, |targets| targets.hold(id, node));
+        while self.targets.held_bytes() > budget
+            && let Some(last) = self.last_held()
+        {
+            self.targets.evict(last);
         }
+    }
+
+    /// What the nodes that are held take, in bytes.
+    pub(super) const fn node_bytes(&self) -> u64 {
+        self.targets.held_bytes()
     }
 
     /// The block will not come: its rows are queued again.
@@ -254,10 +292,10 @@ impl ChunkMap {
     /// Whether the block is asked for, and any of its rows begins within a range.
     pub(super) fn is_asked_within(&self, cid: &Cid, range: &Range<u64>) -> bool {
         self.targets.find(cid).is_some_and(|id| {
-            let overlaps = |(_, at): &(u32, u64)| {
-                self.rows.get(at).is_some_and(|row| *at < range.end && at + row.len > range.start)
+            let overlaps = |at: u64| {
+                self.rows.get(&at).is_some_and(|row| at < range.end && at + row.len > range.start)
             };
-            self.places.range((id, 0)..=(id, u64::MAX)).any(overlaps)
+            self.targets.rows(id).any(overlaps)
         })
     }
 
@@ -282,14 +320,11 @@ impl ChunkMap {
     /// nothing is known counts as rarest.
     pub(super) fn set_holders(&mut self, cid: &Cid, holders: u32) {
         let Some(id) = self.targets.find(cid) else { return };
-        let rows = self.rows_of(id);
-        let queued: Vec<u64> = rows.into_iter().filter(|offset| self.dequeue(*offset)).collect();
-        if let Some(target) = self.targets.at_mut(id) {
-            target.holders = holders;
-        }
-        for offset in queued {
-            self.enqueue(offset);
-        }
+        self.change_target(id, |targets| {
+            if let Some(target) = targets.at_mut(id) {
+                target.holders = holders;
+            }
+        });
     }
 
     /// Moves the reader, for [`Order::Deadline`].
@@ -307,7 +342,7 @@ impl ChunkMap {
         let rank = match self.order {
             // Down one path, because each level taken as a whole would multiply the rows; nothing is
             // on its way, so the first row is queued.
-            _ if is_idle && self.rows.len() > ROWS_SOFT => {
+            _ if is_idle && self.rows.len() > self.rows_max => {
                 return self.rows.first_key_value().map(|(offset, _)| *offset);
             }
             Order::Deadline => {
@@ -318,7 +353,7 @@ impl ChunkMap {
                 let here = self.queue.range(..reader).next_back().filter(holds_reader);
                 here.or_else(|| self.queue.range(reader..).next()).or_else(|| self.queue.first())
             }
-            Order::Rarest | Order::Random if self.rows.len() > ROWS_SOFT => {
+            Order::Rarest | Order::Random if self.rows.len() > self.rows_max => {
                 self.queue.range((1, 0, 0)..).next().or_else(|| self.queue.first())
             }
             _ => self.queue.first(),
@@ -329,7 +364,7 @@ impl ChunkMap {
     fn rank(&self, offset: u64) -> Option<Rank> {
         let row = self.rows.get(&offset)?;
         let target = self.targets.at(row.target)?;
-        let is_node = target.cid.codec() == DAG_PB && row.len > LEAF_MAX;
+        let is_node = self.expected_cost(offset, row).is_some();
         Some(match self.order {
             Order::Sequential | Order::Deadline => (0, 0, offset),
             Order::Rarest | Order::Random if is_node => (0, 0, offset),
@@ -338,18 +373,60 @@ impl ChunkMap {
         })
     }
 
-    fn add(&mut self, piece: &Piece, check: bool) {
+    /// What holding the block of a row will take, if it is taken for a node.
+    fn expected_cost(&self, offset: u64, row: &Row) -> Option<u64> {
+        let target = self.targets.at(row.target)?;
+        target.cost().or_else(|| cost::expected(&row.piece(target.cid, offset)))
+    }
+
+    /// The held node whose turn comes last, unless it is the only one.
+    fn last_held(&self) -> Option<u32> {
+        let is_single = self.targets.held(0..u64::MAX).nth(1).is_none();
+        let is_passed = |(at, _): &(u64, u32)| {
+            self.rows.get(at).is_some_and(|row| at + row.len <= self.reader)
+        };
+        // With many rows the turns are by position.
+        let by_reader = self.order == Order::Deadline && self.rows.len() <= self.rows_max;
+        let passed = self.targets.held(0..self.reader).rev().find(is_passed);
+        let last = passed.filter(|_| by_reader);
+        let last = last.or_else(|| self.targets.held(0..u64::MAX).next_back());
+        last.filter(|_| !is_single).map(|(_, id)| id)
+    }
+
+    /// Changes what the rank of a block's rows may depend on.
+    fn change_target(&mut self, id: u32, change: impl FnOnce(&mut Targets)) {
+        let rows = self.rows_of(id);
+        let queued: Vec<u64> = rows.into_iter().filter(|offset| self.dequeue(*offset)).collect();
+        change(&mut self.targets);
+        for offset in queued {
+            self.enqueue(offset);
+        }
+    }
+
+    fn add_if_needed(&mut self, piece: &Piece, from: u32, look: Look) {
+        let have = self.have.contains(&self.clip(piece.offset, piece.len));
+        if look != Look::Trust || !have {
+            self.add(piece, from, look == Look::Check);
+        }
+    }
+
+    /// Adds the row of what is known to be a node, and so is not compared with the disk as a leaf.
+    fn add_node(&mut self, piece: &Piece, from: u32, look: Look) {
+        let look = if look == Look::Check { Look::Descend } else { look };
+        self.add_if_needed(piece, from, look);
+    }
+
+    fn add(&mut self, piece: &Piece, from: u32, check: bool) {
         let range = self.clip(piece.offset, piece.len);
         if piece.cid.codec() != DAG_PB || check {
             // A leaf that is there only in part is fetched whole.
             self.have.remove(range);
         }
-        let id = self.targets.add_row(&piece.cid, &mut self.rng);
+        let Piece { offset, len, depth, tsize, .. } = *piece;
+        let id = self.targets.add_row(&piece.cid, offset, &mut self.rng);
         let asked = self.targets.at(id).is_some_and(|target| target.asked);
         let stage = if asked { Stage::InFlight } else { Stage::Queued };
-        let Piece { offset, len, depth, tsize, .. } = *piece;
-        self.rows.insert(offset, Row { len, tsize, target: id, depth, stage, check });
-        self.places.insert((id, offset));
+        self.rows.insert(offset, Row { len, tsize, target: id, from, depth, stage, check });
         if stage == Stage::Queued {
             self.enqueue(offset);
         }
@@ -359,8 +436,7 @@ impl ChunkMap {
     fn take(&mut self, offset: u64) {
         self.dequeue(offset);
         let Some(row) = self.rows.remove(&offset) else { return };
-        self.places.remove(&(row.target, offset));
-        self.targets.remove_row(row.target);
+        self.targets.remove_row(row.target, offset);
     }
 
     fn answered(&mut self, id: u32) {
@@ -397,7 +473,7 @@ impl ChunkMap {
     }
 
     fn rows_of(&self, id: u32) -> Vec<u64> {
-        self.places.range((id, 0)..=(id, u64::MAX)).map(|(_, offset)| *offset).collect()
+        self.targets.rows(id).collect()
     }
 }
 
@@ -405,6 +481,6 @@ impl ChunkMap {
 impl ChunkMap {
     /// Rows, queue entries and targets.
     pub(super) fn footprint(&self) -> (usize, usize, usize) {
-        (self.rows.len(), self.queue.len() + self.places.len(), self.targets.len())
+        (self.rows.len(), self.queue.len() + self.targets.places(), self.targets.len())
     }
 }

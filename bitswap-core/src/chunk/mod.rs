@@ -119,6 +119,7 @@
 //! ```
 
 mod chunker;
+mod cost;
 mod dagpb;
 mod download;
 mod earlier;

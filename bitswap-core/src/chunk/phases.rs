@@ -1,5 +1,6 @@
 //! The way into a transfer and out of it: one file operation after another.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use super::download::{Download, Goal, Handles};
 use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
-use super::map::LEAF_MAX;
+use super::cost::LEAF_MAX;
 use super::meter::Meter;
 use super::options::IfExists;
 use super::transfer::{Checks, Mode, Transfer};
@@ -203,7 +204,7 @@ impl Download {
             Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
             Ok(node) => {
                 self.size = node.size;
-                self.node = Some(node);
+                self.node = Some(Arc::new(node.into_held(data)));
                 self.root_known();
             }
         }
