@@ -1,22 +1,10 @@
 //! What the bookkeeping of a download takes of memory.
 //!
-//! With the [window](super::DownloadOptions::window) *W*, a node of *n* links whose own bytes and inline
-//! children are *b* takes `256 + 128 n + b` bytes, 2 MiB at most by default. A download holds no more
-//! than
-//!
-//! ```text
-//!   W + one leaf                     asked for and received, nodes included up to W/4
-//! + max(W/4, one node) + one node    nodes whose children are not all placed, and the one being read
-//! + max(W/4, one leaf)               leaves that filled several places at once
-//! + the root                         for as long as the download lives
-//! + 512 (rows_max(W) + 66 (depth + 1))   ranges that are not there yet
-//! ```
-//!
-//! where `rows_max(W)` is W/512, but 4,096 at least and 65,536 at most. So 32 MiB of window take 90 MiB at the
-//! very worst, and an ordinary file the window and little more.
+//! [`DownloadOptions::memory_max`] is the bound. Everything that a DAG can make a download hold is a term
+//! of it, and has its size here.
 
-use super::unixfs::{Child, FileNode};
-use super::{DAG_PB, Link, Piece};
+use super::{Bounds, Child, DownloadOptions, FileNode, Link};
+use crate::limits::BLOCK_BYTES_MAX;
 
 /// The largest leaf: what is longer must be a node.
 pub(super) const LEAF_MAX: u64 = 2 << 20;
@@ -52,6 +40,21 @@ pub(super) const fn rows_max(window: u64) -> usize {
     }
 }
 
+/// See [`DownloadOptions::memory_max`].
+pub(super) fn memory_max(options: &DownloadOptions) -> u64 {
+    let Bounds { links, depth, .. } = options.bounds;
+    let block = BLOCK_BYTES_MAX as u64;
+    // A node has either many children or many bytes inline, and both come from its block.
+    let node = (NODE_BYTES + links * (size_of::<Child>() + INLINE_BYTES)) as u64 + block;
+    let rows = rows_max(options.window) as u64 + (STEP as u64 + 2) * (u64::from(depth) + 1);
+    let window = options.window.max(1) + block;
+    window
+        + share(options.window).max(block)
+        + share(options.window).max(node)
+        + node
+        + ROW_BYTES * rows
+}
+
 /// What of the window nodes may take, and again leaves that repeat.
 pub(super) const fn share(window: u64) -> u64 {
     window / 4
@@ -67,11 +70,12 @@ pub(super) fn of(node: &FileNode) -> u64 {
     (NODE_BYTES + children + inline.sum::<usize>() + node.data.len()) as u64
 }
 
-/// What holding a block will take if it is taken for a node, by what its parent says of it: a hint.
-pub(super) fn expected(piece: &Piece) -> Option<u64> {
-    let above = piece.tsize.saturating_sub(piece.len);
-    let is_long = piece.len > LEAF_MAX;
-    if piece.cid.codec() != DAG_PB || !is_long && above <= WRAP_MAX {
+/// What holding a dag-pb block will take if it is taken for a node, by what its parent says of it, which
+/// is a hint: how many bytes of the file it covers, and how many it and all below it have.
+pub(super) fn expected(len: u64, tsize: u64) -> Option<u64> {
+    let above = tsize.saturating_sub(len);
+    let is_long = len > LEAF_MAX;
+    if !is_long && above <= WRAP_MAX {
         return None;
     }
     let block = if above == 0 { NODE_ESTIMATE } else { above.min(NODE_MAX) };

@@ -118,6 +118,7 @@
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
 
+mod checks;
 mod chunker;
 mod cost;
 mod dagpb;
@@ -140,6 +141,7 @@ mod moving;
 mod options;
 mod phases;
 mod profile;
+mod ranges;
 mod runs;
 mod targets;
 #[cfg(any(test, feature = "testing"))]

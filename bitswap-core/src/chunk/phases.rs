@@ -5,14 +5,15 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::checks::Checks;
+use super::cost::LEAF_MAX;
 use super::download::{Download, Goal, Handles};
 use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
-use super::cost::LEAF_MAX;
 use super::meter::Meter;
 use super::options::IfExists;
-use super::transfer::{Checks, Mode, Transfer};
+use super::transfer::{Mode, Transfer};
 use super::{FileNode, InvalidDag, Link, Manifest, Runs};
 use crate::time::Timestamp;
 

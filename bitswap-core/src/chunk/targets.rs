@@ -12,7 +12,8 @@ use core::ops::Range;
 
 use cid::Cid;
 
-use super::{FileNode, cost};
+use super::{DAG_PB, FileNode, cost};
+use crate::key::Key;
 use crate::rng::Rng;
 
 /// Leaves kept because they filled several places at once: a file that is mostly zeros repeats one
@@ -22,7 +23,8 @@ const REPEATS_MAX: usize = 4;
 /// A block that is needed.
 #[derive(Clone, Debug)]
 pub(super) struct Target {
-    pub(super) cid: Cid,
+    key: Key,
+    may_be_node: bool,
     /// What it holds, if that is held.
     node: Option<Arc<FileNode>>,
     /// What holding its node takes. Known once it arrived, and for as long as it is needed.
@@ -35,9 +37,14 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// What holding it takes, if it is known to be a node.
-    pub(super) const fn cost(&self) -> Option<u64> {
-        self.cost
+    pub(super) fn cid(&self) -> Cid {
+        self.key.cid()
+    }
+
+    /// What holding it will take at a place, if it is taken for a node: by what is known of it, or else by
+    /// what its parent there says.
+    pub(super) fn expected_cost(&self, len: u64, tsize: u64) -> Option<u64> {
+        self.cost.or_else(|| cost::expected(len, tsize).filter(|_| self.may_be_node))
     }
 }
 
@@ -46,20 +53,20 @@ impl Target {
 pub(super) struct Targets {
     slots: Vec<Option<Target>>,
     free: Vec<u32>,
-    by_cid: BTreeMap<Cid, u32>,
+    by_cid: BTreeMap<Key, u32>,
     /// The positions of the rows of each.
     places: BTreeSet<(u32, u64)>,
     /// Those whose nodes are held, by the position of their first row.
     held: BTreeSet<(u64, u32)>,
     held_bytes: u64,
     /// The top of the tree is here from the start, and is never asked for.
-    top: Option<(Cid, Arc<FileNode>)>,
-    repeats: VecDeque<(Cid, Arc<FileNode>)>,
+    top: Option<(Key, Arc<FileNode>)>,
+    repeats: VecDeque<(Key, Arc<FileNode>)>,
 }
 
 impl Targets {
     pub(super) fn find(&self, cid: &Cid) -> Option<u32> {
-        self.by_cid.get(cid).copied()
+        self.by_cid.get(&Key::new(cid)).copied()
     }
 
     pub(super) fn at(&self, id: u32) -> Option<&Target> {
@@ -73,15 +80,16 @@ impl Targets {
     /// What a block holds, as far as that is known.
     pub(super) fn node(&self, id: u32) -> Option<Arc<FileNode>> {
         let target = self.at(id)?;
-        let known = || self.top.iter().chain(&self.repeats).find(|(cid, _)| *cid == target.cid);
+        let known = || self.top.iter().chain(&self.repeats).find(|(key, _)| *key == target.key);
         target.node.clone().or_else(|| known().map(|(_, node)| node.clone()))
     }
 
     /// Adds one more row of a block.
     pub(super) fn add_row(&mut self, cid: &Cid, offset: u64, rng: &mut Rng) -> u32 {
-        let id = match self.by_cid.get(cid) {
+        let key = Key::new(cid);
+        let id = match self.by_cid.get(&key) {
             Some(id) => *id,
-            None => self.add(*cid, rng),
+            None => self.add(key, cid.codec() == DAG_PB, rng),
         };
         self.change(id, |targets| _ = targets.places.insert((id, offset)));
         id
@@ -95,7 +103,7 @@ impl Targets {
         }
         let Some(slot) = self.slots.get_mut(id as usize) else { return };
         if let Some(target) = slot.take() {
-            self.by_cid.remove(&target.cid);
+            self.by_cid.remove(&target.key);
             self.free.push(id);
         }
         if self.by_cid.is_empty() {
@@ -128,10 +136,7 @@ impl Targets {
     }
 
     /// The nodes that are held, by the position of their first row, and those positions.
-    pub(super) fn held(
-        &self,
-        at: Range<u64>,
-    ) -> impl DoubleEndedIterator<Item = (u64, u32)> + '_ {
+    pub(super) fn held(&self, at: Range<u64>) -> impl DoubleEndedIterator<Item = (u64, u32)> + '_ {
         self.held.range((at.start, 0)..(at.end, 0)).copied()
     }
 
@@ -140,15 +145,15 @@ impl Targets {
         self.held_bytes
     }
 
-    pub(super) fn set_top(&mut self, cid: Cid, node: Arc<FileNode>) {
-        self.top = Some((cid, node));
+    pub(super) fn set_top(&mut self, cid: &Cid, node: Arc<FileNode>) {
+        self.top = Some((Key::new(cid), node));
     }
 
     /// Keeps a leaf that is likely to be needed again, as long as such leaves take no more than `budget`
     /// or there is one.
-    pub(super) fn remember(&mut self, cid: Cid, leaf: FileNode, budget: u64) {
+    pub(super) fn remember(&mut self, cid: &Cid, leaf: FileNode, budget: u64) {
         self.repeats.truncate(REPEATS_MAX - 1);
-        self.repeats.push_front((cid, Arc::new(leaf)));
+        self.repeats.push_front((Key::new(cid), Arc::new(leaf)));
         while self.repeats.len() > 1 && self.repeats_bytes() > budget {
             self.repeats.pop_back();
         }
@@ -158,16 +163,24 @@ impl Targets {
         self.repeats.iter().map(|(_, leaf)| leaf.data.len() as u64).sum()
     }
 
-    fn add(&mut self, cid: Cid, rng: &mut Rng) -> u32 {
+    fn add(&mut self, key: Key, may_be_node: bool, rng: &mut Rng) -> u32 {
         let draw = rng.next_u64();
-        let target = Target { cid, node: None, cost: None, holders: 0, draw, asked: false };
+        let target = Target {
+            key: key.clone(),
+            may_be_node,
+            node: None,
+            cost: None,
+            holders: 0,
+            draw,
+            asked: false,
+        };
         // Numbers are given again, so there are never more than rows.
         let id = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(id as usize) {
             Some(slot) => *slot = Some(target),
             None => self.slots.push(Some(target)),
         }
-        self.by_cid.insert(cid, id);
+        self.by_cid.insert(key, id);
         id
     }
 

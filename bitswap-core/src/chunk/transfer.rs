@@ -12,12 +12,14 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
+use super::checks::Checks;
+use super::cost;
 use super::effects::{Check, Place};
 use super::events::BlockWant;
-use super::cost::{self, LEAF_MAX};
-use super::map::{Look, Step};
+use super::map::Step;
 use super::options::{DownloadOptions, Order};
 use super::{ChunkMap, Contents, Extent, FileNode, InvalidDag, Manifest, Piece, RAW, Runs};
+use crate::key::Key;
 use crate::rng::Rng;
 
 /// What happens with the bytes of the file.
@@ -39,19 +41,6 @@ impl Mode {
             Self::Precheck | Self::Verify => Place::Target(0),
         }
     }
-}
-
-/// What is checked on disk before it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Checks {
-    /// Nothing.
-    None,
-    /// Every range that ends within so many bytes of the file on disk.
-    Below(u64),
-    /// The ranges that hold any of these bytes of the whole file.
-    Within(Runs),
-    /// The ranges that hold one of these positions of the whole file.
-    Probes(Vec<u64>),
 }
 
 /// The next thing to do.
@@ -88,7 +77,7 @@ pub(super) struct Transfer {
     window: u64,
     read_ahead: u64,
     reader: u64,
-    asked: BTreeMap<Cid, Asked>,
+    asked: BTreeMap<Key, Asked>,
     /// Bytes of leaves asked for.
     asked_bytes: u64,
     /// What the nodes asked for are taken to take.
@@ -142,7 +131,7 @@ impl Transfer {
             let contents = transfer.manifest.place(&top, root)?;
             transfer.fill(contents);
         } else if !selection.is_empty() {
-            transfer.map.plant(&top, root.clone(), look(&top, &selection, &transfer.checks));
+            transfer.map.plant(&top, root.clone(), transfer.checks.look(&top, &selection));
         }
         Ok(transfer)
     }
@@ -177,7 +166,8 @@ impl Transfer {
             return Ok(Some(self.compare_bytes(extent)));
         }
         while may_want && self.has_room() {
-            let is_idle = self.asked.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
+            let is_idle =
+                self.asked.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
             match self.map.next(is_idle, self.node_room()) {
                 None => break,
                 Some(Step::Expand(piece, from, node)) => {
@@ -309,7 +299,7 @@ impl Transfer {
     fn expand(&mut self, piece: &Piece, from: usize, node: &FileNode) -> Result<(), InvalidDag> {
         let (contents, rest) = self.manifest.place_some(piece, from, node, cost::STEP)?;
         let selection = self.manifest.selection();
-        let rest = rest.map(|(rest, child)| (rest, child, look(&rest, &selection, &self.checks)));
+        let rest = rest.map(|(rest, child)| (rest, child, self.checks.look(&rest, &selection)));
         self.map.leave(piece.offset, rest);
         self.fill(contents);
         Ok(())
@@ -317,7 +307,7 @@ impl Transfer {
 
     fn fill(&mut self, contents: Contents) {
         let (selection, checks) = (self.manifest.selection(), &self.checks);
-        self.map.fill(&contents, |piece| look(piece, &selection, checks));
+        self.map.fill(&contents, |piece| checks.look(piece, &selection));
         for extent in contents.extents {
             self.held_bytes += extent.bytes.len() as u64;
             self.waiting.push_back(extent);
@@ -331,7 +321,7 @@ impl Transfer {
             Asked::Leaf(bytes) => self.asked_bytes += bytes,
             Asked::Node(cost) => self.asked_nodes += cost,
         }
-        self.asked.insert(piece.cid, asked);
+        self.asked.insert(Key::new(&piece.cid), asked);
         let estimate = cost.map_or(piece.len, cost::block_len);
         let urgent =
             self.order == Order::Deadline && self.map.is_asked_within(&piece.cid, &self.ahead());
@@ -361,8 +351,8 @@ impl Transfer {
     }
 
     fn withdraw_if(&mut self, gone: impl Fn(&ChunkMap, &Cid) -> bool) -> Vec<Cid> {
-        let cids: Vec<Cid> =
-            self.asked.keys().filter(|cid| gone(&self.map, cid)).copied().collect();
+        let asked = self.asked.keys().map(Key::cid);
+        let cids: Vec<Cid> = asked.filter(|cid| gone(&self.map, cid)).collect();
         for cid in &cids {
             self.unwant(cid);
         }
@@ -370,36 +360,12 @@ impl Transfer {
     }
 
     fn unask(&mut self, cid: &Cid) -> bool {
-        let asked = self.asked.remove(cid);
+        let asked = self.asked.remove(&Key::new(cid));
         match asked {
             Some(Asked::Leaf(bytes)) => self.asked_bytes -= bytes,
             Some(Asked::Node(cost)) => self.asked_nodes -= cost,
             None => {}
         }
         asked.is_some()
-    }
-}
-
-/// What is thought of a piece: only leaves that lie within the selection can be compared.
-fn look(piece: &Piece, selection: &Range<u64>, checks: &Checks) -> Look {
-    let end = piece.offset + piece.len;
-    let is_concerned = match checks {
-        Checks::None => false,
-        // Positions on disk begin at the selection.
-        Checks::Below(len) => piece.offset.saturating_sub(selection.start) < *len,
-        Checks::Within(runs) => runs.covered(&(piece.offset..end)) > 0,
-        Checks::Probes(at) => at.iter().any(|at| (piece.offset..end).contains(at)),
-    };
-    let is_within = piece.offset >= selection.start && end <= selection.end;
-    // A sample must not take back a node of which it looks at one leaf only.
-    let may_be_leaf = match checks {
-        Checks::Probes(_) => Check::is_leaf(piece),
-        _ => piece.len <= LEAF_MAX,
-    };
-    let can_compare = may_be_leaf && piece.len <= LEAF_MAX && is_within;
-    match (is_concerned, can_compare) {
-        (false, _) => Look::Trust,
-        (true, true) => Look::Check,
-        (true, false) => Look::Descend,
     }
 }

@@ -172,7 +172,8 @@ proptest! {
 #[test]
 fn what_is_there_costs_a_run_and_not_a_row() {
     let size = 1000 * LEAF;
-    let mut map = ChunkMap::new(0..size, Runs::new(), Order::Random, 1 << 16, Rng::new(&[1; 32], "test"));
+    let mut map =
+        ChunkMap::new(0..size, Runs::new(), Order::Random, 1 << 16, Rng::new(&[1; 32], "test"));
     let cid = cids()[0];
     let piece = |at| Piece { cid, offset: LEAF * at, len: LEAF, depth: 1, tsize: LEAF };
     let contents = Contents { extents: Vec::new(), pieces: (0..1000).map(piece).collect() };
