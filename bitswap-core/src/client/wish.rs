@@ -66,6 +66,7 @@ impl Client {
             }
         }
         self.blocked.remove(row.blocked);
+        self.release();
         true
     }
 
