@@ -10,6 +10,7 @@ use crate::rows::Rows;
 use crate::stats::TimerReason;
 use crate::time::Timestamp;
 
+use super::compose::ANSWERS_MAX;
 use super::load::{Item, Lookup};
 use super::peer::{Answer, Flight, Peer};
 use super::want::{Place, Want};
@@ -34,7 +35,8 @@ pub(crate) fn terms(config: &Config) -> Terms {
             + list::<u32>(items)
             + items * (2 * size_of::<Item>() as u64 + key)
     };
-    let flights = list::<Flight>(messages) + messages * list::<Answer>(wants);
+    let flights =
+        list::<Flight>(messages) + messages * list::<Answer>(wants.min(ANSWERS_MAX as u64));
     let each_peer = size_of::<Peer>() as u64
         + list::<Option<usize>>(peers) / peers.max(1)
         + list::<[u32; 2]>(messages)
