@@ -28,8 +28,9 @@ fn main() {
     the_engines_own_sum_is_what_is_allocated();
     a_hostile_peer_at_every_limit_stays_within_the_formula();
     random_floods_at_small_limits_stay_within_the_formula();
+    a_full_ledger_takes_most_of_what_the_formula_says();
     a_peer_that_changes_its_mind_takes_no_memory_with_time();
-    println!("6 passed, 0 failed");
+    println!("7 passed, 0 failed");
 }
 
 fn allocated() -> usize {
@@ -262,7 +263,7 @@ impl Flood {
                 // What is in a message is its transport's, which holds it for as long as it likes.
                 Output::Send(outgoing) => self.sends.push(outgoing.id),
                 Output::Event(Event::Block { block, .. }) => {
-                    self.delivered += block.data().len() as u64
+                    self.delivered += block.data().len() as u64;
                 }
                 _ => {}
             }
@@ -396,6 +397,28 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
         while flood.engine.poll_output().is_some() {}
         assert_eq!(flood.held(), fresh, "without peers and wants it is as a new one");
     }
+}
+
+/// Guards the formula from being so wide that nothing is ever beyond it: with little but wants it is no more
+/// than twice what they take, whose CIDs are of less than half the longest length.
+fn a_full_ledger_takes_most_of_what_the_formula_says() {
+    let mut limits = Limits::default();
+    limits.answer_bytes_per_peer = 4 << 10;
+    limits.answer_bytes = 4 << 10;
+    limits.loads_per_peer = 1;
+    limits.messages_per_lane = 1;
+    limits.told_per_peer = 1;
+    let config = Config::default().limits(limits).unwrap().block_bytes_max(1 << 10).unwrap();
+    let most = Engine::<u16>::memory_max(&config).peer as usize;
+    let mut flood = Flood::new(config, 1);
+    flood.engine.handle_connected(1, None, flood.now);
+    let entries = (0..4096).map(|n| Entry::want(long_cid(n), WantKind::Block, n as i32, true));
+    let wantlist = Wantlist { entries: entries.collect(), full: false };
+    flood.engine.handle_message(1, Message { wantlist, ..Message::default() }, flood.now);
+    flood.check();
+    assert_eq!(flood.engine.stats().ledger, 4096);
+    assert!((most / 2..=most).contains(&flood.most), "{} held of {most}", flood.most);
+    println!("{} KiB held for a full ledger of {}", flood.most >> 10, most >> 10);
 }
 
 /// Guards the list of pages with room in `Rows`: it grew by an entry each time that a row of a full page
