@@ -116,7 +116,7 @@ impl Run {
                     self.download.handle_done(id, result, NOW);
                 }
                 DownloadOutput::Event(DownloadEvent::Ended(outcome)) => {
-                    self.outcome = Some(outcome)
+                    self.outcome = Some(outcome);
                 }
                 DownloadOutput::Event(_) => {}
             }
