@@ -93,6 +93,14 @@ impl Index {
         }
     }
 
+    /// The most bytes that so many entries take at once.
+    pub(crate) const fn bytes_max(entries: u64) -> u64 {
+        // A table has two to four times the room that it needs when it has just grown, an eighth of
+        // it cannot be used, and each place has a byte of its hash beside it.
+        let place = size_of::<Entry>() as u64 + 1;
+        entries * place * 4 * 8 / 7 + SHARDS as u64 * (SMALL as u64 * 2 * place + 16)
+    }
+
     /// Bytes allocated.
     pub(crate) fn bytes(&self) -> usize {
         self.shards.iter().map(HashTable::allocation_size).sum()

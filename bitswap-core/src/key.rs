@@ -8,7 +8,7 @@ use cid::Cid;
 const INLINE: usize = 38;
 
 /// The binary form of a CID. 40 bytes for the CIDs of daily life, where `Cid` takes 96.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
     Inline(u8, [u8; INLINE]),
     Boxed(Box<[u8]>),

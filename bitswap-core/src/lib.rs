@@ -211,6 +211,7 @@ mod index;
 mod key;
 mod lane;
 pub mod limits;
+mod memory;
 pub mod message;
 mod output;
 mod peer;
@@ -232,6 +233,7 @@ pub use client::{PeerSet, SessionOptions, WhenMissing};
 pub use config::Config;
 pub use engine::Engine;
 pub use limits::Limits;
+pub use memory::MemoryMax;
 pub use message::{Entry, Message, Presence, Version, WantKind, Wantlist};
 pub use output::{
     BlockInfo, Event, Hint, Lane, Load, LoadAnswer, LoadId, Loaded, Lookup, LookupId, Outgoing,

@@ -1,6 +1,7 @@
 //! Every bound on what the engine holds, each with the attack or mistake it stops.
 
-/// Bounds on memory and work. All are finite; all memory the engine holds is bounded by them.
+/// Bounds on memory and work. All are finite; all memory the engine holds is bounded by them:
+/// [`Engine::memory_max`](crate::Engine::memory_max) tells how much that is, `docs/limits.md` how it is made up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {

@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-/// A queue of peers or sessions from which any can be taken by its ticket. Holds no memory when it is empty.
+/// A queue of peers or sessions from which any can be taken by its ticket.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     next: u64,
@@ -22,6 +22,13 @@ impl Ring {
     /// Takes the row at the front; the caller clears its ticket.
     pub(crate) fn pop(&mut self) -> Option<u32> {
         self.queue.pop_first().map(|(_, row)| row)
+    }
+
+    /// Lets go of what an empty queue keeps for the next time.
+    pub(crate) fn release(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = BTreeMap::new();
+        }
     }
 
     /// Takes a row out.

@@ -33,12 +33,20 @@ struct Page<T> {
     vacant: u32,
 }
 
+/// Where a page is, or can be.
+#[derive(Debug)]
+struct Place<T> {
+    page: Option<Page<T>>,
+    /// It is in the list of those with room.
+    listed: bool,
+}
+
 /// A table of rows.
 #[derive(Debug)]
 pub(crate) struct Rows<T> {
-    pages: Vec<Option<Page<T>>>,
-    /// Pages with a vacant slot, or `None` ones, lowest likely last. May name a page twice or one
-    /// that has since filled up; such entries are skipped.
+    pages: Vec<Place<T>>,
+    /// Places with room: each that has a vacant slot or no page, once, and perhaps some that have
+    /// filled up since, which are skipped.
     roomy: Vec<u32>,
     live: usize,
     age: u32,
@@ -57,10 +65,18 @@ impl<T> Rows<T> {
 
     /// Bytes allocated for rows.
     pub(crate) fn bytes(&self) -> usize {
-        let pages = self.pages.iter().flatten().count();
+        let pages = self.pages.iter().filter(|place| place.page.is_some()).count();
         pages * PAGE * size_of::<Slot<T>>()
-            + self.pages.capacity() * size_of::<Option<Page<T>>>()
+            + self.pages.capacity() * size_of::<Place<T>>()
             + self.roomy.capacity() * size_of::<u32>()
+    }
+
+    /// The most bytes that so many rows take at once, however they came and went.
+    pub(crate) const fn bytes_max(rows: u64) -> u64 {
+        let pages = rows.div_ceil(PAGE as u64);
+        // Both lists grow by doubling.
+        let listed = 2 * (size_of::<Place<T>>() + size_of::<u32>()) as u64;
+        pages * (PAGE * size_of::<Slot<T>>()) as u64 + (pages + 4) * listed
     }
 
     pub(crate) fn insert(&mut self, row: T) -> Id {
@@ -68,21 +84,17 @@ impl<T> Rows<T> {
         let (number, page) = loop {
             let Some(&number) = self.roomy.last() else {
                 let number = self.pages.len();
-                self.pages.push(Some(new_page()));
+                self.pages.push(Place { page: None, listed: true });
                 self.roomy.push(number as u32);
                 continue;
             };
-            match self.pages.get(number as usize) {
-                Some(None) => self.pages[number as usize] = Some(new_page()),
-                Some(Some(page)) if page.vacant != NONE => {
-                    break (number, self.pages[number as usize].as_mut());
-                }
-                _ => {
-                    self.roomy.pop();
-                }
+            let place = &mut self.pages[number as usize];
+            if place.page.as_ref().is_none_or(|page| page.vacant != NONE) {
+                break (number, place.page.get_or_insert_with(new_page));
             }
+            place.listed = false;
+            self.roomy.pop();
         };
-        let Some(page) = page else { unreachable!("the loop ends at a page with room") };
         let at = page.vacant;
         if let Slot::Vacant(next) = page.slots[at as usize] {
             page.vacant = next;
@@ -133,13 +145,12 @@ impl<T> Rows<T> {
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let number = index / PAGE as u32;
         let at = index % PAGE as u32;
-        let entry = self.pages.get_mut(number as usize)?;
-        let page = entry.as_mut()?;
+        let place = self.pages.get_mut(number as usize)?;
+        let page = place.page.as_mut()?;
         let slot = page.slots.get_mut(at as usize)?;
         if matches!(slot, Slot::Vacant(_)) {
             return None;
         }
-        let was_full = page.vacant == NONE;
         let Slot::Live(_, row) = core::mem::replace(slot, Slot::Vacant(page.vacant)) else {
             return None;
         };
@@ -147,10 +158,9 @@ impl<T> Rows<T> {
         page.live -= 1;
         self.live -= 1;
         if page.live == 0 {
-            *entry = None;
+            place.page = None;
         }
-        // A page that was not full is listed already, and stays so when it is freed.
-        if was_full {
+        if !core::mem::replace(&mut place.listed, true) {
             self.roomy.push(number);
         }
         if self.live == 0 {
@@ -162,8 +172,8 @@ impl<T> Rows<T> {
 
     /// All live rows in order of place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Id, &T)> {
-        self.pages.iter().zip(0u32..).flat_map(|(page, number)| {
-            page.iter().flat_map(move |page| {
+        self.pages.iter().zip(0u32..).flat_map(|(place, number)| {
+            place.page.iter().flat_map(move |page| {
                 page.slots.iter().zip(0u32..).filter_map(move |(slot, at)| match slot {
                     Slot::Live(age, row) => {
                         Some((Id { index: number * PAGE as u32 + at, age: *age }, row))
@@ -175,12 +185,12 @@ impl<T> Rows<T> {
     }
 
     fn slot(&self, index: u32) -> Option<&Slot<T>> {
-        let page = self.pages.get(index as usize / PAGE)?.as_ref()?;
+        let page = self.pages.get(index as usize / PAGE)?.page.as_ref()?;
         page.slots.get(index as usize % PAGE)
     }
 
     fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<T>> {
-        let page = self.pages.get_mut(index as usize / PAGE)?.as_mut()?;
+        let page = self.pages.get_mut(index as usize / PAGE)?.page.as_mut()?;
         page.slots.get_mut(index as usize % PAGE)
     }
 }
@@ -227,6 +237,20 @@ mod tests {
         }
         rows.remove(again.index);
         assert_eq!((rows.len(), rows.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_row_that_comes_and_goes_takes_no_memory_with_time() {
+        let mut rows = Rows::default();
+        let last = (0..PAGE).map(|n| rows.insert(n)).last().unwrap();
+        let mut index = last.index;
+        let before = rows.bytes();
+        for n in 0..1000 {
+            rows.remove(index);
+            index = rows.insert(n).index;
+        }
+        assert_eq!(rows.bytes(), before);
+        assert!(rows.bytes() as u64 <= Rows::<usize>::bytes_max(PAGE as u64));
     }
 
     #[test]

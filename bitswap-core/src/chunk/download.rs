@@ -13,10 +13,12 @@
 //! 5. Exactly one [`DownloadEvent::Ended`] comes, last, when all files are closed.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use cid::Cid;
 
+use super::checks::Checks;
 use super::earlier::{Earlier, new_id};
 use super::effects::{Done, Effect, EffectId, FsError, FsErrorKind, Place};
 use super::ending::Ending;
@@ -27,10 +29,13 @@ use super::meter::Meter;
 use super::moving::{Checkpoint, Disk};
 use super::options::{DownloadOptions, Order};
 use super::phases::Phase;
-use super::transfer::{Checks, Transfer};
+use super::transfer::Transfer;
 use super::{ChunkMap, Extent, FileNode, Journal, Runs};
 use crate::block::Block;
 use crate::time::Timestamp;
+
+/// Above so many outputs no block is asked for until they were taken.
+pub(super) const OUTPUTS_MAX: usize = 256;
 
 /// What the answer to an effect is for.
 #[derive(Clone, Debug)]
@@ -80,7 +85,7 @@ pub struct Download {
     pub(super) pending: BTreeMap<EffectId, Pending>,
     next_id: u64,
     /// The root's node, once it is known.
-    pub(super) node: Option<FileNode>,
+    pub(super) node: Option<Arc<FileNode>>,
     /// The length of the whole file, once it is known.
     pub(super) size: u64,
     pub(super) target_len: Option<u64>,
@@ -173,7 +178,13 @@ impl Download {
     /// The next thing to do. Call it until it gives `None`, after every other call.
     #[must_use]
     pub fn poll_output(&mut self) -> Option<DownloadOutput> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() && self.outputs.capacity() >= OUTPUTS_MAX {
+            self.outputs = VecDeque::new();
+            // What did not fit.
+            self.advance(self.now);
+        }
+        output
     }
 
     /// When to call [`Self::handle_timeout`] at the latest; not after the last `now` while an

@@ -11,13 +11,13 @@ use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::checks::Checks;
 use super::download::{Download, Handles};
 use super::effects::{Check, Done, Effect, FsError, FsErrorKind, Place, Stamp};
 use super::events::{DownloadError, Operation};
 use super::journal::{JOURNAL_MAX, MARK_LEN, PartId, mark, mark_cid};
 use super::options::{Resume, SyncPolicy};
 use super::phases::Phase;
-use super::transfer::Checks;
 use super::{Journal, Runs};
 use crate::rng::Rng;
 

@@ -206,7 +206,7 @@ impl Check {
             usize::try_from(piece.len).is_ok_and(|len| form.block_len(len) as u64 == piece.tsize)
         };
         piece.cid.codec() == RAW
-            || piece.len <= super::map::LEAF_MAX && wrapped(LeafForm::WrappedFile)
+            || piece.len <= super::cost::LEAF_MAX && wrapped(LeafForm::WrappedFile)
     }
 }
 

@@ -1,10 +1,10 @@
 //! What has the target's name already.
 
 use super::Link;
+use super::cost::LEAF_MAX;
 use super::download::{Download, Goal, Handles};
 use super::effects::{Check, Effect, FsError, FsErrorKind, Place};
 use super::events::{DownloadError, Operation};
-use super::map::LEAF_MAX;
 use super::options::IfExists;
 use super::phases::{Next, Phase};
 

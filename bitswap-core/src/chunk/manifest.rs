@@ -116,16 +116,19 @@ impl Manifest {
     ///
     /// [`InvalidDag`] when the file or its first level breaks a bound.
     pub fn open(&mut self, cid: &Cid, root: &FileNode) -> Result<Contents, InvalidDag> {
-        let invalid = |reason| InvalidDag { cid: *cid, reason };
+        let top = self.begin(cid, root)?;
+        self.place(&top, root)
+    }
+
+    /// [Opens](Self::open) the file, and leaves its first level to be placed.
+    pub(super) fn begin(&mut self, cid: &Cid, root: &FileNode) -> Result<Piece, InvalidDag> {
         if root.size > self.bounds.size {
-            return Err(invalid(DagFault::TooLarge));
+            return Err(InvalidDag { cid: *cid, reason: DagFault::TooLarge });
         }
         let end = self.wanted.end.min(root.size);
         self.selection = self.wanted.start.min(end)..end;
         self.visited = 0;
-        let mut contents = Contents::default();
-        self.collect(root, 0, 0, &mut contents).map_err(invalid)?;
-        Ok(contents)
+        Ok(Piece { cid: *cid, offset: 0, len: root.size, depth: 0, tsize: root.size })
     }
 
     /// Places a block's node at one of the ranges that it was wanted for.
@@ -134,31 +137,59 @@ impl Manifest {
     ///
     /// [`InvalidDag`] when the node has another length than its parent said, or breaks a bound.
     pub fn place(&mut self, piece: &Piece, node: &FileNode) -> Result<Contents, InvalidDag> {
+        self.place_some(piece, 0, node, usize::MAX).map(|(contents, _)| contents)
+    }
+
+    /// Places at most about `max` parts of a node, from its child `from` on (0: from its beginning), and
+    /// tells what is left of it: its range, and its first child. `piece` is what was left before.
+    pub(super) fn place_some(
+        &mut self,
+        piece: &Piece,
+        from: usize,
+        node: &FileNode,
+        max: usize,
+    ) -> Result<(Contents, Option<(Piece, usize)>), InvalidDag> {
         let invalid = |reason| InvalidDag { cid: piece.cid, reason };
-        if node.size != piece.len {
+        if from == 0 && node.size != piece.len {
             let fault = DagFault::LengthMismatch { claimed: piece.len, actual: node.size };
             return Err(invalid(fault));
         }
         let mut contents = Contents::default();
-        self.collect(node, piece.offset, piece.depth, &mut contents).map_err(invalid)?;
-        Ok(contents)
+        let left = self
+            .collect(node, from, piece.offset, piece.depth, max, &mut contents)
+            .map_err(invalid)?;
+        let rest = left.map(|(child, offset)| {
+            let len = piece.offset + piece.len - offset;
+            (Piece { offset, len, ..*piece }, child)
+        });
+        Ok((contents, rest))
     }
 
+    /// Tells the first child that is left and where it begins.
     fn collect(
         &mut self,
         node: &FileNode,
+        from: usize,
         start: u64,
         depth: u16,
+        max: usize,
         contents: &mut Contents,
-    ) -> Result<(), DagFault> {
-        contents.extents.extend(self.cut(start, &node.data));
-        let mut offset = start + node.data.len() as u64;
-        for child in &node.children {
+    ) -> Result<Option<(usize, u64)>, DagFault> {
+        let mut offset = start;
+        if from == 0 {
+            contents.extents.extend(self.cut(start, &node.data));
+            offset += node.data.len() as u64;
+        }
+        for (number, child) in node.children.iter().enumerate().skip(from) {
             let (at, end) = (offset, offset + child.len);
-            offset = end;
             if at.max(self.selection.start) >= end.min(self.selection.end) {
+                offset = end;
                 continue;
             }
+            if contents.pieces.len() + contents.extents.len() >= max {
+                return Ok(Some((number, at)));
+            }
+            offset = end;
             let depth = depth + 1;
             self.visited += 1;
             if depth > self.bounds.depth {
@@ -183,11 +214,11 @@ impl Manifest {
                     }
                     // Bounded twice: by the depth, and because what is inline in something
                     // inline is shorter than it.
-                    self.collect(&node, at, depth, contents)?;
+                    self.collect(&node, 0, at, depth, usize::MAX, contents)?;
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The part of `bytes` at `offset` that is selected.

@@ -118,7 +118,9 @@
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
 
+mod checks;
 mod chunker;
+mod cost;
 mod dagpb;
 mod download;
 mod earlier;
@@ -139,6 +141,7 @@ mod moving;
 mod options;
 mod phases;
 mod profile;
+mod ranges;
 mod runs;
 mod targets;
 #[cfg(any(test, feature = "testing"))]

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::download::{Download, Pending};
+use super::download::{Download, OUTPUTS_MAX, Pending};
 use super::effects::{Done, Effect, FsError, FsErrorKind, Stamp};
 use super::events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation, StallReason,
@@ -129,6 +129,8 @@ impl Download {
             self.fail(DownloadError::InvalidDag(invalid));
             return;
         }
+        // A node may hold bytes of its own.
+        self.issue_writes();
         let Some(transfer) = &self.transfer else { return };
         if transfer.is_complete() {
             if self.pending.is_empty() {
@@ -310,7 +312,7 @@ impl Download {
     }
 
     fn issue_moves(&mut self) -> Result<(), InvalidDag> {
-        loop {
+        while self.outputs.len() < OUTPUTS_MAX {
             let checks = self.running(|pending| matches!(pending, Pending::Check(_)));
             let may_want = !self.is_paused && !self.disk.is_full() && checks < CHECKS_MAX;
             let Some(transfer) = &mut self.transfer else { return Ok(()) };
@@ -323,6 +325,7 @@ impl Download {
                 }
             }
         }
+        Ok(())
     }
 
     fn want(&mut self, want: BlockWant) {

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use super::Bounds;
+use super::{Bounds, cost};
 
 /// In which order ranges are asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,8 +100,8 @@ pub struct DownloadOptions {
     pub order: Order,
     /// With [`Order::Deadline`]: bytes ahead of the reader whose wants are urgent.
     pub read_ahead: u64,
-    /// Bytes asked for and received that are not written yet: the memory that a download takes.
-    /// One block is always allowed.
+    /// Bytes asked for and received that are not written yet, and inner nodes that are in use: most of
+    /// the memory that a download takes. One block is always allowed.
     pub window: u64,
     /// What happens when the target exists.
     pub if_exists: IfExists,
@@ -126,6 +126,28 @@ pub struct DownloadOptions {
     /// Seeds the random order, the samples, and the id that binds the journal to the temporary file:
     /// fresh random bytes for each download.
     pub seed: [u8; 32],
+}
+
+impl DownloadOptions {
+    /// The bytes of memory that the download takes at the very most, whatever its DAG is like.
+    ///
+    /// An ordinary file takes the window and little more. With the window *W*, blocks of *B* bytes (2 MiB, if
+    /// that is the largest that the node takes), and a node of *l* links in memory, *N* = 256 + 192 *l* +
+    /// *B*, the terms are:
+    ///
+    /// | bytes | what |
+    /// | --- | --- |
+    /// | *W* + *B* | asked for and received; nodes have a quarter of it at most, so that leaves always have the rest |
+    /// | max(*W*/4, *N*) | nodes that are not placed to their last child; the last in order are evicted and asked for again |
+    /// | *N* | the root, for as long as the download lives |
+    /// | max(*W*/4, *B*) | leaves that filled several places at once |
+    /// | 512 (*R* + 66 (*d* + 1)) | ranges that are not there yet; *d* is [`Bounds::depth`], *R* is *W*/512, 4,096 at least and 65,536 at most |
+    ///
+    /// A node of 16,384 links takes 2 MiB, one of 1,024 takes 128 KiB. While a node is read, and at the start, another 8 MiB may be in use for a moment.
+    #[must_use]
+    pub fn memory_max(&self) -> u64 {
+        cost::memory_max(self)
+    }
 }
 
 impl Default for DownloadOptions {

@@ -1,17 +1,19 @@
 //! The way into a transfer and out of it: one file operation after another.
 
+use alloc::sync::Arc;
 use core::ops::Range;
 
 use bytes::Bytes;
 
+use super::checks::Checks;
+use super::cost::LEAF_MAX;
 use super::download::{Download, Goal, Handles};
 use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::finalize::Finalize;
-use super::map::LEAF_MAX;
 use super::meter::Meter;
 use super::options::IfExists;
-use super::transfer::{Checks, Mode, Transfer};
+use super::transfer::{Mode, Transfer};
 use super::{FileNode, InvalidDag, Link, Manifest, Runs};
 use crate::time::Timestamp;
 
@@ -203,7 +205,7 @@ impl Download {
             Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
             Ok(node) => {
                 self.size = node.size;
-                self.node = Some(node);
+                self.node = Some(Arc::new(node.into_held(data)));
                 self.root_known();
             }
         }

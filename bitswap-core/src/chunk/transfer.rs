@@ -4,6 +4,7 @@
 //! written yet. It knows positions in the file, not files.
 
 use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -11,15 +12,15 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
+use super::checks::Checks;
+use super::cost;
 use super::effects::{Check, Place};
 use super::events::BlockWant;
-use super::map::{LEAF_MAX, Look, Step};
+use super::map::Step;
 use super::options::{DownloadOptions, Order};
-use super::{ChunkMap, Extent, FileNode, InvalidDag, Manifest, Piece, RAW, Runs};
+use super::{ChunkMap, Contents, Extent, FileNode, InvalidDag, Manifest, Piece, RAW, Runs};
+use crate::key::Key;
 use crate::rng::Rng;
-
-/// What a node is taken to be long before it is there.
-const NODE_ESTIMATE: u64 = 64 << 10;
 
 /// What happens with the bytes of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +43,6 @@ impl Mode {
     }
 }
 
-/// What is checked on disk before it is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Checks {
-    /// Nothing.
-    None,
-    /// Every range that ends within so many bytes of the file on disk.
-    Below(u64),
-    /// The ranges that hold any of these bytes of the whole file.
-    Within(Runs),
-    /// The ranges that hold one of these positions of the whole file.
-    Probes(Vec<u64>),
-}
-
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Move {
@@ -72,6 +60,13 @@ pub(super) enum Compared {
     Unclear,
 }
 
+/// What the answer to a want is taken to take.
+#[derive(Clone, Copy, Debug)]
+enum Asked {
+    Leaf(u64),
+    Node(u64),
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     manifest: Manifest,
@@ -82,8 +77,11 @@ pub(super) struct Transfer {
     window: u64,
     read_ahead: u64,
     reader: u64,
-    asked: BTreeMap<Cid, u64>,
+    asked: BTreeMap<Key, Asked>,
+    /// Bytes of leaves asked for.
     asked_bytes: u64,
+    /// What the nodes asked for are taken to take.
+    asked_nodes: u64,
     /// Received and not handed out for writing (or comparing).
     waiting: VecDeque<Extent>,
     /// Bytes received and not answered for.
@@ -97,32 +95,44 @@ impl Transfer {
     /// Starts at the root.
     pub(super) fn new(
         cid: &Cid,
-        root: &FileNode,
+        root: &Arc<FileNode>,
         mode: Mode,
         (have, checks): (Runs, Checks),
         options: &DownloadOptions,
     ) -> Result<Self, InvalidDag> {
         let mut manifest = Manifest::new(options.wanted.clone(), options.bounds);
-        let contents = manifest.open(cid, root)?;
+        let top = manifest.begin(cid, root)?;
         let selection = manifest.selection();
         let rng = Rng::new(&options.seed, "chunk order");
         let mut transfer = Self {
-            map: ChunkMap::new(selection.clone(), have, options.order, rng),
+            map: ChunkMap::new(
+                selection.clone(),
+                have,
+                options.order,
+                cost::rows_max(options.window),
+                rng,
+            ),
             manifest,
             mode,
             checks,
             order: options.order,
-            window: options.window,
+            window: options.window.max(1),
             read_ahead: options.read_ahead,
             reader: selection.start,
             asked: BTreeMap::new(),
             asked_bytes: 0,
+            asked_nodes: 0,
             waiting: VecDeque::new(),
             held_bytes: 0,
             comparing: BTreeMap::new(),
             different: Runs::new(),
         };
-        transfer.fill(contents);
+        if root.is_leaf() {
+            let contents = transfer.manifest.place(&top, root)?;
+            transfer.fill(contents);
+        } else if !selection.is_empty() {
+            transfer.map.plant(&top, root.clone(), transfer.checks.look(&top, &selection));
+        }
         Ok(transfer)
     }
 
@@ -155,22 +165,38 @@ impl Transfer {
         {
             return Ok(Some(self.compare_bytes(extent)));
         }
-        while may_want && self.asked_bytes + self.held_bytes < self.window.max(1) {
-            let is_idle = self.asked_bytes + self.held_bytes == 0 && self.comparing.is_empty();
-            match self.map.next(is_idle) {
+        while may_want && self.has_room() {
+            let is_idle =
+                self.asked.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
+            match self.map.next(is_idle, self.node_room()) {
                 None => break,
-                Some(Step::Expand(piece, node)) => {
-                    let contents = self.manifest.place(&piece, &node)?;
-                    self.fill(contents);
+                Some(Step::Expand(piece, from, node)) => {
+                    self.expand(&piece, from, &node)?;
                     if self.mode != Mode::Fetch && !self.waiting.is_empty() {
                         return self.next_move(may_want);
                     }
                 }
                 Some(Step::Check(piece)) => return Ok(Some(self.compare_piece(piece))),
-                Some(Step::Want(piece)) => return Ok(Some(self.want(&piece))),
+                Some(Step::Want(piece, cost)) => return Ok(Some(self.want(&piece, cost))),
             }
         }
         Ok(None)
+    }
+
+    /// Whether the window has room. Nodes take their share of it at most, so that leaves always have
+    /// theirs.
+    fn has_room(&self) -> bool {
+        let nodes = (self.asked_nodes + self.map.node_bytes()).min(cost::share(self.window));
+        self.asked_bytes + self.held_bytes + nodes < self.window
+    }
+
+    /// What the next node may take that is asked for. One may always be asked for: what is held and comes
+    /// later in the file makes room for it.
+    fn node_room(&self) -> u64 {
+        match self.asked_nodes {
+            0 => u64::MAX,
+            asked => cost::share(self.window).saturating_sub(asked + self.map.node_bytes()),
+        }
     }
 
     /// The next bytes to write.
@@ -201,12 +227,13 @@ impl Transfer {
         }
         let node = self.manifest.read(cid, data)?;
         if node.is_leaf() {
-            for piece in self.map.take_places(cid, &node) {
+            let node = node.into_held(data);
+            for piece in self.map.take_places(cid, &node, cost::share(self.window)) {
                 let contents = self.manifest.place(&piece, &node)?;
                 self.fill(contents);
             }
         } else {
-            self.map.set_node(cid, node);
+            self.map.set_node(cid, node.into_held(data), cost::share(self.window));
         }
         Ok(true)
     }
@@ -268,20 +295,34 @@ impl Transfer {
         self.different.insert(at..at + len);
     }
 
-    fn fill(&mut self, contents: super::Contents) {
+    /// Places the next children of a node.
+    fn expand(&mut self, piece: &Piece, from: usize, node: &FileNode) -> Result<(), InvalidDag> {
+        let (contents, rest) = self.manifest.place_some(piece, from, node, cost::STEP)?;
+        let selection = self.manifest.selection();
+        let rest = rest.map(|(rest, child)| (rest, child, self.checks.look(&rest, &selection)));
+        self.map.leave(piece.offset, rest);
+        self.fill(contents);
+        Ok(())
+    }
+
+    fn fill(&mut self, contents: Contents) {
         let (selection, checks) = (self.manifest.selection(), &self.checks);
-        self.map.fill(&contents, |piece| look(piece, &selection, checks));
+        self.map.fill(&contents, |piece| checks.look(piece, &selection));
         for extent in contents.extents {
             self.held_bytes += extent.bytes.len() as u64;
             self.waiting.push_back(extent);
         }
     }
 
-    fn want(&mut self, piece: &Piece) -> Move {
-        let estimate = if piece.len > LEAF_MAX { NODE_ESTIMATE } else { piece.len };
-        if self.asked.insert(piece.cid, estimate).is_none() {
-            self.asked_bytes += estimate;
+    fn want(&mut self, piece: &Piece, cost: Option<u64>) -> Move {
+        self.unask(&piece.cid);
+        let asked = cost.map_or(Asked::Leaf(piece.len), Asked::Node);
+        match asked {
+            Asked::Leaf(bytes) => self.asked_bytes += bytes,
+            Asked::Node(cost) => self.asked_nodes += cost,
         }
+        self.asked.insert(Key::new(&piece.cid), asked);
+        let estimate = cost.map_or(piece.len, cost::block_len);
         let urgent =
             self.order == Order::Deadline && self.map.is_asked_within(&piece.cid, &self.ahead());
         Move::Want(BlockWant { cid: piece.cid, estimate, urgent })
@@ -310,8 +351,8 @@ impl Transfer {
     }
 
     fn withdraw_if(&mut self, gone: impl Fn(&ChunkMap, &Cid) -> bool) -> Vec<Cid> {
-        let cids: Vec<Cid> =
-            self.asked.keys().filter(|cid| gone(&self.map, cid)).copied().collect();
+        let asked = self.asked.keys().map(Key::cid);
+        let cids: Vec<Cid> = asked.filter(|cid| gone(&self.map, cid)).collect();
         for cid in &cids {
             self.unwant(cid);
         }
@@ -319,32 +360,12 @@ impl Transfer {
     }
 
     fn unask(&mut self, cid: &Cid) -> bool {
-        let estimate = self.asked.remove(cid);
-        self.asked_bytes -= estimate.unwrap_or(0);
-        estimate.is_some()
-    }
-}
-
-/// What is thought of a piece: only leaves that lie within the selection can be compared.
-fn look(piece: &Piece, selection: &Range<u64>, checks: &Checks) -> Look {
-    let end = piece.offset + piece.len;
-    let is_concerned = match checks {
-        Checks::None => false,
-        // Positions on disk begin at the selection.
-        Checks::Below(len) => piece.offset.saturating_sub(selection.start) < *len,
-        Checks::Within(runs) => runs.covered(&(piece.offset..end)) > 0,
-        Checks::Probes(at) => at.iter().any(|at| (piece.offset..end).contains(at)),
-    };
-    let is_within = piece.offset >= selection.start && end <= selection.end;
-    // A sample must not take back a node of which it looks at one leaf only.
-    let may_be_leaf = match checks {
-        Checks::Probes(_) => Check::is_leaf(piece),
-        _ => piece.len <= LEAF_MAX,
-    };
-    let can_compare = may_be_leaf && piece.len <= LEAF_MAX && is_within;
-    match (is_concerned, can_compare) {
-        (false, _) => Look::Trust,
-        (true, true) => Look::Check,
-        (true, false) => Look::Descend,
+        let asked = self.asked.remove(&Key::new(cid));
+        match asked {
+            Some(Asked::Leaf(bytes)) => self.asked_bytes -= bytes,
+            Some(Asked::Node(cost)) => self.asked_nodes -= cost,
+            None => {}
+        }
+        asked.is_some()
     }
 }

@@ -115,6 +115,18 @@ impl FileNode {
         Ok(Self { data: block.slice_ref(meta.data), children, size })
     }
 
+    /// The node without what would take memory and is of no use: children without bytes, and the rest of
+    /// the block that its few own bytes lie in.
+    pub(super) fn into_held(mut self, block: &Bytes) -> Self {
+        self.children.retain(|child| child.len > 0);
+        self.children.shrink_to_fit();
+        let around = block.len() - self.data.len();
+        if around > block.len() / 8 {
+            self.data = Bytes::copy_from_slice(&self.data);
+        }
+        self
+    }
+
     /// Whether the node has no children.
     #[must_use]
     pub const fn is_leaf(&self) -> bool {

@@ -16,6 +16,7 @@
 //! is armed. So no want is ever left without something that will move it.
 
 mod ask;
+pub(crate) mod bound;
 mod contact;
 mod deadline;
 mod ends;
@@ -184,7 +185,26 @@ impl Client {
             self.outbox = VecDeque::new();
         }
         self.room = true;
+        self.release();
         Some(contact.hint())
+    }
+
+    /// Lets go of what empty sets keep for the next time, if there is nobody for whom it could be.
+    fn release(&mut self) {
+        if self.peers.len() > 0 || self.sessions.len() > 0 {
+            return;
+        }
+        let timers = [&mut self.lingers, &mut self.searches, &mut self.expiries, &mut self.timers];
+        for set in timers.into_iter().chain([&mut self.deadlines]) {
+            if set.is_empty() {
+                *set = BTreeSet::new();
+            }
+        }
+        if self.lookups.is_empty() {
+            self.lookups = BTreeMap::new();
+        }
+        self.blocked.release();
+        self.unserved.release();
     }
 
     pub(crate) fn support(&mut self, peer: u32, support: Support, now: Timestamp) {

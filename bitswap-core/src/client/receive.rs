@@ -16,7 +16,9 @@ use crate::rows::Id;
 use crate::time::Timestamp;
 
 /// Such cancels kept for a peer.
-const STRAYS_MAX: usize = 16;
+pub(super) const STRAYS_MAX: usize = 16;
+/// Cancels owed for what was told again before it came, at most: without one the peer sends a block twice.
+pub(super) const AGAIN_MAX: usize = 48;
 
 impl Client {
     /// A message of a peer.
@@ -97,7 +99,10 @@ impl Client {
             // since it sent the block.
             let again = self.pairs.at(at).is_some_and(|pair| pair.unanswered > 1);
             self.drop_pair(at, now);
-            if again && let Some(contact) = self.peers.get_mut(peer) {
+            if again
+                && let Some(contact) = self.peers.get_mut(peer)
+                && contact.strays.len() < STRAYS_MAX + AGAIN_MAX
+            {
                 contact.strays.push(cid);
                 self.set_speaking(peer);
             }

@@ -15,7 +15,7 @@ use crate::rows::NONE;
 use crate::time::Timestamp;
 
 /// Lookups under way, of all sessions together.
-const LOOKUPS_MAX: usize = 64;
+pub(super) const LOOKUPS_MAX: usize = 64;
 /// How often the search interval doubles.
 const DOUBLINGS_MAX: u32 = 6;
 /// Searches without progress after which silence of a peer that cannot say DONT_HAVE counts as one.

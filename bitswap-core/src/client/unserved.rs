@@ -119,6 +119,11 @@ impl Unserved {
         self.attempts > 0
     }
 
+    /// Lets go of what an empty queue keeps for the next time.
+    pub(super) fn release(&mut self) {
+        self.sessions.release();
+    }
+
     pub(super) fn len(&self) -> usize {
         self.sessions.len()
     }

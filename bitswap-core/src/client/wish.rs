@@ -67,6 +67,7 @@ impl Client {
         }
         self.blocked.remove(row.blocked);
         self.unserved.remove(&mut row.unserved);
+        self.release();
         true
     }
 

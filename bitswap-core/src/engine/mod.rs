@@ -7,16 +7,17 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
-use crate::client::{Client, Options, PeerSet, SessionOptions};
+use crate::client::{self, Client, Options, PeerSet, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
+use crate::memory::{MemoryMax, list, tree};
 use crate::message::{Entry, Message, Version};
 use crate::output::{
     BlockInfo, Event, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, PeerReport, Rates,
     SendId, SessionId, Support, Want,
 };
 use crate::rows::{Id, Rows};
-use crate::server::Server;
+use crate::server::{self, Server};
 use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
 use crate::time::Timestamp;
 
@@ -71,6 +72,31 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         }
     }
 
+    /// The bytes of memory that an engine of this configuration takes at the very most, and any one peer can
+    /// have it take.
+    ///
+    /// `docs/limits.md` has the formula and where each limit is in it.
+    #[must_use]
+    pub fn memory_max(config: &Config) -> MemoryMax {
+        let (client, server) = (client::bound::terms(config), server::bound::terms(config));
+        let (peers, hints) = (u64::from(config.limits.peers), u64::from(config.limits.hints));
+        // A peer's row has a page of the table for itself at worst.
+        let own = Rows::<Peer<P>>::bytes_max(1) + tree::<(P, Id)>(1) + list::<(P, Hint)>(1);
+        let each = client.each_peer + server.each_peer;
+        MemoryMax {
+            empty: client.empty + server.empty + tree::<(P, Id)>(0) + tree::<(P, Vec<Id>)>(0),
+            peer: own + each + client.one_peer + server.one_peer,
+            peers: Rows::<Peer<P>>::bytes_max(peers)
+                + tree::<(P, Id)>(peers)
+                + list::<(P, Hint)>(hints)
+                + peers * each
+                + client.all_peers
+                + server.all_peers,
+            session: client.session,
+            want: client.want,
+        }
+    }
+
     // Inputs from the network.
 
     /// The first connection to a peer opened. `hint` is what [`Event::PeerGone`] told of it, if it
@@ -101,6 +127,9 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         let hint = self.client.disconnected(id.index, self.now);
         self.server.disconnected(id.index, self.now);
         self.rows.remove(id.index);
+        if self.places.is_empty() {
+            self.places = BTreeMap::new();
+        }
         if let Some(hint) = hint {
             if self.gone.len() >= self.hints_max {
                 self.gone.pop_front();
@@ -242,6 +271,9 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
                 sessions.retain(|other| *other != session.0);
                 !sessions.is_empty()
             });
+            if self.admitted.is_empty() {
+                self.admitted = BTreeMap::new();
+            }
         } else {
             self.stale_inputs += 1;
         }

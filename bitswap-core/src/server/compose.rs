@@ -25,6 +25,10 @@ struct Draft {
     encoded: usize,
 }
 
+/// Answers in one message: bounds what is kept of the messages on their way to a peer that reads none
+/// and changes its mind about what it wants.
+pub(super) const ANSWERS_MAX: usize = 1024;
+
 impl Server {
     /// Composes a message with blocks up to `target` bytes (or one block, however big; none for a
     /// target of 0) and as many presences as fit. The peer's lane has room.
@@ -81,7 +85,8 @@ impl Server {
         let block = Block::from_store(cid, data.clone());
         let encoded = block.encoded_len(version);
         let fits = draft.blocks.is_empty() || draft.block_bytes + bytes <= target;
-        if target == 0 || !fits || draft.encoded + encoded > MESSAGE_BYTES_MAX {
+        let is_full = draft.answers.len() >= ANSWERS_MAX;
+        if is_full || target == 0 || !fits || draft.encoded + encoded > MESSAGE_BYTES_MAX {
             return false;
         }
         draft.encoded += encoded;
@@ -114,7 +119,7 @@ impl Server {
         }
         let presence = Presence { cid: want.key.cid(), have };
         let encoded = presence.encoded_len();
-        if draft.encoded + encoded > MESSAGE_BYTES_MAX {
+        if draft.answers.len() >= ANSWERS_MAX || draft.encoded + encoded > MESSAGE_BYTES_MAX {
             return false;
         }
         draft.encoded += encoded;

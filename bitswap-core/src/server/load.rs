@@ -33,7 +33,7 @@ pub(super) struct Lookup {
 }
 
 #[derive(Debug)]
-struct Item {
+pub(super) struct Item {
     key: Key,
     want: Id,
     /// Bytes expected.

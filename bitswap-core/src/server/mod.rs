@@ -17,6 +17,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+pub(crate) mod bound;
 mod compose;
 mod ledger;
 mod load;
@@ -151,6 +152,13 @@ impl Server {
         }
         if let Some((at, reason)) = gone.timer {
             self.timers.remove(&(at, reason, peer));
+        }
+        if self.peers.len() == 0 {
+            self.by_wants = BTreeSet::new();
+            self.starved = BTreeSet::new();
+            self.timers = BTreeSet::new();
+            self.ready.release();
+            self.senders.release();
         }
     }
 

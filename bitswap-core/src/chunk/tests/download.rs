@@ -542,3 +542,89 @@ fn a_lock_file_that_stands_for_a_lock_is_said() {
     let run = fetch(&file, DownloadOptions::default());
     assert!(!run.events.contains(&DownloadEvent::LockFile));
 }
+
+/// A file of leaves of ten bytes below nodes of so many links, in as many levels as that takes.
+fn tree_of(leaves: u32, links: usize) -> File {
+    let mut file =
+        File { root: cid_of(b""), bytes: vec![], blocks: BTreeMap::new(), leaves: vec![] };
+    let mut level = Vec::new();
+    for number in 0..leaves {
+        let content = [&number.to_le_bytes()[..], &[7; 6]].concat();
+        file.bytes.extend_from_slice(&content);
+        let prefix = Prefix::of(&Cid::new_v1(RAW, *cid_of(b"").hash())).unwrap();
+        let (cid, data) = prefix.block(content.into()).unwrap().into_parts();
+        file.leaves.push(cid);
+        file.blocks.insert(cid, data);
+        level.push((cid.to_bytes(), 10, 10));
+    }
+    while level.len() > 1 {
+        let nodes = level.chunks(links).map(|below| {
+            let (len, tsize) = below.iter().fold((0, 0), |sum, it| (sum.0 + it.1, sum.1 + it.2));
+            let below = below.iter().map(|(cid, len, tsize)| (&cid[..], *tsize, *len));
+            let block = Prefix::V0.block(encode_inner(below).into()).unwrap();
+            let size = block.data().len() as u64;
+            let (cid, data) = block.into_parts();
+            file.root = cid;
+            file.blocks.insert(cid, data);
+            (cid.to_bytes(), len, tsize + size)
+        });
+        level = nodes.collect();
+    }
+    file
+}
+
+#[test]
+fn trees_of_all_widths_arrive_with_each_block_asked_for_once() {
+    // Of three levels; and so wide that a node is all that the window has for nodes, and more.
+    for (leaves, links, windows) in [
+        (16_000, 174, &[64 << 10, 1 << 20, 32 << 20][..]),
+        (12_000, 1024, &[1 << 20, 32 << 20]),
+        (12_000, 4000, &[64 << 10, 1 << 20]),
+        (17_000, 16_384, &[1 << 20]),
+    ] {
+        let file = tree_of(leaves, links);
+        for window in windows {
+            let run =
+                fetch(&file, DownloadOptions { window: *window, ..DownloadOptions::default() });
+            assert_eq!(run.outcome(), Some(finished(file.bytes.len())), "{links} {window}");
+            assert!(target(&run) == file.bytes, "{links} {window}");
+            assert_eq!(run.wanted.len(), file.blocks.len(), "{links} {window}");
+        }
+    }
+}
+
+/// Nodes are evicted from a window that is too small for a path of them, and asked for again.
+#[test]
+fn a_window_smaller_than_a_path_of_nodes_asks_for_nodes_again() {
+    let file = tree_of(12_000, 100);
+    for order in [Order::Sequential, Order::Rarest, Order::Deadline, Order::Random] {
+        let options = DownloadOptions { window: 1000, order, ..DownloadOptions::default() };
+        let mut run = Run::new(&file, options, FakeDisk::new());
+        while run.download.map().is_none() {
+            run.step();
+        }
+        run.download.seek(60_000, run.now);
+        assert_eq!(run.finish(), finished(file.bytes.len()), "{order:?}");
+        assert!(target(&run) == file.bytes);
+        let again = run.wanted.len() - file.blocks.len();
+        assert!((1..=260).contains(&again), "{again} asked for again, {order:?}");
+    }
+}
+
+#[test]
+fn bytes_in_a_node_are_written_without_waiting_for_time_to_pass() {
+    let meta = [8, 2, 0x12, 2, b'x', b'y', 0x18, 5, 0x20, 3];
+    let leaf = Bytes::from_static(b"abc");
+    let cid = Cid::new_v1(RAW, *Prefix::V0.block(leaf.clone()).unwrap().cid().hash());
+    let inline = [&[1, RAW as u8, 0, 3][..], b"abc"].concat();
+    for link in [cid.to_bytes(), inline] {
+        let root = dagpb::encode([(&link[..], 3)].into_iter(), &meta);
+        let block = Prefix::V0.block(root.into()).unwrap();
+        let (root, data) = block.into_parts();
+        let blocks = BTreeMap::from([(root, data), (cid, leaf.clone())]);
+        let file = File { root, bytes: b"xyabc".to_vec(), blocks, leaves: vec![] };
+        let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+        while run.run_effect() || run.deliver() {}
+        assert_eq!((run.outcome(), run.now), (Some(finished(5)), Timestamp::ZERO));
+    }
+}
