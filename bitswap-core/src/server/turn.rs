@@ -71,10 +71,10 @@ impl Server {
     pub(super) fn settle(&mut self, number: u32) {
         let Some(peer) = self.peers.get_mut(number) else { return };
         let used = peer.used();
-        if peer.starved {
-            self.starved.remove(&(peer.counted, number));
-            peer.starved = false;
+        if let Some(turn) = peer.waiting.take() {
+            self.shortage.waiting.remove(&turn);
         }
+        self.shortage.held_changed(number, peer);
         self.answer_bytes = self.answer_bytes - peer.counted + used;
         peer.counted = used;
         if peer.ranked != peer.len {

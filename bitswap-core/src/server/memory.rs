@@ -1,0 +1,168 @@
+//! Who gets the memory for blocks, and who has to give it back.
+//!
+//! A peer is starved while it may load a block, holds less than every peer is given at first, and
+//! finds no memory. After [`STARVED_FOR`] that is mended at the cost of lanes that do not keep pace
+//! (see [`super::pace`]): of these the one that moves slowest per byte held is reset, and what it held
+//! goes to those that wait, until nobody is starved or no such lane is left. So nobody is reset while
+//! there is enough for all, however slow; and nobody for a peer that is known to be slow itself.
+
+use alloc::collections::BTreeSet;
+use core::cmp::Reverse;
+use core::time::Duration;
+
+use crate::time::Timestamp;
+
+use super::peer::Peer;
+use super::{Output, Server};
+
+/// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
+/// less each of them holds, and there is always some left for the next.
+const SHARE: u64 = 4;
+/// The part of all memory by which a block may overshoot that: with the default limits a block of
+/// the usual size.
+const BLOCK: u64 = 256;
+/// The part of all memory that is kept for the first block of peers that hold nothing.
+const RESERVE: u64 = 8;
+/// How long a peer is starved before it costs others their lanes.
+const STARVED_FOR: Duration = Duration::from_secs(1);
+
+/// The place of a peer among those that wait for memory: in this order they may have some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Turn {
+    /// The reserve is not for it.
+    late: bool,
+    used: u64,
+    /// When it was given memory last.
+    fed: Timestamp,
+    peer: u32,
+}
+
+/// The peers that matter while memory is short. Each is listed as its own fields say.
+#[derive(Debug, Default)]
+pub(super) struct Shortage {
+    /// Peers that wait for memory.
+    pub(super) waiting: BTreeSet<Turn>,
+    /// Starved peers, by the time since when they are.
+    starved: BTreeSet<(Timestamp, u32)>,
+    /// Peers that hold memory, by the time at which they will have fallen behind.
+    late: BTreeSet<(Timestamp, u32)>,
+}
+
+impl Shortage {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() + self.starved.len() + self.late.len()
+    }
+
+    /// A peer is gone.
+    pub(super) fn forget(&mut self, number: u32, peer: &Peer) {
+        peer.waiting.map(|turn| self.waiting.remove(&turn));
+        peer.starved.map(|since| self.starved.remove(&(since, number)));
+        peer.late.map(|at| self.late.remove(&(at, number)));
+    }
+
+    /// Brings a peer's place among the late up to date.
+    pub(super) fn held_changed(&mut self, number: u32, peer: &mut Peer) {
+        let late = peer.late_at();
+        if peer.late != late {
+            peer.late.map(|at| self.late.remove(&(at, number)));
+            late.map(|at| self.late.insert((at, number)));
+            peer.late = late;
+        }
+    }
+}
+
+impl Server {
+    /// Whether there is memory for one more block of a peer that uses so many bytes, while all
+    /// together use `total`.
+    pub(super) fn has_memory(&self, trusted: bool, used: u64, total: u64) -> bool {
+        let all = u64::from(self.settings.limits.answer_bytes);
+        if used == 0 && trusted {
+            return total < all;
+        }
+        let free = (all - all / RESERVE).saturating_sub(total);
+        free > 0 && (used == 0 || used + all / BLOCK < free / SHARE)
+    }
+
+    /// A peer has a block to load and finds no memory for it.
+    pub(super) fn wait_for_memory(&mut self, number: u32) {
+        if let Some(peer) = self.peers.get_mut(number) {
+            let late = !peer.pace.is_trusted();
+            let turn = Turn { late, used: peer.counted, fed: peer.fed, peer: number };
+            peer.waiting = Some(turn);
+            self.shortage.waiting.insert(turn);
+        }
+    }
+
+    /// Notes whether a peer that uses so many bytes is starved: `refused` when it has found no memory.
+    pub(super) fn note_starved(&mut self, number: u32, refused: bool, now: Timestamp) {
+        let Some(peer) = self.peers.get_mut(number) else { return };
+        let starved = refused && peer.pace.is_trusted();
+        if starved != peer.starved.is_some() {
+            peer.starved.map(|since| self.shortage.starved.remove(&(since, number)));
+            peer.starved = starved.then_some(now);
+            peer.starved.map(|since| self.shortage.starved.insert((since, number)));
+        }
+    }
+
+    /// Has the peer looked at whose turn it is of those waiting for memory, if there is some for it
+    /// now. If not, there is none for the others.
+    pub(super) fn wake_waiting(&mut self) -> bool {
+        let Some(&Turn { late, used, peer, .. }) = self.shortage.waiting.first() else {
+            return false;
+        };
+        let may = self.has_memory(!late, used, self.answer_bytes);
+        if may {
+            self.settle(peer);
+        }
+        may
+    }
+
+    /// When starvation is to be ended next, if it goes on.
+    pub(super) fn relief_at(&self) -> Option<Timestamp> {
+        let (since, _) = self.shortage.starved.first()?;
+        let (late, _) = self.shortage.late.first()?;
+        (!self.closing).then(|| (*since + STARVED_FOR).max(*late))
+    }
+
+    /// Ends starvation that has lasted too long: takes the memory of one lane that does not keep pace.
+    pub(super) fn relieve(&mut self, now: Timestamp) -> Option<Relief> {
+        while self.relief_at()?.is_due(now) {
+            let &(_, starved) = self.shortage.starved.first()?;
+            // Nobody gives way to a peer that does not take what it was given.
+            if self.peers.get(starved)?.late.is_some_and(|at| at <= now) {
+                self.note_starved(starved, false, now);
+                continue;
+            }
+            let late = self.shortage.late.range(..=(now, u32::MAX)).map(|(_, peer)| *peer);
+            let slowest = late.max_by_key(|number| {
+                let takes = self.peers.get(*number).map(|peer| peer.takes(now));
+                (takes, Reverse(*number))
+            })?;
+            return Some(self.dispossess(slowest, now));
+        }
+        None
+    }
+
+    /// Takes all memory from a peer, and has it rest.
+    fn dispossess(&mut self, number: u32, now: Timestamp) -> Relief {
+        let Some(peer) = self.peers.get_mut(number) else { return Relief::Unloaded };
+        let had_stream = peer.lane.abort();
+        peer.pace.rest(now);
+        peer.window = peer.first_window();
+        self.put_back_flights(number);
+        self.put_back_unconfirmed(number, now);
+        self.unload(number);
+        self.count(number, |served| served.slow_resets += 1);
+        self.settle(number);
+        if had_stream { Relief::Reset(Output::Reset(number)) } else { Relief::Unloaded }
+    }
+}
+
+/// How a peer gave its memory back.
+#[derive(Debug)]
+pub(super) enum Relief {
+    /// Its stream is to be reset.
+    Reset(Output),
+    /// It had no stream yet.
+    Unloaded,
+}
