@@ -3,7 +3,7 @@
 //! Why not the swarm's own way, `ToSwarm::NotifyHandler`? Its channel holds a few dozen events, and
 //! while one event finds no room there, the swarm polls no behaviour at all: one connection whose
 //! task is held up would stall every peer. A mailbox always has room, because what is put into it
-//! is bounded by the engine: a lane has at most one `Open` or `Close` and the messages of its
+//! is bounded by the engine: a lane has at most one `Open`, `Close` or `Reset` and the messages of its
 //! credit on their way, see [`bitswap_core::Limits`].
 
 use std::collections::VecDeque;
@@ -63,10 +63,16 @@ impl Mailbox {
         })))
     }
 
-    /// Asks the task to do something.
+    /// Asks the task to do something. What waits to be sent on a stream that is to be reset is dropped
+    /// at once: the task may be held up.
     pub(crate) fn put(&self, command: Command) {
         let task = {
             let mut contents = self.lock();
+            if let Command::Reset { stream: reset, .. } = command {
+                contents.commands.retain(
+                    |command| !matches!(command, Command::Send { stream, .. } if *stream == reset),
+                );
+            }
             contents.commands.push_back(command);
             contents.task.take()
         };

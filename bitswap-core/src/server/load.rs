@@ -10,7 +10,7 @@ use crate::output::{LoadAnswer, Loaded, What};
 use crate::rows::Id;
 use crate::time::Timestamp;
 
-use super::peer::FIRST_WINDOW;
+use super::memory::Turn;
 use super::want::State;
 use super::{Output, Server};
 
@@ -114,14 +114,16 @@ impl Server {
         while items.len() < room
             && let Some(peer) = self.peers.get(number)
             && peer.can_load()
+            && !peer.is_late(now)
             && let Some(place) = peer.queues.datas.first().copied()
         {
             let used = peer.used() + reserved;
             if used >= peer.window {
                 break;
             }
-            if !self.has_memory(peer.pace.is_trusted(), used, self.answer_bytes + reserved) {
-                starved = used < FIRST_WINDOW;
+            let turn = Turn::of(number, peer, used);
+            if !self.may_have_memory(turn, self.answer_bytes + reserved) {
+                starved = self.is_little(used);
                 if reserved == 0 {
                     self.wait_for_memory(number);
                 }
@@ -240,10 +242,10 @@ impl Server {
         peer.learn(size);
         // What was started on too low an estimate is kept only within the bounds. Otherwise it is
         // loaded again when there is room, now that its size is known.
-        let (trusted, used, may) = (peer.pace.is_trusted(), peer.used(), peer.can_load());
+        let (turn, may) = (Turn::of(want.peer, peer, peer.used()), peer.can_load());
         let within = size <= reserved
-            || (used < u64::from(limits.answer_bytes_per_peer)
-                && self.has_memory(trusted, used, self.answer_bytes));
+            || (peer.used() < u64::from(limits.answer_bytes_per_peer)
+                && self.has_memory(turn, self.answer_bytes));
         let keep = within && may;
         let Some(want) = self.ledger.at_mut(row) else { return };
         want.again = false;

@@ -1,7 +1,7 @@
 //! Who gets the memory for blocks, and who has to give it back.
 //!
-//! A peer is starved while it may load a block, holds less than every peer is given at first, and
-//! finds no memory. After [`STARVED_FOR`] that is mended at the cost of lanes that do not keep pace
+//! A peer is starved while it may load a block, holds less than a block of the usual size, and finds
+//! no memory. After [`STARVED_FOR`] that is mended at the cost of lanes that do not keep pace
 //! (see [`super::pace`]): of these the one that moves slowest per byte held is reset, and what it held
 //! goes to those that wait, until nobody is starved or no such lane is left. So nobody is reset while
 //! there is enough for all, however slow; and nobody for a peer that is known to be slow itself.
@@ -18,13 +18,14 @@ use super::{Output, Server};
 /// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
 /// less each of them holds, and there is always some left for the next.
 const SHARE: u64 = 4;
-/// The part of all memory by which a block may overshoot that: with the default limits a block of
-/// the usual size.
+/// The part of all memory by which a block may overshoot that, and below which a peer is starved: with
+/// the default limits a block of the usual size.
 const BLOCK: u64 = 256;
 /// The part of all memory that is kept for the first block of peers that hold nothing.
 const RESERVE: u64 = 8;
-/// How long a peer is starved before it costs others their lanes.
-const STARVED_FOR: Duration = Duration::from_secs(1);
+/// How long a peer is starved before it costs others their lanes: longer than it takes to load and send
+/// the blocks of a peer that reads.
+const STARVED_FOR: Duration = Duration::from_millis(250);
 
 /// The place of a peer among those that wait for memory: in this order they may have some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,11 +38,18 @@ pub(super) struct Turn {
     peer: u32,
 }
 
+impl Turn {
+    /// The place of a peer that uses so many bytes.
+    pub(super) fn of(number: u32, peer: &Peer, used: u64) -> Self {
+        Self { late: !peer.pace.is_trusted(), used, fed: peer.fed, peer: number }
+    }
+}
+
 /// The peers that matter while memory is short. Each is listed as its own fields say.
 #[derive(Debug, Default)]
 pub(super) struct Shortage {
     /// Peers that wait for memory.
-    pub(super) waiting: BTreeSet<Turn>,
+    waiting: BTreeSet<Turn>,
     /// Starved peers, by the time since when they are.
     starved: BTreeSet<(Timestamp, u32)>,
     /// Peers that hold memory, by the time at which they will have fallen behind.
@@ -60,8 +68,9 @@ impl Shortage {
         peer.late.map(|at| self.late.remove(&(at, number)));
     }
 
-    /// Brings a peer's place among the late up to date.
-    pub(super) fn held_changed(&mut self, number: u32, peer: &mut Peer) {
+    /// Something changed about a peer: it is to be looked at again before it waits on.
+    pub(super) fn settle(&mut self, number: u32, peer: &mut Peer) {
+        peer.waiting.take().map(|turn| self.waiting.remove(&turn));
         let late = peer.late_at();
         if peer.late != late {
             peer.late.map(|at| self.late.remove(&(at, number)));
@@ -72,11 +81,22 @@ impl Shortage {
 }
 
 impl Server {
-    /// Whether there is memory for one more block of a peer that uses so many bytes, while all
-    /// together use `total`.
-    pub(super) fn has_memory(&self, trusted: bool, used: u64, total: u64) -> bool {
+    /// Whether a peer may have memory for one more block, while all together use `total`: there is
+    /// some, and it is nobody else's turn.
+    pub(super) fn may_have_memory(&self, turn: Turn, total: u64) -> bool {
+        let first = self.shortage.waiting.first().is_none_or(|first| turn <= *first);
+        first && self.has_memory(turn, total)
+    }
+
+    /// Whether a peer that uses so many bytes, and finds no memory for more, is starved.
+    pub(super) fn is_little(&self, used: u64) -> bool {
+        used < (u64::from(self.settings.limits.answer_bytes) / BLOCK).max(1)
+    }
+
+    /// Whether there is memory for one more block of such a peer, while all together use `total`.
+    pub(super) fn has_memory(&self, Turn { late, used, .. }: Turn, total: u64) -> bool {
         let all = u64::from(self.settings.limits.answer_bytes);
-        if used == 0 && trusted {
+        if used == 0 && !late {
             return total < all;
         }
         let free = (all - all / RESERVE).saturating_sub(total);
@@ -86,8 +106,7 @@ impl Server {
     /// A peer has a block to load and finds no memory for it.
     pub(super) fn wait_for_memory(&mut self, number: u32) {
         if let Some(peer) = self.peers.get_mut(number) {
-            let late = !peer.pace.is_trusted();
-            let turn = Turn { late, used: peer.counted, fed: peer.fed, peer: number };
+            let turn = Turn::of(number, peer, peer.used());
             peer.waiting = Some(turn);
             self.shortage.waiting.insert(turn);
         }
@@ -107,12 +126,10 @@ impl Server {
     /// Has the peer looked at whose turn it is of those waiting for memory, if there is some for it
     /// now. If not, there is none for the others.
     pub(super) fn wake_waiting(&mut self) -> bool {
-        let Some(&Turn { late, used, peer, .. }) = self.shortage.waiting.first() else {
-            return false;
-        };
-        let may = self.has_memory(!late, used, self.answer_bytes);
+        let Some(&turn) = self.shortage.waiting.first() else { return false };
+        let may = self.has_memory(turn, self.answer_bytes);
         if may {
-            self.settle(peer);
+            self.settle(turn.peer);
         }
         may
     }
@@ -129,7 +146,7 @@ impl Server {
         while self.relief_at()?.is_due(now) {
             let &(_, starved) = self.shortage.starved.first()?;
             // Nobody gives way to a peer that does not take what it was given.
-            if self.peers.get(starved)?.late.is_some_and(|at| at <= now) {
+            if self.peers.get(starved)?.is_late(now) {
                 self.note_starved(starved, false, now);
                 continue;
             }

@@ -15,7 +15,7 @@ use super::queues::Queues;
 use super::want::Said;
 
 /// The first window of a peer, in bytes: two blocks of the usual size.
-pub(super) const FIRST_WINDOW: u64 = 512 << 10;
+const FIRST_WINDOW: u64 = 512 << 10;
 /// The size that a block is taken to have before any of the peer's was loaded: the usual leaf.
 const FIRST_ESTIMATE: u32 = 256 << 10;
 /// Estimates stay above this, so that a peer of small blocks that turns to big ones has few loads
@@ -140,6 +140,11 @@ impl Peer {
         if self.held() == 0 { None } else { self.pace.late_at(self.next()) }
     }
 
+    /// It has fallen behind: it gets no more before it has caught up.
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
+        self.late.is_some_and(|at| at <= now)
+    }
+
     /// Microseconds in which it takes what it holds, at best.
     pub(super) fn takes(&self, now: Timestamp) -> u128 {
         self.pace.takes(self.held(), self.next(), now)
@@ -158,9 +163,8 @@ impl Peer {
 
     /// There is, or most likely soon will be, something to say.
     pub(super) fn speaks(&self) -> bool {
-        let blocks = !self.queues.blocks.is_empty()
-            || !self.queues.datas.is_empty()
-            || self.reserved > 0;
+        let blocks =
+            !self.queues.blocks.is_empty() || !self.queues.datas.is_empty() || self.reserved > 0;
         !self.queues.presences.is_empty() || (blocks && self.pace.rests_until().is_none())
     }
 

@@ -71,10 +71,7 @@ impl Server {
     pub(super) fn settle(&mut self, number: u32) {
         let Some(peer) = self.peers.get_mut(number) else { return };
         let used = peer.used();
-        if let Some(turn) = peer.waiting.take() {
-            self.shortage.waiting.remove(&turn);
-        }
-        self.shortage.held_changed(number, peer);
+        self.shortage.settle(number, peer);
         self.answer_bytes = self.answer_bytes - peer.counted + used;
         peer.counted = used;
         if peer.ranked != peer.len {

@@ -174,6 +174,16 @@ impl Peer {
         }
     }
 
+    /// Resets a lane with all that is on its way; nobody asks what became of it.
+    pub(crate) fn reset(&mut self, lane: Lane) {
+        if let LaneBook::Open(stream, _) = *self.lanes.get(lane)
+            && let Some(used) = self.used()
+        {
+            used.mailbox.put(Command::Reset { lane, stream });
+            *self.lanes.get_mut(lane) = LaneBook::Closed;
+        }
+    }
+
     /// Sends a message on an open lane.
     pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Told> {
         let Outgoing { id, lane, version, message, .. } = outgoing;

@@ -242,7 +242,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
 
     /// The engine gives the peer's stream up: what was on its way has to be said again.
     pub(super) fn aborted(&mut self, peer: P, now: Timestamp) -> Verdict {
-        let waits = |row: &Peer| !row.murky.is_empty() || row.asks.values().any(|ask| !ask.answered);
+        let waits =
+            |row: &Peer| !row.murky.is_empty() || row.asks.values().any(|ask| !ask.answered);
         ensure!(
             self.peers.iter().any(|(other, row)| *other != peer && waits(row)),
             "the answers to {peer:?} are given up, but nobody else waits for any"
