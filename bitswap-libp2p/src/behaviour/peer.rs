@@ -450,6 +450,25 @@ mod tests {
     }
 
     #[test]
+    fn a_lane_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
+        let (mut peer, tasks) = peer(1);
+        let streams = &mut StreamIds::default();
+        peer.reset(Lane::Wants);
+        peer.open(Lane::Wants, streams);
+        let stream = asked_to_open(&tasks[0]).unwrap();
+        peer.news(opened(stream, YES), streams);
+        peer.reset(Lane::Wants);
+        assert!(!peer.is_busy());
+        let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
+        assert!(
+            matches!(commands[..], [Command::Reset { lane: Lane::Wants, stream: at }] if at == stream)
+        );
+        let news = News::Failed(SendError::Closed);
+        let late = LaneReport { lane: Lane::Wants, stream, news };
+        assert_eq!(peer.news(late, streams), []);
+    }
+
+    #[test]
     fn one_connection_that_lists_bitswap_is_enough() {
         let (mut peer, _) = peer(2);
         assert_eq!(peer.support(id(0), Support::No), Support::No);
