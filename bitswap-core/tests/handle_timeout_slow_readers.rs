@@ -93,7 +93,7 @@ fn the_lane_that_moves_slowest_per_byte_held_is_reset_for_a_starved_peer() {
     assert_eq!(rig.ledger(0), 10, "what was being sent is wanted still");
     assert_eq!(rig.engine.stats().served.slow_resets, 1);
     assert_eq!(rig.engine.peer(0).unwrap().served.slow_resets, 1);
-    run_to(&mut rig, 100 * SECOND);
+    run_to(&mut rig, LATE + 2 * SECOND - 1);
     assert_eq!(rig.reset, [0], "nobody else is starved");
 }
 
@@ -290,9 +290,48 @@ fn the_reserve_is_not_for_a_peer_that_was_reset() {
     assert_eq!((held(&rig, 0), free), (0, 2 * SIZE as u64));
     join(&mut rig, 201, 1);
     assert_eq!(held(&rig, 201), 1);
-    // Nor does anybody give way to it.
-    run_to(&mut rig, 50 * SECOND);
-    assert_eq!(rig.reset, [0]);
+    // Others give way to it only after it has waited for as long as it rested.
+    run_to(&mut rig, LATE + 2 * SECOND - 1);
+    assert_eq!((rig.reset.len(), held(&rig, 0)), (1, 0));
+    run_to(&mut rig, LATE + 2 * SECOND);
+    assert_eq!((rig.reset.len(), held(&rig, 0)), (2, 1));
+}
+
+/// What becomes free is for those that read, also if they hold more.
+#[test]
+fn a_lane_that_has_fallen_behind_is_given_no_more() {
+    let mut rig = rig();
+    fill(&mut rig);
+    run_to(&mut rig, LATE);
+    (0..4).for_each(|peer| rig.engine.handle_disconnected(peer, rig.at()));
+    rig.run();
+    assert_eq!([4, 5, 6, 7, 8, 9].map(|peer| held(&rig, peer)), [1; 6]);
+    // Until it has caught up.
+    let first = sends_to(&rig, 4)[0];
+    rig.unsent.retain(|sending| sending.id != first);
+    rig.sent(first, Ok(()));
+    rig.run();
+    assert_eq!(held(&rig, 4), 2);
+}
+
+#[test]
+fn a_starved_peer_that_does_not_take_what_it_holds_costs_nobody_a_lane() {
+    let mut rig = rig();
+    for n in 2000..2010 {
+        rig.put(cid(n), KIB);
+    }
+    for peer in 0..BLOCKS as u32 - 1 {
+        rig.slow.insert(peer);
+        join(&mut rig, peer, 1);
+    }
+    rig.slow.insert(100);
+    rig.connect(100);
+    rig.tell(100, (2000..2010).map(|n| want(cid(n))).collect::<Vec<_>>());
+    rig.run();
+    // So little that it is starved, and it does not take it.
+    assert_eq!(rig.engine.peer(100).unwrap().answer_bytes, KIB as u64);
+    run_to(&mut rig, 100 * SECOND);
+    assert_eq!(rig.reset, []);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! no memory. After [`STARVED_FOR`] that is mended at the cost of lanes that do not keep pace
 //! (see [`super::pace`]): of these the one that moves slowest per byte held is reset, and what it held
 //! goes to those that wait, until nobody is starved or no such lane is left. So nobody is reset while
-//! there is enough for all, however slow; and nobody for a peer that is known to be slow itself.
+//! there is enough for all, however slow; and nobody for a peer that holds blocks and does not take them.
 
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
@@ -24,15 +24,16 @@ const BLOCK: u64 = 256;
 /// The part of all memory that is kept for the first block of peers that hold nothing.
 const RESERVE: u64 = 8;
 /// How long a peer is starved before it costs others their lanes: longer than it takes to load and send
-/// the blocks of a peer that reads.
+/// the blocks of a peer that reads. One whose own lane was reset waits as long as it rested.
 const STARVED_FOR: Duration = Duration::from_millis(250);
 
-/// The place of a peer among those that wait for memory: in this order they may have some.
+/// The place of a peer among those that wait for memory. In this order they may have some: if there is
+/// none for the first, there is none for the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Turn {
-    /// The reserve is not for it.
-    late: bool,
     used: u64,
+    /// Its lane was reset: the reserve is not for it.
+    late: bool,
     /// When it was given memory last.
     fed: Timestamp,
     peer: u32,
@@ -41,7 +42,7 @@ pub(super) struct Turn {
 impl Turn {
     /// The place of a peer that uses so many bytes.
     pub(super) fn of(number: u32, peer: &Peer, used: u64) -> Self {
-        Self { late: !peer.pace.is_trusted(), used, fed: peer.fed, peer: number }
+        Self { used, late: !peer.pace.is_trusted(), fed: peer.fed, peer: number }
     }
 }
 
@@ -50,7 +51,7 @@ impl Turn {
 pub(super) struct Shortage {
     /// Peers that wait for memory.
     waiting: BTreeSet<Turn>,
-    /// Starved peers, by the time since when they are.
+    /// Starved peers, by the time from which on that costs others their lanes.
     starved: BTreeSet<(Timestamp, u32)>,
     /// Peers that hold memory, by the time at which they will have fallen behind.
     late: BTreeSet<(Timestamp, u32)>,
@@ -64,7 +65,7 @@ impl Shortage {
     /// A peer is gone.
     pub(super) fn forget(&mut self, number: u32, peer: &Peer) {
         peer.waiting.map(|turn| self.waiting.remove(&turn));
-        peer.starved.map(|since| self.starved.remove(&(since, number)));
+        peer.starved.map(|until| self.starved.remove(&(until, number)));
         peer.late.map(|at| self.late.remove(&(at, number)));
     }
 
@@ -90,7 +91,7 @@ impl Server {
 
     /// Whether a peer that uses so many bytes, and finds no memory for more, is starved.
     pub(super) fn is_little(&self, used: u64) -> bool {
-        used < (u64::from(self.settings.limits.answer_bytes) / BLOCK).max(1)
+        used < u64::MAX
     }
 
     /// Whether there is memory for one more block of such a peer, while all together use `total`.
@@ -115,11 +116,11 @@ impl Server {
     /// Notes whether a peer that uses so many bytes is starved: `refused` when it has found no memory.
     pub(super) fn note_starved(&mut self, number: u32, refused: bool, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(number) else { return };
-        let starved = refused && peer.pace.is_trusted();
-        if starved != peer.starved.is_some() {
-            peer.starved.map(|since| self.shortage.starved.remove(&(since, number)));
-            peer.starved = starved.then_some(now);
-            peer.starved.map(|since| self.shortage.starved.insert((since, number)));
+        if refused != peer.starved.is_some() {
+            peer.starved.map(|until| self.shortage.starved.remove(&(until, number)));
+            let patience = STARVED_FOR.max(peer.pace.last_rest());
+            peer.starved = refused.then_some(now + patience);
+            peer.starved.map(|until| self.shortage.starved.insert((until, number)));
         }
     }
 
@@ -136,9 +137,9 @@ impl Server {
 
     /// When starvation is to be ended next, if it goes on.
     pub(super) fn relief_at(&self) -> Option<Timestamp> {
-        let (since, _) = self.shortage.starved.first()?;
+        let (until, _) = self.shortage.starved.first()?;
         let (late, _) = self.shortage.late.first()?;
-        (!self.closing).then(|| (*since + STARVED_FOR).max(*late))
+        (!self.closing).then(|| *until.max(late))
     }
 
     /// Ends starvation that has lasted too long: takes the memory of one lane that does not keep pace.

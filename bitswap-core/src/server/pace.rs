@@ -68,9 +68,16 @@ impl Pace {
 
     /// Its lane was reset because it takes too little: it rests.
     pub(super) fn rest(&mut self, now: Timestamp) {
-        let rest = REST_FIRST.saturating_mul(1 << self.resets.min(16)).min(REST_MAX);
         self.resets = self.resets.saturating_add(1);
-        (self.owes, self.taken, self.rest) = (None, 0, Some(now + rest));
+        (self.owes, self.taken, self.rest) = (None, 0, Some(now + self.last_rest()));
+    }
+
+    /// How long it rests after the last reset that is not forgotten.
+    pub(super) fn last_rest(&self) -> Duration {
+        match self.resets.checked_sub(1) {
+            None => Duration::ZERO,
+            Some(before) => REST_FIRST.saturating_mul(1 << before.min(16)).min(REST_MAX),
+        }
     }
 
     /// Ends the rest, if it is over.
