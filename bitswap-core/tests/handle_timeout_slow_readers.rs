@@ -38,6 +38,7 @@ fn fill(rig: &mut Rig) -> u32 {
         rig.slow.insert(peers);
         join(rig, peers, 10);
         peers += 1;
+        assert!(peers < 100, "they get no more, but there is some");
     }
     peers
 }
@@ -137,12 +138,10 @@ fn a_peer_that_takes_150_kb_per_second_is_not_reset_for_any_other() {
     // It holds most of all, because it is the first.
     rig.slow.insert(0);
     join(&mut rig, 0, 500);
-    let mut stalled = 1;
-    for taken in 0..300 {
+    for (stalled, taken) in (1..).zip(0..300) {
         // Ever more peers that take nothing: some of them wait for memory at any time.
         rig.slow.insert(stalled);
         join(&mut rig, stalled, 10);
-        stalled += 1;
         run_to(&mut rig, (taken + 1) * SIZE as u64 * SECOND / 150_000);
         if let Some(first) = sends_to(&rig, 0).first().copied() {
             rig.unsent.retain(|sending| sending.id != first);
@@ -268,6 +267,7 @@ fn part_of_the_memory_is_for_the_first_block_of_peers_that_hold_nothing() {
     while rig.engine.stats().answer_bytes < ((BLOCKS - 2) * SIZE) as u64 {
         join(&mut rig, last, 10);
         last += 1;
+        assert!(last < 100, "they get no more, but there is some");
     }
     join(&mut rig, 100, 10);
     join(&mut rig, 101, 10);

@@ -91,7 +91,7 @@ impl Server {
 
     /// Whether a peer that uses so many bytes, and finds no memory for more, is starved.
     pub(super) fn is_little(&self, used: u64) -> bool {
-        used < u64::MAX
+        used < (u64::from(self.settings.limits.answer_bytes) / BLOCK).max(1)
     }
 
     /// Whether there is memory for one more block of such a peer, while all together use `total`.
