@@ -364,6 +364,16 @@ fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
             ledger: 1,
         }),
     );
+    exact(
+        without_memory(engine.stats()),
+        of!(Stats {
+            served: of!(Served { messages_sent: 2, wants: 2, slow_resets: 1 }),
+            messages_received: 2,
+            peers: 2,
+            ledger: 2,
+            answer_bytes: 4096,
+        }),
+    );
 }
 
 #[test]
@@ -506,6 +516,7 @@ fn every_counter_of_the_docs_has_an_exact_value_that_is_not_zero() {
     a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted();
     a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout();
     what_a_server_skips_evicts_and_fails_to_send_is_counted();
+    a_lane_that_is_reset_because_its_peer_is_slow_is_counted();
     what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_bytes();
     what_is_measured_of_a_peer_is_exact();
     what_is_served_is_counted_when_the_transport_has_it();
