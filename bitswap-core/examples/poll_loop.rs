@@ -77,7 +77,11 @@ impl Node {
                     self.engine.taken(session, data.len() as u64, now);
                     self.keep(cid, data, now);
                 }
-                Output::Close { .. } | Output::StopLookup { .. } | Output::Event(_) => {}
+                // Here a message is taken as soon as it is sent, so no stream is ever reset.
+                Output::Close { .. }
+                | Output::Reset { .. }
+                | Output::StopLookup { .. }
+                | Output::Event(_) => {}
             }
         }
     }

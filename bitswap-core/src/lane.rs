@@ -146,6 +146,11 @@ impl LaneState {
         self.version().is_some() && self.sending.len() < usize::from(messages) && self.bytes < bytes
     }
 
+    /// Bytes of the oldest message on its way.
+    pub(crate) fn head(&self) -> Option<u32> {
+        self.sending.first().map(|sending| sending.bytes)
+    }
+
     /// Bytes on their way.
     pub(crate) const fn bytes(&self) -> u32 {
         self.bytes
@@ -189,6 +194,17 @@ impl LaneState {
         if matches!(self.stream, Stream::Open(_)) {
             self.lost(now);
         }
+    }
+
+    /// We give the stream up with all that is on its way: true when there is one to be reset.
+    pub(crate) fn abort(&mut self) -> bool {
+        self.sending = alloc::vec::Vec::new();
+        self.bytes = 0;
+        let open = self.version().is_some();
+        if open {
+            self.stream = Stream::Closed;
+        }
+        open
     }
 
     /// When the lane, if nothing more is said, has been idle for `idle`.

@@ -74,7 +74,7 @@
 //!                     self.engine.taken(session, data.len() as u64, now);
 //!                     self.store.insert(cid, data);
 //!                 }
-//!                 // Close an idle stream, stop a lookup, log what else happened.
+//!                 // Close an idle stream, reset a slow one, stop a lookup, log what else happened.
 //!                 _ => {}
 //!             }
 //!         }
@@ -159,14 +159,16 @@
 //! 6. **Each request of the engine wants one answer.** The ids in [`Output::Open`] (peer and lane),
 //!    [`Output::Send`], [`Output::Load`] and [`Output::FindProviders`] are each to be answered, the
 //!    last one in parts until [`Lookup::Done`] or [`Output::StopLookup`]. The first final answer
-//!    counts. Answers to unknown ids are ignored.
+//!    counts. Answers to unknown ids are ignored. What was sent on a lane that [`Output::Reset`] names
+//!    needs no answer any more: the host drops it and the stream with it.
 //! 7. **Each want ends exactly once:** with its block, with a failure that has a reason, or, when it
 //!    is cancelled, by the return of [`Engine::cancel`] or [`Engine::close_session`], after which no
 //!    event about it follows. None is dropped in silence.
 //! 8. **All memory is bounded and given back.** Everything held is bounded by a field of [`Limits`].
 //!    What is held for a peer is freed when [`Engine::handle_disconnected`] returns and its
 //!    [`Event::PeerGone`] is taken. That event holds what is worth keeping; hand it back to
-//!    [`Engine::handle_connected`] if the peer returns.
+//!    [`Engine::handle_connected`] if the peer returns. A peer that does not take its blocks keeps
+//!    memory from others for seconds at most: then its lane ends with [`Output::Reset`].
 //!
 //! # Errors and panics
 //!

@@ -18,7 +18,9 @@ pub struct Limits {
     /// asks for much and reads nothing. Overshot by one block at most. Default 4 MiB: a disk that
     /// takes 25 ms then still keeps a gigabit link full.
     pub answer_bytes_per_peer: u32,
-    /// The same of all peers together. Default 64 MiB.
+    /// The same of all peers together. An eighth of it is for the first block of peers that hold none.
+    /// While a peer finds none for its blocks, lanes that take less than 64 KiB/s are reset. Default
+    /// 64 MiB.
     pub answer_bytes: u32,
     /// Store lookups under way per peer, in blocks. Stops want-and-cancel churn: a lookup keeps its
     /// place until the store answers, wanted or not. Default 256.

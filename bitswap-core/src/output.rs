@@ -29,6 +29,15 @@ pub enum Output<P> {
         /// The lane.
         lane: Lane,
     },
+    /// Reset the stream of this lane, and drop at once what is on its way on it: the peer takes it too
+    /// slowly while others wait for the memory. What was sent on it needs no answer any more, and
+    /// answers are ignored; the lane counts as closed.
+    Reset {
+        /// The peer.
+        peer: P,
+        /// The lane.
+        lane: Lane,
+    },
     /// Send a message on an open lane and answer with `handle_sent`.
     Send(Outgoing<P>),
     /// Look blocks up in the local store and answer with `handle_load`.

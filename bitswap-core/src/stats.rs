@@ -60,6 +60,9 @@ pub struct Served {
     pub skipped_entries: u64,
     /// Wants that gave way to others in a full ledger.
     pub evicted_wants: u64,
+    /// How often blocks were taken out of memory, and the stream reset, because a peer took them too
+    /// slowly while others were starved.
+    pub slow_resets: u64,
 }
 
 /// The engine as a whole.
@@ -158,4 +161,8 @@ pub enum TimerReason {
     Throttle,
     /// Something answered comes due to be forgotten.
     Expiry,
+    /// A peer finds no memory for its blocks while others read theirs too slowly.
+    Starvation,
+    /// A peer that read too slowly is served again.
+    Rest,
 }

@@ -326,6 +326,57 @@ fn what_a_server_skips_evicts_and_fails_to_send_is_counted() {
 }
 
 #[test]
+fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
+    let limits = limits(|limits| limits.answer_bytes = 4096);
+    let mut engine: Engine<u8> =
+        Engine::new(Config::default().limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
+    // Two peers want a block, and there is memory for one. The first one does not take it in the two
+    // seconds, and the time for 4 KiB at 64 KiB/s, that it has.
+    let mut resets = Vec::new();
+    for now in [Timestamp::ZERO, Timestamp::from_micros(2_062_500)] {
+        engine.handle_timeout(now);
+        for peer in [7, 8].into_iter().filter(|_| now == Timestamp::ZERO) {
+            engine.handle_connected(peer, None, now);
+            let want = Entry::want(*block(0, 4096).cid(), WantKind::Block, 1, false);
+            let wantlist = Wantlist { entries: vec![want], full: false };
+            engine.handle_message(peer, Message { wantlist, ..Message::default() }, now);
+        }
+        while let Some(output) = engine.poll_output() {
+            match output {
+                Output::Open { peer, lane } => {
+                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                }
+                Output::Load(load) => {
+                    let answers = load.answers(|_| Some(block(0, 4096).data().clone()));
+                    engine.handle_load(load.id, answers, now);
+                }
+                Output::Reset { peer, .. } => resets.push(peer),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(resets, [7]);
+    exact(
+        engine.peer(7).unwrap(),
+        of!(PeerStats {
+            served: of!(Served { messages_sent: 1, wants: 1, slow_resets: 1 }),
+            messages_received: 1,
+            ledger: 1,
+        }),
+    );
+    exact(
+        without_memory(engine.stats()),
+        of!(Stats {
+            served: of!(Served { messages_sent: 2, wants: 2, slow_resets: 1 }),
+            messages_received: 2,
+            peers: 2,
+            ledger: 2,
+            answer_bytes: 4096,
+        }),
+    );
+}
+
+#[test]
 fn what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_bytes() {
     let now = Timestamp::ZERO;
     let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], now);
@@ -465,6 +516,7 @@ fn every_counter_of_the_docs_has_an_exact_value_that_is_not_zero() {
     a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted();
     a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout();
     what_a_server_skips_evicts_and_fails_to_send_is_counted();
+    a_lane_that_is_reset_because_its_peer_is_slow_is_counted();
     what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_bytes();
     what_is_measured_of_a_peer_is_exact();
     what_is_served_is_counted_when_the_transport_has_it();

@@ -208,10 +208,7 @@ impl World {
                 }
             }
             Op::Reset(peer) => {
-                let model = &mut self.peers[*peer as usize];
-                let ended = std::mem::take(&mut model.ended).into_iter();
-                let now = self.now;
-                model.again.extend(ended.filter(|(_, kept)| kept.at + UNCONFIRMED_FOR >= now));
+                self.lost(*peer);
                 self.engine.handle_reset(*peer, Lane::Answers, self.at());
             }
             Op::Reconnect(peer) => {
@@ -229,6 +226,14 @@ impl World {
             }
         }
         self.check_bounds();
+    }
+
+    /// What was answered may be said again.
+    fn lost(&mut self, peer: u32) {
+        let model = &mut self.peers[peer as usize];
+        let ended = std::mem::take(&mut model.ended).into_iter();
+        let now = self.now;
+        model.again.extend(ended.filter(|(_, kept)| kept.at + UNCONFIRMED_FOR >= now));
     }
 
     fn tell(&mut self, peer: u32, entries: &[(u32, bool, bool, i8)], full: bool) {
@@ -373,6 +378,15 @@ impl World {
                 self.loads.push_back((load, cids));
             }
             Output::Send(outgoing) => self.check_message(&outgoing),
+            Output::Reset { peer, lane: Lane::Answers } => {
+                assert!(self.flights.iter().any(|(_, other, _)| *other == peer));
+                assert!(
+                    (0..PEERS)
+                        .any(|other| other != peer && self.engine.peer(other).unwrap().ledger > 0)
+                );
+                self.flights.retain(|(_, other, _)| *other != peer);
+                self.lost(peer);
+            }
             Output::Close { .. } | Output::Event(_) => {}
             other => panic!("{other:?}"),
         }

@@ -154,6 +154,11 @@ impl<S: Blockstore> Behaviour<S> {
                 known.close(lane);
                 (peer, None)
             }
+            Output::Reset { peer, lane } => {
+                let Some(known) = self.peers.get_mut(&peer) else { return };
+                known.reset(lane);
+                (peer, None)
+            }
             Output::Send(outgoing) => {
                 let peer = outgoing.peer;
                 let Some(known) = self.peers.get_mut(&peer) else { return };

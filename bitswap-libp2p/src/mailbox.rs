@@ -3,7 +3,7 @@
 //! Why not the swarm's own way, `ToSwarm::NotifyHandler`? Its channel holds a few dozen events, and
 //! while one event finds no room there, the swarm polls no behaviour at all: one connection whose
 //! task is held up would stall every peer. A mailbox always has room, because what is put into it
-//! is bounded by the engine: a lane has at most one `Open` or `Close` and the messages of its
+//! is bounded by the engine: a lane has at most one `Open`, `Close` or `Reset` and the messages of its
 //! credit on their way, see [`bitswap_core::Limits`].
 
 use std::collections::VecDeque;
@@ -63,10 +63,16 @@ impl Mailbox {
         })))
     }
 
-    /// Asks the task to do something.
+    /// Asks the task to do something. What waits to be sent on a stream that is to be reset is dropped
+    /// at once: the task may be held up.
     pub(crate) fn put(&self, command: Command) {
         let task = {
             let mut contents = self.lock();
+            if let Command::Reset { stream: reset, .. } = command {
+                contents.commands.retain(
+                    |command| !matches!(command, Command::Send { stream, .. } if *stream == reset),
+                );
+            }
             contents.commands.push_back(command);
             contents.task.take()
         };
@@ -118,6 +124,7 @@ impl Mailbox {
 
 #[cfg(test)]
 mod tests {
+    use bitswap_core::{Config, Engine, Output, SessionOptions, Timestamp, Want};
     use futures::task::{ArcWake, waker};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -129,6 +136,47 @@ mod tests {
     impl ArcWake for Wakes {
         fn wake_by_ref(wakes: &Arc<Self>) {
             wakes.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_reset_drops_what_waits_for_that_stream_and_nothing_else() {
+        let mailbox = Mailbox::new();
+        let (id, version) = (a_send(), Version::V1_2);
+        for stream in [StreamId(1), StreamId(2)] {
+            let (lane, message) = (Lane::Answers, Message::default());
+            mailbox.put(Command::Send { lane, stream, id, version, message });
+        }
+        mailbox.put(Command::Reset { lane: Lane::Answers, stream: StreamId(1) });
+        let commands = Vec::from(mailbox.take(&futures::task::noop_waker()).commands);
+        assert!(
+            matches!(
+                commands[..],
+                [
+                    Command::Send { stream: StreamId(2), .. },
+                    Command::Reset { stream: StreamId(1), .. }
+                ]
+            ),
+            "{commands:?}"
+        );
+    }
+
+    /// The name of a message: only an engine gives one.
+    fn a_send() -> SendId {
+        let now = Timestamp::ZERO;
+        let mut engine = Engine::new(Config::default(), [1; 32], now);
+        engine.handle_connected(1, None, now);
+        let session = engine.open_session(SessionOptions::default(), now).unwrap();
+        let want = Want::from(*crate::tests::block("absent").cid());
+        engine.want(session, [want], now).unwrap();
+        loop {
+            match engine.poll_output().expect("it asks the peer") {
+                Output::Open { peer, lane } => {
+                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                }
+                Output::Send(sending) => return sending.id,
+                _ => {}
+            }
         }
     }
 

@@ -12,6 +12,7 @@ mod node_peers;
 mod node_store;
 mod probe;
 mod raw_peer;
+mod slow_readers;
 
 use std::time::Duration;
 

@@ -221,7 +221,7 @@ impl<'a> Host<'a> {
                 }
                 self.seen.events.push(event);
             }
-            Output::Close { .. } | Output::StopLookup { .. } => {}
+            Output::Close { .. } | Output::Reset { .. } | Output::StopLookup { .. } => {}
         }
     }
 }

@@ -20,7 +20,14 @@ pub(crate) type Script = Box<dyn FnOnce(&mut World)>;
 
 pub(crate) enum Happening {
     /// A message arrives.
-    Deliver { from: Node, to: Node, connection: Connection, message: Message },
+    Deliver {
+        from: Node,
+        to: Node,
+        lane: Lane,
+        stream: u32,
+        connection: Connection,
+        message: Message,
+    },
     /// The transport has taken a message, or could not.
     Sent { node: Node, id: SendId, result: Result<(), SendError> },
     /// A stream was negotiated, or could not be.
@@ -114,7 +121,9 @@ impl Outside {
                 })),
             );
         }
-        self.later(passage.arrives, Happening::Deliver { from, to, connection, message });
+        let stream = passage.stream;
+        let deliver = Happening::Deliver { from, to, lane, stream, connection, message };
+        self.later(passage.arrives, deliver);
         Some(passage.taken)
     }
 }

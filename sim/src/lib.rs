@@ -20,6 +20,7 @@ mod queue;
 pub mod reference;
 mod report;
 mod scenario;
+mod slow_reader;
 mod store;
 mod sweep;
 mod trace;

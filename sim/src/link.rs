@@ -13,7 +13,7 @@ pub struct Link {
     pub latency: Duration,
     /// Added to the latency: up to this much, drawn for each message. Order within a lane is kept.
     pub jitter: Duration,
-    /// Bytes per second; `None` is unlimited.
+    /// Bytes per second; `None` is unlimited, and with 0 nothing ever arrives.
     pub bandwidth: Option<u64>,
     /// Bytes that the sender's transport takes beyond those that have left.
     pub buffer: u64,
@@ -41,6 +41,8 @@ pub(crate) struct Passage {
     pub(crate) taken: Timestamp,
     /// The receiver has all of it.
     pub(crate) arrives: Timestamp,
+    /// The stream that it is on: see [`Pipe::is_cut`].
+    pub(crate) stream: u32,
 }
 
 /// A path in use.
@@ -53,6 +55,10 @@ pub(crate) struct Pipe {
     pub(crate) clogged_until: Timestamp,
     /// The last arrival on each lane.
     last: [Timestamp; 2],
+    /// Messages that have not left, with when they will have.
+    queued: Vec<(Lane, Timestamp)>,
+    /// How often the stream of each lane was reset.
+    cuts: [u32; 2],
 }
 
 impl Pipe {
@@ -77,13 +83,17 @@ impl Pipe {
     ) -> Passage {
         let start = now.max(self.free_at).max(self.clogged_until);
         let time = |bytes: u64| match self.link.bandwidth {
-            Some(rate) => Duration::from_micros(
-                (u128::from(bytes) * 1_000_000 / u128::from(rate.max(1))) as u64,
-            ),
+            _ if bytes == 0 => Duration::ZERO,
+            Some(0) => Duration::MAX,
+            Some(rate) => {
+                Duration::from_micros((u128::from(bytes) * 1_000_000 / u128::from(rate)) as u64)
+            }
             None => Duration::ZERO,
         };
         let left = start + time(bytes as u64);
         self.free_at = left;
+        self.queued.retain(|(_, left)| *left > now);
+        self.queued.push((lane, left));
         let ahead = time(self.link.buffer);
         let taken = Timestamp::from_micros(
             left.as_micros().saturating_sub(ahead.as_micros() as u64).max(now.as_micros()),
@@ -95,7 +105,21 @@ impl Pipe {
         };
         let last = &mut self.last[lane as usize];
         *last = (left + self.link.latency + jitter).max(*last);
-        Passage { taken, arrives: *last }
+        Passage { taken, arrives: *last, stream: self.cuts[lane as usize] }
+    }
+
+    /// The sender resets the stream of a lane: what of it has not arrived never does, and what has not
+    /// left holds up nothing any more.
+    pub(crate) fn cut(&mut self, lane: Lane, now: Timestamp) {
+        self.cuts[lane as usize] += 1;
+        self.last[lane as usize] = now;
+        self.queued.retain(|(on, _)| *on != lane);
+        self.free_at = self.queued.iter().map(|(_, left)| *left).max().unwrap_or(now);
+    }
+
+    /// Whether the stream of a lane was reset since this one was in use.
+    pub(crate) const fn is_cut(&self, lane: Lane, stream: u32) -> bool {
+        self.cuts[lane as usize] != stream
     }
 }
 
@@ -112,12 +136,12 @@ mod tests {
         let mut rng = Rng::new(&[1; 32], "test");
         let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
         let first = pipe.carry(100, Lane::Wants, at(0), &mut rng);
-        assert_eq!(first, Passage { taken: at(100), arrives: at(110) });
+        assert_eq!(first, Passage { taken: at(100), arrives: at(110), stream: 0 });
         let second = pipe.carry(50, Lane::Answers, at(20), &mut rng);
-        assert_eq!(second, Passage { taken: at(150), arrives: at(160) });
+        assert_eq!(second, Passage { taken: at(150), arrives: at(160), stream: 0 });
         pipe.link.buffer = 100;
         let third = pipe.carry(50, Lane::Wants, at(160), &mut rng);
-        assert_eq!(third, Passage { taken: at(160), arrives: at(220) });
+        assert_eq!(third, Passage { taken: at(160), arrives: at(220), stream: 0 });
         pipe.link.bandwidth = None;
         pipe.link.jitter = Duration::from_millis(50);
         let mut last = Timestamp::ZERO;
@@ -126,5 +150,20 @@ mod tests {
             assert!(passage.arrives >= last);
             last = passage.arrives;
         }
+    }
+
+    #[test]
+    fn a_stream_that_is_reset_holds_up_nothing_any_more() {
+        let mut rng = Rng::new(&[1; 32], "test");
+        let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
+        pipe.carry(100, Lane::Wants, at(0), &mut rng);
+        let slow = pipe.carry(1_000_000, Lane::Answers, at(0), &mut rng);
+        pipe.cut(Lane::Answers, at(50));
+        assert!(pipe.is_cut(Lane::Answers, slow.stream) && !pipe.is_cut(Lane::Wants, 0));
+        let next = pipe.carry(10, Lane::Answers, at(50), &mut rng);
+        assert_eq!(next, Passage { taken: at(110), arrives: at(120), stream: 1 });
+        pipe.link.bandwidth = Some(0);
+        let never = pipe.carry(1, Lane::Answers, at(200), &mut rng);
+        assert_eq!((never.taken, never.arrives), (Timestamp::MAX, Timestamp::MAX));
     }
 }

@@ -54,6 +54,9 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             server::Output::Close(peer) => {
                 Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
             }
+            server::Output::Reset(peer) => {
+                Output::Reset { peer: self.name(peer)?, lane: Lane::Answers }
+            }
             server::Output::Send { peer, seq, version, message } => {
                 self.outgoing(peer, Lane::Answers, seq, version, message)?
             }

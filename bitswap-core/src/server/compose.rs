@@ -43,6 +43,7 @@ impl Server {
         }
         let peer = self.peers.get_mut(number)?;
         let seq = peer.lane.send(draft.block_bytes as u32, now);
+        peer.pace.begin(now);
         peer.flights.push(Flight { seq, answers: draft.answers });
         for (row, said) in draft.rows {
             self.turn(row, State::Sending(said, seq));

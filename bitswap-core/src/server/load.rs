@@ -10,18 +10,13 @@ use crate::output::{LoadAnswer, Loaded, What};
 use crate::rows::Id;
 use crate::time::Timestamp;
 
+use super::memory::Turn;
 use super::want::State;
 use super::{Output, Server};
 
 /// Blocks in one lookup: enough to share the host's cost of a call, few enough to find an answer's
 /// place by looking.
 const BATCH: usize = 64;
-/// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
-/// less each of them holds, and there is always some left for the next.
-const SHARE: u64 = 4;
-/// The part of all memory by which a block may overshoot that: with the default limits a block of
-/// the usual size.
-const BLOCK: u64 = 256;
 
 /// A lookup under way.
 #[derive(Debug)]
@@ -50,19 +45,20 @@ impl Lookup {
 
 impl Server {
     /// Starts the next lookup for a peer, within its bounds and those of all peers.
-    pub(super) fn start_lookup(&mut self, number: u32) -> Option<Output> {
+    pub(super) fn start_lookup(&mut self, number: u32, now: Timestamp) -> Option<Output> {
         let room = {
             let peer = self.peers.get(number)?;
             let most = self.settings.limits.loads_per_peer;
             (most.saturating_sub(peer.lookups) as usize).min(BATCH)
         };
         if room == 0 {
+            self.note_starved(number, false, now);
             return None;
         }
         // Sizes first: they cost no memory, and their answers are small.
         let (mut what, mut items) = (What::Size, self.take_sizes(number, room));
         if items.is_empty() {
-            (what, items) = (What::Data, self.take_datas(number, room));
+            (what, items) = (What::Data, self.take_datas(number, room, now));
         }
         if items.is_empty() {
             // No memory for more blocks: whose absence has to be said need not wait for it.
@@ -79,6 +75,9 @@ impl Server {
         peer.loads.push(id.index);
         peer.lookups += unanswered as u32;
         peer.reserved += reserved;
+        if reserved > 0 {
+            peer.fed = now;
+        }
         self.settle(number);
         let id = u64::from(id.age) << 32 | u64::from(id.index);
         Some(Output::Load { id, peer: number, cids, what })
@@ -109,21 +108,24 @@ impl Server {
         items
     }
 
-    fn take_datas(&mut self, number: u32, room: usize) -> Vec<Item> {
+    fn take_datas(&mut self, number: u32, room: usize, now: Timestamp) -> Vec<Item> {
         let mut items = Vec::new();
-        let mut reserved = 0;
+        let (mut reserved, mut starved) = (0, false);
         while items.len() < room
             && let Some(peer) = self.peers.get(number)
             && peer.can_load()
+            && !peer.is_late(now)
             && let Some(place) = peer.queues.datas.first().copied()
         {
             let used = peer.used() + reserved;
             if used >= peer.window {
                 break;
             }
-            if !self.has_memory(used, self.answer_bytes + reserved) {
+            let turn = Turn::of(number, peer, used);
+            if !self.may_have_memory(turn, self.answer_bytes + reserved) {
+                starved = self.is_little(used);
                 if reserved == 0 {
-                    self.starve(number);
+                    self.wait_for_memory(number);
                 }
                 break;
             }
@@ -137,6 +139,7 @@ impl Server {
             reserved += u64::from(bytes);
             items.extend(self.take_item(place.row, What::Data, bytes));
         }
+        self.note_starved(number, starved, now);
         items
     }
 
@@ -144,32 +147,6 @@ impl Server {
         self.turn(row, State::Loading(what));
         let (want, key) = (self.ledger.id(row)?, self.ledger.at(row)?.key.clone());
         Some(Item { key, want, reserved, answered: false })
-    }
-
-    /// Whether there is memory for one more block of a peer that uses so many bytes, while all
-    /// together use `total`.
-    fn has_memory(&self, used: u64, total: u64) -> bool {
-        let all = u64::from(self.settings.limits.answer_bytes);
-        let free = all.saturating_sub(total);
-        free > 0 && (used == 0 || used + all / BLOCK < free / SHARE)
-    }
-
-    fn starve(&mut self, number: u32) {
-        if let Some(peer) = self.peers.get_mut(number) {
-            peer.starved = true;
-            self.starved.insert((peer.counted, number));
-        }
-    }
-
-    /// Has the peer looked at that uses the least memory of those waiting for some, if there is some
-    /// for it now. If not, there is none for the others.
-    pub(super) fn wake_starved(&mut self) -> bool {
-        let Some(&(used, number)) = self.starved.first() else { return false };
-        let may = self.has_memory(used, self.answer_bytes);
-        if may {
-            self.settle(number);
-        }
-        may
     }
 
     /// The host's answer to a lookup, or a part of it; false when there is no such lookup.
@@ -260,15 +237,17 @@ impl Server {
         let replace = self.settings.replace_have_bytes;
         let limits = self.settings.limits;
         let size = data.len() as u32;
-        let Some(want) = self.ledger.at_mut(row) else { return };
+        let Some(want) = self.ledger.at(row) else { return };
         let Some(peer) = self.peers.get_mut(want.peer) else { return };
         peer.learn(size);
         // What was started on too low an estimate is kept only within the bounds. Otherwise it is
         // loaded again when there is room, now that its size is known.
+        let (turn, may) = (Turn::of(want.peer, peer, peer.used()), peer.can_load());
         let within = size <= reserved
             || (peer.used() < u64::from(limits.answer_bytes_per_peer)
-                && self.answer_bytes < u64::from(limits.answer_bytes));
-        let keep = within && peer.can_load();
+                && self.has_memory(turn, self.answer_bytes));
+        let keep = within && may;
+        let Some(want) = self.ledger.at_mut(row) else { return };
         want.again = false;
         want.size = Some(size);
         if !want.takes_block(replace) {

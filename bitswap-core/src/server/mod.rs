@@ -21,6 +21,8 @@ pub(crate) mod bound;
 mod compose;
 mod ledger;
 mod load;
+mod memory;
+mod pace;
 mod peer;
 mod queues;
 mod receive;
@@ -49,6 +51,7 @@ use crate::time::Timestamp;
 
 use ledger::Ledger;
 use load::Lookup;
+use memory::{Relief, Shortage};
 use peer::Peer;
 use want::{Place, State};
 
@@ -57,6 +60,7 @@ use want::{Place, State};
 pub(crate) enum Output {
     Open(u32),
     Close(u32),
+    Reset(u32),
     Send { peer: u32, seq: u32, version: Version, message: Message },
     Load { id: u64, peer: u32, cids: Vec<Cid>, what: What },
 }
@@ -89,8 +93,7 @@ pub(crate) struct Server {
     ready: Ring,
     /// Peers with blocks to send, in the order of their turns.
     senders: Ring,
-    /// Peers that wait for memory, by the bytes they use.
-    starved: BTreeSet<(u64, u32)>,
+    shortage: Shortage,
     timers: BTreeSet<(Timestamp, TimerReason, u32)>,
     /// The upload limit of all peers together.
     upload: Option<Bucket>,
@@ -120,7 +123,7 @@ impl Server {
             by_wants: BTreeSet::new(),
             ready: Ring::default(),
             senders: Ring::default(),
-            starved: BTreeSet::new(),
+            shortage: Shortage::default(),
             timers: BTreeSet::new(),
             upload: config.rates.upload.map(|rate| Bucket::new(rate, now)),
             answer_bytes: 0,
@@ -140,6 +143,7 @@ impl Server {
         self.forget_wants(peer);
         self.settle(peer);
         let Some(gone) = self.peers.remove(peer) else { return };
+        self.shortage.forget(peer, &gone);
         for lookup in gone.loads {
             self.lookups.remove(lookup);
         }
@@ -147,9 +151,6 @@ impl Server {
         self.by_wants.remove(&(gone.ranked, peer));
         self.ready.remove(gone.ready);
         self.senders.remove(gone.sender);
-        if gone.starved {
-            self.starved.remove(&(gone.counted, peer));
-        }
         if let Some((at, reason)) = gone.timer {
             self.timers.remove(&(at, reason, peer));
         }
@@ -171,6 +172,9 @@ impl Server {
     ) -> bool {
         let Some(state) = self.peers.get_mut(peer) else { return false };
         let known = state.lane.opened(result, now);
+        if known {
+            state.pace.end();
+        }
         if known && result.is_err() && !state.lane.is_closed() {
             self.unload(peer);
         }
@@ -221,8 +225,13 @@ impl Server {
                 }
                 self.set_timer(peer, now);
             }
-            if self.wake_starved() {
+            if self.wake_waiting() {
                 continue;
+            }
+            match self.relieve(now) {
+                Some(Relief::Reset(output)) => return Some(output),
+                Some(Relief::Unloaded) => continue,
+                None => {}
             }
             let output = self.send_blocks(now);
             if output.is_some() {
@@ -241,7 +250,8 @@ impl Server {
             .then(|| self.upload.as_ref().map(Bucket::opens_at))
             .flatten()
             .map(|at| (at, TimerReason::Throttle));
-        own.into_iter().chain(shared).min()
+        let relief = self.relief_at().map(|at| (at, TimerReason::Starvation));
+        own.into_iter().chain(shared).chain(relief).min()
     }
 
     /// Looks at one ready peer: what it needs besides sending blocks, which has its own turns.
@@ -252,14 +262,16 @@ impl Server {
         if self.closing {
             return peer.lane.close_idle(Duration::ZERO, now).then_some(Output::Close(number));
         }
+        peer.pace.wake(now);
         if peer.speaks() {
             if peer.lane.open(now) {
+                peer.pace.begin(now);
                 return Some(Output::Open(number));
             }
         } else if peer.lane.close_idle(idle, now) {
             return Some(Output::Close(number));
         }
-        if let Some(load) = self.start_lookup(number) {
+        if let Some(load) = self.start_lookup(number, now) {
             return Some(load);
         }
         let peer = self.peers.get_mut(number)?;
@@ -283,9 +295,7 @@ impl Server {
         let limits = self.settings.limits;
         let Some(peer) = self.peers.get_mut(number) else { return };
         let has_room = peer.lane.has_room(limits.messages_per_lane, limits.answer_bytes_per_peer);
-        let due = if self.closing {
-            None
-        } else if !peer.speaks() {
+        let own = if !peer.speaks() {
             let at = peer.lane.idle_at(self.settings.lane_idle);
             at.map(|at| (at, TimerReason::LaneIdle))
         } else if let Some(at) = peer.lane.retry_at() {
@@ -295,6 +305,8 @@ impl Server {
         } else {
             None
         };
+        let rest = peer.pace.rests_until().map(|at| (at, TimerReason::Rest));
+        let due = own.into_iter().chain(rest).min().filter(|_| !self.closing);
         if peer.timer != due {
             if let Some((at, reason)) = peer.timer {
                 self.timers.remove(&(at, reason, number));
@@ -354,7 +366,7 @@ impl Server {
         let listed = self.by_wants.len()
             + self.ready.len()
             + self.senders.len()
-            + self.starved.len()
+            + self.shortage.len()
             + self.timers.len();
         self.ledger.bytes()
             + self.lookups.bytes()

@@ -9,6 +9,8 @@ use crate::rows::{Id, NONE};
 use crate::stats::{Served, TimerReason};
 use crate::time::Timestamp;
 
+use super::memory::Turn;
+use super::pace::Pace;
 use super::queues::Queues;
 use super::want::Said;
 
@@ -50,6 +52,7 @@ pub(super) struct Peer {
     /// Bytes expected from lookups under way.
     pub(super) reserved: u64,
     pub(super) flights: Vec<Flight>,
+    pub(super) pace: Pace,
     /// Its own upload limit.
     pub(super) upload: Option<Bucket>,
     /// Bytes that may be in use for it before another block is loaded. Grows by what it reads, up to
@@ -63,11 +66,15 @@ pub(super) struct Peer {
     /// `used` and `len` as the engine's sums have them.
     pub(super) counted: u64,
     pub(super) ranked: u32,
+    /// When it was given memory last.
+    pub(super) fed: Timestamp,
     /// Its tickets: among the peers to be looked at, among those with blocks to send, among those
-    /// that wait for memory (by `counted`).
+    /// that wait for memory, are starved of it, or hold some and may fall behind.
     pub(super) ready: Option<u64>,
     pub(super) sender: Option<u64>,
-    pub(super) starved: bool,
+    pub(super) waiting: Option<Turn>,
+    pub(super) starved: Option<Timestamp>,
+    pub(super) late: Option<Timestamp>,
     pub(super) timer: Option<(Timestamp, TimerReason)>,
 }
 
@@ -87,6 +94,7 @@ impl Peer {
             lookups: 0,
             reserved: 0,
             flights: Vec::new(),
+            pace: Pace::default(),
             upload: upload.map(|rate| Bucket::new(rate, now)),
             window: FIRST_WINDOW.min(u64::from(window_max)),
             balance: 0,
@@ -94,9 +102,12 @@ impl Peer {
             served: Served::default(),
             counted: 0,
             ranked: 0,
+            fed: now,
             ready: None,
             sender: None,
-            starved: false,
+            waiting: None,
+            starved: None,
+            late: None,
             timer: None,
         }
     }
@@ -111,9 +122,38 @@ impl Peer {
         self.reserved + self.held()
     }
 
-    /// Blocks may be brought into memory for it: its lane is open or may be opened at once.
+    /// Blocks may be brought into memory for it: it does not rest, and its lane is open or may be
+    /// opened at once.
     pub(super) fn can_load(&self) -> bool {
-        !self.lane.is_refused() && self.lane.retry_at().is_none()
+        !self.lane.is_refused()
+            && self.lane.retry_at().is_none()
+            && self.pace.rests_until().is_none()
+    }
+
+    /// Bytes that it has to take next: a message, or what waits for its stream to open.
+    fn next(&self) -> u64 {
+        self.lane.head().map_or_else(|| self.held(), u64::from)
+    }
+
+    /// When it will have fallen behind with the blocks that it holds.
+    pub(super) fn late_at(&self) -> Option<Timestamp> {
+        if self.held() == 0 { None } else { self.pace.late_at(self.next()) }
+    }
+
+    /// It has fallen behind: it gets no more before it has caught up.
+    pub(super) fn is_late(&self, now: Timestamp) -> bool {
+        self.late.is_some_and(|at| at <= now)
+    }
+
+    /// Microseconds in which it takes what it holds, at best.
+    pub(super) fn takes(&self, now: Timestamp) -> u128 {
+        self.pace.takes(self.held(), self.next(), now)
+    }
+
+    /// The window to begin with, and to begin with anew. After its lane was reset for being slow it
+    /// is one block.
+    pub(super) const fn first_window(&self) -> u64 {
+        if self.pace.is_trusted() { FIRST_WINDOW } else { 1 }
     }
 
     /// Its own upload limit lets a block through.
@@ -123,15 +163,14 @@ impl Peer {
 
     /// There is, or most likely soon will be, something to say.
     pub(super) fn speaks(&self) -> bool {
-        !self.queues.presences.is_empty()
-            || !self.queues.blocks.is_empty()
-            || !self.queues.datas.is_empty()
-            || self.reserved > 0
+        let blocks =
+            !self.queues.blocks.is_empty() || !self.queues.datas.is_empty() || self.reserved > 0;
+        !self.queues.presences.is_empty() || (blocks && self.pace.rests_until().is_none())
     }
 
     /// The transport took, or failed to take, a message with so many bytes of blocks.
     pub(super) fn moved(&mut self, bytes: u32, ok: bool, window_max: u32) {
-        let window = if ok { self.window + u64::from(bytes) } else { FIRST_WINDOW };
+        let window = if ok { self.window + u64::from(bytes) } else { self.first_window() };
         self.window = window.min(u64::from(window_max));
     }
 

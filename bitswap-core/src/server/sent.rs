@@ -7,6 +7,7 @@ use crate::error::SendError;
 use crate::time::Timestamp;
 
 use super::Server;
+use super::peer::{Answer, Flight};
 use super::want::{Said, State, Want};
 
 /// Answered wants that are remembered per peer until they count as delivered.
@@ -28,6 +29,12 @@ impl Server {
         let Some(peer) = self.peers.get_mut(number) else { return false };
         let Some(bytes) = peer.lane.sent(seq, result.is_ok(), now) else { return false };
         peer.moved(bytes, result.is_ok(), window_max);
+        if result.is_ok() {
+            peer.pace.took(bytes, now);
+        }
+        if peer.lane.head().is_none() {
+            peer.pace.end();
+        }
         let Some(at) = peer.flights.iter().position(|flight| flight.seq == seq) else {
             return false;
         };
@@ -42,15 +49,13 @@ impl Server {
             if result.is_ok() {
                 self.count_answer(number, answer.what);
             }
-            let Some(row) = self.ledger.row(answer.want) else { continue };
-            let Some(want) = self.ledger.at_mut(row) else { continue };
-            if want.state != State::Sending(answer.what, seq) {
-                // The peer asked again or the block arrived since: it is being answered anew.
-                want.owes |= result.is_err() && want.asks;
-            } else if result.is_ok() {
+            if result.is_err() {
+                self.unsent(answer, seq);
+            } else if let Some(row) = self.ledger.row(answer.want)
+                && let Some(want) = self.ledger.at(row)
+                && want.state == State::Sending(answer.what, seq)
+            {
                 self.answered(row, answer.what, now);
-            } else {
-                self.put_back(row);
             }
         }
         self.unload_waiting(number);
@@ -58,10 +63,38 @@ impl Server {
         true
     }
 
+    /// An answer was not sent.
+    fn unsent(&mut self, answer: Answer, seq: u32) {
+        let Some(row) = self.ledger.row(answer.want) else { return };
+        let Some(want) = self.ledger.at_mut(row) else { return };
+        if want.state == State::Sending(answer.what, seq) {
+            self.put_back(row);
+        } else {
+            // The peer asked again or the block arrived since: it is being answered anew.
+            want.owes |= want.asks;
+        }
+    }
+
+    /// Whatever is on its way to a peer is not sent.
+    pub(super) fn put_back_flights(&mut self, number: u32) {
+        let Some(peer) = self.peers.get_mut(number) else { return };
+        for Flight { seq, answers } in core::mem::take(&mut peer.flights) {
+            answers.into_iter().for_each(|answer| self.unsent(answer, seq));
+        }
+    }
+
     /// The stream is gone, and the end of what was sent on it may be lost.
     pub(crate) fn reset(&mut self, number: u32, now: Timestamp) {
         let Some(peer) = self.peers.get_mut(number) else { return };
         peer.lane.reset(now);
+        self.put_back_unconfirmed(number, now);
+        self.unload_waiting(number);
+        self.settle(number);
+    }
+
+    /// The answers that the transport took last may be lost.
+    pub(super) fn put_back_unconfirmed(&mut self, number: u32, now: Timestamp) {
+        let Some(peer) = self.peers.get(number) else { return };
         let lost: Vec<u32> = peer.queues.sent().collect();
         for row in lost {
             let late = |want: &Want| match want.state {
@@ -74,8 +107,6 @@ impl Server {
                 self.put_back(row);
             }
         }
-        self.unload_waiting(number);
-        self.settle(number);
     }
 
     /// A lane that rests holds no blocks.

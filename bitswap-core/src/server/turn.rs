@@ -71,10 +71,7 @@ impl Server {
     pub(super) fn settle(&mut self, number: u32) {
         let Some(peer) = self.peers.get_mut(number) else { return };
         let used = peer.used();
-        if peer.starved {
-            self.starved.remove(&(peer.counted, number));
-            peer.starved = false;
-        }
+        self.shortage.settle(number, peer);
         self.answer_bytes = self.answer_bytes - peer.counted + used;
         peer.counted = used;
         if peer.ranked != peer.len {

@@ -41,6 +41,7 @@ impl Transcript {
                 cid(of, to);
             }
             Output::StopLookup { id: LookupId(id) } => (5u8, id).hash(to),
+            Output::Reset { peer, lane } => (11u8, peer, lane).hash(to),
             Output::Event(of) => event(of, to),
         }
     }

@@ -347,7 +347,7 @@ impl Chaos {
                         assert!(Block::new(*block.cid(), block.data().clone()).is_ok());
                     }
                 }
-                Output::Close { .. } | Output::StopLookup { .. } => {}
+                Output::Close { .. } | Output::Reset { .. } | Output::StopLookup { .. } => {}
             }
         }
         panic!("the engine spins");

@@ -178,7 +178,7 @@ impl Host {
                 }
                 self.events.push(event);
             }
-            Output::Close { .. } | Output::StopLookup { .. } => {}
+            Output::Close { .. } | Output::Reset { .. } | Output::StopLookup { .. } => {}
         }
         None
     }

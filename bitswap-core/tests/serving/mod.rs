@@ -110,6 +110,8 @@ pub struct Rig {
     pub opening: Vec<u32>,
     pub opened: Vec<u32>,
     pub closed: Vec<u32>,
+    /// Peers whose streams the engine had reset.
+    pub reset: Vec<u32>,
     pub loads: Vec<Load<u32>>,
 }
 
@@ -130,6 +132,7 @@ impl Rig {
             opening: Vec::new(),
             opened: Vec::new(),
             closed: Vec::new(),
+            reset: Vec::new(),
             loads: Vec::new(),
         }
     }
@@ -203,6 +206,11 @@ impl Rig {
                     }
                 }
                 Output::Close { peer, .. } => self.closed.push(peer),
+                Output::Reset { peer, lane } => {
+                    assert_eq!(lane, Lane::Answers);
+                    self.reset.push(peer);
+                    self.unsent.retain(|outgoing| outgoing.peer != peer);
+                }
                 Output::Load(load) => {
                     self.loads.push(load.clone());
                     self.unanswered.push_back(load);

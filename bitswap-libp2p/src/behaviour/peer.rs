@@ -174,6 +174,16 @@ impl Peer {
         }
     }
 
+    /// Resets a lane with all that is on its way; nobody asks what became of it.
+    pub(crate) fn reset(&mut self, lane: Lane) {
+        if let LaneBook::Open(stream, _) = *self.lanes.get(lane)
+            && let Some(used) = self.used()
+        {
+            used.mailbox.put(Command::Reset { lane, stream });
+            *self.lanes.get_mut(lane) = LaneBook::Closed;
+        }
+    }
+
     /// Sends a message on an open lane.
     pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Told> {
         let Outgoing { id, lane, version, message, .. } = outgoing;
@@ -437,6 +447,25 @@ mod tests {
             assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
             assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_lane_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
+        let (mut peer, tasks) = peer(1);
+        let streams = &mut StreamIds::default();
+        peer.reset(Lane::Wants);
+        peer.open(Lane::Wants, streams);
+        let stream = asked_to_open(&tasks[0]).unwrap();
+        peer.news(opened(stream, YES), streams);
+        peer.reset(Lane::Wants);
+        assert!(!peer.is_busy());
+        let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
+        assert!(
+            matches!(commands[..], [Command::Reset { lane: Lane::Wants, stream: at }] if at == stream)
+        );
+        let news = News::Failed(SendError::Closed);
+        let late = LaneReport { lane: Lane::Wants, stream, news };
+        assert_eq!(peer.news(late, streams), []);
     }
 
     #[test]

@@ -104,6 +104,7 @@ impl Side {
         match output {
             Output::Open { lane, .. } => self.opening[lane as usize] = true,
             Output::Close { lane, .. } => self.close(lane as usize),
+            Output::Reset { lane, .. } => self.streams[lane as usize] = None,
             Output::Send(sending) => self.send(sending),
             Output::Load(load) => self.loads.push_back(load),
             Output::FindProviders { id, .. } => {

@@ -49,7 +49,7 @@ pub(crate) struct Host {
     /// Lanes of which the answer is still due.
     opening: BTreeSet<(Node, Lane)>,
     /// Messages that the transport has not taken yet.
-    sends: BTreeMap<SendId, (Node, Connection)>,
+    sends: BTreeMap<SendId, (Node, Lane, Connection)>,
     lookups: BTreeMap<LookupId, Cid>,
     hints: BTreeMap<Node, Hint>,
     /// How often each peer has connected, as this end saw it.
@@ -124,8 +124,12 @@ impl Host {
         if last {
             self.connections.remove(&peer);
         }
-        let failed: Vec<SendId> =
-            self.sends.iter().filter(|(_, (_, on))| *on == connection).map(|(id, _)| *id).collect();
+        let failed: Vec<SendId> = self
+            .sends
+            .iter()
+            .filter(|(_, (.., on))| *on == connection)
+            .map(|(id, _)| *id)
+            .collect();
         for id in failed {
             self.sent(id, Err(SendError::Closed), out);
         }
@@ -234,11 +238,17 @@ impl Host {
                 Output::Close { peer, lane } => {
                     self.lanes.remove(&(peer, lane));
                 }
+                Output::Reset { peer, lane } => {
+                    self.lanes.remove(&(peer, lane));
+                    self.sends.retain(|_, (to, on, _)| (*to, *on) != (peer, lane));
+                    out.network.pipe(self.name, peer).cut(lane, out.now);
+                    out.trace.note(out.now, || format!("{} resets {lane:?} to {peer}", self.name));
+                }
                 Output::Send(sending) => {
                     let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
                     self.counts.sent(&sending.message, out.now);
                     let taken = lane.and_then(|connection| {
-                        self.sends.insert(sending.id, (sending.peer, connection));
+                        self.sends.insert(sending.id, (sending.peer, sending.lane, connection));
                         out.send(
                             self.name,
                             sending.peer,

@@ -126,8 +126,9 @@ impl World {
             Happening::Up { a, b } => {
                 self.connect(a, b);
             }
-            Happening::Deliver { from, to, connection, message } => {
-                if !out.network.is_alive(connection) {
+            Happening::Deliver { from, to, lane, stream, connection, message } => {
+                let cut = out.network.pipe(from, to).is_cut(lane, stream);
+                if cut || !out.network.is_alive(connection) {
                     return;
                 }
                 match &mut self.members[to.index()] {

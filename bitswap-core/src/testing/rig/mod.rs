@@ -360,7 +360,8 @@ impl Rig {
         self.outputs += 1;
         match output {
             Output::Open { peer, lane } => self.opens.push_back((peer, lane)),
-            Output::Close { .. } => {}
+            // What was sent is answered all the same, late: the engine must not mind.
+            Output::Close { .. } | Output::Reset { .. } => {}
             Output::Send(sending) => {
                 if sending.peer == HONEST {
                     let wants = sending.message.wantlist.entries.into_iter();

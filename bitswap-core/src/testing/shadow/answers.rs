@@ -240,6 +240,23 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
     }
 
+    /// The engine gives the peer's stream up: what was on its way has to be said again.
+    pub(super) fn aborted(&mut self, peer: P, now: Timestamp) -> Verdict {
+        let waits =
+            |row: &Peer| !row.murky.is_empty() || row.asks.values().any(|ask| !ask.answered);
+        ensure!(
+            self.peers.iter().any(|(other, row)| *other != peer && waits(row)),
+            "the answers to {peer:?} are given up, but nobody else waits for any"
+        );
+        let on_their_way = self.sending.iter().filter(|(_, sending)| sending.peer == peer);
+        let ids: Vec<SendId> = on_their_way.map(|(id, _)| *id).collect();
+        for id in ids {
+            self.sent(id, false, now);
+        }
+        self.lost(peer, now);
+        Ok(())
+    }
+
     /// Nobody is served any more. What is composed already may still go.
     pub(in crate::testing) fn shut(&mut self) {
         self.shut = true;

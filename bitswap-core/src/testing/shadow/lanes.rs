@@ -3,6 +3,7 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::fmt::Debug;
+use core::time::Duration;
 
 use super::{Verdict, ensure};
 use crate::config::Config;
@@ -11,6 +12,10 @@ use crate::limits::{Limits, MESSAGE_BYTES_MAX};
 use crate::message::{Message, Version};
 use crate::output::{Lane, SendId, Support};
 use crate::testing::wire_len;
+use crate::time::Timestamp;
+
+/// What is reset for being slow has been on its way for this long at least.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -35,6 +40,7 @@ struct Sending<P> {
     peer: P,
     lane: Lane,
     bytes: usize,
+    at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -184,6 +190,27 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         Ok(())
     }
 
+    /// The engine gives a stream up: nothing that is on its way on it is answered any more.
+    pub(super) fn abort(&mut self, peer: P, lane: Lane, now: Timestamp) -> Verdict {
+        self.expect_connected(peer)?;
+        ensure!(lane == Lane::Answers, "{lane:?} to {peer:?} is reset: it holds no blocks");
+        let state = self.peers.get(&peer).map(|row| row.lanes[lane as usize]);
+        ensure!(
+            matches!(state, Some(State::Open(_))),
+            "{lane:?} to {peer:?} is reset while it is {state:?}"
+        );
+        let is_old = |sending: &Sending<P>| {
+            (sending.peer, sending.lane) == (peer, lane) && now.since(sending.at) >= PATIENCE
+        };
+        ensure!(
+            self.sending.values().any(is_old),
+            "{lane:?} to {peer:?} is reset although it has not had {PATIENCE:?} to take anything"
+        );
+        self.sending.retain(|_, sending| (sending.peer, sending.lane) != (peer, lane));
+        self.reset(peer, lane);
+        Ok(())
+    }
+
     pub(super) fn send(
         &mut self,
         id: SendId,
@@ -191,6 +218,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         lane: Lane,
         version: Version,
         message: &Message,
+        now: Timestamp,
     ) -> Verdict {
         self.expect_connected(peer)?;
         let state = self.peers.get(&peer).map(|row| row.lanes[lane as usize]);
@@ -233,7 +261,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );
-        let again = self.sending.insert(id, Sending { peer, lane, bytes });
+        let again = self.sending.insert(id, Sending { peer, lane, bytes, at: now });
         ensure!(again.is_none(), "the name {id:?} was used again");
         Ok(())
     }

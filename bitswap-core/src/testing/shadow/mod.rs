@@ -169,6 +169,10 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         match output {
             Output::Open { peer, lane } => self.lanes.open(*peer, *lane),
             Output::Close { peer, lane } => self.lanes.close(*peer, *lane),
+            Output::Reset { peer, lane } => {
+                self.lanes.abort(*peer, *lane, self.now)?;
+                self.answers.aborted(*peer, self.now)
+            }
             Output::Send(sending) => self.send(sending),
             Output::Load(load) => {
                 self.lanes.expect_connected(load.peer)?;
@@ -182,7 +186,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     fn send(&mut self, sending: &Outgoing<P>) -> Verdict {
         let Outgoing { id, peer, lane, version, message } = sending;
-        self.lanes.send(*id, *peer, *lane, *version, message)?;
+        self.lanes.send(*id, *peer, *lane, *version, message, self.now)?;
         match lane {
             Lane::Wants => {
                 ensure!(

@@ -101,6 +101,7 @@ impl<P: Copy> Record<P> {
         match output {
             Output::Open { peer, lane } => Self::Stream("open", *peer, *lane),
             Output::Close { peer, lane } => Self::Stream("close", *peer, *lane),
+            Output::Reset { peer, lane } => Self::Stream("reset", *peer, *lane),
             Output::Send(sending) => {
                 Self::Sending(sending.id, sending.peer, Brief::of(&sending.message))
             }

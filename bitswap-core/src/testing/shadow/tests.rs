@@ -312,6 +312,49 @@ fn lanes_and_messages_out_of_order() {
 }
 
 #[test]
+fn a_lane_that_is_reset_for_nothing_or_too_early() {
+    let gives = || {
+        let mut scene = Scene::new().asked(|scene| scene.want(1, WantKind::Block)).has(1);
+        scene.gives(1);
+        scene
+    };
+    let waits = |scene: &mut Scene| {
+        let wantlist = Wantlist { entries: vec![scene.want(0, WantKind::Block)], full: false };
+        scene.shadow.received(2, &Message { wantlist, ..Message::default() });
+    };
+    let resets = |scene: &mut Scene, peer, lane, after| {
+        scene.shadow.now = NOW + Duration::from_millis(after);
+        scene.shadow.output(&Output::Reset { peer, lane }, Some(NOW));
+    };
+    is_silent(gives(), |scene| {
+        waits(scene);
+        resets(scene, 1, Lane::Answers, 2000);
+        // What was on its way goes again, on a new stream.
+        let open = Output::Open { peer: 1, lane: Lane::Answers };
+        scene.shadow.output(&open, Some(NOW));
+        scene.shadow.lanes.opened(1, Lane::Answers, Ok(Version::V1_2));
+        scene.gives(1);
+    });
+    calls("nobody else waits", gives(), |scene| resets(scene, 1, Lane::Answers, 2000));
+    for (phrase, peer, lane, after) in [
+        ("to take anything", 1, Lane::Answers, 1999),
+        ("to take anything", 2, Lane::Answers, 2000),
+        ("holds no blocks", 1, Lane::Wants, 2000),
+        ("not connected", 9, Lane::Answers, 2000),
+    ] {
+        calls(phrase, gives(), |scene| {
+            waits(scene);
+            resets(scene, peer, lane, after);
+        });
+    }
+    calls("reset while it is Some(Closed)", gives(), |scene| {
+        waits(scene);
+        resets(scene, 1, Lane::Answers, 2000);
+        resets(scene, 1, Lane::Answers, 4000);
+    });
+}
+
+#[test]
 fn a_search_for_what_nobody_wants() {
     let search = |scene: &mut Scene| {
         let cid = *scene.blocks[0].cid();
