@@ -6,6 +6,7 @@
 
 mod actor;
 mod adversary;
+mod attack;
 pub mod chart;
 mod counts;
 pub mod draw;
@@ -28,6 +29,7 @@ mod world;
 
 pub use actor::{Actor, Scene};
 pub use adversary::{Conduct, Mangling, PAUSES, Server};
+pub use attack::{Attack, Attacked, Attacker, BYTES_PER_ATTACKER, Speed, Victim};
 pub use counts::{Counts, Delivered};
 pub use fetch::{FetchId, Plan, Round};
 pub use host::HostConduct;
