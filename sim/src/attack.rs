@@ -131,7 +131,10 @@ impl fmt::Display for Attacked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (alone, beside) = (self.alone.as_secs_f64(), self.beside.as_secs_f64());
         let (allowed, held) = (self.allowed.as_secs_f64(), self.held >> 10);
-        write!(f, "{alone:7.3} s alone, {beside:7.3} s beside, {allowed:7.3} s allowed, {held:6} KiB")
+        write!(
+            f,
+            "{alone:7.3} s alone, {beside:7.3} s beside, {allowed:7.3} s allowed, {held:6} KiB"
+        )
     }
 }
 
@@ -308,7 +311,9 @@ impl Played {
         for host in hosts {
             let held = world.engine(host).stats().held_bytes;
             if held != new {
-                return Err(format!("{host} holds {held} B after all have left, a new one {new} B"));
+                return Err(format!(
+                    "{host} holds {held} B after all have left, a new one {new} B"
+                ));
             }
         }
         Ok(Self { world, took, held, left })

@@ -45,7 +45,8 @@ impl Options {
                 name => options.name = Some(name.into()),
             }
         }
-        let known = |name: &str| Conduct::ATTACKS.iter().any(|conduct| conduct.name().contains(name));
+        let known =
+            |name: &str| Conduct::ATTACKS.iter().any(|conduct| conduct.name().contains(name));
         match &options.name {
             Some(name) if !known(name) => {
                 let all: Vec<String> = Conduct::ATTACKS.iter().map(|it| it.name()).collect();
@@ -66,7 +67,8 @@ impl Options {
         let mut combinations = 0;
         if self.name.is_none() {
             let first = self.seed.unwrap_or(1);
-            let seeds: Vec<u64> = (0..self.seeds).map(|n| first.wrapping_add(n)).collect();
+            let count = if self.trace { 1 } else { self.seeds };
+            let seeds: Vec<u64> = (0..count).map(|n| first.wrapping_add(n)).collect();
             combinations = seeds.len();
             failed += in_parallel(&seeds, |seed| self.combination(*seed))
                 .into_iter()
@@ -80,9 +82,8 @@ impl Options {
 
     /// How many conducts fail alone.
     fn alone(&self) -> usize {
-        let wanted = |conduct: &Conduct| {
-            self.name.as_ref().is_none_or(|name| conduct.name().contains(name))
-        };
+        let wanted =
+            |conduct: &Conduct| self.name.as_ref().is_none_or(|name| conduct.name().contains(name));
         let mut attacks = Vec::new();
         for conduct in Conduct::ATTACKS.into_iter().filter(wanted) {
             for victim in [Victim::Fetcher, Victim::Seeders] {
