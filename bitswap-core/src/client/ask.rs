@@ -161,7 +161,7 @@ impl Client {
             return 0;
         }
         let peers = queued.div_ceil(WANTS_PER_PEER).clamp(1, u32::from(self.config.fan_out));
-        self.gather(session, peers as usize, size, now);
+        self.gather(session, peers as usize, size);
         for done in 0..BATCH {
             let Some(row) = self.sessions.at_mut(session) else { return done };
             if !row.has_room() {
@@ -256,7 +256,7 @@ impl Client {
         // One peer, one more when it is late, then twice as many each time.
         let doublings = u32::from(rounds.saturating_sub(1));
         let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out);
-        let found = self.pick(session, Some(want), size, For::Block, count as usize, now);
+        let found = self.pick(session, Some(want), size, For::Block, count as usize);
         if found.peers.is_empty() {
             return if found.busy { Asked::Busy } else { Asked::Nobody };
         }
@@ -307,7 +307,7 @@ impl Client {
         extras: usize,
         now: Timestamp,
     ) -> bool {
-        let found = self.pick(session, Some(want), size, purpose, extras, now);
+        let found = self.pick(session, Some(want), size, purpose, extras);
         for candidate in &found.peers {
             let pair = self.new_pair(want, candidate.peer, now);
             self.say(pair, Some(Say::Want(WantKind::Have)), now);
@@ -330,7 +330,7 @@ impl Client {
         if served {
             return;
         }
-        let found = self.pick(session, Some(want), size, For::Block, 1, now);
+        let found = self.pick(session, Some(want), size, For::Block, 1);
         for candidate in &found.peers {
             if self.peers.get(candidate.peer).is_some_and(|contact| !contact.has_presence()) {
                 self.ask_peer(session, want, candidate.peer, size, now);

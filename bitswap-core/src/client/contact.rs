@@ -20,9 +20,6 @@ const TRUST: u64 = 4;
 /// The most bytes asked of a peer at once.
 const WINDOW_MAX: u64 = 32 << 20;
 
-/// How often the time for which a silent peer is passed over doubles.
-const SUSPENSIONS_MAX: u32 = 4;
-
 /// What the client keeps of a peer.
 #[derive(Debug)]
 pub(crate) struct Contact {
@@ -56,10 +53,6 @@ pub(crate) struct Contact {
     pub(crate) cancel_at: Option<Timestamp>,
     /// Requests in a row that passed their deadline.
     pub(crate) silences: u32,
-    /// Times that it let deadlines pass since it last delivered; requests that were open at once count once.
-    pub(crate) strikes: u32,
-    /// While others deliver it is not asked for blocks before this.
-    pub(crate) suspended_until: Timestamp,
     /// Wants told to it that ended otherwise before it answered: blocks that may still come.
     pub(crate) superfluous: u32,
     /// Entries told so far: gives equal priorities their order on the wire.
@@ -90,8 +83,6 @@ impl Contact {
             said: false,
             cancel_at: None,
             silences: 0,
-            strikes: 0,
-            suspended_until: now,
             superfluous: 0,
             entries: 0,
             timer: None,
@@ -149,29 +140,6 @@ impl Contact {
         self.full &= !self.has_room(size, u32::MAX, choice);
         self.asked_bytes += u64::from(size);
         self.full |= self.asked_bytes >= self.window(size, choice);
-    }
-
-    /// A request that was made at `asked` passed its deadline. Each time that this happens to the peer it
-    /// is left alone twice as long, `first` at first.
-    pub(crate) fn was_silent(&mut self, asked: Timestamp, first: Duration, now: Timestamp) {
-        self.silences = self.silences.saturating_add(1);
-        self.fetched.timeouts += 1;
-        if asked >= self.suspended_until || self.strikes == 0 {
-            let doublings = self.strikes.min(SUSPENSIONS_MAX);
-            self.suspended_until = now + first.saturating_mul(1 << doublings);
-            self.strikes = self.strikes.saturating_add(1);
-        }
-    }
-
-    /// It delivered what was wanted.
-    pub(crate) fn delivered(&mut self) {
-        self.silences = 0;
-        self.strikes = 0;
-    }
-
-    /// It is to be passed over while others deliver: it was silent not long ago, or is being tried again.
-    pub(crate) fn is_suspended(&self, now: Timestamp) -> bool {
-        self.strikes > 0 && (self.asked_bytes > 0 || self.suspended_until > now)
     }
 
     /// Microseconds until a block asked for now arrives, made longer by silences.

@@ -11,8 +11,6 @@ use crate::time::Timestamp;
 const PROVEN_MAX: Duration = Duration::from_secs(60);
 /// How many times its first deadline a request may last while its peer delivers other blocks.
 const STRETCH: u32 = 4;
-/// How many first deadlines a peer that let one pass is not asked for blocks while others deliver.
-const SUSPENSION: u32 = 4;
 
 impl Client {
     /// Runs all timers that are due; false when there is none.
@@ -139,9 +137,9 @@ impl Client {
             };
         }
         self.settle(at);
-        let suspension = self.config.first_deadline.saturating_mul(SUSPENSION);
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        contact.was_silent(asked, suspension, now);
+        contact.silences = contact.silences.saturating_add(1);
+        contact.fetched.timeouts += 1;
         self.fetched.timeouts += 1;
         let id = contact.id;
         self.learn(want, id, false);

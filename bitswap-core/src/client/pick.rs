@@ -12,7 +12,6 @@ use super::session::{Member, Session};
 use super::table::{Answer, Pair};
 use crate::peer::micros;
 use crate::rows::Id;
-use crate::time::Timestamp;
 
 /// Likelihood of a peer that said HAVE, in per mille.
 const SAID_HAVE: u64 = 950;
@@ -61,7 +60,6 @@ pub(super) struct Found {
     /// Microseconds until a peer that delivers, and has no room now, could have brought all that the
     /// session has yet to ask for.
     soonest: Option<u64>,
-    now: Timestamp,
 }
 
 impl Client {
@@ -74,9 +72,8 @@ impl Client {
         size: u32,
         purpose: For,
         count: usize,
-        now: Timestamp,
     ) -> Found {
-        let mut found = Found { now, ..Found::default() };
+        let mut found = Found::default();
         let Some(row) = self.sessions.at(session) else { return found };
         let members: Vec<Member> = row.members.clone();
         let unproven_max =
@@ -85,11 +82,7 @@ impl Client {
             Some(want) if self.is_first(Some(want)) => {
                 self.unproven_bytes(&members) >= unproven_max
             }
-            // A want that was late elsewhere goes to a member that delivers.
-            Some(want) => {
-                self.wants.at(want).is_some_and(|row| row.rounds > 0)
-                    && self.has_proven(want, &members, None)
-            }
+            Some(want) => self.has_proven(want, &members),
             None => false,
         };
         found.sampled = self.is_first(want)
@@ -112,7 +105,6 @@ impl Client {
             let mut more = Found {
                 only_proven: found.only_proven,
                 sampled: found.sampled,
-                now,
                 ..Found::default()
             };
             for stranger in &strangers {
@@ -123,6 +115,7 @@ impl Client {
             found.peers.append(&mut more.peers);
         }
         if let Some(soonest) = found.soonest.filter(|_| purpose == For::Block && want.is_some()) {
+            // Twice, because estimates are no better than that. Silences make a peer's estimate longer.
             let asked = found.peers.len();
             found.peers.retain(|candidate| candidate.expected <= soonest.saturating_mul(2));
             found.busy |= found.peers.len() < asked;
@@ -170,14 +163,10 @@ impl Client {
         let wary = purpose == For::Block
             && contact.meter.latency().is_none()
             && (found.only_proven || found.sampled && contact.asked_bytes > 0);
-        // What goes to a peer that keeps silent is held up by it, so who delivers is waited for instead.
-        let suspended = purpose == For::Block
-            && contact.is_suspended(found.now)
-            && want.is_some_and(|want| self.has_proven(want, &row.members, Some(found.now)));
         let told_max = if pair.is_some() { u32::MAX } else { limits.told_per_peer };
-        if wary || suspended || full || !contact.has_room(size, told_max, self.has_choice()) {
+        if wary || full || !contact.has_room(size, told_max, self.has_choice()) {
             found.busy = true;
-            if !suspended && contact.meter.latency().is_some() && member.served > 0 {
+            if contact.meter.latency().is_some() && member.served > 0 {
                 let rest = u64::from(row.queued).saturating_mul(u64::from(size));
                 let all = contact.expected(size, 0).saturating_add(contact.meter.transfer(rest));
                 found.soonest = Some(found.soonest.map_or(all, |soonest| soonest.min(all)));
@@ -210,15 +199,13 @@ impl Client {
         self.peers.len() > usize::from(self.config.fan_out)
     }
 
-    /// The want can be asked of a member that delivers, and that is not suspended at a given time.
-    fn has_proven(&self, want: u32, members: &[Member], at: Option<Timestamp>) -> bool {
-        members.iter().any(|member| {
+    /// A want that was late elsewhere can be asked of a member that delivers.
+    fn has_proven(&self, want: u32, members: &[Member]) -> bool {
+        let late = self.wants.at(want).is_some_and(|row| row.rounds > 0);
+        late && members.iter().any(|member| {
             let peer = member.peer.index;
             let usable = |contact: &Contact| {
-                contact.id == member.peer
-                    && contact.usable()
-                    && contact.meter.latency().is_some()
-                    && at.is_none_or(|now| !contact.is_suspended(now))
+                contact.id == member.peer && contact.usable() && contact.meter.latency().is_some()
             };
             let pair = self.find_pair(want, peer).and_then(|pair| self.pairs.at(pair));
             member.served > 0
@@ -259,7 +246,7 @@ impl Client {
 
     /// Forgets members that have left, and adds the best others until `count` members are likely
     /// to be of use.
-    pub(super) fn gather(&mut self, session: u32, count: usize, size: u32, now: Timestamp) {
+    pub(super) fn gather(&mut self, session: u32, count: usize, size: u32) {
         let Some(row) = self.sessions.at_mut(session) else { return };
         let peers = &self.peers;
         let is_here = |id: Id| peers.get(id.index).is_some_and(|contact| contact.id == id);
@@ -274,7 +261,7 @@ impl Client {
         if useful >= count || members >= self.peers.len() {
             return;
         }
-        let found = self.pick(session, None, size, For::Block, members + count - useful, now);
+        let found = self.pick(session, None, size, For::Block, members + count - useful);
         let ids: Vec<_> =
             found.peers.iter().filter_map(|c| Some(self.peers.get(c.peer)?.id)).collect();
         if let Some(row) = self.sessions.at_mut(session) {

@@ -75,7 +75,7 @@ impl Client {
         };
         let pair = self.find_pair(want, peer);
         let Some(contact) = self.peers.get_mut(peer) else { return };
-        contact.delivered();
+        contact.silences = 0;
         for fetched in [&mut contact.fetched, &mut self.fetched] {
             fetched.blocks += 1;
             fetched.bytes += bytes;
