@@ -1,10 +1,15 @@
 //! Nodes that run no engine: scripted peers, honest and not.
 
+use std::time::Duration;
+
 use bitswap_core::{Message, Timestamp, Version};
+use bytes::Bytes;
 
 use crate::counts::Counts;
+use crate::happening::Script;
 use crate::node::Node;
 use crate::universe::Universe;
+use crate::world::World;
 
 /// A scripted peer.
 pub trait Actor {
@@ -26,16 +31,38 @@ pub trait Actor {
 pub struct Scene<'a> {
     /// The time.
     pub now: Timestamp,
+    /// The actor's own name.
+    pub me: Node,
     /// All blocks.
     pub universe: &'a Universe,
-    pub(crate) messages: Vec<(Node, Version, Message)>,
+    pub(crate) sent: Vec<(Node, Sent)>,
     pub(crate) wake: Option<Timestamp>,
+    pub(crate) steps: Vec<(Duration, Script)>,
+}
+
+/// What an actor sends.
+pub(crate) enum Sent {
+    /// A message, as one engine sends it to another.
+    Message(Version, Message),
+    /// Bytes on a stream of the actor's, whatever they are.
+    Bytes(u32, Bytes),
 }
 
 impl Scene<'_> {
     /// Sends a message.
     pub fn send(&mut self, to: Node, message: Message) {
-        self.messages.push((to, Version::V1_2, message));
+        self.sent.push((to, Sent::Message(Version::V1_2, message)));
+    }
+
+    /// Writes bytes to the stream with this number, which opens with its first byte. What they mean is
+    /// for the receiver to find out: an engine's host decodes and verifies them as the adapter does.
+    pub fn send_bytes(&mut self, to: Node, stream: u32, bytes: Bytes) {
+        self.sent.push((to, Sent::Bytes(stream, bytes)));
+    }
+
+    /// Does something to the network after some time: connects, disconnects, brings others in.
+    pub fn after(&mut self, time: Duration, step: impl FnOnce(&mut World) + 'static) {
+        self.steps.push((time, Box::new(step)));
     }
 
     /// Asks to be woken. Only the earliest request is kept.

@@ -41,6 +41,8 @@ pub struct Counts {
     pub arrived: Vec<Timestamp>,
     /// Blocks that ended a want: when, from whom, how many bytes.
     pub delivered: Vec<Delivered>,
+    /// The most that unfinished frames of all peers took, in bytes.
+    pub gate_bytes_max: u64,
     /// Time that the node's engine took on the real clock.
     pub cpu: Duration,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::wire_len;
 use bitswap_core::{Lane, Load, LookupId, Message, Rng, SendId, SessionId, Timestamp, Version};
+use bytes::Bytes;
 use cid::Cid;
 
 use crate::network::{Connection, Network};
@@ -28,6 +29,8 @@ pub(crate) enum Happening {
         connection: Connection,
         message: Message,
     },
+    /// Bytes arrive on a stream that the sender opened.
+    Bytes { from: Node, to: Node, connection: Connection, stream: u32, bytes: Bytes },
     /// The transport has taken a message, or could not.
     Sent { node: Node, id: SendId, result: Result<(), SendError> },
     /// A stream was negotiated, or could not be.
@@ -78,8 +81,8 @@ impl Outside {
         self.queue.push(at.max(self.now), what);
     }
 
-    /// Puts a message on its way. When the sender's transport has taken it; `None` when the
-    /// connection is dead already.
+    /// Puts a message on its way. When the sender's transport has taken it or gives it up;
+    /// `None` when the connection is dead already.
     pub(crate) fn send(
         &mut self,
         from: Node,
@@ -88,11 +91,14 @@ impl Outside {
         version: Version,
         connection: Connection,
         mut message: Message,
-    ) -> Option<Timestamp> {
+    ) -> Option<(Timestamp, Result<(), SendError>)> {
         let bytes = wire_len(&message, version);
         self.trace.message(self.now, &self.universe, (from, to), &message, bytes);
         if !self.network.is_alive(connection) {
             return None;
+        }
+        if let Some(at) = self.network.given_up(from, to, bytes, self.now) {
+            return Some((at, Err(SendError::Timeout)));
         }
         for block in &mut message.blocks {
             // What travels is bytes: a receiver makes of altered ones a block of another CID.
@@ -124,6 +130,24 @@ impl Outside {
         let stream = passage.stream;
         let deliver = Happening::Deliver { from, to, lane, stream, connection, message };
         self.later(passage.arrives, deliver);
-        Some(passage.taken)
+        Some((passage.taken, Ok(())))
+    }
+
+    /// Puts bytes on their way; on a dead connection they are lost.
+    pub(crate) fn send_bytes(
+        &mut self,
+        from: Node,
+        to: Node,
+        connection: Connection,
+        stream: u32,
+        bytes: Bytes,
+    ) {
+        self.trace
+            .note(self.now, || format!("{from} -> {to}: {} B on stream {stream}", bytes.len()));
+        if self.network.is_alive(connection) {
+            let (now, lane) = (self.now, Lane::Answers);
+            let passage = self.network.send(from, to, lane, bytes.len(), now, &mut self.rng);
+            self.later(passage.arrives, Happening::Bytes { from, to, connection, stream, bytes });
+        }
     }
 }

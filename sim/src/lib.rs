@@ -6,6 +6,7 @@
 
 mod actor;
 mod adversary;
+mod attack;
 pub mod chart;
 mod counts;
 pub mod draw;
@@ -28,13 +29,14 @@ mod universe;
 mod world;
 
 pub use actor::{Actor, Scene};
-pub use adversary::{Conduct, Server};
+pub use adversary::{Conduct, Mangling, PAUSES, Server};
+pub use attack::{Attack, Attacked, Attacker, BYTES_PER_ATTACKER, Speed, Victim};
 pub use counts::{Counts, Delivered};
 pub use fetch::{FetchId, Plan, Round};
 pub use host::HostConduct;
 pub use link::Link;
 pub use naive::Naive;
-pub use network::{Connection, Opening};
+pub use network::{Connection, Manners, Opening};
 pub use node::Node;
 pub use report::Report;
 pub use scenario::{Ending, Players, Scenario, rest};

@@ -1,5 +1,7 @@
 //! Command line of the simulator.
 
+mod attackers;
+
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +16,11 @@ bitswap-sim sweep [--seeds N] [--seed S] [--without FAULT,FAULT...] [--trace]
     Random worlds with random faults that heal: everything must end, and no engine may break its
     contract. Each seed is a world of its own. Of a failing one the faults that it does not need are
     left out, and the command that replays the rest is printed.
+bitswap-sim attackers [--seeds N] [--seed S] [--without PLACE,PLACE...] [--trace] [CONDUCT]
+    Every kind of attacker alone beside an honest pair, then random combinations of up to all but one
+    of the peers: the honest transfer must end in time, and what attackers make an engine hold must stay
+    within its bound and be gone when they are. With CONDUCT only those alone whose name contains it.
+    Of a failing combination the attackers that it does not need are left out, by their place.
 bitswap-sim scenarios [DIRECTORY]
     A few scenarios as tables, and as pictures into the directory if one is given.
 bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
@@ -34,6 +41,7 @@ fn main() -> ExitCode {
     }
     let done = match words.split_first() {
         Some((&"reference", rest)) => Options::parse(rest).map(|options| benchmark(&options)),
+        Some((&"attackers", rest)) => attackers::Options::parse(rest).map(|options| options.run()),
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
         Some((&"scenarios", rest)) => show_scenarios(rest),
         _ => Err(String::from("say what to run")),

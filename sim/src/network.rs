@@ -23,6 +23,24 @@ pub enum Opening {
     Free,
 }
 
+/// How long a host waits for the end of a negotiation, and for a reader that takes nothing, as the
+/// adapter does unless it is configured otherwise.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a node makes of the streams that others open to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Manners {
+    /// It negotiates its newest version and reads all that comes.
+    #[default]
+    Good,
+    /// It never answers an offer.
+    NeverNegotiates,
+    /// Every stream gets another version.
+    AnyVersion,
+    /// It reads so many bytes of each stream, that its transport takes, and never more.
+    Reads(u64),
+}
+
 /// The network between the nodes.
 #[derive(Debug)]
 pub(crate) struct Network {
@@ -33,6 +51,10 @@ pub(crate) struct Network {
     connections: BTreeMap<Connection, (Node, Node)>,
     /// The newest version each node speaks, where that is not the newest of all; `None` is none.
     versions: BTreeMap<Node, Option<Version>>,
+    /// Of nodes whose manners are not good.
+    manners: BTreeMap<Node, Manners>,
+    /// Bytes that the second node's transport took from the first, of streams that it does not read.
+    unread: BTreeMap<(Node, Node), u64>,
     next: u32,
 }
 
@@ -49,6 +71,8 @@ impl Network {
             pipes: BTreeMap::new(),
             connections: BTreeMap::new(),
             versions: BTreeMap::new(),
+            manners: BTreeMap::new(),
+            unread: BTreeMap::new(),
             next: 0,
         }
     }
@@ -63,6 +87,14 @@ impl Network {
 
     pub(crate) fn set_version(&mut self, node: Node, newest: Option<Version>) {
         self.versions.insert(node, newest);
+    }
+
+    pub(crate) fn set_manners(&mut self, node: Node, manners: Manners) {
+        self.manners.insert(node, manners);
+    }
+
+    fn manners(&self, node: Node) -> Manners {
+        self.manners.get(&node).copied().unwrap_or_default()
     }
 
     pub(crate) fn pipe(&mut self, from: Node, to: Node) -> &mut Pipe {
@@ -116,10 +148,16 @@ impl Network {
         now: Timestamp,
         rng: &mut Rng,
     ) -> (Timestamp, Result<Version, OpenError>) {
+        self.unread.remove(&(from, to));
         let newest = |node| self.versions.get(&node).copied().unwrap_or(Some(Version::V1_2));
         let result = match (newest(from), newest(to)) {
             (Some(ours), Some(theirs)) => Ok(ours.min(theirs)),
             _ => Err(OpenError::Unsupported),
+        };
+        let result = match self.manners(to) {
+            Manners::NeverNegotiates => return (now + PATIENCE, Err(OpenError::Timeout)),
+            Manners::AnyVersion => Ok(Version::PREFERRED[rng.below(4) as usize]),
+            Manners::Good | Manners::Reads(_) => result,
         };
         let at = match self.opening {
             Opening::Free => now,
@@ -133,6 +171,22 @@ impl Network {
             }
         };
         (at, result)
+    }
+
+    /// When the sender of a message gives it up, because the receiver has not made room for it.
+    pub(crate) fn given_up(
+        &mut self,
+        from: Node,
+        to: Node,
+        bytes: usize,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let Manners::Reads(most) = self.manners(to) else {
+            return None;
+        };
+        let unread = self.unread.entry((from, to)).or_default();
+        *unread += bytes as u64;
+        (*unread > most).then(|| now + PATIENCE)
     }
 
     /// Sends a message.

@@ -199,7 +199,7 @@ fn add_liars(
     let mut nodes = hosts.to_vec();
     if faults.liars {
         for _ in 0..draw::between(rng, 1, 4) {
-            let conduct = Conduct::ALL[rng.below(Conduct::ALL.len() as u64) as usize];
+            let conduct = Conduct::BASIC[rng.below(Conduct::BASIC.len() as u64) as usize];
             let seed = rng.next_u64();
             let pause = PAUSES[(seed % PAUSES.len() as u64) as usize];
             let server = Server::new(conduct.with_pause(pause), 0..count, seed);

@@ -34,6 +34,8 @@ pub(super) struct Candidate {
     /// It has never lacked one.
     pub(super) flawless: bool,
     cost: u64,
+    /// Microseconds until the block would be here.
+    expected: u64,
     tie: u64,
 }
 
@@ -55,6 +57,9 @@ pub(super) struct Found {
     only_proven: bool,
     /// Some have delivered, so those that still owe their first block get no other question.
     sampled: bool,
+    /// Microseconds until a peer that delivers, and has no room now, could have brought all that the
+    /// session has yet to ask for.
+    soonest: Option<u64>,
 }
 
 impl Client {
@@ -109,6 +114,12 @@ impl Client {
             self.keep_best(&mut more.peers, count - found.peers.len());
             found.peers.append(&mut more.peers);
         }
+        if let Some(soonest) = found.soonest.filter(|_| purpose == For::Block && want.is_some()) {
+            // Twice, because estimates are no better than that. Silences make a peer's estimate longer.
+            let asked = found.peers.len();
+            found.peers.retain(|candidate| candidate.expected <= soonest.saturating_mul(2));
+            found.busy |= found.peers.len() < asked;
+        }
         self.keep_best(&mut found.peers, count);
         found
     }
@@ -155,6 +166,11 @@ impl Client {
         let told_max = if pair.is_some() { u32::MAX } else { limits.told_per_peer };
         if wary || full || !contact.has_room(size, told_max, self.has_choice()) {
             found.busy = true;
+            if contact.meter.latency().is_some() && member.served > 0 {
+                let rest = u64::from(row.queued).saturating_mul(u64::from(size));
+                let all = contact.expected(size, 0).saturating_add(contact.meter.transfer(rest));
+                found.soonest = Some(found.soonest.map_or(all, |soonest| soonest.min(all)));
+            }
             return;
         }
         let said_have = pair.is_some_and(|pair| pair.answer == Answer::Have);
@@ -173,6 +189,7 @@ impl Client {
             proven: member.served > 0,
             flawless: !member.lacked,
             cost,
+            expected,
             tie,
         });
     }

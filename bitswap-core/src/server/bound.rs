@@ -12,6 +12,7 @@ use crate::time::Timestamp;
 
 use super::compose::ANSWERS_MAX;
 use super::load::{Item, Lookup};
+use super::memory::Turn;
 use super::peer::{Answer, Flight, Peer};
 use super::want::{Place, Want};
 
@@ -63,6 +64,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
 const fn listed(peers: u64) -> u64 {
     2 * tree::<(u64, u32)>(peers)
         + tree::<(u32, u32)>(peers)
-        + tree::<(u64, u32)>(peers)
+        + tree::<Turn>(peers)
+        + 2 * tree::<(Timestamp, u32)>(peers)
         + tree::<(Timestamp, TimerReason, u32)>(peers)
 }

@@ -156,7 +156,7 @@ impl Server {
         }
         if self.peers.len() == 0 {
             self.by_wants = BTreeSet::new();
-            self.starved = BTreeSet::new();
+            self.shortage = Shortage::default();
             self.timers = BTreeSet::new();
             self.ready.release();
             self.senders.release();

@@ -1,5 +1,6 @@
 //! A node that runs an engine: its host, its store and its users.
 
+mod gate;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +20,7 @@ use crate::happening::{Happening, Outside};
 use crate::network::Connection;
 use crate::node::Node;
 use crate::store::Store;
+use gate::Gate;
 
 /// What the host does apart from the engine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,6 +52,8 @@ pub(crate) struct Host {
     opening: BTreeSet<(Node, Lane)>,
     /// Messages that the transport has not taken yet.
     sends: BTreeMap<SendId, (Node, Lane, Connection)>,
+    /// What stands between the bytes of each connected peer and the engine.
+    gates: BTreeMap<Node, Gate>,
     lookups: BTreeMap<LookupId, Cid>,
     hints: BTreeMap<Node, Hint>,
     /// How often each peer has connected, as this end saw it.
@@ -75,6 +79,7 @@ impl Host {
             lanes: BTreeMap::new(),
             opening: BTreeSet::new(),
             sends: BTreeMap::new(),
+            gates: BTreeMap::new(),
             lookups: BTreeMap::new(),
             hints: BTreeMap::new(),
             greeted: BTreeMap::new(),
@@ -104,6 +109,7 @@ impl Host {
         connections.push(connection);
         if connections.len() == 1 {
             *self.greeted.entry(peer).or_default() += 1;
+            self.gates.insert(peer, Gate::default());
             let hint = self.hints.remove(&peer);
             let now = self.now(out);
             self.engine(|engine| engine.handle_connected(peer, hint, now));
@@ -123,6 +129,9 @@ impl Host {
         let last = connections.is_empty();
         if last {
             self.connections.remove(&peer);
+            self.gates.remove(&peer);
+        } else if let Some(gate) = self.gates.get_mut(&peer) {
+            gate.closed(connection);
         }
         let failed: Vec<SendId> = self
             .sends
@@ -159,6 +168,30 @@ impl Host {
             let now = self.now(out);
             self.engine(|engine| engine.handle_message(from, message, now));
         }
+    }
+
+    /// Bytes of a stream that the peer opened.
+    pub(crate) fn bytes(
+        &mut self,
+        from: Node,
+        connection: Connection,
+        stream: u32,
+        bytes: &[u8],
+        out: &Outside,
+    ) {
+        let Some(gate) = self.gates.get_mut(&from) else {
+            return;
+        };
+        let messages = gate.pass(connection, stream, bytes);
+        self.counts.gate_bytes_max = self.counts.gate_bytes_max.max(self.gate_bytes());
+        for message in messages {
+            self.received(from, message, out);
+        }
+    }
+
+    /// Bytes of unfinished frames.
+    fn gate_bytes(&self) -> u64 {
+        self.gates.values().map(|gate| gate.memory() as u64).sum()
     }
 
     pub(crate) fn sent(&mut self, id: SendId, result: Result<(), SendError>, out: &Outside) {
@@ -247,6 +280,9 @@ impl Host {
                 Output::Send(sending) => {
                     let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
                     self.counts.sent(&sending.message, out.now);
+                    if let Some(gate) = self.gates.get_mut(&sending.peer) {
+                        gate.told(&sending.message);
+                    }
                     let taken = lane.and_then(|connection| {
                         self.sends.insert(sending.id, (sending.peer, sending.lane, connection));
                         out.send(
@@ -259,9 +295,9 @@ impl Host {
                         )
                     });
                     // On a dead connection the answer is its end, when that is noticed.
-                    if let Some(taken) = taken {
+                    if let Some((at, result)) = taken {
                         let (node, id) = (self.name, sending.id);
-                        out.later(taken, Happening::Sent { node, id, result: Ok(()) });
+                        out.later(at, Happening::Sent { node, id, result });
                     }
                 }
                 Output::Load(load) => {

@@ -107,6 +107,16 @@ impl World {
         hosts.collect()
     }
 
+    /// Scripted nodes.
+    #[must_use]
+    pub fn actors(&self) -> Vec<Node> {
+        let actors = self.members.iter().filter_map(|member| match member {
+            Member::Host(_) => None,
+            Member::Actor(cast) => Some(cast.name),
+        });
+        actors.collect()
+    }
+
     /// All fetches, those that were closed too.
     #[must_use]
     pub fn fetches(&self) -> Vec<FetchId> {

@@ -10,14 +10,14 @@ use bitswap_core::testing::Checked;
 use bitswap_core::{Config, Lane, Lookup, Rng, SessionOptions, Timestamp, Version};
 use cid::Cid;
 
-use crate::actor::{Actor, Cast, Scene};
+use crate::actor::{Actor, Cast, Scene, Sent};
 use crate::counts::Counts;
 use crate::draw;
 use crate::fetch::{FetchId, Plan};
 use crate::happening::{Happening, Outside};
 use crate::host::{Host, HostConduct};
 use crate::link::Link;
-use crate::network::{Connection, Network, Opening};
+use crate::network::{Connection, Manners, Network, Opening};
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::store::StoreConduct;
@@ -142,6 +142,11 @@ impl World {
                     }
                 }
             }
+            Happening::Bytes { from, to, connection, stream, bytes } => {
+                if out.network.is_alive(connection) {
+                    self.tell(to, |host, out| host.bytes(from, connection, stream, &bytes, out));
+                }
+            }
             Happening::Deadline { node } => match &mut self.members[node.index()] {
                 Member::Host(host) => {
                     host.deadline(out);
@@ -255,16 +260,30 @@ impl World {
 /// Lets an actor act, and carries its messages away.
 fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mut Scene<'_>)) {
     let universe = out.universe.clone();
-    let mut scene = Scene { now: out.now, universe: &universe, messages: Vec::new(), wake: None };
+    let (sent, steps) = (Vec::new(), Vec::new());
+    let mut scene =
+        Scene { now: out.now, me: cast.name, universe: &universe, sent, wake: None, steps };
     play(cast.actor.as_mut(), &mut scene);
-    let Scene { messages, wake, .. } = scene;
-    for (to, version, message) in messages {
-        if let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied() {
-            cast.counts.sent(&message, out.now);
-            let lane =
-                if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
-            out.send(cast.name, to, lane, version, connection, message);
+    let Scene { sent, wake, steps, .. } = scene;
+    for (to, what) in sent {
+        let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied()
+        else {
+            continue;
+        };
+        match what {
+            Sent::Message(version, message) => {
+                cast.counts.sent(&message, out.now);
+                let lane =
+                    if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
+                out.send(cast.name, to, lane, version, connection, message);
+            }
+            Sent::Bytes(stream, bytes) => {
+                out.send_bytes(cast.name, to, connection, stream, bytes);
+            }
         }
+    }
+    for (after, step) in steps {
+        out.later(out.now + after, Happening::Script(step));
     }
     if let Some(at) = wake
         && cast.armed.is_none_or(|before| at < before)

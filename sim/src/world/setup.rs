@@ -61,6 +61,11 @@ impl World {
         self.outside.network.set_version(node, newest);
     }
 
+    /// What a node makes of streams that others open to it.
+    pub fn manners(&mut self, node: Node, manners: Manners) {
+        self.outside.network.set_manners(node, manners);
+    }
+
     /// Paths that were not set otherwise.
     pub fn every_link(&mut self, link: Link) {
         self.outside.network.set_default(link);
