@@ -131,6 +131,7 @@ mod executor;
 mod handler;
 mod lanes;
 mod mailbox;
+mod memory;
 mod progress;
 mod protocol;
 #[cfg(test)]

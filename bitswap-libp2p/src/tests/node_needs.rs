@@ -15,7 +15,7 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::block;
+use super::{block, room};
 use super::probe::OnTokio;
 use crate::handler::{Handler, News, Report};
 use crate::mailbox::StreamId;
@@ -87,7 +87,7 @@ fn says(node: &mut Node, number: usize, entry: Entry) {
     let mut message = Message::default();
     message.wantlist.entries = vec![entry];
     let mut report = Report::default();
-    report.message(message);
+    report.message(message, room());
     reports(node, number, report);
 }
 
