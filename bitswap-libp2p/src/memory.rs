@@ -137,7 +137,10 @@ mod tests {
         memory.set_wants(u32::MAX);
         assert!(memory.frame(1, FRAMES_OF_WANTS_MAX - FRAMES_PER_WANT));
         assert!(!memory.frame(0, 1));
-        assert!(memory.frame(FRAMES_OF_WANTS_MAX + FRAMES_MAX + 1, 0), "to give back is always possible");
+        assert!(
+            memory.frame(FRAMES_OF_WANTS_MAX + FRAMES_MAX + 1, 0),
+            "to give back is always possible"
+        );
         assert_eq!(memory.frames.load(Ordering::Relaxed), 0);
     }
 

@@ -15,8 +15,8 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::{block, room};
 use super::probe::OnTokio;
+use super::{block, room};
 use crate::handler::{Handler, News, Report};
 use crate::mailbox::StreamId;
 use crate::{Behaviour, Config, Keep, MemoryStore};

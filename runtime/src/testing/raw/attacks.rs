@@ -16,20 +16,29 @@ use super::Target;
 use super::peer::{BITSWAP, MULTISTREAM, RawPeer, write_what_is_taken};
 use crate::runtime::{Runtime, RuntimeExt as _};
 
-/// Something that peers do to a node. Named like the tests.
-#[expect(non_camel_case_types, missing_docs, reason = "they are the names of tests")]
+/// Something that peers do to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attack {
-    connections_that_say_nothing_leave_nothing_behind,
-    garbage_instead_of_encryption_leaves_nothing_behind,
-    negotiations_that_never_end_leave_nothing_behind,
-    streams_that_never_say_what_they_are_for_leave_nothing_behind,
-    a_peer_that_never_reads_leaves_nothing_behind,
-    a_length_that_never_ends_leaves_nothing_behind,
-    a_frame_that_stops_moving_leaves_nothing_behind,
-    giant_and_identity_cids_leave_nothing_behind,
-    a_million_wants_leave_nothing_behind,
-    connections_that_come_and_go_leave_nothing_behind,
+pub(super) enum Attack {
+    /// Sockets that are opened and say nothing.
+    Silence,
+    /// Random bytes where encryption is negotiated.
+    Garbage,
+    /// Proposals of unknown encryptions without end.
+    EndlessNegotiation,
+    /// Streams that propose unknown protocols without end, or nothing.
+    UndecidedStreams,
+    /// Peers that want everything and do not read the answers.
+    NeverReading,
+    /// Lengths of a message whose varint never ends.
+    EndlessLength,
+    /// Messages of 4 MiB of which a byte comes at a time, and then none.
+    StoppingFrames,
+    /// Wants of CIDs that nobody can serve.
+    StrangeCids,
+    /// A million wants, each of another CID.
+    MillionWants,
+    /// Connections that are set up and dropped over and over.
+    Churn,
 }
 
 /// The attackers; they leave when this is dropped.
@@ -38,52 +47,46 @@ pub(super) type Attackers = Box<dyn Any + Send>;
 impl Attack {
     /// All of them.
     pub(super) const ALL: [Self; 10] = [
-        Self::connections_that_say_nothing_leave_nothing_behind,
-        Self::garbage_instead_of_encryption_leaves_nothing_behind,
-        Self::negotiations_that_never_end_leave_nothing_behind,
-        Self::streams_that_never_say_what_they_are_for_leave_nothing_behind,
-        Self::a_peer_that_never_reads_leaves_nothing_behind,
-        Self::a_length_that_never_ends_leaves_nothing_behind,
-        Self::a_frame_that_stops_moving_leaves_nothing_behind,
-        Self::giant_and_identity_cids_leave_nothing_behind,
-        Self::a_million_wants_leave_nothing_behind,
-        Self::connections_that_come_and_go_leave_nothing_behind,
+        Self::Silence,
+        Self::Garbage,
+        Self::EndlessNegotiation,
+        Self::UndecidedStreams,
+        Self::NeverReading,
+        Self::EndlessLength,
+        Self::StoppingFrames,
+        Self::StrangeCids,
+        Self::MillionWants,
+        Self::Churn,
     ];
 
     /// Goes as far as the attack gets at once; what has no end goes on beside.
     pub(super) async fn begin<R: Runtime>(self, target: &Target<R>) -> Attackers {
         match self {
-            Self::connections_that_say_nothing_leave_nothing_behind => {
-                sockets(target, 64, |_| ()).await
-            }
-            Self::garbage_instead_of_encryption_leaves_nothing_behind => {
+            Self::Silence => sockets(target, 64, |_| ()).await,
+            Self::Garbage => {
                 sockets(target, 16, |socket| write(socket, &super::super::bytes(1 << 20))).await
             }
-            Self::negotiations_that_never_end_leave_nothing_behind => {
+            Self::EndlessNegotiation => {
                 let mut proposals = BITSWAP[..MULTISTREAM].to_vec();
                 proposals.extend(b"\x09/unheard\n".repeat(100_000));
                 sockets(target, 16, move |socket| write(socket, &proposals)).await
             }
-            Self::streams_that_never_say_what_they_are_for_leave_nothing_behind => {
-                undecided(target).await
-            }
-            Self::a_peer_that_never_reads_leaves_nothing_behind => never_reading(target).await,
-            Self::a_length_that_never_ends_leaves_nothing_behind => {
+            Self::UndecidedStreams => undecided(target).await,
+            Self::NeverReading => never_reading(target).await,
+            Self::EndlessLength => {
                 let stats = streams(target, 64, &[0x80; 1 << 10]);
                 until(target, stats.await, |stats| stats.traffic.malformed_streams >= 64).await
             }
-            Self::a_frame_that_stops_moving_leaves_nothing_behind => stopping(target).await,
-            Self::giant_and_identity_cids_leave_nothing_behind => strange_cids(target).await,
-            Self::a_million_wants_leave_nothing_behind => {
-                looping(target, |peer| Box::pin(flood(peer))).await
-            }
-            Self::connections_that_come_and_go_leave_nothing_behind => churn(target).await,
+            Self::StoppingFrames => stopping(target).await,
+            Self::StrangeCids => strange_cids(target).await,
+            Self::MillionWants => looping(target, |peer| Box::pin(flood(peer))).await,
+            Self::Churn => churn(target).await,
         }
     }
 
     /// Waits until what goes on beside has reached the node whole.
     pub(super) async fn finish<R: Runtime>(self, target: &Target<R>) {
-        if self == Self::a_million_wants_leave_nothing_behind {
+        if self == Self::MillionWants {
             let seen = |stats: &Stats| stats.engine.messages_received >= u64::from(MILLION);
             until(target, Box::new(()), seen).await;
         }

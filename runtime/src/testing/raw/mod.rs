@@ -8,6 +8,8 @@
 mod attacks;
 mod counted;
 mod peer;
+#[expect(missing_docs, reason = "the names of tests say it")]
+pub mod tests;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,13 +18,12 @@ use bitswap_libp2p::Config;
 use cid::Cid;
 use libp2p::Multiaddr;
 
+use self::attacks::Attack;
 use self::counted::Counted;
 use self::peer::RawPeer;
 use super::{client, loopback, within_a_minute};
 use crate::node::Node;
 use crate::runtime::Runtime;
-
-pub use self::attacks::Attack;
 
 /// Makes one `#[test]` of each attack, and one that measures. `$run` is as for
 /// [`suite!`](crate::suite), `$memory` says how many bytes are allocated.
@@ -54,11 +55,7 @@ macro_rules! raw_suite {
             #[test]
             fn $test() {
                 let _alone = $crate::testing::raw::alone();
-                $run(|runtime| $crate::testing::raw::leaves_nothing_behind(
-                    runtime,
-                    $crate::testing::raw::Attack::$test,
-                    $memory,
-                ));
+                $run(|runtime| $crate::testing::raw::tests::$test(runtime, $memory));
             }
         )*
     };
@@ -159,7 +156,7 @@ impl<R: Runtime> Target<R> {
 }
 
 /// Attacks a node while an honest one fetches from it, and looks at what is left.
-pub async fn leaves_nothing_behind<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+async fn leaves_nothing_behind<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
     within_a_minute(&runtime.clone(), attacked(runtime, attack, memory)).await;
 }
 
