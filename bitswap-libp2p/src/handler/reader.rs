@@ -288,6 +288,7 @@ mod tests {
     use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
+    use crate::memory::FRAMES_MAX;
     use crate::progress::WINDOW;
 
     /// What the peer has sent so far.
@@ -400,6 +401,16 @@ mod tests {
         // It has said all that it will say.
         assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Finished)));
         assert!(!shared.is_busy());
+    }
+
+    #[test]
+    fn a_frame_for_which_there_is_no_room_is_read_no_further() {
+        let (mut reader, sent, shared) = reader();
+        sent.send(&[0x80, 0x80, 0x80, 0x02]);
+        sent.send(&vec![7; 3 << 20]);
+        assert!(matches!(next(&mut reader), Some(Item::Ended(Ended::Evicted, None))));
+        assert!(!sent.0.lock().unwrap().is_empty(), "it went on to the end");
+        assert!(shared.memory.frame(0, FRAMES_MAX), "what it held is given back");
     }
 
     #[test]
