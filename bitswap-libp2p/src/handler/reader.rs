@@ -219,6 +219,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
             }
+            // It counts as soon as it is allocated, whether it is filled or not.
+            self.decoder.buffer_mut();
+            if !self.account(self.busy) {
+                return Poll::Ready(self.ended(Ended::Evicted));
+            }
             let buffer = self.decoder.buffer_mut();
             let read = match &mut self.source {
                 Some(Source::Theirs(stream)) => Pin::new(stream).poll_read(cx, buffer),
@@ -227,9 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
             };
             let Poll::Ready(read) = read else {
                 self.decoder.shrink();
-                if !self.account(self.busy) {
-                    return Poll::Ready(self.ended(Ended::Evicted));
-                }
+                self.account(self.busy);
                 return Poll::Pending;
             };
             match read {
@@ -248,9 +251,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     }
                     self.active = self.shared.turn.fetch_add(1, Ordering::Relaxed);
                     self.progress.moved(bytes as u64, true);
-                    if !self.account(true) {
-                        return Poll::Ready(self.ended(Ended::Evicted));
-                    }
+                    self.account(true);
                 }
                 Err(error) => return Poll::Ready(self.ended(Ended::Failed(error.kind()))),
             }

@@ -89,7 +89,7 @@ pub(crate) struct Muxer<C> {
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let next = ready!(self.connection.poll_next_inbound(cx));
-        let stream = next.ok_or(yamux::ConnectionError::Closed).flatten();
+        let stream = next.unwrap_or(Err(yamux::ConnectionError::Closed));
         Poll::Ready(stream.map(|stream| Stream::new(stream, &self.unread)).map_err(failed))
     }
 }

@@ -84,7 +84,7 @@ impl RawPeer {
     }
 
     /// Whether the other side has not closed the connection yet.
-    pub(super) fn is_open(&mut self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         !self.opens.is_closed()
     }
 }
