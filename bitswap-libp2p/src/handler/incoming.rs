@@ -110,15 +110,17 @@ impl Incoming {
         lock(&self.allowance).take(items, Instant::now());
         let frame_bytes = frame.len();
         let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
+        // The queue's own memory too, which may be twice as long as what is in it.
+        let queued = |message: &Message| Weight::of(message).bytes + 2 * size_of::<Pending>();
         let pending = if bytes <= INLINE_BYTES_MAX {
             let verified = verify(payloads, frame_bytes);
             traffic.unverifiable_payloads += verified.unverifiable;
             message.add_blocks(verified.blocks);
-            held.set(Weight::of(&message).bytes);
+            held.set(queued(&message));
             Pending { message, hashing: None, held }
         } else {
             // Until they are hashed, the payloads keep all of the frame, and some are copied out of it.
-            held.set(Weight::of(&message).bytes + frame_bytes + copied(&payloads, frame_bytes));
+            held.set(queued(&message) + frame_bytes + copied(&payloads, frame_bytes));
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
             let job = move || drop(answer.send(verify(payloads, frame_bytes)));
