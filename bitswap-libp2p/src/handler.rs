@@ -43,6 +43,7 @@ use crate::allowance::Allowance;
 use crate::executor::Executor;
 use crate::lanes::{LANES, Lanes};
 use crate::mailbox::{Command, Mailbox, StreamId, Taken};
+use crate::memory::{Held, Memory};
 use crate::protocol::Offer;
 use incoming::Incoming;
 use lane::LaneStream;
@@ -61,6 +62,15 @@ pub(crate) struct Settings {
     pub(crate) open_timeout: Duration,
     /// The versions that are spoken.
     pub(crate) offer: Offer,
+}
+
+/// What a handler shares: with the other connections of its peer, and with all.
+pub(crate) struct Shares {
+    pub(crate) accept: Arc<Mutex<Accept>>,
+    pub(crate) allowance: Arc<Mutex<Allowance>>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) arrivals: Arrivals,
 }
 
 /// The part of a [`Behaviour`](crate::Behaviour) that runs in the task of a connection.
@@ -83,14 +93,8 @@ pub struct Handler {
 }
 
 impl Handler {
-    pub(crate) fn new(
-        settings: Settings,
-        mailbox: Mailbox,
-        accept: Arc<Mutex<Accept>>,
-        allowance: Arc<Mutex<Allowance>>,
-        executor: Arc<dyn Executor>,
-        arrivals: Arrivals,
-    ) -> Self {
+    pub(crate) fn new(settings: Settings, mailbox: Mailbox, shares: Shares) -> Self {
+        let Shares { accept, allowance, memory, executor, arrivals } = shares;
         Self {
             settings,
             mailbox,
@@ -98,8 +102,8 @@ impl Handler {
             requests: VecDeque::new(),
             lanes: Lanes::default(),
             closing: Vec::new(),
-            readers: Readers::new(settings.streams_max, arrivals),
-            incoming: Incoming::new(accept, allowance, executor),
+            readers: Readers::new(settings.streams_max, memory.clone(), arrivals),
+            incoming: Incoming::new(accept, allowance, memory, executor),
             listed: [false; 4],
             ticker: None,
             report: Report::default(),
@@ -238,27 +242,27 @@ impl Handler {
     fn read(&mut self, cx: &mut Context<'_>) {
         loop {
             while !self.report.is_full()
-                && let Poll::Ready(Some(message)) =
+                && let Poll::Ready(Some((message, held))) =
                     self.incoming.poll_next(cx, &mut self.report.traffic)
             {
-                self.report.message(message);
+                self.report.message(message, held);
             }
-            if self.report.is_full()
-                || self.incoming.poll_room(cx, &mut self.report.traffic).is_pending()
-            {
+            if self.report.is_full() {
                 return;
             }
+            let room = self.incoming.poll_room(cx, &mut self.report.traffic);
+            let Poll::Ready(room) = room else { return };
             match self.readers.poll_next(cx) {
-                Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from),
+                Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from, room),
                 Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours, cx),
                 Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
 
-    fn received(&mut self, frame: &Bytes, from: ReaderId) {
+    fn received(&mut self, frame: &Bytes, from: ReaderId, room: Held) {
         self.report.traffic.bytes_received += frame.len() as u64;
-        if let Err(error) = self.incoming.push(frame, &mut self.report.traffic) {
+        if let Err(error) = self.incoming.push(frame, room, &mut self.report.traffic) {
             self.readers.malformed(from, error);
         }
     }
@@ -360,7 +364,7 @@ impl ConnectionHandler for Handler {
         if !self.report.is_empty() {
             return Poll::Ready(Some(mem::take(&mut self.report)));
         }
-        if self.incoming.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        if self.incoming.is_waiting() { Poll::Pending } else { Poll::Ready(None) }
     }
 
     fn on_behaviour_event(&mut self, event: Infallible) {

@@ -107,11 +107,11 @@
 //!
 //! # What is held, and for how long
 //!
-//! Everything is bounded: per connection the streams that are read, 32 MiB of unfinished messages
-//! on them, 4 MiB of messages whose blocks are being hashed or that wait behind those, and two
-//! reports of 1 MiB, above which reading stops; per peer what the engine lets out at a time; of
-//! departed peers a few numbers each. A block keeps at most twice its own bytes. A stream on which a
-//! message has begun must move, or it is reset ([`Config::stall_window`]).
+//! Everything is bounded: per connection the streams that are read; per peer, over all its
+//! connections, 2.5 MiB of unfinished messages and 512 KiB of messages that wait for the engine, more
+//! while it was told of wants (`docs/limits-adapter.md` has the formula), and what the engine lets out
+//! at a time; of departed peers a few numbers each. A block keeps at most twice its own bytes. A stream
+//! on which a message has begun must move, or it is reset ([`Config::stall_window`]).
 //!
 //! A peer that says more than [`Config::items_per_second`] is read more slowly, and after some
 //! milliseconds of work the behaviour rests for a moment, so that no peer keeps the swarm from its
@@ -131,6 +131,7 @@ mod executor;
 mod handler;
 mod lanes;
 mod mailbox;
+mod memory;
 mod progress;
 mod protocol;
 #[cfg(test)]

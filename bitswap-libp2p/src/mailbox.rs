@@ -125,19 +125,9 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use bitswap_core::{Config, Engine, Output, SessionOptions, Timestamp, Want};
-    use futures::task::{ArcWake, waker};
-    use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-
-    #[derive(Default)]
-    struct Wakes(AtomicU32);
-
-    impl ArcWake for Wakes {
-        fn wake_by_ref(wakes: &Arc<Self>) {
-            wakes.0.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    use crate::tests::Wakes;
 
     #[test]
     fn a_reset_drops_what_waits_for_that_stream_and_nothing_else() {
@@ -182,20 +172,19 @@ mod tests {
 
     #[test]
     fn a_change_wakes_the_task_and_repeating_it_does_not() {
-        let wakes = Arc::new(Wakes::default());
-        let count = || wakes.0.load(Ordering::Relaxed);
+        let (wakes, task) = Wakes::new();
         let mailbox = Mailbox::new();
-        assert!(!mailbox.take(&waker(wakes.clone())).keep_alive);
+        assert!(!mailbox.take(&task).keep_alive);
         mailbox.keep_alive(false);
-        assert_eq!(count(), 0);
+        assert_eq!(wakes.count(), 0);
         mailbox.keep_alive(true);
-        assert_eq!(count(), 1);
-        assert!(mailbox.take(&waker(wakes.clone())).keep_alive);
+        assert_eq!(wakes.count(), 1);
+        assert!(mailbox.take(&task).keep_alive);
         let (lane, stream) = (Lane::Wants, StreamId(1));
         mailbox.put(Command::Close { lane, stream });
         mailbox.put(Command::Reset { lane, stream });
-        assert_eq!(count(), 2, "one wake until the task looks");
-        let commands = mailbox.take(&waker(wakes.clone())).commands;
+        assert_eq!(wakes.count(), 2, "one wake until the task looks");
+        let commands = mailbox.take(&task).commands;
         assert!(matches!(Vec::from(commands)[..], [Command::Close { .. }, Command::Reset { .. }]));
     }
 }

@@ -14,12 +14,18 @@ mod probe;
 mod raw_peer;
 mod slow_readers;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bitswap_core::{Block, Prefix};
 use bytes::Bytes;
 use cid::Cid;
 use cid::multihash::Multihash;
+use futures::task::{ArcWake, waker};
+
+use crate::memory::{Held, Memory};
 
 /// A test that waits longer than this hangs. Nothing that is tested takes as long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,4 +54,33 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
         state as u8
     };
     (0..len).map(|_| next()).collect()
+}
+
+/// Room for a message of a peer that has all to itself.
+pub(crate) fn room() -> Held {
+    match Arc::<Memory>::default().poll_message(Waker::noop()) {
+        Poll::Ready(held) => held,
+        Poll::Pending => panic!("nothing is there"),
+    }
+}
+
+/// Counts how often a task was woken.
+#[derive(Default)]
+pub(crate) struct Wakes(AtomicU32);
+
+impl Wakes {
+    pub(crate) fn new() -> (Arc<Self>, Waker) {
+        let wakes = Arc::new(Self::default());
+        (wakes.clone(), waker(wakes))
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ArcWake for Wakes {
+    fn wake_by_ref(wakes: &Arc<Self>) {
+        wakes.0.fetch_add(1, Ordering::Relaxed);
+    }
 }

@@ -18,7 +18,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bitswap_core::message::Message;
-use bitswap_core::{Block, Prefix, SessionOptions, Version, Want};
+use bitswap_core::{Block, Entry, Prefix, SessionOptions, Version, Want, WantKind};
 use bitswap_libp2p::{Behaviour, Config, Event, Executor, Job, Keep, MemoryStore};
 use cap::Cap;
 use cid::Cid;
@@ -26,6 +26,7 @@ use cid::multihash::Multihash;
 use futures::future::BoxFuture;
 use futures::{AsyncWrite, AsyncWriteExt, poll};
 use host::Host;
+use libp2p::identity::Keypair;
 use raw_peer::{RawPeer, send};
 
 #[global_allocator]
@@ -38,8 +39,9 @@ fn main() {
     tokio.unwrap().block_on(async {
         messages_behind_a_pending_hash_are_held_to_a_bound().await;
         a_small_block_does_not_hold_the_frame_it_came_in().await;
+        a_peer_with_all_its_connections_and_streams_holds_no_more_than_12_mib().await;
     });
-    println!("2 passed, 0 failed");
+    println!("3 passed, 0 failed");
 }
 
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -180,4 +182,82 @@ async fn a_small_block_does_not_hold_the_frame_it_came_in() {
     assert!(more < 8 * MIB, "{BLOCKS} blocks of 5 bytes hold {} KiB", more >> 10);
     assert_eq!(kept, wanted);
     println!("ok: {BLOCKS} blocks of 5 bytes hold {} KiB", more >> 10);
+}
+
+/// As many want-haves as a message may hold, different for each `round`.
+fn flood(round: u32) -> Vec<u8> {
+    let want = |at: u32| {
+        let mut digest = [0; 32];
+        digest[..4].copy_from_slice(&at.to_le_bytes());
+        digest[4..8].copy_from_slice(&round.to_le_bytes());
+        let cid = Cid::new_v1(0x55, Multihash::wrap(0x12, &digest).unwrap());
+        Entry::want(cid, WantKind::Have, 1, true)
+    };
+    let mut message = Message::default();
+    message.wantlist.entries = (0..8192).map(want).collect();
+    message.encode(Version::V1_2).into_segments().concat()
+}
+
+async fn a_peer_with_all_its_connections_and_streams_holds_no_more_than_12_mib() {
+    const CONNECTIONS: u32 = 4;
+    const STREAMS: usize = 128;
+    // What of the engine and the adapter is one peer's; see `docs/limits-adapter.md`.
+    const ENGINE_AND_ADAPTER: usize = 12 * MIB;
+    // The other ends of the connections and of the streams, which are in this process too.
+    const OTHER_ENDS: usize = 2 * MIB;
+    let store = Arc::new(MemoryStore::new());
+    let node =
+        Host::new(Behaviour::new(Config::default(), store, Computing::default(), [7; 32])).await;
+    let floods: Vec<Vec<u8>> = (0..CONNECTIONS).map(flood).collect();
+    // A message of 4 MiB, begun.
+    let mut begun = vec![0x80, 0x80, 0x80, 0x02];
+    begun.resize(48 << 10, 7);
+    let key = Keypair::generate_ed25519();
+    // What is allocated once and for all is not the peer's.
+    let first = RawPeer::dial(&node.address).await;
+    send(&mut first.open(Version::V1_2).await, &Message::default()).await;
+    let heard = |messages: u64| {
+        let node = &node;
+        soon("messages", async move {
+            while node.behaviour(|node| node.stats().engine.messages_received).await < messages {
+                tokio::task::yield_now().await;
+            }
+        })
+    };
+    heard(1).await;
+    let before = ALLOCATOR.allocated();
+    let held = || ALLOCATOR.allocated().saturating_sub(before);
+    let mut most = 0;
+    let (mut peers, mut streams) = (Vec::new(), Vec::new());
+    for (flood, messages) in floods.iter().zip(2..) {
+        let peer = RawPeer::dial_as(&key, &node.address).await;
+        let mut stream = peer.open(Version::V1_2).await;
+        soon("a write", stream.write_all(flood)).await.unwrap();
+        soon("a flush", stream.flush()).await.unwrap();
+        heard(messages).await;
+        streams.push(stream);
+        peers.push(peer);
+    }
+    for peer in &peers {
+        for _ in 0..STREAMS {
+            let mut stream = peer.open(Version::V1_2).await;
+            // The stream may have been reset already.
+            let _ = soon("a write", stream.write_all(&begun)).await;
+            let _ = soon("a flush", stream.flush()).await;
+            most = most.max(held());
+            streams.push(stream);
+        }
+    }
+    let evicted = node.behaviour(|node| node.stats().traffic.evicted_streams).await;
+    assert!(evicted > 0, "all had room");
+    assert!(most <= ENGINE_AND_ADAPTER + OTHER_ENDS, "{} KiB held", most >> 10);
+    drop((streams, peers));
+    soon("the end of the connections", async {
+        while node.behaviour(|node| node.stats().engine.peers).await > 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(held() < MIB, "{} KiB are left behind", held() >> 10);
+    println!("ok: a peer holds {} KiB at most, and {} when it has left", most >> 10, held() >> 10);
 }

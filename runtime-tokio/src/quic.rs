@@ -15,9 +15,16 @@ use libp2p::core::transport::{Boxed, Transport as _};
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, quic};
 
+/// Bytes that a peer may send on one connection before any of them was read, on one stream as on all.
+/// With a round trip of 50 ms that lets 80 MB/s through.
+const UNREAD_MAX: u32 = 4 << 20;
+
 /// The QUIC transport of a node.
 pub(crate) fn transport(identity: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
-    quic::tokio::Transport::new(quic::Config::new(identity))
+    let mut config = quic::Config::new(identity);
+    config.max_connection_data = UNREAD_MAX;
+    config.max_stream_data = UNREAD_MAX;
+    quic::tokio::Transport::new(config)
         .map(|(peer, connection), _| (peer, StreamMuxerBox::new(Heard(connection))))
         .boxed()
 }

@@ -42,6 +42,7 @@ mod error;
 mod error_chain;
 mod fetch;
 mod fs;
+mod multiplex;
 mod node;
 mod providers;
 mod read;

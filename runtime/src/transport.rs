@@ -9,19 +9,11 @@ use libp2p::core::transport::{Boxed, OrTransport};
 use libp2p::core::upgrade::Version;
 use libp2p::futures::future::Either;
 use libp2p::identity::Keypair;
-use libp2p::{PeerId, Transport, noise, yamux};
+use libp2p::{PeerId, Transport, noise};
 
+use crate::multiplex::Multiplex;
 use crate::runtime::Runtime;
 use crate::socket_bytes::{Counted, SocketBytes};
-
-/// Streams that one connection may hold open; a peer that opens more loses the connection. Other
-/// implementations answer a long wantlist with one short stream per message, hundreds at once; what
-/// is refused they do not send again. Each may hold a window of 256 KiB while it is not read.
-///
-/// The number also decides about the windows: what 256 KiB for each stream leaves of the connection's
-/// 1 GiB, yamux uses to let the windows of busy streams grow. 4096 leaves nothing. Measured with 1536:
-/// transfers of 50 MB from Helia 7 stall for half a minute; why is not known.
-const STREAMS_MAX: usize = 4096;
 
 /// The longest that setting a connection up may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,15 +32,13 @@ pub fn transport<R: Runtime>(
     bytes: &SocketBytes,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let noise = noise::Config::new(identity).map_err(io::Error::other)?;
-    let mut yamux = yamux::Config::default();
-    yamux.set_max_num_streams(STREAMS_MAX);
     let bytes = bytes.clone();
     let tcp = runtime
         .tcp()
         .map(move |socket, _| BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(yamux)
+        .multiplex(Multiplex)
         .timeout(SETUP_TIMEOUT)
         .boxed();
     let both = match runtime.quic(identity) {

@@ -40,6 +40,9 @@ pub(crate) struct Contact {
     pub(crate) strays: Vec<Cid>,
     /// No cancel goes for their sake before this.
     pub(crate) stray_at: Timestamp,
+    /// HAVEs of wants that it was not told, since [`Contact::claims_since`].
+    pub(crate) claims: u32,
+    pub(crate) claims_since: Timestamp,
     /// Bytes asked for and not delivered.
     pub(crate) asked_bytes: u64,
     /// It was asked for all that its window allows, and not enough of it has come yet to be worth
@@ -80,6 +83,8 @@ impl Contact {
             told: List::default(),
             strays: Vec::new(),
             stray_at: now,
+            claims: 0,
+            claims_since: now,
             asked_bytes: 0,
             full: false,
             busy: now,

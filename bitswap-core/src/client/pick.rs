@@ -125,7 +125,7 @@ impl Client {
     }
 
     /// More peers may learn of the want.
-    fn may_widen(&self, want: Option<u32>) -> bool {
+    pub(super) fn may_widen(&self, want: Option<u32>) -> bool {
         want.and_then(|want| self.wants.at(want))
             .is_none_or(|row| row.pairs_len < self.config.told_peers_max)
     }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use cid::Cid;
 
@@ -15,10 +16,14 @@ use crate::peer::micros;
 use crate::rows::Id;
 use crate::time::Timestamp;
 
-/// Such cancels kept for a peer.
+/// Cancels of what a peer answers and was not told, kept for it.
 pub(super) const STRAYS_MAX: usize = 16;
 /// Cancels owed for what was told again before it came, at most: without one the peer sends a block twice.
 pub(super) const AGAIN_MAX: usize = 48;
+/// HAVEs of a peer in [`CLAIMS_TIME`] that count although it was not told of the want. Who says HAVE of
+/// one CID after another learns from the requests which are wanted here.
+const CLAIMS_MAX: u32 = 16;
+const CLAIMS_TIME: Duration = Duration::from_secs(1);
 
 impl Client {
     /// A message of a peer.
@@ -51,14 +56,29 @@ impl Client {
                 pair.unanswered = 0;
             }
             match (want, presence.have) {
-                (Some(want), _) if self.is_over(want) && pair.is_none() => {
-                    self.stray(peer, presence.cid);
+                (Some(want), true) if pair.is_some() || self.claims(peer, want, now) => {
+                    self.received_have(peer, want, presence.cid, now);
                 }
-                (Some(want), true) => self.received_have(peer, want, presence.cid, now),
-                (Some(want), false) => self.received_dont_have(peer, want, now),
-                (None, _) => self.stray(peer, presence.cid),
+                (Some(want), false) if pair.is_some() => self.received_dont_have(peer, want, now),
+                // The same whether it is wanted or not: the peer is not to learn which.
+                _ => self.stray(peer, presence.cid),
             }
         }
+    }
+
+    /// Whether a HAVE counts of a peer that was not told of the want: a session must be free to ask it,
+    /// and more peers may learn of the want.
+    fn claims(&mut self, peer: u32, want: u32, now: Timestamp) -> bool {
+        let Some(contact) = self.peers.get(peer) else { return false };
+        if self.is_over(want) || !self.may_learn(want, contact.id) || !self.may_widen(Some(want)) {
+            return false;
+        }
+        let Some(contact) = self.peers.get_mut(peer) else { return false };
+        if now.since(contact.claims_since) >= CLAIMS_TIME {
+            (contact.claims_since, contact.claims) = (now, 0);
+        }
+        contact.claims = contact.claims.saturating_add(1);
+        contact.claims <= CLAIMS_MAX
     }
 
     /// No session wants it any more; some peer is still to hear of that.

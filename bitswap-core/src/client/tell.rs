@@ -198,8 +198,10 @@ impl Client {
             contact.stray_at = now + STRAY_PAUSE;
         }
         for cid in strays {
-            // A whole wantlist cancels what it does not name, and what is wanted again is told.
-            if !full && self.want_of(&cid).is_none_or(|want| self.is_over(want)) {
+            // A whole wantlist cancels what it does not name, and what is wanted again is told. What is
+            // wanted of others only is cancelled like anything else: the peer is not to learn of it.
+            let live = self.want_of(&cid).filter(|want| !self.is_over(*want));
+            if !full && live.and_then(|want| self.find_pair(want, peer)).is_none() {
                 bytes += cid.encoded_len() + ENTRY_BYTES;
                 entries.push(Entry::cancel(cid));
             }

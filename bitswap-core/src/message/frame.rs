@@ -164,6 +164,15 @@ impl FrameDecoder {
         self.large.as_ref().map(|large| large.len)
     }
 
+    /// Gives back the memory in which nothing is waiting, while no more bytes are there to be read. A stream
+    /// that rests costs nothing then.
+    pub fn shrink(&mut self) {
+        if self.start == self.filled {
+            self.chunk = Vec::new();
+            (self.start, self.filled) = (0, 0);
+        }
+    }
+
     /// Memory held for bytes of the stream (bytes).
     #[must_use]
     pub fn allocated(&self) -> usize {

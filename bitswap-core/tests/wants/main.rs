@@ -8,3 +8,4 @@ mod ends;
 mod lanes;
 mod missing;
 mod sessions;
+mod unsolicited;

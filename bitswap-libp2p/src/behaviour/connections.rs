@@ -13,7 +13,7 @@ use super::inbox::Received;
 use super::peer::{Peer, Told};
 use crate::allowance::Allowance;
 use crate::blockstore::Blockstore;
-use crate::handler::{Handler, Report};
+use crate::handler::{Handler, Report, Shares};
 
 impl<S: Blockstore> Behaviour<S> {
     /// Tells connections whether they are needed: those of peers that something happened to, and of
@@ -24,9 +24,10 @@ impl<S: Blockstore> Behaviour<S> {
         self.touched.extend(self.looked_at);
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
-            let needed = peer.is_busy()
-                || self.engine.peer(id).is_some_and(|stats| stats.told > 0 || stats.ledger > 0);
-            peer.keep_alive(needed);
+            let (told, ledger) =
+                self.engine.peer(id).map_or((0, 0), |stats| (stats.told, stats.ledger));
+            peer.memory().set_wants(told);
+            peer.keep_alive(peer.is_busy() || told > 0 || ledger > 0);
         }
     }
 
@@ -35,9 +36,14 @@ impl<S: Blockstore> Behaviour<S> {
         let new = || Peer::new(Allowance::new(self.items_per_second, Instant::now()));
         let known = self.peers.entry(peer).or_insert_with(new);
         let mailbox = known.connecting(id);
-        let (accept, allowance) = (known.accept().clone(), known.allowance().clone());
-        let (executor, arrivals) = (self.executor.clone(), self.arrivals.clone());
-        Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals)
+        let shares = Shares {
+            accept: known.accept().clone(),
+            allowance: known.allowance().clone(),
+            memory: known.memory().clone(),
+            executor: self.executor.clone(),
+            arrivals: self.arrivals.clone(),
+        };
+        Handler::new(self.settings, mailbox, shares)
     }
 
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {
@@ -95,7 +101,7 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     pub(super) fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
-        let Report { lanes, messages, support, traffic, .. } = report;
+        let Report { lanes, messages, held, support, traffic, .. } = report;
         self.traffic += traffic;
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.traffic += traffic;
@@ -105,7 +111,7 @@ impl<S: Blockstore> Behaviour<S> {
             told.extend(known.news(lane, &mut self.streams));
         }
         if !messages.is_empty() {
-            self.inbox.push(Received { peer, connection, messages });
+            self.inbox.push(Received { peer, connection, messages, held });
         }
         if told.is_empty() && support.is_none() {
             return;
@@ -121,9 +127,10 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// Applies what a connection said, and lets it say more.
     pub(super) fn apply(&mut self, received: Received) {
-        let Received { peer, connection, messages } = received;
+        let Received { peer, connection, messages, held } = received;
         self.touched.push(peer);
         self.with_engine(|engine, now| hear(engine, peer, messages, now));
+        drop(held);
         self.peers.get(&peer).into_iter().for_each(|known| known.applied(connection));
     }
 }

@@ -16,6 +16,8 @@ use futures_timer::Delay;
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 
+use crate::memory::Held;
+
 /// Work after which the inbox rests.
 const WORK: Duration = Duration::from_millis(5);
 
@@ -28,6 +30,8 @@ pub(super) struct Received {
     pub(super) peer: PeerId,
     pub(super) connection: ConnectionId,
     pub(super) messages: Vec<Message>,
+    /// Their memory.
+    pub(super) held: Vec<Held>,
 }
 
 /// At most one [`Received`] per connection, in the order in which they came.
@@ -86,7 +90,7 @@ mod tests {
 
     fn received(peer: PeerId) -> Received {
         let connection = ConnectionId::new_unchecked(1);
-        Received { peer, connection, messages: vec![Message::default()] }
+        Received { peer, connection, messages: vec![Message::default()], held: Vec::new() }
     }
 
     #[tokio::test]

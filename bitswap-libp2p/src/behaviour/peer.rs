@@ -20,6 +20,7 @@ use crate::allowance::Allowance;
 use crate::handler::{LaneReport, News};
 use crate::lanes::{LANES, Lanes};
 use crate::mailbox::{Command, Mailbox, StreamId};
+use crate::memory::Memory;
 use crate::traffic::Traffic;
 
 /// A peer with at least one connection that is not relayed.
@@ -29,6 +30,7 @@ pub(crate) struct Peer {
     lanes: Lanes<LaneBook>,
     accept: Arc<Mutex<Accept>>,
     allowance: Arc<Mutex<Allowance>>,
+    memory: Arc<Memory>,
     /// The version that the peer agreed to last.
     works: Version,
     /// Whether the engine knows it.
@@ -80,6 +82,7 @@ impl Peer {
             lanes: Lanes::default(),
             accept: Arc::default(),
             allowance: Arc::new(Mutex::new(allowance)),
+            memory: Arc::default(),
             works: Version::V1_2,
             known: false,
             traffic: Traffic::default(),
@@ -94,6 +97,11 @@ impl Peer {
     /// How much the peer may still say; one value for all its connections.
     pub(crate) const fn allowance(&self) -> &Arc<Mutex<Allowance>> {
         &self.allowance
+    }
+
+    /// What the peer holds in memory; one value for all its connections.
+    pub(crate) const fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 
     /// A connection that is about to be established, with the mailbox of its task.

@@ -16,17 +16,12 @@ use futures_timer::Delay;
 use super::weight::Weight;
 use crate::allowance::Allowance;
 use crate::executor::Executor;
+use crate::memory::{Held, Memory};
 use crate::traffic::Traffic;
 
 /// Block bytes of a message up to which they are hashed in the connection's task: less time than
 /// handing them over takes.
 const INLINE_BYTES_MAX: usize = 32 << 10;
-
-/// Memory of messages that were received and not reported above which the connection's task stops
-/// reading. Overshot by one message at most. Counts the messages that wait behind one whose blocks
-/// are being hashed, not only the blocks: a message without anything in it takes one byte on the
-/// wire and a hundred here.
-const QUEUED_BYTES_MAX: usize = 4 << 20;
 
 /// Messages received and not reported yet.
 pub(crate) struct Incoming {
@@ -34,10 +29,11 @@ pub(crate) struct Incoming {
     allowance: Arc<Mutex<Allowance>>,
     /// Armed while the peer has said more than its allowance.
     pause: Option<Delay>,
+    memory: Arc<Memory>,
+    /// The last look found no room in it.
+    crowded: bool,
     executor: Arc<dyn Executor>,
     queue: VecDeque<Pending>,
-    /// The sum of the memory of all that is queued.
-    queued_bytes: usize,
 }
 
 /// A message in the queue.
@@ -45,8 +41,9 @@ struct Pending {
     message: Message,
     /// Its blocks, while they are being hashed.
     hashing: Option<oneshot::Receiver<Verified>>,
-    /// Its memory, in bytes.
-    bytes: usize,
+    /// Its memory. Counts the message too, not only its blocks: one without anything in it takes one
+    /// byte on the wire and a hundred here.
+    held: Held,
 }
 
 /// What became of a message's payloads.
@@ -60,25 +57,25 @@ impl Incoming {
     pub(crate) fn new(
         accept: Arc<Mutex<Accept>>,
         allowance: Arc<Mutex<Allowance>>,
+        memory: Arc<Memory>,
         executor: Arc<dyn Executor>,
     ) -> Self {
         let queue = VecDeque::new();
-        Self { accept, allowance, pause: None, executor, queue, queued_bytes: 0 }
+        Self { accept, allowance, pause: None, memory, crowded: false, executor, queue }
     }
 
-    /// Whether another frame may be read; if not, the task is woken once it may.
-    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, traffic: &mut Traffic) -> Poll<()> {
-        if self.queued_bytes >= QUEUED_BYTES_MAX {
-            // The first in the queue is being hashed, or it would have been taken.
-            return Poll::Pending;
-        }
+    /// Room for another frame; while there is none, the task is woken once there may be.
+    pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>, traffic: &mut Traffic) -> Poll<Held> {
+        let room = self.memory.poll_message(cx.waker());
+        self.crowded = room.is_pending();
+        let room = ready!(room);
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(Pin::new(pause).poll(cx));
                 self.pause = None;
             }
             match lock(&self.allowance).pause(Instant::now()) {
-                None => return Poll::Ready(()),
+                None => return Poll::Ready(room),
                 Some(pause) => {
                     traffic.pauses += 1;
                     self.pause = Some(Delay::new(pause));
@@ -87,13 +84,19 @@ impl Incoming {
         }
     }
 
-    /// Whether no message waits, for its blocks or to be taken.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Whether something will go on by itself: a message that waits for its blocks, or one that is read
+    /// once those before it are applied.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.crowded || !self.queue.is_empty()
     }
 
     /// Takes a frame. On error nothing of it was taken and its stream must be reset.
-    pub(crate) fn push(&mut self, frame: &Bytes, traffic: &mut Traffic) -> Result<(), DecodeError> {
+    pub(crate) fn push(
+        &mut self,
+        frame: &Bytes,
+        mut held: Held,
+        traffic: &mut Traffic,
+    ) -> Result<(), DecodeError> {
         let Decoded { mut message, payloads, ignored, skipped } = decode(frame)?;
         let useless = ignored as usize + skipped as usize;
         traffic.ignored_items += useless as u64;
@@ -107,22 +110,23 @@ impl Incoming {
         lock(&self.allowance).take(items, Instant::now());
         let frame_bytes = frame.len();
         let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
+        // The queue's own memory too, which may be twice as long as what is in it.
+        let queued = |message: &Message| Weight::of(message).bytes + 2 * size_of::<Pending>();
         let pending = if bytes <= INLINE_BYTES_MAX {
             let verified = verify(payloads, frame_bytes);
             traffic.unverifiable_payloads += verified.unverifiable;
             message.add_blocks(verified.blocks);
-            let bytes = Weight::of(&message).bytes;
-            Pending { message, hashing: None, bytes }
+            held.set(queued(&message));
+            Pending { message, hashing: None, held }
         } else {
-            // Until they are hashed, the payloads keep all of the frame.
-            let bytes = Weight::of(&message).bytes + frame_bytes;
+            // Until they are hashed, the payloads keep all of the frame, and some are copied out of it.
+            held.set(queued(&message) + frame_bytes + copied(&payloads, frame_bytes));
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
             let job = move || drop(answer.send(verify(payloads, frame_bytes)));
             self.executor.compute(Box::new(job));
-            Pending { message, hashing: Some(verified), bytes }
+            Pending { message, hashing: Some(verified), held }
         };
-        self.queued_bytes += pending.bytes;
         self.queue.push_back(pending);
         Ok(())
     }
@@ -132,8 +136,8 @@ impl Incoming {
         &mut self,
         cx: &mut Context<'_>,
         traffic: &mut Traffic,
-    ) -> Poll<Option<Message>> {
-        let Some(Pending { message, hashing, .. }) = self.queue.front_mut() else {
+    ) -> Poll<Option<(Message, Held)>> {
+        let Some(Pending { message, hashing, held }) = self.queue.front_mut() else {
             return Poll::Ready(None);
         };
         if let Some(verified) = hashing {
@@ -141,6 +145,7 @@ impl Incoming {
                 Ok(verified) => {
                     traffic.unverifiable_payloads += verified.unverifiable;
                     message.add_blocks(verified.blocks);
+                    held.set(Weight::of(message).bytes);
                 }
                 Err(oneshot::Canceled) => {
                     tracing::warn!("the executor dropped a job; the blocks of a message are lost");
@@ -148,10 +153,7 @@ impl Incoming {
                 }
             }
         }
-        Poll::Ready(self.queue.pop_front().map(|Pending { message, bytes, .. }| {
-            self.queued_bytes -= bytes;
-            message
-        }))
+        Poll::Ready(self.queue.pop_front().map(|Pending { message, held, .. }| (message, held)))
     }
 
     /// The payloads that the peer was asked for.
@@ -174,13 +176,24 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a payload of a frame of so many bytes is copied.
+fn is_copied(payload: &Payload, frame_bytes: usize) -> bool {
+    payload.data.len() < frame_bytes / 2
+}
+
+/// Bytes of payloads that are copied.
+fn copied(payloads: &[Payload], frame_bytes: usize) -> usize {
+    let copied = payloads.iter().filter(|payload| is_copied(payload, frame_bytes));
+    copied.map(|payload| payload.data.len()).sum()
+}
+
 /// Hashes payloads of a frame of so many bytes. A payload is a slice of its frame and keeps all of
 /// it in memory, whatever becomes of the others: one that is less than half of it is copied, so that
 /// a block never holds more than twice its own bytes.
 fn verify(payloads: Vec<Payload>, frame_bytes: usize) -> Verified {
     let mut verified = Verified::default();
     for mut payload in payloads {
-        if payload.data.len() < frame_bytes / 2 {
+        if is_copied(&payload, frame_bytes) {
             payload.data = Bytes::copy_from_slice(&payload.data);
         }
         match payload.verify() {
@@ -205,7 +218,7 @@ mod tests {
 
     use super::*;
     use crate::executor::Job;
-    use crate::tests::{block, bytes};
+    use crate::tests::{block, bytes, room};
 
     struct Inline;
 
@@ -238,11 +251,11 @@ mod tests {
         }
         let allowance = Allowance::new(1, Instant::now() + Duration::from_secs(3600));
         let (accept, allowance) = (Arc::new(Mutex::new(accept)), Arc::new(Mutex::new(allowance)));
-        let mut incoming = Incoming::new(accept, allowance, Arc::new(Inline));
+        let mut incoming = Incoming::new(accept, allowance, Arc::default(), Arc::new(Inline));
         let mut traffic = Traffic::default();
         for block in blocks {
             let message = Message { blocks: vec![block], ..Message::default() };
-            incoming.push(&frame(&message), &mut traffic).unwrap();
+            incoming.push(&frame(&message), room(), &mut traffic).unwrap();
         }
         let waker = noop_waker();
         incoming.poll_room(&mut Context::from_waker(&waker), &mut traffic).is_pending()

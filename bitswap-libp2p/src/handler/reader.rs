@@ -15,19 +15,15 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p_swarm::Stream;
 
 use crate::mailbox::StreamId;
+use crate::memory::Memory;
 use crate::progress::Progress;
-
-/// Memory for unfinished frames of one connection. A peer whose streams hold more at a time loses
-/// the stream that asks for more: without a bound, a peer could leave hundreds of messages of
-/// 4 MiB unfinished.
-const FRAME_MEMORY_MAX: usize = 32 << 20;
 
 /// What the readers of a connection share. All run in the connection's task, so the counters are
 /// never contended.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    /// Memory for unfinished frames, in bytes.
-    memory: AtomicUsize,
+    /// Of all connections of the peer.
+    memory: Arc<Memory>,
     /// Readers within a frame.
     busy: AtomicUsize,
     /// Counts what is read, so that readers can be ordered by when they last were active.
@@ -50,8 +46,8 @@ impl Arrivals {
 }
 
 impl Shared {
-    pub(crate) fn new(arrivals: Arrivals) -> Self {
-        Self { arrivals, ..Self::default() }
+    pub(crate) fn new(memory: Arc<Memory>, arrivals: Arrivals) -> Self {
+        Self { memory, arrivals, ..Self::default() }
     }
 
     /// Whether a reader is within a frame.
@@ -105,7 +101,7 @@ pub(crate) struct Reader<S = Stream> {
     source: Option<Source<S>>,
     decoder: FrameDecoder,
     shared: Arc<Shared>,
-    /// This reader's part of [`Shared::memory`].
+    /// This reader's part of the peer's memory for frames, in bytes.
     memory: usize,
     /// This reader's part of [`Shared::busy`].
     busy: bool,
@@ -188,15 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
         Item::Ended(why, of)
     }
 
-    /// Brings the shared sums up to date.
-    fn account(&mut self, busy: bool) {
+    /// Brings the shared sums up to date. Whether there was room for what this reader holds.
+    fn account(&mut self, busy: bool) -> bool {
         let memory = self.decoder.allocated();
-        let sum = &self.shared.memory;
-        if memory > self.memory {
-            sum.fetch_add(memory - self.memory, Ordering::Relaxed);
-        } else {
-            sum.fetch_sub(self.memory - memory, Ordering::Relaxed);
-        }
+        let room = self.shared.memory.frame(self.memory, memory);
         self.memory = memory;
         if busy && !self.busy {
             self.shared.busy.fetch_add(1, Ordering::Relaxed);
@@ -204,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
             self.shared.busy.fetch_sub(1, Ordering::Relaxed);
         }
         self.busy = busy;
+        room
     }
 
     /// The next frame or end.
@@ -227,13 +219,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
             }
+            // It counts as soon as it is allocated, whether it is filled or not.
+            self.decoder.buffer_mut();
+            if !self.account(self.busy) {
+                return Poll::Ready(self.ended(Ended::Evicted));
+            }
             let buffer = self.decoder.buffer_mut();
             let read = match &mut self.source {
                 Some(Source::Theirs(stream)) => Pin::new(stream).poll_read(cx, buffer),
                 Some(Source::Ours(stream, ..)) => Pin::new(stream).poll_read(cx, buffer),
                 None => return Poll::Pending,
             };
-            match std::task::ready!(read) {
+            let Poll::Ready(read) = read else {
+                self.decoder.shrink();
+                self.account(self.busy);
+                return Poll::Pending;
+            };
+            match read {
                 Ok(0) => match self.decoder.finish() {
                     Ok(()) => {
                         self.finishing = true;
@@ -250,9 +252,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     self.active = self.shared.turn.fetch_add(1, Ordering::Relaxed);
                     self.progress.moved(bytes as u64, true);
                     self.account(true);
-                    if self.shared.memory.load(Ordering::Relaxed) > FRAME_MEMORY_MAX {
-                        return Poll::Ready(self.ended(Ended::Evicted));
-                    }
                 }
                 Err(error) => return Poll::Ready(self.ended(Ended::Failed(error.kind()))),
             }
@@ -290,6 +289,7 @@ mod tests {
     use futures::{FutureExt as _, StreamExt as _};
 
     use super::*;
+    use crate::memory::FRAMES_MAX;
     use crate::progress::WINDOW;
 
     /// What the peer has sent so far.
@@ -402,6 +402,16 @@ mod tests {
         // It has said all that it will say.
         assert_eq!(ended(&mut reader), Some((WINDOW, Ended::Finished)));
         assert!(!shared.is_busy());
+    }
+
+    #[test]
+    fn a_frame_for_which_there_is_no_room_is_read_no_further() {
+        let (mut reader, sent, shared) = reader();
+        sent.send(&[0x80, 0x80, 0x80, 0x02]);
+        sent.send(&vec![7; 3 << 20]);
+        assert!(matches!(next(&mut reader), Some(Item::Ended(Ended::Evicted, None))));
+        assert!(!sent.0.lock().unwrap().is_empty(), "it went on to the end");
+        assert!(shared.memory.frame(0, FRAMES_MAX), "what it held is given back");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use futures::stream::SelectAll;
 
 use super::reader::{Arrivals, Ended, Item, Reader, ReaderId, Shared, Source};
 use crate::mailbox::StreamId;
+use crate::memory::Memory;
 
 /// The streams that are read, up to a number; beyond it, the one that was silent longest gives way.
 #[derive(Debug)]
@@ -19,8 +20,9 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn new(max: usize, arrivals: Arrivals) -> Self {
-        Self { all: SelectAll::new(), shared: Arc::new(Shared::new(arrivals)), max }
+    pub(crate) fn new(max: usize, memory: Arc<Memory>, arrivals: Arrivals) -> Self {
+        let shared = Arc::new(Shared::new(memory, arrivals));
+        Self { all: SelectAll::new(), shared, max }
     }
 
     pub(crate) fn add(&mut self, source: Source) {

@@ -7,6 +7,7 @@ use bitswap_core::{Lane, Message, SendId, Support, Version};
 
 use super::weight::Weight;
 use crate::mailbox::StreamId;
+use crate::memory::Held;
 use crate::traffic::Traffic;
 
 /// Memory of its messages after which a report goes out although more could be added.
@@ -26,6 +27,8 @@ pub struct Report {
     pub(crate) lanes: Vec<LaneReport>,
     /// Messages received. They came after what is told of the lanes.
     pub(crate) messages: Vec<Message>,
+    /// The memory of the messages.
+    pub(crate) held: Vec<Held>,
     /// What the peer's list of protocols says, when it changed.
     pub(crate) support: Option<Support>,
     /// What happened on streams.
@@ -58,11 +61,12 @@ impl Report {
         self.lanes.push(LaneReport { lane, stream, news });
     }
 
-    pub(crate) fn message(&mut self, message: Message) {
+    pub(crate) fn message(&mut self, message: Message, held: Held) {
         let Weight { bytes, items } = Weight::of(&message);
         self.bytes += bytes;
         self.items += items;
         self.messages.push(message);
+        self.held.push(held);
     }
 
     pub(crate) fn is_full(&self) -> bool {

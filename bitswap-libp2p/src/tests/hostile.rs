@@ -14,7 +14,7 @@ use super::host::Host;
 use super::node::{holding, node_with, until_got, want as wants};
 use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
-use super::{block, bytes, soon};
+use super::{block, bytes, room, soon};
 use crate::handler::Report;
 use crate::{Config, Keep};
 
@@ -38,13 +38,13 @@ fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
     let mut small = flood(0);
     small.wantlist.entries.truncate(500);
     for _ in 0..2 {
-        report.message(small.clone());
+        report.message(small.clone(), room());
         assert!(!report.is_full());
     }
-    report.message(small);
+    report.message(small, room());
     assert!(report.is_full());
     let mut report = Report::default();
-    report.message(flood(0));
+    report.message(flood(0), room());
     assert!(report.is_full());
 }
 

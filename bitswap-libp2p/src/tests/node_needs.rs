@@ -15,8 +15,8 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::block;
 use super::probe::OnTokio;
+use super::{block, room};
 use crate::handler::{Handler, News, Report};
 use crate::mailbox::StreamId;
 use crate::{Behaviour, Config, Keep, MemoryStore};
@@ -87,7 +87,7 @@ fn says(node: &mut Node, number: usize, entry: Entry) {
     let mut message = Message::default();
     message.wantlist.entries = vec![entry];
     let mut report = Report::default();
-    report.message(message);
+    report.message(message, room());
     reports(node, number, report);
 }
 

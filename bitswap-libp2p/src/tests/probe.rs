@@ -18,8 +18,9 @@ use libp2p_swarm::{
 
 use crate::allowance::Allowance;
 use crate::executor::{Executor, Job};
-use crate::handler::{Arrivals, Handler, Report, Settings};
+use crate::handler::{Arrivals, Handler, Report, Settings, Shares};
 use crate::mailbox::Mailbox;
+use crate::memory::Memory;
 use crate::protocol::Offer;
 
 /// Work on tokio.
@@ -62,6 +63,7 @@ impl Executor for Held {
 pub(crate) struct Probe {
     pub(crate) settings: Settings,
     pub(crate) accept: Arc<Mutex<Accept>>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Whether connections are needed from the start.
     pub(crate) needed: bool,
@@ -85,6 +87,7 @@ impl Probe {
                 offer: Offer::up_to(Version::V1_2),
             },
             accept: Arc::default(),
+            memory: Arc::default(),
             mailboxes: Vec::new(),
             needed: false,
             applies: true,
@@ -102,6 +105,7 @@ impl Probe {
         for _ in 0..blocks {
             self.accept.lock().unwrap().told(&message);
         }
+        self.memory.set_wants(blocks as u32);
         self
     }
 }
@@ -121,9 +125,14 @@ impl NetworkBehaviour for Probe {
         mailbox.keep_alive(self.needed);
         self.mailboxes.push(mailbox.clone());
         let allowance = Allowance::new(1 << 24, Instant::now());
-        let (accept, allowance) = (self.accept.clone(), Arc::new(Mutex::new(allowance)));
-        let (executor, arrivals) = (self.executor.clone(), Arrivals::default());
-        Ok(Handler::new(self.settings, mailbox, accept, allowance, executor, arrivals))
+        let shares = Shares {
+            accept: self.accept.clone(),
+            allowance: Arc::new(Mutex::new(allowance)),
+            memory: self.memory.clone(),
+            executor: self.executor.clone(),
+            arrivals: Arrivals::default(),
+        };
+        Ok(Handler::new(self.settings, mailbox, shares))
     }
 
     fn handle_established_outbound_connection(

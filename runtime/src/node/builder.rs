@@ -47,7 +47,7 @@ pub struct NodeBuilder<R: Runtime> {
     config: Config,
     listen: Vec<Multiaddr>,
     mdns: bool,
-    limits: ConnectionLimits,
+    limits: Option<ConnectionLimits>,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
     reconnect_grace: Duration,
@@ -62,7 +62,7 @@ impl<R: Runtime> NodeBuilder<R> {
             config: Config::default(),
             listen: Vec::new(),
             mdns: false,
-            limits: ConnectionLimits::default(),
+            limits: None,
             providers: None,
             dht: None,
             reconnect_grace: Duration::from_secs(30),
@@ -105,10 +105,10 @@ impl<R: Runtime> NodeBuilder<R> {
         self
     }
 
-    /// Limits on connections. Default: [`ConnectionLimits::default`].
+    /// Limits on connections. Default: [`ConnectionLimits::within`] the descriptors of the process.
     #[must_use]
     pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
-        self.limits = limits;
+        self.limits = Some(limits);
         self
     }
 
@@ -145,6 +145,7 @@ impl<R: Runtime> NodeBuilder<R> {
         let Self {
             runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
         } = self;
+        let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();

@@ -12,32 +12,40 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::address_block::AddressBlock;
 
-/// Connections beyond the limit while those that gave way are being closed.
-const CLOSING: u32 = 64;
+/// The descriptors that the defaults are made for, of which they leave a third to files.
+const USUAL_DESCRIPTORS: u64 = 1024;
 
-/// How many connections a node has. [`ConnectionLimits::default`] leaves half of the usual 1024
-/// descriptors of a process for files.
+/// How many connections a node has. [`ConnectionLimits::default`] suits a process that may have 1024
+/// descriptors: it uses 640 at most. A node to which no limits are given has as many fewer as its process
+/// may have fewer descriptors (`ulimit -n`), see [`ConnectionLimits::within`].
 ///
 /// When there are too many, a connection closes that is of least use; one that is new is never
 /// refused for want of room. Of most use is a peer that the user connected to, then one that sent us
 /// blocks, then one that is asked for some or was sent some.
 ///
-/// Memory of one connection, besides its peer's in the engine: two reports of messages, which are full
-/// at 1 MiB each; 4 MiB of messages whose blocks are being hashed or that wait behind them; 32 MiB of
-/// unfinished frames. Each of these is overshot by one message at most. What its streams hold unread is
-/// bounded by their number, 4096, times yamux's window of 256 KiB: a peer can fill that only while the
-/// node does not read, which is while it hashes and while the peer has said too much.
+/// What a connection holds in memory is in `docs/limits-adapter.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     pub(crate) established: u32,
     pub(crate) per_peer: u32,
     pub(crate) per_block: u32,
     pub(crate) being_set_up: u32,
+    /// Connections beyond the limit while those that gave way are being closed.
+    closing: u32,
+    /// Outbound connections that are being set up.
+    dialled: u32,
 }
 
 impl Default for ConnectionLimits {
     fn default() -> Self {
-        Self { established: 384, per_peer: 8, per_block: 192, being_set_up: 128 }
+        Self {
+            established: 384,
+            per_peer: 4,
+            per_block: 192,
+            being_set_up: 128,
+            closing: 64,
+            dialled: 64,
+        }
     }
 }
 
@@ -49,7 +57,7 @@ impl ConnectionLimits {
         self
     }
 
-    /// Connections of one peer, at least 1; further ones are refused. Default 8.
+    /// Connections of one peer, at least 1; further ones are refused. Default 4.
     #[must_use]
     pub const fn per_peer(mut self, connections: u32) -> Self {
         self.per_peer = if connections == 0 { 1 } else { connections };
@@ -72,13 +80,56 @@ impl ConnectionLimits {
         self
     }
 
+    /// The defaults for a process that may have so many descriptors: in proportion, at least one of each
+    /// and never more than the defaults.
+    #[must_use]
+    pub fn within(descriptors: u64) -> Self {
+        let share = descriptors.min(USUAL_DESCRIPTORS);
+        let part =
+            |of: u32| u32::try_from(u64::from(of) * share / USUAL_DESCRIPTORS).unwrap_or(of).max(1);
+        let Self { established, per_peer, per_block, being_set_up, closing, dialled } =
+            Self::default();
+        Self {
+            established: part(established),
+            per_peer,
+            per_block: part(per_block),
+            being_set_up: part(being_set_up),
+            closing: part(closing),
+            dialled: part(dialled),
+        }
+    }
+
+    /// The defaults for this process.
+    pub(super) fn of_process() -> Self {
+        let Some(descriptors) = descriptors() else { return Self::default() };
+        let limits = Self::within(descriptors);
+        if descriptors < USUAL_DESCRIPTORS {
+            let Self { established, being_set_up, .. } = limits;
+            tracing::debug!(
+                descriptors,
+                established,
+                being_set_up,
+                "fewer connections than usual, because the process may open few files: see ulimit -n"
+            );
+        }
+        limits
+    }
+
     /// What holds even while connections that gave way are being closed.
     pub(super) fn hard(&self) -> connection_limits::ConnectionLimits {
         connection_limits::ConnectionLimits::default()
-            .with_max_established(Some(self.established.saturating_add(CLOSING)))
+            .with_max_established(Some(self.established.saturating_add(self.closing)))
             .with_max_established_per_peer(Some(self.per_peer))
-            .with_max_pending_outgoing(Some(self.established))
+            .with_max_pending_outgoing(Some(self.dialled))
     }
+}
+
+/// How many descriptors the process may have; `None` where there is no such limit.
+fn descriptors() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    None
 }
 
 /// The established connections.
@@ -178,6 +229,24 @@ mod tests {
         assert_eq!(out, [None, None, None, Some(id(1)), Some(id(3)), Some(id(4))]);
         crowd.closed(id(0));
         assert_eq!(crowd.established(id(6), peers[1], &address(9), of_use), None);
+    }
+
+    #[test]
+    fn fewer_descriptors_mean_fewer_connections_and_never_none() {
+        assert_eq!(ConnectionLimits::within(1024), ConnectionLimits::default());
+        assert_eq!(ConnectionLimits::within(u64::MAX), ConnectionLimits::default());
+        for descriptors in [0, 1, 64, 256, 1000] {
+            let limits = ConnectionLimits::within(descriptors);
+            let ConnectionLimits { established, being_set_up, closing, dialled, .. } = limits;
+            let all = [established, being_set_up, closing, dialled];
+            assert!(all.iter().all(|limit| *limit > 0), "{descriptors}: {limits:?}");
+            assert!(
+                u64::from(all.iter().sum::<u32>()) <= (descriptors * 2 / 3).max(4),
+                "{descriptors}: {limits:?}"
+            );
+        }
+        let limits = ConnectionLimits::within(64);
+        assert_eq!((limits.established, limits.being_set_up, limits.per_block), (24, 8, 12));
     }
 
     #[test]

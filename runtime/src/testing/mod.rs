@@ -16,6 +16,7 @@ mod hooked;
 mod hostile;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
+pub mod raw;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod resuming;
 #[expect(missing_docs, reason = "the names of tests say it")]

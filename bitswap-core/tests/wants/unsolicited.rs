@@ -1,0 +1,59 @@
+//! What a peer learns by answers to questions that it was not asked.
+
+use crate::driver::{Driver, Told, cid, ms};
+
+/// An engine that wants CID 1 of peer 0 alone and CID 9 of anybody, so that peer 1 was told something.
+fn wanting_of_one() -> Driver {
+    let mut d = Driver::peers(0..2);
+    let open = d.session();
+    d.want(open, &[cid(9)]);
+    let only = d.only(&[0]);
+    d.want(only, &[cid(1)]);
+    let told = d.told();
+    assert!(told.iter().any(|(peer, told, _)| (*peer, *told) == (1, cid(9))));
+    assert!(!told.iter().any(|(peer, told, _)| (*peer, *told) == (1, cid(1))));
+    d.pass(ms(10));
+    d.told();
+    d
+}
+
+#[test]
+fn who_is_not_to_learn_of_a_want_is_answered_as_if_nothing_were_wanted() {
+    for have in [true, false] {
+        let mut d = wanting_of_one();
+        // One that is wanted and one that is not.
+        for any in [cid(1), cid(2)] {
+            if have { d.have(1, any) } else { d.dont_have(1, any) }
+        }
+        let mut told = d.told();
+        // Cancels that nobody asked for go a message a second.
+        d.pass(ms(1000));
+        told.extend(d.told());
+        told.retain(|(peer, of, _)| *peer == 1 && *of != cid(9));
+        told.sort();
+        let mut expected = [(1, cid(1), Told::Cancel), (1, cid(2), Told::Cancel)];
+        expected.sort();
+        assert_eq!(told, expected, "HAVE: {have}");
+    }
+}
+
+#[test]
+fn haves_that_nobody_asked_for_give_away_a_few_wants_a_second() {
+    const WANTS: u32 = 60;
+    let mut d = Driver::peers(0..1);
+    let s = d.session();
+    let cids: Vec<_> = (0..WANTS).map(cid).collect();
+    d.want(s, &cids);
+    assert_eq!(d.told().len(), WANTS as usize, "all of the one peer that there is");
+    d.connect(1);
+    d.told();
+    let counted = |d: &Driver| d.engine.peer(1).unwrap().fetched.haves;
+    cids.iter().for_each(|cid| d.have(1, *cid));
+    assert_eq!(counted(&d), 16, "of {WANTS}");
+    d.pass(ms(5));
+    cids[16..].iter().for_each(|cid| d.have(1, *cid));
+    assert_eq!(counted(&d), 16, "said again");
+    d.pass(ms(1000));
+    cids[16..].iter().for_each(|cid| d.have(1, *cid));
+    assert!(counted(&d) > 16, "some more in the next second");
+}

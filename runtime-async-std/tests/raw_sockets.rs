@@ -1,0 +1,19 @@
+//! Attackers on raw sockets against a node on async-std. A process of its own, whose memory is counted.
+
+use std::alloc::System;
+
+use bitswap_runtime_async_std::AsyncStd;
+use cap::Cap;
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
+
+fn allocated() -> usize {
+    ALLOCATOR.allocated()
+}
+
+fn run<F: Future<Output = ()>>(test: impl FnOnce(AsyncStd) -> F) {
+    async_std::task::block_on(test(AsyncStd));
+}
+
+bitswap_runtime::raw_suite!(run, allocated);

@@ -1,0 +1,210 @@
+//! Attackers that speak as little of the protocols as they need, against a node on real sockets.
+//!
+//! Each attack goes on while an honest node fetches everything that the attacked one has, and once
+//! the attackers have left, the attacked node's descriptors, tasks and memory are what they were. The
+//! tests look at their whole process, so they need one of their own and run one after the other: a
+//! runtime's crate calls [`raw_suite!`](crate::raw_suite) in a test file of its own.
+
+mod attacks;
+mod counted;
+mod peer;
+#[expect(missing_docs, reason = "the names of tests say it")]
+pub mod tests;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bitswap_libp2p::Config;
+use cid::Cid;
+use libp2p::Multiaddr;
+
+use self::attacks::Attack;
+use self::counted::Counted;
+use self::peer::RawPeer;
+use super::{client, loopback, within_a_minute};
+use crate::node::Node;
+use crate::runtime::Runtime;
+
+/// Makes one `#[test]` of each attack, and one that measures. `$run` is as for
+/// [`suite!`](crate::suite), `$memory` says how many bytes are allocated.
+#[macro_export]
+macro_rules! raw_suite {
+    ($run:path, $memory:path) => {
+        $crate::raw_suite! { $run, $memory:
+            connections_that_say_nothing_leave_nothing_behind
+            garbage_instead_of_encryption_leaves_nothing_behind
+            negotiations_that_never_end_leave_nothing_behind
+            streams_that_never_say_what_they_are_for_leave_nothing_behind
+            a_peer_that_never_reads_leaves_nothing_behind
+            a_length_that_never_ends_leaves_nothing_behind
+            a_frame_that_stops_moving_leaves_nothing_behind
+            giant_and_identity_cids_leave_nothing_behind
+            a_million_wants_leave_nothing_behind
+            connections_that_come_and_go_leave_nothing_behind
+        }
+
+        #[test]
+        #[ignore = "measures for minutes; needs the machine for itself, and --release"]
+        fn an_honest_transfer_keeps_its_speed_beside_attackers() {
+            let _alone = $crate::testing::raw::alone();
+            $run($crate::testing::raw::measure);
+        }
+    };
+    ($run:path, $memory:path: $($test:ident)*) => {
+        $(
+            #[test]
+            fn $test() {
+                let _alone = $crate::testing::raw::alone();
+                $run(|runtime| $crate::testing::raw::tests::$test(runtime, $memory));
+            }
+        )*
+    };
+}
+
+/// Keeps the tests of a process from each other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Blocks that the attacked node has.
+const BLOCKS: usize = 16;
+/// Their size, in bytes.
+const BLOCK: usize = 256 << 10;
+/// Memory that may stay in use after an attack: what is remembered of peers that have left, and room
+/// in tables and pools that is used again.
+const SLACK: usize = 1 << 20;
+
+/// The node under attack.
+struct Target<R: Runtime> {
+    /// What the attackers run on.
+    runtime: R,
+    node: Node<Counted<R>>,
+    address: Multiaddr,
+    cids: Vec<Cid>,
+}
+
+/// What a process uses.
+#[derive(Clone, Copy, Debug)]
+struct Usage {
+    descriptors: usize,
+    tasks: usize,
+    memory: usize,
+}
+
+impl Usage {
+    fn is_back_at(&self, base: &Self) -> bool {
+        self.descriptors <= base.descriptors
+            && self.tasks <= base.tasks
+            && self.memory <= base.memory + SLACK
+    }
+}
+
+/// Open descriptors of the process; 0 where the system does not say.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+impl<R: Runtime> Target<R> {
+    async fn new(runtime: R, blocks: usize) -> Self {
+        // A stream that stops is found out in a second, not ten.
+        let config = Config::default().stall_window(Duration::from_secs(1)).unwrap();
+        let builder = Node::builder(Counted::new(runtime.clone())).config(config);
+        let node = builder.listen(loopback()).start().await.unwrap();
+        let mut cids = Vec::new();
+        for seed in 0..blocks {
+            let mut block = super::bytes(BLOCK);
+            block[..8].copy_from_slice(&seed.to_le_bytes());
+            cids.push(node.put(block).await.unwrap());
+        }
+        let address = node.addresses().await.unwrap().remove(0);
+        Self { runtime, node, address, cids }
+    }
+
+    fn usage(&self, memory: fn() -> usize) -> Usage {
+        let tasks = self.node.runtime().tasks();
+        Usage { descriptors: descriptors(), tasks, memory: memory() }
+    }
+
+    /// An honest node fetches everything, and leaves. How long that took.
+    async fn honest_transfer(&self) -> Duration {
+        let honest = client(&self.runtime).await;
+        assert_eq!(honest.connect(self.address.clone()).await.unwrap(), self.node.peer_id());
+        let begun = Instant::now();
+        let gets = self.cids.iter().map(|cid| honest.get(*cid));
+        for got in futures::future::join_all(gets).await {
+            assert_eq!(got.unwrap().data().len(), BLOCK);
+        }
+        let taken = begun.elapsed();
+        honest.shutdown().await;
+        taken
+    }
+
+    /// Waits until everybody has left and what they used is given back.
+    async fn until_back_at(&self, base: Usage, memory: fn() -> usize) {
+        let begun = Instant::now();
+        loop {
+            let peers = self.node.peers().await.unwrap().len();
+            let usage = self.usage(memory);
+            if peers == 0 && usage.is_back_at(&base) {
+                return;
+            }
+            let taken = begun.elapsed();
+            assert!(taken < Duration::from_secs(30), "{peers} peers; {usage:?} after {base:?}");
+        }
+    }
+}
+
+/// Attacks a node while an honest one fetches from it, and looks at what is left.
+async fn leaves_nothing_behind<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+    within_a_minute(&runtime.clone(), attacked(runtime, attack, memory)).await;
+}
+
+async fn attacked<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+    let target = Target::new(runtime, BLOCKS).await;
+    // What is allocated with the first connection, once and for all.
+    target.honest_transfer().await;
+    drop(RawPeer::dial(&target.runtime, &target.address).await.unwrap());
+    let begun = Instant::now();
+    while !target.node.peers().await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "a connection does not end");
+    }
+    let base = target.usage(memory);
+    let attackers = attack.begin(&target).await;
+    target.honest_transfer().await;
+    attack.finish(&target).await;
+    drop(attackers);
+    target.until_back_at(base, memory).await;
+    target.node.shutdown().await;
+}
+
+/// Rounds of which the median counts.
+const ROUNDS: usize = 5;
+
+/// Compares the speed of an honest transfer beside each attack with that of one alone.
+pub async fn measure<R: Runtime>(runtime: R) {
+    let target = Target::new(runtime, 256).await;
+    target.honest_transfer().await;
+    let mut slow = Vec::new();
+    for attack in Attack::ALL {
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            alone.push(target.honest_transfer().await);
+            let attackers = attack.begin(&target).await;
+            beside.push(target.honest_transfer().await);
+            drop(attackers);
+        }
+        let median = |mut times: Vec<Duration>| {
+            times.sort();
+            times[ROUNDS / 2]
+        };
+        let (alone, beside) = (median(alone), median(beside));
+        let kept = alone.as_secs_f64() / beside.as_secs_f64();
+        println!("{:3.0} % of its speed beside {attack:?}", kept * 100.0);
+        if kept < 0.8 {
+            slow.push(attack);
+        }
+    }
+    assert!(slow.is_empty(), "less than 80 % is kept beside {slow:?}");
+    target.node.shutdown().await;
+}
