@@ -150,3 +150,38 @@ fn a_block_that_arrives_after_the_message_before_it_failed_answers_its_want() {
         ],
     );
 }
+
+/// Room for six pairs of a want and a peer, two of them with each peer.
+fn room_for_six() -> Config {
+    let mut limits = Limits::default();
+    (limits.peers, limits.told, limits.told_per_peer, limits.wants) = (6, 6, 2, 15);
+    (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (2, 4, 1);
+    (limits.answer_bytes_per_peer, limits.answer_bytes, limits.messages_per_lane) = (1, 2, 1);
+    Config::default().limits(limits).expect("all are above 0")
+}
+
+#[test]
+fn a_session_with_silent_peers_takes_no_room_that_another_needs_for_one_that_answers() {
+    run(
+        room_for_six(),
+        &[
+            Op::Connect(212, Version::V1_2),
+            Op::Connect(183, Version::V1_2),
+            session(None),
+            Op::Connect(25, Version::V1_2),
+            Op::Connect(91, Version::V1_2),
+            session(Some(vec![40, 56])),
+            Op::Session(SessionOp {
+                only: None,
+                fail: false,
+                timeout_ms: None,
+                window_bytes: 0,
+                search: false,
+            }),
+            Op::Want(234, vec![8, 29]),
+            Op::Want(181, vec![14, 31, 200]),
+            Op::Opened(0, Opened::Yes),
+            Op::Want(185, vec![0, 1, 194, 67, 20]),
+        ],
+    );
+}

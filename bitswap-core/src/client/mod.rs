@@ -97,6 +97,8 @@ pub(crate) struct Client {
     room: bool,
     /// When blocked sessions that were passed over are looked at again.
     room_at: Option<Timestamp>,
+    /// When a search last found no room for more pairs.
+    full_at: Option<Timestamp>,
     /// Sessions with wants that no peer can be asked for.
     unserved: Unserved,
     /// How many peers there are of each standing.
@@ -142,6 +144,7 @@ impl Client {
             blocked: Ring::default(),
             room: false,
             room_at: None,
+            full_at: None,
             unserved: Unserved::default(),
             standings: Standings::default(),
             telling: VecDeque::new(),

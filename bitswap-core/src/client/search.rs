@@ -72,6 +72,11 @@ impl Client {
     /// have forgotten it before they got it: they may be asked again. Where there is no room for
     /// more pairs they give way, and others have their turn first.
     fn second_chances(&mut self, session: u32, now: Timestamp) {
+        if self.pairs.len() >= self.config.limits.told as usize {
+            self.full_at = Some(now);
+        }
+        // What one session gives up is not all taken by it again: the others that search now do the same.
+        let is_full = self.full_at == Some(now);
         let Some(row) = self.sessions.at(session) else { return };
         let first_queued = first_queued(row).unwrap_or(NONE);
         let wants: alloc::vec::Vec<u32> = [row.waiting.head, row.asked.head, first_queued]
@@ -91,7 +96,7 @@ impl Client {
                 pair.answer = Answer::None;
                 // What it has not delivered by now takes no room with it.
                 self.refund(at);
-                if self.is_crowded(peer) {
+                if is_full || self.is_crowded(peer) {
                     self.drop_pair(at, now);
                     left.insert(peer);
                 }

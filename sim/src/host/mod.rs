@@ -1,6 +1,7 @@
 //! A node that runs an engine: its host, its store and its users.
 
 mod gate;
+mod outputs;
 mod users;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +10,14 @@ use std::time::{Duration, Instant};
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Event, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, Output, SendId,
-    SessionId, SessionOptions, Timestamp, Version, Want,
+    BlockInfo, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, SendId, SessionId,
+    SessionOptions, Timestamp, Version, Want,
 };
 use cid::Cid;
 
-use crate::counts::{Counts, Delivered};
+use crate::counts::Counts;
 use crate::fetch::{Fetch, Plan};
-use crate::happening::{Happening, Outside};
+use crate::happening::Outside;
 use crate::network::Connection;
 use crate::node::Node;
 use crate::store::Store;
@@ -258,145 +259,6 @@ impl Host {
             } else {
                 self.arm(out);
             }
-        }
-    }
-
-    // Outputs.
-
-    /// Does what the engine asks until it asks for nothing more.
-    pub(crate) fn drain(&mut self, out: &mut Outside) {
-        while let Some(output) = self.engine(Checked::poll_output) {
-            match output {
-                Output::Open { peer, lane } => self.open(peer, lane, out),
-                Output::Close { peer, lane } => {
-                    self.lanes.remove(&(peer, lane));
-                }
-                Output::Reset { peer, lane } => {
-                    self.lanes.remove(&(peer, lane));
-                    self.sends.retain(|_, (to, on, _)| (*to, *on) != (peer, lane));
-                    out.network.pipe(self.name, peer).cut(lane, out.now);
-                    out.trace.note(out.now, || format!("{} resets {lane:?} to {peer}", self.name));
-                }
-                Output::Send(sending) => {
-                    let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
-                    self.counts.sent(&sending.message, out.now);
-                    if let Some(gate) = self.gates.get_mut(&sending.peer) {
-                        gate.told(&sending.message);
-                    }
-                    let taken = lane.and_then(|connection| {
-                        self.sends.insert(sending.id, (sending.peer, sending.lane, connection));
-                        out.send(
-                            self.name,
-                            sending.peer,
-                            sending.lane,
-                            sending.version,
-                            connection,
-                            sending.message,
-                        )
-                    });
-                    // On a dead connection the answer is its end, when that is noticed.
-                    if let Some((at, result)) = taken {
-                        let (node, id) = (self.name, sending.id);
-                        out.later(at, Happening::Sent { node, id, result });
-                    }
-                }
-                Output::Load(load) => {
-                    let at = out.now + self.store.takes(&mut out.rng);
-                    out.later(at, Happening::Loaded { node: self.name, load });
-                }
-                Output::FindProviders { id, cid, .. } => {
-                    self.counts.searches += 1;
-                    out.trace.note(out.now, || {
-                        format!("{} searches {:?}", self.name, out.universe.number(&cid))
-                    });
-                    self.lookups.insert(id, cid);
-                    let at = out.now + out.search_takes;
-                    out.later(at, Happening::Found { node: self.name, id, cid, last: false });
-                }
-                Output::StopLookup { id } => {
-                    self.lookups.remove(&id);
-                }
-                Output::Event(event) => self.event(event, out),
-            }
-        }
-        self.arm(out);
-    }
-
-    fn open(&mut self, peer: Node, lane: Lane, out: &mut Outside) {
-        let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()).copied()
-        else {
-            return;
-        };
-        self.lanes.insert((peer, lane), connection);
-        self.opening.insert((peer, lane));
-        let (at, result) = out.network.open(self.name, peer, out.now, &mut out.rng);
-        let node = self.name;
-        out.later(at, Happening::Opened { node, peer, lane, connection, result });
-    }
-
-    fn event(&mut self, event: Event<Node>, out: &mut Outside) {
-        match event {
-            Event::Block { session, block, from } => {
-                let bytes = block.data().len() as u64;
-                self.counts.delivered.push(Delivered { at: out.now, from, bytes });
-                if self.conduct.keeps_blocks
-                    && let Some(number) = out.universe.number(block.cid())
-                    && !self.store.has(number)
-                {
-                    self.put(number, out);
-                }
-                self.take(session, bytes, out);
-                self.ended(session, block.cid(), false, out);
-            }
-            Event::Stored { session, cid } => self.ended(session, &cid, false, out),
-            Event::Failed { session, cid, reason } => {
-                out.trace.note(out.now, || format!("{} failed: {reason:?}", self.name));
-                self.ended(session, &cid, true, out);
-            }
-            Event::PeerGone { peer, hint } => {
-                self.hints.insert(peer, hint);
-            }
-            other => out.trace.note(out.now, || format!("{}: {other:?}", self.name)),
-        }
-    }
-
-    fn take(&mut self, session: SessionId, bytes: u64, out: &mut Outside) {
-        let now = self.now(out);
-        match self.conduct.disk {
-            None => self.engine(|engine| engine.taken(session, bytes, now)),
-            Some(rate) => {
-                let time = Duration::from_micros(bytes * 1_000_000 / rate.max(1));
-                self.disk_free_at = self.disk_free_at.max(out.now) + time;
-                let node = self.name;
-                out.later(self.disk_free_at, Happening::Taken { node, session, bytes });
-            }
-        }
-    }
-
-    fn ended(&mut self, session: SessionId, cid: &Cid, failed: bool, out: &Outside) {
-        let Some(place) = self.sessions.get(&session).copied() else {
-            return;
-        };
-        let fetch = &mut self.fetches[place];
-        if failed {
-            fetch.failed += 1;
-        } else {
-            fetch.blocks += 1;
-        }
-        if fetch.ended(cid, out.now) {
-            self.next_round(place, out);
-        }
-    }
-
-    /// Makes sure that a wake-up is in the queue no later than the engine's next deadline.
-    fn arm(&mut self, out: &mut Outside) {
-        let Some(at) = self.engine.poll_timeout() else {
-            return;
-        };
-        let at = shift(at, -self.conduct.clock_off);
-        if self.armed.is_none_or(|before| at < before) {
-            out.later(at, Happening::Deadline { node: self.name });
-            self.armed = Some(at);
         }
     }
 }
