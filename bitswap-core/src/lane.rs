@@ -196,12 +196,12 @@ impl LaneState {
         }
     }
 
-    /// We give the stream up with all that is on its way: true when there is one to be reset.
+    /// We give the stream up with all that is on its way, if there is one: then it is to be reset.
     pub(crate) fn abort(&mut self) -> bool {
-        self.sending = alloc::vec::Vec::new();
-        self.bytes = 0;
         let open = self.version().is_some();
         if open {
+            self.sending = alloc::vec::Vec::new();
+            self.bytes = 0;
             self.stream = Stream::Closed;
         }
         open

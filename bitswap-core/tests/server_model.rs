@@ -551,3 +551,29 @@ proptest! {
         play(&ops, narrow(seed), false);
     }
 }
+
+#[test]
+fn a_message_of_a_stream_that_is_gone_keeps_its_place_when_its_peer_gives_up_memory() {
+    let want = |n, block| (n, block, false, 0);
+    let tell = |peer, entries| Op::Tell { peer, entries, full: false };
+    let ops = [
+        tell(1, vec![want(5, true), want(0, false)]),
+        Op::Poll(3),
+        Op::Load { which: 2, part: 1 },
+        tell(1, vec![(8, false, true, 0)]),
+        tell(2, vec![want(0, true)]),
+        Op::Open { which: 0, ok: true },
+        tell(1, vec![want(0, false)]),
+        Op::Poll(1),
+        Op::Load { which: 13, part: 1 },
+        Op::Poll(2),
+        Op::Store(6),
+        Op::Load { which: 0, part: 1 },
+        Op::Poll(1),
+        Op::Pass(6_000_000),
+        Op::Reset(1),
+        tell(0, vec![want(0, false)]),
+        tell(0, vec![want(0, false)]),
+    ];
+    play(&ops, narrow([2, 63, 0, 0, 1, 0]), false);
+}

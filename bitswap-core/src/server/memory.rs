@@ -167,8 +167,10 @@ impl Server {
         let had_stream = peer.lane.abort();
         peer.pace.rest(now);
         peer.window = peer.first_window();
-        self.put_back_flights(number);
-        self.put_back_unconfirmed(number, now);
+        if had_stream {
+            self.put_back_flights(number);
+            self.put_back_unconfirmed(number, now);
+        }
         self.unload(number);
         self.count(number, |served| served.slow_resets += 1);
         self.settle(number);
@@ -181,6 +183,6 @@ impl Server {
 pub(super) enum Relief {
     /// Its stream is to be reset.
     Reset(Output),
-    /// It had no stream yet.
+    /// It has no stream. What was sent on an earlier one is given back by the transport.
     Unloaded,
 }
