@@ -64,10 +64,9 @@ impl Meter {
         busy: Timestamp,
         now: Timestamp,
     ) {
-        // The transfer of what was queued before and of the block itself is no latency.
-        let transfer = u128::from(queue.saturating_add(bytes)) * u128::from(self.micros)
-            / u128::from(self.bytes.max(1));
-        let transfer = u64::try_from(transfer).unwrap_or(u64::MAX);
+        // The transfer of what was queued before and of the block itself is no latency. What it is guessed
+        // to take counts too: it is added again to what is expected.
+        let transfer = self.transfer(queue.saturating_add(bytes));
         let sample = micros(now.since(asked)).saturating_sub(transfer).min(LATENCY_MAX);
         if self.measured {
             let off = sample.abs_diff(self.latency);
@@ -178,7 +177,16 @@ mod tests {
             meter.delivered(1000, asked, 0, asked, at(n * 10_000 + 20));
         }
         assert_eq!(meter.throughput(), None, "one block at a time tells latency only");
-        assert_eq!(meter.latency(), Some(Duration::from_millis(20)));
+        assert_eq!(meter.expected(1000, 0), 20_000);
+    }
+
+    #[test]
+    fn after_the_first_block_another_is_expected_to_take_as_long() {
+        for (bytes, took) in [(1000, 20_000), (256 << 10, 662_000), (1 << 20, 1_500_000)] {
+            let mut meter = Meter::default();
+            meter.delivered(bytes, at(0), 0, at(0), Timestamp::from_micros(took));
+            assert_eq!(meter.expected(bytes, 0), took, "{bytes} bytes");
+        }
     }
 
     #[test]
