@@ -146,7 +146,7 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
             messages_received: 2,
             version: Some(Version::V1_2),
             // 20 ms to the first blocks; the late one pulls it up by an eighth of the difference.
-            latency: Some(Duration::from_micros(21_250)),
+            latency: Some(Duration::from_micros(12_998)),
             throughput: 999_033,
         }),
     );
@@ -444,8 +444,9 @@ fn what_is_measured_of_a_peer_is_exact() {
         drain(&mut engine, now);
     }
     let measured = engine.peer(7).unwrap();
-    // 40 ms to the first block, and an eighth of the difference to 60 more. The second came 20 ms after it: 30 000 bytes in 20 ms, smoothed by
-    // a guess of 1 MiB/s for as long.
+    // 40 ms to the first block, of which 30 000 bytes take 28.61 ms at the guess of 1 MiB/s; 60 ms to the
+    // second, before which 16 KiB were asked for: an eighth of what is left of them counts. It came 20 ms
+    // after the first: 30 000 bytes in 20 ms, smoothed by the guess for as long.
     assert_eq!(measured.throughput, (30_000 + (1 << 20) / 50) * 25);
     exact(
         measured,
@@ -458,7 +459,7 @@ fn what_is_measured_of_a_peer_is_exact() {
             }),
             messages_received: 2,
             version: Some(Version::V1_2),
-            latency: Some(Duration::from_micros(42_500)),
+            latency: Some(Duration::from_micros(11_937)),
             throughput: 1_274_275,
         }),
     );
