@@ -145,7 +145,8 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
             fetched: fetched,
             messages_received: 2,
             version: Some(Version::V1_2),
-            // 20 ms to the first blocks; the late one pulls it up by an eighth of the difference.
+            // 20 ms to the first blocks, less what their bytes take at the guess of 1 MiB/s; the late one
+            // pulls it up by an eighth of the difference.
             latency: Some(Duration::from_micros(12_998)),
             throughput: 999_033,
         }),
