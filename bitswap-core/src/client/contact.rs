@@ -18,6 +18,9 @@ use crate::time::Timestamp;
 const FIRST_WINDOW: u64 = 1 << 20;
 /// How many times what it has delivered is asked of a peer of unknown speed.
 const TRUST: u64 = 4;
+/// How many times as long as HAVE or DONT_HAVE the first block of a peer is expected to take, besides its
+/// transfer: answers are cheap to give soon.
+const CLAIMED: u64 = 8;
 /// The most bytes asked of a peer at once.
 const WINDOW_MAX: u64 = 32 << 20;
 
@@ -59,6 +62,9 @@ pub(crate) struct Contact {
     pub(crate) cancel_at: Option<Timestamp>,
     /// Requests in a row that passed their deadline.
     pub(crate) silences: u32,
+    /// The shortest time, in microseconds, in which it answered HAVE or DONT_HAVE. Of a peer that has not
+    /// delivered anything it is all that is known of its latency; of one that has it says nothing.
+    answers_in: Option<u64>,
     /// Wants told to it that ended otherwise before it answered: blocks that may still come.
     pub(crate) superfluous: u32,
     /// Entries told so far: gives equal priorities their order on the wire.
@@ -92,6 +98,7 @@ impl Contact {
             said: false,
             cancel_at: None,
             silences: 0,
+            answers_in: None,
             superfluous: 0,
             entries: 0,
             timer: None,
@@ -153,9 +160,16 @@ impl Contact {
 
     /// Microseconds until a block asked for now arrives, made longer by silences.
     pub(crate) fn expected(&self, size: u32, unmeasured: u64) -> u64 {
+        let claimed = self.answers_in.map(|answer| answer.saturating_mul(CLAIMED));
+        let latency = claimed.map_or(unmeasured, |claimed| claimed.min(unmeasured));
         let expected =
-            self.meter.expected(self.asked_bytes.saturating_add(u64::from(size)), unmeasured);
+            self.meter.expected(self.asked_bytes.saturating_add(u64::from(size)), latency);
         expected.saturating_mul(1 + u64::from(self.silences) * 2)
+    }
+
+    /// It answered HAVE or DONT_HAVE after so many microseconds.
+    pub(super) fn answered(&mut self, took: u64) {
+        self.answers_in = Some(self.answers_in.map_or(took, |before| before.min(took)));
     }
 
     /// Its want lane speaks 1.2.0, as far as is known.

@@ -52,8 +52,12 @@ impl Client {
         for presence in presences {
             let want = self.want_of(&presence.cid);
             let pair = want.and_then(|want| self.find_pair(want, peer));
-            if let Some(pair) = pair.and_then(|pair| self.pairs.at_mut(pair)) {
-                pair.unanswered = 0;
+            if let Some(pair) = pair.and_then(|pair| self.pairs.at_mut(pair))
+                && pair.told.is_some()
+                && core::mem::take(&mut pair.unanswered) > 0
+                && let Some(contact) = self.peers.get_mut(peer)
+            {
+                contact.answered(micros(now.since(pair.asked)));
             }
             match (want, presence.have) {
                 (Some(want), true) if pair.is_some() || self.claims(peer, want, now) => {
