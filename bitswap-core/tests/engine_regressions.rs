@@ -185,3 +185,28 @@ fn a_session_with_silent_peers_takes_no_room_that_another_needs_for_one_that_ans
         ],
     );
 }
+
+#[test]
+fn a_have_that_arrived_stands_when_the_message_before_it_failed() {
+    let whether = WantOp { dont_have: true, ..want_have(24) };
+    run(
+        Config::default(),
+        &[
+            Op::Connect(14, Version::V1_2),
+            Op::Wantlist(109, vec![want_block(0), whether], false),
+            Op::Drain,
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Opened(0, Opened::Yes),
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Answer(0, vec![]),
+            Op::Drain,
+            Op::Announce(vec![136]),
+            Op::Drain,
+            Op::Loaded(0, LoadOp::True, false),
+            Op::Reset(0, Lane::Wants),
+            Op::Drain,
+            Op::Sent(103, true),
+            Op::Sent(0, false),
+        ],
+    );
+}

@@ -54,7 +54,8 @@ impl Client {
             let pair = want.and_then(|want| self.find_pair(want, peer));
             if let Some(pair) = pair.and_then(|pair| self.pairs.at_mut(pair))
                 && pair.told.is_some()
-                && core::mem::take(&mut pair.unanswered) > 0
+                // Told twice, it is not known which of them it answers.
+                && core::mem::take(&mut pair.unanswered) == 1
                 && let Some(contact) = self.peers.get_mut(peer)
             {
                 contact.answered(micros(now.since(pair.asked)));

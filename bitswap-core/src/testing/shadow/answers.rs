@@ -235,7 +235,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                     (ask.said_block, ask.taken, ask.answered) = (true, Some(now), true);
                 }
             } else {
-                ask.failed();
+                ask.failed(id);
             }
         }
     }
@@ -321,7 +321,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             ensure!(given > 0, "{peer:?} was sent {cid} with bytes that the store did not give");
             if row.murky.contains(&cid) {
                 if let Some(ask) = row.asks.get_mut(&cid) {
-                    ask.says_block();
+                    ask.says_block(id);
                 }
                 continue;
             }
@@ -336,14 +336,14 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 block.data().len()
             );
             ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
-            ask.says_block();
+            ask.says_block(id);
         }
         for presence in &message.presences {
             let cid = presence.cid;
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
             if row.murky.contains(&cid) {
                 if let Some(ask) = row.asks.get_mut(&cid) {
-                    ask.says_presence(presence.have);
+                    ask.says_presence(id, presence.have);
                 }
                 continue;
             }
@@ -377,7 +377,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 );
                 ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
             }
-            ask.says_presence(presence.have);
+            ask.says_presence(id, presence.have);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use cid::Cid;
 
 use super::known::Known;
 use crate::message::{Entry, WantKind};
+use crate::output::SendId;
 use crate::time::Timestamp;
 
 /// The server puts the wants of its last answers back when their stream is lost: those that the
@@ -34,6 +35,8 @@ pub(super) struct Ask {
     pub(super) taken: Option<Timestamp>,
     /// It has its answer, as far as the transport said.
     pub(super) answered: bool,
+    /// The message with its last answer.
+    pub(super) last: Option<SendId>,
     /// It was told since it asked that we lack the block, as far as the transport said. A stream that
     /// is lost later changes nothing: the want stays, and so does the answer.
     pub(super) knows_absence: bool,
@@ -52,18 +55,20 @@ pub(super) struct Peer {
 }
 
 impl Ask {
-    pub(super) fn says_block(&mut self) {
+    pub(super) fn says_block(&mut self, message: SendId) {
+        self.last = Some(message);
         (self.said_block, self.lost_block, self.answered) = (true, false, true);
     }
 
-    /// The message that answered it was not sent.
-    pub(super) fn failed(&mut self) {
+    /// A message that answered it was not sent. A later answer stands.
+    pub(super) fn failed(&mut self, message: SendId) {
+        let answered = self.answered && self.last != Some(message);
         (self.said_have, self.said_dont_have, self.said_block) = (false, false, false);
-        (self.answered, self.knows_absence) = (false, false);
+        (self.answered, self.knows_absence) = (answered, false);
     }
 
-    pub(super) fn says_presence(&mut self, have: bool) {
-        self.answered = true;
+    pub(super) fn says_presence(&mut self, message: SendId, have: bool) {
+        (self.answered, self.last) = (true, Some(message));
         if have {
             self.said_have = true;
         } else {
@@ -85,6 +90,7 @@ impl Peer {
             serial,
             taken: None,
             answered: false,
+            last: None,
             knows_absence: false,
         });
         let more = entry.kind > ask.kind;
