@@ -15,8 +15,8 @@ pub struct Limits {
     /// Wants of all peers together. Default 131 072.
     pub ledger: u32,
     /// Bytes of blocks per peer that are being loaded, waiting or being sent. Stops a peer that
-    /// asks for much and reads nothing. Overshot by one block at most. Default 4 MiB: a disk that
-    /// takes 25 ms then still keeps a gigabit link full.
+    /// asks for much and reads nothing. A larger block is held alone. Default 4 MiB: a disk that takes
+    /// 25 ms then still keeps a gigabit link full.
     pub answer_bytes_per_peer: u32,
     /// The same of all peers together. An eighth of it is for the first block of peers that hold none.
     /// While a peer finds none for its blocks, lanes that take less than 64 KiB/s are reset. Default

@@ -2,7 +2,7 @@
 
 mod serving;
 
-use bitswap_core::{Config, Entry, Limits, Output, Rates, WantKind};
+use bitswap_core::{Config, Engine, Entry, Limits, Output, Rates, WantKind};
 use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 #[test]
@@ -282,4 +282,11 @@ fn peers_that_take_no_answers_do_not_keep_others_out_of_the_ledger() {
         let served: usize = (0..40).map(|_| blocks(&mut rig)).sum();
         assert_eq!(served, 40, "never opens: {never_opens}");
     }
+}
+
+/// The figure that `docs/limits.md` states for the default limits and peers named by 80 bytes.
+#[test]
+fn the_default_bound_of_a_peer_is_the_documented_one() {
+    let most = Engine::<[u8; 80]>::memory_max(&Config::default()).peer;
+    assert_eq!(format!("{:.1}", most as f64 / f64::from(1 << 20)), "6.3", "{most} bytes");
 }

@@ -22,6 +22,8 @@ pub(crate) fn terms(config: &Config) -> Terms {
     let (peers, wants) = (u64::from(limits.peers), u64::from(limits.ledger_per_peer));
     let (loads, messages) = (u64::from(limits.loads_per_peer), u64::from(limits.messages_per_lane));
     let block = u64::from(config.block_bytes_max);
+    // A block beyond the limit of a peer is held alone.
+    let blocks = block.max(limits.answer_bytes_per_peer.into());
     let key = CID_BYTES_MAX as u64;
 
     // A want is in the queue of its state: at worst among those to be loaded and those of unknown size, or
@@ -45,16 +47,11 @@ pub(crate) fn terms(config: &Config) -> Terms {
     Terms {
         empty: listed(0),
         each_peer,
-        one_peer: ledger(wants)
-            + lookups(loads)
-            + flights
-            + u64::from(limits.answer_bytes_per_peer)
-            + block,
+        one_peer: ledger(wants) + lookups(loads) + flights + blocks,
         all_peers: ledger((peers * wants).min(limits.ledger.into()))
             + lookups(peers * loads)
             + peers * flights
-            + (peers * (u64::from(limits.answer_bytes_per_peer) + block))
-                .min(u64::from(limits.answer_bytes) + block),
+            + (peers * blocks).min(u64::from(limits.answer_bytes) + block),
         session: 0,
         want: 0,
     }

@@ -136,11 +136,21 @@ impl Server {
                 continue;
             }
             let bytes = want.size.unwrap_or(estimate);
+            if !self.fits(used, bytes) {
+                break;
+            }
             reserved += u64::from(bytes);
             items.extend(self.take_item(place.row, What::Data, bytes));
         }
         self.note_starved(number, starved, now);
         items
+    }
+
+    /// A block of this size stays within what a peer may hold that uses so many bytes. A block beyond the
+    /// limit is held alone.
+    fn fits(&self, used: u64, size: u32) -> bool {
+        let most = u64::from(self.settings.limits.answer_bytes_per_peer);
+        used == 0 || used + u64::from(size) <= most
     }
 
     fn take_item(&mut self, row: u32, what: What, reserved: u32) -> Option<Item> {
@@ -235,17 +245,16 @@ impl Server {
             return self.missing(row);
         }
         let replace = self.settings.replace_have_bytes;
-        let limits = self.settings.limits;
         let size = data.len() as u32;
         let Some(want) = self.ledger.at(row) else { return };
         let Some(peer) = self.peers.get_mut(want.peer) else { return };
         peer.learn(size);
         // What was started on too low an estimate is kept only within the bounds. Otherwise it is
         // loaded again when there is room, now that its size is known.
-        let (turn, may) = (Turn::of(want.peer, peer, peer.used()), peer.can_load());
-        let within = size <= reserved
-            || (peer.used() < u64::from(limits.answer_bytes_per_peer)
-                && self.has_memory(turn, self.answer_bytes));
+        let (used, may) = (peer.used(), peer.can_load());
+        let turn = Turn::of(want.peer, peer, used);
+        let within =
+            size <= reserved || (self.fits(used, size) && self.has_memory(turn, self.answer_bytes));
         let keep = within && may;
         let Some(want) = self.ledger.at_mut(row) else { return };
         want.again = false;

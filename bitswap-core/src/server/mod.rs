@@ -8,8 +8,8 @@
 //! [`Server::poll`] looks at each of those once.
 //!
 //! 1. A want is in exactly the queue of its state, or in none while a lookup or message has it.
-//! 2. `answer_bytes` is the sum of what is loading, loaded and on its way; a load starts only below
-//!    its peer's credit and below the bound of all peers together.
+//! 2. `answer_bytes` is the sum of what is loading, loaded and on its way; a load starts only
+//!    within its peer's credit and below the bound of all peers together.
 //! 3. After `poll` gave `None`, every timer is later than its `now`.
 
 #![cfg_attr(

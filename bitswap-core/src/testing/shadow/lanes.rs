@@ -244,20 +244,22 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             "{messages} messages were on their way on {lane:?} to {peer:?} and another went"
         );
         let on_its_way: usize = before(lane).map(|sending| sending.bytes).sum();
-        let sizes = message.blocks.iter().map(|block| block.data().len());
-        let (bytes, credit) = match lane {
-            // The engine may count an entry by its greatest length.
-            Lane::Wants => (len, self.limits.want_bytes_per_peer as usize * 5 / 4),
-            Lane::Answers => (sizes.clone().sum(), self.limits.answer_bytes_per_peer as usize),
+        let block_bytes: usize = message.blocks.iter().map(|block| block.data().len()).sum();
+        let (bytes, credit, within) = match lane {
+            // The engine may count an entry by its greatest length. The last message may overshoot.
+            Lane::Wants => {
+                let credit = self.limits.want_bytes_per_peer as usize * 5 / 4;
+                (len, credit, on_its_way < credit)
+            }
+            // A block beyond the credit goes alone.
+            Lane::Answers => {
+                let credit = self.limits.answer_bytes_per_peer as usize;
+                let alone = on_its_way == 0 && message.blocks.len() == 1;
+                (block_bytes, credit, on_its_way + block_bytes <= credit || alone)
+            }
         };
-        let overshoot = match lane {
-            Lane::Wants => bytes,
-            Lane::Answers => sizes.max().unwrap_or(0),
-        };
-        // One block, whatever its place in the message, or one message of wants may overshoot the credit.
         ensure!(
-            message.blocks.is_empty() && lane == Lane::Answers
-                || on_its_way + bytes - overshoot < credit,
+            within || message.blocks.is_empty() && lane == Lane::Answers,
             "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );

@@ -266,14 +266,15 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         let peers = self.sizes.peers as u64;
         let all = u64::from;
         let ledger = (peers * all(limits.ledger_per_peer)).min(all(limits.ledger));
-        let answers = (peers * all(limits.answer_bytes_per_peer)).min(all(limits.answer_bytes));
+        // A block of up to 4 MiB may be beyond each limit of the blocks.
+        let answers = (peers * all(limits.answer_bytes_per_peer).max(4 << 20))
+            .min(all(limits.answer_bytes) + (4 << 20));
         let told = (peers * all(limits.told_per_peer)).min(all(limits.told));
         // A CID of 168 bytes and 160 for the row and its places in two indexes.
         (256 << 10)
             + peers * (16 << 10)
             + ledger * (160 + 168)
             + answers
-            + peers * (4 << 20)
             + told * 64
             + self.sizes.wants as u64 * 300
             + self.sizes.sessions as u64 * 1024
