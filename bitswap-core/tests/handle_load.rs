@@ -219,3 +219,15 @@ fn nothing_is_loaded_for_a_peer_that_cannot_be_answered() {
     rig.tell(0, [want(cid(1))]);
     assert_eq!(rig.said(), Said::new(&[cid(0), cid(1)], &[], &[]));
 }
+
+#[test]
+fn an_empty_block_goes_with_a_block_beyond_the_credit() {
+    let mut rig = Rig::with_peer(limits(|limits| limits.answer_bytes_per_peer = 64));
+    rig.put(cid(1), 0);
+    rig.put(cid(2), 1024);
+    rig.put(cid(3), 1024);
+    rig.reads = false;
+    rig.tell(0, [want(cid(1)), want(cid(2)), want(cid(3))]);
+    assert_eq!(rig.said(), Said::new(&[cid(1), cid(2)], &[], &[]));
+    assert_eq!(rig.engine.stats().answer_bytes, 1024, "the third waits for its turn");
+}

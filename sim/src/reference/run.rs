@@ -32,6 +32,8 @@ pub struct Outcome {
     pub blocks: u64,
     /// Real time spent in a fetcher's engine, in microseconds.
     pub cpu_micros: u64,
+    /// A hash of all outputs of all engines: equal runs have equal transcripts.
+    pub transcript: u64,
 }
 
 /// Runs a case.
@@ -72,6 +74,7 @@ pub fn run_naive(case: &Case, universe: &Universe, seed: u64, tell: Option<fn(&s
         received: counts.messages_received,
         blocks: counts.blocks_received,
         cpu_micros: 0,
+        transcript: 0,
     }
 }
 
@@ -140,5 +143,6 @@ fn play(
         received: mean(|counts| counts.messages_received),
         blocks: mean(|counts| counts.blocks_received),
         cpu_micros: mean(|counts| counts.cpu.as_micros() as u64),
+        transcript: world.transcript(),
     }
 }

@@ -244,18 +244,20 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
             "{messages} messages were on their way on {lane:?} to {peer:?} and another went"
         );
         let on_its_way: usize = before(lane).map(|sending| sending.bytes).sum();
-        let block_bytes: usize = message.blocks.iter().map(|block| block.data().len()).sum();
+        let sizes = message.blocks.iter().map(|block| block.data().len());
+        let block_bytes: usize = sizes.clone().sum();
         let (bytes, credit, within) = match lane {
             // The engine may count an entry by its greatest length. The last message may overshoot.
             Lane::Wants => {
                 let credit = self.limits.want_bytes_per_peer as usize * 5 / 4;
                 (len, credit, on_its_way < credit)
             }
-            // A block beyond the credit goes alone.
+            // A block beyond the credit goes alone, but for empty ones.
             Lane::Answers => {
                 let credit = self.limits.answer_bytes_per_peer as usize;
-                let alone = on_its_way == 0 && message.blocks.len() == 1;
-                (block_bytes, credit, on_its_way + block_bytes <= credit || alone)
+                let bytes = on_its_way + block_bytes;
+                let alone = Some(bytes) == sizes.max();
+                (block_bytes, credit, bytes <= credit || alone)
             }
         };
         ensure!(
