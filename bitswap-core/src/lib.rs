@@ -227,6 +227,7 @@ mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod util;
 mod varint;
 
 pub use block::Block;

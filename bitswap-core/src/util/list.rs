@@ -1,0 +1,210 @@
+//! Doubly linked lists through rows: membership costs no allocation, and leaving takes constant time.
+
+use core::marker::PhantomData;
+
+use super::rows::{Ref, Rows};
+
+/// The neighbours of a row in one list.
+#[derive(Debug)]
+pub(crate) struct Links<T> {
+    prev: Option<Ref<T>>,
+    next: Option<Ref<T>>,
+}
+
+impl<T> Default for Links<T> {
+    fn default() -> Self {
+        Self { prev: None, next: None }
+    }
+}
+
+/// A row that can be in a list of the kind `L`: in one such list at a time. A row that is in several
+/// lists at once has a kind, and links, for each.
+pub(crate) trait Linked<L>: Sized {
+    fn links(&self) -> &Links<Self>;
+    fn links_mut(&mut self) -> &mut Links<Self>;
+}
+
+/// The head of a list of the kind `L`.
+#[derive(Debug)]
+pub(crate) struct List<T, L> {
+    head: Option<Ref<T>>,
+    tail: Option<Ref<T>>,
+    len: u32,
+    kind: PhantomData<fn() -> L>,
+}
+
+impl<T, L> Default for List<T, L> {
+    fn default() -> Self {
+        Self { head: None, tail: None, len: 0, kind: PhantomData }
+    }
+}
+
+impl<T: Linked<L>, L> List<T, L> {
+    pub(crate) const fn len(&self) -> u32 {
+        self.len
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) const fn first(&self) -> Option<Ref<T>> {
+        self.head
+    }
+
+    /// Adds a row that is in no list of this kind, as the last one.
+    pub(crate) fn push_back(&mut self, rows: &mut Rows<T>, row: Ref<T>) {
+        let Some(this) = rows.at_mut(row) else {
+            debug_assert!(false, "a row that is not live joins a list");
+            return;
+        };
+        *this.links_mut() = Links { prev: self.tail, next: None };
+        match self.tail.and_then(|tail| rows.at_mut(tail)) {
+            Some(tail) => tail.links_mut().next = Some(row),
+            None => self.head = Some(row),
+        }
+        self.tail = Some(row);
+        self.len += 1;
+    }
+
+    /// Adds a row that is in no list of this kind, as the first one.
+    pub(crate) fn push_front(&mut self, rows: &mut Rows<T>, row: Ref<T>) {
+        let Some(this) = rows.at_mut(row) else {
+            debug_assert!(false, "a row that is not live joins a list");
+            return;
+        };
+        *this.links_mut() = Links { prev: None, next: self.head };
+        match self.head.and_then(|head| rows.at_mut(head)) {
+            Some(head) => head.links_mut().prev = Some(row),
+            None => self.tail = Some(row),
+        }
+        self.head = Some(row);
+        self.len += 1;
+    }
+
+    /// Takes out a row that is in this list.
+    pub(crate) fn remove(&mut self, rows: &mut Rows<T>, row: Ref<T>) {
+        let Some(this) = rows.at_mut(row) else {
+            debug_assert!(false, "a row that is not live leaves a list");
+            return;
+        };
+        let Links { prev, next } = core::mem::take(this.links_mut());
+        match prev.and_then(|prev| rows.at_mut(prev)) {
+            Some(before) => before.links_mut().next = next,
+            None => self.head = next,
+        }
+        match next.and_then(|next| rows.at_mut(next)) {
+            Some(after) => after.links_mut().prev = prev,
+            None => self.tail = prev,
+        }
+        self.len -= 1;
+    }
+
+    /// The row after this one.
+    pub(crate) fn next(rows: &Rows<T>, row: Ref<T>) -> Option<Ref<T>> {
+        rows.at(row)?.links().next
+    }
+
+    /// The rows, first to last.
+    pub(crate) fn iter<'a>(
+        &self,
+        rows: &'a Rows<T>,
+    ) -> impl Iterator<Item = (Ref<T>, &'a T)> + use<'a, T, L> {
+        let mut next = self.head;
+        core::iter::from_fn(move || {
+            let at = next?;
+            let row = rows.at(at)?;
+            next = row.links().next;
+            Some((at, row))
+        })
+    }
+
+    /// What is wrong with the list, if anything: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn validate(&self, rows: &Rows<T>) -> Result<(), &'static str> {
+        let (mut prev, mut count) = (None, 0);
+        for (at, row) in self.iter(rows) {
+            if row.links().prev != prev {
+                return Err("a row does not know the one before it");
+            }
+            (prev, count) = (Some(at), count + 1);
+            if count > self.len {
+                break;
+            }
+        }
+        if count != self.len {
+            return Err("the list is not as long as it says");
+        }
+        if prev != self.tail {
+            return Err("the list does not end with its last row");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+
+    struct Row(Links<Row>);
+
+    struct Only;
+
+    impl Linked<Only> for Row {
+        fn links(&self) -> &Links<Self> {
+            &self.0
+        }
+        fn links_mut(&mut self) -> &mut Links<Self> {
+            &mut self.0
+        }
+    }
+
+    #[test]
+    fn lists_keep_their_order_when_rows_come_and_leave() {
+        let mut rows = Rows::default();
+        let mut list = List::<Row, Only>::default();
+        let ids: Vec<_> = (0..6).map(|_| rows.insert(Row(Links::default())).at()).collect();
+        for id in &ids[1..] {
+            list.push_back(&mut rows, *id);
+        }
+        list.push_front(&mut rows, ids[0]);
+        let order = |list: &List<Row, Only>, rows: &Rows<Row>| {
+            list.validate(rows).unwrap();
+            list.iter(rows).map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&list, &rows), ids);
+        for gone in [ids[2], ids[0], ids[5]] {
+            list.remove(&mut rows, gone);
+        }
+        assert_eq!(order(&list, &rows), [ids[1], ids[3], ids[4]]);
+        assert_eq!((list.first(), list.len()), (Some(ids[1]), 3));
+        assert_eq!(List::<Row, Only>::next(&rows, ids[1]), Some(ids[3]));
+        for gone in [ids[3], ids[1], ids[4]] {
+            list.remove(&mut rows, gone);
+        }
+        assert!(list.is_empty() && list.first().is_none());
+        list.push_front(&mut rows, ids[2]);
+        list.push_back(&mut rows, ids[0]);
+        assert_eq!(order(&list, &rows), [ids[2], ids[0]]);
+    }
+
+    #[test]
+    fn a_broken_list_is_noticed() {
+        let mut rows = Rows::default();
+        let mut list = List::<Row, Only>::default();
+        let ids: Vec<_> = (0..3).map(|_| rows.insert(Row(Links::default())).at()).collect();
+        ids.iter().for_each(|id| list.push_back(&mut rows, *id));
+        rows.remove(ids[1]);
+        assert!(list.validate(&rows).is_err());
+        list.len = 1;
+        assert!(list.validate(&rows).is_err());
+    }
+
+    #[test]
+    fn a_link_is_four_bytes() {
+        assert_eq!(size_of::<Links<Row>>(), 8);
+        assert_eq!(size_of::<List<Row, Only>>(), 12);
+    }
+}
