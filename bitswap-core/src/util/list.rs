@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    struct Row(Links<Row>);
+    struct Row(Links<Self>);
 
     struct Only;
 
