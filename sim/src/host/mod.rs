@@ -143,6 +143,8 @@ impl Host {
         for id in failed {
             self.sent(id, Err(SendError::Closed), out);
         }
+        // Answers may be lost with it, and what was said last on a stream that is closed by now.
+        let mut lost = !last;
         for lane in [Lane::Wants, Lane::Answers] {
             if self.lanes.get(&(peer, lane)) == Some(&connection) {
                 self.lanes.remove(&(peer, lane));
@@ -154,8 +156,13 @@ impl Host {
                 } else if !last {
                     let now = self.now(out);
                     self.engine(|engine| engine.handle_reset(peer, lane, now));
+                    lost &= lane != Lane::Wants;
                 }
             }
+        }
+        if lost {
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_reset(peer, Lane::Wants, now));
         }
         if last {
             let now = self.now(out);
