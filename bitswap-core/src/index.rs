@@ -1,4 +1,4 @@
-//! From a key to its row: a sharded hash table of row numbers.
+//! From a key to its row: a sharded hash table of the places of rows.
 //!
 //! It is never iterated, and it is keyed from the engine's seed: a peer that does not know the seed
 //! cannot choose keys that collide. Sharding bounds the cost of the worst insertion: growing moves
@@ -33,20 +33,20 @@ impl Hash {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Entry {
-    row: u32,
+struct Entry<R> {
+    row: R,
     /// Growing must not look at the rows, which are all over the memory.
     hash: Hash,
 }
 
-/// Row numbers, found by the hash of a key that the row holds.
+/// Places of rows, found by the hash of a key that the row holds.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct Index<R = u32> {
     key: (u64, u64),
-    shards: [HashTable<Entry>; SHARDS],
+    shards: [HashTable<Entry<R>>; SHARDS],
 }
 
-impl Index {
+impl<R: Copy + PartialEq> Index<R> {
     /// An index keyed by the seed and a label of its own.
     pub(crate) fn new(seed: &[u8; 32], label: &str) -> Self {
         Self {
@@ -64,13 +64,13 @@ impl Index {
     }
 
     /// The row with this hash that `is` confirms.
-    pub(crate) fn find(&self, hash: Hash, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let same = |entry: &Entry| entry.hash == hash && is(entry.row);
+    pub(crate) fn find(&self, hash: Hash, mut is: impl FnMut(R) -> bool) -> Option<R> {
+        let same = |entry: &Entry<R>| entry.hash == hash && is(entry.row);
         self.shards[hash.shard()].find(hash.spread(), same).map(|entry| entry.row)
     }
 
     /// Adds a row that is not there yet.
-    pub(crate) fn insert(&mut self, hash: Hash, row: u32) {
+    pub(crate) fn insert(&mut self, hash: Hash, row: R) {
         let table = &mut self.shards[hash.shard()];
         let capacity = table.capacity();
         if capacity > SMALL && table.len() >= staggered(capacity / 2, hash.shard()) {
@@ -80,7 +80,7 @@ impl Index {
     }
 
     /// Takes a row out.
-    pub(crate) fn remove(&mut self, hash: Hash, row: u32) {
+    pub(crate) fn remove(&mut self, hash: Hash, row: R) {
         let table = &mut self.shards[hash.shard()];
         if let Ok(entry) = table.find_entry(hash.spread(), |entry| entry.row == row) {
             entry.remove();
@@ -97,7 +97,7 @@ impl Index {
     pub(crate) const fn bytes_max(entries: u64) -> u64 {
         // A table has two to four times the room that it needs when it has just grown, an eighth of
         // it cannot be used, and each place has a byte of its hash beside it.
-        let place = size_of::<Entry>() as u64 + 1;
+        let place = size_of::<Entry<R>>() as u64 + 1;
         entries * place * 4 * 8 / 7 + SHARDS as u64 * (SMALL as u64 * 2 * place + 16)
     }
 
@@ -139,9 +139,9 @@ mod tests {
 
     #[test]
     fn the_key_comes_from_seed_and_label() {
-        let one = Index::new(&[1; 32], "a").hash(b"key", 0).0;
-        assert_ne!(one, Index::new(&[2; 32], "a").hash(b"key", 0).0);
-        assert_ne!(one, Index::new(&[1; 32], "b").hash(b"key", 0).0);
-        assert_ne!(one, Index::new(&[1; 32], "a").hash(b"key", 1).0);
+        let one = Index::<u32>::new(&[1; 32], "a").hash(b"key", 0).0;
+        assert_ne!(one, Index::<u32>::new(&[2; 32], "a").hash(b"key", 0).0);
+        assert_ne!(one, Index::<u32>::new(&[1; 32], "b").hash(b"key", 0).0);
+        assert_ne!(one, Index::<u32>::new(&[1; 32], "a").hash(b"key", 1).0);
     }
 }

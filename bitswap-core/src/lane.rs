@@ -151,9 +151,20 @@ impl LaneState {
         self.sending.first().map(|sending| sending.bytes)
     }
 
+    /// Messages on their way.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) const fn len(&self) -> usize {
+        self.sending.len()
+    }
+
     /// Bytes on their way.
     pub(crate) const fn bytes(&self) -> u32 {
         self.bytes
+    }
+
+    /// The number of the message that leaves next.
+    pub(crate) const fn next_seq(&self) -> u32 {
+        self.next_seq
     }
 
     /// A message of this size leaves; the number to know it by.

@@ -41,7 +41,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
     let sessions = u64::from(limits.sessions).max(1);
     Terms {
         empty: 5 * tree::<Timer>(0)
-            + Index::bytes_max(0)
+            + Index::<u32>::bytes_max(0)
             + tree::<(u64, u32)>(lookups)
             + list::<Output>(2 * lookups),
         each_peer,
@@ -54,7 +54,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
             + known,
         want: (Rows::<WantRow>::bytes_max(wants)
             + Rows::<Interest>::bytes_max(wants)
-            + Index::bytes_max(wants)
+            + Index::<u32>::bytes_max(wants)
             + 2 * tree::<Timer>(wants)
             + tree::<(Reverse<i32>, List)>(wants))
         .div_ceil(wants)

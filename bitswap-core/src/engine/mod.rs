@@ -421,6 +421,18 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(self.named(self.client.diagnose(session.0, cid)?))
     }
 
+    /// What breaks an invariant of the engine's own structures, if anything does. Looks at everything.
+    #[cfg(feature = "testing")]
+    pub(crate) fn validate(&self) -> Result<(), &'static str> {
+        self.server.validate()
+    }
+
+    /// How many rows [`validate`](Self::validate) looks at, about.
+    #[cfg(feature = "testing")]
+    pub(crate) fn rows_len(&self) -> u64 {
+        self.rows.len() as u64 + u64::from(self.server.ledger_len(None))
+    }
+
     fn input(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.dirty = true;

@@ -1,20 +1,19 @@
-//! What this half takes of memory at most.
+//! What this half takes of memory at most: the sum of what its parts do.
 
-use bytes::Bytes;
+use alloc::boxed::Box;
 
 use crate::config::Config;
-use crate::index::Index;
 use crate::limits::CID_BYTES_MAX;
-use crate::memory::{Terms, list, tree};
-use crate::rows::Rows;
-use crate::stats::TimerReason;
-use crate::time::Timestamp;
+use crate::memory::{Terms, list};
 
-use super::compose::ANSWERS_MAX;
-use super::load::{Item, Lookup};
-use super::memory::Turn;
-use super::peer::{Answer, Flight, Peer};
-use super::want::{Place, Want};
+use super::agenda::Agenda;
+use super::composer::RESPONSES_MAX;
+use super::in_flight::InFlight;
+use super::ledger::Ledger;
+use super::loader::Loader;
+use super::memory::Memory;
+use super::peer_state::Peers;
+use super::scheduler::Scheduler;
 
 /// The terms of this half.
 pub(crate) fn terms(config: &Config) -> Terms {
@@ -26,22 +25,15 @@ pub(crate) fn terms(config: &Config) -> Terms {
     let blocks = block.max(limits.answer_bytes_per_peer.into());
     let key = CID_BYTES_MAX as u64;
 
-    // A want is in the queue of its state: at worst among those to be loaded and those of unknown size, or
-    // among the loaded, whose bytes are counted below.
-    let queues =
-        (2 * tree::<Place>(wants)).max(tree::<(Place, Bytes)>(wants)) + 4 * tree::<Place>(0);
-    let each = queues.div_ceil(wants.max(1)) + key;
-    let ledger =
-        |rows: u64| Rows::<Want>::bytes_max(rows) + 2 * Index::bytes_max(rows) + rows * each;
-    let lookups = |items: u64| {
-        Rows::<Lookup>::bytes_max(items)
-            + list::<u32>(items)
-            + items * (2 * size_of::<Item>() as u64 + key)
-    };
-    let flights =
-        list::<Flight>(messages) + messages * list::<Answer>(wants.min(ANSWERS_MAX as u64));
-    let each_peer = size_of::<Peer>() as u64
-        + list::<Option<usize>>(peers) / peers.max(1)
+    let ledger = |rows: u64| Ledger::bytes_max(rows, wants, key);
+    let lookups = |items: u64| Loader::bytes_max(items, key);
+    let flights = InFlight::heap_bytes_max(messages, wants.min(RESPONSES_MAX as u64));
+    let each_peer = Ledger::peer_bytes_max(peers)
+        + Loader::peer_bytes_max(peers)
+        + Memory::peer_bytes_max(peers)
+        + Scheduler::peer_bytes_max(peers)
+        + Agenda::peer_bytes_max(peers)
+        + Peers::peer_bytes_max(peers)
         + list::<[u32; 2]>(messages)
         + listed(1);
     Terms {
@@ -59,9 +51,13 @@ pub(crate) fn terms(config: &Config) -> Terms {
 
 /// The lists of peers, with so many of them.
 const fn listed(peers: u64) -> u64 {
-    2 * tree::<(u64, u32)>(peers)
-        + tree::<(u32, u32)>(peers)
-        + tree::<Turn>(peers)
-        + 2 * tree::<(Timestamp, u32)>(peers)
-        + tree::<(Timestamp, TimerReason, u32)>(peers)
+    Ledger::lists_bytes_max(peers)
+        + Memory::lists_bytes_max(peers)
+        + Scheduler::lists_bytes_max(peers)
+        + Agenda::lists_bytes_max(peers)
+}
+
+/// The most bytes of a value that a part keeps of one peer, beside `peers` others at most.
+pub(super) const fn peer_slot_bytes<T>(peers: u64) -> u64 {
+    size_of::<T>() as u64 + list::<Option<Box<T>>>(peers) / if peers == 0 { 1 } else { peers }
 }

@@ -1,234 +1,405 @@
-//! The ledger: the wants of all peers.
+//! The ledger: what every peer wants of us, and what of it waits for what.
 //!
-//! A want is found by its peer and CID, by its CID alone (the wants of one CID are chained), and
-//! from its peer (the wants of one peer are chained). Holds no memory when it is empty.
+//! It puts two parts together: [`WantTable`], which finds wants, and a [`TaskQueue`] per peer, which orders them.
+//!
+//! Invariant: a want is in exactly the queue of its state. All changes to a want go through [`Ledger::update`], which
+//! takes it out of its queue, has it changed by a method of [`Want`], and puts it into the queue of its new state.
 
-use crate::index::Index;
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::config::Config;
 use crate::key::Key;
-use crate::rows::{Id, NONE, Rows};
+use crate::message::Entry;
+use crate::output::What;
+use crate::per_peer::PerPeer;
+use crate::time::Timestamp;
+use crate::util::rows::{Id, Ref};
 
-use super::want::{Links, Want};
+use super::bound::peer_slot_bytes;
+use super::consistent;
+use super::eviction::{Evicted, Eviction};
+use super::task_queue::TaskQueue;
+use super::want::{Position, Response, State, Want, can_be_served};
+use super::want_table::WantTable;
 
-/// The wants of all peers.
+/// Answered wants that are remembered per peer until they count as delivered.
+const UNCONFIRMED_MAX: u32 = 64;
+/// How long an answered want may be put back. What the transport took longer ago has arrived, or the peer has asked
+/// others since.
+const UNCONFIRMED_FOR: Duration = Duration::from_secs(10);
+
+/// What an entry of a wantlist did.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Applied {
+    Cancelled,
+    /// The want is in the ledger.
+    Wanted {
+        evicted: Option<Evicted>,
+    },
+    /// The want is beyond a limit, or for a CID that cannot be served.
+    Skipped,
+}
+
+/// The wants of all peers, each in the queue of its state.
 #[derive(Debug)]
 pub(super) struct Ledger {
-    rows: Rows<Want>,
-    /// By CID and peer.
-    pairs: Index,
-    /// By CID alone: the first of its chain.
-    cids: Index,
-    /// Bytes of the keys that are not inline.
-    key_bytes: usize,
+    table: WantTable,
+    queues: PerPeer<TaskQueue>,
+    eviction: Eviction,
+    replace_have_bytes: Option<u32>,
+    /// Rows that are not wants any more: answered, and not confirmed.
+    unconfirmed: u32,
+    /// Bytes that the queues hold.
+    queue_bytes: usize,
+    next_age: u64,
 }
 
 impl Ledger {
-    pub(super) fn new(seed: &[u8; 32]) -> Self {
+    pub(super) fn new(config: &Config, seed: &[u8; 32]) -> Self {
         Self {
-            rows: Rows::default(),
-            pairs: Index::new(seed, "server pairs"),
-            cids: Index::new(seed, "server cids"),
-            key_bytes: 0,
+            table: WantTable::new(seed),
+            queues: PerPeer::default(),
+            eviction: Eviction::new(&config.limits),
+            replace_have_bytes: config.replace_have_bytes,
+            unconfirmed: 0,
+            queue_bytes: 0,
+            next_age: 0,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.rows.len()
+    pub(super) fn connected(&mut self, peer: u32) {
+        self.table.connected(peer);
+        self.queues.insert(peer, TaskQueue::default());
     }
 
-    pub(super) fn at(&self, row: u32) -> Option<&Want> {
-        self.rows.at(row)
+    pub(super) fn disconnected(&mut self, peer: u32) {
+        self.forget(peer);
+        self.table.disconnected(peer);
+        self.queues.remove(peer);
     }
 
-    pub(super) fn at_mut(&mut self, row: u32) -> Option<&mut Want> {
-        self.rows.at_mut(row)
-    }
-
-    pub(super) fn id(&self, row: u32) -> Option<Id> {
-        self.rows.id(row)
-    }
-
-    /// The row of this id, if it is still that want's.
-    pub(super) fn row(&self, id: Id) -> Option<u32> {
-        self.rows.get(id).map(|_| id.index)
-    }
-
-    /// The want of a peer for a CID.
-    pub(super) fn find(&self, peer: u32, key: &Key) -> Option<u32> {
-        let hash = self.pairs.hash(key.bytes(), u64::from(peer));
-        self.pairs.find(hash, |row| {
-            self.rows.at(row).is_some_and(|want| want.peer == peer && want.key == *key)
-        })
-    }
-
-    /// All wants for a CID, of all peers, in no useful order.
-    pub(super) fn of_cid(&self, key: &Key) -> impl Iterator<Item = u32> {
-        let mut next = self.first_of_cid(key).unwrap_or(NONE);
-        core::iter::from_fn(move || {
-            let row = next;
-            next = self.rows.at(row)?.of_cid.next;
-            Some(row)
-        })
-    }
-
-    /// All wants of a peer, the latest first.
-    pub(super) fn of_peer(&self, first: u32) -> impl Iterator<Item = (u32, &Want)> {
-        let mut next = first;
-        core::iter::from_fn(move || {
-            let row = next;
-            let want = self.rows.at(row)?;
-            next = want.of_peer.next;
-            Some((row, want))
-        })
-    }
-
-    /// Adds a want that is not there yet; `first` heads its peer's chain.
-    pub(super) fn insert(&mut self, mut want: Want, first: &mut u32) -> u32 {
-        let same = self.first_of_cid(&want.key);
-        want.of_peer = Links { previous: NONE, next: *first };
-        if let Some(head) = same {
-            // Second in the chain, so that the index goes on naming the same first row.
-            let after = self.rows.at(head).map_or(NONE, |want| want.of_cid.next);
-            want.of_cid = Links { previous: head, next: after };
+    /// Ends all wants of a peer.
+    pub(super) fn forget(&mut self, peer: u32) {
+        while let Some(row) = self.table.latest_of(peer) {
+            self.remove(row);
         }
-        let (key, peer) = (want.key.clone(), want.peer);
-        let Links { previous, next } = want.of_cid;
-        self.key_bytes += key.heap_bytes();
-        let row = self.rows.insert(want).index;
-        if let Some(second) = self.rows.at_mut(*first) {
-            second.of_peer.previous = row;
-        }
-        *first = row;
-        if let Some(want) = self.rows.at_mut(previous) {
-            want.of_cid.next = row;
-        }
-        if let Some(want) = self.rows.at_mut(next) {
-            want.of_cid.previous = row;
-        }
-        let hash = self.pairs.hash(key.bytes(), u64::from(peer));
-        self.pairs.insert(hash, row);
-        if same.is_none() {
-            self.index_chain(&key, row);
-        }
-        row
     }
 
-    /// Takes a want out; `first` heads its peer's chain.
-    pub(super) fn remove(&mut self, row: u32, first: &mut u32) -> Option<Want> {
-        let want = self.rows.at(row)?;
-        let (key, peer) = (want.key.clone(), want.peer);
-        let (of_peer, of_cid) = (want.of_peer, want.of_cid);
-        self.pairs.remove(self.pairs.hash(key.bytes(), u64::from(peer)), row);
-        if of_cid.previous == NONE {
-            self.cids.remove(self.cids.hash(key.bytes(), 0), row);
-            if of_cid.next != NONE {
-                self.index_chain(&key, of_cid.next);
+    /// What waits at a peer.
+    pub(super) fn queue(&self, peer: u32) -> Option<&TaskQueue> {
+        consistent(self.queues.get(peer), "the ledger does not know a peer")
+    }
+
+    pub(super) fn at(&self, row: Ref<Want>) -> Option<&Want> {
+        consistent(self.table.at(row), "a queue names a want that is gone")
+    }
+
+    pub(super) fn id(&self, row: Ref<Want>) -> Option<Id<Want>> {
+        consistent(self.table.id(row), "a queue names a want that is gone")
+    }
+
+    /// The row of this id, unless the want ended since.
+    pub(super) fn row(&self, id: Id<Want>) -> Option<Ref<Want>> {
+        self.table.row(id)
+    }
+
+    // Inputs.
+
+    /// Ends the peer's wants that a full wantlist does not repeat. Looks at all of the peer's wants, of which the
+    /// limits bound the number.
+    pub(super) fn keep_only<'a>(&mut self, peer: u32, entries: impl Iterator<Item = &'a Entry>) {
+        let repeated = |entry: &Entry| {
+            let row = self.table.find(peer, &Key::new(&entry.cid))?;
+            let want = self.table.at(row)?;
+            (!want.exceeds(entry)).then_some(row)
+        };
+        let kept: BTreeSet<Ref<Want>> = entries.filter_map(repeated).collect();
+        let all = self.table.of_peer(peer).map(|(row, _)| row);
+        let gone: Vec<Ref<Want>> = all.filter(|row| !kept.contains(row)).collect();
+        for row in gone {
+            self.remove(row);
+        }
+    }
+
+    /// Applies one entry of a peer's wantlist.
+    pub(super) fn apply(&mut self, peer: u32, entry: &Entry) -> Applied {
+        let key = Key::new(&entry.cid);
+        let mut found = self.table.find(peer, &key);
+        if entry.cancel {
+            if let Some(row) = found {
+                self.remove(row);
+            }
+            return Applied::Cancelled;
+        }
+        if !can_be_served(&entry.cid) {
+            let answers = entry.send_dont_have && found.is_none();
+            if answers && self.eviction.has_room(&self.table, peer) {
+                let age = self.age();
+                self.insert(Want::unservable(peer, key, entry, age));
+            }
+            return Applied::Skipped;
+        }
+        if let Some(row) = found
+            && self.table.at(row).is_some_and(Want::is_unconfirmed)
+        {
+            // It was answered: this is another want.
+            self.remove(row);
+            found = None;
+        }
+        if let Some(row) = found {
+            let replace = self.replace_have_bytes;
+            self.update(row, |want| want.repeated(entry, replace));
+            return Applied::Wanted { evicted: None };
+        }
+        let mut evicted = None;
+        if !self.eviction.has_room(&self.table, peer) {
+            let victim = self.eviction.victim(&mut self.table, &self.queues, peer, entry.priority);
+            let Some(victim) = victim else { return Applied::Skipped };
+            let Some(want) = self.remove(victim) else { return Applied::Skipped };
+            evicted = Some(Evicted { peer: want.peer(), answered: want.is_unconfirmed() });
+        }
+        let age = self.age();
+        self.insert(Want::new(peer, key, entry, age, self.replace_have_bytes));
+        Applied::Wanted { evicted }
+    }
+
+    /// The wants of all peers for one CID.
+    pub(super) fn of_cid(&self, cid: &Cid) -> Vec<Ref<Want>> {
+        self.table.of_cid(&Key::new(cid)).collect()
+    }
+
+    /// A block is in the store now. The peer whose want that changes.
+    pub(super) fn block_stored(&mut self, row: Ref<Want>, size: u32) -> Option<u32> {
+        let replace = self.replace_have_bytes;
+        let peer = self.at(row)?.peer();
+        let mut changes = false;
+        self.update(row, |want| changes = want.block_stored(size, replace));
+        changes.then_some(peer)
+    }
+
+    // Lookups.
+
+    /// A lookup of a want starts: what to remember it by, and what to look up.
+    pub(super) fn lookup_started(&mut self, row: Ref<Want>, what: What) -> Option<(Id<Want>, Key)> {
+        self.update(row, |want| want.lookup_started(what));
+        Some((self.id(row)?, self.at(row)?.key().clone()))
+    }
+
+    /// The store does not have a wanted block, or does not tell.
+    pub(super) fn not_found(&mut self, row: Ref<Want>) {
+        let replace = self.replace_have_bytes;
+        self.update(row, |want| want.not_found(replace));
+    }
+
+    /// The store has a wanted block, of this size.
+    pub(super) fn size_found(&mut self, row: Ref<Want>, size: u32) {
+        let replace = self.replace_have_bytes;
+        self.update(row, |want| want.size_found(size, replace));
+    }
+
+    /// A wanted block was loaded. It stays in memory, if it is the response at all, only when `keep`.
+    pub(super) fn block_found(&mut self, row: Ref<Want>, data: Bytes, keep: bool) {
+        let replace = self.replace_have_bytes;
+        let size = data.len() as u32;
+        self.change(row, Some(data), |want| want.block_found(size, keep, replace));
+    }
+
+    /// Gives up the blocks that were loaded for a peer: they are to be loaded again.
+    pub(super) fn unload(&mut self, peer: u32) {
+        while let Some((row, _)) = self.queue(peer).and_then(TaskQueue::next_block) {
+            self.update(row, Want::unloaded);
+        }
+    }
+
+    // Responses.
+
+    /// The stream's version has no way to send the response to a want. Another one may, if the want can be served.
+    pub(super) fn cannot_be_sent(&mut self, row: Ref<Want>) {
+        if self.at(row).is_some_and(Want::is_servable) {
+            self.update(row, Want::cannot_be_sent);
+        } else {
+            self.remove(row);
+        }
+    }
+
+    /// The response to a want is part of the message of this number.
+    pub(super) fn sent(&mut self, row: Ref<Want>, response: Response, seq: u32) {
+        self.update(row, |want| want.sent(response, seq));
+    }
+
+    /// The transport took the message of this number, with this response to a want: the response counts as received,
+    /// unless the stream turns out to be lost.
+    pub(super) fn transport_took(
+        &mut self,
+        want: Id<Want>,
+        response: Response,
+        seq: u32,
+        now: Timestamp,
+    ) {
+        // The want may have ended or changed meanwhile: a HAVE for what has become a want-block is not its response.
+        let Some(row) = self.row(want) else { return };
+        let Some(want) = self.at(row) else { return };
+        if want.state() != State::InFlight(response, seq) {
+            return;
+        }
+        let peer = want.peer();
+        if !want.is_servable() {
+            self.remove(row);
+            return;
+        }
+        self.update(row, |want| want.transport_took(response, now));
+        if let Some(queue) = self.queue(peer)
+            && queue.unconfirmed_len() > UNCONFIRMED_MAX
+            && let Some(oldest) = queue.evictable()
+        {
+            self.remove(oldest);
+        }
+    }
+
+    /// The message of this number, with this response to a want, was not sent.
+    pub(super) fn send_failed(&mut self, want: Id<Want>, response: Response, seq: u32) {
+        // The want may have ended meanwhile.
+        if let Some(row) = self.row(want) {
+            let replace = self.replace_have_bytes;
+            self.update(row, |want| want.send_failed(response, seq, replace));
+        }
+    }
+
+    /// The responses that the transport took last may be lost: they are sent again.
+    pub(super) fn put_back_unconfirmed(&mut self, peer: u32, now: Timestamp) {
+        let replace = self.replace_have_bytes;
+        let lost: Vec<Ref<Want>> =
+            self.queue(peer).into_iter().flat_map(TaskQueue::unconfirmed).collect();
+        for row in lost {
+            let has_arrived = |want: &Want| match want.state() {
+                State::Unconfirmed(at) => at + UNCONFIRMED_FOR < now,
+                _ => false,
+            };
+            if self.at(row).is_some_and(has_arrived) {
+                self.remove(row);
+            } else {
+                self.update(row, |want| want.lost(replace));
             }
         }
-        for (link, from) in [(of_cid.previous, of_cid.next), (of_cid.next, of_cid.previous)] {
-            if let Some(neighbour) = self.rows.at_mut(link) {
-                let slot = if link == of_cid.previous {
-                    &mut neighbour.of_cid.next
-                } else {
-                    &mut neighbour.of_cid.previous
-                };
-                *slot = from;
-            }
-        }
-        if of_peer.previous == NONE {
-            *first = of_peer.next;
-        } else if let Some(previous) = self.rows.at_mut(of_peer.previous) {
-            previous.of_peer.next = of_peer.next;
-        }
-        if let Some(next) = self.rows.at_mut(of_peer.next) {
-            next.of_peer.previous = of_peer.previous;
-        }
-        self.key_bytes -= key.heap_bytes();
-        self.rows.remove(row)
     }
 
-    /// Bytes allocated.
+    // Queries.
+
+    /// The peer's wants, most urgent first.
+    pub(super) fn wants_of(&self, peer: u32) -> Vec<Entry> {
+        let mut wants: Vec<(Position, Entry)> = self
+            .table
+            .of_peer(peer)
+            .filter(|(_, want)| want.is_servable() && !want.is_unconfirmed())
+            .map(|(row, want)| (want.position(row), want.entry()))
+            .collect();
+        wants.sort_unstable_by_key(|(position, _)| *position);
+        wants.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// How many wants are remembered.
+    pub(super) fn len(&self) -> u32 {
+        self.table.len() as u32 - self.unconfirmed
+    }
+
+    /// The same of one peer.
+    pub(super) fn len_of(&self, peer: u32) -> u32 {
+        self.table.len_of(peer) - self.queues.get(peer).map_or(0, TaskQueue::unconfirmed_len)
+    }
+
+    /// Bytes allocated, and of the blocks in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.rows.bytes() + self.pairs.bytes() + self.cids.bytes() + self.key_bytes
+        self.table.bytes() + self.queues.bytes() + self.queue_bytes
     }
 
-    fn first_of_cid(&self, key: &Key) -> Option<u32> {
-        let hash = self.cids.hash(key.bytes(), 0);
-        self.cids.find(hash, |row| self.rows.at(row).is_some_and(|want| want.key == *key))
+    /// The most bytes of so many rows whose CIDs take so many bytes each, of one peer or of several with at most
+    /// `of_peer` rows each, without the loaded blocks.
+    pub(super) fn bytes_max(rows: u64, of_peer: u64, cid_bytes: u64) -> u64 {
+        let queued = TaskQueue::bytes_max(of_peer).div_ceil(of_peer.max(1));
+        WantTable::bytes_max(rows) + rows * (queued + cid_bytes)
     }
 
-    fn index_chain(&mut self, key: &Key, row: u32) {
-        self.cids.insert(self.cids.hash(key.bytes(), 0), row);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use alloc::vec::Vec;
-
-    use cid::Cid;
-    use cid::multihash::Multihash;
-
-    use super::*;
-    use crate::message::{Entry, WantKind};
-
-    fn key(n: u32) -> Key {
-        let hash = Multihash::<64>::wrap(0x12, &[n.to_le_bytes(); 8].concat()).unwrap();
-        Key::new(&Cid::new_v1(0x55, hash))
+    /// The most bytes of a peer without wants, beside `peers` others at most.
+    pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
+        WantTable::peer_bytes_max(peers) + peer_slot_bytes::<TaskQueue>(peers)
     }
 
-    fn want(peer: u32, n: u32) -> Want {
-        let entry = Entry::want(key(n).cid(), WantKind::Block, 0, false);
-        Want::new(peer, key(n), &entry, 0)
+    /// The most bytes that are kept for peers that are gone, and for each of so many that are there.
+    pub(super) const fn lists_bytes_max(peers: u64) -> u64 {
+        WantTable::order_bytes_max(peers)
     }
 
-    #[test]
-    fn wants_are_found_by_pair_by_cid_and_by_peer_until_removed() {
-        let mut ledger = Ledger::new(&[3; 32]);
-        let mut firsts = [NONE; 3];
-        let mut rows = Vec::new();
-        for n in 0..700 {
-            for peer in 0..3 {
-                rows.push(ledger.insert(want(peer, n), &mut firsts[peer as usize]));
-            }
-        }
-        for n in 0..700 {
-            let mut peers: Vec<u32> =
-                ledger.of_cid(&key(n)).map(|row| ledger.at(row).unwrap().peer).collect();
-            peers.sort_unstable();
-            assert_eq!(peers, [0, 1, 2]);
-            for peer in 0..3 {
-                assert_eq!(ledger.find(peer, &key(n)), Some(rows[(n * 3 + peer) as usize]));
-            }
-        }
-        // Peer 1 leaves, first to last and last to first.
-        let of_peer: Vec<u32> = ledger.of_peer(firsts[1]).map(|(row, _)| row).collect();
-        assert_eq!(of_peer.len(), 700);
-        for row in of_peer.iter().step_by(2).chain(of_peer.iter().skip(1).step_by(2)) {
-            assert!(ledger.remove(*row, &mut firsts[1]).is_some());
-        }
-        assert_eq!(firsts[1], NONE);
-        for n in 0..700 {
-            assert_eq!(ledger.find(1, &key(n)), None);
-            assert_eq!(ledger.of_cid(&key(n)).count(), 2);
-        }
-        for peer in [0, 2] {
-            while firsts[peer] != NONE {
-                let row = firsts[peer];
-                ledger.remove(row, &mut firsts[peer]);
-            }
-        }
-        assert_eq!((ledger.len(), ledger.bytes()), (0, 0));
-        assert_eq!(ledger.of_cid(&key(1)).count(), 0);
+    // How a want changes.
+
+    /// Changes a want, and its place in the queues of its peer. A block that was loaded for it goes unless it remains
+    /// loaded.
+    fn update(&mut self, row: Ref<Want>, how: impl FnOnce(&mut Want)) {
+        self.change(row, None, how);
     }
 
-    #[test]
-    fn a_want_costs_at_most_160_bytes_with_both_indexes() {
-        let mut ledger = Ledger::new(&[3; 32]);
-        let mut first = NONE;
-        for n in 0..100_000 {
-            ledger.insert(want(n % 100, n), &mut first);
+    /// The same; when the want becomes loaded, its block is `loaded`.
+    fn change(&mut self, row: Ref<Want>, loaded: Option<Bytes>, how: impl FnOnce(&mut Want)) {
+        let want = consistent(self.table.at_mut(row), "a want that is gone is changed");
+        let Some(want) = want else { return };
+        let queue = consistent(self.queues.get_mut(want.peer()), "a peer left and its want stayed");
+        let Some(queue) = queue else { return };
+        self.queue_bytes -= queue.bytes();
+        self.unconfirmed -= u32::from(want.is_unconfirmed());
+        let held = queue.leave(want, row);
+        how(want);
+        let data = held.or(loaded).filter(|_| want.state() == State::Loaded);
+        queue.join(want, row, data);
+        self.unconfirmed += u32::from(want.is_unconfirmed());
+        self.queue_bytes += queue.bytes();
+    }
+
+    fn insert(&mut self, want: Want) {
+        let peer = want.peer();
+        let Some(row) = self.table.insert(want) else { return };
+        let queue = consistent(self.queues.get_mut(peer), "a peer that left wants");
+        if let (Some(want), Some(queue)) = (self.table.at(row), queue) {
+            self.queue_bytes -= queue.bytes();
+            queue.join(want, row, None);
+            self.queue_bytes += queue.bytes();
         }
-        let each = ledger.bytes() / ledger.len();
-        assert!(each <= 160, "{each} bytes per want");
+    }
+
+    /// Ends a want.
+    fn remove(&mut self, row: Ref<Want>) -> Option<Want> {
+        let want = self.table.remove(row)?;
+        self.unconfirmed -= u32::from(want.is_unconfirmed());
+        let queue = consistent(self.queues.get_mut(want.peer()), "a peer left and its want stayed");
+        if let Some(queue) = queue {
+            self.queue_bytes -= queue.bytes();
+            queue.leave(&want, row);
+            self.queue_bytes += queue.bytes();
+        }
+        Some(want)
+    }
+
+    const fn age(&mut self) -> u64 {
+        self.next_age += 1;
+        self.next_age
+    }
+
+    /// What breaks the invariant, if anything does: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        self.table.validate()?;
+        let (mut unconfirmed, mut bytes) = (0, 0);
+        for (peer, queue) in self.queues.iter() {
+            queue.validate(self.table.of_peer(peer))?;
+            unconfirmed += queue.unconfirmed_len();
+            bytes += queue.bytes();
+        }
+        if (unconfirmed, bytes) != (self.unconfirmed, self.queue_bytes) {
+            return Err("a sum of the ledger is wrong");
+        }
+        Ok(())
     }
 }

@@ -1,188 +1,367 @@
 //! Who gets the memory for blocks, and who has to give it back.
 //!
-//! A peer is starved while it may load a block, holds less than a block of the usual size, and finds
-//! no memory. After [`STARVED_FOR`] that is mended at the cost of lanes that do not keep pace
-//! (see [`super::pace`]): of these the one that moves slowest per byte held is reset, and what it held
-//! goes to those that wait, until nobody is starved or no such lane is left. So nobody is reset while
-//! there is enough for all, however slow; and nobody for a peer that holds blocks and does not take them.
+//! A peer is starved while it may load a block, holds less than a block of the usual size, and finds no memory. After
+//! [`STARVED_FOR`] that is ended at the cost of peers whose streams do not keep pace (see [`super::pace`]): of these
+//! the one that moves slowest per byte held is reset, and what it held goes to those that wait, until nobody is starved
+//! or no such stream is left. So nobody is reset while there is enough for all, however slow; and nobody for a peer
+//! that holds blocks and does not take them.
+//!
+//! Invariant: the total is the sum of what the peers use, and a peer is among those that wait, are starved, or hold
+//! memory and may fall behind exactly as its account says.
 
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
 use core::time::Duration;
 
+use crate::limits::Limits;
+use crate::memory::tree;
+use crate::per_peer::PerPeer;
 use crate::time::Timestamp;
 
-use super::peer::Peer;
-use super::{Output, Server};
+use super::bound::peer_slot_bytes;
+use super::consistent;
+use super::grant::{Grant, Pool, Turn};
+use super::pace::Pace;
 
-/// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the
-/// less each of them holds, and there is always some left for the next.
-const SHARE: u64 = 4;
-/// The part of all memory by which a block may overshoot that, and below which a peer is starved: with
-/// the default limits a block of the usual size.
-const BLOCK: u64 = 256;
-/// The part of all memory that is kept for the first block of peers that hold nothing.
-const RESERVE: u64 = 8;
-/// How long a peer is starved before it costs others their lanes: longer than it takes to load and send
-/// the blocks of a peer that reads. One whose own lane was reset waits as long as it rested.
+/// How long a peer is starved before it costs others their streams: longer than it takes to load and send the blocks
+/// of a peer that reads. One whose own stream was reset waits as long as it rested.
 const STARVED_FOR: Duration = Duration::from_millis(250);
+/// The first window of a peer, in bytes: two blocks of the usual size.
+const FIRST_WINDOW: u64 = 512 << 10;
 
-/// The place of a peer among those that wait for memory. In this order they may have some: if there is
-/// none for the first, there is none for the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Turn {
-    used: u64,
-    /// Its lane was reset: the reserve is not for it.
-    late: bool,
-    /// When it was given memory last.
-    fed: Timestamp,
-    peer: u32,
+/// Bytes of blocks that one peer uses, as the parts that have them say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    /// Expected from lookups under way.
+    pub(super) reserved: u64,
+    /// Loaded, and not sent.
+    pub(super) loaded: u64,
+    /// In messages that the transport has.
+    pub(super) in_flight: u32,
+    /// Of these, in the oldest message, if there is any.
+    pub(super) head: Option<u32>,
 }
 
-impl Turn {
-    /// The place of a peer that uses so many bytes.
-    pub(super) fn of(number: u32, peer: &Peer, used: u64) -> Self {
-        Self { used, late: !peer.pace.is_trusted(), fed: peer.fed, peer: number }
+impl Usage {
+    /// Bytes in memory.
+    const fn held(&self) -> u64 {
+        self.loaded + self.in_flight as u64
+    }
+
+    const fn used(&self) -> u64 {
+        self.reserved + self.held()
+    }
+
+    /// Bytes that the peer has to take next: a message, or what waits for its stream to open.
+    fn next(&self) -> u64 {
+        self.head.map_or_else(|| self.held(), u64::from)
     }
 }
 
-/// The peers that matter while memory is short. Each is listed as its own fields say.
-#[derive(Debug, Default)]
-pub(super) struct Shortage {
-    /// Peers that wait for memory.
+/// One peer.
+#[derive(Debug)]
+struct Account {
+    usage: Usage,
+    pace: Pace,
+    /// Bytes that may be in use before another block is loaded. Grows by what the peer reads, up to the limit: one that
+    /// asks for much and reads nothing never gets far.
+    window: u64,
+    /// When it was given memory last.
+    granted: Timestamp,
+    /// Its places among those that wait, are starved from then on, or will have fallen behind then.
+    waiting: Option<Turn>,
+    starved: Option<Timestamp>,
+    late: Option<Timestamp>,
+}
+
+impl Account {
+    /// It has fallen behind: it gets no more before it has caught up.
+    fn is_late(&self, now: Timestamp) -> bool {
+        self.late.is_some_and(|at| at <= now)
+    }
+
+    fn turn(&self, peer: u32) -> Turn {
+        Turn::new(self.usage.used(), !self.pace.is_trusted(), self.granted, peer)
+    }
+
+    /// The window to begin with, and to begin with anew. After its stream was reset for being slow it is one block.
+    const fn first_window(&self) -> u64 {
+        if self.pace.is_trusted() { FIRST_WINDOW } else { 1 }
+    }
+}
+
+/// The memory for blocks, of all peers.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pool: Pool,
+    total: u64,
+    peers: PerPeer<Account>,
     waiting: BTreeSet<Turn>,
-    /// Starved peers, by the time from which on that costs others their lanes.
+    /// Starved peers, by the time from which on that costs others their streams.
     starved: BTreeSet<(Timestamp, u32)>,
     /// Peers that hold memory, by the time at which they will have fallen behind.
     late: BTreeSet<(Timestamp, u32)>,
 }
 
-impl Shortage {
-    pub(super) fn len(&self) -> usize {
-        self.waiting.len() + self.starved.len() + self.late.len()
-    }
-
-    /// A peer is gone.
-    pub(super) fn forget(&mut self, number: u32, peer: &Peer) {
-        peer.waiting.map(|turn| self.waiting.remove(&turn));
-        peer.starved.map(|until| self.starved.remove(&(until, number)));
-        peer.late.map(|at| self.late.remove(&(at, number)));
-    }
-
-    /// Something changed about a peer: it is to be looked at again before it waits on.
-    pub(super) fn settle(&mut self, number: u32, peer: &mut Peer) {
-        peer.waiting.take().map(|turn| self.waiting.remove(&turn));
-        let late = peer.late_at();
-        if peer.late != late {
-            peer.late.map(|at| self.late.remove(&(at, number)));
-            late.map(|at| self.late.insert((at, number)));
-            peer.late = late;
-        }
-    }
-}
-
-impl Server {
-    /// Whether a peer may have memory for one more block, while all together use `total`: there is
-    /// some, and it is nobody else's turn.
-    pub(super) fn may_have_memory(&self, turn: Turn, total: u64) -> bool {
-        let first = self.shortage.waiting.first().is_none_or(|first| turn <= *first);
-        first && self.has_memory(turn, total)
-    }
-
-    /// Whether a peer that uses so many bytes, and finds no memory for more, is starved.
-    pub(super) fn is_little(&self, used: u64) -> bool {
-        used < (u64::from(self.settings.limits.answer_bytes) / BLOCK).max(1)
-    }
-
-    /// Whether there is memory for one more block of such a peer, while all together use `total`.
-    pub(super) fn has_memory(&self, Turn { late, used, .. }: Turn, total: u64) -> bool {
-        let all = u64::from(self.settings.limits.answer_bytes);
-        if used == 0 && !late {
-            return total < all;
-        }
-        let free = (all - all / RESERVE).saturating_sub(total);
-        free > 0 && (used == 0 || used + all / BLOCK < free / SHARE)
-    }
-
-    /// A peer has a block to load and finds no memory for it.
-    pub(super) fn wait_for_memory(&mut self, number: u32) {
-        if let Some(peer) = self.peers.get_mut(number) {
-            let turn = Turn::of(number, peer, peer.used());
-            peer.waiting = Some(turn);
-            self.shortage.waiting.insert(turn);
+impl Memory {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self {
+            pool: Pool::new(limits),
+            total: 0,
+            peers: PerPeer::default(),
+            waiting: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            late: BTreeSet::new(),
         }
     }
 
-    /// Notes whether a peer that uses so many bytes is starved: `refused` when it has found no memory.
-    pub(super) fn note_starved(&mut self, number: u32, refused: bool, now: Timestamp) {
-        let Some(peer) = self.peers.get_mut(number) else { return };
-        if refused != peer.starved.is_some() {
-            peer.starved.map(|until| self.shortage.starved.remove(&(until, number)));
-            let patience = STARVED_FOR.max(peer.pace.last_rest());
-            peer.starved = refused.then_some(now + patience);
-            peer.starved.map(|until| self.shortage.starved.insert((until, number)));
+    pub(super) fn connected(&mut self, peer: u32, now: Timestamp) {
+        let account = Account {
+            usage: Usage::default(),
+            pace: Pace::default(),
+            window: FIRST_WINDOW.min(self.pool.peer_bytes_max()),
+            granted: now,
+            waiting: None,
+            starved: None,
+            late: None,
+        };
+        self.peers.insert(peer, account);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: u32) {
+        let Some(gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else { return };
+        gone.waiting.map(|turn| self.waiting.remove(&turn));
+        gone.starved.map(|until| self.starved.remove(&(until, peer)));
+        gone.late.map(|at| self.late.remove(&(at, peer)));
+        self.total -= gone.usage.used();
+        if self.peers.len() == 0 {
+            self.waiting = BTreeSet::new();
+            self.starved = BTreeSet::new();
+            self.late = BTreeSet::new();
         }
     }
 
-    /// Has the peer looked at whose turn it is of those waiting for memory, if there is some for it
-    /// now. If not, there is none for the others.
-    pub(super) fn wake_waiting(&mut self) -> bool {
-        let Some(&turn) = self.shortage.waiting.first() else { return false };
-        let may = self.has_memory(turn, self.answer_bytes);
-        if may {
-            self.settle(turn.peer);
-        }
-        may
+    /// Bytes used by all peers.
+    pub(super) const fn total(&self) -> u64 {
+        self.total
     }
+
+    /// Bytes used by one peer.
+    pub(super) fn used_by(&self, peer: u32) -> u64 {
+        self.peers.get(peer).map_or(0, |account| account.usage.used())
+    }
+
+    /// Something changed about a peer, and this is what it uses now. It is to be looked at again before it waits on.
+    pub(super) fn update(&mut self, peer: u32, usage: Usage) {
+        let Some(account) = account(&mut self.peers, peer) else { return };
+        self.total = self.total - account.usage.used() + usage.used();
+        account.usage = usage;
+        account.waiting.take().map(|turn| self.waiting.remove(&turn));
+        let late = if usage.held() == 0 { None } else { account.pace.late_at(usage.next()) };
+        if account.late != late {
+            account.late.map(|at| self.late.remove(&(at, peer)));
+            late.map(|at| self.late.insert((at, peer)));
+            account.late = late;
+        }
+    }
+
+    // How the peer's stream moves.
+
+    /// There is something for the peer to take, or a stream for it to agree to.
+    pub(super) fn expects(&mut self, peer: u32, now: Timestamp) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            account.pace.begin(now);
+        }
+    }
+
+    /// There is nothing for it to take.
+    pub(super) fn expects_nothing(&mut self, peer: u32) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            account.pace.end();
+        }
+    }
+
+    /// The transport took a message with so many bytes of blocks.
+    pub(super) fn took(&mut self, peer: u32, bytes: u32, now: Timestamp) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            let window = account.window + u64::from(bytes);
+            account.window = window.min(self.pool.peer_bytes_max());
+            account.pace.took(bytes, now);
+        }
+    }
+
+    /// The transport failed to take a message.
+    pub(super) fn took_nothing(&mut self, peer: u32) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            account.window = account.first_window().min(self.pool.peer_bytes_max());
+        }
+    }
+
+    /// Ends the peer's rest, if it is over.
+    pub(super) fn wake(&mut self, peer: u32, now: Timestamp) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            account.pace.wake(now);
+        }
+    }
+
+    /// Until when the peer gets no blocks, because its stream was reset for being slow.
+    pub(super) fn rests_until(&self, peer: u32) -> Option<Timestamp> {
+        self.peers.get(peer)?.pace.rests_until()
+    }
+
+    // Who gets memory.
+
+    /// What a peer may load now. None while it rests or has fallen behind.
+    pub(super) fn grant(&self, peer: u32, now: Timestamp) -> Option<Grant> {
+        let account = consistent(self.peers.get(peer), "a peer has no account of memory")?;
+        if account.pace.rests_until().is_some() || account.is_late(now) {
+            return None;
+        }
+        let (turn, first) = (account.turn(peer), self.waiting.first().copied());
+        Some(Grant::new(self.pool, turn, account.window, first, self.total))
+    }
+
+    /// What came of a grant: a peer that found no memory waits for it, and is starved if it has next to none.
+    pub(super) fn conclude(&mut self, peer: u32, grant: Option<Grant>, now: Timestamp) {
+        self.set_starved(peer, grant.as_ref().is_some_and(Grant::is_starved), now);
+        let (reserved, refused) =
+            grant.map_or((0, false), |grant| (grant.reserved(), grant.is_refused()));
+        let Some(account) = account(&mut self.peers, peer) else { return };
+        if reserved > 0 {
+            account.granted = now;
+        } else if refused {
+            let turn = account.turn(peer);
+            account.waiting.replace(turn).map(|turn| self.waiting.remove(&turn));
+            self.waiting.insert(turn);
+        }
+    }
+
+    /// Whether a block stays in memory that was loaded for a peer on an estimate of `reserved` bytes. What was started
+    /// on too low an estimate is kept only within the bounds. Otherwise it is loaded again when there is room, now that
+    /// its size is known.
+    pub(super) fn may_keep(&self, peer: u32, size: u32, reserved: u32) -> bool {
+        let account = consistent(self.peers.get(peer), "a peer has no account of memory");
+        account.is_some_and(|account| {
+            let turn = account.turn(peer);
+            let within = self.pool.fits(turn, size) && self.pool.has_memory(turn, self.total);
+            account.pace.rests_until().is_none() && (size <= reserved || within)
+        })
+    }
+
+    /// The peer whose turn it is of those that wait, if there is memory for it now. If not, there is none for the
+    /// others.
+    pub(super) fn served_next(&self) -> Option<u32> {
+        let turn = *self.waiting.first()?;
+        self.pool.has_memory(turn, self.total).then_some(turn.peer())
+    }
+
+    fn set_starved(&mut self, peer: u32, starved: bool, now: Timestamp) {
+        let Some(account) = account(&mut self.peers, peer) else { return };
+        if starved != account.starved.is_some() {
+            account.starved.map(|until| self.starved.remove(&(until, peer)));
+            let patience = STARVED_FOR.max(account.pace.last_rest());
+            account.starved = starved.then_some(now + patience);
+            account.starved.map(|until| self.starved.insert((until, peer)));
+        }
+    }
+
+    // Who gives it back.
 
     /// When starvation is to be ended next, if it goes on.
     pub(super) fn relief_at(&self) -> Option<Timestamp> {
-        let (until, _) = self.shortage.starved.first()?;
-        let (late, _) = self.shortage.late.first()?;
-        (!self.closing).then(|| *until.max(late))
+        let (until, _) = self.starved.first()?;
+        let (late, _) = self.late.first()?;
+        Some(*until.max(late))
     }
 
-    /// Ends starvation that has lasted too long: takes the memory of one lane that does not keep pace.
-    pub(super) fn relieve(&mut self, now: Timestamp) -> Option<Relief> {
+    /// The peer whose memory ends starvation that has lasted too long: of those that do not keep pace the slowest. Its
+    /// stream is to be reset, and [`reset`](Self::reset) called.
+    pub(super) fn relieve(&mut self, now: Timestamp) -> Option<u32> {
         while self.relief_at()?.is_due(now) {
-            let &(_, starved) = self.shortage.starved.first()?;
-            // Nobody gives way to a peer that does not take what it was given.
-            if self.peers.get(starved)?.is_late(now) {
-                self.note_starved(starved, false, now);
-                continue;
+            let &(_, starved) = self.starved.first()?;
+            let has_fallen_behind =
+                consistent(self.peers.get(starved), "a starved peer left")?.is_late(now);
+            if !has_fallen_behind {
+                // Looks at those that have fallen behind, once for a reset.
+                let late = self.late.range(..=(now, u32::MAX)).map(|(_, peer)| *peer);
+                return late.max_by_key(|peer| {
+                    let takes = self.peers.get(*peer).map(|account| {
+                        let usage = account.usage;
+                        account.pace.takes(usage.held(), usage.next(), now)
+                    });
+                    (takes, Reverse(*peer))
+                });
             }
-            let late = self.shortage.late.range(..=(now, u32::MAX)).map(|(_, peer)| *peer);
-            let slowest = late.max_by_key(|number| {
-                let takes = self.peers.get(*number).map(|peer| peer.takes(now));
-                (takes, Reverse(*number))
-            })?;
-            return Some(self.dispossess(slowest, now));
+            // Nobody is reset for a peer that does not take what it was given.
+            self.set_starved(starved, false, now);
         }
         None
     }
 
-    /// Takes all memory from a peer, and has it rest.
-    fn dispossess(&mut self, number: u32, now: Timestamp) -> Relief {
-        let Some(peer) = self.peers.get_mut(number) else { return Relief::Unloaded };
-        let had_stream = peer.lane.abort();
-        peer.pace.rest(now);
-        peer.window = peer.first_window();
-        if had_stream {
-            self.put_back_flights(number);
-            self.put_back_unconfirmed(number, now);
+    /// The peer's stream was reset because it takes too little: it rests.
+    pub(super) fn reset(&mut self, peer: u32, now: Timestamp) {
+        if let Some(account) = account(&mut self.peers, peer) {
+            account.pace.rest(now);
+            account.window = account.first_window();
         }
-        self.unload(number);
-        self.count(number, |served| served.slow_resets += 1);
-        self.settle(number);
-        if had_stream { Relief::Reset(Output::Reset(number)) } else { Relief::Unloaded }
+    }
+
+    // Bounds.
+
+    /// Bytes allocated.
+    pub(super) fn bytes(&self) -> usize {
+        self.peers.bytes()
+            + (self.waiting.len() * size_of::<Turn>()
+                + (self.starved.len() + self.late.len()) * size_of::<(Timestamp, u32)>())
+                * 3
+                / 2
+    }
+
+    /// The most bytes of a peer, beside `peers` others at most.
+    pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
+        peer_slot_bytes::<Account>(peers)
+    }
+
+    /// The most bytes of the orders of so many peers.
+    pub(super) const fn lists_bytes_max(peers: u64) -> u64 {
+        tree::<Turn>(peers) + 2 * tree::<(Timestamp, u32)>(peers)
+    }
+
+    /// What a peer uses, as it was told last: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn usage(&self, peer: u32) -> Option<Usage> {
+        Some(self.peers.get(peer)?.usage)
+    }
+
+    /// What breaks the invariant, if anything does: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        let (mut total, mut waiting, mut starved, mut late) = (0, 0, 0, 0);
+        for (peer, account) in self.peers.iter() {
+            total += account.usage.used();
+            waiting += usize::from(account.waiting.is_some());
+            starved += usize::from(account.starved.is_some());
+            late += usize::from(account.late.is_some());
+            if account.waiting.is_some_and(|turn| !self.waiting.contains(&turn))
+                || account.starved.is_some_and(|until| !self.starved.contains(&(until, peer)))
+                || account.late.is_some_and(|at| !self.late.contains(&(at, peer)))
+            {
+                return Err("a peer is not among those that it should be");
+            }
+            if account.waiting.is_some_and(|turn| turn != account.turn(peer)) {
+                return Err("a peer waits in the wrong place");
+            }
+        }
+        if total != self.total {
+            return Err("the total of memory is not the sum of what the peers use");
+        }
+        if (waiting, starved, late) != (self.waiting.len(), self.starved.len(), self.late.len()) {
+            return Err("a peer is among those that it should not be");
+        }
+        Ok(())
     }
 }
 
-/// How a peer gave its memory back.
-#[derive(Debug)]
-pub(super) enum Relief {
-    /// Its stream is to be reset.
-    Reset(Output),
-    /// It has no stream. What was sent on an earlier one is given back by the transport.
-    Unloaded,
+fn account(peers: &mut PerPeer<Account>, peer: u32) -> Option<&mut Account> {
+    consistent(peers.get_mut(peer), "a peer has no account of memory")
 }

@@ -1,124 +1,356 @@
-//! One want of one peer: a row of the ledger.
+//! One want of one peer, and how each event changes where it stands.
+//!
+//! Everything that can happen to a want is a method here. [`Ledger`](super::ledger::Ledger) calls them, and keeps
+//! the want in the queue of its state meanwhile.
+//!
+//! Invariant: an unservable want, which ends with its DONT_HAVE, is never looked up.
 
 use core::cmp::Reverse;
+
+use cid::Cid;
 
 use crate::key::Key;
 use crate::message::{Entry, WantKind};
 use crate::output::What;
-use crate::rows::NONE;
+use crate::prefix::Prefix;
 use crate::time::Timestamp;
+use crate::util::list::{Linked, Links};
+use crate::util::rows::Ref;
 
-/// Where a want stands. All changes go through [`super::Server::turn`], which keeps the want in
-/// the one queue that belongs to its state.
+/// Where a want stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// The block was not there, and the peer was told so if it had asked: waits for the block.
-    Idle,
+    Unavailable,
     /// To be looked up.
     Queued(What),
     /// Being looked up. A later answer to the same lookup finds the want by its generational id.
     Loading(What),
-    /// HAVE or DONT_HAVE is to be said.
+    /// HAVE or DONT_HAVE is to be sent.
     Presence { have: bool },
     /// The block is in memory and is to be sent.
-    Block,
-    /// This answer is within the message of this number.
-    Sending(Said, u32),
-    /// Answered then, as far as the transport knows. No want any more, but put back should the
-    /// transport report that the end of the stream was lost.
-    Sent(Timestamp),
+    Loaded,
+    /// This response is in the message of this number, which was handed to the transport.
+    InFlight(Response, u32),
+    /// The transport took the response then. No want any more, but put back should the transport report that the
+    /// end of the stream was lost.
+    Unconfirmed(Timestamp),
 }
 
-/// What an answer says.
+/// What a want is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum Response {
     /// The block itself, of so many bytes.
     Block(u32),
     Have,
     DontHave,
 }
 
-/// Neighbours in a list of rows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Links {
-    pub(super) previous: u32,
-    pub(super) next: u32,
-}
-
-impl Links {
-    pub(super) const ALONE: Self = Self { previous: NONE, next: NONE };
-}
+/// Marks the list of the wants of one peer.
+#[derive(Debug)]
+pub(super) struct OfPeer;
+/// Marks the chain of the wants of one CID.
+#[derive(Debug)]
+pub(super) struct OfCid;
 
 /// One want of one peer.
 #[derive(Debug)]
 pub(super) struct Want {
-    pub(super) key: Key,
-    pub(super) peer: u32,
-    pub(super) priority: i32,
+    key: Key,
+    peer: u32,
+    priority: i32,
     /// Counts up over all wants: the order among equal priorities.
-    pub(super) age: u64,
-    /// The block's size, once the store or an announcement told it.
-    pub(super) size: Option<u32>,
-    pub(super) state: State,
-    pub(super) kind: WantKind,
-    /// The entry asked to be told DONT_HAVE.
-    pub(super) asks: bool,
-    /// A DONT_HAVE is still owed: asked for, and not said since.
-    pub(super) owes: bool,
-    /// The block was stored while the want was being looked up: absence is stale news.
-    pub(super) again: bool,
-    /// False for a CID that no store can serve: the want ends with its DONT_HAVE.
-    pub(super) servable: bool,
-    /// Neighbours among the wants of the same peer.
-    pub(super) of_peer: Links,
-    /// Neighbours among the wants of the same CID.
-    pub(super) of_cid: Links,
+    age: u64,
+    /// The block's size, once the store or a notification of new blocks told it.
+    size: Option<u32>,
+    state: State,
+    kind: WantKind,
+    /// The entry asked for a DONT_HAVE.
+    send_dont_have: bool,
+    /// A DONT_HAVE was asked for, and none was sent since.
+    dont_have_owed: bool,
+    /// The block was stored while the want was being looked up: that it is absent is out of date.
+    stored_meanwhile: bool,
+    /// False for a CID that no store can serve.
+    servable: bool,
+    of_peer: Links<Self>,
+    of_cid: Links<Self>,
+}
+
+impl Linked<OfPeer> for Want {
+    fn links(&self) -> &Links<Self> {
+        &self.of_peer
+    }
+    fn links_mut(&mut self) -> &mut Links<Self> {
+        &mut self.of_peer
+    }
+}
+
+impl Linked<OfCid> for Want {
+    fn links(&self) -> &Links<Self> {
+        &self.of_cid
+    }
+    fn links_mut(&mut self) -> &mut Links<Self> {
+        &mut self.of_cid
+    }
 }
 
 /// The position of a want in its peer's queues: most urgent first, then oldest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub(super) priority: Reverse<i32>,
-    pub(super) age: u64,
-    pub(super) row: u32,
+pub(super) struct Position {
+    priority: Reverse<i32>,
+    age: u64,
+    row: Ref<Want>,
+}
+
+impl Position {
+    pub(super) const fn row(self) -> Ref<Want> {
+        self.row
+    }
+
+    pub(super) const fn priority(self) -> i32 {
+        self.priority.0
+    }
 }
 
 impl Want {
-    pub(super) fn new(peer: u32, key: Key, entry: &Entry, age: u64) -> Self {
-        Self {
+    /// A want that is to be looked up. `replace_have_bytes` is [`Config::replace_have_bytes`](crate::Config).
+    pub(super) fn new(
+        peer: u32,
+        key: Key,
+        entry: &Entry,
+        age: u64,
+        replace_have_bytes: Option<u32>,
+    ) -> Self {
+        let mut want = Self {
             key,
             peer,
             priority: entry.priority,
             age,
             size: None,
-            state: State::Idle,
+            state: State::Unavailable,
             kind: entry.kind,
-            asks: entry.send_dont_have,
-            owes: entry.send_dont_have,
-            again: false,
+            send_dont_have: entry.send_dont_have,
+            dont_have_owed: entry.send_dont_have,
+            stored_meanwhile: false,
             servable: true,
-            of_peer: Links::ALONE,
-            of_cid: Links::ALONE,
+            of_peer: Links::default(),
+            of_cid: Links::default(),
+        };
+        want.requeue(replace_have_bytes);
+        want
+    }
+
+    /// A want for what no store can have: it ends with its DONT_HAVE.
+    pub(super) fn unservable(peer: u32, key: Key, entry: &Entry, age: u64) -> Self {
+        let mut want = Self::new(peer, key, entry, age, None);
+        want.servable = false;
+        want.state = State::Presence { have: false };
+        want
+    }
+
+    pub(super) const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    pub(super) const fn peer(&self) -> u32 {
+        self.peer
+    }
+
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) const fn size(&self) -> Option<u32> {
+        self.size
+    }
+
+    pub(super) const fn age(&self) -> u64 {
+        self.age
+    }
+
+    pub(super) const fn is_servable(&self) -> bool {
+        self.servable
+    }
+
+    pub(super) const fn is_unconfirmed(&self) -> bool {
+        matches!(self.state, State::Unconfirmed(_))
+    }
+
+    /// It is not known whether the block is there, and the peer is to be told if it is not.
+    pub(super) const fn absence_matters(&self) -> bool {
+        self.dont_have_owed && self.size.is_none()
+    }
+
+    pub(super) const fn position(&self, row: Ref<Self>) -> Position {
+        Position { priority: Reverse(self.priority), age: self.age, row }
+    }
+
+    /// The want as the peer would send it.
+    pub(super) fn entry(&self) -> Entry {
+        Entry::want(self.key.cid(), self.kind, self.priority, self.send_dont_have)
+    }
+
+    /// An entry of a full wantlist asks for less than this want.
+    pub(super) fn exceeds(&self, entry: &Entry) -> bool {
+        entry.kind < self.kind || (self.send_dont_have && !entry.send_dont_have)
+    }
+
+    /// The peer sent the want again. It takes the new priority and the stronger kind, and is answered again unless
+    /// the response is on its way already.
+    pub(super) fn repeated(&mut self, entry: &Entry, replace_have_bytes: Option<u32>) {
+        self.priority = entry.priority;
+        self.kind = self.kind.max(entry.kind);
+        self.send_dont_have |= entry.send_dont_have;
+        self.dont_have_owed |= entry.send_dont_have;
+        let again = match self.state {
+            State::Unavailable | State::Queued(_) => true,
+            State::Presence { have } => have && self.kind == WantKind::Block,
+            // A block is not sent twice for one want; presences cost nothing.
+            State::InFlight(Response::Have | Response::DontHave, _) => true,
+            State::InFlight(Response::Block(_), _)
+            | State::Loading(_)
+            | State::Loaded
+            | State::Unconfirmed(_) => false,
+        };
+        if again {
+            self.requeue(replace_have_bytes);
         }
     }
 
-    pub(super) const fn place(&self, row: u32) -> Place {
-        Place { priority: Reverse(self.priority), age: self.age, row }
+    /// The block is in the store now. False when that changes nothing.
+    pub(super) fn block_stored(&mut self, size: u32, replace_have_bytes: Option<u32>) -> bool {
+        match self.state {
+            _ if !self.servable => false,
+            State::Loading(_) => {
+                self.stored_meanwhile = true;
+                true
+            }
+            State::Unavailable
+            | State::Queued(_)
+            | State::Presence { have: false }
+            | State::InFlight(Response::DontHave, _) => {
+                self.size = Some(size);
+                self.requeue(replace_have_bytes);
+                true
+            }
+            // These responses say what has become true.
+            State::Presence { have: true }
+            | State::Loaded
+            | State::InFlight(Response::Have | Response::Block(_), _)
+            | State::Unconfirmed(_) => false,
+        }
     }
 
-    /// What has to be looked up before the want can be answered.
-    pub(super) fn lookup(&self, replace_have_bytes: Option<u32>) -> What {
-        if self.takes_block(replace_have_bytes) { What::Data } else { What::Size }
+    /// It is part of a lookup from now on.
+    pub(super) const fn lookup_started(&mut self, what: What) {
+        self.state = State::Loading(what);
     }
 
-    /// The block itself is the answer, as far as its size is known.
-    pub(super) fn takes_block(&self, replace_have_bytes: Option<u32>) -> bool {
+    /// The store does not have the block, or does not tell.
+    pub(super) fn not_found(&mut self, replace_have_bytes: Option<u32>) {
+        if core::mem::take(&mut self.stored_meanwhile) {
+            self.requeue(replace_have_bytes);
+            return;
+        }
+        self.size = None;
+        self.state =
+            if self.dont_have_owed { State::Presence { have: false } } else { State::Unavailable };
+    }
+
+    /// The store has the block, of this size.
+    pub(super) fn size_found(&mut self, size: u32, replace_have_bytes: Option<u32>) {
+        self.stored_meanwhile = false;
+        self.size = Some(size);
+        self.state = if self.takes_block(replace_have_bytes) {
+            State::Queued(What::Data)
+        } else {
+            State::Presence { have: true }
+        };
+    }
+
+    /// The block was loaded, and has this size. It stays in memory, if it is the response at all, only when `keep`.
+    pub(super) fn block_found(&mut self, size: u32, keep: bool, replace_have_bytes: Option<u32>) {
+        self.size_found(size, replace_have_bytes);
+        if keep && self.state == State::Queued(What::Data) {
+            self.state = State::Loaded;
+        }
+    }
+
+    /// The block that was loaded for it is given up.
+    pub(super) const fn unloaded(&mut self) {
+        self.state = State::Queued(What::Data);
+    }
+
+    /// The stream's version has no way to send the response. Another one may: the want waits on.
+    pub(super) const fn cannot_be_sent(&mut self) {
+        self.state = State::Unavailable;
+    }
+
+    /// The response is part of the message of this number.
+    pub(super) fn sent(&mut self, response: Response, seq: u32) {
+        self.dont_have_owed &= response != Response::DontHave;
+        self.state = State::InFlight(response, seq);
+    }
+
+    /// The transport took the message with this response.
+    pub(super) fn transport_took(&mut self, response: Response, now: Timestamp) {
+        self.state = if response == Response::DontHave {
+            State::Unavailable
+        } else {
+            State::Unconfirmed(now)
+        };
+    }
+
+    /// The message with this response was not sent.
+    pub(super) fn send_failed(
+        &mut self,
+        response: Response,
+        seq: u32,
+        replace_have_bytes: Option<u32>,
+    ) {
+        if self.state == State::InFlight(response, seq) {
+            self.lost(replace_have_bytes);
+        } else {
+            // The peer asked again or the block arrived since: it is being answered anew.
+            self.dont_have_owed |= self.send_dont_have;
+        }
+    }
+
+    /// The response did not arrive: the want is as it was asked.
+    pub(super) fn lost(&mut self, replace_have_bytes: Option<u32>) {
+        self.dont_have_owed = self.send_dont_have;
+        if self.servable {
+            self.requeue(replace_have_bytes);
+        } else {
+            self.state = State::Presence { have: false };
+        }
+    }
+
+    /// Looks it up (again), for what it is answered with as far as its size is known.
+    fn requeue(&mut self, replace_have_bytes: Option<u32>) {
+        let what = if self.takes_block(replace_have_bytes) { What::Data } else { What::Size };
+        self.state = State::Queued(what);
+    }
+
+    /// The block itself is the response, as far as its size is known.
+    fn takes_block(&self, replace_have_bytes: Option<u32>) -> bool {
         self.kind == WantKind::Block
             || matches!((self.size, replace_have_bytes), (Some(size), Some(most)) if size <= most)
     }
 
-    /// The want as the peer would say it.
-    pub(super) fn entry(&self) -> Entry {
-        Entry::want(self.key.cid(), self.kind, self.priority, self.asks)
+    /// What contradicts itself, if anything does: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) const fn validate(&self) -> Result<(), &'static str> {
+        match self.state {
+            State::Presence { have: false } | State::InFlight(Response::DontHave, _) => Ok(()),
+            _ if !self.servable => Err("a want that cannot be served is served"),
+            _ => Ok(()),
+        }
     }
+}
+
+/// Whether a store could have a block of this CID, and the peer could check it.
+pub(super) fn can_be_served(cid: &Cid) -> bool {
+    Prefix::of(cid).is_ok_and(|prefix| prefix.fetchable().is_ok())
 }

@@ -1,4 +1,6 @@
 //! Doubly linked lists through rows: membership costs no allocation, and leaving takes constant time.
+//!
+//! A [`List`] keeps its ends. A [`Chain`] keeps nothing: whoever uses it finds its first row by other means.
 
 use core::marker::PhantomData;
 
@@ -84,18 +86,14 @@ impl<T: Linked<L>, L> List<T, L> {
 
     /// Takes out a row that is in this list.
     pub(crate) fn remove(&mut self, rows: &mut Rows<T>, row: Ref<T>) {
-        let Some(this) = rows.at_mut(row) else {
-            debug_assert!(false, "a row that is not live leaves a list");
+        let Some(Links { prev, next }) = unlink::<T, L>(rows, row) else {
             return;
         };
-        let Links { prev, next } = core::mem::take(this.links_mut());
-        match prev.and_then(|prev| rows.at_mut(prev)) {
-            Some(before) => before.links_mut().next = next,
-            None => self.head = next,
+        if prev.is_none() {
+            self.head = next;
         }
-        match next.and_then(|next| rows.at_mut(next)) {
-            Some(after) => after.links_mut().prev = prev,
-            None => self.tail = prev,
+        if next.is_none() {
+            self.tail = prev;
         }
         self.len -= 1;
     }
@@ -110,13 +108,7 @@ impl<T: Linked<L>, L> List<T, L> {
         &self,
         rows: &'a Rows<T>,
     ) -> impl Iterator<Item = (Ref<T>, &'a T)> + use<'a, T, L> {
-        let mut next = self.head;
-        core::iter::from_fn(move || {
-            let at = next?;
-            let row = rows.at(at)?;
-            next = row.links().next;
-            Some((at, row))
-        })
+        Chain::<T, L>::iter(rows, self.head)
     }
 
     /// What is wrong with the list, if anything: for tests.
@@ -140,6 +132,71 @@ impl<T: Linked<L>, L> List<T, L> {
         }
         Ok(())
     }
+}
+
+/// Joins the neighbours of a row, and gives what they were.
+fn unlink<T: Linked<L>, L>(rows: &mut Rows<T>, row: Ref<T>) -> Option<Links<T>> {
+    let Some(this) = rows.at_mut(row) else {
+        debug_assert!(false, "a row that is not live leaves a list");
+        return None;
+    };
+    let Links { prev, next } = core::mem::take(this.links_mut());
+    if let Some(before) = prev.and_then(|prev| rows.at_mut(prev)) {
+        before.links_mut().next = next;
+    }
+    if let Some(after) = next.and_then(|next| rows.at_mut(next)) {
+        after.links_mut().prev = prev;
+    }
+    Some(Links { prev, next })
+}
+
+/// A list of the kind `L` of which nothing is kept but the links. A row alone is a chain.
+#[derive(Debug)]
+pub(crate) struct Chain<T, L>(PhantomData<fn() -> (T, L)>);
+
+impl<T: Linked<L>, L> Chain<T, L> {
+    /// Adds a row that is in no chain of this kind, as the one after `before`.
+    pub(crate) fn insert_after(rows: &mut Rows<T>, before: Ref<T>, row: Ref<T>) {
+        let next = rows.at_mut(before).and_then(|before| before.links_mut().next.replace(row));
+        if let Some(after) = next.and_then(|next| rows.at_mut(next)) {
+            after.links_mut().prev = Some(row);
+        }
+        match rows.at_mut(row) {
+            Some(this) => *this.links_mut() = Links { prev: Some(before), next },
+            None => debug_assert!(false, "a row that is not live joins a chain"),
+        }
+    }
+
+    /// Takes out a row. When it was the first of its chain, the one that is first now, if any is left.
+    pub(crate) fn remove(rows: &mut Rows<T>, row: Ref<T>) -> Unlinked<T> {
+        match unlink::<T, L>(rows, row) {
+            Some(Links { prev: None, next }) => Unlinked::First(next),
+            _ => Unlinked::Later,
+        }
+    }
+
+    /// The rows from this one on.
+    pub(crate) fn iter<'a>(
+        rows: &'a Rows<T>,
+        first: Option<Ref<T>>,
+    ) -> impl Iterator<Item = (Ref<T>, &'a T)> + use<'a, T, L> {
+        let mut next = first;
+        core::iter::from_fn(move || {
+            let at = next?;
+            let row = rows.at(at)?;
+            next = row.links().next;
+            Some((at, row))
+        })
+    }
+}
+
+/// Where in its chain a row was.
+#[derive(Debug)]
+pub(crate) enum Unlinked<T> {
+    /// The first. The one after it is now, if there is one.
+    First(Option<Ref<T>>),
+    /// Behind another one.
+    Later,
 }
 
 #[cfg(test)]
@@ -188,6 +245,28 @@ mod tests {
         list.push_front(&mut rows, ids[2]);
         list.push_back(&mut rows, ids[0]);
         assert_eq!(order(&list, &rows), [ids[2], ids[0]]);
+    }
+
+    #[test]
+    fn a_chain_is_found_from_its_first_row_whoever_that_is() {
+        type RowChain = Chain<Row, Only>;
+        let mut rows = Rows::default();
+        let ids: Vec<_> = (0..4).map(|_| rows.insert(Row(Links::default())).at()).collect();
+        for id in &ids[1..] {
+            RowChain::insert_after(&mut rows, ids[0], *id);
+        }
+        let order = |rows: &Rows<Row>, first| {
+            RowChain::iter(rows, Some(first)).map(|(at, _)| at).collect::<Vec<_>>()
+        };
+        assert_eq!(order(&rows, ids[0]), [ids[0], ids[3], ids[2], ids[1]]);
+        assert!(matches!(RowChain::remove(&mut rows, ids[2]), Unlinked::Later));
+        assert!(matches!(
+            RowChain::remove(&mut rows, ids[0]),
+            Unlinked::First(Some(first)) if first == ids[3]
+        ));
+        assert_eq!(order(&rows, ids[3]), [ids[3], ids[1]]);
+        assert!(matches!(RowChain::remove(&mut rows, ids[3]), Unlinked::First(Some(_))));
+        assert!(matches!(RowChain::remove(&mut rows, ids[1]), Unlinked::First(None)));
     }
 
     #[test]

@@ -1,0 +1,179 @@
+//! Whose want is given up for a new one, in a full ledger.
+//!
+//! Evicted first is what is answered, then the oldest wants whose blocks are not here, then the least urgent of those
+//! that nothing was done for yet. In a ledger that is full with the wants of others, those of the peer with the most
+//! are evicted for a peer with fewer, whatever their state: a peer that takes no responses must not keep its place by
+//! that.
+
+use crate::limits::Limits;
+use crate::per_peer::PerPeer;
+use crate::util::rows::Ref;
+
+use super::task_queue::TaskQueue;
+use super::want::Want;
+use super::want_table::WantTable;
+
+/// A want that was given up for another one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Evicted {
+    pub(super) peer: u32,
+    /// Nothing was lost: it had been answered.
+    pub(super) answered: bool,
+}
+
+/// The bounds of the ledger. Decides; changes nothing.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Eviction {
+    /// Rows of all peers together.
+    rows_max: usize,
+    rows_per_peer_max: u32,
+}
+
+impl Eviction {
+    pub(super) const fn new(limits: &Limits) -> Self {
+        Self { rows_max: limits.ledger as usize, rows_per_peer_max: limits.ledger_per_peer }
+    }
+
+    /// The ledger has room for one more want of a peer.
+    pub(super) fn has_room(&self, table: &WantTable, peer: u32) -> bool {
+        table.len() < self.rows_max && table.len_of(peer) < self.rows_per_peer_max
+    }
+
+    /// The want to be evicted for one of this peer and priority, if there is one to be had.
+    pub(super) fn victim(
+        &self,
+        table: &mut WantTable,
+        queues: &PerPeer<TaskQueue>,
+        peer: u32,
+        priority: i32,
+    ) -> Option<Ref<Want>> {
+        let len = table.len_of(peer);
+        if len < self.rows_per_peer_max
+            && let Some((largest, most)) = table.largest()
+            && largest != peer
+            && most > len + 1
+            && let Some(row) = queues
+                .get(largest)
+                .and_then(|queue| cheapest(queue, None))
+                // Its response is most likely the last one due.
+                .or_else(|| table.latest_of(largest))
+        {
+            return Some(row);
+        }
+        cheapest(queues.get(peer)?, Some(priority))
+    }
+}
+
+/// The want of a peer that costs least to give up, before a response to it was composed. A queued one is given up only
+/// for one that is no less urgent.
+fn cheapest(queue: &TaskQueue, newcomer: Option<i32>) -> Option<Ref<Want>> {
+    let less_urgent = || {
+        let last = queue.last_queued()?;
+        newcomer.is_none_or(|new| last.priority() <= new).then(|| last.row())
+    };
+    queue.evictable().or_else(less_urgent)
+}
+
+#[cfg(test)]
+mod tests {
+    use cid::Cid;
+    use cid::multihash::Multihash;
+
+    use super::*;
+    use crate::key::Key;
+    use crate::message::{Entry, WantKind};
+    use crate::output::What;
+    use crate::time::Timestamp;
+
+    /// A ledger of at most 5 wants, 4 of one peer.
+    struct Case {
+        eviction: Eviction,
+        table: WantTable,
+        queues: PerPeer<TaskQueue>,
+        next: u64,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let mut limits = Limits::default();
+            (limits.ledger, limits.ledger_per_peer) = (5, 4);
+            let eviction = Eviction::new(&limits);
+            let (mut table, mut queues) = (WantTable::new(&[1; 32]), PerPeer::default());
+            for peer in 0..3 {
+                table.connected(peer);
+                queues.insert(peer, TaskQueue::default());
+            }
+            Self { eviction, table, queues, next: 0 }
+        }
+
+        fn add(&mut self, peer: u32, priority: i32, how: impl Fn(&mut Want)) -> Ref<Want> {
+            self.next += 1;
+            let hash = Multihash::<64>::wrap(0x12, &[self.next as u8; 32]).unwrap();
+            let cid = Cid::new_v1(0x55, hash);
+            let entry = Entry::want(cid, WantKind::Block, priority, false);
+            let mut want = Want::new(peer, Key::new(&cid), &entry, self.next, None);
+            how(&mut want);
+            let row = self.table.insert(want).unwrap();
+            self.queues.get_mut(peer).unwrap().join(self.table.at(row).unwrap(), row, None);
+            row
+        }
+
+        fn victim(&mut self, peer: u32, priority: i32) -> Option<Ref<Want>> {
+            assert!(!self.eviction.has_room(&self.table, peer));
+            self.eviction.victim(&mut self.table, &self.queues, peer, priority)
+        }
+    }
+
+    const fn queued(_: &mut Want) {}
+
+    fn loading(want: &mut Want) {
+        want.lookup_started(What::Data);
+    }
+
+    #[test]
+    fn a_full_peer_gives_up_the_answered_then_the_unavailable_then_the_least_urgent() {
+        let mut case = Case::new();
+        case.add(0, 9, loading);
+        let urgent = case.add(0, 5, queued);
+        assert!(case.eviction.has_room(&case.table, 0));
+        let least = case.add(0, 3, queued);
+        case.add(0, 4, queued);
+        assert_eq!(case.victim(0, 2), None, "none is less urgent than that");
+        assert_eq!(case.victim(0, 3), Some(least));
+        let mut case = Case::new();
+        case.add(0, 9, loading);
+        case.add(0, 1, queued);
+        let unavailable = case.add(0, 5, Want::cannot_be_sent);
+        case.add(0, 5, queued);
+        assert_eq!(case.victim(0, 0), Some(unavailable));
+        case.add(1, 5, |want| {
+            want.transport_took(super::super::want::Response::Have, Timestamp::ZERO)
+        });
+        assert_eq!(
+            case.victim(0, 0),
+            Some(unavailable),
+            "not that of another, when it is full itself"
+        );
+        let _ = urgent;
+    }
+
+    #[test]
+    fn in_a_full_ledger_the_peer_with_the_most_gives_up_its_latest_whatever_the_state() {
+        let mut case = Case::new();
+        case.add(0, 9, loading);
+        case.add(0, 9, loading);
+        let latest = case.add(0, 9, loading);
+        let own = case.add(1, 5, queued);
+        case.add(2, 5, queued);
+        assert_eq!(case.victim(1, 0), Some(latest));
+        let fresh = Case::new();
+        case = fresh;
+        case.add(0, 9, loading);
+        case.add(0, 9, loading);
+        case.add(1, 5, loading);
+        let own_too = case.add(1, 5, queued);
+        case.add(2, 5, queued);
+        assert_eq!(case.victim(1, 7), Some(own_too), "nobody has more than one beyond it");
+        let _ = own;
+    }
+}

@@ -1,0 +1,206 @@
+//! What the network, the host and the local user tell the server: each input goes to the parts that it concerns, and
+//! what they return to the others.
+
+use bytes::Bytes;
+
+use crate::error::{OpenError, SendError};
+use crate::lane::LaneState;
+use crate::message::{Version, Wantlist};
+use crate::output::{BlockInfo, LoadAnswer, Loaded, Rates, What};
+use crate::stats::Served;
+use crate::time::Timestamp;
+
+use super::Server;
+use super::ledger::Applied;
+use super::loader::Answered;
+use super::peer_state::can_hold_blocks;
+use super::want::Response;
+
+impl Server {
+    /// The host's answer to [`Output::Open`]; false when there was none to answer.
+    pub(crate) fn opened(
+        &mut self,
+        peer: u32,
+        result: Result<Version, OpenError>,
+        now: Timestamp,
+    ) -> bool {
+        let known = self.peers.update(peer, |state| state.opened(result, now)) == Some(true);
+        if known {
+            self.memory.expects_nothing(peer);
+        }
+        if known && result.is_err() && !self.peers.lane(peer).is_some_and(LaneState::is_closed) {
+            self.ledger.unload(peer);
+        }
+        self.refresh(peer);
+        known
+    }
+
+    /// Applies a wantlist, entry by entry in its order. What does not fit the limits is counted and skipped.
+    pub(crate) fn wantlist(&mut self, peer: u32, wantlist: Wantlist, _now: Timestamp) {
+        if !self.settings.serve || self.closing {
+            return;
+        }
+        self.peers.update(peer, |state| state.revive());
+        let most = self.settings.entries_per_message;
+        let beyond = wantlist.entries.len().saturating_sub(most) as u64;
+        self.peers.count(peer, |served| served.skipped_entries += beyond);
+        if wantlist.full {
+            self.ledger.keep_only(peer, wantlist.entries.iter().take(most));
+        }
+        for entry in wantlist.entries.iter().take(most) {
+            let applied = self.ledger.apply(peer, entry);
+            self.peers.count(peer, |served| match applied {
+                Applied::Cancelled => served.cancels += 1,
+                Applied::Wanted { .. } => served.wants += 1,
+                Applied::Skipped => {
+                    served.wants += 1;
+                    served.skipped_entries += 1;
+                }
+            });
+            if let Applied::Wanted { evicted: Some(evicted) } = applied {
+                let lost = u64::from(!evicted.answered);
+                self.peers.count(evicted.peer, |served| served.evicted_wants += lost);
+                if evicted.peer != peer {
+                    self.refresh(evicted.peer);
+                }
+            }
+        }
+        self.refresh(peer);
+    }
+
+    /// These blocks are in the store now: wants for them that were answered by absence, or may be about to be, are
+    /// looked up again. The lookup asks the host, which may refuse the peer.
+    pub(crate) fn announce(&mut self, blocks: &[BlockInfo], _now: Timestamp) {
+        for block in blocks {
+            for row in self.ledger.of_cid(&block.cid) {
+                if let Some(peer) = self.ledger.block_stored(row, block.size) {
+                    self.refresh(peer);
+                }
+            }
+        }
+    }
+
+    /// The host's answer to a lookup, or a part of it; false when there is no such lookup.
+    pub(crate) fn loaded(
+        &mut self,
+        id: u64,
+        answers: impl Iterator<Item = Loaded>,
+        _now: Timestamp,
+    ) -> bool {
+        if !self.loader.is_under_way(id) {
+            return false;
+        }
+        for Loaded { cid, answer } in answers {
+            if let Some(answered) = self.loader.answered(id, &cid) {
+                self.refresh(answered.peer);
+                self.found(answered, answer);
+                self.refresh(answered.peer);
+            }
+        }
+        true
+    }
+
+    /// The store told of one block.
+    fn found(&mut self, lookup: Answered, answer: LoadAnswer) {
+        // The want may have ended meanwhile.
+        let Some(row) = self.ledger.row(lookup.want) else { return };
+        let size = match (lookup.what, &answer) {
+            (What::Size, LoadAnswer::Size(size)) => Some(*size as usize),
+            (_, LoadAnswer::Data(data)) => Some(data.len()),
+            (_, LoadAnswer::NotFound | LoadAnswer::Failed) | (What::Data, LoadAnswer::Size(_)) => {
+                None
+            }
+        };
+        match (size.filter(|size| *size <= self.settings.block_bytes_max), answer) {
+            (None, _) => self.ledger.not_found(row),
+            (Some(_), LoadAnswer::Data(data)) if lookup.what == What::Data => {
+                let keep = self.may_keep(lookup, &data);
+                self.ledger.block_found(row, data, keep);
+            }
+            (Some(size), _) => self.ledger.size_found(row, size as u32),
+        }
+    }
+
+    /// Whether a block that was loaded may stay in memory.
+    fn may_keep(&mut self, lookup: Answered, data: &Bytes) -> bool {
+        let (peer, size) = (lookup.peer, data.len() as u32);
+        self.loader.learn(peer, size);
+        self.peers.lane(peer).is_some_and(can_hold_blocks)
+            && self.memory.may_keep(peer, size, lookup.reserved)
+    }
+
+    /// The transport took a message, or could not; false when there is no such message.
+    pub(crate) fn sent(
+        &mut self,
+        peer: u32,
+        seq: u32,
+        result: Result<(), SendError>,
+        now: Timestamp,
+    ) -> bool {
+        let ok = result.is_ok();
+        let sent = self.peers.update(peer, |state| state.sent(seq, ok, now)).flatten();
+        let Some((bytes, responses)) = sent else { return false };
+        if ok {
+            self.memory.took(peer, bytes, now);
+        } else {
+            self.memory.took_nothing(peer);
+            self.peers.count(peer, |served| served.failed_sends += 1);
+        }
+        if self.peers.lane(peer).is_some_and(|lane| lane.head().is_none()) {
+            self.memory.expects_nothing(peer);
+        }
+        for sent in responses {
+            if ok {
+                self.peers.count(peer, |served| count(served, sent.response));
+                self.ledger.transport_took(sent.want, sent.response, seq, now);
+            } else {
+                self.ledger.send_failed(sent.want, sent.response, seq);
+            }
+        }
+        self.unload_if_retrying(peer);
+        self.refresh(peer);
+        true
+    }
+
+    /// The stream is gone, and the end of what was sent on it may be lost.
+    pub(crate) fn reset(&mut self, peer: u32, now: Timestamp) {
+        self.peers.update(peer, |state| state.reset(now));
+        self.ledger.put_back_unconfirmed(peer, now);
+        self.unload_if_retrying(peer);
+        self.refresh(peer);
+    }
+
+    /// A stream that is not tried again yet holds no blocks.
+    fn unload_if_retrying(&mut self, peer: u32) {
+        if self.peers.lane(peer).is_some_and(|lane| lane.retry_at().is_some()) {
+            self.ledger.unload(peer);
+        }
+    }
+
+    pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
+        self.scheduler.set_rates(rates, now);
+        self.agenda.touch_all();
+    }
+
+    /// Forgets all wants; streams close as soon as nothing is on its way on them.
+    pub(crate) fn shutdown(&mut self, _now: Timestamp) {
+        self.closing = true;
+        for peer in self.peers.all() {
+            self.ledger.forget(peer);
+            self.loader.forget(peer);
+            self.refresh(peer);
+        }
+    }
+}
+
+/// Counts a response that the transport took.
+fn count(served: &mut Served, response: Response) {
+    match response {
+        Response::Block(bytes) => {
+            served.blocks += 1;
+            served.bytes += u64::from(bytes);
+        }
+        Response::Have => served.haves += 1,
+        Response::DontHave => served.dont_haves += 1,
+    }
+}

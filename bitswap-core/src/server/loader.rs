@@ -1,0 +1,345 @@
+//! Lookups in the local store: which wants are looked up next, and the bytes that are expected of them.
+//!
+//! Invariant: what a peer has under way, and the bytes reserved for it, are the sums over the items of its lookups
+//! that are not answered.
+
+use alloc::vec::Vec;
+
+use cid::Cid;
+
+use crate::config::Config;
+use crate::key::Key;
+use crate::lane::LaneState;
+use crate::message::Version;
+use crate::output::What;
+use crate::per_peer::PerPeer;
+use crate::time::Timestamp;
+use crate::util::list::{Linked, Links, List};
+use crate::util::rows::{Id, Ref, Rows};
+
+use super::bound::peer_slot_bytes;
+use super::consistent;
+use super::ledger::Ledger;
+use super::memory::Memory;
+use super::peer_state::can_hold_blocks;
+use super::task_queue::TaskQueue;
+use super::want::Want;
+
+/// Blocks in one lookup: enough to share the host's cost of a call, few enough to find an answer's place by looking.
+const BATCH: usize = 64;
+/// The size that a block is taken to have before any of the peer's was loaded: the usual leaf.
+const FIRST_ESTIMATE: u32 = 256 << 10;
+/// Estimates stay above this, so that a peer of small blocks that turns to big ones has few loads under way that were
+/// taken for small ones.
+const LOWEST_ESTIMATE: u32 = 8 << 10;
+
+/// A lookup that the host is asked for.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) id: u64,
+    pub(super) cids: Vec<Cid>,
+    pub(super) what: What,
+}
+
+/// A want whose lookup was answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) peer: u32,
+    /// The want may have ended since.
+    pub(super) want: Id<Want>,
+    pub(super) what: What,
+    /// Bytes that were expected.
+    pub(super) reserved: u32,
+}
+
+/// A lookup under way.
+#[derive(Debug)]
+struct Lookup {
+    peer: u32,
+    what: What,
+    items: Vec<Item>,
+    unanswered: usize,
+    of_peer: Links<Self>,
+}
+
+#[derive(Debug)]
+struct Item {
+    key: Key,
+    want: Id<Want>,
+    reserved: u32,
+    answered: bool,
+}
+
+/// Marks the list of the lookups of one peer.
+#[derive(Debug)]
+struct OfPeer;
+
+impl Linked<OfPeer> for Lookup {
+    fn links(&self) -> &Links<Self> {
+        &self.of_peer
+    }
+    fn links_mut(&mut self) -> &mut Links<Self> {
+        &mut self.of_peer
+    }
+}
+
+impl Lookup {
+    fn heap_bytes(&self) -> usize {
+        let keys: usize = self.items.iter().map(|item| item.key.heap_bytes()).sum();
+        self.items.capacity() * size_of::<Item>() + keys
+    }
+}
+
+/// What is under way for one peer.
+#[derive(Debug)]
+struct PeerLookups {
+    lookups: List<Lookup, OfPeer>,
+    /// Items that are not answered.
+    items: u32,
+    /// Bytes expected of them.
+    reserved: u64,
+    /// What a block of unknown size is taken to have.
+    estimate: u32,
+}
+
+/// The lookups of all peers.
+#[derive(Debug)]
+pub(super) struct Loader {
+    lookups: Rows<Lookup>,
+    peers: PerPeer<PeerLookups>,
+    loads_per_peer: u32,
+    /// Bytes that the lookups hold.
+    heap_bytes: usize,
+}
+
+impl Loader {
+    pub(super) fn new(config: &Config) -> Self {
+        Self {
+            lookups: Rows::default(),
+            peers: PerPeer::default(),
+            loads_per_peer: config.limits.loads_per_peer,
+            heap_bytes: 0,
+        }
+    }
+
+    pub(super) fn connected(&mut self, peer: u32) {
+        let state = PeerLookups {
+            lookups: List::default(),
+            items: 0,
+            reserved: 0,
+            estimate: FIRST_ESTIMATE,
+        };
+        self.peers.insert(peer, state);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: u32) {
+        self.forget(peer);
+        self.peers.remove(peer);
+    }
+
+    /// Forgets the peer's lookups; answers to them are ignored.
+    pub(super) fn forget(&mut self, peer: u32) {
+        let Some(state) = consistent(self.peers.get_mut(peer), "the loader does not know a peer")
+        else {
+            return;
+        };
+        while let Some(row) = state.lookups.first() {
+            state.lookups.remove(&mut self.lookups, row);
+            if let Some(lookup) = self.lookups.remove(row) {
+                self.heap_bytes -= lookup.heap_bytes();
+            }
+        }
+        (state.items, state.reserved) = (0, 0);
+    }
+
+    /// Bytes expected from the peer's lookups under way.
+    pub(super) fn reserved_bytes(&self, peer: u32) -> u64 {
+        self.peers.get(peer).map_or(0, |state| state.reserved)
+    }
+
+    /// What a block of unknown size is taken to have.
+    pub(super) fn estimate(&self, peer: u32) -> u32 {
+        self.peers.get(peer).map_or(FIRST_ESTIMATE, |state| state.estimate)
+    }
+
+    /// A block of this size was loaded. Growth is believed at once, shrinking slowly: the estimate bounds how much may
+    /// arrive unexpectedly.
+    pub(super) fn learn(&mut self, peer: u32, size: u32) {
+        let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer");
+        let Some(state) = state else { return };
+        let slow = state.estimate - state.estimate / 4 + size / 4;
+        state.estimate = size.max(slow).max(LOWEST_ESTIMATE);
+    }
+
+    /// Starts the next lookup for a peer, within its bounds and those of all peers.
+    pub(super) fn start(
+        &mut self,
+        peer: u32,
+        lane: &LaneState,
+        ledger: &mut Ledger,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Option<Load> {
+        let state = consistent(self.peers.get(peer), "the loader does not know a peer")?;
+        let room = (self.loads_per_peer.saturating_sub(state.items) as usize).min(BATCH);
+        if room == 0 {
+            memory.conclude(peer, None, now);
+            return None;
+        }
+        let estimate = state.estimate;
+        // Sizes first: they cost no memory, and their answers are small.
+        let (mut what, mut items) = (What::Size, Vec::new());
+        if !lane.is_refused() {
+            items = take_sizes(peer, room, ledger, TaskQueue::next_size);
+        }
+        if items.is_empty() {
+            what = What::Data;
+            items = take_data(peer, room, estimate, lane, ledger, memory, now);
+        }
+        let can_deny = lane.version().is_none_or(Version::has_presence) && !lane.is_refused();
+        if items.is_empty() && can_deny {
+            // No memory for more blocks: the peer need not wait for it to be told of those that are absent.
+            what = What::Size;
+            items = take_sizes(peer, room, ledger, TaskQueue::next_unsure);
+        }
+        if items.is_empty() {
+            return None;
+        }
+        let cids = items.iter().map(|item| item.key.cid()).collect();
+        Some(Load { id: self.insert(peer, what, items)?.to_bits(), cids, what })
+    }
+
+    fn insert(&mut self, peer: u32, what: What, items: Vec<Item>) -> Option<Id<Lookup>> {
+        let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer")?;
+        state.items += items.len() as u32;
+        state.reserved += items.iter().map(|item| u64::from(item.reserved)).sum::<u64>();
+        let unanswered = items.len();
+        let lookup = Lookup { peer, what, items, unanswered, of_peer: Links::default() };
+        self.heap_bytes += lookup.heap_bytes();
+        let id = self.lookups.insert(lookup);
+        state.lookups.push_back(&mut self.lookups, id.at());
+        Some(id)
+    }
+
+    /// Whether there is a lookup with this number, which comes from the host.
+    pub(super) fn is_under_way(&self, id: u64) -> bool {
+        self.lookups.get(Id::from_bits(id)).is_some()
+    }
+
+    /// The host's answer for one CID of a lookup. None for what was not asked, or was answered before.
+    pub(super) fn answered(&mut self, id: u64, cid: &Cid) -> Option<Answered> {
+        let id: Id<Lookup> = Id::from_bits(id);
+        let key = Key::new(cid);
+        let lookup = self.lookups.get_mut(id)?;
+        let item = lookup.items.iter_mut().find(|item| !item.answered && item.key == key)?;
+        item.answered = true;
+        let (want, reserved) = (item.want, item.reserved);
+        lookup.unanswered -= 1;
+        let (peer, what, done) = (lookup.peer, lookup.what, lookup.unanswered == 0);
+        let state = consistent(self.peers.get_mut(peer), "a peer left and its lookup stayed")?;
+        state.items -= 1;
+        state.reserved -= u64::from(reserved);
+        if done {
+            state.lookups.remove(&mut self.lookups, id.at());
+            if let Some(lookup) = self.lookups.remove(id.at()) {
+                self.heap_bytes -= lookup.heap_bytes();
+            }
+        }
+        Some(Answered { peer, want, what, reserved })
+    }
+
+    /// Bytes allocated.
+    pub(super) fn bytes(&self) -> usize {
+        self.lookups.bytes() + self.peers.bytes() + self.heap_bytes
+    }
+
+    /// The most bytes of lookups of so many blocks whose CIDs take so many bytes each.
+    pub(super) const fn bytes_max(items: u64, cid_bytes: u64) -> u64 {
+        Rows::<Lookup>::bytes_max(items) + items * (2 * size_of::<Item>() as u64 + cid_bytes)
+    }
+
+    /// The most bytes of a peer without lookups, beside `peers` others at most.
+    pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
+        peer_slot_bytes::<PeerLookups>(peers)
+    }
+
+    /// What breaks the invariant, if anything does: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        let (mut lookups, mut bytes) = (0, 0);
+        for (peer, state) in self.peers.iter() {
+            state.lookups.validate(&self.lookups)?;
+            let (mut items, mut reserved) = (0, 0);
+            for (_, lookup) in state.lookups.iter(&self.lookups) {
+                let open = || lookup.items.iter().filter(|item| !item.answered);
+                if lookup.peer != peer || lookup.unanswered != open().count() {
+                    return Err("a lookup has the wrong peer or number of open items");
+                }
+                items += open().count();
+                reserved += open().map(|item| u64::from(item.reserved)).sum::<u64>();
+                bytes += lookup.heap_bytes();
+                lookups += 1;
+            }
+            if (items, reserved) != (state.items as usize, state.reserved) {
+                return Err("a sum of a peer's lookups is wrong");
+            }
+        }
+        if (lookups, bytes) != (self.lookups.len(), self.heap_bytes) {
+            return Err("a sum of all lookups is wrong");
+        }
+        Ok(())
+    }
+}
+
+/// Moves wants into a lookup of sizes.
+fn take_sizes(
+    peer: u32,
+    room: usize,
+    ledger: &mut Ledger,
+    next: impl Fn(&TaskQueue) -> Option<Ref<Want>>,
+) -> Vec<Item> {
+    let mut items = Vec::new();
+    while items.len() < room
+        && let Some(row) = ledger.queue(peer).and_then(&next)
+    {
+        items.extend(take(ledger, row, What::Size, 0));
+    }
+    items
+}
+
+/// Moves wants into a lookup of data, as far as there is memory.
+fn take_data(
+    peer: u32,
+    room: usize,
+    estimate: u32,
+    lane: &LaneState,
+    ledger: &mut Ledger,
+    memory: &mut Memory,
+    now: Timestamp,
+) -> Vec<Item> {
+    let mut items = Vec::new();
+    let mut grant = if can_hold_blocks(lane) { memory.grant(peer, now) } else { None };
+    while items.len() < room
+        && let Some(grant) = &mut grant
+        && let Some(row) = ledger.queue(peer).and_then(TaskQueue::next_data)
+        && grant.has_memory()
+        && let Some(want) = ledger.at(row)
+    {
+        if lane.version().is_some_and(|version| !version.can_carry(&want.key().cid())) {
+            ledger.cannot_be_sent(row);
+            continue;
+        }
+        let bytes = want.size().unwrap_or(estimate);
+        if !grant.reserve(bytes) {
+            break;
+        }
+        items.extend(take(ledger, row, What::Data, bytes));
+    }
+    memory.conclude(peer, grant, now);
+    items
+}
+
+fn take(ledger: &mut Ledger, row: Ref<Want>, what: What, reserved: u32) -> Option<Item> {
+    let (want, key) = ledger.lookup_started(row, what)?;
+    Some(Item { key, want, reserved, answered: false })
+}

@@ -1,0 +1,181 @@
+//! The stream to each peer, what the transport has of it, and what was served.
+//!
+//! Invariant: a peer's lane and its list of messages in flight know the same messages.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::error::OpenError;
+use crate::lane::LaneState;
+use crate::message::Version;
+use crate::per_peer::PerPeer;
+use crate::stats::Served;
+use crate::time::Timestamp;
+
+use super::bound::peer_slot_bytes;
+use super::consistent;
+use super::in_flight::{InFlight, SentResponse, Unanswered};
+
+/// One connected peer.
+#[derive(Debug)]
+pub(super) struct PeerState {
+    lane: LaneState,
+    in_flight: InFlight,
+    served: Served,
+}
+
+impl PeerState {
+    /// There is something to send: true when the host must be asked to open the stream.
+    pub(super) fn open(&mut self, now: Timestamp) -> bool {
+        self.lane.open(now)
+    }
+
+    /// The host's answer to that; false when it was not asked.
+    pub(super) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
+        self.lane.opened(result, now)
+    }
+
+    /// The peer has shown that it speaks Bitswap after all.
+    pub(super) fn revive(&mut self) {
+        self.lane.revive();
+    }
+
+    /// Closes the stream when it was idle for so long: true when the host must be told.
+    pub(super) fn close_idle(&mut self, idle: Duration, now: Timestamp) -> bool {
+        self.lane.close_idle(idle, now)
+    }
+
+    /// The transport reset the stream.
+    pub(super) fn reset(&mut self, now: Timestamp) {
+        self.lane.reset(now);
+    }
+
+    /// We reset the stream: the messages that the transport had. None when there is no stream.
+    pub(super) fn abort(&mut self) -> Option<Vec<Unanswered>> {
+        self.lane.abort().then(|| self.in_flight.remove_all())
+    }
+
+    /// Hands a message to the transport, with so many bytes of blocks. Its number was [`LaneState::next_seq`].
+    pub(super) fn send(&mut self, bytes: u32, responses: Vec<SentResponse>, now: Timestamp) -> u32 {
+        let seq = self.lane.send(bytes, now);
+        self.in_flight.push(seq, responses);
+        seq
+    }
+
+    /// The transport took the message of this number, or could not: its bytes of blocks and its responses. None when
+    /// there is no such message. A failure closes the stream.
+    pub(super) fn sent(
+        &mut self,
+        seq: u32,
+        ok: bool,
+        now: Timestamp,
+    ) -> Option<(u32, Vec<SentResponse>)> {
+        let bytes = self.lane.sent(seq, ok, now)?;
+        let responses = consistent(self.in_flight.remove(seq), "a message has no responses")?;
+        Some((bytes, responses))
+    }
+
+    fn heap_bytes(&self) -> usize {
+        self.lane.heap_bytes() + self.in_flight.heap_bytes()
+    }
+}
+
+/// Blocks may be brought into memory for a peer with this lane: it is open or may be opened at once.
+pub(super) fn can_hold_blocks(lane: &LaneState) -> bool {
+    !lane.is_refused() && lane.retry_at().is_none()
+}
+
+/// All connected peers.
+#[derive(Debug)]
+pub(super) struct Peers {
+    states: PerPeer<PeerState>,
+    served: Served,
+    /// Bytes that the states hold.
+    heap_bytes: usize,
+    open_retry: Duration,
+}
+
+impl Peers {
+    pub(super) fn new(open_retry: Duration) -> Self {
+        Self { states: PerPeer::default(), served: Served::default(), heap_bytes: 0, open_retry }
+    }
+
+    pub(super) fn connected(&mut self, peer: u32, now: Timestamp) {
+        let lane = LaneState::new(self.open_retry, now);
+        let state = PeerState { lane, in_flight: InFlight::default(), served: Served::default() };
+        self.states.insert(peer, state);
+    }
+
+    pub(super) fn disconnected(&mut self, peer: u32) {
+        if let Some(gone) = consistent(self.states.remove(peer), "a peer leaves twice") {
+            self.heap_bytes -= gone.heap_bytes();
+        }
+    }
+
+    /// The places of all peers.
+    pub(super) fn all(&self) -> Vec<u32> {
+        self.states.iter().map(|(peer, _)| peer).collect()
+    }
+
+    pub(super) fn lane(&self, peer: u32) -> Option<&LaneState> {
+        consistent(self.states.get(peer), "a peer is not connected").map(|state| &state.lane)
+    }
+
+    /// Does something to a peer.
+    pub(super) fn update<R>(
+        &mut self,
+        peer: u32,
+        how: impl FnOnce(&mut PeerState) -> R,
+    ) -> Option<R> {
+        let state = consistent(self.states.get_mut(peer), "a peer is not connected")?;
+        self.heap_bytes -= state.heap_bytes();
+        let result = how(state);
+        self.heap_bytes += state.heap_bytes();
+        Some(result)
+    }
+
+    /// Counts something for a peer and in all.
+    pub(super) fn count(&mut self, peer: u32, how: impl Fn(&mut Served)) {
+        how(&mut self.served);
+        if let Some(state) = consistent(self.states.get_mut(peer), "a peer is not connected") {
+            how(&mut state.served);
+        }
+    }
+
+    /// What was served to all peers since the start.
+    pub(super) const fn served(&self) -> Served {
+        self.served
+    }
+
+    /// What was served to a peer since it connected.
+    pub(super) fn served_to(&self, peer: u32) -> Option<Served> {
+        self.states.get(peer).map(|state| state.served)
+    }
+
+    /// Bytes allocated.
+    pub(super) fn bytes(&self) -> usize {
+        self.states.bytes() + self.heap_bytes
+    }
+
+    /// The most bytes of a peer without messages in flight, beside `peers` others at most.
+    pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
+        peer_slot_bytes::<PeerState>(peers)
+    }
+
+    /// What breaks the invariant, if anything does: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self) -> Result<(), &'static str> {
+        let mut bytes = 0;
+        for (_, state) in self.states.iter() {
+            state.in_flight.validate()?;
+            bytes += state.heap_bytes();
+            if state.in_flight.len() != state.lane.len() {
+                return Err("a lane and the list of its messages differ");
+            }
+        }
+        if bytes != self.heap_bytes {
+            return Err("the bytes of the peers are not their sum");
+        }
+        Ok(())
+    }
+}

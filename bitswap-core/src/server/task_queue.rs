@@ -1,0 +1,239 @@
+//! What waits at one peer, in the order in which it is due.
+//!
+//! Invariant: a want is in the queue that its state names, once, or in none while its lookup or its response is under
+//! way; the sums are those of the queues. Whoever changes a want takes it out before and puts it back after:
+//! [`Ledger`](super::ledger::Ledger) does.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use crate::memory::tree;
+use crate::output::What;
+use crate::util::rows::Ref;
+
+use super::want::{Position, State, Want};
+
+/// Wants that could be evicted for new ones, in the order in which they would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Evictable {
+    /// Answered at that time.
+    Unconfirmed(u64, Ref<Want>),
+    /// The block is not there; of that age.
+    Unavailable(u64, Ref<Want>),
+}
+
+/// The queues of one peer.
+#[derive(Debug, Default)]
+pub(super) struct TaskQueue {
+    /// To be looked up by size.
+    sizes: BTreeSet<Position>,
+    /// To be loaded.
+    data: BTreeSet<Position>,
+    /// Of these, the ones of unknown size whose absence the peer is to be told.
+    unsure: BTreeSet<Position>,
+    /// HAVE or DONT_HAVE is to be sent.
+    presences: BTreeSet<Position>,
+    /// To be sent.
+    blocks: BTreeMap<Position, Bytes>,
+    evictable: BTreeSet<Evictable>,
+    /// Bytes of `blocks`.
+    loaded: u64,
+    /// Bytes to be loaded, where the size is known.
+    known: u64,
+    /// Blocks to be loaded whose size is not known.
+    unknown: u64,
+    /// Wants in the state [`State::Unconfirmed`].
+    unconfirmed: u32,
+}
+
+impl TaskQueue {
+    /// Takes a want out of the queue of its state, before it changes. Gives the block that was loaded for it.
+    pub(super) fn leave(&mut self, want: &Want, row: Ref<Want>) -> Option<Bytes> {
+        let position = want.position(row);
+        let was_there = match want.state() {
+            State::Loading(_) | State::InFlight(..) => true,
+            State::Unavailable => self.evictable.remove(&Evictable::Unavailable(want.age(), row)),
+            State::Queued(What::Size) => self.sizes.remove(&position),
+            State::Queued(What::Data) => {
+                if want.absence_matters() {
+                    self.unsure.remove(&position);
+                }
+                match want.size() {
+                    Some(size) => self.known -= u64::from(size),
+                    None => self.unknown -= 1,
+                }
+                self.data.remove(&position)
+            }
+            State::Presence { .. } => self.presences.remove(&position),
+            State::Loaded => {
+                let data = self.blocks.remove(&position);
+                debug_assert!(data.is_some(), "a loaded block is not in its queue");
+                self.loaded -= data.as_ref().map_or(0, |data| data.len() as u64);
+                return data;
+            }
+            State::Unconfirmed(at) => {
+                self.unconfirmed -= 1;
+                self.evictable.remove(&Evictable::Unconfirmed(at.as_micros(), row))
+            }
+        };
+        debug_assert!(was_there, "a want is not in the queue of its state");
+        None
+    }
+
+    /// Puts a want into the queue of its state. `data` goes with [`State::Loaded`].
+    pub(super) fn join(&mut self, want: &Want, row: Ref<Want>, data: Option<Bytes>) {
+        let position = want.position(row);
+        let is_new = match want.state() {
+            State::Loading(_) | State::InFlight(..) => true,
+            State::Unavailable => self.evictable.insert(Evictable::Unavailable(want.age(), row)),
+            State::Queued(What::Size) => self.sizes.insert(position),
+            State::Queued(What::Data) => {
+                if want.absence_matters() {
+                    self.unsure.insert(position);
+                }
+                match want.size() {
+                    Some(size) => self.known += u64::from(size),
+                    None => self.unknown += 1,
+                }
+                self.data.insert(position)
+            }
+            State::Presence { .. } => self.presences.insert(position),
+            State::Loaded => {
+                debug_assert!(data.is_some(), "a loaded want comes without its block");
+                let data = data.unwrap_or_default();
+                self.loaded += data.len() as u64;
+                self.blocks.insert(position, data).is_none()
+            }
+            State::Unconfirmed(at) => {
+                self.unconfirmed += 1;
+                self.evictable.insert(Evictable::Unconfirmed(at.as_micros(), row))
+            }
+        };
+        debug_assert!(is_new, "a want is in a queue twice");
+    }
+
+    /// The want whose size is to be looked up next.
+    pub(super) fn next_size(&self) -> Option<Ref<Want>> {
+        self.sizes.first().map(|position| position.row())
+    }
+
+    /// The want whose block is to be loaded next.
+    pub(super) fn next_data(&self) -> Option<Ref<Want>> {
+        self.data.first().map(|position| position.row())
+    }
+
+    /// The same among those of unknown size whose absence the peer is to be told.
+    pub(super) fn next_unsure(&self) -> Option<Ref<Want>> {
+        self.unsure.first().map(|position| position.row())
+    }
+
+    /// The want whose presence is to be sent next.
+    pub(super) fn next_presence(&self) -> Option<Ref<Want>> {
+        self.presences.first().map(|position| position.row())
+    }
+
+    /// The want whose block is to be sent next, and the block.
+    pub(super) fn next_block(&self) -> Option<(Ref<Want>, &Bytes)> {
+        self.blocks.first_key_value().map(|(position, data)| (position.row(), data))
+    }
+
+    pub(super) fn has_data(&self) -> bool {
+        !self.data.is_empty()
+    }
+
+    pub(super) fn has_presences(&self) -> bool {
+        !self.presences.is_empty()
+    }
+
+    pub(super) fn has_blocks(&self) -> bool {
+        !self.blocks.is_empty()
+    }
+
+    /// The want that costs least to evict: one answered already, else the oldest whose block is not there.
+    pub(super) fn evictable(&self) -> Option<Ref<Want>> {
+        self.evictable
+            .first()
+            .map(|(Evictable::Unconfirmed(_, row) | Evictable::Unavailable(_, row))| *row)
+    }
+
+    /// The least urgent of the wants that nothing was done for yet.
+    pub(super) fn last_queued(&self) -> Option<Position> {
+        self.sizes.last().max(self.data.last()).copied()
+    }
+
+    /// The wants answered lately, the oldest first.
+    pub(super) fn unconfirmed(&self) -> impl Iterator<Item = Ref<Want>> {
+        self.evictable.iter().map_while(|evictable| match evictable {
+            Evictable::Unconfirmed(_, row) => Some(*row),
+            Evictable::Unavailable(..) => None,
+        })
+    }
+
+    /// How many wants were answered lately.
+    pub(super) const fn unconfirmed_len(&self) -> u32 {
+        self.unconfirmed
+    }
+
+    /// Bytes of blocks in memory.
+    pub(super) const fn loaded_bytes(&self) -> u64 {
+        self.loaded
+    }
+
+    /// Bytes of blocks to be loaded, those of unknown size as `estimate`.
+    pub(super) fn to_load_bytes(&self, estimate: u32) -> u64 {
+        self.known + self.unknown * u64::from(estimate)
+    }
+
+    /// Bytes allocated, by the rule that B-tree nodes are two thirds full.
+    pub(super) fn bytes(&self) -> usize {
+        let positions =
+            self.sizes.len() + self.data.len() + self.unsure.len() + self.presences.len();
+        (positions * size_of::<Position>()
+            + self.blocks.len() * size_of::<(Position, Bytes)>()
+            + self.evictable.len() * size_of::<Evictable>())
+            * 3
+            / 2
+            + self.loaded as usize
+    }
+
+    /// The most bytes of the queues of so many wants, without the loaded blocks.
+    pub(super) fn bytes_max(wants: u64) -> u64 {
+        // At worst all are to be loaded and of unknown size, or loaded.
+        (2 * tree::<Position>(wants)).max(tree::<(Position, Bytes)>(wants))
+            + 4 * tree::<Position>(0)
+    }
+
+    /// What breaks the invariant, if anything does, when these are the peer's wants: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate<'a>(
+        &self,
+        wants: impl Iterator<Item = (Ref<Want>, &'a Want)>,
+    ) -> Result<(), &'static str> {
+        let mut seen = Self::default();
+        for (row, want) in wants {
+            let data = self.blocks.get(&want.position(row)).cloned();
+            if (want.state() == State::Loaded) != data.is_some() {
+                return Err("a block is in memory for a want that is not loaded, or the reverse");
+            }
+            seen.join(want, row, data);
+        }
+        let sets = [
+            (&self.sizes, &seen.sizes),
+            (&self.data, &seen.data),
+            (&self.unsure, &seen.unsure),
+            (&self.presences, &seen.presences),
+        ];
+        if sets.into_iter().any(|(is, should)| is != should)
+            || self.blocks.len() != seen.blocks.len()
+            || self.evictable != seen.evictable
+        {
+            return Err("a want is not in the queue of its state");
+        }
+        let sums = |queue: &Self| (queue.loaded, queue.known, queue.unknown, queue.unconfirmed);
+        if sums(self) != sums(&seen) {
+            return Err("a sum of a peer's queues is wrong");
+        }
+        Ok(())
+    }
+}
