@@ -7,6 +7,8 @@ use super::Engine;
 use crate::message::{Message, Version};
 use crate::output::{Event, Lane, Load, LoadId, LookupId, Outgoing, Output, PeerReport};
 use crate::output::{SendId, SessionId, WantFailure};
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use crate::{client, server};
 
 impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
@@ -49,26 +51,29 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub(super) fn server_output(&self, output: server::Output) -> Option<Output<P>> {
         Some(match output {
             server::Output::Open(peer) => {
-                Output::Open { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Open { peer: self.name(Ref::from_place(peer))?, lane: Lane::Answers }
             }
             server::Output::Close(peer) => {
-                Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Close { peer: self.name(Ref::from_place(peer))?, lane: Lane::Answers }
             }
             server::Output::Reset(peer) => {
-                Output::Reset { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Reset { peer: self.name(Ref::from_place(peer))?, lane: Lane::Answers }
             }
             server::Output::Send { peer, seq, version, message } => {
-                self.outgoing(peer, Lane::Answers, seq, version, message)?
+                self.outgoing(Ref::from_place(peer), Lane::Answers, seq, version, message)?
             }
-            server::Output::Load { id, peer, cids, what } => {
-                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, what })
-            }
+            server::Output::Load { id, peer, cids, what } => Output::Load(Load {
+                id: LoadId(id),
+                peer: self.name(Ref::from_place(peer))?,
+                cids,
+                what,
+            }),
         })
     }
 
     fn outgoing(
         &self,
-        peer: u32,
+        peer: Ref<Peer>,
         lane: Lane,
         seq: u32,
         version: Version,
@@ -78,11 +83,11 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
     }
 
-    fn name(&self, peer: u32) -> Option<P> {
+    fn name(&self, peer: Ref<Peer>) -> Option<P> {
         self.rows.at(peer).map(|peer| peer.name)
     }
 
-    pub(super) fn named(&self, reports: Vec<PeerReport<u32>>) -> Vec<PeerReport<P>> {
+    pub(super) fn named(&self, reports: Vec<PeerReport<Ref<Peer>>>) -> Vec<PeerReport<P>> {
         reports
             .into_iter()
             .filter_map(|report| {
