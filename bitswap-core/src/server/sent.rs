@@ -67,11 +67,12 @@ impl Server {
     fn unsent(&mut self, answer: Answer, seq: u32) {
         let Some(row) = self.ledger.row(answer.want) else { return };
         let Some(want) = self.ledger.at_mut(row) else { return };
-        if want.state == State::Sending(answer.what, seq) {
-            self.put_back(row);
-        } else {
+        match want.state {
+            State::Sending(what, of) if (what, of) == (answer.what, seq) => self.put_back(row),
+            // The block was said to have arrived since, and was not there after all.
+            State::Idle if want.asks => self.put_back(row),
             // The peer asked again or the block arrived since: it is being answered anew.
-            want.owes |= want.asks;
+            _ => want.owes |= want.asks,
         }
     }
 
