@@ -41,7 +41,7 @@ struct Entry<R> {
 
 /// Places of rows, found by the hash of a key that the row holds.
 #[derive(Debug)]
-pub(crate) struct Index<R = u32> {
+pub(crate) struct Index<R> {
     key: (u64, u64),
     shards: [HashTable<Entry<R>>; SHARDS],
 }

@@ -217,11 +217,8 @@ mod memory;
 pub mod message;
 mod output;
 mod peer;
-mod per_peer;
 mod prefix;
-mod ring;
 mod rng;
-mod rows;
 mod server;
 mod stats;
 #[cfg(feature = "testing")]

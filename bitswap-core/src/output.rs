@@ -177,7 +177,7 @@ pub enum Lookup {
 /// Names a message in `handle_sent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendId {
-    pub(crate) peer: crate::rows::Id,
+    pub(crate) peer: crate::util::rows::Id<crate::peer::Peer>,
     pub(crate) lane: Lane,
     pub(crate) seq: u32,
 }
@@ -192,7 +192,7 @@ pub struct LookupId(pub(crate) u64);
 
 /// Names a session. Stale ids are harmless: they name nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub(crate) crate::rows::Id);
+pub struct SessionId(pub(crate) crate::util::rows::Id<crate::client::Session>);
 
 /// A block that a session wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -159,8 +159,10 @@ pub enum TimerReason {
     LaneIdle,
     /// A rate limit lets more through.
     Throttle,
-    /// Something answered comes due to be forgotten.
-    Expiry,
+    /// Cancels have waited long enough for other entries to go with.
+    Cancel,
+    /// Sessions that found no peer to ask, or only busy ones, are looked at again.
+    Room,
     /// A peer finds no memory for its blocks while others read theirs too slowly.
     Starvation,
     /// A peer that read too slowly is served again.

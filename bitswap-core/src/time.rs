@@ -51,6 +51,11 @@ impl core::ops::Add<Duration> for Timestamp {
     }
 }
 
+/// Whole microseconds of a duration, at most as many as a `u64` holds.
+pub(crate) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 mod serving;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Config, Lane, TimerReason, Timestamp};
+use bitswap_core::{BlockInfo, Config, Lane, TimerReason, Timestamp};
 use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 fn rig() -> Rig {
@@ -33,6 +33,21 @@ fn a_failed_send_is_said_again_on_a_new_stream() {
     assert_eq!((served.blocks, served.bytes, served.haves, served.dont_haves), (2, 50_010, 1, 1));
     assert!(served.failed_sends > 0);
     assert_eq!((rig.ledger(0), rig.engine.stats().answer_bytes), (1, 0));
+}
+
+#[test]
+fn a_lost_dont_have_is_said_again_after_an_announcement_that_was_not_true() {
+    let mut rig = rig();
+    rig.reads = false;
+    rig.tell(0, [want_or(cid(99))]);
+    let absent = Said::new(&[], &[], &[cid(99)]);
+    assert_eq!(rig.said(), absent);
+    // The host says that the block is here, and then does not find it.
+    rig.engine.announce(&[BlockInfo { cid: cid(99), size: 10 }], rig.at());
+    assert_eq!(rig.said(), Said::new(&[], &[], &[]));
+    let lost = rig.unsent.pop_front().unwrap();
+    rig.sent(lost.id, Err(SendError::Closed));
+    assert_eq!(rig.said(), absent);
 }
 
 #[test]

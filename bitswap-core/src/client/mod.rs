@@ -1,43 +1,53 @@
-//! The client half: what we want, whom we told, and whom to ask next.
+//! The client half: what we want, whom we asked, and whom to ask next.
 //!
-//! * `table`: the rows: wants, the sessions' interests in them, and pairs of a want and a peer.
-//! * `session`, `contact`: what is kept of a session and of a peer.
-//! * `wish`: the user's wishes come and go.
-//! * `lists`, `ends`: what is queued, asked and waiting; what is over, and who is told of it.
-//! * `ask`, `pick`: which peers are asked for a want, and when more of them are.
-//! * `tell`: messages are composed when a peer's lane has room.
-//! * `receive`: what peers answer.
-//! * `deadline`, `search`: what happens when they do not.
-//! * `standing`, `unserved`: who can be asked, and the sessions that had nobody to ask.
-//! * `query`: what can be asked of this half, and what it holds.
+//! The state lies in parts with private fields, each with an invariant of its own:
 //!
-//! Invariants: a want that is asked has a request with a deadline, a lingering question or an entry
-//! in the list of undecided wants; every other want is in a list of its session, whose search timer
-//! is armed. So no want is ever left without something that will move it.
+//! * [`want_table`]: what is wanted, by which sessions ([`session_want`]), and what each peer knows of it
+//!   ([`peer_want`]);
+//! * [`session`]: a session's wants by stage ([`want_queue`]), its peers ([`session_peers`]), its window;
+//! * [`peers`]: connected peers ([`peer_state`]), what is measured of them ([`delivery_estimator`]), what each is
+//!   still to be sent ([`message_queue`]), and whether it can be asked ([`reachability`]);
+//! * [`schedule`], [`unserved`]: which session asks next; [`provider_search`]: lookups; [`timers`].
+//!
+//! [`Client`] owns the parts and is the only one that changes several of them together. Its methods are
+//! sorted by what happens: [`commands`] of the user; [`requests`] to peers, with [`peer_selection`] saying which;
+//! [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
+//! [`search`] when nobody helps; [`completion`] of wants; [`introspection`].
+//!
+//! A want that is asked has a request with a deadline, a wait for want-haves, or a decision about it is due;
+//! every other want is in a list of its session, whose search timer is armed. So no want is ever left without
+//! something that will move it. `Client::validate` checks this and what no part can check alone.
 
-mod ask;
-pub(crate) mod bound;
-mod contact;
-mod deadline;
-mod ends;
-mod lists;
+mod answers;
+mod commands;
+mod completion;
+mod delivery_estimator;
+mod introspection;
+pub(crate) mod memory_bound;
+mod message_queue;
+mod messages;
 mod options;
-mod pairs;
-mod pick;
-mod query;
-mod receive;
+mod peer_selection;
+mod peer_state;
+mod peer_want;
+mod peer_wants;
+mod peers;
+mod provider_search;
+mod reachability;
+mod requests;
+mod schedule;
 mod search;
 mod session;
-mod standing;
-mod table;
-mod tell;
+mod session_peers;
+mod session_want;
+mod timers;
 mod unserved;
-mod wish;
+mod want_queue;
+mod want_table;
 
+pub(crate) use options::Options;
 pub use options::{PeerSet, SessionOptions, WhenMissing};
-
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::vec::Vec;
+pub(crate) use session::Session;
 
 use cid::Cid;
 
@@ -45,35 +55,34 @@ use crate::block::Block;
 use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::error::OpenError;
-use crate::index::{Hash, Index};
-use crate::key::Key;
 use crate::message::{Message, Version};
-use crate::output::{Hint, Rates, Support, WantFailure};
-use crate::per_peer::PerPeer;
-use crate::ring::Ring;
+use crate::output::{Hint, Support, WantFailure};
+use crate::peer::Peer;
 use crate::rng::Rng;
-use crate::rows::{Id, NONE, Rows};
 use crate::stats::{Fetched, TimerReason};
 use crate::time::Timestamp;
-use contact::Contact;
-pub(crate) use options::Options;
-use session::Session;
-use standing::{Standing, Standings};
-use table::{Interest, Linked, Pair, WantRow};
-use unserved::Unserved;
+use crate::util::deque::Deque;
+use crate::util::rows::{Id, Ref, Rows};
+use peer_state::PeerState;
+use peers::Peers;
+use provider_search::Lookups;
+use schedule::Schedule;
+use session_want::End;
+use timers::Timers;
+use want_table::WantTable;
 
-/// What the client half wants done. Peers are named by their place in the engine's table.
+/// What the client half wants done.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Open(u32),
-    Close(u32),
-    Send { peer: u32, seq: u32, version: Version, message: Message },
-    FindProviders { id: u64, session: Id, cid: Cid },
+    Open(Ref<Peer>),
+    Close(Ref<Peer>),
+    Send { peer: Ref<Peer>, seq: u32, version: Version, message: Message },
+    FindProviders { id: u64, session: Id<Session>, cid: Cid },
     StopLookup { id: u64 },
-    Block { session: Id, block: Block, from: Id },
-    Stored { session: Id, cid: Cid },
-    Failed { session: Id, cid: Cid, reason: WantFailure<u32> },
-    Unreachable { peer: u32, error: OpenError },
+    Block { session: Id<Session>, block: Block, from: Id<Peer> },
+    Stored { session: Id<Session>, cid: Cid },
+    Failed { session: Id<Session>, cid: Cid, reason: WantFailure<Ref<Peer>> },
+    Unreachable { peer: Ref<Peer>, error: OpenError },
 }
 
 /// The client half.
@@ -81,159 +90,83 @@ pub(crate) enum Output {
 pub(crate) struct Client {
     config: Config,
     rng: Rng,
-    index: Index,
-    wants: Rows<WantRow>,
-    interests: Rows<Interest>,
-    pairs: Rows<Pair>,
+    wants: WantTable,
     sessions: Rows<Session>,
-    peers: PerPeer<Contact>,
-    /// Wants in need of a decision, first and last.
-    undecided: (u32, u32),
-    /// Sessions that may be able to ask.
-    ready: VecDeque<u32>,
-    /// Sessions that could ask if their peers had room, the one that has waited longest first.
-    blocked: Ring,
-    /// A peer has gained room since the blocked sessions were last looked at.
-    room: bool,
-    /// When blocked sessions that were passed over are looked at again.
-    room_at: Option<Timestamp>,
-    /// When a search last found no room for more pairs.
+    peers: Peers,
+    schedule: Schedule,
+    lookups: Lookups,
+    timers: Timers,
+    /// Sessions that are to be told of ended wants.
+    reporting: Deque<Ref<Session>>,
+    outbox: Deque<Output>,
+    /// When a search last found no room for more peer wants.
     full_at: Option<Timestamp>,
-    /// Sessions with wants that no peer can be asked for.
-    unserved: Unserved,
-    /// How many peers there are of each standing.
-    standings: Standings,
-    /// Sessions with something to tell.
-    telling: VecDeque<u32>,
-    /// Peers that may have something to say.
-    speaking: VecDeque<u32>,
-    outbox: VecDeque<Output>,
-    /// Deadlines of requests, by pair.
-    deadlines: BTreeSet<(Timestamp, u32)>,
-    /// Wants whose next guess waits for answers already asked for.
-    lingers: BTreeSet<(Timestamp, u32)>,
-    /// Search timers, by session.
-    searches: BTreeSet<(Timestamp, u32)>,
-    /// Times that interests are up.
-    expiries: BTreeSet<(Timestamp, u32)>,
-    /// Timers of peers' lanes and cancels.
-    timers: BTreeSet<(Timestamp, u32)>,
-    lookups: BTreeMap<u64, u32>,
-    next_lookup: u64,
     /// The download limit, and when it lets more through while something waits for it.
     download: Option<Bucket>,
     download_at: Option<Timestamp>,
     fetched: Fetched,
-    /// Wants that have not ended.
-    live: u32,
-    shut_down: bool,
+    is_shut_down: bool,
 }
 
 impl Client {
     pub(crate) fn new(config: &Config, seed: &[u8; 32], now: Timestamp) -> Self {
         Self {
             rng: Rng::new(seed, "client"),
-            index: Index::new(seed, "wants"),
-            wants: Rows::default(),
-            interests: Rows::default(),
-            pairs: Rows::default(),
+            wants: WantTable::new(seed),
             sessions: Rows::default(),
-            peers: PerPeer::default(),
-            undecided: (NONE, NONE),
-            ready: VecDeque::new(),
-            blocked: Ring::default(),
-            room: false,
-            room_at: None,
+            peers: Peers::default(),
+            schedule: Schedule::default(),
+            lookups: Lookups::default(),
+            timers: Timers::default(),
+            reporting: Deque::default(),
+            outbox: Deque::default(),
             full_at: None,
-            unserved: Unserved::default(),
-            standings: Standings::default(),
-            telling: VecDeque::new(),
-            speaking: VecDeque::new(),
-            outbox: VecDeque::new(),
-            deadlines: BTreeSet::new(),
-            lingers: BTreeSet::new(),
-            searches: BTreeSet::new(),
-            expiries: BTreeSet::new(),
-            timers: BTreeSet::new(),
-            lookups: BTreeMap::new(),
-            next_lookup: 0,
             download: config.rates.download.map(|rate| Bucket::new(rate, now)),
             download_at: None,
             fetched: Fetched::default(),
-            live: 0,
-            shut_down: false,
+            is_shut_down: false,
             config: config.clone(),
         }
     }
 
-    pub(crate) fn connected(&mut self, peer: Id, hint: Option<Hint>, now: Timestamp) {
-        let contact = Contact::new(peer, hint, self.config.open_retry, now);
-        self.peers.insert(peer.index, contact);
-        self.standings.add(Standing::Askable);
-        self.peer_can_be_asked();
+    // Peers come, go and change.
+
+    pub(crate) fn connected(&mut self, peer: Id<Peer>, hint: Option<Hint>, now: Timestamp) {
+        self.peers.insert(PeerState::new(peer, hint, self.config.open_retry, now));
+        self.schedule.peer_can_be_asked();
     }
 
-    pub(crate) fn disconnected(&mut self, peer: u32, now: Timestamp) -> Option<Hint> {
-        self.drop_pairs(peer, now);
-        let contact = self.peers.remove(peer)?;
-        self.standings.remove(contact.standing);
-        if let Some(at) = contact.timer {
-            self.timers.remove(&(at, peer));
-        }
+    pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Hint> {
+        self.give_up_peer(peer, now);
+        let state = self.peers.remove(peer)?;
+        self.timers.set_peer(peer, state.timer(), None);
         // The next peer in this place is another one.
-        self.outbox.retain(
-            |output| !matches!(output, Output::Unreachable { peer: other, .. } if *other == peer),
-        );
-        if self.outbox.is_empty() {
-            self.outbox = VecDeque::new();
-        }
-        self.room = true;
+        let is_about = |output: &Output| matches!(output, Output::Unreachable { peer: other, .. } if *other == peer);
+        self.outbox.retain(|output| !is_about(output));
+        self.schedule.peer_has_room();
         self.release();
-        Some(contact.hint())
+        Some(state.hint())
     }
 
-    /// Lets go of what empty sets keep for the next time, if there is nobody for whom it could be.
-    fn release(&mut self) {
-        if self.peers.len() > 0 || self.sessions.len() > 0 {
-            return;
-        }
-        let timers = [&mut self.lingers, &mut self.searches, &mut self.expiries, &mut self.timers];
-        for set in timers.into_iter().chain([&mut self.deadlines]) {
-            if set.is_empty() {
-                *set = BTreeSet::new();
-            }
-        }
-        if self.lookups.is_empty() {
-            self.lookups = BTreeMap::new();
-        }
-        self.blocked.release();
-        self.unserved.release();
-    }
-
-    pub(crate) fn support(&mut self, peer: u32, support: Support, now: Timestamp) {
-        let Some(contact) = self.peers.get_mut(peer) else { return };
-        let before = core::mem::replace(&mut contact.support, support);
+    pub(crate) fn support(&mut self, peer: Ref<Peer>, support: Support, now: Timestamp) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        let is_news = state.set_support(support);
         match support {
-            Support::No => self.drop_pairs(peer, now),
-            Support::Yes if before != support || contact.lane.is_refused() => contact.lane.revive(),
+            Support::No => self.give_up_peer(peer, now),
+            Support::Yes if is_news || state.stream().is_refused() => state.stream_mut().revive(),
             _ => {}
         }
-        self.update_standing(peer);
+        self.refresh_peer(peer);
     }
 
-    pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
-        self.download = rates.download.map(|rate| Bucket::new(rate, now));
-        self.download_at = None;
-        self.room = true;
-    }
-
-    pub(crate) fn shutdown(&mut self, now: Timestamp) {
-        self.shut_down = true;
-        let sessions: Vec<u32> = self.sessions.iter().map(|(id, _)| id.index).collect();
-        for session in sessions {
-            self.fail_all(session, table::End::ShutDown, now);
+    /// Something about a peer has changed that may decide whether it can be asked.
+    fn refresh_peer(&mut self, peer: Ref<Peer>) {
+        if self.peers.refresh(peer) {
+            self.schedule.peer_can_be_asked();
         }
     }
+
+    // Outputs and time.
 
     /// The next output that is due at `now`; runs timers that are due.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Output> {
@@ -241,25 +174,22 @@ impl Client {
         let mut asked = 0;
         loop {
             if let Some(output) = self.outbox.pop_front() {
-                if self.outbox.is_empty() {
-                    self.outbox = VecDeque::new();
-                }
                 return Some(output);
             }
             if let Some(output) = self.next_ended() {
                 return Some(output);
             }
-            // Long batches are told in parts, so that no call is long.
+            // Long batches are sent in parts, so that no call is long.
             let more = if self.decide_next(now) { 1 } else { self.dispatch_next(now) };
             asked += more;
-            if more > 0 && asked < ask::BATCH {
+            if more > 0 && asked < requests::BATCH {
                 continue;
             }
-            let said = self.speak_next(now);
-            if said.is_some() {
-                return said;
+            let message = self.next_message(now);
+            if message.is_some() {
+                return message;
             }
-            // What was decided here may have armed a timer that is due already, or opened a question.
+            // What was decided here may have armed a timer that is due already, or made a decision due.
             if more == 0 && !self.run_timers(now) && !self.has_work(now) {
                 return None;
             }
@@ -267,129 +197,82 @@ impl Client {
         }
     }
 
-    /// Something is to be decided, or may be asked.
+    /// A decision is due, or a session may ask.
     fn has_work(&mut self, now: Timestamp) -> bool {
-        self.undecided.0 != NONE || !self.ready.is_empty() || self.room || self.unserved.is_due(now)
+        self.wants.has_undecided() || self.schedule.has_work(now)
     }
 
-    /// A peer is new, or can be asked again: sessions that had nobody to ask, or whose peers were busy,
-    /// may ask it.
-    fn peer_can_be_asked(&mut self) {
-        self.unserved.peer_can_be_asked();
-        self.room = true;
-    }
-
-    /// Something about a peer has changed that may decide whether it can be asked.
-    fn update_standing(&mut self, peer: u32) {
-        let Some(contact) = self.peers.get_mut(peer) else { return };
-        let standing = Standing::of(contact);
-        let before = core::mem::replace(&mut contact.standing, standing);
-        if before != standing {
-            self.standings.remove(before);
-            self.standings.add(standing);
-            if standing == Standing::Askable {
-                self.peer_can_be_asked();
+    /// Runs all timers that are due; false when there is none.
+    fn run_timers(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        while let Some(at) = self.timers.requests.pop(now) {
+            self.deadline_passed(at, now);
+            any = true;
+        }
+        while let Some(want) = self.timers.presence_waits.pop(now) {
+            if let Some(row) = self.wants.want_mut(want) {
+                row.set_presence_wait(None);
             }
+            self.wants.set_undecided(want);
+            any = true;
         }
-    }
-
-    fn set_ready(&mut self, index: u32) {
-        let Some(session) = self.sessions.at_mut(index) else { return };
-        self.blocked.remove(session.blocked.take());
-        self.unserved.remove(&mut session.unserved);
-        if !session.ready {
-            session.ready = true;
-            self.ready.push_back(index);
+        while let Some(at) = self.timers.expiries.pop(now) {
+            if let Some(row) = self.wants.session_want_mut(at) {
+                row.take_expiry();
+            }
+            self.end(at, End::TimedOut, 0, now);
+            any = true;
         }
-    }
-
-    /// Has a session wait until its peers have room, behind those that wait already.
-    fn set_blocked(&mut self, index: u32) {
-        if let Some(session) = self.sessions.at_mut(index) {
-            self.unserved.remove(&mut session.unserved);
-            self.blocked.push(index, &mut session.blocked);
+        while let Some(session) = self.timers.searches.pop(now) {
+            self.search(session, now);
+            any = true;
         }
-    }
-
-    fn set_speaking(&mut self, peer: u32) {
-        if let Some(contact) = self.peers.get_mut(peer)
-            && !contact.speaking
-        {
-            contact.speaking = true;
-            self.speaking.push_back(peer);
+        while let Some(peer) = self.timers.pop_peer(now) {
+            self.peer_is_due(peer, now);
+            any = true;
         }
-    }
-
-    fn set_undecided(&mut self, want: u32) {
-        let Some(row) = self.wants.at_mut(want) else { return };
-        if row.undecided {
-            return;
+        any |= self.schedule.room_is_due(now);
+        if self.download_at.take_if(|at| at.is_due(now)).is_some() {
+            self.schedule.peer_has_room();
+            any = true;
         }
-        row.undecided = true;
-        row.next_undecided = NONE;
-        match self.wants.at_mut(self.undecided.1) {
-            Some(last) => last.next_undecided = want,
-            None => self.undecided.0 = want,
-        }
-        self.undecided.1 = want;
+        any
     }
 
-    fn find_want(&self, hash: Hash, bytes: &[u8]) -> Option<u32> {
-        self.index.find(hash, |row| self.wants.at(row).is_some_and(|row| row.key.bytes() == bytes))
-    }
-
-    fn want_of(&self, cid: &Cid) -> Option<u32> {
-        let key = Key::new(cid);
-        self.find_want(self.index.hash(key.bytes(), 0), key.bytes())
-    }
-
-    /// The interests in a want, first to last.
-    fn interests_in(&self, want: u32) -> impl Iterator<Item = (u32, &Interest)> {
-        let mut next = self.wants.at(want).map_or(NONE, |row| row.interests);
-        core::iter::from_fn(move || {
-            let at = next;
-            let interest = self.interests.at(at)?;
-            next = interest.next_of_want;
-            Some((at, interest))
-        })
-    }
-
-    /// The pairs of a want, latest first.
-    fn pairs_of(&self, want: u32) -> impl Iterator<Item = (u32, &Pair)> {
-        let mut next = self.wants.at(want).map_or(NONE, |row| row.pairs);
-        core::iter::from_fn(move || {
-            let at = next;
-            let pair = self.pairs.at(at)?;
-            next = pair.next_of_want;
-            Some((at, pair))
-        })
-    }
-
-    /// The next moment at which something is due without any input.
+    /// The next moment at which something is due without any input, and why.
     pub(crate) fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
-        let first = |set: &BTreeSet<(Timestamp, u32)>| set.first().map(|(at, _)| *at);
         [
-            (first(&self.deadlines), TimerReason::Request),
-            (first(&self.lingers), TimerReason::Request),
-            (first(&self.searches), TimerReason::Search),
-            (first(&self.expiries), TimerReason::WantTimeout),
-            (first(&self.timers), TimerReason::LaneIdle),
-            (self.download_at, TimerReason::Throttle),
-            (self.room_at, TimerReason::Request),
-            (self.unserved.due_at(), TimerReason::Request),
+            self.timers.first(),
+            self.download_at.map(|at| (at, TimerReason::Throttle)),
+            self.schedule.room_at().map(|at| (at, TimerReason::Room)),
+            self.schedule.unserved().due_at().map(|at| (at, TimerReason::Room)),
         ]
         .into_iter()
-        .filter_map(|(at, reason)| Some((at?, reason)))
+        .flatten()
         .min()
     }
-}
 
-/// The rows of a list, first to last.
-fn list_of<T: Linked>(rows: &Rows<T>, head: u32) -> impl Iterator<Item = u32> {
-    let mut next = head;
-    core::iter::from_fn(move || {
-        let at = next;
-        next = rows.at(at)?.next();
-        Some(at)
-    })
+    // Steps that several of the others take.
+
+    fn set_ready(&mut self, session: Ref<Session>) {
+        if let Some(row) = self.sessions.at_mut(session) {
+            self.schedule.set_ready(session, row);
+        }
+    }
+
+    /// Has a session wait until its peers have room.
+    fn set_blocked(&mut self, session: Ref<Session>) {
+        if let Some(row) = self.sessions.at_mut(session) {
+            self.schedule.set_blocked(session, row);
+        }
+    }
+
+    /// Gives up what empty sets keep for the next time, if there is nobody for whom it could be.
+    fn release(&mut self) {
+        if self.peers.len() == 0 && self.sessions.len() == 0 {
+            self.timers.release();
+            self.lookups.release();
+            self.schedule.release();
+        }
+    }
 }

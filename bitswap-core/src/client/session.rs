@@ -1,201 +1,240 @@
 //! A session: wants that belong together, the peers that serve them, and how much may be under way.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::vec::Vec;
-use core::cmp::Reverse;
+use core::time::Duration;
 
-use super::options::Options;
-use super::table::List;
-use super::unserved::Place;
-use crate::rows::Id;
+use super::options::{Options, WhenMissing};
+use super::provider_search::SearchState;
+use super::schedule::Place;
+use super::session_peers::SessionPeers;
+use super::session_want::{End, SessionWant, Stage};
+use super::want_queue::WantQueue;
+use crate::memory::tree;
+use crate::stats::SessionStats;
 use crate::time::Timestamp;
+use crate::util::rows::{Ref, Rows};
 
 /// Size assumed of a block before the session has seen one, in bytes.
 const SIZE_GUESS: u32 = 16 << 10;
+/// Requests that may be hedged before a session has asked for anything.
+const FIRST_HEDGES: u64 = 2;
 
-/// One session.
+/// One session. Its window bounds the estimated bytes of the wants that are asked and the bytes that were
+/// delivered and not released.
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) options: Options,
-    /// Interests not asked yet, by priority, then in the order given.
-    pub(crate) queue: BTreeMap<Reverse<i32>, List>,
-    pub(crate) queued: u32,
-    pub(crate) asked: List,
-    pub(crate) waiting: List,
-    /// Waiting ones to be looked at again.
-    pub(crate) recheck: u32,
-    pub(crate) ended: List,
-    /// Estimated bytes of the asked ones.
-    pub(crate) asked_bytes: u64,
-    /// Bytes delivered and not taken.
-    pub(crate) untaken: u64,
-    /// The peers the session works with.
-    pub(crate) members: Vec<Member>,
-    /// Peers that were asked whether they have a block, members or not.
-    pub(crate) questioned: BTreeSet<Id>,
-    /// The last peer that delivered a block.
-    pub(crate) favourite: Option<Id>,
-    /// The only peers it may ask, if `options.only`.
-    pub(crate) allowed: Vec<Id>,
-    /// How often the first peer asked had the block, in per mille, smoothed.
-    pub(crate) guess: u32,
-    /// Requests doubled before their deadline.
-    pub(crate) hedges: u64,
-    pub(crate) blocks: u64,
-    pub(crate) bytes: u64,
-    /// The provider lookup under way: its number and the want.
-    pub(crate) lookup: Option<Lookup>,
-    /// The armed search timer.
-    pub(crate) search_at: Option<Timestamp>,
-    /// Fruitless searches in a row.
-    pub(crate) searches: u32,
-    pub(crate) last_progress: Option<Timestamp>,
-    /// Listed among the sessions that may be able to ask.
-    pub(crate) ready: bool,
-    /// Its ticket among the sessions that wait for room at their peers.
-    pub(crate) blocked: Option<u64>,
-    /// Its place among the sessions that nobody can serve.
-    pub(super) unserved: Place,
-    /// Listed among the sessions with something to tell.
-    pub(crate) telling: bool,
-}
-
-/// A provider lookup under way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lookup {
-    pub(crate) id: u64,
-    pub(crate) want: Id,
-}
-
-/// A peer that a session works with.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) peer: Id,
-    /// Blocks it delivered.
-    pub(crate) served: u32,
-    /// How likely it has a block of this session, in per mille, smoothed.
-    pub(crate) likelihood: u32,
-    /// It had a block of this session.
-    pub(crate) had: bool,
-    /// It did not have, or not deliver, a block of this session.
-    pub(crate) lacked: bool,
-}
-
-/// Likelihood of a peer of which nothing is known, in per mille.
-const UNKNOWN: u32 = 333;
-
-impl Member {
-    pub(crate) const fn new(peer: Id) -> Self {
-        Self { peer, served: 0, likelihood: UNKNOWN, had: false, lacked: false }
-    }
-
-    /// It turned out to have, or not to have, or not to deliver, a block of the session.
-    pub(crate) fn learn(&mut self, has: bool) {
-        self.had |= has;
-        self.lacked |= !has;
-        self.likelihood = (self.likelihood * 5 + if has { 1000 } else { 0 }) / 6;
-    }
+    options: Options,
+    wants: WantQueue,
+    peers: SessionPeers,
+    search: SearchState,
+    place: Place,
+    /// Bytes delivered and not released by the user.
+    unreleased: u64,
+    /// Requests that got a second peer before their deadline.
+    hedges: u64,
+    blocks: u64,
+    bytes: u64,
+    /// It is among the sessions that are to be told of ended wants.
+    is_reporting: bool,
 }
 
 impl Session {
-    pub(crate) fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options) -> Self {
         Self {
             options,
-            queue: BTreeMap::new(),
-            queued: 0,
-            asked: List::default(),
-            waiting: List::default(),
-            recheck: 0,
-            ended: List::default(),
-            asked_bytes: 0,
-            untaken: 0,
-            members: Vec::new(),
-            questioned: BTreeSet::new(),
-            favourite: None,
-            allowed: Vec::new(),
-            guess: 500,
+            wants: WantQueue::default(),
+            peers: SessionPeers::new(options.only),
+            search: SearchState::default(),
+            place: Place::default(),
+            unreleased: 0,
             hedges: 0,
             blocks: 0,
             bytes: 0,
-            lookup: None,
-            search_at: None,
-            searches: 0,
-            last_progress: None,
-            ready: false,
-            blocked: None,
-            unserved: Place::default(),
-            telling: false,
+            is_reporting: false,
         }
     }
 
-    /// Wants that have not ended.
-    pub(crate) const fn wants(&self) -> u32 {
-        self.queued + self.asked.len() + self.waiting.len()
+    pub(super) const fn wants(&self) -> &WantQueue {
+        &self.wants
     }
 
-    /// The session may ask for more.
-    pub(crate) const fn has_room(&self) -> bool {
-        self.asked_bytes.saturating_add(self.untaken) < self.options.window_bytes
+    pub(super) const fn wants_mut(&mut self) -> &mut WantQueue {
+        &mut self.wants
+    }
+
+    pub(super) const fn peers(&self) -> &SessionPeers {
+        &self.peers
+    }
+
+    pub(super) const fn peers_mut(&mut self) -> &mut SessionPeers {
+        &mut self.peers
+    }
+
+    pub(super) const fn search(&self) -> &SearchState {
+        &self.search
+    }
+
+    pub(super) const fn search_mut(&mut self) -> &mut SearchState {
+        &mut self.search
+    }
+
+    pub(super) const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    pub(super) const fn place_mut(&mut self) -> &mut Place {
+        &mut self.place
+    }
+
+    pub(super) const fn want_timeout(&self) -> Option<Duration> {
+        self.options.want_timeout
+    }
+
+    pub(super) const fn finds_providers(&self) -> bool {
+        self.options.find_providers
+    }
+
+    pub(super) fn fails_when_missing(&self) -> bool {
+        self.options.when_missing == WhenMissing::Fail
+    }
+
+    /// It wants something that nobody was asked for.
+    pub(super) const fn has_something_to_ask(&self) -> bool {
+        self.wants.queued_len() > 0 || self.wants.waiting_len() > 0
+    }
+
+    /// The window lets it ask for more.
+    pub(super) const fn has_room(&self) -> bool {
+        self.wants.asked_bytes().saturating_add(self.unreleased) < self.options.window_bytes
+    }
+
+    /// The user has released bytes of delivered blocks, or will never have them.
+    pub(super) const fn release(&mut self, bytes: u64) {
+        self.unreleased = self.unreleased.saturating_sub(bytes);
     }
 
     /// The size to expect of a block of which the caller told none.
-    pub(crate) fn expected_size(&self) -> u32 {
+    pub(super) fn expected_size(&self) -> u32 {
         match self.bytes.checked_div(self.blocks) {
             Some(mean) => u32::try_from(mean).unwrap_or(u32::MAX).max(1),
             None => SIZE_GUESS,
         }
     }
 
-    pub(crate) fn member(&mut self, peer: Id) -> &mut Member {
-        let at = match self.members.iter().position(|member| member.peer == peer) {
-            Some(at) => at,
-            None => {
-                self.members.push(Member::new(peer));
-                self.members.len() - 1
-            }
-        };
-        &mut self.members[at]
+    /// Another request may be hedged: at most `per_mille` of the blocks so far, and a few to begin with.
+    pub(super) fn may_hedge(&self, per_mille: u16) -> bool {
+        let asked = self.blocks + u64::from(self.wants.asked_len());
+        self.hedges < FIRST_HEDGES + asked * u64::from(per_mille) / 1000
     }
 
-    /// The first guess at who has a block was right or wrong.
-    pub(crate) fn guessed(&mut self, right: bool) {
-        self.guess = (self.guess * 3 + if right { 1000 } else { 0 }) / 4;
+    pub(super) const fn count_hedge(&mut self) {
+        self.hedges += 1;
     }
 
-    /// How many peers besides the guess are asked whether they have the block.
-    pub(crate) const fn extras(&self, fan_out: u32) -> u32 {
-        match self.guess {
-            900.. => 0,
-            450..900 => 2,
-            350..450 => 4,
-            250..350 => 8,
-            _ => fan_out.saturating_sub(1),
+    /// One of its wants has ended, with a block of `size` bytes or without.
+    pub(super) fn end_want(
+        &mut self,
+        rows: &mut Rows<SessionWant>,
+        at: Ref<SessionWant>,
+        end: End,
+        size: u64,
+    ) {
+        self.wants.move_to(rows, at, Stage::Ended(end));
+        self.unreleased = self.unreleased.saturating_add(size);
+        if end == End::Block {
+            self.blocks += 1;
+            self.bytes = self.bytes.saturating_add(size);
         }
     }
 
-    /// Another request may be doubled before its deadline: at most `per_mille` of the blocks so
-    /// far, and a few to begin with.
-    pub(crate) fn may_hedge(&self, per_mille: u16) -> bool {
-        const FIRST: u64 = 2;
-        let asked = self.blocks + u64::from(self.asked.len());
-        self.hedges < FIRST + asked * u64::from(per_mille) / 1000
+    /// It is to be told of ended wants; whether that is new.
+    pub(super) const fn start_reporting(&mut self) -> bool {
+        !core::mem::replace(&mut self.is_reporting, true)
     }
 
-    /// The peer was asked before, and never had a block. (An answer that comes after the want has
-    /// ended is not held against it, but neither is it asked for.)
-    pub(crate) fn had_its_chance(&self, member: &Member) -> bool {
-        !member.had && (member.lacked || self.questioned.contains(&member.peer))
+    /// It was told of all ended wants.
+    pub(super) const fn stop_reporting(&mut self) -> bool {
+        core::mem::replace(&mut self.is_reporting, false)
     }
 
-    pub(crate) fn may_ask(&self, peer: Id) -> bool {
-        !self.options.only || self.allowed.contains(&peer)
+    pub(super) const fn stats(&self) -> SessionStats {
+        SessionStats {
+            wants: self.wants.live_len(),
+            asked: self.wants.asked_len(),
+            blocks: self.blocks,
+            bytes: self.bytes,
+            untaken_bytes: self.unreleased,
+            asked_bytes: self.wants.asked_bytes(),
+            guess_per_mille: self.peers.first_choice_rate(),
+        }
     }
 
     /// Bytes held outside of the value itself.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        self.members.capacity() * size_of::<Member>()
-            + self.allowed.capacity() * size_of::<Id>()
-            + self.questioned.len() * size_of::<Id>() * 3 / 2
-            + self.queue.len() * size_of::<(Reverse<i32>, List)>() * 3 / 2
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.wants.heap_bytes() + self.peers.heap_bytes()
+    }
+
+    /// The most bytes of one of so many sessions that knows of so many peers, without its wants.
+    pub(super) const fn bytes_max(sessions: u64, peers: u64) -> u64 {
+        Rows::<Self>::bytes_max(sessions).div_ceil(sessions)
+            + Place::bytes_max()
+            + tree::<(Timestamp, Ref<Self>)>(1)
+            + crate::memory::list::<Ref<Self>>(1)
+            + SessionPeers::bytes_max(peers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::want_table::WantTable;
+
+    fn session() -> Session {
+        Session::new(Options {
+            only: false,
+            window_bytes: 100,
+            when_missing: WhenMissing::Wait,
+            want_timeout: None,
+            find_providers: true,
+        })
+    }
+
+    #[test]
+    fn the_window_counts_what_is_asked_and_what_is_not_released() {
+        let (mut table, mut session) = (WantTable::new(&[1; 32]), session());
+        let mut rows: Rows<Session> = Rows::default();
+        let this = rows.insert(self::session()).at();
+        let cid = cid::Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0x12, &[7; 32]).unwrap());
+        let want = table.find_or_insert(&cid);
+        let (at, only) = table.add_session_want(SessionWant::new(this, want, 0, 60, None));
+        assert!(only);
+        let wants = table.session_wants_mut();
+        session.wants_mut().insert(wants, at);
+        assert!(session.has_something_to_ask() && session.has_room());
+        session.wants_mut().move_to(wants, at, Stage::Asked);
+        assert!(!session.has_something_to_ask() && session.has_room());
+        session.end_want(wants, at, End::Block, 120);
+        assert!(!session.has_room());
+        session.release(21);
+        assert!(session.has_room());
+        assert_eq!(session.expected_size(), 120);
+        assert_eq!(session.wants().validate(table.session_wants()), Ok(1));
+    }
+
+    #[test]
+    fn hedges_are_a_share_of_the_blocks() {
+        let mut session = session();
+        assert!(session.may_hedge(100));
+        session.count_hedge();
+        session.count_hedge();
+        assert!(!session.may_hedge(100));
+        session.blocks = 10;
+        assert!(session.may_hedge(100) && !session.may_hedge(99));
+    }
+
+    #[test]
+    fn it_is_told_of_ended_wants_once() {
+        let mut session = session();
+        assert!(session.start_reporting() && !session.start_reporting());
+        assert!(session.stop_reporting() && !session.stop_reporting());
     }
 }

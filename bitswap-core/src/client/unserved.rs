@@ -5,8 +5,10 @@
 
 use core::time::Duration;
 
-use crate::ring::Ring;
+use super::session::Session;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
+use crate::util::ticket_queue::{Ticket, TicketQueue};
 
 /// Sessions, and wants in vain, that are looked at within one [`PERIOD`]: a millisecond's work or less.
 const ATTEMPTS: u32 = 1024;
@@ -16,7 +18,7 @@ const PERIOD: Duration = Duration::from_millis(20);
 /// Sessions that nobody can serve, and how far they have been looked at since a peer came.
 #[derive(Debug)]
 pub(super) struct Unserved {
-    sessions: Ring,
+    sessions: TicketQueue<Session>,
     /// How often a peer came that can be asked.
     arrivals: u64,
     /// How many sessions have not been looked at since.
@@ -29,7 +31,7 @@ pub(super) struct Unserved {
 impl Default for Unserved {
     fn default() -> Self {
         Self {
-            sessions: Ring::default(),
+            sessions: TicketQueue::default(),
             arrivals: 0,
             left: 0,
             attempts: ATTEMPTS,
@@ -41,7 +43,7 @@ impl Default for Unserved {
 /// A session's place here, and the last arrival that it knows of.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Place {
-    ticket: Option<u64>,
+    ticket: Ticket,
     seen: u64,
 }
 
@@ -53,7 +55,12 @@ impl Place {
 
     /// The session was taken out.
     pub(super) const fn leave(&mut self) {
-        self.ticket = None;
+        self.ticket = Ticket::new();
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) const fn is_queued(&self) -> bool {
+        self.ticket.is_queued()
     }
 }
 
@@ -65,7 +72,7 @@ impl Unserved {
     }
 
     /// Adds a session, unless it is here.
-    pub(super) fn push(&mut self, session: u32, place: &mut Place) {
+    pub(super) fn push(&mut self, session: Ref<Session>, place: &mut Place) {
         self.sessions.push(session, &mut place.ticket);
     }
 
@@ -76,15 +83,15 @@ impl Unserved {
     }
 
     pub(super) fn remove(&mut self, place: &mut Place) {
-        if place.ticket.is_some() {
-            self.sessions.remove(place.ticket.take());
+        if place.ticket.is_queued() {
+            self.sessions.remove(&mut place.ticket);
             // Those that are left are in front, so one that was looked at may be looked at again.
             self.left = self.left.min(self.sessions.len());
         }
     }
 
     /// The next session to be looked at, which counts as so many attempts, unless it is time for a pause.
-    pub(super) fn pop(&mut self, cost: u32, now: Timestamp) -> Option<u32> {
+    pub(super) fn pop(&mut self, cost: u32, now: Timestamp) -> Option<Ref<Session>> {
         if !self.is_due(now) {
             return None;
         }
@@ -119,12 +126,18 @@ impl Unserved {
         self.attempts > 0
     }
 
-    /// Lets go of what an empty queue keeps for the next time.
+    /// Gives up what an empty queue keeps for the next time.
     pub(super) fn release(&mut self) {
         self.sessions.release();
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.sessions.len()
+    pub(super) fn bytes(&self) -> usize {
+        self.sessions.bytes()
+    }
+
+    /// A session's place is right.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn is_right(&self, session: Ref<Session>, place: &Place) -> bool {
+        !place.ticket.is_queued() || self.sessions.holds(session, place.ticket)
     }
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
-use crate::client::{self, Client, Options, PeerSet, SessionOptions};
+use crate::client::{self, Client, Options, PeerSet, Session, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
 use crate::memory::{MemoryMax, list, tree};
@@ -16,14 +16,15 @@ use crate::output::{
     BlockInfo, Event, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, PeerReport, Rates,
     SendId, SessionId, Support, Want,
 };
-use crate::rows::{Id, Rows};
+use crate::peer::Peer;
 use crate::server::{self, Server};
 use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
 use crate::time::Timestamp;
+use crate::util::rows::{Id, Ref, Rows};
 
 /// A connected peer.
 #[derive(Debug)]
-struct Peer<P> {
+struct Known<P> {
     name: P,
     messages_received: u64,
 }
@@ -41,10 +42,10 @@ pub struct Engine<P> {
     dirty: bool,
     hints_max: usize,
     peers_max: usize,
-    rows: Rows<Peer<P>>,
-    places: BTreeMap<P, Id>,
+    rows: Rows<Known<P>, Peer>,
+    places: BTreeMap<P, Id<Peer>>,
     /// The sessions that each named peer may be asked by, for sessions with a fixed set.
-    admitted: BTreeMap<P, Vec<Id>>,
+    admitted: BTreeMap<P, Vec<Id<Session>>>,
     client: Client,
     server: Server,
     gone: VecDeque<(P, Hint)>,
@@ -78,16 +79,20 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// `docs/limits.md` has the formula and where each limit is in it.
     #[must_use]
     pub fn memory_max(config: &Config) -> MemoryMax {
-        let (client, server) = (client::bound::terms(config), server::bound::terms(config));
+        let (client, server) = (client::memory_bound::terms(config), server::bound::terms(config));
         let (peers, hints) = (u64::from(config.limits.peers), u64::from(config.limits.hints));
         // A peer's row has a page of the table for itself at worst.
-        let own = Rows::<Peer<P>>::bytes_max(1) + tree::<(P, Id)>(1) + list::<(P, Hint)>(1);
+        let own =
+            Rows::<Known<P>, Peer>::bytes_max(1) + tree::<(P, Id<Peer>)>(1) + list::<(P, Hint)>(1);
         let each = client.each_peer + server.each_peer;
         MemoryMax {
-            empty: client.empty + server.empty + tree::<(P, Id)>(0) + tree::<(P, Vec<Id>)>(0),
+            empty: client.empty
+                + server.empty
+                + tree::<(P, Id<Peer>)>(0)
+                + tree::<(P, Vec<Id<Session>>)>(0),
             peer: own + each + client.one_peer + server.one_peer,
-            peers: Rows::<Peer<P>>::bytes_max(peers)
-                + tree::<(P, Id)>(peers)
+            peers: Rows::<Known<P>, Peer>::bytes_max(peers)
+                + tree::<(P, Id<Peer>)>(peers)
                 + list::<(P, Hint)>(hints)
                 + peers * each
                 + client.all_peers
@@ -107,12 +112,12 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             self.stale_inputs += 1;
             return;
         }
-        let id = self.rows.insert(Peer { name: peer, messages_received: 0 });
+        let id = self.rows.insert(Known { name: peer, messages_received: 0 });
         self.places.insert(peer, id);
         self.client.connected(id, hint, self.now);
-        self.server.connected(id.index, self.now);
+        self.server.connected(id.at(), self.now);
         for session in self.admitted.get(&peer).into_iter().flatten() {
-            self.client.admit(*session, id.index);
+            self.client.admit(*session, id.at());
         }
     }
 
@@ -124,9 +129,9 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             self.stale_inputs += 1;
             return;
         };
-        let hint = self.client.disconnected(id.index, self.now);
-        self.server.disconnected(id.index, self.now);
-        self.rows.remove(id.index);
+        let hint = self.client.disconnected(id.at(), self.now);
+        self.server.disconnected(id.at(), self.now);
+        self.rows.remove(id.at());
         if self.places.is_empty() {
             self.places = BTreeMap::new();
         }
@@ -141,7 +146,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// Something said whether the peer speaks Bitswap: identify, usually.
     pub fn handle_support(&mut self, peer: P, support: Support, now: Timestamp) {
         if let Some(id) = self.peer_input(peer, now) {
-            self.client.support(id.index, support, self.now);
+            self.client.support(id.at(), support, self.now);
         }
     }
 
@@ -157,8 +162,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             return;
         };
         let known = match lane {
-            Lane::Wants => self.client.opened(id.index, result, self.now),
-            Lane::Answers => self.server.opened(id.index, result, self.now),
+            Lane::Wants => self.client.opened(id.at(), result, self.now),
+            Lane::Answers => self.server.opened(id.at(), result, self.now),
         };
         self.stale_inputs += u64::from(!known);
     }
@@ -169,13 +174,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             return;
         };
         self.messages_received += 1;
-        if let Some(row) = self.rows.at_mut(id.index) {
+        if let Some(row) = self.rows.at_mut(id.at()) {
             row.messages_received += 1;
         }
         let Message { wantlist, blocks, presences, .. } = message;
-        self.client.received(id.index, blocks, presences, self.now);
+        self.client.received(id.at(), blocks, presences, self.now);
         if wantlist.full || !wantlist.entries.is_empty() {
-            self.server.wantlist(id.index, wantlist, self.now);
+            self.server.wantlist(id.at(), wantlist, self.now);
         }
     }
 
@@ -186,8 +191,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.input(now);
         let known = self.rows.get(id.peer).is_some()
             && match id.lane {
-                Lane::Wants => self.client.sent(id.peer.index, id.seq, result, self.now),
-                Lane::Answers => self.server.sent(id.peer.index, id.seq, result, self.now),
+                Lane::Wants => self.client.sent(id.peer.at(), id.seq, result, self.now),
+                Lane::Answers => self.server.sent(id.peer.at(), id.seq, result, self.now),
             };
         self.stale_inputs += u64::from(!known);
     }
@@ -199,8 +204,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             return;
         };
         match lane {
-            Lane::Wants => self.client.reset(id.index, self.now),
-            Lane::Answers => self.server.reset(id.index, self.now),
+            Lane::Wants => self.client.reset(id.at(), self.now),
+            Lane::Answers => self.server.reset(id.at(), self.now),
         }
     }
 
@@ -220,8 +225,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// may be left out now and named again once they are.
     pub fn handle_providers(&mut self, id: LookupId, peers: &[P], lookup: Lookup, now: Timestamp) {
         self.input(now);
-        let places: Vec<u32> =
-            peers.iter().filter_map(|peer| self.places.get(peer)).map(|id| id.index).collect();
+        let places: Vec<Ref<Peer>> =
+            peers.iter().filter_map(|peer| self.places.get(peer)).map(|id| id.at()).collect();
         let known = self.client.providers(id.0, &places, lookup, self.now);
         self.stale_inputs += u64::from(!known);
     }
@@ -256,7 +261,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             for peer in peers {
                 self.admitted.entry(peer).or_default().push(session);
                 if let Some(id) = self.places.get(&peer) {
-                    self.client.admit(session, id.index);
+                    self.client.admit(session, id.at());
                 }
             }
         }
@@ -380,7 +385,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             peers: self.places.len() as u32,
             sessions: self.client.sessions_len(),
             wants: self.client.wants_len(),
-            told: self.client.told_len(),
+            told: self.client.peer_wants_len(),
             ledger: self.server.ledger_len(None),
             answer_bytes: self.server.answer_bytes(None),
             held_bytes: self.held_bytes() as u64,
@@ -392,13 +397,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub fn peer(&self, peer: P) -> Option<PeerStats> {
         let id = *self.places.get(&peer)?;
         let mut stats = PeerStats {
-            served: self.server.peer_served(id.index)?,
-            messages_received: self.rows.at(id.index)?.messages_received,
-            ledger: self.server.ledger_len(Some(id.index)),
-            answer_bytes: self.server.answer_bytes(Some(id.index)),
+            served: self.server.peer_served(id.at())?,
+            messages_received: self.rows.at(id.at())?.messages_received,
+            ledger: self.server.ledger_len(Some(id.at())),
+            answer_bytes: self.server.answer_bytes(Some(id.at())),
             ..PeerStats::default()
         };
-        self.client.peer_stats(id.index, &mut stats);
+        self.client.add_peer_stats(id.at(), &mut stats);
         Some(stats)
     }
 
@@ -411,7 +416,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// The wants of a peer that are remembered, most urgent first.
     #[must_use]
     pub fn wants_of(&self, peer: P) -> Vec<Entry> {
-        self.places.get(&peer).map(|id| self.server.wants_of(id.index)).unwrap_or_default()
+        self.places.get(&peer).map(|id| self.server.wants_of(id.at())).unwrap_or_default()
     }
 
     /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
@@ -421,16 +426,18 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(self.named(self.client.diagnose(session.0, cid)?))
     }
 
-    /// What breaks an invariant of the engine's own structures, if anything does. Looks at everything.
-    #[cfg(feature = "testing")]
-    pub(crate) fn validate(&self) -> Result<(), &'static str> {
+    /// What is wrong with the structures inside, if anything: for tests. Looks at every row.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that is broken.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn validate(&self) -> Result<(), &'static str> {
+        if self.rows.len() != self.places.len() {
+            return Err("the peers and their names are not the same");
+        }
+        self.client.validate()?;
         self.server.validate()
-    }
-
-    /// How many rows [`validate`](Self::validate) looks at, about.
-    #[cfg(feature = "testing")]
-    pub(crate) fn rows_len(&self) -> u64 {
-        self.rows.len() as u64 + u64::from(self.server.ledger_len(None))
     }
 
     fn input(&mut self, now: Timestamp) {
@@ -438,7 +445,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.dirty = true;
     }
 
-    fn peer_input(&mut self, peer: P, now: Timestamp) -> Option<Id> {
+    fn peer_input(&mut self, peer: P, now: Timestamp) -> Option<Id<Peer>> {
         self.input(now);
         let id = self.places.get(&peer).copied();
         self.stale_inputs += u64::from(id.is_none());
@@ -470,8 +477,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         // A B-tree node holds eleven entries and is at least half full.
         let tree = |len: usize, entry: usize| len * entry * 3 / 2;
         self.rows.bytes()
-            + tree(self.places.len(), size_of::<(P, Id)>())
-            + tree(self.admitted.len(), size_of::<(P, Vec<Id>)>())
+            + tree(self.places.len(), size_of::<(P, Id<Peer>)>())
+            + tree(self.admitted.len(), size_of::<(P, Vec<Id<Session>>)>())
             + self.gone.capacity() * size_of::<(P, Hint)>()
             + self.client.held_bytes()
             + self.server.held_bytes()

@@ -7,6 +7,8 @@ use super::Engine;
 use crate::message::{Message, Version};
 use crate::output::{Event, Lane, Load, LoadId, LookupId, Outgoing, Output, PeerReport};
 use crate::output::{SendId, SessionId, WantFailure};
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use crate::{client, server};
 
 impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
@@ -68,7 +70,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     fn outgoing(
         &self,
-        peer: u32,
+        peer: Ref<Peer>,
         lane: Lane,
         seq: u32,
         version: Version,
@@ -78,11 +80,11 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
     }
 
-    fn name(&self, peer: u32) -> Option<P> {
+    fn name(&self, peer: Ref<Peer>) -> Option<P> {
         self.rows.at(peer).map(|peer| peer.name)
     }
 
-    pub(super) fn named(&self, reports: Vec<PeerReport<u32>>) -> Vec<PeerReport<P>> {
+    pub(super) fn named(&self, reports: Vec<PeerReport<Ref<Peer>>>) -> Vec<PeerReport<P>> {
         reports
             .into_iter()
             .filter_map(|report| {

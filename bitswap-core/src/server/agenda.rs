@@ -4,40 +4,43 @@
 //!
 //! Invariant: a peer is among the ready ones once, or not at all, and has one timer at most, as its entry says.
 
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use alloc::collections::BTreeSet;
 
 use crate::memory::tree;
-use crate::per_peer::PerPeer;
-use crate::ring::Ring;
 use crate::stats::TimerReason;
 use crate::time::Timestamp;
+use crate::util::side_table::SideTable;
+use crate::util::ticket_queue::{Ticket, TicketQueue};
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 
 /// One peer.
 #[derive(Debug, Default)]
 struct Entry {
-    ticket: Option<u64>,
+    ticket: Ticket,
     timer: Option<(Timestamp, TimerReason)>,
 }
 
 /// The ready peers and the timers of all.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
-    peers: PerPeer<Entry>,
-    ready: Ring,
-    timers: BTreeSet<(Timestamp, TimerReason, u32)>,
+    peers: SideTable<Entry, Peer>,
+    ready: TicketQueue<Peer>,
+    timers: BTreeSet<(Timestamp, TimerReason, Ref<Peer>)>,
 }
 
 impl Agenda {
-    pub(super) fn connected(&mut self, peer: u32) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>) {
         self.peers.insert(peer, Entry::default());
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
-        let Some(gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else { return };
-        self.ready.remove(gone.ticket);
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
+        let Some(mut gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else {
+            return;
+        };
+        self.ready.remove(&mut gone.ticket);
         if let Some((at, reason)) = gone.timer {
             self.timers.remove(&(at, reason, peer));
         }
@@ -48,7 +51,7 @@ impl Agenda {
     }
 
     /// Makes a peer ready.
-    pub(super) fn touch(&mut self, peer: u32) {
+    pub(super) fn touch(&mut self, peer: Ref<Peer>) {
         if let Some(entry) = entry(&mut self.peers, peer) {
             self.ready.push(peer, &mut entry.ticket);
         }
@@ -75,9 +78,9 @@ impl Agenda {
     }
 
     /// The peer to be looked at next. It is not ready any more.
-    pub(super) fn next(&mut self) -> Option<u32> {
+    pub(super) fn next(&mut self) -> Option<Ref<Peer>> {
         let peer = self.ready.pop()?;
-        entry(&mut self.peers, peer)?.ticket = None;
+        entry(&mut self.peers, peer)?.ticket = Ticket::new();
         Some(peer)
     }
 
@@ -87,7 +90,7 @@ impl Agenda {
     }
 
     /// Sets the peer's timer, to none or to when it is to be looked at again and why.
-    pub(super) fn set_timer(&mut self, peer: u32, timer: Option<(Timestamp, TimerReason)>) {
+    pub(super) fn set_timer(&mut self, peer: Ref<Peer>, timer: Option<(Timestamp, TimerReason)>) {
         let Some(entry) = entry(&mut self.peers, peer) else { return };
         if entry.timer == timer {
             return;
@@ -109,41 +112,42 @@ impl Agenda {
     /// Bytes allocated.
     pub(super) fn bytes(&self) -> usize {
         self.peers.bytes()
-            + (self.ready.len() * size_of::<(u64, u32)>()
-                + self.timers.len() * size_of::<(Timestamp, TimerReason, u32)>())
-                * 3
-                / 2
+            + self.ready.bytes()
+            + self.timers.len() * size_of::<(Timestamp, TimerReason, Ref<Peer>)>() * 3 / 2
     }
 
     /// The most bytes of a peer, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<Entry>(peers)
+        SideTable::<Entry, Peer>::bytes_max_each(peers)
     }
 
     /// The most bytes of the orders of so many peers.
     pub(super) const fn lists_bytes_max(peers: u64) -> u64 {
-        tree::<(u64, u32)>(peers) + tree::<(Timestamp, TimerReason, u32)>(peers)
+        TicketQueue::<Peer>::bytes_max(peers) + tree::<(Timestamp, TimerReason, Ref<Peer>)>(peers)
     }
 
     /// What breaks the invariant, if anything does: for tests.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self) -> Result<(), &'static str> {
-        let (mut tickets, mut timers) = (0, 0);
+        let (mut ready, mut timers) = (0, 0);
         for (peer, entry) in self.peers.iter() {
-            tickets += usize::from(entry.ticket.is_some());
+            ready += usize::from(entry.ticket.is_queued());
             timers += usize::from(entry.timer.is_some());
+            if entry.ticket.is_queued() && !self.ready.holds(peer, entry.ticket) {
+                return Err("a peer is not ready, and its entry says that it is");
+            }
             if entry.timer.is_some_and(|(at, reason)| !self.timers.contains(&(at, reason, peer))) {
                 return Err("a peer's timer is not among the timers");
             }
         }
-        if (tickets, timers) != (self.ready.len(), self.timers.len()) {
-            return Err("a peer is ready, or has a timer, and does not know of it");
+        if (ready, timers) != (self.ready.len(), self.timers.len()) {
+            return Err("a peer is ready, or has a timer, and its entry does not say so");
         }
         Ok(())
     }
 }
 
-fn entry(peers: &mut PerPeer<Entry>, peer: u32) -> Option<&mut Entry> {
+fn entry(peers: &mut SideTable<Entry, Peer>, peer: Ref<Peer>) -> Option<&mut Entry> {
     consistent(peers.get_mut(peer), "the agenda does not know a peer")
 }
 
@@ -155,38 +159,57 @@ mod tests {
         Timestamp::from_micros(micros)
     }
 
+    fn peers<const N: usize>(agenda: &mut Agenda) -> [Ref<Peer>; N] {
+        let peers = core::array::from_fn(|place| Ref::from_place(place as u32));
+        peers.iter().for_each(|peer| agenda.connected(*peer));
+        peers
+    }
+
     #[test]
     fn a_peer_is_ready_once_in_the_order_of_events_and_timers() {
         let mut agenda = Agenda::default();
-        (0..4).for_each(|peer| agenda.connected(peer));
-        for peer in [2, 0, 2] {
+        let [a, b, c, d] = peers(&mut agenda);
+        for peer in [c, a, c] {
             agenda.touch(peer);
         }
-        agenda.set_timer(1, Some((at(5), TimerReason::Rest)));
-        agenda.set_timer(3, Some((at(4), TimerReason::LaneIdle)));
-        agenda.set_timer(0, Some((at(9), TimerReason::LaneRetry)));
+        agenda.set_timer(b, Some((at(5), TimerReason::Rest)));
+        agenda.set_timer(d, Some((at(4), TimerReason::LaneIdle)));
+        agenda.set_timer(a, Some((at(9), TimerReason::LaneRetry)));
         agenda.validate().unwrap();
         assert_eq!(agenda.first_timer(), Some((at(4), TimerReason::LaneIdle)));
         agenda.run_timers(at(5));
         agenda.validate().unwrap();
-        let order: [Option<u32>; 5] = core::array::from_fn(|_| agenda.next());
-        assert_eq!(order, [Some(2), Some(0), Some(3), Some(1), None]);
+        let order: [_; 5] = core::array::from_fn(|_| agenda.next());
+        assert_eq!(order, [Some(c), Some(a), Some(d), Some(b), None]);
         assert_eq!(agenda.first_timer(), Some((at(9), TimerReason::LaneRetry)));
-        agenda.set_timer(0, None);
+        agenda.set_timer(a, None);
         assert_eq!(agenda.first_timer(), None);
     }
 
     #[test]
     fn a_peer_that_leaves_takes_its_timer_and_its_turn_along() {
         let mut agenda = Agenda::default();
-        agenda.connected(0);
-        agenda.connected(1);
+        let [a, b] = peers(&mut agenda);
         agenda.touch_all();
-        agenda.set_timer(0, Some((at(5), TimerReason::Rest)));
-        agenda.disconnected(0);
+        agenda.set_timer(a, Some((at(5), TimerReason::Rest)));
+        agenda.disconnected(a);
         agenda.validate().unwrap();
-        assert_eq!((agenda.next(), agenda.next()), (Some(1), None));
-        agenda.disconnected(1);
+        assert_eq!((agenda.next(), agenda.next()), (Some(b), None));
+        agenda.disconnected(b);
         assert_eq!((agenda.bytes(), agenda.first_timer()), (0, None));
+    }
+
+    #[test]
+    fn a_timer_that_no_entry_knows_is_noticed() {
+        let mut agenda = Agenda::default();
+        let [a] = peers(&mut agenda);
+        agenda.set_timer(a, Some((at(5), TimerReason::Rest)));
+        agenda.peers.get_mut(a).unwrap().timer = None;
+        assert!(agenda.validate().is_err());
+        agenda.timers.clear();
+        agenda.validate().unwrap();
+        agenda.touch(a);
+        agenda.peers.get_mut(a).unwrap().ticket = Ticket::new();
+        assert!(agenda.validate().is_err());
     }
 }

@@ -1,7 +1,5 @@
 //! What this half takes of memory at most: the sum of what its parts do.
 
-use alloc::boxed::Box;
-
 use crate::config::Config;
 use crate::limits::CID_BYTES_MAX;
 use crate::memory::{Terms, list};
@@ -55,9 +53,4 @@ const fn listed(peers: u64) -> u64 {
         + Memory::lists_bytes_max(peers)
         + Scheduler::lists_bytes_max(peers)
         + Agenda::lists_bytes_max(peers)
-}
-
-/// The most bytes of a value that a part keeps of one peer, beside `peers` others at most.
-pub(super) const fn peer_slot_bytes<T>(peers: u64) -> u64 {
-    size_of::<T>() as u64 + list::<Option<Box<T>>>(peers) / if peers == 0 { 1 } else { peers }
 }

@@ -2,6 +2,7 @@
 //!
 //! Invariant: every response in a message is that of a want which is in flight with this message's number.
 
+use crate::peer::Peer;
 use alloc::vec::Vec;
 
 use crate::block::Block;
@@ -35,7 +36,7 @@ impl Draft {
     /// a target of 0) and as many presences as fit. None when there is nothing that can be sent in this version.
     pub(super) fn compose(
         ledger: &mut Ledger,
-        peer: u32,
+        peer: Ref<Peer>,
         version: Version,
         seq: u32,
         target: u64,
@@ -72,7 +73,7 @@ impl Draft {
     }
 
     /// Moves the most urgent block into the message; None when there is none or no room for it.
-    fn add_block(&mut self, ledger: &mut Ledger, peer: u32, target: u64) -> Option<()> {
+    fn add_block(&mut self, ledger: &mut Ledger, peer: Ref<Peer>, target: u64) -> Option<()> {
         let (row, data) = ledger.queue(peer)?.next_block()?;
         let (cid, bytes) = (ledger.at(row)?.key().cid(), data.len() as u64);
         if !self.version.can_carry(&cid) {
@@ -91,7 +92,7 @@ impl Draft {
     }
 
     /// Moves the most urgent presence into the message; None when there is none or no room for it.
-    fn add_presence(&mut self, ledger: &mut Ledger, peer: u32) -> Option<()> {
+    fn add_presence(&mut self, ledger: &mut Ledger, peer: Ref<Peer>) -> Option<()> {
         let row = ledger.queue(peer).and_then(TaskQueue::next_presence)?;
         let want = ledger.at(row)?;
         let State::Presence { have } = want.state() else {

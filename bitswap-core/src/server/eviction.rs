@@ -6,8 +6,9 @@
 //! that.
 
 use crate::limits::Limits;
-use crate::per_peer::PerPeer;
+use crate::peer::Peer;
 use crate::util::rows::Ref;
+use crate::util::side_table::SideTable;
 
 use super::task_queue::TaskQueue;
 use super::want::Want;
@@ -16,7 +17,7 @@ use super::want_table::WantTable;
 /// A want that was given up for another one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Evicted {
-    pub(super) peer: u32,
+    pub(super) peer: Ref<Peer>,
     /// Nothing was lost: it had been answered.
     pub(super) answered: bool,
 }
@@ -35,7 +36,7 @@ impl Eviction {
     }
 
     /// The ledger has room for one more want of a peer.
-    pub(super) fn has_room(&self, table: &WantTable, peer: u32) -> bool {
+    pub(super) fn has_room(&self, table: &WantTable, peer: Ref<Peer>) -> bool {
         table.len() < self.rows_max && table.len_of(peer) < self.rows_per_peer_max
     }
 
@@ -43,8 +44,8 @@ impl Eviction {
     pub(super) fn victim(
         &self,
         table: &mut WantTable,
-        queues: &PerPeer<TaskQueue>,
-        peer: u32,
+        queues: &SideTable<TaskQueue, Peer>,
+        peer: Ref<Peer>,
         priority: i32,
     ) -> Option<Ref<Want>> {
         let len = table.len_of(peer);
@@ -83,27 +84,26 @@ mod tests {
     use crate::key::Key;
     use crate::message::{Entry, WantKind};
     use crate::output::What;
+    use crate::server::want::Response;
     use crate::time::Timestamp;
 
-    /// A ledger of at most 5 wants, 4 of one peer.
+    /// A ledger of at most five wants, four of one peer.
     struct Case {
         eviction: Eviction,
         table: WantTable,
-        queues: PerPeer<TaskQueue>,
+        queues: SideTable<TaskQueue, Peer>,
         next: u64,
     }
 
     impl Case {
         fn new() -> Self {
-            let mut limits = Limits::default();
-            (limits.ledger, limits.ledger_per_peer) = (5, 4);
-            let eviction = Eviction::new(&limits);
-            let (mut table, mut queues) = (WantTable::new(&[1; 32]), PerPeer::default());
-            for peer in 0..3 {
+            let limits = Limits { ledger: 5, ledger_per_peer: 4, ..Limits::default() };
+            let (mut table, mut queues) = (WantTable::new(&[1; 32]), SideTable::default());
+            for peer in (0..3).map(Ref::from_place) {
                 table.connected(peer);
                 queues.insert(peer, TaskQueue::default());
             }
-            Self { eviction, table, queues, next: 0 }
+            Self { eviction: Eviction::new(&limits), table, queues, next: 0 }
         }
 
         fn add(&mut self, peer: u32, priority: i32, how: impl Fn(&mut Want)) -> Ref<Want> {
@@ -111,6 +111,7 @@ mod tests {
             let hash = Multihash::<64>::wrap(0x12, &[self.next as u8; 32]).unwrap();
             let cid = Cid::new_v1(0x55, hash);
             let entry = Entry::want(cid, WantKind::Block, priority, false);
+            let peer = Ref::from_place(peer);
             let mut want = Want::new(peer, Key::new(&cid), &entry, self.next, None);
             how(&mut want);
             let row = self.table.insert(want).unwrap();
@@ -119,6 +120,7 @@ mod tests {
         }
 
         fn victim(&mut self, peer: u32, priority: i32) -> Option<Ref<Want>> {
+            let peer = Ref::from_place(peer);
             assert!(!self.eviction.has_room(&self.table, peer));
             self.eviction.victim(&mut self.table, &self.queues, peer, priority)
         }
@@ -126,7 +128,7 @@ mod tests {
 
     const fn queued(_: &mut Want) {}
 
-    fn loading(want: &mut Want) {
+    const fn loading(want: &mut Want) {
         want.lookup_started(What::Data);
     }
 
@@ -134,27 +136,24 @@ mod tests {
     fn a_full_peer_gives_up_the_answered_then_the_unavailable_then_the_least_urgent() {
         let mut case = Case::new();
         case.add(0, 9, loading);
-        let urgent = case.add(0, 5, queued);
-        assert!(case.eviction.has_room(&case.table, 0));
+        case.add(0, 5, queued);
         let least = case.add(0, 3, queued);
+        assert!(case.eviction.has_room(&case.table, Ref::from_place(0)));
         case.add(0, 4, queued);
         assert_eq!(case.victim(0, 2), None, "none is less urgent than that");
         assert_eq!(case.victim(0, 3), Some(least));
         let mut case = Case::new();
-        case.add(0, 9, loading);
         case.add(0, 1, queued);
         let unavailable = case.add(0, 5, Want::cannot_be_sent);
-        case.add(0, 5, queued);
-        assert_eq!(case.victim(0, 0), Some(unavailable));
-        case.add(1, 5, |want| {
-            want.transport_took(super::super::want::Response::Have, Timestamp::ZERO)
-        });
-        assert_eq!(
-            case.victim(0, 0),
-            Some(unavailable),
-            "not that of another, when it is full itself"
-        );
-        let _ = urgent;
+        case.add(0, 5, Want::cannot_be_sent);
+        case.add(0, 9, loading);
+        assert_eq!(case.victim(0, 0), Some(unavailable), "the older one");
+        let mut case = Case::new();
+        case.add(0, 5, Want::cannot_be_sent);
+        let answered = case.add(0, 5, |want| want.transport_took(Response::Have, Timestamp::ZERO));
+        case.add(0, 1, queued);
+        case.add(0, 1, queued);
+        assert_eq!(case.victim(0, 0), Some(answered));
     }
 
     #[test]
@@ -163,17 +162,20 @@ mod tests {
         case.add(0, 9, loading);
         case.add(0, 9, loading);
         let latest = case.add(0, 9, loading);
-        let own = case.add(1, 5, queued);
+        case.add(1, 5, queued);
         case.add(2, 5, queued);
         assert_eq!(case.victim(1, 0), Some(latest));
-        let fresh = Case::new();
-        case = fresh;
+    }
+
+    #[test]
+    fn a_peer_with_one_want_less_than_the_largest_gives_up_its_own() {
+        let mut case = Case::new();
+        case.add(0, 9, loading);
         case.add(0, 9, loading);
         case.add(0, 9, loading);
         case.add(1, 5, loading);
-        let own_too = case.add(1, 5, queued);
-        case.add(2, 5, queued);
-        assert_eq!(case.victim(1, 7), Some(own_too), "nobody has more than one beyond it");
-        let _ = own;
+        let own = case.add(1, 5, queued);
+        assert_eq!(case.victim(1, 7), Some(own));
+        assert_eq!(case.victim(1, 4), None);
     }
 }

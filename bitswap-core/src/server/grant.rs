@@ -1,7 +1,9 @@
 //! Whether there is memory for one more block of a peer. Computes; keeps nothing.
 
 use crate::limits::Limits;
+use crate::peer::Peer;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 
 /// A peer may use this part of the memory that no peer uses yet. So the more peers are slow, the less each of them
 /// holds, and there is always some left for the next.
@@ -20,15 +22,15 @@ pub(super) struct Turn {
     late: bool,
     /// When it was given memory last.
     granted: Timestamp,
-    peer: u32,
+    peer: Ref<Peer>,
 }
 
 impl Turn {
-    pub(super) const fn new(used: u64, late: bool, granted: Timestamp, peer: u32) -> Self {
+    pub(super) const fn new(used: u64, late: bool, granted: Timestamp, peer: Ref<Peer>) -> Self {
         Self { used, late, granted, peer }
     }
 
-    pub(super) const fn peer(self) -> u32 {
+    pub(super) const fn peer(self) -> Ref<Peer> {
         self.peer
     }
 }
@@ -146,7 +148,7 @@ mod tests {
     const POOL: Pool = Pool { bytes_max: 2560, peer_bytes_max: 100 };
 
     const fn turn(used: u64, late: bool) -> Turn {
-        Turn::new(used, late, Timestamp::ZERO, 1)
+        Turn::new(used, late, Timestamp::ZERO, Ref::from_place(1))
     }
 
     const fn grant(used: u64, first: Option<Turn>, total: u64) -> Grant {

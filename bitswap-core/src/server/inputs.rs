@@ -7,8 +7,10 @@ use crate::error::{OpenError, SendError};
 use crate::lane::LaneState;
 use crate::message::{Version, Wantlist};
 use crate::output::{BlockInfo, LoadAnswer, Loaded, Rates, What};
+use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 
 use super::Server;
 use super::ledger::Applied;
@@ -20,7 +22,7 @@ impl Server {
     /// The host's answer to [`Output::Open`]; false when there was none to answer.
     pub(crate) fn opened(
         &mut self,
-        peer: u32,
+        peer: Ref<Peer>,
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) -> bool {
@@ -36,7 +38,7 @@ impl Server {
     }
 
     /// Applies a wantlist, entry by entry in its order. What does not fit the limits is counted and skipped.
-    pub(crate) fn wantlist(&mut self, peer: u32, wantlist: Wantlist, _now: Timestamp) {
+    pub(crate) fn wantlist(&mut self, peer: Ref<Peer>, wantlist: Wantlist, _now: Timestamp) {
         if !self.settings.serve || self.closing {
             return;
         }
@@ -132,7 +134,7 @@ impl Server {
     /// The transport took a message, or could not; false when there is no such message.
     pub(crate) fn sent(
         &mut self,
-        peer: u32,
+        peer: Ref<Peer>,
         seq: u32,
         result: Result<(), SendError>,
         now: Timestamp,
@@ -163,7 +165,7 @@ impl Server {
     }
 
     /// The stream is gone, and the end of what was sent on it may be lost.
-    pub(crate) fn reset(&mut self, peer: u32, now: Timestamp) {
+    pub(crate) fn reset(&mut self, peer: Ref<Peer>, now: Timestamp) {
         self.peers.update(peer, |state| state.reset(now));
         self.ledger.put_back_unconfirmed(peer, now);
         self.unload_if_retrying(peer);
@@ -171,7 +173,7 @@ impl Server {
     }
 
     /// A stream that is not tried again yet holds no blocks.
-    fn unload_if_retrying(&mut self, peer: u32) {
+    fn unload_if_retrying(&mut self, peer: Ref<Peer>) {
         if self.peers.lane(peer).is_some_and(|lane| lane.retry_at().is_some()) {
             self.ledger.unload(peer);
         }

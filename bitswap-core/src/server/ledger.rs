@@ -5,6 +5,7 @@
 //! Invariant: a want is in exactly the queue of its state. All changes to a want go through [`Ledger::update`], which
 //! takes it out of its queue, has it changed by a method of [`Want`], and puts it into the queue of its new state.
 
+use crate::peer::Peer;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,11 +17,10 @@ use crate::config::Config;
 use crate::key::Key;
 use crate::message::Entry;
 use crate::output::What;
-use crate::per_peer::PerPeer;
 use crate::time::Timestamp;
 use crate::util::rows::{Id, Ref};
+use crate::util::side_table::SideTable;
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 use super::eviction::{Evicted, Eviction};
 use super::task_queue::TaskQueue;
@@ -49,7 +49,7 @@ pub(super) enum Applied {
 #[derive(Debug)]
 pub(super) struct Ledger {
     table: WantTable,
-    queues: PerPeer<TaskQueue>,
+    queues: SideTable<TaskQueue, Peer>,
     eviction: Eviction,
     replace_have_bytes: Option<u32>,
     /// Rows that are not wants any more: answered, and not confirmed.
@@ -63,7 +63,7 @@ impl Ledger {
     pub(super) fn new(config: &Config, seed: &[u8; 32]) -> Self {
         Self {
             table: WantTable::new(seed),
-            queues: PerPeer::default(),
+            queues: SideTable::default(),
             eviction: Eviction::new(&config.limits),
             replace_have_bytes: config.replace_have_bytes,
             unconfirmed: 0,
@@ -72,26 +72,26 @@ impl Ledger {
         }
     }
 
-    pub(super) fn connected(&mut self, peer: u32) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>) {
         self.table.connected(peer);
         self.queues.insert(peer, TaskQueue::default());
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         self.forget(peer);
         self.table.disconnected(peer);
         self.queues.remove(peer);
     }
 
     /// Ends all wants of a peer.
-    pub(super) fn forget(&mut self, peer: u32) {
+    pub(super) fn forget(&mut self, peer: Ref<Peer>) {
         while let Some(row) = self.table.latest_of(peer) {
             self.remove(row);
         }
     }
 
     /// What waits at a peer.
-    pub(super) fn queue(&self, peer: u32) -> Option<&TaskQueue> {
+    pub(super) fn queue(&self, peer: Ref<Peer>) -> Option<&TaskQueue> {
         consistent(self.queues.get(peer), "the ledger does not know a peer")
     }
 
@@ -112,7 +112,11 @@ impl Ledger {
 
     /// Ends the peer's wants that a full wantlist does not repeat. Looks at all of the peer's wants, of which the
     /// limits bound the number.
-    pub(super) fn keep_only<'a>(&mut self, peer: u32, entries: impl Iterator<Item = &'a Entry>) {
+    pub(super) fn keep_only<'a>(
+        &mut self,
+        peer: Ref<Peer>,
+        entries: impl Iterator<Item = &'a Entry>,
+    ) {
         let repeated = |entry: &Entry| {
             let row = self.table.find(peer, &Key::new(&entry.cid))?;
             let want = self.table.at(row)?;
@@ -127,7 +131,7 @@ impl Ledger {
     }
 
     /// Applies one entry of a peer's wantlist.
-    pub(super) fn apply(&mut self, peer: u32, entry: &Entry) -> Applied {
+    pub(super) fn apply(&mut self, peer: Ref<Peer>, entry: &Entry) -> Applied {
         let key = Key::new(&entry.cid);
         let mut found = self.table.find(peer, &key);
         if entry.cancel {
@@ -174,7 +178,7 @@ impl Ledger {
     }
 
     /// A block is in the store now. The peer whose want that changes.
-    pub(super) fn block_stored(&mut self, row: Ref<Want>, size: u32) -> Option<u32> {
+    pub(super) fn block_stored(&mut self, row: Ref<Want>, size: u32) -> Option<Ref<Peer>> {
         let replace = self.replace_have_bytes;
         let peer = self.at(row)?.peer();
         let mut changes = false;
@@ -210,7 +214,7 @@ impl Ledger {
     }
 
     /// Gives up the blocks that were loaded for a peer: they are to be loaded again.
-    pub(super) fn unload(&mut self, peer: u32) {
+    pub(super) fn unload(&mut self, peer: Ref<Peer>) {
         while let Some((row, _)) = self.queue(peer).and_then(TaskQueue::next_block) {
             self.update(row, Want::unloaded);
         }
@@ -271,7 +275,7 @@ impl Ledger {
     }
 
     /// The responses that the transport took last may be lost: they are sent again.
-    pub(super) fn put_back_unconfirmed(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn put_back_unconfirmed(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let replace = self.replace_have_bytes;
         let lost: Vec<Ref<Want>> =
             self.queue(peer).into_iter().flat_map(TaskQueue::unconfirmed).collect();
@@ -291,7 +295,7 @@ impl Ledger {
     // Queries.
 
     /// The peer's wants, most urgent first.
-    pub(super) fn wants_of(&self, peer: u32) -> Vec<Entry> {
+    pub(super) fn wants_of(&self, peer: Ref<Peer>) -> Vec<Entry> {
         let mut wants: Vec<(Position, Entry)> = self
             .table
             .of_peer(peer)
@@ -308,7 +312,7 @@ impl Ledger {
     }
 
     /// The same of one peer.
-    pub(super) fn len_of(&self, peer: u32) -> u32 {
+    pub(super) fn len_of(&self, peer: Ref<Peer>) -> u32 {
         self.table.len_of(peer) - self.queues.get(peer).map_or(0, TaskQueue::unconfirmed_len)
     }
 
@@ -326,7 +330,7 @@ impl Ledger {
 
     /// The most bytes of a peer without wants, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        WantTable::peer_bytes_max(peers) + peer_slot_bytes::<TaskQueue>(peers)
+        WantTable::peer_bytes_max(peers) + SideTable::<TaskQueue, Peer>::bytes_max_each(peers)
     }
 
     /// The most bytes that are kept for peers that are gone, and for each of so many that are there.

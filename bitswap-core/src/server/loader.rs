@@ -3,6 +3,7 @@
 //! Invariant: what a peer has under way, and the bytes reserved for it, are the sums over the items of its lookups
 //! that are not answered.
 
+use crate::peer::Peer;
 use alloc::vec::Vec;
 
 use cid::Cid;
@@ -12,12 +13,11 @@ use crate::key::Key;
 use crate::lane::LaneState;
 use crate::message::Version;
 use crate::output::What;
-use crate::per_peer::PerPeer;
 use crate::time::Timestamp;
 use crate::util::list::{Linked, Links, List};
 use crate::util::rows::{Id, Ref, Rows};
+use crate::util::side_table::SideTable;
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 use super::ledger::Ledger;
 use super::memory::Memory;
@@ -44,7 +44,7 @@ pub(super) struct Load {
 /// A want whose lookup was answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answered {
-    pub(super) peer: u32,
+    pub(super) peer: Ref<Peer>,
     /// The want may have ended since.
     pub(super) want: Id<Want>,
     pub(super) what: What,
@@ -55,7 +55,7 @@ pub(super) struct Answered {
 /// A lookup under way.
 #[derive(Debug)]
 struct Lookup {
-    peer: u32,
+    peer: Ref<Peer>,
     what: What,
     items: Vec<Item>,
     unanswered: usize,
@@ -106,7 +106,7 @@ struct PeerLookups {
 #[derive(Debug)]
 pub(super) struct Loader {
     lookups: Rows<Lookup>,
-    peers: PerPeer<PeerLookups>,
+    peers: SideTable<PeerLookups, Peer>,
     loads_per_peer: u32,
     /// Bytes that the lookups hold.
     heap_bytes: usize,
@@ -116,13 +116,13 @@ impl Loader {
     pub(super) fn new(config: &Config) -> Self {
         Self {
             lookups: Rows::default(),
-            peers: PerPeer::default(),
+            peers: SideTable::default(),
             loads_per_peer: config.limits.loads_per_peer,
             heap_bytes: 0,
         }
     }
 
-    pub(super) fn connected(&mut self, peer: u32) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>) {
         let state = PeerLookups {
             lookups: List::default(),
             items: 0,
@@ -132,13 +132,13 @@ impl Loader {
         self.peers.insert(peer, state);
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         self.forget(peer);
         self.peers.remove(peer);
     }
 
     /// Forgets the peer's lookups; answers to them are ignored.
-    pub(super) fn forget(&mut self, peer: u32) {
+    pub(super) fn forget(&mut self, peer: Ref<Peer>) {
         let Some(state) = consistent(self.peers.get_mut(peer), "the loader does not know a peer")
         else {
             return;
@@ -153,18 +153,18 @@ impl Loader {
     }
 
     /// Bytes expected from the peer's lookups under way.
-    pub(super) fn reserved_bytes(&self, peer: u32) -> u64 {
+    pub(super) fn reserved_bytes(&self, peer: Ref<Peer>) -> u64 {
         self.peers.get(peer).map_or(0, |state| state.reserved)
     }
 
     /// What a block of unknown size is taken to have.
-    pub(super) fn estimate(&self, peer: u32) -> u32 {
+    pub(super) fn estimate(&self, peer: Ref<Peer>) -> u32 {
         self.peers.get(peer).map_or(FIRST_ESTIMATE, |state| state.estimate)
     }
 
     /// A block of this size was loaded. Growth is believed at once, shrinking slowly: the estimate bounds how much may
     /// arrive unexpectedly.
-    pub(super) fn learn(&mut self, peer: u32, size: u32) {
+    pub(super) fn learn(&mut self, peer: Ref<Peer>, size: u32) {
         let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer");
         let Some(state) = state else { return };
         let slow = state.estimate - state.estimate / 4 + size / 4;
@@ -174,7 +174,7 @@ impl Loader {
     /// Starts the next lookup for a peer, within its bounds and those of all peers.
     pub(super) fn start(
         &mut self,
-        peer: u32,
+        peer: Ref<Peer>,
         lane: &LaneState,
         ledger: &mut Ledger,
         memory: &mut Memory,
@@ -209,7 +209,7 @@ impl Loader {
         Some(Load { id: self.insert(peer, what, items)?.to_bits(), cids, what })
     }
 
-    fn insert(&mut self, peer: u32, what: What, items: Vec<Item>) -> Option<Id<Lookup>> {
+    fn insert(&mut self, peer: Ref<Peer>, what: What, items: Vec<Item>) -> Option<Id<Lookup>> {
         let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer")?;
         state.items += items.len() as u32;
         state.reserved += items.iter().map(|item| u64::from(item.reserved)).sum::<u64>();
@@ -260,7 +260,7 @@ impl Loader {
 
     /// The most bytes of a peer without lookups, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<PeerLookups>(peers)
+        SideTable::<PeerLookups, Peer>::bytes_max_each(peers)
     }
 
     /// What breaks the invariant, if anything does: for tests.
@@ -293,7 +293,7 @@ impl Loader {
 
 /// Moves wants into a lookup of sizes.
 fn take_sizes(
-    peer: u32,
+    peer: Ref<Peer>,
     room: usize,
     ledger: &mut Ledger,
     next: impl Fn(&TaskQueue) -> Option<Ref<Want>>,
@@ -309,7 +309,7 @@ fn take_sizes(
 
 /// Moves wants into a lookup of data, as far as there is memory.
 fn take_data(
-    peer: u32,
+    peer: Ref<Peer>,
     room: usize,
     estimate: u32,
     lane: &LaneState,

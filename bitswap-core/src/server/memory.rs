@@ -9,16 +9,17 @@
 //! Invariant: the total is the sum of what the peers use, and a peer is among those that wait, are starved, or hold
 //! memory and may fall behind exactly as its account says.
 
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
 use core::time::Duration;
 
 use crate::limits::Limits;
 use crate::memory::tree;
-use crate::per_peer::PerPeer;
 use crate::time::Timestamp;
+use crate::util::side_table::SideTable;
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 use super::grant::{Grant, Pool, Turn};
 use super::pace::Pace;
@@ -80,7 +81,7 @@ impl Account {
         self.late.is_some_and(|at| at <= now)
     }
 
-    fn turn(&self, peer: u32) -> Turn {
+    fn turn(&self, peer: Ref<Peer>) -> Turn {
         Turn::new(self.usage.used(), !self.pace.is_trusted(), self.granted, peer)
     }
 
@@ -95,12 +96,12 @@ impl Account {
 pub(super) struct Memory {
     pool: Pool,
     total: u64,
-    peers: PerPeer<Account>,
+    peers: SideTable<Account, Peer>,
     waiting: BTreeSet<Turn>,
     /// Starved peers, by the time from which on that costs others their streams.
-    starved: BTreeSet<(Timestamp, u32)>,
+    starved: BTreeSet<(Timestamp, Ref<Peer>)>,
     /// Peers that hold memory, by the time at which they will have fallen behind.
-    late: BTreeSet<(Timestamp, u32)>,
+    late: BTreeSet<(Timestamp, Ref<Peer>)>,
 }
 
 impl Memory {
@@ -108,14 +109,14 @@ impl Memory {
         Self {
             pool: Pool::new(limits),
             total: 0,
-            peers: PerPeer::default(),
+            peers: SideTable::default(),
             waiting: BTreeSet::new(),
             starved: BTreeSet::new(),
             late: BTreeSet::new(),
         }
     }
 
-    pub(super) fn connected(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let account = Account {
             usage: Usage::default(),
             pace: Pace::default(),
@@ -128,7 +129,7 @@ impl Memory {
         self.peers.insert(peer, account);
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         let Some(gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else { return };
         gone.waiting.map(|turn| self.waiting.remove(&turn));
         gone.starved.map(|until| self.starved.remove(&(until, peer)));
@@ -147,12 +148,12 @@ impl Memory {
     }
 
     /// Bytes used by one peer.
-    pub(super) fn used_by(&self, peer: u32) -> u64 {
+    pub(super) fn used_by(&self, peer: Ref<Peer>) -> u64 {
         self.peers.get(peer).map_or(0, |account| account.usage.used())
     }
 
     /// Something changed about a peer, and this is what it uses now. It is to be looked at again before it waits on.
-    pub(super) fn update(&mut self, peer: u32, usage: Usage) {
+    pub(super) fn update(&mut self, peer: Ref<Peer>, usage: Usage) {
         let Some(account) = account(&mut self.peers, peer) else { return };
         self.total = self.total - account.usage.used() + usage.used();
         account.usage = usage;
@@ -168,21 +169,21 @@ impl Memory {
     // How the peer's stream moves.
 
     /// There is something for the peer to take, or a stream for it to agree to.
-    pub(super) fn expects(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn expects(&mut self, peer: Ref<Peer>, now: Timestamp) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.begin(now);
         }
     }
 
     /// There is nothing for it to take.
-    pub(super) fn expects_nothing(&mut self, peer: u32) {
+    pub(super) fn expects_nothing(&mut self, peer: Ref<Peer>) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.end();
         }
     }
 
     /// The transport took a message with so many bytes of blocks.
-    pub(super) fn took(&mut self, peer: u32, bytes: u32, now: Timestamp) {
+    pub(super) fn took(&mut self, peer: Ref<Peer>, bytes: u32, now: Timestamp) {
         if let Some(account) = account(&mut self.peers, peer) {
             let window = account.window + u64::from(bytes);
             account.window = window.min(self.pool.peer_bytes_max());
@@ -191,28 +192,28 @@ impl Memory {
     }
 
     /// The transport failed to take a message.
-    pub(super) fn took_nothing(&mut self, peer: u32) {
+    pub(super) fn took_nothing(&mut self, peer: Ref<Peer>) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.window = account.first_window().min(self.pool.peer_bytes_max());
         }
     }
 
     /// Ends the peer's rest, if it is over.
-    pub(super) fn wake(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn wake(&mut self, peer: Ref<Peer>, now: Timestamp) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.wake(now);
         }
     }
 
     /// Until when the peer gets no blocks, because its stream was reset for being slow.
-    pub(super) fn rests_until(&self, peer: u32) -> Option<Timestamp> {
+    pub(super) fn rests_until(&self, peer: Ref<Peer>) -> Option<Timestamp> {
         self.peers.get(peer)?.pace.rests_until()
     }
 
     // Who gets memory.
 
     /// What a peer may load now. None while it rests or has fallen behind.
-    pub(super) fn grant(&self, peer: u32, now: Timestamp) -> Option<Grant> {
+    pub(super) fn grant(&self, peer: Ref<Peer>, now: Timestamp) -> Option<Grant> {
         let account = consistent(self.peers.get(peer), "a peer has no account of memory")?;
         if account.pace.rests_until().is_some() || account.is_late(now) {
             return None;
@@ -222,7 +223,7 @@ impl Memory {
     }
 
     /// What came of a grant: a peer that found no memory waits for it, and is starved if it has next to none.
-    pub(super) fn conclude(&mut self, peer: u32, grant: Option<Grant>, now: Timestamp) {
+    pub(super) fn conclude(&mut self, peer: Ref<Peer>, grant: Option<Grant>, now: Timestamp) {
         self.set_starved(peer, grant.as_ref().is_some_and(Grant::is_starved), now);
         let (reserved, refused) =
             grant.map_or((0, false), |grant| (grant.reserved(), grant.is_refused()));
@@ -239,7 +240,7 @@ impl Memory {
     /// Whether a block stays in memory that was loaded for a peer on an estimate of `reserved` bytes. What was started
     /// on too low an estimate is kept only within the bounds. Otherwise it is loaded again when there is room, now that
     /// its size is known.
-    pub(super) fn may_keep(&self, peer: u32, size: u32, reserved: u32) -> bool {
+    pub(super) fn may_keep(&self, peer: Ref<Peer>, size: u32, reserved: u32) -> bool {
         let account = consistent(self.peers.get(peer), "a peer has no account of memory");
         account.is_some_and(|account| {
             let turn = account.turn(peer);
@@ -250,12 +251,12 @@ impl Memory {
 
     /// The peer whose turn it is of those that wait, if there is memory for it now. If not, there is none for the
     /// others.
-    pub(super) fn served_next(&self) -> Option<u32> {
+    pub(super) fn served_next(&self) -> Option<Ref<Peer>> {
         let turn = *self.waiting.first()?;
         self.pool.has_memory(turn, self.total).then_some(turn.peer())
     }
 
-    fn set_starved(&mut self, peer: u32, starved: bool, now: Timestamp) {
+    fn set_starved(&mut self, peer: Ref<Peer>, starved: bool, now: Timestamp) {
         let Some(account) = account(&mut self.peers, peer) else { return };
         if starved != account.starved.is_some() {
             account.starved.map(|until| self.starved.remove(&(until, peer)));
@@ -276,14 +277,14 @@ impl Memory {
 
     /// The peer whose memory ends starvation that has lasted too long: of those that do not keep pace the slowest. Its
     /// stream is to be reset, and [`reset`](Self::reset) called.
-    pub(super) fn relieve(&mut self, now: Timestamp) -> Option<u32> {
+    pub(super) fn relieve(&mut self, now: Timestamp) -> Option<Ref<Peer>> {
         while self.relief_at()?.is_due(now) {
             let &(_, starved) = self.starved.first()?;
             let has_fallen_behind =
                 consistent(self.peers.get(starved), "a starved peer left")?.is_late(now);
             if !has_fallen_behind {
                 // Looks at those that have fallen behind, once for a reset.
-                let late = self.late.range(..=(now, u32::MAX)).map(|(_, peer)| *peer);
+                let late = self.late.iter().take_while(|(at, _)| *at <= now).map(|(_, peer)| *peer);
                 return late.max_by_key(|peer| {
                     let takes = self.peers.get(*peer).map(|account| {
                         let usage = account.usage;
@@ -299,7 +300,7 @@ impl Memory {
     }
 
     /// The peer's stream was reset because it takes too little: it rests.
-    pub(super) fn reset(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn reset(&mut self, peer: Ref<Peer>, now: Timestamp) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.rest(now);
             account.window = account.first_window();
@@ -312,24 +313,24 @@ impl Memory {
     pub(super) fn bytes(&self) -> usize {
         self.peers.bytes()
             + (self.waiting.len() * size_of::<Turn>()
-                + (self.starved.len() + self.late.len()) * size_of::<(Timestamp, u32)>())
+                + (self.starved.len() + self.late.len()) * size_of::<(Timestamp, Ref<Peer>)>())
                 * 3
                 / 2
     }
 
     /// The most bytes of a peer, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<Account>(peers)
+        SideTable::<Account, Peer>::bytes_max_each(peers)
     }
 
     /// The most bytes of the orders of so many peers.
     pub(super) const fn lists_bytes_max(peers: u64) -> u64 {
-        tree::<Turn>(peers) + 2 * tree::<(Timestamp, u32)>(peers)
+        tree::<Turn>(peers) + 2 * tree::<(Timestamp, Ref<Peer>)>(peers)
     }
 
     /// What a peer uses, as it was told last: for tests.
     #[cfg(any(test, feature = "testing"))]
-    pub(super) fn usage(&self, peer: u32) -> Option<Usage> {
+    pub(super) fn usage(&self, peer: Ref<Peer>) -> Option<Usage> {
         Some(self.peers.get(peer)?.usage)
     }
 
@@ -362,6 +363,6 @@ impl Memory {
     }
 }
 
-fn account(peers: &mut PerPeer<Account>, peer: u32) -> Option<&mut Account> {
+fn account(peers: &mut SideTable<Account, Peer>, peer: Ref<Peer>) -> Option<&mut Account> {
     consistent(peers.get_mut(peer), "a peer has no account of memory")
 }

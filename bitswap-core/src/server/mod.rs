@@ -51,6 +51,8 @@ mod task_queue;
 mod want;
 mod want_table;
 
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -69,14 +71,14 @@ use memory::{Memory, Usage};
 use peer_state::Peers;
 use scheduler::Scheduler;
 
-/// What the server half wants done. Peers are named by their place in the engine's table.
+/// What the server half wants done.
 #[derive(Debug)]
 pub(crate) enum Output {
-    Open(u32),
-    Close(u32),
-    Reset(u32),
-    Send { peer: u32, seq: u32, version: Version, message: Message },
-    Load { id: u64, peer: u32, cids: Vec<Cid>, what: What },
+    Open(Ref<Peer>),
+    Close(Ref<Peer>),
+    Reset(Ref<Peer>),
+    Send { peer: Ref<Peer>, seq: u32, version: Version, message: Message },
+    Load { id: u64, peer: Ref<Peer>, cids: Vec<Cid>, what: What },
 }
 
 /// The settings that matter to the wiring.
@@ -124,7 +126,7 @@ impl Server {
         }
     }
 
-    pub(crate) fn connected(&mut self, peer: u32, now: Timestamp) {
+    pub(crate) fn connected(&mut self, peer: Ref<Peer>, now: Timestamp) {
         self.ledger.connected(peer);
         self.loader.connected(peer);
         self.memory.connected(peer, now);
@@ -133,7 +135,7 @@ impl Server {
         self.agenda.connected(peer);
     }
 
-    pub(crate) fn disconnected(&mut self, peer: u32, _now: Timestamp) {
+    pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, _now: Timestamp) {
         self.ledger.disconnected(peer);
         self.loader.disconnected(peer);
         self.memory.disconnected(peer);
@@ -143,14 +145,14 @@ impl Server {
     }
 
     /// Something changed about a peer: what it uses is brought up to date, and it is looked at by the next poll.
-    fn refresh(&mut self, peer: u32) {
+    fn refresh(&mut self, peer: Ref<Peer>) {
         if let Some(usage) = self.usage(peer) {
             self.memory.update(peer, usage);
         }
         self.agenda.touch(peer);
     }
 
-    fn usage(&self, peer: u32) -> Option<Usage> {
+    fn usage(&self, peer: Ref<Peer>) -> Option<Usage> {
         let lane = self.peers.lane(peer)?;
         Some(Usage {
             reserved: self.loader.reserved_bytes(peer),
@@ -163,7 +165,7 @@ impl Server {
     // Queries.
 
     /// The peer's wants, most urgent first.
-    pub(crate) fn wants_of(&self, peer: u32) -> Vec<Entry> {
+    pub(crate) fn wants_of(&self, peer: Ref<Peer>) -> Vec<Entry> {
         self.ledger.wants_of(peer)
     }
 
@@ -171,17 +173,17 @@ impl Server {
         self.peers.served()
     }
 
-    pub(crate) fn peer_served(&self, peer: u32) -> Option<Served> {
+    pub(crate) fn peer_served(&self, peer: Ref<Peer>) -> Option<Served> {
         self.peers.served_to(peer)
     }
 
     /// Wants remembered, of one peer or of all.
-    pub(crate) fn ledger_len(&self, peer: Option<u32>) -> u32 {
+    pub(crate) fn ledger_len(&self, peer: Option<Ref<Peer>>) -> u32 {
         peer.map_or_else(|| self.ledger.len(), |peer| self.ledger.len_of(peer))
     }
 
     /// Bytes of blocks loading, loaded and on their way, for one peer or for all.
-    pub(crate) fn answer_bytes(&self, peer: Option<u32>) -> u64 {
+    pub(crate) fn answer_bytes(&self, peer: Option<Ref<Peer>>) -> u64 {
         peer.map_or_else(|| self.memory.total(), |peer| self.memory.used_by(peer))
     }
 

@@ -1,6 +1,8 @@
 //! What the server wants done, and when: the ready peers are looked at in turn, then memory is freed for those that
 //! starve, then blocks are sent.
 
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use core::time::Duration;
 
 use crate::stats::TimerReason;
@@ -54,7 +56,7 @@ impl Server {
     }
 
     /// Looks at one ready peer: what it needs besides sending blocks, which has its own turns.
-    fn visit(&mut self, peer: u32, now: Timestamp) -> Option<Output> {
+    fn visit(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Output> {
         if self.closing {
             return self.close_idle(peer, Duration::ZERO, now);
         }
@@ -106,7 +108,7 @@ impl Server {
     }
 
     /// Composes a message with blocks up to `target` bytes. The peer's stream has room for it.
-    fn compose(&mut self, peer: u32, target: u64, now: Timestamp) -> Option<Output> {
+    fn compose(&mut self, peer: Ref<Peer>, target: u64, now: Timestamp) -> Option<Output> {
         let lane = self.peers.lane(peer)?;
         let version = consistent(lane.version(), "a message is composed for a closed stream")?;
         let seq = lane.next_seq();
@@ -126,7 +128,7 @@ impl Server {
 
     /// Takes all memory for blocks from a peer, and has it rest. Its stream is to be reset, if it has one. If not, what
     /// was sent on an earlier one is given back by the transport.
-    fn take_memory(&mut self, peer: u32, now: Timestamp) -> Option<Output> {
+    fn take_memory(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Output> {
         let messages = self.peers.update(peer, |state| state.abort()).flatten();
         let had_stream = messages.is_some();
         self.memory.reset(peer, now);
@@ -144,13 +146,13 @@ impl Server {
         had_stream.then_some(Output::Reset(peer))
     }
 
-    fn close_idle(&mut self, peer: u32, idle: Duration, now: Timestamp) -> Option<Output> {
+    fn close_idle(&mut self, peer: Ref<Peer>, idle: Duration, now: Timestamp) -> Option<Output> {
         let closes = self.peers.update(peer, |state| state.close_idle(idle, now))?;
         closes.then_some(Output::Close(peer))
     }
 
     /// Sets the peer's timer to the next moment at which it is to be looked at again.
-    fn set_timer(&mut self, peer: u32, now: Timestamp) {
+    fn set_timer(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let due = self.next_timer(peer, now).filter(|_| !self.closing);
         self.agenda.set_timer(peer, due);
         // What was to be sent turned out to be impossible to send, and the stream was idle long enough before.
@@ -159,7 +161,7 @@ impl Server {
         }
     }
 
-    fn next_timer(&mut self, peer: u32, now: Timestamp) -> Option<(Timestamp, TimerReason)> {
+    fn next_timer(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<(Timestamp, TimerReason)> {
         let lane = self.peers.lane(peer)?;
         let own = if !self.has_pending(peer) {
             lane.idle_at(self.settings.lane_idle).map(|at| (at, TimerReason::LaneIdle))
@@ -178,20 +180,20 @@ impl Server {
     }
 
     /// There is, or most likely soon will be, something to send.
-    fn has_pending(&self, peer: u32) -> bool {
+    fn has_pending(&self, peer: Ref<Peer>) -> bool {
         let Some(queue) = self.ledger.queue(peer) else { return false };
         let blocks = queue.has_blocks() || queue.has_data() || self.loader.reserved_bytes(peer) > 0;
         queue.has_presences() || (blocks && self.memory.rests_until(peer).is_none())
     }
 
     /// The peer's stream is open and takes another message.
-    fn has_room(&self, peer: u32) -> bool {
+    fn has_room(&self, peer: Ref<Peer>) -> bool {
         let Settings { messages_per_lane, lane_bytes, .. } = self.settings;
         self.peers.lane(peer).is_some_and(|lane| lane.has_room(messages_per_lane, lane_bytes))
     }
 
     /// Bytes of blocks still waiting for a peer.
-    fn pending_bytes(&self, peer: u32) -> i32 {
+    fn pending_bytes(&self, peer: Ref<Peer>) -> i32 {
         let (estimate, reserved) = (self.loader.estimate(peer), self.loader.reserved_bytes(peer));
         let queued = self
             .ledger

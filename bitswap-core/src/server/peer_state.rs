@@ -2,17 +2,18 @@
 //!
 //! Invariant: a peer's lane and its list of messages in flight know the same messages.
 
+use crate::peer::Peer;
+use crate::util::rows::Ref;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::OpenError;
 use crate::lane::LaneState;
 use crate::message::Version;
-use crate::per_peer::PerPeer;
 use crate::stats::Served;
 use crate::time::Timestamp;
+use crate::util::side_table::SideTable;
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 use super::in_flight::{InFlight, SentResponse, Unanswered};
 
@@ -88,7 +89,7 @@ pub(super) fn can_hold_blocks(lane: &LaneState) -> bool {
 /// All connected peers.
 #[derive(Debug)]
 pub(super) struct Peers {
-    states: PerPeer<PeerState>,
+    states: SideTable<PeerState, Peer>,
     served: Served,
     /// Bytes that the states hold.
     heap_bytes: usize,
@@ -97,34 +98,34 @@ pub(super) struct Peers {
 
 impl Peers {
     pub(super) fn new(open_retry: Duration) -> Self {
-        Self { states: PerPeer::default(), served: Served::default(), heap_bytes: 0, open_retry }
+        Self { states: SideTable::default(), served: Served::default(), heap_bytes: 0, open_retry }
     }
 
-    pub(super) fn connected(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let lane = LaneState::new(self.open_retry, now);
         let state = PeerState { lane, in_flight: InFlight::default(), served: Served::default() };
         self.states.insert(peer, state);
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         if let Some(gone) = consistent(self.states.remove(peer), "a peer leaves twice") {
             self.heap_bytes -= gone.heap_bytes();
         }
     }
 
     /// The places of all peers.
-    pub(super) fn all(&self) -> Vec<u32> {
+    pub(super) fn all(&self) -> Vec<Ref<Peer>> {
         self.states.iter().map(|(peer, _)| peer).collect()
     }
 
-    pub(super) fn lane(&self, peer: u32) -> Option<&LaneState> {
+    pub(super) fn lane(&self, peer: Ref<Peer>) -> Option<&LaneState> {
         consistent(self.states.get(peer), "a peer is not connected").map(|state| &state.lane)
     }
 
     /// Does something to a peer.
     pub(super) fn update<R>(
         &mut self,
-        peer: u32,
+        peer: Ref<Peer>,
         how: impl FnOnce(&mut PeerState) -> R,
     ) -> Option<R> {
         let state = consistent(self.states.get_mut(peer), "a peer is not connected")?;
@@ -135,7 +136,7 @@ impl Peers {
     }
 
     /// Counts something for a peer and in all.
-    pub(super) fn count(&mut self, peer: u32, how: impl Fn(&mut Served)) {
+    pub(super) fn count(&mut self, peer: Ref<Peer>, how: impl Fn(&mut Served)) {
         how(&mut self.served);
         if let Some(state) = consistent(self.states.get_mut(peer), "a peer is not connected") {
             how(&mut state.served);
@@ -148,7 +149,7 @@ impl Peers {
     }
 
     /// What was served to a peer since it connected.
-    pub(super) fn served_to(&self, peer: u32) -> Option<Served> {
+    pub(super) fn served_to(&self, peer: Ref<Peer>) -> Option<Served> {
         self.states.get(peer).map(|state| state.served)
     }
 
@@ -159,7 +160,7 @@ impl Peers {
 
     /// The most bytes of a peer without messages in flight, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<PeerState>(peers)
+        SideTable::<PeerState, Peer>::bytes_max_each(peers)
     }
 
     /// What breaks the invariant, if anything does: for tests.

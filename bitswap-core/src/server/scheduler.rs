@@ -7,13 +7,13 @@
 //! Invariant: a peer is among the senders once, or not at all, as its ticket says.
 
 use crate::bucket::Bucket;
-use crate::memory::tree;
 use crate::output::Rates;
-use crate::per_peer::PerPeer;
-use crate::ring::Ring;
+use crate::peer::Peer;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
+use crate::util::side_table::SideTable;
+use crate::util::ticket_queue::{Ticket, TicketQueue};
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 
 /// The least share of a round, in bytes: bounds the rounds that a peer sits out after a big block.
@@ -29,7 +29,7 @@ struct Sender {
     upload: Option<Bucket>,
     /// Bytes that it may send in this round; negative: rounds that it has to sit out.
     balance: i64,
-    ticket: Option<u64>,
+    ticket: Ticket,
 }
 
 /// The turns of all peers, and the limits of upload.
@@ -40,9 +40,9 @@ pub(super) struct Scheduler {
     target_bytes: u32,
     /// The limit of all peers together.
     upload: Option<Bucket>,
-    peers: PerPeer<Sender>,
+    peers: SideTable<Sender, Peer>,
     /// Peers with blocks to send, in the order of their turns.
-    senders: Ring,
+    senders: TicketQueue<Peer>,
 }
 
 impl Scheduler {
@@ -51,19 +51,21 @@ impl Scheduler {
             rates,
             target_bytes,
             upload: rates.upload.map(|rate| Bucket::new(rate, now)),
-            peers: PerPeer::default(),
-            senders: Ring::default(),
+            peers: SideTable::default(),
+            senders: TicketQueue::default(),
         }
     }
 
-    pub(super) fn connected(&mut self, peer: u32, now: Timestamp) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let upload = self.rates.upload_per_peer.map(|rate| Bucket::new(rate, now));
-        self.peers.insert(peer, Sender { upload, balance: 0, ticket: None });
+        self.peers.insert(peer, Sender { upload, balance: 0, ticket: Ticket::new() });
     }
 
-    pub(super) fn disconnected(&mut self, peer: u32) {
-        let Some(gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else { return };
-        self.senders.remove(gone.ticket);
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
+        let Some(mut gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else {
+            return;
+        };
+        self.senders.remove(&mut gone.ticket);
         if self.peers.len() == 0 {
             self.senders.release();
         }
@@ -83,13 +85,13 @@ impl Scheduler {
     }
 
     /// The peer's own limit lets a block through.
-    pub(super) fn may_send(&mut self, peer: u32, now: Timestamp) -> bool {
+    pub(super) fn may_send(&mut self, peer: Ref<Peer>, now: Timestamp) -> bool {
         sender(&mut self.peers, peer)
             .is_some_and(|sender| sender.upload.as_mut().is_none_or(|bucket| bucket.is_open(now)))
     }
 
     /// When the peer's own limit lets a block through, as of the last [`may_send`](Self::may_send). None without one.
-    pub(super) fn opens_at(&self, peer: u32) -> Option<Timestamp> {
+    pub(super) fn opens_at(&self, peer: Ref<Peer>) -> Option<Timestamp> {
         self.peers.get(peer)?.upload.as_ref().map(Bucket::opens_at)
     }
 
@@ -100,26 +102,26 @@ impl Scheduler {
     }
 
     /// A peer has blocks, and room on its stream for a message.
-    pub(super) fn enqueue(&mut self, peer: u32) {
+    pub(super) fn enqueue(&mut self, peer: Ref<Peer>) {
         if let Some(sender) = sender(&mut self.peers, peer) {
             self.senders.push(peer, &mut sender.ticket);
         }
     }
 
     /// The peer that is next among the senders, while the limit of all lets a block through. It is no sender any more.
-    pub(super) fn next(&mut self, now: Timestamp) -> Option<u32> {
+    pub(super) fn next(&mut self, now: Timestamp) -> Option<Ref<Peer>> {
         if self.senders.is_empty() || !self.upload.as_mut().is_none_or(|bucket| bucket.is_open(now))
         {
             return None;
         }
         let peer = self.senders.pop()?;
-        sender(&mut self.peers, peer)?.ticket = None;
+        sender(&mut self.peers, peer)?.ticket = Ticket::new();
         Some(peer)
     }
 
     /// Begins the turn of a peer that has blocks and room for a message: the most block bytes that the message may
     /// carry, if it has several blocks. None when the peer sits this round out: it is a sender again.
-    pub(super) fn begin_turn(&mut self, peer: u32) -> Option<u64> {
+    pub(super) fn begin_turn(&mut self, peer: Ref<Peer>) -> Option<u64> {
         let target = message_bytes(self.target_bytes, self.rates);
         let share = (target / 2).max(SHARE_MIN) as i64;
         let sender = sender(&mut self.peers, peer)?;
@@ -132,7 +134,7 @@ impl Scheduler {
     }
 
     /// So many bytes of blocks were handed to the transport.
-    pub(super) fn sent(&mut self, peer: u32, bytes: u64) {
+    pub(super) fn sent(&mut self, peer: Ref<Peer>, bytes: u64) {
         if bytes == 0 {
             return;
         }
@@ -145,31 +147,37 @@ impl Scheduler {
 
     /// Bytes allocated.
     pub(super) fn bytes(&self) -> usize {
-        self.peers.bytes() + self.senders.len() * size_of::<(u64, u32)>() * 3 / 2
+        self.peers.bytes() + self.senders.bytes()
     }
 
     /// The most bytes of a peer, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<Sender>(peers)
+        SideTable::<Sender, Peer>::bytes_max_each(peers)
     }
 
     /// The most bytes of the order of so many peers.
     pub(super) const fn lists_bytes_max(peers: u64) -> u64 {
-        tree::<(u64, u32)>(peers)
+        TicketQueue::<Peer>::bytes_max(peers)
     }
 
     /// What breaks the invariant, if anything does: for tests.
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self) -> Result<(), &'static str> {
-        let tickets = self.peers.iter().filter(|(_, sender)| sender.ticket.is_some()).count();
-        if tickets != self.senders.len() {
-            return Err("there are not as many senders as tickets");
+        let mut queued = 0;
+        for (peer, sender) in self.peers.iter().filter(|(_, sender)| sender.ticket.is_queued()) {
+            queued += 1;
+            if !self.senders.holds(peer, sender.ticket) {
+                return Err("a peer is no sender, and its ticket says that it is");
+            }
+        }
+        if queued != self.senders.len() {
+            return Err("a peer is a sender, and its ticket does not say so");
         }
         Ok(())
     }
 }
 
-fn sender(peers: &mut PerPeer<Sender>, peer: u32) -> Option<&mut Sender> {
+fn sender(peers: &mut SideTable<Sender, Peer>, peer: Ref<Peer>) -> Option<&mut Sender> {
     consistent(peers.get_mut(peer), "the scheduler does not know a peer")
 }
 
@@ -196,49 +204,54 @@ mod tests {
         assert_eq!(message_bytes(1000, rates(Some(0), None)), 1);
     }
 
-    /// Peer 0 sends blocks of four shares, peer 1 of one share: their bytes are the same in the end.
+    fn peer(place: u32) -> Ref<Peer> {
+        Ref::from_place(place)
+    }
+
+    /// One peer sends blocks of four shares, the other of one share: their bytes are the same in the end.
     #[test]
     fn turns_are_fair_by_bytes_whatever_the_sizes() {
         let now = Timestamp::ZERO;
         let mut scheduler = Scheduler::new(rates(None, None), 32 << 10, now);
-        let sizes = [64 << 10, 16 << 10];
-        for peer in 0..2 {
-            scheduler.connected(peer, now);
-            scheduler.enqueue(peer);
-            scheduler.enqueue(peer);
+        let (sizes, mut sent) = ([64u64 << 10, 16 << 10], [0u64; 2]);
+        for place in 0..2 {
+            scheduler.connected(peer(place), now);
+            scheduler.enqueue(peer(place));
+            scheduler.enqueue(peer(place));
         }
-        let mut sent = [0, 0];
         for _ in 0..1000 {
-            let peer = scheduler.next(now).unwrap();
+            let next = scheduler.next(now).unwrap();
             scheduler.validate().unwrap();
-            if scheduler.begin_turn(peer).is_some() {
-                let bytes = sizes[peer as usize];
-                scheduler.sent(peer, bytes);
-                sent[peer as usize] += bytes;
-                scheduler.enqueue(peer);
+            if scheduler.begin_turn(next).is_some() {
+                let at = next.place() as usize;
+                scheduler.sent(next, sizes[at]);
+                sent[at] += sizes[at];
+                scheduler.enqueue(next);
             }
         }
         assert!(sent[0].abs_diff(sent[1]) <= 64 << 10, "{sent:?}");
+        assert!(sent[0] > 1 << 20);
     }
 
     #[test]
     fn the_shared_limit_holds_all_and_an_own_limit_one() {
         let now = Timestamp::from_micros(1);
         let mut scheduler = Scheduler::new(rates(Some(1000), Some(100)), 32 << 10, now);
-        scheduler.connected(0, now);
-        scheduler.connected(1, now);
+        let (a, b) = (peer(0), peer(1));
+        scheduler.connected(a, now);
+        scheduler.connected(b, now);
         assert_eq!(scheduler.shared_opens_at(), None, "nobody waits");
-        assert!(scheduler.may_send(0, now));
-        scheduler.enqueue(0);
-        assert_eq!(scheduler.next(now), Some(0));
-        scheduler.sent(0, 100);
-        assert!(!scheduler.may_send(0, now) && scheduler.may_send(1, now));
-        scheduler.enqueue(1);
+        assert!(scheduler.may_send(a, now));
+        scheduler.enqueue(a);
+        assert_eq!(scheduler.next(now), Some(a));
+        scheduler.sent(a, 100);
+        assert!(!scheduler.may_send(a, now) && scheduler.may_send(b, now));
+        scheduler.enqueue(b);
         assert_eq!(scheduler.next(now), None);
         // A hundred bytes take 0.1 s of the shared limit, and a second of the own one.
-        let micros = |at: Option<Timestamp>| at.unwrap().as_micros() / 1000;
-        assert_eq!(micros(scheduler.shared_opens_at()), 100);
-        assert_eq!(micros(scheduler.opens_at(0)), 1000);
-        assert_eq!(scheduler.next(scheduler.shared_opens_at().unwrap()), Some(1));
+        let millis = |at: Option<Timestamp>| at.unwrap().as_micros() / 1000;
+        assert_eq!(millis(scheduler.shared_opens_at()), 100);
+        assert_eq!(millis(scheduler.opens_at(a)), 1000);
+        assert_eq!(scheduler.next(scheduler.shared_opens_at().unwrap()), Some(b));
     }
 }

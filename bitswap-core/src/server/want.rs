@@ -5,6 +5,7 @@
 //!
 //! Invariant: an unservable want, which ends with its DONT_HAVE, is never looked up.
 
+use crate::peer::Peer;
 use core::cmp::Reverse;
 
 use cid::Cid;
@@ -57,7 +58,7 @@ pub(super) struct OfCid;
 #[derive(Debug)]
 pub(super) struct Want {
     key: Key,
-    peer: u32,
+    peer: Ref<Peer>,
     priority: i32,
     /// Counts up over all wants: the order among equal priorities.
     age: u64,
@@ -116,7 +117,7 @@ impl Position {
 impl Want {
     /// A want that is to be looked up. `replace_have_bytes` is [`Config::replace_have_bytes`](crate::Config).
     pub(super) fn new(
-        peer: u32,
+        peer: Ref<Peer>,
         key: Key,
         entry: &Entry,
         age: u64,
@@ -142,7 +143,7 @@ impl Want {
     }
 
     /// A want for what no store can have: it ends with its DONT_HAVE.
-    pub(super) fn unservable(peer: u32, key: Key, entry: &Entry, age: u64) -> Self {
+    pub(super) fn unservable(peer: Ref<Peer>, key: Key, entry: &Entry, age: u64) -> Self {
         let mut want = Self::new(peer, key, entry, age, None);
         want.servable = false;
         want.state = State::Presence { have: false };
@@ -153,7 +154,7 @@ impl Want {
         &self.key
     }
 
-    pub(super) const fn peer(&self) -> u32 {
+    pub(super) const fn peer(&self) -> Ref<Peer> {
         self.peer
     }
 
@@ -309,11 +310,14 @@ impl Want {
         seq: u32,
         replace_have_bytes: Option<u32>,
     ) {
-        if self.state == State::InFlight(response, seq) {
-            self.lost(replace_have_bytes);
-        } else {
+        match self.state {
+            State::InFlight(other, of) if (other, of) == (response, seq) => {
+                self.lost(replace_have_bytes);
+            }
+            // The block was said to have arrived since, and was not there after all.
+            State::Unavailable if self.send_dont_have => self.lost(replace_have_bytes),
             // The peer asked again or the block arrived since: it is being answered anew.
-            self.dont_have_owed |= self.send_dont_have;
+            _ => self.dont_have_owed |= self.send_dont_have,
         }
     }
 

@@ -6,16 +6,16 @@
 //! Invariant: each row is in both indexes, in the chain of its CID and in the list of its peer; peers with wants are
 //! ordered by how many they have.
 
+use crate::peer::Peer;
 use alloc::collections::BTreeSet;
 
 use crate::index::Index;
 use crate::key::Key;
 use crate::memory::tree;
-use crate::per_peer::PerPeer;
 use crate::util::list::{Chain, List, Unlinked};
 use crate::util::rows::{Id, Ref, Rows};
+use crate::util::side_table::SideTable;
 
-use super::bound::peer_slot_bytes;
 use super::consistent;
 use super::want::{OfCid, OfPeer, Want};
 
@@ -29,11 +29,11 @@ pub(super) struct WantTable {
     by_cid: Index<Ref<Want>>,
     /// Bytes of the keys that are not inline.
     key_bytes: usize,
-    peers: PerPeer<PeerWants>,
+    peers: SideTable<PeerWants, Peer>,
     /// Peers that have wants, by how many.
-    peers_by_ledger_size: BTreeSet<(u32, u32)>,
+    peers_by_ledger_size: BTreeSet<(u32, Ref<Peer>)>,
     /// The peer whose place in that order may be out of date: a wantlist changes it once, not with each entry.
-    out_of_place: Option<u32>,
+    out_of_place: Option<Ref<Peer>>,
 }
 
 /// The wants of one peer.
@@ -52,18 +52,18 @@ impl WantTable {
             by_pair: Index::new(seed, "server pairs"),
             by_cid: Index::new(seed, "server cids"),
             key_bytes: 0,
-            peers: PerPeer::default(),
+            peers: SideTable::default(),
             peers_by_ledger_size: BTreeSet::new(),
             out_of_place: None,
         }
     }
 
-    pub(super) fn connected(&mut self, peer: u32) {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>) {
         self.peers.insert(peer, PeerWants::default());
     }
 
     /// The peer's wants have been removed.
-    pub(super) fn disconnected(&mut self, peer: u32) {
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         let Some(gone) = consistent(self.peers.remove(peer), "a peer leaves twice") else { return };
         debug_assert!(gone.list.is_empty(), "a peer leaves wants behind");
         self.peers_by_ledger_size.remove(&(gone.ordered, peer));
@@ -78,7 +78,7 @@ impl WantTable {
     }
 
     /// Wants of one peer.
-    pub(super) fn len_of(&self, peer: u32) -> u32 {
+    pub(super) fn len_of(&self, peer: Ref<Peer>) -> u32 {
         self.peers.get(peer).map_or(0, |wants| wants.list.len())
     }
 
@@ -100,8 +100,8 @@ impl WantTable {
     }
 
     /// The want of a peer for a CID.
-    pub(super) fn find(&self, peer: u32, key: &Key) -> Option<Ref<Want>> {
-        let hash = self.by_pair.hash(key.bytes(), u64::from(peer));
+    pub(super) fn find(&self, peer: Ref<Peer>, key: &Key) -> Option<Ref<Want>> {
+        let hash = self.by_pair.hash(key.bytes(), u64::from(peer.place()));
         self.by_pair.find(hash, |row| {
             self.rows.at(row).is_some_and(|want| want.peer() == peer && want.key() == key)
         })
@@ -113,17 +113,17 @@ impl WantTable {
     }
 
     /// All wants of a peer, the latest first.
-    pub(super) fn of_peer(&self, peer: u32) -> impl Iterator<Item = (Ref<Want>, &Want)> {
+    pub(super) fn of_peer(&self, peer: Ref<Peer>) -> impl Iterator<Item = (Ref<Want>, &Want)> {
         self.peers.get(peer).into_iter().flat_map(|wants| wants.list.iter(&self.rows))
     }
 
     /// The want of a peer that was added last.
-    pub(super) fn latest_of(&self, peer: u32) -> Option<Ref<Want>> {
+    pub(super) fn latest_of(&self, peer: Ref<Peer>) -> Option<Ref<Want>> {
         self.peers.get(peer)?.list.first()
     }
 
     /// The peer with the most wants, and how many it has.
-    pub(super) fn largest(&mut self) -> Option<(u32, u32)> {
+    pub(super) fn largest(&mut self) -> Option<(Ref<Peer>, u32)> {
         self.put_in_place();
         self.peers_by_ledger_size.last().map(|&(len, peer)| (peer, len))
     }
@@ -132,7 +132,7 @@ impl WantTable {
     pub(super) fn insert(&mut self, want: Want) -> Option<Ref<Want>> {
         let peer = want.peer();
         let wants = consistent(self.peers.get_mut(peer), "a peer that left wants")?;
-        let of_pair = self.by_pair.hash(want.key().bytes(), u64::from(peer));
+        let of_pair = self.by_pair.hash(want.key().bytes(), u64::from(peer.place()));
         let of_cid = self.by_cid.hash(want.key().bytes(), 0);
         let same = self
             .by_cid
@@ -154,7 +154,7 @@ impl WantTable {
     pub(super) fn remove(&mut self, row: Ref<Want>) -> Option<Want> {
         let want = consistent(self.rows.at(row), "a want is removed twice")?;
         let peer = want.peer();
-        let of_pair = self.by_pair.hash(want.key().bytes(), u64::from(peer));
+        let of_pair = self.by_pair.hash(want.key().bytes(), u64::from(peer.place()));
         let of_cid = self.by_cid.hash(want.key().bytes(), 0);
         self.by_pair.remove(of_pair, row);
         if let Unlinked::First(next) = Chain::<Want, OfCid>::remove(&mut self.rows, row) {
@@ -180,7 +180,7 @@ impl WantTable {
             + self.by_cid.bytes()
             + self.key_bytes
             + self.peers.bytes()
-            + self.peers_by_ledger_size.len() * size_of::<(u32, u32)>() * 3 / 2
+            + self.peers_by_ledger_size.len() * size_of::<(u32, Ref<Peer>)>() * 3 / 2
     }
 
     /// The most bytes of so many rows, without the keys that are not inline.
@@ -190,12 +190,12 @@ impl WantTable {
 
     /// The most bytes of a peer without wants, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        peer_slot_bytes::<PeerWants>(peers)
+        SideTable::<PeerWants, Peer>::bytes_max_each(peers)
     }
 
     /// The most bytes of the order of so many peers.
     pub(super) const fn order_bytes_max(peers: u64) -> u64 {
-        tree::<(u32, u32)>(peers)
+        tree::<(u32, Ref<Peer>)>(peers)
     }
 
     fn first_of_cid(&self, key: &Key) -> Option<Ref<Want>> {
@@ -204,7 +204,7 @@ impl WantTable {
     }
 
     /// A peer has more or fewer wants than before.
-    fn resized(&mut self, peer: u32) {
+    fn resized(&mut self, peer: Ref<Peer>) {
         if self.out_of_place != Some(peer) {
             self.put_in_place();
             self.out_of_place = Some(peer);
@@ -286,49 +286,51 @@ mod tests {
         Key::new(&Cid::new_v1(0x55, hash))
     }
 
-    fn want(peer: u32, n: u32) -> Want {
+    fn want(peer: Ref<Peer>, n: u32) -> Want {
         let entry = Entry::want(key(n).cid(), WantKind::Block, 0, false);
         Want::new(peer, key(n), &entry, 0, None)
     }
 
-    fn table(peers: u32) -> WantTable {
+    fn table(peers: u32) -> (WantTable, Vec<Ref<Peer>>) {
         let mut table = WantTable::new(&[3; 32]);
-        (0..peers).for_each(|peer| table.connected(peer));
-        table
+        let peers: Vec<_> = (0..peers).map(Ref::from_place).collect();
+        peers.iter().for_each(|peer| table.connected(*peer));
+        (table, peers)
     }
 
     #[test]
     fn wants_are_found_by_pair_by_cid_and_by_peer_until_removed() {
-        let mut table = table(3);
+        let (mut table, peers) = table(3);
         let mut rows = Vec::new();
         for n in 0..700 {
-            for peer in 0..3 {
-                rows.push(table.insert(want(peer, n)).unwrap());
+            for peer in &peers {
+                rows.push(table.insert(want(*peer, n)).unwrap());
             }
         }
         table.validate().unwrap();
         for n in 0..700 {
-            let mut peers: Vec<u32> =
+            let mut of_cid: Vec<_> =
                 table.of_cid(&key(n)).map(|row| table.at(row).unwrap().peer()).collect();
-            peers.sort_unstable();
-            assert_eq!(peers, [0, 1, 2]);
-            for peer in 0..3 {
-                assert_eq!(table.find(peer, &key(n)), Some(rows[(n * 3 + peer) as usize]));
+            of_cid.sort_unstable();
+            assert_eq!(of_cid, peers);
+            for peer in &peers {
+                let row = rows[(n * 3 + peer.place()) as usize];
+                assert_eq!(table.find(*peer, &key(n)), Some(row));
             }
         }
-        // Peer 1 leaves, first to last and last to first.
-        let of_peer: Vec<_> = table.of_peer(1).map(|(row, _)| row).collect();
+        // The second peer leaves, first to last and last to first.
+        let of_peer: Vec<_> = table.of_peer(peers[1]).map(|(row, _)| row).collect();
         assert_eq!(of_peer.len(), 700);
         for row in of_peer.iter().step_by(2).chain(of_peer.iter().skip(1).step_by(2)) {
             assert!(table.remove(*row).is_some());
         }
-        table.disconnected(1);
+        table.disconnected(peers[1]);
         table.validate().unwrap();
         for n in 0..700 {
-            assert_eq!(table.find(1, &key(n)), None);
+            assert_eq!(table.find(peers[1], &key(n)), None);
             assert_eq!(table.of_cid(&key(n)).count(), 2);
         }
-        for peer in [0, 2] {
+        for peer in [peers[0], peers[2]] {
             while let Some(row) = table.latest_of(peer) {
                 table.remove(row);
             }
@@ -340,44 +342,45 @@ mod tests {
 
     #[test]
     fn a_want_costs_at_most_160_bytes_with_both_indexes() {
-        let mut table = table(100);
+        let (mut table, peers) = table(100);
         for n in 0..100_000 {
-            table.insert(want(n % 100, n));
+            table.insert(want(peers[n as usize % 100], n));
         }
         let each = table.bytes() / table.len();
         assert!(each <= 160, "{each} bytes per want");
     }
 
     #[test]
-    fn the_largest_peer_is_known_after_every_change() {
-        let mut table = table(3);
+    fn the_peer_with_the_most_wants_is_known_after_every_change() {
+        let (mut table, peers) = table(3);
+        let [a, b, c] = peers[..] else { unreachable!() };
         assert_eq!(table.largest(), None);
-        for (n, peer) in [(0, 0), (1, 1), (2, 1), (3, 2)] {
+        for (n, peer) in [(0, a), (1, b), (2, b), (3, c)] {
             table.insert(want(peer, n));
         }
-        assert_eq!(table.largest(), Some((1, 2)));
+        assert_eq!(table.largest(), Some((b, 2)));
         for n in 4..7 {
-            table.insert(want(0, n));
+            table.insert(want(a, n));
         }
-        assert_eq!(table.largest(), Some((0, 4)));
+        assert_eq!(table.largest(), Some((a, 4)));
         for _ in 0..3 {
-            let row = table.latest_of(0).unwrap();
+            let row = table.latest_of(a).unwrap();
             table.remove(row);
             table.validate().unwrap();
         }
-        assert_eq!(table.largest(), Some((1, 2)));
+        assert_eq!(table.largest(), Some((b, 2)));
     }
 
     #[test]
-    fn a_want_that_no_index_finds_is_noticed() {
-        let mut table = table(1);
-        let row = table.insert(want(0, 1)).unwrap();
+    fn a_want_that_is_not_found_is_noticed() {
+        let (mut table, peers) = table(1);
+        let row = table.insert(want(peers[0], 1)).unwrap();
         let hash = table.by_cid.hash(key(1).bytes(), 0);
         table.by_cid.remove(hash, row);
         assert!(table.validate().is_err());
         table.by_cid.insert(hash, row);
         table.validate().unwrap();
-        table.peers.get_mut(0).unwrap().list = List::default();
+        table.peers.get_mut(peers[0]).unwrap().list = List::default();
         assert!(table.validate().is_err());
     }
 }

@@ -32,13 +32,7 @@ pub struct Checked<P> {
     engine: Engine<P>,
     shadow: Option<Box<Shadow<P>>>,
     transcript: Transcript,
-    /// Rows that may be looked at for the next look inside.
-    rows_paid: u64,
 }
-
-/// How many rows of the engine are looked at in a step, on average. An engine with so few is looked at inside after
-/// every step, a larger one as often as keeps a run's time in proportion to its steps.
-const ROWS_PER_STEP: u64 = 32;
 
 impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// An engine under watch.
@@ -46,14 +40,14 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn new(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
         let shadow = Some(Box::new(Shadow::new(&config, now)));
         let engine = Engine::new(config, seed, now);
-        Self { engine, shadow, transcript: Transcript::default(), rows_paid: 0 }
+        Self { engine, shadow, transcript: Transcript::default() }
     }
 
     /// An engine that nobody watches: for measuring its speed.
     #[must_use]
     pub fn unwatched(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
         let engine = Engine::new(config, seed, now);
-        Self { engine, shadow: None, transcript: Transcript::default(), rows_paid: 0 }
+        Self { engine, shadow: None, transcript: Transcript::default() }
     }
 
     /// These blocks are what their CIDs say: those delivered are compared with them, which is faster
@@ -362,18 +356,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             }
             None => shadow.drained(&self.engine),
         }
-        self.look_inside();
         output
-    }
-
-    /// Every call into the engine ends in polling it, so this is where its structures are checked from inside.
-    fn look_inside(&mut self) {
-        let Some(shadow) = &self.shadow else { return };
-        self.rows_paid += ROWS_PER_STEP;
-        if self.rows_paid >= self.engine.rows_len() {
-            self.rows_paid = 0;
-            shadow.hold(self.engine.validate().map_err(Into::into));
-        }
     }
 
     /// [`Engine::poll_timeout`].

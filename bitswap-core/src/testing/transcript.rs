@@ -28,7 +28,7 @@ impl Transcript {
             Output::Close { peer, lane } => (1u8, peer, lane).hash(to),
             Output::Send(sending) => {
                 let SendId { peer, lane, seq } = sending.id;
-                (2u8, peer.index, lane, seq, &sending.peer, sending.version).hash(to);
+                (2u8, peer.at(), lane, seq, &sending.peer, sending.version).hash(to);
                 message(&sending.message, to);
             }
             Output::Load(load) => {

@@ -1,6 +1,7 @@
 //! Small containers that know nothing of Bitswap.
 
-#[allow(dead_code)] // Until both halves of the engine use it.
+pub(crate) mod deque;
 pub(crate) mod list;
-#[allow(dead_code)] // Until both halves of the engine use it.
 pub(crate) mod rows;
+pub(crate) mod side_table;
+pub(crate) mod ticket_queue;

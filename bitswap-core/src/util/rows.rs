@@ -26,7 +26,7 @@ pub(crate) struct Ref<K> {
 }
 
 impl<K> Ref<K> {
-    const fn new(place: u32) -> Self {
+    pub(crate) const fn from_place(place: u32) -> Self {
         Self { place: NonZeroU32::MIN.saturating_add(place), kind: PhantomData }
     }
 
@@ -88,7 +88,7 @@ impl<K> Id<K> {
     }
 
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        Self { at: Ref::new(bits as u32), age: (bits >> 32) as u32 }
+        Self { at: Ref::from_place(bits as u32), age: (bits >> 32) as u32 }
     }
 
     /// As one number, for those outside.
@@ -226,7 +226,7 @@ impl<T, K> Rows<T, K> {
         }
         page.live += 1;
         self.live += 1;
-        Id { at: Ref::new(number * PAGE as u32 + at), age: self.age }
+        Id { at: Ref::from_place(number * PAGE as u32 + at), age: self.age }
     }
 
     /// The row at a place that is known to be live.
@@ -298,9 +298,10 @@ impl<T, K> Rows<T, K> {
         self.pages.iter().zip(0u32..).flat_map(|(place, number)| {
             place.page.iter().flat_map(move |page| {
                 page.slots.iter().zip(0u32..).filter_map(move |(slot, at)| match slot {
-                    Slot::Live(age, row) => {
-                        Some((Id { at: Ref::new(number * PAGE as u32 + at), age: *age }, row))
-                    }
+                    Slot::Live(age, row) => Some((
+                        Id { at: Ref::from_place(number * PAGE as u32 + at), age: *age },
+                        row,
+                    )),
                     Slot::Vacant(_) => None,
                 })
             })
@@ -341,7 +342,7 @@ mod tests {
         assert_eq!(b.at(), a.at());
         assert_eq!(rows.get(a), None);
         assert_eq!(rows.get(b), Some(&'b'));
-        assert_eq!(rows.remove(Ref::new(7)), None);
+        assert_eq!(rows.remove(Ref::from_place(7)), None);
         assert_eq!((Id::from_bits(b.to_bits()), b.to_bits()), (b, 2 << 32));
         assert_eq!(size_of::<Option<Ref<char>>>(), 4);
     }

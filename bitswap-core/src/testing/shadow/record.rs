@@ -144,7 +144,7 @@ struct Name<'a>(&'a SendId);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{:?}/{}", self.0.peer.index, self.0.lane, self.0.seq)
+        write!(f, "{:?}/{:?}/{}", self.0.peer.at(), self.0.lane, self.0.seq)
     }
 }
 
@@ -191,7 +191,7 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
             Self::Sent(id, ok) => write!(f, "> sent {} {ok}", Name(id)),
             Self::Loaded(id) => write!(f, "> loaded {}", id.0),
             Self::Found(id, peers, last) => write!(f, "> found {}: {peers}, last: {last}", id.0),
-            Self::Wish(what, id, cids) => write!(f, "> {what} s{} {cids}", id.0.index),
+            Self::Wish(what, id, cids) => write!(f, "> {what} s{:?} {cids}", id.0.at()),
             Self::Announced(cids) => write!(f, "> announced {cids}"),
             Self::Stream(what, peer, lane) => write!(f, "< {what} {peer:?} {lane:?}"),
             Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
@@ -200,7 +200,7 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
             }
             Self::Search(id, cid) => write!(f, "< search {} {}", id.0, short(cid)),
             Self::Stop(id) => write!(f, "< stop {}", id.0),
-            Self::Ended(how, id, cid) => write!(f, "< {how} s{} {}", id.0.index, short(cid)),
+            Self::Ended(how, id, cid) => write!(f, "< {how} s{:?} {}", id.0.at(), short(cid)),
             Self::Told(what, peer) => write!(f, "< {what} {peer:?}"),
         }
     }

@@ -15,12 +15,13 @@ use crate::client::{PeerSet, SessionOptions};
 use crate::error::OpenError;
 use crate::message::{Entry, Presence, Version, WantKind, Wantlist};
 use crate::output::{Load, LoadAnswer, LoadId, Loaded, LookupId, SendId, WantFailure, What};
+use crate::peer::Peer;
 use crate::prefix::Prefix;
-use crate::rows::Id;
+use crate::util::rows::Id;
 
 const NOW: Timestamp = Timestamp::from_micros(1000);
-const SESSION: SessionId = SessionId(Id { index: 0, age: 1 });
-const US: Id = Id { index: 7, age: 1 };
+const SESSION: SessionId = SessionId(Id::from_bits(1 << 32));
+const US: Id<Peer> = Id::from_bits(1 << 32 | 7);
 
 /// A watcher that has seen peers 1 and 2 connect and open both lanes.
 struct Scene {

@@ -1,0 +1,260 @@
+//! What the table of wants, the peers and the timers have in common about a peer want: changed together.
+
+use core::time::Duration;
+
+use super::Client;
+use super::peer_want::{Answer, PeerWant, Pending};
+use super::want_table::Want;
+use crate::message::WantKind;
+use crate::peer::Peer;
+use crate::time::{Timestamp, micros};
+use crate::util::rows::Ref;
+
+/// The longest that a peer of known speed is given for a block.
+const PROVEN_MAX: Duration = Duration::from_secs(60);
+/// How many times its first deadline a request may last while its peer delivers other blocks.
+const STRETCH: u32 = 4;
+
+impl Client {
+    /// Makes a peer want with nothing to be sent yet.
+    pub(super) fn add_peer_want(
+        &mut self,
+        want: Ref<Want>,
+        peer: Ref<Peer>,
+        now: Timestamp,
+    ) -> Ref<PeerWant> {
+        let at = self.wants.add_peer_want(PeerWant::new(want, peer, now));
+        match self.peers.get_mut(peer) {
+            Some(state) => state.queue_mut().insert(self.wants.peer_wants_mut(), at),
+            None => debug_assert!(false, "a want is for a peer that is not here"),
+        }
+        at
+    }
+
+    /// Sets what is to be sent to the peer.
+    pub(super) fn set_pending(
+        &mut self,
+        at: Ref<PeerWant>,
+        pending: Option<Pending>,
+        now: Timestamp,
+    ) {
+        let Some(peer) = self.wants.peer_want(at).map(PeerWant::peer) else { return };
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.queue_mut().set_pending(self.wants.peer_wants_mut(), at, pending, now);
+        }
+        if pending.is_some() {
+            self.peers.set_sending(peer);
+        }
+    }
+
+    /// Makes it a request for the block of about `size` bytes.
+    pub(super) fn request(&mut self, at: Ref<PeerWant>, size: u32, now: Timestamp) {
+        let choice = self.has_choice();
+        self.wants.set_request(at, true);
+        let Some(row) = self.wants.peer_want_mut(at) else { return };
+        if row.charged() == 0
+            && let Some(state) = self.peers.get_mut(row.peer())
+        {
+            let size = size.max(1);
+            row.set_charge(size, state.charge(size, choice, now));
+        }
+        row.restart(now);
+        self.set_pending(at, Some(Pending::Want(WantKind::Block)), now);
+        self.arm_deadline(at, now);
+    }
+
+    /// It no longer holds up further requests.
+    pub(super) fn end_request(&mut self, at: Ref<PeerWant>) {
+        self.wants.set_request(at, false);
+        if let Some(row) = self.wants.peer_want_mut(at) {
+            let before = row.set_deadline(None);
+            self.timers.requests.set(at, before, None);
+        }
+    }
+
+    /// The peer owes nothing for it any more.
+    pub(super) fn refund(&mut self, at: Ref<PeerWant>) {
+        let Some(row) = self.wants.peer_want_mut(at) else { return };
+        let charged = row.take_charge();
+        if charged > 0
+            && let Some(state) = self.peers.get_mut(row.peer())
+        {
+            state.refund(charged);
+            self.schedule.peer_has_room();
+        }
+    }
+
+    /// Removes it. What the peer was sent of it must have ended, or not matter any more.
+    pub(super) fn remove_peer_want(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        self.end_request(at);
+        self.refund(at);
+        self.set_pending(at, None, now);
+        let Some(row) = self.wants.peer_want(at) else { return };
+        let want = row.want();
+        if let Some(state) = self.peers.get_mut(row.peer()) {
+            state.queue_mut().remove(self.wants.peer_wants_mut(), at);
+        }
+        self.wants.remove_peer_want(at);
+        self.wants.free_if_unused(want);
+    }
+
+    /// The want is over for this peer: it is sent a cancel if it was sent the want.
+    pub(super) fn cancel_peer_want(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        self.end_request(at);
+        let Some(row) = self.wants.peer_want(at) else { return };
+        if row.sent().is_none() {
+            return self.remove_peer_want(at, now);
+        }
+        let may_come = row.answer() != Answer::DontHave;
+        let peer = row.peer();
+        self.refund(at);
+        if may_come && let Some(state) = self.peers.get_mut(peer) {
+            state.expect_superfluous();
+        }
+        self.set_pending(at, Some(Pending::Cancel), now);
+    }
+
+    /// A want is wanted again before all its peers were sent that it was over: those not sent it yet go on as
+    /// if nothing had happened.
+    pub(super) fn revive_peer_wants(&mut self, want: Ref<Want>, now: Timestamp) {
+        for at in self.peer_wants_of(want) {
+            let Some(row) = self.wants.peer_want(at) else { continue };
+            let Some(state) = self.peers.get(row.peer()) else { continue };
+            // A whole wantlist is due: it must name what is wanted again.
+            let is_lost = state.queue().is_full_due();
+            if is_lost && row.sent() == Some(WantKind::Have) && !state.has_presence() {
+                // The stream was opened again for an older version, which has no want-haves.
+                self.remove_peer_want(at, now);
+                continue;
+            }
+            let again = row.sent().filter(|_| is_lost).map(Pending::Want);
+            self.set_pending(at, again, now);
+            let Some(row) = self.wants.peer_want_mut(at) else { continue };
+            if row.sent() == Some(WantKind::Block) && row.answer() == Answer::None {
+                row.restart(now);
+                self.wants.set_request(at, true);
+                self.arm_deadline(at, now);
+            }
+        }
+    }
+
+    /// The peer wants of a want, for those who change them.
+    pub(super) fn peer_wants_of(&self, want: Ref<Want>) -> alloc::vec::Vec<Ref<PeerWant>> {
+        self.wants.peer_wants_of(want).map(|(at, _)| at).collect()
+    }
+
+    /// Removes all peer wants of a peer that cannot be asked any more. Decisions about their wants are due.
+    pub(super) fn give_up_peer(&mut self, peer: Ref<Peer>, now: Timestamp) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        // It may remember what it was sent: a whole wantlist will replace that.
+        state.queue_mut().give_up();
+        while let Some(at) = self.peers.get(peer).and_then(|state| state.queue().any()) {
+            let Some(want) = self.wants.peer_want(at).map(PeerWant::want) else { return };
+            self.remove_peer_want(at, now);
+            self.wants.set_undecided(want);
+        }
+    }
+
+    /// There is no room for another peer want of this peer.
+    pub(super) fn is_crowded(&self, peer: Ref<Peer>) -> bool {
+        let limits = &self.config.limits;
+        self.wants.peer_wants_len() >= limits.told as usize
+            || self.peers.get(peer).is_some_and(|peer| peer.queue().len() >= limits.told_per_peer)
+    }
+
+    // Deadlines.
+
+    /// (Re-)arms the deadline of a request from what is measured of its peer.
+    pub(super) fn arm_deadline(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        let Some(row) = self.wants.peer_want_mut(at).filter(|row| row.is_request()) else { return };
+        let Some(state) = self.peers.get(row.peer()) else { return };
+        let (bytes, estimator) = (row.bytes_until(), state.estimator());
+        let time = if state.is_measured() {
+            let time = Duration::from_micros(estimator.patience(bytes));
+            time.clamp(self.config.deadline_min, PROVEN_MAX.max(self.config.deadline_max))
+        } else {
+            let transfer = Duration::from_micros(estimator.transfer(bytes));
+            (self.config.first_deadline + transfer).min(self.config.deadline_max)
+        };
+        row.set_last_chance(now + time.saturating_mul(STRETCH));
+        self.set_deadline(at, now + time);
+    }
+
+    fn set_deadline(&mut self, at: Ref<PeerWant>, deadline: Timestamp) {
+        if let Some(row) = self.wants.peer_want_mut(at) {
+            let before = row.set_deadline(Some(deadline));
+            self.timers.requests.set(at, before, Some(deadline));
+        }
+    }
+
+    /// Another peer says that it has the block: a first choice that never delivered anything is given no more
+    /// time than that peer, whose answer took so long, would need, and as much again.
+    pub(super) fn shorten_deadline(&mut self, want: Ref<Want>, answer: Duration, now: Timestamp) {
+        let is_unproven = |of: &PeerWant| {
+            of.is_request()
+                && of.answer() != Answer::Have
+                && self.peers.get(of.peer()).is_some_and(|state| !state.is_measured())
+        };
+        let Some((at, row)) = self.wants.peer_wants_of(want).find(|(_, of)| is_unproven(of)) else {
+            return;
+        };
+        let Some(deadline) = row.deadline() else { return };
+        if !self.may_hedge(want) {
+            return;
+        }
+        let transfer = self
+            .peers
+            .get(row.peer())
+            .map_or(0, |state| state.estimator().transfer(row.bytes_until()));
+        let time = Duration::from_micros(micros(answer).saturating_mul(3).saturating_add(transfer));
+        let sooner = now + time.max(self.config.deadline_min);
+        if sooner < deadline {
+            self.set_deadline(at, sooner);
+            self.for_sessions_of(want, |session| session.count_hedge());
+        }
+    }
+
+    /// The sessions that wait for the want can bear one more duplicate.
+    fn may_hedge(&self, want: Ref<Want>) -> bool {
+        let per_mille = self.config.hedge_per_mille;
+        self.sessions_of(want).iter().all(|session| {
+            self.sessions.at(*session).is_some_and(|session| session.may_hedge(per_mille))
+        })
+    }
+
+    pub(super) fn deadline_passed(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        let Some(row) = self.wants.peer_want_mut(at) else {
+            debug_assert!(false, "a deadline is left of a request that is gone");
+            return;
+        };
+        row.set_deadline(None);
+        if let Some(later) = self.still_delivering(at, now) {
+            return self.set_deadline(at, later);
+        }
+        let Some(row) = self.wants.peer_want_mut(at) else { return };
+        row.time_out();
+        let (want, peer, asked) = (row.want(), row.peer(), row.asked_at());
+        self.end_request(at);
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        state.missed_deadline();
+        let id = state.id();
+        self.count(peer, |fetched| fetched.timeouts += 1);
+        self.learn(want, id, false);
+        let Some(row) = self.wants.want_mut(want) else { return };
+        if !row.has_request() {
+            row.count_round();
+            self.wait_for_presence(want, asked, now);
+            self.wants.set_undecided(want);
+        }
+    }
+
+    /// The peer is busy delivering what was asked before: until when that excuses it.
+    fn still_delivering(&self, at: Ref<PeerWant>, now: Timestamp) -> Option<Timestamp> {
+        let row = self.wants.peer_want(at)?;
+        let estimator = self.peers.get(row.peer())?.estimator();
+        let last = estimator.last_block().filter(|last| *last > row.asked_at())?;
+        let patience = Duration::from_micros(estimator.patience(u64::from(row.charged())));
+        let later = last + patience.max(self.config.deadline_min);
+        (later > now && now < row.last_chance()).then_some(later.min(row.last_chance()))
+    }
+}

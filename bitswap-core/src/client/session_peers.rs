@@ -1,0 +1,255 @@
+//! The peers of one session: who was asked, who had what it wanted, and how good its guesses were.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use crate::memory::{list, tree};
+use crate::peer::Peer;
+use crate::util::rows::Id;
+
+/// Likelihood of a peer of which nothing is known, in per mille.
+const UNKNOWN: u32 = 333;
+/// A peer below this likelihood, in per mille, does not count as useful.
+const USEFUL: u32 = 200;
+
+/// A peer that a session works with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionPeer {
+    peer: Id<Peer>,
+    blocks: u32,
+    likelihood: u32,
+    had: bool,
+    lacked: bool,
+}
+
+impl SessionPeer {
+    pub(super) const fn new(peer: Id<Peer>) -> Self {
+        Self { peer, blocks: 0, likelihood: UNKNOWN, had: false, lacked: false }
+    }
+
+    pub(super) const fn id(&self) -> Id<Peer> {
+        self.peer
+    }
+
+    /// It has delivered blocks to the session.
+    pub(super) const fn has_served(&self) -> bool {
+        self.blocks > 0
+    }
+
+    /// How likely it has a block of this session, in per mille, smoothed.
+    pub(super) const fn likelihood(&self) -> u32 {
+        self.likelihood
+    }
+
+    pub(super) const fn is_useful(&self) -> bool {
+        self.likelihood >= USEFUL
+    }
+
+    /// It did not have, or not deliver, a block of the session.
+    pub(super) const fn has_lacked(&self) -> bool {
+        self.lacked
+    }
+
+    /// It turned out to have, or not to have, or not to deliver, a block of the session.
+    pub(super) const fn learn(&mut self, has: bool) {
+        self.had |= has;
+        self.lacked |= !has;
+        self.likelihood = (self.likelihood * 5 + if has { 1000 } else { 0 }) / 6;
+    }
+
+    /// It has delivered a block; `news` when it had not said HAVE before.
+    const fn serve(&mut self, news: bool) {
+        self.blocks += 1;
+        if news {
+            self.learn(true);
+        }
+    }
+}
+
+/// The peers of one session. One that has left is in none of the sets after [`Self::retain`].
+#[derive(Debug)]
+pub(super) struct SessionPeers {
+    /// Peers that the session works with, each once.
+    members: Vec<SessionPeer>,
+    /// Peers that were asked whether they have a block, members or not.
+    probed: BTreeSet<Id<Peer>>,
+    /// The last one that delivered a block.
+    last_server: Option<Id<Peer>>,
+    /// The only peers that may be asked, where that is given.
+    allowed: Option<Vec<Id<Peer>>>,
+    /// How often the first peer asked had the block, in per mille, smoothed.
+    first_choice_rate: u32,
+}
+
+impl SessionPeers {
+    /// `only`: nobody may be asked who is not allowed.
+    pub(super) fn new(only: bool) -> Self {
+        Self {
+            members: Vec::new(),
+            probed: BTreeSet::new(),
+            last_server: None,
+            allowed: only.then(Vec::new),
+            first_choice_rate: 500,
+        }
+    }
+
+    pub(super) fn members(&self) -> &[SessionPeer] {
+        &self.members
+    }
+
+    /// A member, which it becomes if it is none.
+    pub(super) fn add(&mut self, peer: Id<Peer>) {
+        self.with(peer, |_| {});
+    }
+
+    fn with(&mut self, peer: Id<Peer>, change: impl FnOnce(&mut SessionPeer)) {
+        if let Some(member) = self.members.iter_mut().find(|member| member.peer == peer) {
+            return change(member);
+        }
+        let mut member = SessionPeer::new(peer);
+        change(&mut member);
+        self.members.push(member);
+    }
+
+    pub(super) fn learn(&mut self, peer: Id<Peer>, has: bool) {
+        self.with(peer, |member| member.learn(has));
+    }
+
+    pub(super) fn serve(&mut self, peer: Id<Peer>, news: bool) {
+        self.last_server = Some(peer);
+        self.with(peer, |member| member.serve(news));
+    }
+
+    pub(super) fn is_last_server(&self, peer: Id<Peer>) -> bool {
+        self.last_server == Some(peer)
+    }
+
+    pub(super) fn any_has_served(&self) -> bool {
+        self.members.iter().any(SessionPeer::has_served)
+    }
+
+    /// The peer is asked whether it has a block.
+    pub(super) fn probe(&mut self, peer: Id<Peer>) {
+        self.probed.insert(peer);
+    }
+
+    /// The peer was asked before, and never had a block. (An answer that comes after the want has ended is
+    /// not held against it, but neither is it asked for.)
+    pub(super) fn had_its_chance(&self, member: &SessionPeer) -> bool {
+        !member.had && (member.lacked || self.probed.contains(&member.peer))
+    }
+
+    /// Forgets peers that have left.
+    pub(super) fn retain(&mut self, is_here: impl Fn(Id<Peer>) -> bool) {
+        self.members.retain(|member| is_here(member.peer));
+        self.probed.retain(|peer| is_here(*peer));
+    }
+
+    pub(super) fn may_ask(&self, peer: Id<Peer>) -> bool {
+        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&peer))
+    }
+
+    /// The only peers that may be asked, where that is given.
+    pub(super) fn allowed(&self) -> Option<&[Id<Peer>]> {
+        self.allowed.as_deref()
+    }
+
+    /// Allows a peer, and forgets those that have left.
+    pub(super) fn allow(&mut self, peer: Id<Peer>, is_here: impl Fn(Id<Peer>) -> bool) {
+        let allowed = self.allowed.get_or_insert_default();
+        allowed.retain(|old| is_here(*old));
+        allowed.push(peer);
+    }
+
+    /// The first peer asked for a block had it, or not.
+    pub(super) const fn first_choice_was(&mut self, right: bool) {
+        self.first_choice_rate = (self.first_choice_rate * 3 + if right { 1000 } else { 0 }) / 4;
+    }
+
+    pub(super) const fn first_choice_rate(&self) -> u32 {
+        self.first_choice_rate
+    }
+
+    /// How many peers besides the first choice are asked whether they have the block.
+    pub(super) const fn extras(&self, fan_out: u32) -> u32 {
+        match self.first_choice_rate {
+            900.. => 0,
+            450..900 => 2,
+            350..450 => 4,
+            250..350 => 8,
+            _ => fan_out.saturating_sub(1),
+        }
+    }
+
+    /// Bytes held outside of the value itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.members.capacity() * size_of::<SessionPeer>()
+            + self.allowed.as_ref().map_or(0, Vec::capacity) * size_of::<Id<Peer>>()
+            + self.probed.len() * size_of::<Id<Peer>>() * 3 / 2
+    }
+
+    /// The most of them, with so many peers.
+    pub(super) const fn bytes_max(peers: u64) -> u64 {
+        list::<SessionPeer>(peers) + list::<Id<Peer>>(peers) + tree::<Id<Peer>>(peers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(place: u64) -> Id<Peer> {
+        Id::from_bits(place)
+    }
+
+    #[test]
+    fn a_peer_is_judged_by_what_it_had() {
+        let mut peers = SessionPeers::new(false);
+        peers.learn(peer(1), true);
+        peers.learn(peer(2), false);
+        peers.learn(peer(2), false);
+        peers.learn(peer(2), false);
+        let [one, two] = peers.members() else { panic!("{peers:?}") };
+        assert!(one.likelihood() > UNKNOWN && one.is_useful() && !peers.had_its_chance(one));
+        assert!(!two.is_useful() && two.has_lacked() && peers.had_its_chance(two));
+        let new = SessionPeer::new(peer(3));
+        assert!(new.is_useful() && !peers.had_its_chance(&new));
+        peers.probe(peer(3));
+        assert!(peers.had_its_chance(&new));
+        peers.serve(peer(2), true);
+        assert!(!peers.had_its_chance(&peers.members()[1]), "it had a block after all");
+        assert!(peers.is_last_server(peer(2)) && peers.any_has_served());
+    }
+
+    #[test]
+    fn the_better_the_first_choices_the_fewer_others_are_asked() {
+        let mut peers = SessionPeers::new(false);
+        assert_eq!(peers.extras(16), 2);
+        let extras = [true; 9].map(|right| {
+            peers.first_choice_was(right);
+            peers.extras(16)
+        });
+        assert_eq!(extras, [2, 2, 2, 2, 2, 0, 0, 0, 0]);
+        let extras = [false; 6].map(|right| {
+            peers.first_choice_was(right);
+            peers.extras(16)
+        });
+        assert_eq!(extras, [2, 2, 4, 8, 15, 15]);
+    }
+
+    #[test]
+    fn only_the_allowed_may_be_asked_and_who_left_is_forgotten() {
+        let mut peers = SessionPeers::new(true);
+        assert!(!peers.may_ask(peer(1)));
+        peers.allow(peer(1), |_| true);
+        peers.allow(peer(2), |id| id != peer(1));
+        assert_eq!(peers.allowed(), Some(&[peer(2)][..]));
+        assert!(peers.may_ask(peer(2)) && !peers.may_ask(peer(1)));
+        assert!(SessionPeers::new(false).may_ask(peer(1)));
+        peers.add(peer(1));
+        peers.add(peer(1));
+        peers.probe(peer(1));
+        peers.retain(|id| id != peer(1));
+        assert!(peers.members().is_empty() && peers.probed.is_empty());
+    }
+}
