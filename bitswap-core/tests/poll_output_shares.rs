@@ -2,8 +2,8 @@
 
 mod serving;
 
-use bitswap_core::{Config, Rates};
-use serving::{Rig, cid, limits, want};
+use bitswap_core::{Config, Rates, TimerReason, Timestamp};
+use serving::{Rig, Said, cid, limits, want};
 
 const KB: u64 = 1000;
 const MB: u64 = 1_000_000;
@@ -260,4 +260,24 @@ fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
     rig.tell(0, (0..10).map(|n| want(cid(n))).collect::<Vec<_>>());
     // No time passes any more, so the limit lets the first block through and no other.
     assert_eq!(rig.said().blocks.len(), 1);
+}
+
+/// The timer says what it waits for, whichever limit that is.
+#[test]
+fn a_block_that_waits_for_a_rate_limit_has_a_throttle_timer() {
+    for rates in [upload(Some(1000), None), upload(None, Some(1000))] {
+        let mut rig = Rig::with_peer(Config::default().rates(rates));
+        for n in 0..2 {
+            rig.put(cid(n), 500);
+        }
+        rig.tell(0, (0..2).map(|n| want(cid(n))).collect::<Vec<_>>());
+        assert_eq!(rig.said(), Said::new(&[cid(0)], &[], &[]));
+        let (at, reason) = rig.engine.poll_timeout_reason().unwrap();
+        assert_eq!((at.as_micros() / 1000, reason), (500, TimerReason::Throttle));
+        rig.pass(at.as_micros());
+        assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
+        let idle = rig.now + 5_000_000;
+        let timer = Some((Timestamp::from_micros(idle), TimerReason::LaneIdle));
+        assert_eq!(rig.engine.poll_timeout_reason(), timer);
+    }
 }

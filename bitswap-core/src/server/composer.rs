@@ -129,3 +129,96 @@ impl Draft {
         Some(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::output::What;
+    use crate::server::samples::{cid, peer, want_block, want_have_or};
+
+    /// A ledger with loaded blocks of these sizes, the most urgent first.
+    fn loaded(sizes: &[usize]) -> Ledger {
+        let mut ledger = Ledger::new(&Config::default(), &[1; 32]);
+        ledger.connected(peer(0));
+        for (n, size) in (0..).zip(sizes) {
+            ledger.apply(peer(0), &want_block(n, 0));
+            let row = ledger.queue(peer(0)).unwrap().next_data().unwrap();
+            ledger.lookup_started(row, What::Data);
+            ledger.block_found(row, Bytes::from(alloc::vec![0; *size]), true);
+        }
+        ledger
+    }
+
+    /// Adds wants whose absence is to be told.
+    fn absent(ledger: &mut Ledger, numbers: core::ops::Range<u32>) {
+        for n in numbers {
+            ledger.apply(peer(0), &want_have_or(n, 0));
+            let row = ledger.queue(peer(0)).unwrap().next_size().unwrap();
+            ledger.lookup_started(row, What::Size);
+            ledger.not_found(row);
+        }
+    }
+
+    fn compose(ledger: &mut Ledger, version: Version, target: u64) -> Option<Draft> {
+        let draft = Draft::compose(ledger, peer(0), version, 3, target);
+        ledger.validate().unwrap();
+        if let Some(draft) = &draft {
+            for sent in &draft.responses {
+                let row = ledger.row(sent.want).unwrap();
+                let state = ledger.at(row).unwrap().state();
+                assert_eq!(state, State::InFlight(sent.response, 3));
+            }
+        }
+        draft
+    }
+
+    #[test]
+    fn a_message_has_blocks_up_to_its_target_and_one_in_any_case() {
+        let mut ledger = loaded(&[500, 60, 40, 10]);
+        let sizes = |ledger: &mut Ledger, target| {
+            let draft = compose(ledger, Version::V1_2, target)?;
+            let (message, _) = draft.finish(0);
+            Some(message.blocks.iter().map(|block| block.data().len()).collect::<Vec<_>>())
+        };
+        assert_eq!(sizes(&mut ledger, 0), None);
+        assert_eq!(sizes(&mut ledger, 100).unwrap(), [500]);
+        assert_eq!(sizes(&mut ledger, 100).unwrap(), [60, 40]);
+        assert_eq!(sizes(&mut ledger, 100).unwrap(), [10]);
+    }
+
+    #[test]
+    fn presences_go_along_and_alone_when_no_block_may() {
+        let mut ledger = loaded(&[10]);
+        absent(&mut ledger, 5..7);
+        let (message, responses) = compose(&mut ledger, Version::V1_2, 0).unwrap().finish(9);
+        assert_eq!((message.blocks.len(), message.pending_bytes, responses.len()), (0, 9, 2));
+        let denied: Vec<_> = message.presences.iter().map(|presence| presence.cid).collect();
+        assert_eq!(denied, [cid(5), cid(6)]);
+        absent(&mut ledger, 7..8);
+        let (message, _) = compose(&mut ledger, Version::V1_2, 1).unwrap().finish(9);
+        assert_eq!((message.blocks.len(), message.presences.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_message_has_at_most_1024_responses() {
+        let mut ledger = loaded(&[]);
+        absent(&mut ledger, 0..1100);
+        for left in [1024, 76] {
+            let (message, responses) = compose(&mut ledger, Version::V1_2, 1).unwrap().finish(0);
+            assert_eq!((message.presences.len(), responses.len()), (left, left));
+        }
+    }
+
+    #[test]
+    fn what_the_version_cannot_say_is_not_in_the_message() {
+        let mut ledger = loaded(&[10]);
+        absent(&mut ledger, 5..6);
+        assert!(compose(&mut ledger, Version::V1_0, 100).is_none());
+        let queue = ledger.queue(peer(0)).unwrap();
+        assert!(!queue.has_blocks() && !queue.has_presences());
+        assert_eq!(ledger.len(), 2, "another stream may do");
+    }
+}

@@ -77,13 +77,9 @@ fn cheapest(queue: &TaskQueue, newcomer: Option<i32>) -> Option<Ref<Want>> {
 
 #[cfg(test)]
 mod tests {
-    use cid::Cid;
-    use cid::multihash::Multihash;
-
     use super::*;
-    use crate::key::Key;
-    use crate::message::{Entry, WantKind};
     use crate::output::What;
+    use crate::server::samples::{self, key, want_block};
     use crate::server::want::Response;
     use crate::time::Timestamp;
 
@@ -99,7 +95,7 @@ mod tests {
         fn new() -> Self {
             let limits = Limits { ledger: 5, ledger_per_peer: 4, ..Limits::default() };
             let (mut table, mut queues) = (WantTable::new(&[1; 32]), SideTable::default());
-            for peer in (0..3).map(Ref::from_place) {
+            for peer in (0..3).map(samples::peer) {
                 table.connected(peer);
                 queues.insert(peer, TaskQueue::default());
             }
@@ -108,11 +104,10 @@ mod tests {
 
         fn add(&mut self, peer: u32, priority: i32, how: impl Fn(&mut Want)) -> Ref<Want> {
             self.next += 1;
-            let hash = Multihash::<64>::wrap(0x12, &[self.next as u8; 32]).unwrap();
-            let cid = Cid::new_v1(0x55, hash);
-            let entry = Entry::want(cid, WantKind::Block, priority, false);
-            let peer = Ref::from_place(peer);
-            let mut want = Want::new(peer, Key::new(&cid), &entry, self.next, None);
+            let n = self.next as u32;
+            let peer = samples::peer(peer);
+            let entry = want_block(n, priority);
+            let mut want = Want::new(peer, key(n), &entry, self.next, None);
             how(&mut want);
             let row = self.table.insert(want).unwrap();
             self.queues.get_mut(peer).unwrap().join(self.table.at(row).unwrap(), row, None);
@@ -120,7 +115,7 @@ mod tests {
         }
 
         fn victim(&mut self, peer: u32, priority: i32) -> Option<Ref<Want>> {
-            let peer = Ref::from_place(peer);
+            let peer = samples::peer(peer);
             assert!(!self.eviction.has_room(&self.table, peer));
             self.eviction.victim(&mut self.table, &self.queues, peer, priority)
         }
@@ -128,7 +123,7 @@ mod tests {
 
     const fn queued(_: &mut Want) {}
 
-    const fn loading(want: &mut Want) {
+    fn loading(want: &mut Want) {
         want.lookup_started(What::Data);
     }
 
@@ -138,7 +133,7 @@ mod tests {
         case.add(0, 9, loading);
         case.add(0, 5, queued);
         let least = case.add(0, 3, queued);
-        assert!(case.eviction.has_room(&case.table, Ref::from_place(0)));
+        assert!(case.eviction.has_room(&case.table, samples::peer(0)));
         case.add(0, 4, queued);
         assert_eq!(case.victim(0, 2), None, "none is less urgent than that");
         assert_eq!(case.victim(0, 3), Some(least));
@@ -150,7 +145,12 @@ mod tests {
         assert_eq!(case.victim(0, 0), Some(unavailable), "the older one");
         let mut case = Case::new();
         case.add(0, 5, Want::cannot_be_sent);
-        let answered = case.add(0, 5, |want| want.transport_took(Response::Have, Timestamp::ZERO));
+        let answered = case.add(0, 5, |want| {
+            loading(want);
+            want.block_found(9, true, None);
+            want.sent(Response::Block(9), 1);
+            want.transport_took(Response::Block(9), Timestamp::ZERO);
+        });
         case.add(0, 1, queued);
         case.add(0, 1, queued);
         assert_eq!(case.victim(0, 0), Some(answered));

@@ -343,3 +343,140 @@ fn take(ledger: &mut Ledger, row: Ref<Want>, what: What, reserved: u32) -> Optio
     let (want, key) = ledger.lookup_started(row, what)?;
     Some(Item { key, want, reserved, answered: false })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::OpenError;
+    use crate::server::samples::{cid, limited, peer, want_block, want_have_or};
+    use core::time::Duration;
+
+    const NOW: Timestamp = Timestamp::ZERO;
+
+    struct Case {
+        loader: Loader,
+        ledger: Ledger,
+        memory: Memory,
+        lane: LaneState,
+    }
+
+    impl Case {
+        fn new(loads_per_peer: u32) -> Self {
+            let config = limited(|limits| limits.loads_per_peer = loads_per_peer);
+            let mut case = Self {
+                loader: Loader::new(&config),
+                ledger: Ledger::new(&config, &[1; 32]),
+                memory: Memory::new(&config.limits),
+                lane: LaneState::new(Duration::from_secs(1), NOW),
+            };
+            case.loader.connected(peer(0));
+            case.ledger.connected(peer(0));
+            case.memory.connected(peer(0), NOW);
+            case
+        }
+
+        fn open(&mut self, result: Result<Version, OpenError>) {
+            self.lane.open(NOW);
+            self.lane.opened(result, NOW);
+        }
+
+        fn start(&mut self) -> Option<Load> {
+            let Self { loader, ledger, memory, lane } = self;
+            let load = loader.start(peer(0), lane, ledger, memory, NOW);
+            loader.validate().unwrap();
+            ledger.validate().unwrap();
+            load
+        }
+    }
+
+    #[test]
+    fn sizes_go_first_then_data_within_the_window() {
+        let mut case = Case::new(256);
+        for n in 0..5 {
+            case.ledger.apply(peer(0), &want_block(n, 0));
+        }
+        case.ledger.apply(peer(0), &want_have_or(9, 0));
+        let sizes = case.start().unwrap();
+        assert_eq!((sizes.what, &sizes.cids[..]), (What::Size, &[cid(9)][..]));
+        assert_eq!(case.loader.reserved_bytes(peer(0)), 0);
+        // The first window has room for two blocks of unknown size.
+        let data = case.start().unwrap();
+        assert_eq!((data.what, &data.cids[..]), (What::Data, &[cid(0), cid(1)][..]));
+        assert_eq!(case.loader.reserved_bytes(peer(0)), 512 << 10);
+    }
+
+    #[test]
+    fn a_lookup_has_at_most_64_blocks_and_a_peer_a_limit_of_its_own() {
+        let mut case = Case::new(70);
+        for n in 0..100 {
+            case.ledger.apply(peer(0), &want_have_or(n, 0));
+        }
+        let batches: Vec<usize> =
+            core::iter::from_fn(|| case.start()).map(|load| load.cids.len()).collect();
+        assert_eq!(batches, [64, 6]);
+    }
+
+    #[test]
+    fn an_answer_counts_once_and_the_last_one_ends_the_lookup() {
+        let mut case = Case::new(256);
+        for n in 0..2 {
+            case.ledger.apply(peer(0), &want_block(n, 0));
+        }
+        let id = case.start().unwrap().id;
+        let answered = case.loader.answered(id, &cid(1)).unwrap();
+        assert_eq!((answered.peer, answered.reserved), (peer(0), 256 << 10));
+        assert!(case.loader.answered(id, &cid(1)).is_none(), "answered before");
+        assert!(case.loader.answered(id, &cid(7)).is_none(), "not asked");
+        assert!(case.loader.answered(id + 1, &cid(0)).is_none(), "no such lookup");
+        case.loader.validate().unwrap();
+        assert!(case.loader.is_under_way(id));
+        assert!(case.loader.answered(id, &cid(0)).is_some());
+        assert!(!case.loader.is_under_way(id));
+        case.loader.validate().unwrap();
+        case.loader.disconnected(peer(0));
+        assert_eq!(case.loader.bytes(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_leaves_takes_its_lookups_along() {
+        let mut case = Case::new(256);
+        case.ledger.apply(peer(0), &want_block(1, 0));
+        let id = case.start().unwrap().id;
+        case.loader.disconnected(peer(0));
+        assert!(case.loader.answered(id, &cid(1)).is_none());
+        assert_eq!(case.loader.bytes(), 0);
+    }
+
+    #[test]
+    fn a_peer_that_speaks_no_bitswap_has_nothing_looked_up() {
+        let mut case = Case::new(256);
+        case.ledger.apply(peer(0), &want_block(1, 0));
+        case.ledger.apply(peer(0), &want_have_or(2, 0));
+        case.open(Err(OpenError::Unsupported));
+        assert!(case.start().is_none());
+    }
+
+    #[test]
+    fn a_block_that_the_version_cannot_carry_is_not_loaded() {
+        let mut case = Case::new(256);
+        case.ledger.apply(peer(0), &want_block(1, 0));
+        case.open(Ok(Version::V1_0));
+        assert!(case.start().is_none(), "CIDv1 blocks need prefixes");
+        assert!(!case.ledger.queue(peer(0)).unwrap().has_data());
+    }
+
+    #[test]
+    fn an_estimate_grows_at_once_and_shrinks_slowly() {
+        let mut case = Case::new(1);
+        let mut learn = |size| {
+            case.loader.learn(peer(0), size);
+            case.loader.estimate(peer(0))
+        };
+        assert_eq!(learn(1 << 20), 1 << 20);
+        assert_eq!(learn(0), 768 << 10);
+        for _ in 0..99 {
+            learn(0);
+        }
+        assert_eq!(learn(0), LOWEST_ESTIMATE);
+    }
+}

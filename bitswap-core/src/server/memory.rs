@@ -366,3 +366,134 @@ impl Memory {
 fn account(peers: &mut SideTable<Account, Peer>, peer: Ref<Peer>) -> Option<&mut Account> {
     consistent(peers.get_mut(peer), "a peer has no account of memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::samples::peer;
+
+    const fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1000)
+    }
+
+    /// Memory of so many bytes for three peers.
+    fn memory(bytes: u32) -> Memory {
+        let mut memory = Memory::new(&Limits {
+            answer_bytes: bytes,
+            answer_bytes_per_peer: bytes,
+            ..Limits::default()
+        });
+        (0..3).for_each(|place| memory.connected(peer(place), at(0)));
+        memory
+    }
+
+    fn loaded(bytes: u64) -> Usage {
+        Usage { loaded: bytes, ..Usage::default() }
+    }
+
+    /// A peer looks for memory for a block of so many bytes.
+    fn look(memory: &mut Memory, place: u32, bytes: u32, now: Timestamp) -> bool {
+        let mut grant = memory.grant(peer(place), now);
+        let granted =
+            grant.as_mut().is_some_and(|grant| grant.has_memory() && grant.reserve(bytes));
+        memory.conclude(peer(place), grant, now);
+        if granted {
+            let mut usage = memory.usage(peer(place)).unwrap();
+            usage.reserved += u64::from(bytes);
+            memory.update(peer(place), usage);
+        }
+        memory.validate().unwrap();
+        granted
+    }
+
+    #[test]
+    fn the_total_is_what_all_peers_use() {
+        let mut memory = memory(1 << 20);
+        let usage = Usage { reserved: 10, loaded: 20, in_flight: 30, head: Some(5) };
+        memory.update(peer(0), usage);
+        memory.update(peer(1), loaded(7));
+        memory.update(peer(1), loaded(4));
+        assert_eq!((memory.total(), memory.used_by(peer(0)), memory.used_by(peer(1))), (64, 60, 4));
+        memory.validate().unwrap();
+        (0..3).for_each(|place| memory.disconnected(peer(place)));
+        assert_eq!((memory.total(), memory.bytes()), (0, 0));
+    }
+
+    #[test]
+    fn a_peer_that_finds_none_waits_until_there_is_some() {
+        let mut memory = memory(1 << 20);
+        memory.update(peer(0), loaded(1 << 20));
+        assert!(!look(&mut memory, 1, 9, at(0)) && !look(&mut memory, 2, 9, at(0)));
+        assert_eq!(memory.served_next(), None);
+        memory.update(peer(0), loaded(0));
+        assert_eq!(memory.served_next(), Some(peer(1)));
+        assert!(!look(&mut memory, 2, 9, at(0)), "it is the other one's turn");
+        memory.update(peer(1), loaded(0));
+        assert_eq!(memory.served_next(), Some(peer(2)));
+    }
+
+    /// Two peers take nothing of what they hold, and a third is starved.
+    #[test]
+    fn starvation_ends_at_the_cost_of_the_slowest_that_fell_behind() {
+        let mut memory = memory(1 << 20);
+        for (place, held) in [(0, 256 << 10), (1, 768 << 10)] {
+            memory.expects(peer(place), at(0));
+            let in_flight = Usage { in_flight: held, head: Some(64 << 10), ..Usage::default() };
+            memory.update(peer(place), in_flight);
+        }
+        assert!(!look(&mut memory, 2, 9, at(100)));
+        // Both have fallen behind after two seconds of grace and one for the message.
+        assert_eq!(memory.relief_at(), Some(at(3000)));
+        assert_eq!(memory.relieve(at(2999)), None);
+        assert_eq!(memory.relieve(at(3000)), Some(peer(1)), "it holds more");
+        memory.reset(peer(1), at(3000));
+        memory.update(peer(1), loaded(0));
+        assert_eq!(memory.rests_until(peer(1)), Some(at(4000)));
+        assert!(!look(&mut memory, 1, 9, at(3000)), "it rests");
+        assert_eq!(memory.served_next(), Some(peer(2)));
+        assert!(look(&mut memory, 2, 9, at(3000)));
+        assert_eq!(memory.relief_at(), None);
+    }
+
+    #[test]
+    fn nobody_is_reset_while_nobody_is_starved() {
+        let mut memory = memory(1 << 20);
+        memory.expects(peer(0), at(0));
+        memory.update(peer(0), Usage { in_flight: 9, head: Some(9), ..Usage::default() });
+        assert_eq!((memory.relief_at(), memory.relieve(at(100_000))), (None, None));
+    }
+
+    #[test]
+    fn a_window_grows_by_what_is_read_and_begins_anew_after_a_failure() {
+        let mut memory = memory(16 << 20);
+        memory.update(peer(0), loaded(512 << 10));
+        assert!(!look(&mut memory, 0, 9, at(0)));
+        memory.took(peer(0), 1, at(0));
+        assert!(look(&mut memory, 0, 9, at(0)));
+        memory.took_nothing(peer(0));
+        assert!(!look(&mut memory, 0, 9, at(0)));
+    }
+
+    #[test]
+    fn a_block_taken_for_smaller_than_it_is_stays_only_within_the_bounds() {
+        let mut memory = memory(1 << 20);
+        memory.update(peer(0), loaded(100 << 10));
+        assert!(memory.may_keep(peer(0), 9, 1));
+        memory.update(peer(1), loaded(900 << 10));
+        assert!(!memory.may_keep(peer(0), 9, 8));
+        assert!(memory.may_keep(peer(0), 9, 9), "as much was reserved");
+        memory.reset(peer(0), at(0));
+        assert!(!memory.may_keep(peer(0), 9, 9), "it rests");
+    }
+
+    #[test]
+    fn a_sum_that_went_wrong_is_noticed() {
+        let mut memory = memory(1 << 20);
+        memory.update(peer(0), loaded(5));
+        memory.total = 4;
+        assert!(memory.validate().is_err());
+        memory.total = 5;
+        memory.starved.insert((at(1), peer(0)));
+        assert!(memory.validate().is_err());
+    }
+}

@@ -46,6 +46,8 @@ mod memory;
 mod outputs;
 mod pace;
 mod peer_state;
+#[cfg(test)]
+mod samples;
 mod scheduler;
 mod task_queue;
 mod want;

@@ -180,3 +180,62 @@ impl Peers {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::samples::peer;
+    use crate::server::want::Response;
+    use crate::util::rows::Id;
+
+    const NOW: Timestamp = Timestamp::ZERO;
+
+    /// A peer with an open stream, and two messages in flight.
+    fn sending() -> Peers {
+        let mut peers = Peers::new(Duration::from_secs(1));
+        peers.connected(peer(0), NOW);
+        peers.update(peer(0), |state| {
+            assert!(state.open(NOW) && state.opened(Ok(Version::V1_2), NOW));
+            for bytes in [10, 20] {
+                let response = SentResponse { want: Id::from_bits(7), response: Response::Have };
+                state.send(bytes, alloc::vec![response], NOW);
+            }
+        });
+        peers.validate().unwrap();
+        peers
+    }
+
+    #[test]
+    fn a_message_is_answered_once_and_nothing_is_kept_of_it() {
+        let mut peers = sending();
+        let held = peers.bytes();
+        let bytes = |peers: &mut Peers, seq, ok| {
+            let sent = peers.update(peer(0), |state| state.sent(seq, ok, NOW)).unwrap();
+            peers.validate().unwrap();
+            sent.map(|(bytes, responses)| (bytes, responses.len()))
+        };
+        assert_eq!(bytes(&mut peers, 1, true), Some((20, 1)));
+        assert_eq!(bytes(&mut peers, 1, true), None);
+        assert_eq!(bytes(&mut peers, 0, false), Some((10, 1)));
+        assert!(peers.bytes() < held);
+        assert_eq!(peers.lane(peer(0)).unwrap().version(), None, "a failure closes the stream");
+        peers.disconnected(peer(0));
+        assert_eq!(peers.bytes(), 0);
+    }
+
+    #[test]
+    fn a_stream_that_we_reset_gives_its_messages_back() {
+        let mut peers = sending();
+        let given = peers.update(peer(0), PeerState::abort).flatten().unwrap();
+        assert_eq!(given.iter().map(|message| message.seq).collect::<Vec<_>>(), [0, 1]);
+        peers.validate().unwrap();
+        assert!(peers.update(peer(0), PeerState::abort).flatten().is_none(), "it has no stream");
+    }
+
+    #[test]
+    fn a_message_that_only_the_lane_knows_is_noticed() {
+        let mut peers = sending();
+        peers.states.get_mut(peer(0)).unwrap().in_flight.remove(0);
+        assert!(peers.validate().is_err());
+    }
+}

@@ -237,3 +237,125 @@ impl TaskQueue {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use super::*;
+    use crate::server::samples::{key, peer, want_block, want_have_or};
+    use crate::server::want::Response;
+    use crate::time::Timestamp;
+    use crate::util::rows::Rows;
+
+    /// Wants in their rows, with the queue of their peer.
+    #[derive(Default)]
+    struct Case {
+        rows: Rows<Want>,
+        queue: TaskQueue,
+    }
+
+    impl Case {
+        fn add(&mut self, want: Want) -> Ref<Want> {
+            let row = self.rows.insert(want).at();
+            self.queue.join(self.rows.at(row).unwrap(), row, None);
+            row
+        }
+
+        fn change(&mut self, row: Ref<Want>, data: Option<Bytes>, how: impl FnOnce(&mut Want)) {
+            let want = self.rows.at_mut(row).unwrap();
+            let held = self.queue.leave(want, row);
+            how(want);
+            self.queue.join(want, row, data.or(held).filter(|_| want.state() == State::Loaded));
+        }
+
+        fn validate(&self) -> Result<(), &'static str> {
+            self.queue.validate(self.rows.iter().map(|(id, want)| (id.at(), want)))
+        }
+    }
+
+    fn block(n: u32, priority: i32) -> Want {
+        Want::new(peer(0), key(n), &want_block(n, priority), u64::from(n), None)
+    }
+
+    #[test]
+    fn the_most_urgent_goes_first_and_then_the_oldest() {
+        let mut case = Case::default();
+        let [b, a, c] = [(2, 5), (1, 5), (3, 9)].map(|(n, urgency)| case.add(block(n, urgency)));
+        case.validate().unwrap();
+        assert_eq!(case.queue.last_queued().map(Position::row), Some(b));
+        let order: Vec<_> = (0..3)
+            .map(|_| {
+                let next = case.queue.next_data().unwrap();
+                case.change(next, None, |want| want.lookup_started(What::Data));
+                next
+            })
+            .collect();
+        assert_eq!(order, [c, a, b]);
+        assert!(!case.queue.has_data());
+        case.validate().unwrap();
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_blocks_in_memory_and_to_be_loaded() {
+        let mut case = Case::default();
+        let [a, b] = [1, 2].map(|n| case.add(block(n, 0)));
+        assert_eq!(case.queue.to_load_bytes(1000), 2000);
+        case.change(a, None, |want| want.lookup_started(What::Data));
+        let data = Bytes::from_static(&[0; 30]);
+        case.change(a, Some(data.clone()), |want| want.block_found(30, true, None));
+        assert_eq!((case.queue.loaded_bytes(), case.queue.to_load_bytes(1000)), (30, 1000));
+        assert_eq!(case.queue.next_block(), Some((a, &data)));
+        case.change(b, None, |want| _ = want.block_stored(7, None));
+        assert_eq!(case.queue.to_load_bytes(1000), 7);
+        case.change(a, None, Want::unloaded);
+        assert_eq!((case.queue.loaded_bytes(), case.queue.to_load_bytes(1000)), (0, 37));
+        case.validate().unwrap();
+    }
+
+    #[test]
+    fn only_blocks_of_unknown_size_whose_absence_is_asked_for_are_unsure() {
+        let mut case = Case::default();
+        case.add(block(1, 0));
+        assert_eq!(case.queue.next_unsure(), None);
+        let mut entry = want_have_or(2, 0);
+        entry.kind = crate::message::WantKind::Block;
+        let unsure = case.add(Want::new(peer(0), key(2), &entry, 2, None));
+        assert_eq!(case.queue.next_unsure(), Some(unsure));
+        case.change(unsure, None, |want| _ = want.block_stored(7, None));
+        assert_eq!(case.queue.next_unsure(), None);
+        case.validate().unwrap();
+    }
+
+    #[test]
+    fn the_answered_are_given_up_before_the_unavailable_and_the_oldest_first() {
+        let mut case = Case::default();
+        let [a, b, c, d] = [1, 2, 3, 4].map(|n| case.add(block(n, 0)));
+        let answer = |case: &mut Case, row, at| {
+            case.change(row, None, |want| {
+                want.lookup_started(What::Data);
+                want.block_found(9, true, None);
+                want.sent(Response::Block(9), 1);
+            });
+            let at = Timestamp::from_micros(at);
+            case.change(row, None, |want| want.transport_took(Response::Block(9), at));
+        };
+        case.change(b, None, Want::cannot_be_sent);
+        case.change(a, None, Want::cannot_be_sent);
+        assert_eq!(case.queue.evictable(), Some(a));
+        answer(&mut case, c, 8);
+        answer(&mut case, d, 7);
+        assert_eq!(case.queue.evictable(), Some(d));
+        assert!(case.queue.unconfirmed().eq([d, c]));
+        assert_eq!(case.queue.unconfirmed_len(), 2);
+        case.validate().unwrap();
+    }
+
+    #[test]
+    fn a_want_that_changed_in_its_queue_is_noticed() {
+        let mut case = Case::default();
+        let row = case.add(block(1, 0));
+        case.rows.at_mut(row).unwrap().lookup_started(What::Data);
+        assert!(case.validate().is_err());
+    }
+}

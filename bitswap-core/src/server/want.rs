@@ -244,12 +244,14 @@ impl Want {
     }
 
     /// It is part of a lookup from now on.
-    pub(super) const fn lookup_started(&mut self, what: What) {
+    pub(super) fn lookup_started(&mut self, what: What) {
+        debug_assert!(matches!(self.state, State::Queued(_)), "it is not to be looked up");
         self.state = State::Loading(what);
     }
 
     /// The store does not have the block, or does not tell.
     pub(super) fn not_found(&mut self, replace_have_bytes: Option<u32>) {
+        debug_assert!(matches!(self.state, State::Loading(_)), "it is not being looked up");
         if core::mem::take(&mut self.stored_meanwhile) {
             self.requeue(replace_have_bytes);
             return;
@@ -261,6 +263,7 @@ impl Want {
 
     /// The store has the block, of this size.
     pub(super) fn size_found(&mut self, size: u32, replace_have_bytes: Option<u32>) {
+        debug_assert!(matches!(self.state, State::Loading(_)), "it is not being looked up");
         self.stored_meanwhile = false;
         self.size = Some(size);
         self.state = if self.takes_block(replace_have_bytes) {
@@ -279,23 +282,28 @@ impl Want {
     }
 
     /// The block that was loaded for it is given up.
-    pub(super) const fn unloaded(&mut self) {
+    pub(super) fn unloaded(&mut self) {
+        debug_assert!(self.state == State::Loaded, "there is no block to give up");
         self.state = State::Queued(What::Data);
     }
 
     /// The stream's version has no way to send the response. Another one may: the want waits on.
-    pub(super) const fn cannot_be_sent(&mut self) {
+    pub(super) fn cannot_be_sent(&mut self) {
+        debug_assert!(self.servable, "it waits for a block that cannot be");
         self.state = State::Unavailable;
     }
 
     /// The response is part of the message of this number.
     pub(super) fn sent(&mut self, response: Response, seq: u32) {
+        let has_response = matches!(self.state, State::Presence { .. } | State::Loaded);
+        debug_assert!(has_response, "there is no response to send");
         self.dont_have_owed &= response != Response::DontHave;
         self.state = State::InFlight(response, seq);
     }
 
     /// The transport took the message with this response.
     pub(super) fn transport_took(&mut self, response: Response, now: Timestamp) {
+        debug_assert!(matches!(self.state, State::InFlight(..)), "it is not in flight");
         self.state = if response == Response::DontHave {
             State::Unavailable
         } else {
@@ -357,4 +365,172 @@ impl Want {
 /// Whether a store could have a block of this CID, and the peer could check it.
 pub(super) fn can_be_served(cid: &Cid) -> bool {
     Prefix::of(cid).is_ok_and(|prefix| prefix.fetchable().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::samples::{cid, key, peer, want_block, want_have_or};
+
+    const NOW: Timestamp = Timestamp::from_micros(9);
+    const SMALL: Option<u32> = Some(100);
+
+    fn want(entry: &Entry) -> Want {
+        Want::new(peer(0), key(1), entry, 1, SMALL)
+    }
+
+    /// A want for the same CID in each state, by the shortest way there.
+    fn in_all_states(entry: &Entry) -> [Want; 9] {
+        let loading = || {
+            let mut want = want(entry);
+            want.lookup_started(What::Data);
+            want
+        };
+        let loaded = || {
+            let mut want = loading();
+            (want.kind, want.state) = (entry.kind, State::Loaded);
+            want
+        };
+        let presence = |have| Want { state: State::Presence { have }, ..want(entry) };
+        let sent = |mut want: Want, response| {
+            want.sent(response, 7);
+            want
+        };
+        let mut unavailable = want(entry);
+        unavailable.cannot_be_sent();
+        let mut unconfirmed = sent(presence(true), Response::Have);
+        unconfirmed.transport_took(Response::Have, NOW);
+        [
+            unavailable,
+            want(entry),
+            loading(),
+            presence(true),
+            presence(false),
+            loaded(),
+            sent(loaded(), Response::Block(5)),
+            sent(presence(true), Response::Have),
+            unconfirmed,
+        ]
+    }
+
+    const QUEUED: State = State::Queued(What::Data);
+
+    #[test]
+    fn a_want_that_is_sent_again_is_answered_again_unless_its_block_is_on_its_way() {
+        let after = in_all_states(&want_block(1, 0)).map(|mut want| {
+            want.repeated(&want_block(1, 3), SMALL);
+            assert_eq!(want.priority, 3);
+            want.state
+        });
+        let expected = [
+            QUEUED,
+            QUEUED,
+            State::Loading(What::Data),
+            QUEUED,
+            State::Presence { have: false },
+            State::Loaded,
+            State::InFlight(Response::Block(5), 7),
+            QUEUED,
+            State::Unconfirmed(NOW),
+        ];
+        assert_eq!(after, expected);
+    }
+
+    #[test]
+    fn the_stronger_kind_of_two_wants_counts() {
+        let mut want = want(&want_have_or(1, 0));
+        want.repeated(&want_block(1, 0), SMALL);
+        assert_eq!((want.kind, want.send_dont_have), (WantKind::Block, true));
+        assert!(want.exceeds(&want_have_or(1, 0)) && want.exceeds(&want_block(1, 0)));
+        want.repeated(&want_have_or(1, 0), SMALL);
+        assert_eq!(want.kind, WantKind::Block);
+    }
+
+    #[test]
+    fn a_stored_block_makes_only_absence_out_of_date() {
+        let after = in_all_states(&want_block(1, 0)).map(|mut want| {
+            let changed = want.block_stored(50, SMALL);
+            assert_eq!(changed, want.size.is_some() || want.stored_meanwhile);
+            changed.then_some(want.state)
+        });
+        let (queued, loading) = (Some(QUEUED), Some(State::Loading(What::Data)));
+        let expected = [queued, queued, loading, None, queued, None, None, None, None];
+        assert_eq!(after, expected);
+        let mut unservable = Want::unservable(peer(0), key(1), &want_have_or(1, 0), 1);
+        assert!(!unservable.block_stored(50, SMALL));
+    }
+
+    #[test]
+    fn absence_is_looked_up_again_when_the_block_was_stored_meanwhile() {
+        let mut want = want(&want_have_or(1, 0));
+        want.lookup_started(What::Size);
+        want.block_stored(500, SMALL);
+        want.not_found(SMALL);
+        assert_eq!(want.state, State::Queued(What::Size));
+        want.lookup_started(What::Size);
+        want.not_found(SMALL);
+        assert_eq!(want.state, State::Presence { have: false }, "once");
+    }
+
+    #[test]
+    fn a_want_have_gets_the_block_when_it_is_small() {
+        for (size, state) in [(100, QUEUED), (101, State::Presence { have: true })] {
+            let mut want = want(&want_have_or(1, 0));
+            assert_eq!(want.state, State::Queued(What::Size));
+            want.lookup_started(What::Size);
+            want.size_found(size, SMALL);
+            assert_eq!(want.state, state);
+        }
+        for (size, keep, state) in [
+            (100, true, State::Loaded),
+            (100, false, QUEUED),
+            (101, true, State::Presence { have: true }),
+        ] {
+            let mut want = want(&want_have_or(1, 0));
+            want.lookup_started(What::Data);
+            want.block_found(size, keep, SMALL);
+            assert_eq!(want.state, state);
+        }
+    }
+
+    #[test]
+    fn a_dont_have_is_owed_once_and_again_when_it_was_lost() {
+        let mut want = want(&want_have_or(1, 0));
+        let deny = |want: &mut Want, seq| {
+            want.lookup_started(What::Size);
+            want.not_found(SMALL);
+            assert_eq!(want.state, State::Presence { have: false });
+            want.sent(Response::DontHave, seq);
+        };
+        deny(&mut want, 1);
+        want.send_failed(Response::DontHave, 1, SMALL);
+        deny(&mut want, 2);
+        want.transport_took(Response::DontHave, NOW);
+        assert_eq!((want.state, want.dont_have_owed), (State::Unavailable, false));
+        want.block_stored(500, SMALL);
+        want.lookup_started(What::Size);
+        want.not_found(SMALL);
+        assert_eq!(want.state, State::Unavailable, "it was told already");
+        // The message before that one fails late: it is to be told again.
+        want.send_failed(Response::DontHave, 1, SMALL);
+        assert_eq!((want.state, want.dont_have_owed), (State::Queued(What::Size), true));
+    }
+
+    #[test]
+    fn an_unservable_want_is_never_looked_up() {
+        let mut want = Want::unservable(peer(0), key(1), &want_have_or(1, 0), 1);
+        want.sent(Response::DontHave, 1);
+        want.send_failed(Response::DontHave, 1, SMALL);
+        assert_eq!(want.state, State::Presence { have: false });
+        want.validate().unwrap();
+        want.state = QUEUED;
+        assert!(want.validate().is_err());
+    }
+
+    #[test]
+    fn what_no_store_can_have_cannot_be_served() {
+        assert!(can_be_served(&cid(1)));
+        let identity = cid::multihash::Multihash::wrap(0, &[1; 8]).unwrap();
+        assert!(!can_be_served(&Cid::new_v1(0x55, identity)));
+    }
 }

@@ -275,25 +275,16 @@ impl WantTable {
 mod tests {
     use alloc::vec::Vec;
 
-    use cid::Cid;
-    use cid::multihash::Multihash;
-
     use super::*;
-    use crate::message::{Entry, WantKind};
-
-    fn key(n: u32) -> Key {
-        let hash = Multihash::<64>::wrap(0x12, &[n.to_le_bytes(); 8].concat()).unwrap();
-        Key::new(&Cid::new_v1(0x55, hash))
-    }
+    use crate::server::samples::{self, key, want_block};
 
     fn want(peer: Ref<Peer>, n: u32) -> Want {
-        let entry = Entry::want(key(n).cid(), WantKind::Block, 0, false);
-        Want::new(peer, key(n), &entry, 0, None)
+        Want::new(peer, key(n), &want_block(n, 0), 0, None)
     }
 
     fn table(peers: u32) -> (WantTable, Vec<Ref<Peer>>) {
         let mut table = WantTable::new(&[3; 32]);
-        let peers: Vec<_> = (0..peers).map(Ref::from_place).collect();
+        let peers: Vec<_> = (0..peers).map(samples::peer).collect();
         peers.iter().for_each(|peer| table.connected(*peer));
         (table, peers)
     }
