@@ -103,7 +103,7 @@ fn presences_do_not_wait_for_a_rate_limit() {
         rig.run();
         rig.tell(0, [serving::ask(cid(3)), serving::ask_or(cid(77)), serving::ask(cid(100_000))]);
         let said = rig.said();
-        assert_eq!(said, serving::Said::new(&[], &[], &[cid(77)]));
+        assert_eq!(said, Said::new(&[], &[], &[cid(77)]));
     }
 }
 

@@ -4,13 +4,13 @@
 //!
 //! Invariant: a peer is among the ready ones once, or not at all, and has one timer at most, as its entry says.
 
-use crate::peer::Peer;
-use crate::util::rows::Ref;
 use alloc::collections::BTreeSet;
 
 use crate::memory::tree;
+use crate::peer::Peer;
 use crate::stats::TimerReason;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 use crate::util::side_table::SideTable;
 use crate::util::ticket_queue::{Ticket, TicketQueue};
 

@@ -2,12 +2,12 @@
 //!
 //! Invariant: every response in a message is that of a want which is in flight with this message's number.
 
-use crate::peer::Peer;
 use alloc::vec::Vec;
 
 use crate::block::Block;
 use crate::limits::MESSAGE_BYTES_MAX;
 use crate::message::{Message, Presence, Version, Wantlist};
+use crate::peer::Peer;
 use crate::util::rows::Ref;
 
 use super::in_flight::SentResponse;

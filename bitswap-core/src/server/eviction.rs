@@ -8,9 +8,8 @@
 use crate::limits::Limits;
 use crate::peer::Peer;
 use crate::util::rows::Ref;
-use crate::util::side_table::SideTable;
 
-use super::task_queue::TaskQueue;
+use super::task_queue::{TaskQueue, TaskQueues};
 use super::want::Want;
 use super::want_table::WantTable;
 
@@ -44,7 +43,7 @@ impl Eviction {
     pub(super) fn victim(
         &self,
         table: &mut WantTable,
-        queues: &SideTable<TaskQueue, Peer>,
+        queues: &TaskQueues,
         peer: Ref<Peer>,
         priority: i32,
     ) -> Option<Ref<Want>> {
@@ -54,14 +53,14 @@ impl Eviction {
             && largest != peer
             && most > len + 1
             && let Some(row) = queues
-                .get(largest)
+                .of(largest)
                 .and_then(|queue| cheapest(queue, None))
                 // Its response is most likely the last one due.
                 .or_else(|| table.latest_of(largest))
         {
             return Some(row);
         }
-        cheapest(queues.get(peer)?, Some(priority))
+        cheapest(queues.of(peer)?, Some(priority))
     }
 }
 
@@ -87,17 +86,17 @@ mod tests {
     struct Case {
         eviction: Eviction,
         table: WantTable,
-        queues: SideTable<TaskQueue, Peer>,
+        queues: TaskQueues,
         next: u64,
     }
 
     impl Case {
         fn new() -> Self {
             let limits = Limits { ledger: 5, ledger_per_peer: 4, ..Limits::default() };
-            let (mut table, mut queues) = (WantTable::new(&[1; 32]), SideTable::default());
+            let (mut table, mut queues) = (WantTable::new(&[1; 32]), TaskQueues::default());
             for peer in (0..3).map(samples::peer) {
                 table.connected(peer);
-                queues.insert(peer, TaskQueue::default());
+                queues.connected(peer);
             }
             Self { eviction: Eviction::new(&limits), table, queues, next: 0 }
         }
@@ -110,7 +109,8 @@ mod tests {
             let mut want = Want::new(peer, key(n), &entry, self.next, None);
             how(&mut want);
             let row = self.table.insert(want).unwrap();
-            self.queues.get_mut(peer).unwrap().join(self.table.at(row).unwrap(), row, None);
+            let want = self.table.at(row).unwrap();
+            self.queues.update(peer, |queue| queue.join(want, row, None));
             row
         }
 

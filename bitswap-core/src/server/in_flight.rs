@@ -44,8 +44,8 @@ impl InFlight {
     }
 
     /// Takes out all, oldest first.
-    pub(super) const fn remove_all(&mut self) -> Vec<Unanswered> {
-        core::mem::replace(&mut self.0, Vec::new())
+    pub(super) fn remove_all(&mut self) -> Vec<Unanswered> {
+        core::mem::take(&mut self.0)
     }
 
     /// Bytes allocated.

@@ -5,7 +5,6 @@
 //! Invariant: a want is in exactly the queue of its state. All changes to a want go through [`Ledger::update`], which
 //! takes it out of its queue, has it changed by a method of [`Want`], and puts it into the queue of its new state.
 
-use crate::peer::Peer;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -17,13 +16,13 @@ use crate::config::Config;
 use crate::key::Key;
 use crate::message::Entry;
 use crate::output::What;
+use crate::peer::Peer;
 use crate::time::Timestamp;
 use crate::util::rows::{Id, Ref};
-use crate::util::side_table::SideTable;
 
 use super::consistent;
 use super::eviction::{Evicted, Eviction};
-use super::task_queue::TaskQueue;
+use super::task_queue::{TaskQueue, TaskQueues};
 use super::want::{Position, Response, State, Want, can_be_served};
 use super::want_table::WantTable;
 
@@ -49,13 +48,9 @@ pub(super) enum Applied {
 #[derive(Debug)]
 pub(super) struct Ledger {
     table: WantTable,
-    queues: SideTable<TaskQueue, Peer>,
+    queues: TaskQueues,
     eviction: Eviction,
     replace_have_bytes: Option<u32>,
-    /// Rows that are not wants any more: answered, and not confirmed.
-    unconfirmed: u32,
-    /// Bytes that the queues hold.
-    queue_bytes: usize,
     next_age: u64,
 }
 
@@ -63,24 +58,22 @@ impl Ledger {
     pub(super) fn new(config: &Config, seed: &[u8; 32]) -> Self {
         Self {
             table: WantTable::new(seed),
-            queues: SideTable::default(),
+            queues: TaskQueues::default(),
             eviction: Eviction::new(&config.limits),
             replace_have_bytes: config.replace_have_bytes,
-            unconfirmed: 0,
-            queue_bytes: 0,
             next_age: 0,
         }
     }
 
     pub(super) fn connected(&mut self, peer: Ref<Peer>) {
         self.table.connected(peer);
-        self.queues.insert(peer, TaskQueue::default());
+        self.queues.connected(peer);
     }
 
     pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         self.forget(peer);
         self.table.disconnected(peer);
-        self.queues.remove(peer);
+        self.queues.disconnected(peer);
     }
 
     /// Ends all wants of a peer.
@@ -92,7 +85,7 @@ impl Ledger {
 
     /// What waits at a peer.
     pub(super) fn queue(&self, peer: Ref<Peer>) -> Option<&TaskQueue> {
-        consistent(self.queues.get(peer), "the ledger does not know a peer")
+        self.queues.of(peer)
     }
 
     pub(super) fn at(&self, row: Ref<Want>) -> Option<&Want> {
@@ -308,17 +301,17 @@ impl Ledger {
 
     /// How many wants are remembered.
     pub(super) fn len(&self) -> u32 {
-        self.table.len() as u32 - self.unconfirmed
+        self.table.len() as u32 - self.queues.unconfirmed_len()
     }
 
     /// The same of one peer.
     pub(super) fn len_of(&self, peer: Ref<Peer>) -> u32 {
-        self.table.len_of(peer) - self.queues.get(peer).map_or(0, TaskQueue::unconfirmed_len)
+        self.table.len_of(peer) - self.queue(peer).map_or(0, TaskQueue::unconfirmed_len)
     }
 
     /// Bytes allocated, and of the blocks in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.table.bytes() + self.queues.bytes() + self.queue_bytes
+        self.table.bytes() + self.queues.bytes()
     }
 
     /// The most bytes of so many rows whose CIDs take so many bytes each, of one peer or of several with at most
@@ -330,7 +323,7 @@ impl Ledger {
 
     /// The most bytes of a peer without wants, beside `peers` others at most.
     pub(super) const fn peer_bytes_max(peers: u64) -> u64 {
-        WantTable::peer_bytes_max(peers) + SideTable::<TaskQueue, Peer>::bytes_max_each(peers)
+        WantTable::peer_bytes_max(peers) + TaskQueues::bytes_max_each(peers)
     }
 
     /// The most bytes that are kept for peers that are gone, and for each of so many that are there.
@@ -350,39 +343,25 @@ impl Ledger {
     fn change(&mut self, row: Ref<Want>, loaded: Option<Bytes>, how: impl FnOnce(&mut Want)) {
         let want = consistent(self.table.at_mut(row), "a want that is gone is changed");
         let Some(want) = want else { return };
-        let queue = consistent(self.queues.get_mut(want.peer()), "a peer left and its want stayed");
-        let Some(queue) = queue else { return };
-        self.queue_bytes -= queue.bytes();
-        self.unconfirmed -= u32::from(want.is_unconfirmed());
-        let held = queue.leave(want, row);
-        how(want);
-        let data = held.or(loaded).filter(|_| want.state() == State::Loaded);
-        queue.join(want, row, data);
-        self.unconfirmed += u32::from(want.is_unconfirmed());
-        self.queue_bytes += queue.bytes();
+        self.queues.update(want.peer(), |queue| {
+            let held = queue.leave(want, row);
+            how(want);
+            let data = held.or(loaded).filter(|_| want.state() == State::Loaded);
+            queue.join(want, row, data);
+        });
     }
 
     fn insert(&mut self, want: Want) {
-        let peer = want.peer();
         let Some(row) = self.table.insert(want) else { return };
-        let queue = consistent(self.queues.get_mut(peer), "a peer that left wants");
-        if let (Some(want), Some(queue)) = (self.table.at(row), queue) {
-            self.queue_bytes -= queue.bytes();
-            queue.join(want, row, None);
-            self.queue_bytes += queue.bytes();
+        if let Some(want) = self.table.at(row) {
+            self.queues.update(want.peer(), |queue| queue.join(want, row, None));
         }
     }
 
     /// Ends a want.
     fn remove(&mut self, row: Ref<Want>) -> Option<Want> {
         let want = self.table.remove(row)?;
-        self.unconfirmed -= u32::from(want.is_unconfirmed());
-        let queue = consistent(self.queues.get_mut(want.peer()), "a peer left and its want stayed");
-        if let Some(queue) = queue {
-            self.queue_bytes -= queue.bytes();
-            queue.leave(&want, row);
-            self.queue_bytes += queue.bytes();
-        }
+        self.queues.update(want.peer(), |queue| _ = queue.leave(&want, row));
         Some(want)
     }
 
@@ -395,16 +374,7 @@ impl Ledger {
     #[cfg(any(test, feature = "testing"))]
     pub(super) fn validate(&self) -> Result<(), &'static str> {
         self.table.validate()?;
-        let (mut unconfirmed, mut bytes) = (0, 0);
-        for (peer, queue) in self.queues.iter() {
-            queue.validate(self.table.of_peer(peer))?;
-            unconfirmed += queue.unconfirmed_len();
-            bytes += queue.bytes();
-        }
-        if (unconfirmed, bytes) != (self.unconfirmed, self.queue_bytes) {
-            return Err("a sum of the ledger is wrong");
-        }
-        Ok(())
+        self.queues.validate(&self.table)
     }
 }
 

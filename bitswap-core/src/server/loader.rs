@@ -3,7 +3,6 @@
 //! Invariant: what a peer has under way, and the bytes reserved for it, are the sums over the items of its lookups
 //! that are not answered.
 
-use crate::peer::Peer;
 use alloc::vec::Vec;
 
 use cid::Cid;
@@ -13,6 +12,7 @@ use crate::key::Key;
 use crate::lane::LaneState;
 use crate::message::Version;
 use crate::output::What;
+use crate::peer::Peer;
 use crate::time::Timestamp;
 use crate::util::list::{Linked, Links, List};
 use crate::util::rows::{Id, Ref, Rows};

@@ -9,15 +9,15 @@
 //! Invariant: the total is the sum of what the peers use, and a peer is among those that wait, are starved, or hold
 //! memory and may fall behind exactly as its account says.
 
-use crate::peer::Peer;
-use crate::util::rows::Ref;
 use alloc::collections::BTreeSet;
 use core::cmp::Reverse;
 use core::time::Duration;
 
 use crate::limits::Limits;
 use crate::memory::tree;
+use crate::peer::Peer;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 use crate::util::side_table::SideTable;
 
 use super::consistent;

@@ -53,8 +53,6 @@ mod task_queue;
 mod want;
 mod want_table;
 
-use crate::peer::Peer;
-use crate::util::rows::Ref;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -63,8 +61,10 @@ use cid::Cid;
 use crate::config::Config;
 use crate::message::{Entry, Message, Version};
 use crate::output::What;
+use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 
 use agenda::Agenda;
 use ledger::Ledger;

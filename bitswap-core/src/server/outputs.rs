@@ -1,12 +1,12 @@
 //! What the server wants done, and when: the ready peers are looked at in turn, then memory is freed for those that
 //! starve, then blocks are sent.
 
-use crate::peer::Peer;
-use crate::util::rows::Ref;
 use core::time::Duration;
 
+use crate::peer::Peer;
 use crate::stats::TimerReason;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 
 use super::composer::Draft;
 use super::loader::Load;

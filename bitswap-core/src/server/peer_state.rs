@@ -2,16 +2,16 @@
 //!
 //! Invariant: a peer's lane and its list of messages in flight know the same messages.
 
-use crate::peer::Peer;
-use crate::util::rows::Ref;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::OpenError;
 use crate::lane::LaneState;
 use crate::message::Version;
+use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
+use crate::util::rows::Ref;
 use crate::util::side_table::SideTable;
 
 use super::consistent;

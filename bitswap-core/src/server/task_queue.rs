@@ -10,9 +10,14 @@ use bytes::Bytes;
 
 use crate::memory::tree;
 use crate::output::What;
+use crate::peer::Peer;
 use crate::util::rows::Ref;
+use crate::util::side_table::SideTable;
 
+use super::consistent;
 use super::want::{Position, State, Want};
+#[cfg(any(test, feature = "testing"))]
+use super::want_table::WantTable;
 
 /// Wants that could be evicted for new ones, in the order in which they would be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,6 +238,73 @@ impl TaskQueue {
         let sums = |queue: &Self| (queue.loaded, queue.known, queue.unknown, queue.unconfirmed);
         if sums(self) != sums(&seen) {
             return Err("a sum of a peer's queues is wrong");
+        }
+        Ok(())
+    }
+}
+
+/// The queues of all peers, and the sums over them.
+#[derive(Debug, Default)]
+pub(super) struct TaskQueues {
+    queues: SideTable<TaskQueue, Peer>,
+    /// Bytes that the queues hold.
+    heap_bytes: usize,
+    /// Wants answered lately.
+    unconfirmed: u32,
+}
+
+impl TaskQueues {
+    pub(super) fn connected(&mut self, peer: Ref<Peer>) {
+        self.queues.insert(peer, TaskQueue::default());
+    }
+
+    /// The peer's wants have been removed.
+    pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
+        let gone = consistent(self.queues.remove(peer), "a peer leaves twice");
+        debug_assert!(gone.is_none_or(|queue| queue.bytes() == 0), "a peer leaves tasks behind");
+    }
+
+    pub(super) fn of(&self, peer: Ref<Peer>) -> Option<&TaskQueue> {
+        consistent(self.queues.get(peer), "a peer has no queue")
+    }
+
+    /// Changes the queue of a peer.
+    pub(super) fn update(&mut self, peer: Ref<Peer>, how: impl FnOnce(&mut TaskQueue)) {
+        let Some(queue) = consistent(self.queues.get_mut(peer), "a peer has no queue") else {
+            return;
+        };
+        let before = (queue.bytes(), queue.unconfirmed);
+        how(queue);
+        self.heap_bytes = self.heap_bytes - before.0 + queue.bytes();
+        self.unconfirmed = self.unconfirmed - before.1 + queue.unconfirmed;
+    }
+
+    /// How many wants of all peers were answered lately.
+    pub(super) const fn unconfirmed_len(&self) -> u32 {
+        self.unconfirmed
+    }
+
+    /// Bytes allocated, and of the blocks in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.queues.bytes() + self.heap_bytes
+    }
+
+    /// The most bytes of a peer without wants, beside `peers` others at most.
+    pub(super) const fn bytes_max_each(peers: u64) -> u64 {
+        SideTable::<TaskQueue, Peer>::bytes_max_each(peers)
+    }
+
+    /// What breaks an invariant, if anything does, when these are all wants: for tests.
+    #[cfg(any(test, feature = "testing"))]
+    pub(super) fn validate(&self, table: &WantTable) -> Result<(), &'static str> {
+        let (mut bytes, mut unconfirmed) = (0, 0);
+        for (peer, queue) in self.queues.iter() {
+            queue.validate(table.of_peer(peer))?;
+            bytes += queue.bytes();
+            unconfirmed += queue.unconfirmed;
+        }
+        if (bytes, unconfirmed) != (self.heap_bytes, self.unconfirmed) {
+            return Err("a sum over all queues is wrong");
         }
         Ok(())
     }

@@ -5,7 +5,6 @@
 //!
 //! Invariant: an unservable want, which ends with its DONT_HAVE, is never looked up.
 
-use crate::peer::Peer;
 use core::cmp::Reverse;
 
 use cid::Cid;
@@ -13,6 +12,7 @@ use cid::Cid;
 use crate::key::Key;
 use crate::message::{Entry, WantKind};
 use crate::output::What;
+use crate::peer::Peer;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 use crate::util::list::{Linked, Links};

@@ -6,12 +6,12 @@
 //! Invariant: each row is in both indexes, in the chain of its CID and in the list of its peer; peers with wants are
 //! ordered by how many they have.
 
-use crate::peer::Peer;
 use alloc::collections::BTreeSet;
 
 use crate::index::Index;
 use crate::key::Key;
 use crate::memory::tree;
+use crate::peer::Peer;
 use crate::util::list::{Chain, List, Unlinked};
 use crate::util::rows::{Id, Ref, Rows};
 use crate::util::side_table::SideTable;

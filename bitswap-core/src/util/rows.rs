@@ -167,13 +167,22 @@ pub(crate) struct Rows<T, K = T> {
     /// filled up since, which are skipped.
     roomy: Vec<u32>,
     live: usize,
+    /// Places that have a page.
+    pages_len: usize,
     age: u32,
     kind: PhantomData<fn() -> K>,
 }
 
 impl<T, K> Default for Rows<T, K> {
     fn default() -> Self {
-        Self { pages: Vec::new(), roomy: Vec::new(), live: 0, age: 0, kind: PhantomData }
+        Self {
+            pages: Vec::new(),
+            roomy: Vec::new(),
+            live: 0,
+            pages_len: 0,
+            age: 0,
+            kind: PhantomData,
+        }
     }
 }
 
@@ -184,8 +193,7 @@ impl<T, K> Rows<T, K> {
 
     /// Bytes allocated for rows.
     pub(crate) fn bytes(&self) -> usize {
-        let pages = self.pages.iter().filter(|place| place.page.is_some()).count();
-        pages * PAGE * size_of::<Slot<T>>()
+        self.pages_len * PAGE * size_of::<Slot<T>>()
             + self.pages.capacity() * size_of::<Place<T>>()
             + self.roomy.capacity() * size_of::<u32>()
     }
@@ -213,6 +221,7 @@ impl<T, K> Rows<T, K> {
                 continue;
             };
             if place.page.as_ref().is_none_or(|page| page.vacant != NONE) {
+                self.pages_len += usize::from(place.page.is_none());
                 break (number, place.page.get_or_insert_with(new_page));
             }
             place.listed = false;
@@ -282,6 +291,7 @@ impl<T, K> Rows<T, K> {
         self.live -= 1;
         if page.live == 0 {
             place.page = None;
+            self.pages_len -= 1;
         }
         if !core::mem::replace(&mut place.listed, true) {
             self.roomy.push(number);
