@@ -216,6 +216,13 @@ impl PeerState {
         self.asked_bytes = self.asked_bytes.saturating_sub(u64::from(bytes));
     }
 
+    /// Microseconds after which the first block of a peer may be here that has only answered so far, without
+    /// its transfer.
+    pub(super) fn promised(&self) -> Option<u64> {
+        let answer = self.answers_in.filter(|_| !self.is_measured() && !self.is_silent())?;
+        Some(answer.saturating_mul(CLAIMED))
+    }
+
     /// Microseconds until a block asked for now arrives, made longer by silences.
     pub(super) fn expected(&self, size: u32, unmeasured: u64) -> u64 {
         let claimed = self.answers_in.map(|answer| answer.saturating_mul(CLAIMED));

@@ -45,6 +45,11 @@ impl SessionPeer {
         self.likelihood >= USEFUL
     }
 
+    /// It had a block of the session, as it said or showed.
+    pub(super) const fn has_had(&self) -> bool {
+        self.had
+    }
+
     /// It did not have, or not deliver, a block of the session.
     pub(super) const fn has_lacked(&self) -> bool {
         self.lacked
