@@ -33,8 +33,7 @@ pub(super) struct DeliveryEstimator {
     /// Bytes delivered and time taken for them, both halved now and then.
     bytes: u64,
     micros: u64,
-    /// Bytes per second below which the throughput cannot be, as blocks came that fast with all that was
-    /// asked before them.
+    /// Bytes per second below which the throughput cannot be: a block came that soon after it was asked for.
     at_least: u64,
     last_block: Option<Timestamp>,
 }
@@ -70,11 +69,13 @@ impl DeliveryEstimator {
     ) {
         // The transfer of what was queued before and of the block itself is no latency. What it is guessed
         // to take counts too: it is added again to what is expected.
-        let (moved, took) = (queue.saturating_add(bytes), micros(now.since(asked)));
-        let rate = u128::from(moved) * 1_000_000 / u128::from(took.max(1));
+        let took = micros(now.since(asked));
+        // Of what was queued before, the size is often a guess.
+        let rate = u128::from(bytes) * 1_000_000 / u128::from(took.max(1));
         let rate = u64::try_from(rate).unwrap_or(u64::MAX).min(THROUGHPUT_MAX);
         self.at_least = self.at_least.max(rate);
-        let sample = took.saturating_sub(self.transfer(moved)).min(LATENCY_MAX);
+        let transfer = self.transfer(queue.saturating_add(bytes));
+        let sample = took.saturating_sub(transfer).min(LATENCY_MAX);
         if self.measured {
             let off = sample.abs_diff(self.latency);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;
