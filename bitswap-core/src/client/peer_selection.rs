@@ -38,6 +38,8 @@ const BUSY_FACTOR: u64 = 2;
 /// How many times as soon as the first choice a peer must promise its block that never delivered one, for it
 /// to be asked at the same time. Otherwise a slow peer that has every block would be asked for all of them.
 const TRIAL_FACTOR: u64 = 2;
+/// Wants of a session above which no peer is tried: what one peer cannot deliver at once goes to others anyway.
+const TRIAL_WANTS: u32 = 2;
 
 /// What a peer is selected for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +148,8 @@ impl Selector<'_> {
             selected.is_busy |= selected.peers.len() < asked;
         }
         sort(&mut selected.peers);
-        selected.trial = find_trial(&selected.peers).filter(|_| for_block);
+        let few = self.session.wants().live_len() <= TRIAL_WANTS;
+        selected.trial = find_trial(&selected.peers).filter(|_| for_block && few);
         selected.peers.truncate(request.count);
         selected
     }
@@ -234,7 +237,7 @@ impl Selector<'_> {
             is_flawless: !member.has_lacked(),
             cost: expected.saturating_add(LEAST_COST).saturating_mul(1000) / likelihood.max(1),
             expected,
-            promised: state.promised().filter(|_| member.has_had()),
+            promised: state.promised().filter(|_| member.is_worth_a_trial()),
             tie: rng.next_u64(),
         });
     }

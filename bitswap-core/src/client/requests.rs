@@ -318,9 +318,8 @@ impl Client {
         }
         if let Some(trial) = trial.filter(|_| rounds == 0)
             && let Some(row) = self.sessions.at_mut(session)
-            && row.may_hedge(self.config.hedge_per_mille)
         {
-            row.count_hedge();
+            row.peers_mut().try_out(trial.peer);
             self.ask_peer(session, want, trial.peer, size, now);
         }
         if is_first
