@@ -15,7 +15,7 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p_swarm::Stream;
 
 use crate::mailbox::StreamId;
-use crate::memory::Memory;
+use crate::memory::{HeldFrame, Memory};
 use crate::progress::Progress;
 
 /// What the readers of a connection share. All run in the connection's task, so the counters are
@@ -72,10 +72,21 @@ pub(crate) struct ReaderId(u64);
 /// What a reader gives.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A whole frame, without its length, and which reader it is from.
-    Frame(Bytes, ReaderId),
+    /// A whole frame, without its length.
+    Frame(Whole),
     /// Nothing follows. Names our own stream, if it was one.
     Ended(Ended, Option<(Lane, StreamId)>),
+}
+
+/// A whole frame.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    /// Its bytes, without its length.
+    pub(crate) frame: Bytes,
+    /// The reader it is from.
+    pub(crate) from: ReaderId,
+    /// Its memory, until it is decoded.
+    pub(crate) held: HeldFrame,
 }
 
 /// Why nothing follows.
@@ -213,8 +224,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     let busy = self.draining || self.decoder.is_mid_frame();
                     self.progress.moved(0, false);
                     self.progress.moved(0, busy);
+                    let memory = self.decoder.allocated();
+                    let held = self.shared.memory.whole_frame(self.memory.saturating_sub(memory));
+                    self.memory = self.memory.min(memory);
                     self.account(busy);
-                    return Poll::Ready(Item::Frame(frame, self.id));
+                    return Poll::Ready(Item::Frame(Whole { frame, from: self.id, held }));
                 }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
@@ -348,7 +362,7 @@ mod tests {
 
     fn frame(item: Option<Item>) -> Bytes {
         match item {
-            Some(Item::Frame(frame, _)) => frame,
+            Some(Item::Frame(whole)) => whole.frame,
             other => panic!("{other:?}"),
         }
     }

@@ -177,9 +177,13 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        self.unread.read(self.id, read);
-        Poll::Ready(Ok(read))
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(bytes)) = read {
+            self.unread.read(self.id, bytes);
+        } else {
+            self.unread.read(self.id, 0);
+        }
+        read
     }
 }
 
