@@ -10,16 +10,14 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-/// Memory of the frames of a connection that were not read to their end. More than the largest frame
-/// needs: a stream on which nothing is expected any more may keep its last, small one until it is dropped.
-const UNREAD_MAX: usize = WINDOW + (16 << 10);
+use super::account::Account;
 
 /// The receive window of a stream, and the largest frame.
-const WINDOW: usize = 256 << 10;
+pub(super) const WINDOW: usize = 256 << 10;
 
 /// Memory of a frame besides its bytes.
 const PER_FRAME: usize = 96;
@@ -40,10 +38,10 @@ pub(super) struct Unread(Arc<Mutex<Table>>);
 struct Table {
     /// The open streams by their number.
     streams: HashMap<u32, Frames>,
-    /// The memory of all frames, and of the one that arrives.
-    total: usize,
-    /// Who waits for room, and for how much.
-    waiting: Option<(usize, Waker)>,
+    /// The memory of the frame that arrives.
+    arriving: usize,
+    /// The peer's, with the memory of all frames of all connections.
+    account: Account,
 }
 
 /// The frames of a stream, in order, as yamux keeps them: all of a frame until a read finds that nothing of
@@ -58,10 +56,9 @@ struct Kept {
     left: usize,
 }
 
-impl Kept {
-    const fn memory(bytes: usize) -> usize {
-        bytes + PER_FRAME
-    }
+/// The memory of a frame. An empty one is not kept.
+const fn memory(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + PER_FRAME }
 }
 
 impl Frames {
@@ -69,45 +66,39 @@ impl Frames {
     fn read(&mut self, mut bytes: usize) -> usize {
         let mut freed = 0;
         while let Some(first) = self.0.front_mut() {
-            if first.left == 0 {
-                freed += Kept::memory(first.bytes);
-                self.0.pop_front();
-                continue;
+            if first.left > 0 {
+                let part = bytes.min(first.left);
+                first.left -= part;
+                bytes -= part;
+                // Whether yamux drops a frame with its last byte depends on the buffer of the read; it
+                // does with the next read.
+                if bytes == 0 {
+                    break;
+                }
             }
-            if bytes == 0 {
-                break;
-            }
-            let part = bytes.min(first.left);
-            first.left -= part;
-            bytes -= part;
-            if bytes == 0 {
-                // Whether it is kept for now depends on the buffer; it goes with the next read.
-                break;
-            }
+            freed += memory(first.bytes);
+            self.0.pop_front();
         }
         freed
     }
 
     fn memory(&self) -> usize {
-        self.0.iter().map(|kept| Kept::memory(kept.bytes)).sum()
+        self.0.iter().map(|kept| memory(kept.bytes)).sum()
     }
 }
 
-impl Table {
-    /// Memory was given back. Who is to be woken.
-    fn freed(&mut self, bytes: usize) -> Option<Waker> {
-        self.total -= bytes;
-        let total = self.total;
-        self.waiting.take_if(|(wanted, _)| has_room(total, *wanted)).map(|(_, task)| task)
+impl Drop for Table {
+    fn drop(&mut self) {
+        let frames: usize = self.streams.values().map(Frames::memory).sum();
+        self.account.give(frames + self.arriving);
     }
-}
-
-/// A frame that is alone always has room.
-const fn has_room(total: usize, wanted: usize) -> bool {
-    total == 0 || total + wanted <= UNREAD_MAX
 }
 
 impl Unread {
+    pub(super) fn new(account: Account) -> Self {
+        Self(Arc::new(Mutex::new(Table { streams: HashMap::new(), arriving: 0, account })))
+    }
+
     /// A stream was opened, by either side.
     pub(super) fn opened(&self, id: u32) {
         self.lock().streams.entry(id).or_default();
@@ -115,47 +106,37 @@ impl Unread {
 
     /// A frame begins to arrive: takes room for it; else the task is woken when there is some.
     fn poll_room(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
-        // An empty frame is not kept.
-        let wanted = if bytes == 0 { 0 } else { Kept::memory(bytes) };
-        let mut table = self.lock();
-        if wanted > 0 && !has_room(table.total, wanted) {
-            table.waiting = Some((wanted, cx.waker().clone()));
-            return Poll::Pending;
+        if bytes == 0 {
+            return Poll::Ready(());
         }
-        table.total += wanted;
+        let mut table = self.lock();
+        ready!(table.account.poll_take(memory(bytes), cx));
+        table.arriving = memory(bytes);
         Poll::Ready(())
     }
 
     /// A frame that had begun is whole. What is for no open stream yamux drops.
     fn arrived(&self, id: u32, bytes: usize) {
         let mut table = self.lock();
-        let task = match table.streams.get_mut(&id) {
-            Some(frames) => {
-                frames.0.push_back(Kept { bytes, left: bytes });
-                None
-            }
-            None => table.freed(Kept::memory(bytes)),
-        };
-        drop(table);
-        task.into_iter().for_each(Waker::wake);
+        table.arriving = 0;
+        match table.streams.get_mut(&id) {
+            Some(frames) => frames.0.push_back(Kept { bytes, left: bytes }),
+            None => table.account.give(memory(bytes)),
+        }
     }
 
     /// Bytes of a stream were read, or none because there are none.
     pub(super) fn read(&self, id: u32, bytes: usize) {
         let mut table = self.lock();
         let freed = table.streams.get_mut(&id).map_or(0, |frames| frames.read(bytes));
-        let task = table.freed(freed);
-        drop(table);
-        task.into_iter().for_each(Waker::wake);
+        table.account.give(freed);
     }
 
     /// A stream was dropped, with all that was unread.
     pub(super) fn dropped(&self, id: u32) {
         let mut table = self.lock();
         let freed = table.streams.remove(&id).map_or(0, |frames| frames.memory());
-        let task = table.freed(freed);
-        drop(table);
-        task.into_iter().for_each(Waker::wake);
+        table.account.give(freed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -287,13 +268,11 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Socket<C> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use futures::io::{AsyncReadExt as _, Cursor};
-    use futures::task::{ArcWake, waker};
     use futures::{FutureExt as _, future::poll_fn};
 
     use super::*;
+    use crate::multiplex::tests::Wakes;
 
     fn header(tag: u8, flags: u16, id: u32, len: u32) -> Vec<u8> {
         let mut header = vec![0, tag];
@@ -310,7 +289,7 @@ mod tests {
     }
 
     fn total(unread: &Unread) -> usize {
-        unread.lock().total
+        unread.lock().account.unread()
     }
 
     /// Reads all that there is, in pieces, as far as it is let.
@@ -389,17 +368,24 @@ mod tests {
         }
         assert_eq!(given, first.len() + HEADER, "the window is known, and nothing of the frame");
         assert_eq!(total(&unread), WINDOW + PER_FRAME);
-        assert!(total(&unread) <= UNREAD_MAX);
         unread.read(1, WINDOW);
         assert!(socket.read(&mut buffer).now_or_never().is_none());
         unread.read(1, 0);
         let mut rest = vec![0; second.len() - HEADER];
         socket.read_exact(&mut rest).now_or_never().unwrap().unwrap();
         assert_eq!(rest, second[HEADER..]);
-        // Whatever is left elsewhere, one that nothing else is beside begins.
-        unread.read(1, 20 << 10);
-        unread.read(1, 0);
-        assert_eq!((total(&unread), has_room(0, usize::MAX)), (0, true));
+    }
+
+    #[test]
+    fn a_connection_that_ends_gives_back_what_was_unread_and_the_frame_that_arrived() {
+        let account = Account::default();
+        let unread = Unread::new(account.clone());
+        unread.opened(1);
+        let wire = [frame(0, 1, 1000), frame(0, 1, 500)[..HEADER + 1].to_vec()].concat();
+        assert!(read_all(wire, 100, &unread).is_ok());
+        assert_eq!(account.unread(), 1500 + 2 * PER_FRAME);
+        drop(unread);
+        assert_eq!(account.unread(), 0);
     }
 
     #[test]
@@ -416,17 +402,8 @@ mod tests {
         unread.opened(1);
         let wire = frame(0, 1, 1).repeat(10_000);
         let taken = read_all(wire, 4096, &unread).unwrap() / (HEADER + 1);
-        assert!(total(&unread) <= UNREAD_MAX, "{taken} frames taken");
+        assert!(total(&unread) <= WINDOW + (16 << 10), "{taken} frames taken");
         assert!(taken < 3300, "{taken} frames taken");
-    }
-
-    #[derive(Default)]
-    struct Wakes(AtomicU32);
-
-    impl ArcWake for Wakes {
-        fn wake_by_ref(wakes: &Arc<Self>) {
-            wakes.0.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     #[test]
@@ -434,22 +411,21 @@ mod tests {
         let unread = Unread::default();
         unread.opened(1);
         unread.opened(2);
-        let half = UNREAD_MAX / 2 - PER_FRAME;
+        let half = WINDOW / 2 + (8 << 10) - PER_FRAME;
         read_all([frame(0, 1, half), frame(0, 2, half)].concat(), 1000, &unread).unwrap();
         let mut socket = Socket::new(Cursor::new(frame(0, 1, 1)), unread.clone());
-        let wakes = Arc::new(Wakes::default());
-        let task = waker(wakes.clone());
+        let (wakes, task) = Wakes::new();
         let mut buffer = [0; 100];
         let mut poll = || {
             Pin::new(&mut socket).poll_read(&mut Context::from_waker(&task), &mut buffer).is_ready()
         };
         assert!(!poll());
         unread.read(1, half);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "yamux keeps it until the next read");
+        assert_eq!(wakes.count(), 0, "yamux keeps it until the next read");
         unread.dropped(2);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.count(), 1);
         unread.dropped(1);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1, "nobody waits");
+        assert_eq!(wakes.count(), 1, "nobody waits");
         assert!(poll());
     }
 
