@@ -197,7 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 
     /// Brings the shared sums up to date. Whether there was room for what this reader holds.
     fn account(&mut self, busy: bool) -> bool {
-        let memory = self.decoder.allocated();
+        self.account_as(self.decoder.allocated(), busy)
+    }
+
+    fn account_as(&mut self, memory: usize, busy: bool) -> bool {
         let room = self.shared.memory.frame(self.memory, memory);
         self.memory = memory;
         if busy && !self.busy {
@@ -233,9 +236,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
             }
-            // It counts as soon as it is allocated, whether it is filled or not.
-            self.decoder.buffer_mut();
-            if !self.account(self.busy) {
+            // It counts before it is allocated, and whether it is filled or not.
+            let memory = self.decoder.will_allocate();
+            if !self.account_as(memory, self.busy) {
                 return Poll::Ready(self.ended(Ended::Evicted));
             }
             let buffer = self.decoder.buffer_mut();

@@ -14,7 +14,11 @@ const UNREAD_MAX: usize = WINDOW + (16 << 10);
 
 /// Streams that a peer may have opened and that are not dropped yet, over all its connections; further
 /// ones are reset. Other implementations answer a long wantlist in hundreds of streams at once.
-const STREAMS_MAX: usize = 1024;
+const STREAMS_MAX: usize = 768;
+
+/// Those of them on which it has not said yet what they are for. That takes the most memory and the least
+/// time: it comes with the stream.
+const UNDECIDED_MAX: usize = 256;
 
 /// The accounts of all peers that are connected. A handle.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +49,8 @@ struct Sums {
     unread: usize,
     /// Inbound streams.
     streams: usize,
+    /// Those of them for which no protocol is agreed on.
+    undecided: usize,
     /// Who waits for room, and for how much.
     waiting: Vec<(usize, Waker)>,
 }
@@ -88,9 +94,10 @@ impl Account {
     /// A place for an inbound stream, if there is one.
     pub(super) fn stream(&self) -> Option<Place> {
         let mut sums = lock(&self.0);
-        let free = sums.streams < STREAMS_MAX;
+        let free = sums.streams < STREAMS_MAX && sums.undecided < UNDECIDED_MAX;
         sums.streams += usize::from(free);
-        free.then(|| Place(self.clone()))
+        sums.undecided += usize::from(free);
+        free.then(|| Place { account: self.clone(), undecided: true })
     }
 
     #[cfg(test)]
@@ -101,11 +108,24 @@ impl Account {
 
 /// The place of an inbound stream, until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place(Account);
+pub(super) struct Place {
+    account: Account,
+    undecided: bool,
+}
+
+impl Place {
+    /// A protocol is agreed on.
+    pub(super) fn decided(&mut self) {
+        if std::mem::take(&mut self.undecided) {
+            lock(&self.account.0).undecided -= 1;
+        }
+    }
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        lock(&self.0.0).streams -= 1;
+        self.decided();
+        lock(&self.account.0).streams -= 1;
     }
 }
 
@@ -157,9 +177,20 @@ mod tests {
     #[test]
     fn a_peer_opens_so_many_streams_over_all_its_connections() {
         let account = Account::default();
-        let mut places: Vec<Place> = std::iter::from_fn(|| account.stream()).collect();
+        let mut places = Vec::new();
+        for undecided in [UNDECIDED_MAX, UNDECIDED_MAX, UNDECIDED_MAX, 0] {
+            let more: Vec<Place> = std::iter::from_fn(|| account.stream()).collect();
+            assert_eq!(more.len(), undecided);
+            places.extend(more);
+            places.iter_mut().for_each(Place::decided);
+        }
         assert_eq!(places.len(), STREAMS_MAX);
         places.pop();
         assert!(account.stream().is_some());
+        places.truncate(100);
+        let more: Vec<Place> = std::iter::from_fn(|| account.stream()).collect();
+        assert_eq!(more.len(), UNDECIDED_MAX);
+        drop(more);
+        assert_eq!((lock(&account.0).streams, lock(&account.0).undecided), (100, 0));
     }
 }

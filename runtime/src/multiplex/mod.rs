@@ -32,9 +32,6 @@ use unread::{Socket, Unread};
 /// hold is bounded in [`unread`], and how many of the peer's are kept in [`account`].
 const STREAMS_MAX: usize = 4096;
 
-/// New inbound streams that wait to be negotiated; further ones are reset.
-const INBOUND_MAX: usize = 256;
-
 /// The upgrade of a connection to many streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Multiplex(Account);
@@ -95,7 +92,7 @@ pub(crate) struct Muxer<C> {
     connection: yamux::Connection<Socket<C>>,
     account: Account,
     unread: Unread,
-    /// Streams that came while something else was asked for.
+    /// Streams that came while something else was asked for; as many as a peer's account has places.
     inbound: VecDeque<Stream>,
     /// Who waits for one.
     task: Option<Waker>,
@@ -169,13 +166,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, io::Error>> {
         // What comes is only known by asking for new streams.
-        match ready!(self.poll_next(cx))? {
-            Some(stream) if self.inbound.len() < INBOUND_MAX => {
-                self.inbound.push_back(stream);
-                self.task.take().into_iter().for_each(Waker::wake);
-            }
-            Some(_) => tracing::debug!("a stream is reset: too many wait to be negotiated"),
-            None => {}
+        if let Some(stream) = ready!(self.poll_next(cx))? {
+            self.inbound.push_back(stream);
+            self.task.take().into_iter().for_each(Waker::wake);
         }
         // Others get their turn before the next stream.
         cx.waker().wake_by_ref();
@@ -218,6 +211,9 @@ impl AsyncRead for Stream {
         let bytes = if let Poll::Ready(Ok(bytes)) = read { bytes } else { 0 };
         self.unread.read(self.id, bytes);
         self.names.read(buffer.len(), buffer.get(..bytes).unwrap_or_default())?;
+        if let (Names::Over, Some(place)) = (self.names, &mut self.place) {
+            place.decided();
+        }
         read
     }
 }
@@ -312,13 +308,18 @@ mod tests {
     #[test]
     fn streams_of_a_peer_beyond_its_bound_are_reset_and_count_for_nothing() {
         let account = Account::default();
-        let mut first = opened(600, b"x", &account);
-        let mut second = opened(600, b"x", &account);
-        let of_first = inbound(&mut first, 1000);
+        let mut first = opened(200, b"x", &account);
+        let mut second = opened(200, b"x", &account);
+        let mut of_first = inbound(&mut first, 1000);
         let of_second = inbound(&mut second, 1000);
-        assert_eq!((of_first.len(), of_second.len()), (600, 424));
-        drop(of_first);
-        drop(of_second);
+        assert_eq!((of_first.len(), of_second.len()), (200, 56));
+        // A read of another size than that of a length is one of a protocol.
+        for stream in &mut of_first {
+            assert_eq!(stream.read(&mut [0; 9]).now_or_never().unwrap().unwrap(), 1);
+        }
+        let more = inbound(&mut opened(300, b"x", &account), 1000);
+        assert_eq!(more.len(), 200);
+        drop((of_first, of_second, more));
         assert_eq!(account.unread(), 0, "nor does what was said on them");
         assert_eq!(inbound(&mut opened(1, b"x", &account), 10).len(), 1);
     }

@@ -25,22 +25,29 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// What was read into a buffer of some size.
+    /// What was read into a buffer of some size, or that nothing was there.
     ///
     /// # Errors
     ///
     /// When the peer proposes a name that is too long.
     pub(super) fn read(&mut self, buffer: usize, read: &[u8]) -> io::Result<()> {
+        let expected = match *self {
+            Self::Length | Self::More(_) => 1,
+            Self::Name(left) => left,
+            Self::Over => return Ok(()),
+        };
+        if buffer != expected {
+            *self = Self::Over;
+        }
         let [first, ..] = *read else { return Ok(()) };
         let low = usize::from(first & 0x7f);
         *self = match *self {
-            Self::Length if buffer == 1 && first & 0x80 != 0 => Self::More(low),
-            Self::Length if buffer == 1 && low == 0 => Self::Length,
-            Self::Length if buffer == 1 => Self::Name(low),
-            Self::More(bits) if buffer == 1 && first & 0x80 == 0 => Self::Name(bits | low << 7),
-            Self::Name(left) if buffer == left && read.len() == left => Self::Length,
-            Self::Name(left) if buffer == left => Self::Name(left.saturating_sub(read.len())),
-            _ => Self::Over,
+            Self::Length if first & 0x80 != 0 => Self::More(low),
+            Self::Length if low > 0 => Self::Name(low),
+            Self::More(bits) if first & 0x80 == 0 => Self::Name(bits | low << 7),
+            Self::Name(left) if read.len() < left => Self::Name(left - read.len()),
+            Self::Length | Self::Name(_) => Self::Length,
+            Self::More(_) | Self::Over => Self::Over,
         };
         if matches!(*self, Self::Name(bytes) if bytes > NAME_MAX) {
             let why = "the peer proposed a protocol with a name of more than 256 bytes";
@@ -101,6 +108,10 @@ mod tests {
             names.read(1, &[byte]).unwrap();
             assert!(matches!(names, Names::Over));
         }
+        // Nor is anything before it comes.
+        let mut names = Names::Length;
+        names.read(8192, &[]).unwrap();
+        assert!(matches!(names, Names::Over));
         // The end of a stream says nothing.
         let mut names = Names::More(1);
         names.read(1, &[]).unwrap();

@@ -35,7 +35,16 @@ pub(super) struct RawPeer {
 impl RawPeer {
     /// Connects, as somebody new.
     pub(super) async fn dial<R: Runtime>(runtime: &R, address: &Multiaddr) -> io::Result<Self> {
-        let noise = noise::Config::new(&Keypair::generate_ed25519()).map_err(io::Error::other)?;
+        Self::dial_as(&Keypair::generate_ed25519(), runtime, address).await
+    }
+
+    /// Connects, as the owner of a key.
+    pub(super) async fn dial_as<R: Runtime>(
+        key: &Keypair,
+        runtime: &R,
+        address: &Multiaddr,
+    ) -> io::Result<Self> {
+        let noise = noise::Config::new(key).map_err(io::Error::other)?;
         let mut transport = runtime
             .tcp()
             .upgrade(Version::V1Lazy)
