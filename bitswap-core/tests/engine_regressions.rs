@@ -1,6 +1,6 @@
 //! Sequences of operations that random exploration found and shrank, each named for what it guards.
 
-use bitswap_core::testing::{LoadOp, Op, Opened, Rig, SessionOp, WantOp};
+use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
 use bitswap_core::{Config, Lane, Limits, Support, Version};
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
@@ -207,6 +207,30 @@ fn a_have_that_arrived_stands_when_the_message_before_it_failed() {
             Op::Drain,
             Op::Sent(103, true),
             Op::Sent(0, false),
+        ],
+    );
+}
+
+#[test]
+fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
+    let mut limits = Limits::default();
+    (limits.peers, limits.told, limits.told_per_peer, limits.wants) = (6, 3, 1, 6);
+    (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (1, 2, 1);
+    (limits.answer_bytes_per_peer, limits.answer_bytes, limits.messages_per_lane) = (1, 2, 1);
+    run(
+        Config::default().limits(limits).expect("all are above 0"),
+        &[
+            Op::Wait(0),
+            Op::Connect(72, Version::V1_2),
+            session(None),
+            session(None),
+            Op::Want(4, vec![68, 9, 71]),
+            Op::Wait(0),
+            Op::Drain,
+            Op::Opened(0, Opened::Yes),
+            Op::Drain,
+            Op::Answer(47, vec![AnswerOp::Block(196)]),
+            Op::Answer(72, vec![AnswerOp::Have(71)]),
         ],
     );
 }

@@ -27,7 +27,6 @@ use std::time::Duration;
 use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::Accept;
 use bitswap_core::{Lane, Support, Version};
-use bytes::Bytes;
 use futures::AsyncReadExt;
 use futures::io::WriteHalf;
 use futures_timer::Delay;
@@ -47,7 +46,7 @@ use crate::memory::{Held, Memory};
 use crate::protocol::Offer;
 use incoming::Incoming;
 use lane::LaneStream;
-use reader::{Ended, Item, ReaderId, Source};
+use reader::{Ended, Item, Source, Whole};
 use readers::Readers;
 use writer::{Closing, Writer};
 
@@ -253,18 +252,21 @@ impl Handler {
             let room = self.incoming.poll_room(cx, &mut self.report.traffic);
             let Poll::Ready(room) = room else { return };
             match self.readers.poll_next(cx) {
-                Poll::Ready(Some(Item::Frame(frame, from))) => self.received(&frame, from, room),
+                Poll::Ready(Some(Item::Frame(whole))) => self.received(whole, room),
                 Poll::Ready(Some(Item::Ended(why, ours))) => self.ended(why, ours, cx),
                 Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
 
-    fn received(&mut self, frame: &Bytes, from: ReaderId, room: Held) {
+    fn received(&mut self, whole: Whole, room: Held) {
+        let Whole { frame, from, held } = whole;
         self.report.traffic.bytes_received += frame.len() as u64;
-        if let Err(error) = self.incoming.push(frame, room, &mut self.report.traffic) {
+        if let Err(error) = self.incoming.push(&frame, room, &mut self.report.traffic) {
             self.readers.malformed(from, error);
         }
+        // What the message still needs of the frame is counted as the message's.
+        drop(held);
     }
 
     /// A stream that was read is gone. If it was ours, so is the lane, unless the peer had merely

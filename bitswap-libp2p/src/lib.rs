@@ -108,8 +108,8 @@
 //! # What is held, and for how long
 //!
 //! Everything is bounded: per connection the streams that are read; per peer, over all its
-//! connections, 2.5 MiB of unfinished messages and 512 KiB of messages that wait for the engine, more
-//! while it was told of wants (`docs/limits-adapter.md` has the formula), and what the engine lets out
+//! connections, 2.2 MiB of unfinished messages and 1.1 MiB of messages that wait for the engine, more
+//! while it was told of wants (`docs/limits.md` has the formula), and what the engine lets out
 //! at a time; of departed peers a few numbers each. A block keeps at most twice its own bytes. A stream
 //! on which a message has begun must move, or it is reset ([`Config::stall_window`]).
 //!

@@ -11,7 +11,7 @@ use libp2p::futures::future::Either;
 use libp2p::identity::Keypair;
 use libp2p::{PeerId, Transport, noise};
 
-use crate::multiplex::Multiplex;
+use crate::multiplex::{Accounts, Multiplex};
 use crate::runtime::Runtime;
 use crate::socket_bytes::{Counted, SocketBytes};
 
@@ -32,13 +32,13 @@ pub fn transport<R: Runtime>(
     bytes: &SocketBytes,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let noise = noise::Config::new(identity).map_err(io::Error::other)?;
-    let bytes = bytes.clone();
+    let (bytes, accounts) = (bytes.clone(), Accounts::default());
     let tcp = runtime
         .tcp()
         .map(move |socket, _| BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
-        .multiplex(Multiplex)
+        .multiplex_ext(move |peer, _| Multiplex::with(&accounts, *peer))
         .timeout(SETUP_TIMEOUT)
         .boxed();
     let both = match runtime.quic(identity) {

@@ -33,6 +33,8 @@ pub(super) struct DeliveryEstimator {
     /// Bytes delivered and time taken for them, both halved now and then.
     bytes: u64,
     micros: u64,
+    /// Bytes per second below which the throughput cannot be: a block came that soon after it was asked for.
+    at_least: u64,
     last_block: Option<Timestamp>,
 }
 
@@ -50,6 +52,7 @@ impl DeliveryEstimator {
             measured: true,
             bytes: bytes.min(THROUGHPUT_MAX),
             micros,
+            at_least: 0,
             last_block: None,
         }
     }
@@ -66,8 +69,13 @@ impl DeliveryEstimator {
     ) {
         // The transfer of what was queued before and of the block itself is no latency. What it is guessed
         // to take counts too: it is added again to what is expected.
+        let took = micros(now.since(asked));
+        // Of what was queued before, the size is often a guess.
+        let rate = u128::from(bytes) * 1_000_000 / u128::from(took.max(1));
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX).min(THROUGHPUT_MAX);
+        self.at_least = self.at_least.max(rate);
         let transfer = self.transfer(queue.saturating_add(bytes));
-        let sample = micros(now.since(asked)).saturating_sub(transfer).min(LATENCY_MAX);
+        let sample = took.saturating_sub(transfer).min(LATENCY_MAX);
         if self.measured {
             let off = sample.abs_diff(self.latency);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;
@@ -111,7 +119,7 @@ impl DeliveryEstimator {
 
     /// Microseconds that a transfer of `bytes` takes.
     pub(super) fn transfer(&self, bytes: u64) -> u64 {
-        let rate = self.throughput().unwrap_or(THROUGHPUT_GUESS);
+        let rate = self.throughput().unwrap_or(THROUGHPUT_GUESS.max(self.at_least));
         u64::try_from(u128::from(bytes) * 1_000_000 / u128::from(rate)).unwrap_or(u64::MAX)
     }
 
@@ -178,7 +186,9 @@ mod tests {
 
     #[test]
     fn after_the_first_block_another_is_expected_to_take_as_long() {
-        for (bytes, took) in [(1000, 20_000), (256 << 10, 662_000), (1 << 20, 1_500_000)] {
+        for (bytes, took) in
+            [(1000, 20_000), (256 << 10, 662_000), (1 << 20, 1_500_000), (256 << 10, 30_000)]
+        {
             let mut estimator = DeliveryEstimator::default();
             estimator.delivered(bytes, at(0), 0, at(0), Timestamp::from_micros(took));
             assert_eq!(estimator.expected(bytes, 0), took, "{bytes} bytes");

@@ -35,6 +35,11 @@ const SAMPLE_BYTES: u64 = 320 << 10;
 /// How many times as long as a peer that delivers, and is busy, another may take: estimates are no better
 /// than that.
 const BUSY_FACTOR: u64 = 2;
+/// How many times as soon as the first choice a peer must promise its block that never delivered one, for it
+/// to be asked at the same time. Otherwise a slow peer that has every block would be asked for all of them.
+const TRIAL_FACTOR: u64 = 2;
+/// Wants of a session above which no peer is tried: what one peer cannot deliver at once goes to others anyway.
+const TRIAL_WANTS: u32 = 2;
 
 /// What a peer is selected for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +77,8 @@ pub(super) struct Candidate {
     cost: u64,
     /// Microseconds until the block would be here.
     expected: u64,
+    /// The same of a peer that has only said HAVE so far, if it keeps what that promises.
+    promised: Option<u64>,
     tie: u64,
 }
 
@@ -80,6 +87,9 @@ pub(super) struct Candidate {
 pub(super) struct Selected {
     pub(super) peers: Vec<Candidate>,
     pub(super) is_busy: bool,
+    /// A peer that has delivered nothing, and may be much sooner than the first choice for all that is known:
+    /// worth one request beside it, to find out.
+    pub(super) trial: Option<Candidate>,
     /// Microseconds until a peer that delivers, and has no room now, could have brought all that the session
     /// has yet to ask for.
     soonest: Option<u64>,
@@ -126,7 +136,8 @@ impl Selector<'_> {
                 }
             }
             selected.is_busy |= more.is_busy;
-            keep_best(&mut more.peers, request.count - selected.peers.len());
+            sort(&mut more.peers);
+            more.peers.truncate(request.count - selected.peers.len());
             selected.peers.append(&mut more.peers);
         }
         let for_block = request.purpose == Purpose::Block && request.want.is_some();
@@ -136,7 +147,10 @@ impl Selector<'_> {
             selected.peers.retain(|candidate| candidate.expected <= most);
             selected.is_busy |= selected.peers.len() < asked;
         }
-        keep_best(&mut selected.peers, request.count);
+        sort(&mut selected.peers);
+        let few = self.session.wants().live_len() <= TRIAL_WANTS;
+        selected.trial = find_trial(&selected.peers).filter(|_| for_block && few);
+        selected.peers.truncate(request.count);
         selected
     }
 
@@ -223,6 +237,7 @@ impl Selector<'_> {
             is_flawless: !member.has_lacked(),
             cost: expected.saturating_add(LEAST_COST).saturating_mul(1000) / likelihood.max(1),
             expected,
+            promised: state.promised().filter(|_| member.is_worth_a_trial()),
             tie: rng.next_u64(),
         });
     }
@@ -290,13 +305,198 @@ pub(super) fn has_choice(config: &Config, peers: &Peers) -> bool {
     peers.len() > usize::from(config.fan_out)
 }
 
-fn keep_best(peers: &mut Vec<Candidate>, count: usize) {
+/// Sorts the best first.
+fn sort(peers: &mut [Candidate]) {
     peers.sort_by_key(|candidate| (candidate.cost, candidate.tie));
-    peers.truncate(count);
+}
+
+/// Of the peers other than the first the one that promises most, if that is much.
+fn find_trial(peers: &[Candidate]) -> Option<Candidate> {
+    let (first, others) = peers.split_first()?;
+    let (promised, trial) = others
+        .iter()
+        .filter_map(|other| Some((other.promised?, other)))
+        .min_by_key(|(at, _)| *at)?;
+    let is_much = promised.saturating_mul(TRIAL_FACTOR) < first.expected;
+    (first.is_proven && is_much).then_some(*trial)
 }
 
 /// What is asked of a sample of so many peers: as many blocks of each, one at least.
 fn sample_bytes(peers: usize, size: u32) -> u64 {
     let (peers, size) = (peers.max(1) as u64, u64::from(size.max(1)));
     (SAMPLE_BYTES / peers / size).max(1) * peers * size
+}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+    use crate::client::options::{Options, WhenMissing};
+    use crate::client::peer_state::PeerState;
+    use crate::output::Support;
+    use crate::time::Timestamp;
+
+    const START: Timestamp = Timestamp::ZERO;
+    const SIZE: u32 = 256 << 10;
+
+    fn options(only: bool) -> Options {
+        let when_missing = WhenMissing::Wait;
+        let (window_bytes, want_timeout, find_providers) = (1 << 20, None, false);
+        Options { only, window_bytes, when_missing, want_timeout, find_providers }
+    }
+
+    /// Some connected peers, a session and a want that nobody was told of.
+    struct World {
+        config: Config,
+        wants: WantTable,
+        peers: Peers,
+        session: Session,
+        want: Ref<Want>,
+        rng: Rng,
+    }
+
+    fn peer(place: u32) -> Id<Peer> {
+        Id::from_bits(1 << 32 | u64::from(place))
+    }
+
+    impl World {
+        fn new(peers: u32) -> Self {
+            let mut table = Peers::default();
+            for place in 0..peers {
+                table.insert(PeerState::new(peer(place), None, Duration::from_secs(1), START));
+            }
+            let cid = cid::multihash::Multihash::wrap(0x12, &[7; 32]).unwrap();
+            let mut wants = WantTable::new(&[1; 32]);
+            let want = wants.find_or_insert(&cid::Cid::new_v1(0x55, cid));
+            Self {
+                config: Config::default(),
+                wants,
+                peers: table,
+                session: Session::new(options(false)),
+                want,
+                rng: Rng::new(&[1; 32], "test"),
+            }
+        }
+
+        fn state(&mut self, place: u32) -> &mut PeerState {
+            self.peers.get_mut(peer(place).at()).unwrap()
+        }
+
+        /// The peer delivered a block to the session after so many milliseconds.
+        fn served(&mut self, place: u32, ms: u64) {
+            let state = self.state(place);
+            state.fetched_mut().bytes += u64::from(SIZE);
+            state.measure(u64::from(SIZE), START, 0, START + Duration::from_millis(ms));
+            self.session.peers_mut().serve(peer(place), true);
+        }
+
+        /// The peer said HAVE of another want after so many milliseconds.
+        fn said_have(&mut self, place: u32, ms: u64) {
+            self.state(place).answered(Duration::from_millis(ms));
+            self.session.peers_mut().learn(peer(place), true);
+        }
+
+        fn select(&mut self, purpose: Purpose, count: usize) -> Selected {
+            let Self { config, wants, peers, session, want, rng } = self;
+            let request = Request { want: Some(*want), size: SIZE, purpose, count };
+            Selector { config, wants, peers, session }.select(request, rng)
+        }
+
+        fn first(&mut self) -> Id<Peer> {
+            self.select(Purpose::Block, 1).peers[0].peer
+        }
+    }
+
+    #[test]
+    fn the_peer_that_delivers_soonest_is_the_first_choice() {
+        let mut world = World::new(3);
+        for (place, ms) in [(0, 30), (1, 10), (2, 20)] {
+            world.served(place, ms);
+        }
+        let selected = world.select(Purpose::Block, 2);
+        let order: Vec<_> = selected.peers.iter().map(|candidate| candidate.peer).collect();
+        assert_eq!(order, [peer(1), peer(2)]);
+        assert!(!selected.is_busy && selected.peers.iter().all(|candidate| candidate.is_proven));
+    }
+
+    #[test]
+    fn a_peer_that_often_lacks_blocks_is_no_first_choice() {
+        let mut world = World::new(2);
+        world.served(0, 10);
+        world.served(1, 15);
+        for _ in 0..5 {
+            world.session.peers_mut().learn(peer(0), false);
+        }
+        assert_eq!(world.first(), peer(1));
+    }
+
+    #[test]
+    fn silence_makes_a_peer_three_times_as_slow() {
+        let mut world = World::new(2);
+        world.served(0, 10);
+        world.served(1, 20);
+        world.state(0).missed_deadline();
+        assert_eq!(world.first(), peer(1));
+    }
+
+    #[test]
+    fn members_come_first_and_strangers_when_they_do_not_suffice() {
+        let mut world = World::new(4);
+        world.session.peers_mut().add(peer(2));
+        assert_eq!(world.first(), peer(2));
+        let selected = world.select(Purpose::Block, 3);
+        assert_eq!(selected.peers.len(), 3);
+        assert_eq!(world.select(Purpose::Presence, 9).peers.len(), 4);
+    }
+
+    #[test]
+    fn nobody_is_asked_who_is_not_allowed_or_cannot_be() {
+        let mut world = World::new(3);
+        world.session = Session::new(options(true));
+        assert!(world.select(Purpose::Block, 3).peers.is_empty());
+        world.session.peers_mut().allow(peer(1), |_| true);
+        assert_eq!(world.first(), peer(1));
+        world.state(1).set_support(Support::No);
+        let selected = world.select(Purpose::Block, 3);
+        assert!(selected.peers.is_empty() && !selected.is_busy);
+    }
+
+    #[test]
+    fn a_peer_without_room_is_busy() {
+        let mut world = World::new(1);
+        world.state(0).charge(2 << 20, false, START);
+        let selected = world.select(Purpose::Block, 1);
+        assert!(selected.peers.is_empty() && selected.is_busy);
+    }
+
+    #[test]
+    fn a_peer_that_promises_to_be_much_sooner_is_tried_beside_the_first_choice() {
+        let mut world = World::new(2);
+        world.served(0, 150);
+        world.said_have(1, 2);
+        let selected = world.select(Purpose::Block, 1);
+        assert_eq!(selected.peers[0].peer, peer(0), "nothing is measured of the other");
+        assert_eq!(selected.trial.map(|trial| trial.peer), Some(peer(1)));
+        world.said_have(1, 2);
+        world.served(1, 200);
+        assert!(world.select(Purpose::Block, 1).trial.is_none(), "it was found out");
+    }
+
+    #[test]
+    fn no_peer_is_tried_that_promises_little_or_has_shown_nothing() {
+        let mut world = World::new(3);
+        world.served(0, 150);
+        world.said_have(1, 10);
+        world.state(2).answered(Duration::from_millis(1));
+        world.session.peers_mut().add(peer(2));
+        assert!(world.select(Purpose::Block, 1).trial.is_none());
+    }
+
+    #[test]
+    fn a_sample_is_as_many_blocks_of_each_peer() {
+        assert_eq!(sample_bytes(4, 16 << 10), 4 * 5 * (16 << 10));
+        assert_eq!(sample_bytes(16, 1 << 20), 16 << 20, "one at least");
+        assert_eq!(sample_bytes(0, 0), SAMPLE_BYTES);
+    }
 }

@@ -21,6 +21,8 @@ const TRUST: u64 = 4;
 /// How many times as long as HAVE or DONT_HAVE the first block of a peer is expected to take, besides its
 /// transfer: answers are cheap to give soon.
 const CLAIMED: u64 = 8;
+/// The least, in microseconds, that a silent peer is expected to take, before that grows with its silences.
+const SILENT_LEAST: u64 = 250_000;
 /// The most bytes asked of a peer at once.
 const WINDOW_MAX: u64 = 32 << 20;
 /// HAVEs of a peer in [`CLAIMS_TIME`] that count although it was not sent the want. Who says HAVE of one CID
@@ -216,13 +218,22 @@ impl PeerState {
         self.asked_bytes = self.asked_bytes.saturating_sub(u64::from(bytes));
     }
 
+    /// Microseconds after which the first block of a peer may be here that has only answered so far, without
+    /// its transfer.
+    pub(super) fn promised(&self) -> Option<u64> {
+        let answer = self.answers_in.filter(|_| !self.is_measured() && !self.is_silent())?;
+        Some(answer.saturating_mul(CLAIMED))
+    }
+
     /// Microseconds until a block asked for now arrives, made longer by silences.
     pub(super) fn expected(&self, size: u32, unmeasured: u64) -> u64 {
         let claimed = self.answers_in.map(|answer| answer.saturating_mul(CLAIMED));
         let latency = claimed.map_or(unmeasured, |claimed| claimed.min(unmeasured));
         let expected =
             self.estimator.expected(self.asked_bytes.saturating_add(u64::from(size)), latency);
-        expected.saturating_mul(1 + u64::from(self.silences) * 2)
+        // A quick peer that has fallen silent is no quick peer.
+        let least = if self.is_silent() { SILENT_LEAST } else { 0 };
+        expected.max(least).saturating_mul(1 + u64::from(self.silences) * 2)
     }
 
     // What it does.
@@ -373,7 +384,7 @@ mod tests {
         peer.answered(Duration::from_millis(20));
         assert_eq!(peer.expected(0, unmeasured), 80_000);
         peer.missed_deadline();
-        assert_eq!(peer.expected(0, unmeasured), 240_000, "silence makes it three times as long");
+        assert_eq!(peer.expected(0, unmeasured), 750_000, "who falls silent is slow");
         peer.delivered();
         peer.measure(0, START, 0, START + Duration::from_millis(30));
         assert_eq!(peer.expected(0, unmeasured), 30_000);

@@ -306,7 +306,7 @@ impl Client {
         let doublings = u32::from(rounds.saturating_sub(1));
         let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out) as usize;
         let request = Request { want: Some(want), size, purpose: Purpose::Block, count };
-        let Selected { peers, is_busy, .. } = self.select(session, request);
+        let Selected { peers, is_busy, trial, .. } = self.select(session, request);
         if peers.is_empty() {
             return if is_busy { Asked::Busy } else { Asked::Nobody };
         }
@@ -315,6 +315,12 @@ impl Client {
         let is_late = rounds > 0 && peers.iter().any(|candidate| candidate.is_proven);
         for candidate in &peers {
             self.ask_peer(session, want, candidate.peer, size, now);
+        }
+        if let Some(trial) = trial.filter(|_| rounds == 0)
+            && let Some(row) = self.sessions.at_mut(session)
+        {
+            row.peers_mut().try_out(trial.peer);
+            self.ask_peer(session, want, trial.peer, size, now);
         }
         if is_first
             && !is_certain

@@ -85,14 +85,25 @@ impl Client {
         for want in self.stuck_wants(session) {
             for at in self.peer_wants_of(want) {
                 let Some(row) = self.wants.peer_want_mut(at) else { continue };
-                if row.is_request() || row.answer() == Answer::Have || row.is_cancelled() {
+                if row.is_request() || row.is_cancelled() {
                     continue;
                 }
-                let peer = row.peer();
-                row.set_answer(Answer::None);
+                let (peer, has) = (row.peer(), row.answer() == Answer::Have);
+                if has && row.sent().is_some() {
+                    continue;
+                }
+                let is_full = is_full || self.is_crowded(peer);
+                // That it has what it was not asked for is worth knowing, but no place of a want that is to
+                // be asked.
+                if has && !is_full {
+                    continue;
+                }
+                if let Some(row) = self.wants.peer_want_mut(at) {
+                    row.set_answer(Answer::None);
+                }
                 // What it has not delivered by now takes no room with it.
                 self.refund(at);
-                if is_full || self.is_crowded(peer) {
+                if is_full {
                     self.remove_peer_want(at, now);
                     evicted_from.insert(peer);
                 }

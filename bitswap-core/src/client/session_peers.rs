@@ -20,11 +20,14 @@ pub(super) struct SessionPeer {
     likelihood: u32,
     had: bool,
     lacked: bool,
+    /// It was asked for a block beside the first choice, to find out how soon it delivers.
+    was_tried: bool,
 }
 
 impl SessionPeer {
     pub(super) const fn new(peer: Id<Peer>) -> Self {
-        Self { peer, blocks: 0, likelihood: UNKNOWN, had: false, lacked: false }
+        let (likelihood, had, lacked, was_tried) = (UNKNOWN, false, false, false);
+        Self { peer, blocks: 0, likelihood, had, lacked, was_tried }
     }
 
     pub(super) const fn id(&self) -> Id<Peer> {
@@ -43,6 +46,11 @@ impl SessionPeer {
 
     pub(super) const fn is_useful(&self) -> bool {
         self.likelihood >= USEFUL
+    }
+
+    /// It had a block of the session, as it said or showed, and was not tried yet.
+    pub(super) const fn is_worth_a_trial(&self) -> bool {
+        self.had && !self.was_tried
     }
 
     /// It did not have, or not deliver, a block of the session.
@@ -118,6 +126,11 @@ impl SessionPeers {
     pub(super) fn serve(&mut self, peer: Id<Peer>, news: bool) {
         self.last_server = Some(peer);
         self.with(peer, |member| member.serve(news));
+    }
+
+    /// The peer is asked for a block to find out how soon it delivers. That is done once.
+    pub(super) fn try_out(&mut self, peer: Id<Peer>) {
+        self.with(peer, |member| member.was_tried = true);
     }
 
     pub(super) fn is_last_server(&self, peer: Id<Peer>) -> bool {
@@ -219,6 +232,9 @@ mod tests {
         peers.serve(peer(2), true);
         assert!(!peers.had_its_chance(&peers.members()[1]), "it had a block after all");
         assert!(peers.is_last_server(peer(2)) && peers.any_has_served());
+        assert!(peers.members()[0].is_worth_a_trial() && !new.is_worth_a_trial());
+        peers.try_out(peer(1));
+        assert!(!peers.members()[0].is_worth_a_trial(), "once is enough");
     }
 
     #[test]

@@ -178,22 +178,35 @@ impl FrameDecoder {
     pub fn allocated(&self) -> usize {
         self.chunk.capacity() + self.large.as_ref().map_or(0, |large| large.body.capacity())
     }
+
+    /// Memory that will be held for bytes of the stream once [`FrameDecoder::buffer_mut`] was called
+    /// (bytes): whoever has no room for it does not call that.
+    #[must_use]
+    pub fn will_allocate(&self) -> usize {
+        match &self.large {
+            Some(large) => self.chunk.capacity() + large.body.capacity().max(large.next_len()),
+            None => self.chunk.capacity().max(CHUNK),
+        }
+    }
 }
 
 impl Large {
     /// A frame of `len` bytes of which `received`, less than that, have arrived.
     fn new(len: usize, received: &[u8]) -> Self {
-        let mut body = Vec::with_capacity(len.min(FIRST_PIECE));
-        body.extend_from_slice(received);
-        Self { len, body, filled: received.len() }
+        Self { len, body: received.to_vec(), filled: received.len() }
     }
 
-    /// Makes room after what was received: twice as much in all, up to the frame's end.
-    fn grow(&mut self) {
+    /// How long the body is once there is room after what was received: twice as much in all, up to the
+    /// frame's end.
+    fn next_len(&self) -> usize {
         if self.filled < self.body.len() {
-            return;
+            return self.body.len();
         }
-        let len = self.len.min(self.filled.saturating_mul(2).max(FIRST_PIECE));
+        self.len.min(self.filled.saturating_mul(2).max(FIRST_PIECE))
+    }
+
+    fn grow(&mut self) {
+        let len = self.next_len();
         self.body.reserve_exact(len - self.body.len());
         self.body.resize(len, 0);
     }
@@ -229,10 +242,12 @@ mod tests {
                 assert!(decoder.arriving().is_none_or(|len| len > CHUNK - 5));
                 return (out, decoder.finish());
             }
+            let expected = decoder.will_allocate();
             let buffer = decoder.buffer_mut();
             assert!(!buffer.is_empty());
             let size = (*sizes.next().unwrap()).min(rest.len()).min(buffer.len());
             buffer[..size].copy_from_slice(&rest[..size]);
+            assert_eq!(decoder.allocated(), expected);
             decoder.advance(size);
             rest = &rest[size..];
         }

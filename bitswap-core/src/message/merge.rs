@@ -47,39 +47,35 @@ pub(super) fn presences(presences: &mut Vec<Presence>) {
 /// Merges items of one CID into the first of them, in their order; the order of the firsts stays.
 ///
 /// By sorting, not by hashing: without a key that a peer cannot know, a hash table over its CIDs
-/// would be the peer's to slow down.
-fn collapse<T>(items: &mut Vec<T>, cid: impl Fn(&T) -> &Cid, merge: impl Fn(&mut T, T)) {
+/// would be the peer's to slow down. In place, or a message would take more than twice its memory.
+fn collapse<T>(items: &mut Vec<T>, cid: impl Fn(&T) -> &Cid, merge: impl Fn(&mut T, &T)) {
     if items.len() < 2 {
         return;
     }
-    let mut order: Vec<(Cid, usize)> = items.iter().map(cid).copied().zip(0..).collect();
-    order.sort_unstable();
-    let repeats = order.windows(2).any(|pair| matches!(pair, [a, b] if a.0 == b.0));
-    if !repeats {
+    let cid_at = |at: &u32| items.get(*at as usize).map(&cid);
+    let mut order: Vec<u32> = (0..).take(items.len()).collect();
+    order.sort_unstable_by(|a, b| cid_at(a).cmp(&cid_at(b)).then(a.cmp(b)));
+    let repeats = |pair: &[u32]| matches!(pair, [a, b] if cid_at(a) == cid_at(b));
+    if !order.windows(2).any(repeats) {
         return;
     }
     // For each item the place of the first item of its CID.
-    let mut first_of: Vec<usize> = (0..items.len()).collect();
-    let mut first = None;
-    for (cid, at) in order {
-        let (_, place) = *first.insert(match first {
-            Some((same, place)) if same == cid => (same, place),
-            _ => (cid, at),
-        });
-        if let Some(slot) = first_of.get_mut(at) {
-            *slot = place;
-        }
-    }
-    let mut merged: Vec<Option<T>> = Vec::with_capacity(items.len());
-    for (item, first) in items.drain(..).zip(first_of) {
-        // A first item's place is its own, so it is never before the end.
-        match merged.get_mut(first) {
-            Some(Some(kept)) => {
-                merge(kept, item);
-                merged.push(None);
+    let mut first_of: Vec<u32> = (0..).take(items.len()).collect();
+    for same in order.chunk_by(|a, b| cid_at(a) == cid_at(b)) {
+        let Some((first, later)) = same.split_first() else { continue };
+        for at in later {
+            if let Some(slot) = first_of.get_mut(*at as usize) {
+                *slot = *first;
             }
-            _ => merged.push(Some(item)),
         }
     }
-    items.extend(merged.into_iter().flatten());
+    for (at, first) in first_of.iter().enumerate() {
+        if let Some((before, [item, ..])) = items.split_at_mut_checked(at)
+            && let Some(first) = before.get_mut(*first as usize)
+        {
+            merge(first, item);
+        }
+    }
+    let mut places = first_of.iter().zip(0..);
+    items.retain(|_| places.next().is_some_and(|(first, at)| *first == at));
 }

@@ -21,7 +21,7 @@ pub use accept::{Accept, Refused};
 pub use encode::Frame;
 pub use frame::FrameDecoder;
 pub use version::Version;
-pub use wire::{Decoded, Payload, decode};
+pub use wire::{Decoded, Payload, decode, decode_answers};
 
 use alloc::vec::Vec;
 

@@ -34,8 +34,8 @@ pub struct Decoded {
     /// Entries and presences with a well-formed CID that [`Cid`] cannot hold. Nobody can serve
     /// them; they are not answered.
     pub ignored: u32,
-    /// Entries, presences and payloads beyond [`ITEMS_PER_MESSAGE_MAX`] of their kind. They were
-    /// stepped over unread.
+    /// Entries, presences and payloads beyond [`ITEMS_PER_MESSAGE_MAX`] of their kind, or beyond what
+    /// [`decode_answers`] was let. They were stepped over unread.
     pub skipped: u32,
 }
 
@@ -78,7 +78,18 @@ impl core::fmt::Debug for Payload {
 /// [`DecodeError::Malformed`], [`DecodeError::BadCid`] or [`DecodeError::BadPrefix`]: the stream
 /// must be reset.
 pub fn decode(frame: &Bytes) -> Result<Decoded, DecodeError> {
-    let mut decoder = Decoder::default();
+    decode_answers(frame, ITEMS_PER_MESSAGE_MAX)
+}
+
+/// The same, with at most so many presences and as many payloads; further ones are stepped over unread
+/// and count as skipped. Stops who was asked for little from taking the memory of many answers.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_answers(frame: &Bytes, answers_max: usize) -> Result<Decoded, DecodeError> {
+    let answers_max = answers_max.min(ITEMS_PER_MESSAGE_MAX);
+    let mut decoder = Decoder { out: Decoded::default(), entries: 0, presences: 0, answers_max };
     let mut fields = Fields::new(frame);
     while let Some((number, value)) = fields.next()? {
         match number {
@@ -96,11 +107,11 @@ pub fn decode(frame: &Bytes) -> Result<Decoded, DecodeError> {
     Ok(decoded)
 }
 
-#[derive(Default)]
 struct Decoder {
     out: Decoded,
     entries: usize,
     presences: usize,
+    answers_max: usize,
 }
 
 impl Decoder {
@@ -117,7 +128,7 @@ impl Decoder {
     }
 
     fn entry(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        if self.is_full(self.entries) {
+        if self.is_full(self.entries, ITEMS_PER_MESSAGE_MAX) {
             return Ok(());
         }
         self.entries += 1;
@@ -144,14 +155,14 @@ impl Decoder {
 
     /// A block of the oldest versions: bytes alone, always CIDv0.
     fn bare_block(&mut self, frame: &Bytes, data: &[u8]) {
-        if !self.is_full(self.out.payloads.len()) {
+        if !self.is_full(self.out.payloads.len(), self.answers_max) {
             let data = frame.slice_ref(data);
             self.out.payloads.push(Payload { prefix: Prefix::V0, data });
         }
     }
 
     fn payload(&mut self, frame: &Bytes, bytes: &[u8]) -> Result<(), DecodeError> {
-        if self.is_full(self.out.payloads.len()) {
+        if self.is_full(self.out.payloads.len(), self.answers_max) {
             return Ok(());
         }
         let (mut prefix, mut data) = (&[][..], &[][..]);
@@ -169,7 +180,7 @@ impl Decoder {
     }
 
     fn presence(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        if self.is_full(self.presences) {
+        if self.is_full(self.presences, self.answers_max) {
             return Ok(());
         }
         self.presences += 1;
@@ -195,8 +206,8 @@ impl Decoder {
     }
 
     /// Whether a kind of item has reached its limit; if so one more is counted as skipped.
-    fn is_full(&mut self, items: usize) -> bool {
-        let full = items >= ITEMS_PER_MESSAGE_MAX;
+    fn is_full(&mut self, items: usize, max: usize) -> bool {
+        let full = items >= max;
         self.out.skipped += u32::from(full);
         full
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bitswap_core::error::DecodeError;
-use bitswap_core::message::{Accept, Decoded, Payload, decode};
+use bitswap_core::message::{Accept, Decoded, Payload, decode_answers};
 use bitswap_core::{Block, Message};
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -97,7 +97,8 @@ impl Incoming {
         mut held: Held,
         traffic: &mut Traffic,
     ) -> Result<(), DecodeError> {
-        let Decoded { mut message, payloads, ignored, skipped } = decode(frame)?;
+        let decoded = decode_answers(frame, held.answers_max())?;
+        let Decoded { mut message, payloads, ignored, skipped } = decoded;
         let useless = ignored as usize + skipped as usize;
         traffic.ignored_items += useless as u64;
         let received = payloads.len();
@@ -120,7 +121,8 @@ impl Incoming {
             Pending { message, hashing: None, held }
         } else {
             // Until they are hashed, the payloads keep all of the frame, and some are copied out of it.
-            held.set(queued(&message) + frame_bytes + copied(&payloads, frame_bytes));
+            let list = payloads.capacity() * size_of::<Payload>();
+            held.set(queued(&message) + frame_bytes + copied(&payloads, frame_bytes) + list);
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
             let job = move || drop(answer.send(verify(payloads, frame_bytes)));

@@ -15,7 +15,7 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p_swarm::Stream;
 
 use crate::mailbox::StreamId;
-use crate::memory::Memory;
+use crate::memory::{HeldFrame, Memory};
 use crate::progress::Progress;
 
 /// What the readers of a connection share. All run in the connection's task, so the counters are
@@ -72,10 +72,21 @@ pub(crate) struct ReaderId(u64);
 /// What a reader gives.
 #[derive(Debug)]
 pub(crate) enum Item {
-    /// A whole frame, without its length, and which reader it is from.
-    Frame(Bytes, ReaderId),
+    /// A whole frame, without its length.
+    Frame(Whole),
     /// Nothing follows. Names our own stream, if it was one.
     Ended(Ended, Option<(Lane, StreamId)>),
+}
+
+/// A whole frame.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    /// Its bytes, without its length.
+    pub(crate) frame: Bytes,
+    /// The reader it is from.
+    pub(crate) from: ReaderId,
+    /// Its memory, until it is decoded.
+    pub(crate) held: HeldFrame,
 }
 
 /// Why nothing follows.
@@ -186,7 +197,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 
     /// Brings the shared sums up to date. Whether there was room for what this reader holds.
     fn account(&mut self, busy: bool) -> bool {
-        let memory = self.decoder.allocated();
+        self.account_as(self.decoder.allocated(), busy)
+    }
+
+    fn account_as(&mut self, memory: usize, busy: bool) -> bool {
         let room = self.shared.memory.frame(self.memory, memory);
         self.memory = memory;
         if busy && !self.busy {
@@ -213,15 +227,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
                     let busy = self.draining || self.decoder.is_mid_frame();
                     self.progress.moved(0, false);
                     self.progress.moved(0, busy);
+                    let memory = self.decoder.allocated();
+                    let held = self.shared.memory.whole_frame(self.memory.saturating_sub(memory));
+                    self.memory = self.memory.min(memory);
                     self.account(busy);
-                    return Poll::Ready(Item::Frame(frame, self.id));
+                    return Poll::Ready(Item::Frame(Whole { frame, from: self.id, held }));
                 }
                 Ok(None) => {}
                 Err(error) => return Poll::Ready(self.ended(Ended::Malformed(error))),
             }
-            // It counts as soon as it is allocated, whether it is filled or not.
-            self.decoder.buffer_mut();
-            if !self.account(self.busy) {
+            // It counts before it is allocated, and whether it is filled or not.
+            let memory = self.decoder.will_allocate();
+            if !self.account_as(memory, self.busy) {
                 return Poll::Ready(self.ended(Ended::Evicted));
             }
             let buffer = self.decoder.buffer_mut();
@@ -348,7 +365,7 @@ mod tests {
 
     fn frame(item: Option<Item>) -> Bytes {
         match item {
-            Some(Item::Frame(frame, _)) => frame,
+            Some(Item::Frame(whole)) => whole.frame,
             other => panic!("{other:?}"),
         }
     }

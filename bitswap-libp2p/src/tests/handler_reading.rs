@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Entry, Message, Version, WantKind};
+use bitswap_core::{Entry, Message, Presence, Version, WantKind};
 use bytes::Bytes;
 use futures::AsyncWriteExt;
 
@@ -76,6 +76,24 @@ async fn messages_arrive_on_every_version() {
         send(&mut stream, &want(priority)).await;
         let (got, _) = messages(&mut host, 1).await;
         assert_eq!(got, [want(priority)], "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_a_peer_that_was_asked_for_nothing_a_thousand_answers_are_read_and_all_wants() {
+    let mut flood = Message::default();
+    let cid = |seed| *block(bytes(seed, 8)).cid();
+    flood.presences = (0..2000).map(|seed| Presence { cid: cid(seed), have: true }).collect();
+    let want = |seed| Entry::want(cid(seed), WantKind::Have, 1, false);
+    flood.wantlist.entries = (0..2000).map(want).collect();
+    for (asked, answers, skipped) in [(0, 1024, 976), (1, 2000, 0)] {
+        let mut host = Host::new(Probe::new().expecting(asked)).await;
+        let peer = RawPeer::dial(&host.address).await;
+        send(&mut peer.open(Version::V1_2).await, &flood).await;
+        let (got, traffic) = messages(&mut host, 1).await;
+        assert_eq!(got[0].wantlist, flood.wantlist);
+        assert_eq!(got[0].presences, flood.presences[..answers]);
+        assert_eq!(traffic.ignored_items, skipped);
     }
 }
 

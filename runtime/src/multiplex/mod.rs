@@ -1,5 +1,7 @@
 //! Many streams in one connection: yamux, with a bound on what they hold unread.
 
+mod account;
+mod names;
 mod unread;
 
 use std::collections::VecDeque;
@@ -13,6 +15,11 @@ use libp2p::core::UpgradeInfo;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade};
 
+use libp2p::PeerId;
+
+pub(crate) use account::Accounts;
+use account::{Account, Place};
+use names::Names;
 use unread::{Socket, Unread};
 
 /// Streams that one connection may hold open; a peer that opens more loses the connection. Other
@@ -22,24 +29,28 @@ use unread::{Socket, Unread};
 /// The number also decides about the windows: what 256 KiB for each stream leaves of the connection's
 /// 1 GiB, yamux uses to let the windows of busy streams grow. 4096 leaves nothing. Measured with 1536:
 /// transfers of 50 MB from Helia 7 stall for half a minute; why is not known. What the streams really
-/// hold is bounded in [`unread`].
+/// hold is bounded in [`unread`], and how many of the peer's are kept in [`account`].
 const STREAMS_MAX: usize = 4096;
 
-/// New inbound streams that wait to be negotiated; further ones are reset.
-const INBOUND_MAX: usize = 256;
-
 /// The upgrade of a connection to many streams.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Multiplex;
+#[derive(Clone, Debug)]
+pub(crate) struct Multiplex(Account);
 
 impl Multiplex {
-    fn over<C: AsyncRead + AsyncWrite + Unpin>(socket: C, mode: yamux::Mode) -> Muxer<C> {
+    /// The upgrade of a connection with a peer.
+    pub(crate) fn with(accounts: &Accounts, peer: PeerId) -> Self {
+        Self(accounts.of(peer))
+    }
+
+    fn over<C: AsyncRead + AsyncWrite + Unpin>(self, socket: C, mode: yamux::Mode) -> Muxer<C> {
         let mut config = yamux::Config::default();
         config.set_max_num_streams(STREAMS_MAX);
-        let unread = Unread::default();
+        let Self(account) = self;
+        let unread = Unread::new(account.clone());
         let socket = Socket::new(socket, unread.clone());
         Muxer {
             connection: yamux::Connection::new(socket, config, mode),
+            account,
             unread,
             inbound: VecDeque::new(),
             task: None,
@@ -62,7 +73,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> InboundConnectionUpgrade<C> for Multiple
     type Future = Ready<io::Result<Muxer<C>>>;
 
     fn upgrade_inbound(self, socket: C, _: &'static str) -> Self::Future {
-        done(Ok(Self::over(socket, yamux::Mode::Server)))
+        done(Ok(self.over(socket, yamux::Mode::Server)))
     }
 }
 
@@ -72,25 +83,36 @@ impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Multipl
     type Future = Ready<io::Result<Muxer<C>>>;
 
     fn upgrade_outbound(self, socket: C, _: &'static str) -> Self::Future {
-        done(Ok(Self::over(socket, yamux::Mode::Client)))
+        done(Ok(self.over(socket, yamux::Mode::Client)))
     }
 }
 
 /// A connection of many streams.
 pub(crate) struct Muxer<C> {
     connection: yamux::Connection<Socket<C>>,
+    account: Account,
     unread: Unread,
-    /// Streams that came while something else was asked for.
+    /// Streams that came while something else was asked for; as many as a peer's account has places.
     inbound: VecDeque<Stream>,
     /// Who waits for one.
     task: Option<Waker>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+    /// The next stream that the peer opens; `None` for one that is reset.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Stream>>> {
         let next = ready!(self.connection.poll_next_inbound(cx));
-        let stream = next.unwrap_or(Err(yamux::ConnectionError::Closed));
-        Poll::Ready(stream.map(|stream| Stream::new(stream, &self.unread)).map_err(failed))
+        let stream = next.unwrap_or(Err(yamux::ConnectionError::Closed)).map_err(failed)?;
+        let place = self.account.stream();
+        if place.is_none() {
+            tracing::debug!("a stream is reset: its peer has too many");
+        }
+        // Also what is reset is known, or what came with it would be counted for ever.
+        let mut stream = Stream::new(stream, &self.unread, Names::Length);
+        Poll::Ready(Ok(place.map(|place| {
+            stream.place = Some(place);
+            stream
+        })))
     }
 }
 
@@ -112,11 +134,19 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         if let Some(stream) = self.inbound.pop_front() {
             return Poll::Ready(Ok(stream));
         }
-        let next = self.poll_next(cx);
-        if next.is_pending() {
-            self.task = Some(cx.waker().clone());
+        match self.poll_next(cx) {
+            Poll::Ready(Ok(Some(stream))) => Poll::Ready(Ok(stream)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(None)) => {
+                // Others get their turn before the next stream.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Pending => {
+                self.task = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
-        next
     }
 
     fn poll_outbound(
@@ -124,7 +154,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Stream, io::Error>> {
         let stream = ready!(self.connection.poll_new_outbound(cx)).map_err(failed)?;
-        Poll::Ready(Ok(Stream::new(stream, &self.unread)))
+        Poll::Ready(Ok(Stream::new(stream, &self.unread, Names::Over)))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), io::Error>> {
@@ -136,12 +166,9 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<StreamMuxerEvent, io::Error>> {
         // What comes is only known by asking for new streams.
-        let stream = ready!(self.poll_next(cx))?;
-        if self.inbound.len() < INBOUND_MAX {
+        if let Some(stream) = ready!(self.poll_next(cx))? {
             self.inbound.push_back(stream);
             self.task.take().into_iter().for_each(Waker::wake);
-        } else {
-            tracing::debug!("a stream is reset: too many wait to be negotiated");
         }
         // Others get their turn before the next stream.
         cx.waker().wake_by_ref();
@@ -155,13 +182,16 @@ pub(crate) struct Stream {
     inner: yamux::Stream,
     id: u32,
     unread: Unread,
+    names: Names,
+    /// Its place among the peer's, if the peer opened it.
+    place: Option<Place>,
 }
 
 impl Stream {
-    fn new(inner: yamux::Stream, unread: &Unread) -> Self {
+    fn new(inner: yamux::Stream, unread: &Unread, names: Names) -> Self {
         let id = inner.id().val();
         unread.opened(id);
-        Self { inner, id, unread: unread.clone() }
+        Self { inner, id, unread: unread.clone(), names, place: None }
     }
 }
 
@@ -177,9 +207,14 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        self.unread.read(self.id, read);
-        Poll::Ready(Ok(read))
+        let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let bytes = if let Poll::Ready(Ok(bytes)) = read { bytes } else { 0 };
+        self.unread.read(self.id, bytes);
+        self.names.read(buffer.len(), buffer.get(..bytes).unwrap_or_default())?;
+        if let (Names::Over, Some(place)) = (self.names, &mut self.place) {
+            place.decided();
+        }
+        read
     }
 }
 
@@ -198,5 +233,127 @@ impl AsyncWrite for Stream {
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.inner).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use futures::FutureExt as _;
+    use futures::future::poll_fn;
+    use futures::io::{AsyncReadExt as _, Cursor};
+    use futures::task::{ArcWake, waker};
+
+    use super::*;
+
+    /// What a peer has sent, whatever it is answered.
+    struct Sent(Cursor<Vec<u8>>);
+
+    impl AsyncRead for Sent {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            match ready!(Pin::new(&mut self.0).poll_read(cx, buffer))? {
+                0 => Poll::Pending,
+                read => Poll::Ready(Ok(read)),
+            }
+        }
+    }
+
+    impl AsyncWrite for Sent {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A connection on which a peer has opened so many streams and said something on each.
+    fn opened(streams: u32, said: &[u8], account: &Account) -> Muxer<Sent> {
+        let mut wire = Vec::new();
+        for stream in 0..streams {
+            // Data on a stream that it opens.
+            wire.extend([0, 0, 0, 1]);
+            wire.extend((2 * stream + 1).to_be_bytes());
+            wire.extend((said.len() as u32).to_be_bytes());
+            wire.extend(said);
+        }
+        Multiplex(account.clone()).over(Sent(Cursor::new(wire)), yamux::Mode::Server)
+    }
+
+    /// All streams that are given out, however often that has to be asked.
+    fn inbound(muxer: &mut Muxer<Sent>, turns: u32) -> Vec<Stream> {
+        let mut streams = Vec::new();
+        for _ in 0..turns {
+            let next = poll_fn(|cx| Pin::new(&mut *muxer).poll_inbound(cx)).now_or_never();
+            streams.extend(next.map(Result::unwrap));
+        }
+        streams
+    }
+
+    #[test]
+    fn streams_of_a_peer_beyond_its_bound_are_reset_and_count_for_nothing() {
+        let account = Account::default();
+        let mut first = opened(200, b"x", &account);
+        let mut second = opened(200, b"x", &account);
+        let mut of_first = inbound(&mut first, 1000);
+        let of_second = inbound(&mut second, 1000);
+        assert_eq!((of_first.len(), of_second.len()), (200, 56));
+        // A read of another size than that of a length is one of a protocol.
+        for stream in &mut of_first {
+            assert_eq!(stream.read(&mut [0; 9]).now_or_never().unwrap().unwrap(), 1);
+        }
+        let more = inbound(&mut opened(300, b"x", &account), 1000);
+        assert_eq!(more.len(), 200);
+        drop((of_first, of_second, more));
+        assert_eq!(account.unread(), 0, "nor does what was said on them");
+        assert_eq!(inbound(&mut opened(1, b"x", &account), 10).len(), 1);
+    }
+
+    #[test]
+    fn a_stream_on_which_a_name_of_a_protocol_is_too_long_fails_before_it_is_read() {
+        let account = Account::default();
+        // A length of 16 KiB less one.
+        let mut muxer = opened(1, &[0xff, 0x7f, b'/'], &account);
+        let mut stream = inbound(&mut muxer, 10).remove(0);
+        let mut byte = [0];
+        assert_eq!(stream.read(&mut byte).now_or_never().unwrap().unwrap(), 1);
+        let refused = stream.read(&mut byte).now_or_never().unwrap().unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+    }
+
+    /// Counts how often a task was woken.
+    #[derive(Default)]
+    pub(super) struct Wakes(AtomicU32);
+
+    impl Wakes {
+        pub(super) fn new() -> (Arc<Self>, Waker) {
+            let wakes = Arc::new(Self::default());
+            (wakes.clone(), waker(wakes))
+        }
+
+        pub(super) fn count(&self) -> u32 {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
+    impl ArcWake for Wakes {
+        fn wake_by_ref(wakes: &Arc<Self>) {
+            wakes.0.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }

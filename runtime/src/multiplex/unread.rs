@@ -1,24 +1,23 @@
 //! What has arrived on the streams of a connection and was not read there yet.
 //!
 //! Each stream may send a window of 256 KiB before its receiver has read any of it, and a connection
-//! has thousands of streams. So the bytes are counted as they leave the socket, by reading along the
-//! headers of yamux, and again as they are read from the streams; while there are too many in
-//! between, the socket is not read. Whoever owns a stream reads or drops it without waiting for the
-//! peer, so that ends by itself.
+//! has thousands of streams. So frames are counted as they leave the socket, by reading along the
+//! headers of yamux, and until the last of their bytes is read from the stream; a header is held back
+//! while there is no room for its frame. Whoever owns a stream reads or drops it without waiting for
+//! the peer, so that ends by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-/// Memory of unread bytes above which the socket is not read. Overshot by one frame, of a window at most.
-pub(crate) const UNREAD_MAX: usize = 256 << 10;
+use super::account::Account;
 
 /// The receive window of a stream, and the largest frame.
-const WINDOW: usize = 256 << 10;
+pub(super) const WINDOW: usize = 256 << 10;
 
 /// Memory of a frame besides its bytes.
 const PER_FRAME: usize = 96;
@@ -38,76 +37,106 @@ pub(super) struct Unread(Arc<Mutex<Table>>);
 #[derive(Debug, Default)]
 struct Table {
     /// The open streams by their number.
-    streams: HashMap<u32, Stream>,
-    /// The memory of all.
-    total: usize,
-    /// Who waits to read the socket.
-    task: Option<Waker>,
+    streams: HashMap<u32, Frames>,
+    /// The memory of the frame that arrives.
+    arriving: usize,
+    /// The peer's, with the memory of all frames of all connections.
+    account: Account,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Stream {
+/// The frames of a stream, in order, as yamux keeps them: all of a frame until a read finds that nothing of
+/// it is left. Were only what is left of it counted, a peer could have whole windows kept for a byte
+/// each.
+#[derive(Debug, Default)]
+struct Frames(VecDeque<Kept>);
+
+#[derive(Debug)]
+struct Kept {
     bytes: usize,
-    frames: usize,
+    left: usize,
 }
 
-impl Stream {
-    const fn memory(self) -> usize {
-        self.bytes + self.frames * PER_FRAME
+/// The memory of a frame. An empty one is not kept.
+const fn memory(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + PER_FRAME }
+}
+
+impl Frames {
+    /// So many bytes were read. The memory of the frames that went.
+    fn read(&mut self, mut bytes: usize) -> usize {
+        let mut freed = 0;
+        while let Some(first) = self.0.front_mut() {
+            if first.left > 0 {
+                let part = bytes.min(first.left);
+                first.left -= part;
+                bytes -= part;
+                // Whether yamux drops a frame with its last byte depends on the buffer of the read; it
+                // does with the next read.
+                if bytes == 0 {
+                    break;
+                }
+            }
+            freed += memory(first.bytes);
+            self.0.pop_front();
+        }
+        freed
+    }
+
+    fn memory(&self) -> usize {
+        self.0.iter().map(|kept| memory(kept.bytes)).sum()
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let frames: usize = self.streams.values().map(Frames::memory).sum();
+        self.account.give(frames + self.arriving);
     }
 }
 
 impl Unread {
+    pub(super) fn new(account: Account) -> Self {
+        Self(Arc::new(Mutex::new(Table { streams: HashMap::new(), arriving: 0, account })))
+    }
+
     /// A stream was opened, by either side.
     pub(super) fn opened(&self, id: u32) {
         self.lock().streams.entry(id).or_default();
     }
 
-    /// A frame arrived on a stream.
-    fn arrived(&self, id: u32, bytes: usize) {
-        self.change(id, |stream| {
-            stream.bytes += bytes;
-            // An empty frame is not kept.
-            stream.frames += usize::from(bytes > 0);
-        });
+    /// A frame begins to arrive: takes room for it; else the task is woken when there is some.
+    fn poll_room(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
+        if bytes == 0 {
+            return Poll::Ready(());
+        }
+        let mut table = self.lock();
+        ready!(table.account.poll_take(memory(bytes), cx));
+        table.arriving = memory(bytes);
+        Poll::Ready(())
     }
 
-    /// Bytes of a stream were read.
+    /// A frame that had begun is whole. What is for no open stream yamux drops.
+    fn arrived(&self, id: u32, bytes: usize) {
+        let mut table = self.lock();
+        table.arriving = 0;
+        match table.streams.get_mut(&id) {
+            Some(frames) => frames.0.push_back(Kept { bytes, left: bytes }),
+            None => table.account.give(memory(bytes)),
+        }
+    }
+
+    /// Bytes of a stream were read, or none because there are none.
     pub(super) fn read(&self, id: u32, bytes: usize) {
-        self.change(id, |stream| {
-            stream.bytes = stream.bytes.saturating_sub(bytes);
-            if stream.bytes == 0 {
-                stream.frames = 0;
-            }
-        });
+        let mut table = self.lock();
+        let freed = table.streams.get_mut(&id).map_or(0, |frames| frames.read(bytes));
+        table.account.give(freed);
     }
 
     /// A stream was dropped, with all that was unread.
     pub(super) fn dropped(&self, id: u32) {
-        self.change(id, |stream| *stream = Stream::default());
-        self.lock().streams.remove(&id);
-    }
-
-    fn change(&self, id: u32, change: impl FnOnce(&mut Stream)) {
         let mut table = self.lock();
-        let Some(stream) = table.streams.get_mut(&id) else { return };
-        let before = stream.memory();
-        change(stream);
-        let after = stream.memory();
-        table.total = table.total - before + after;
-        let task = if table.total < UNREAD_MAX { table.task.take() } else { None };
-        drop(table);
-        task.into_iter().for_each(Waker::wake);
-    }
-
-    /// Whether the socket may be read; else the task is woken when it may.
-    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut table = self.lock();
-        if table.total < UNREAD_MAX {
-            return Poll::Ready(());
-        }
-        table.task = Some(cx.waker().clone());
-        Poll::Pending
+        let freed = table.streams.remove(&id).map_or(0, |frames| frames.memory());
+        table.account.give(freed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -122,45 +151,36 @@ pub(super) struct Socket<C> {
     inner: C,
     unread: Unread,
     header: [u8; HEADER],
-    /// Bytes of the header that have arrived.
-    filled: usize,
-    /// The frame whose bytes arrive: its stream, its length, and how much of it is still to come.
-    body: Option<(u32, usize, usize)>,
+    at: At,
+}
+
+/// How far the bytes are that yamux is given.
+#[derive(Clone, Copy, Debug)]
+enum At {
+    /// Within a header of which so many bytes have arrived. Yamux is given none of it.
+    Header(usize),
+    /// The header is whole, and waits for room.
+    Room(Next),
+    /// Yamux was given so many bytes of the header.
+    Known(usize, Next),
+    /// Within the bytes of a frame: so many are still to come.
+    Body(usize, Next),
+}
+
+/// What a header says: a stream, and how many bytes follow it.
+#[derive(Clone, Copy, Debug)]
+struct Next {
+    id: u32,
+    bytes: usize,
 }
 
 impl<C> Socket<C> {
     pub(super) const fn new(inner: C, unread: Unread) -> Self {
-        Self { inner, unread, header: [0; HEADER], filled: 0, body: None }
-    }
-
-    /// Reads along what yamux is given.
-    fn follow(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            if let Some((id, len, left)) = &mut self.body {
-                let part = bytes.len().min(*left);
-                bytes = bytes.get(part..).unwrap_or_default();
-                *left -= part;
-                if *left == 0 {
-                    self.unread.arrived(*id, *len);
-                    self.body = None;
-                }
-                continue;
-            }
-            let (first, rest) = bytes.split_at(bytes.len().min(HEADER - self.filled));
-            let to = self.header.iter_mut().skip(self.filled);
-            to.zip(first).for_each(|(to, byte)| *to = *byte);
-            self.filled += first.len();
-            bytes = rest;
-            if self.filled == HEADER {
-                self.filled = 0;
-                self.begin()?;
-            }
-        }
-        Ok(())
+        Self { inner, unread, header: [0; HEADER], at: At::Header(0) }
     }
 
     /// A header is complete.
-    fn begin(&mut self) -> io::Result<()> {
+    fn begin(&self) -> io::Result<Next> {
         let [_, tag, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3] = self.header;
         let flags = u16::from_be_bytes([f0, f1]);
         let id = u32::from_be_bytes([i0, i1, i2, i3]);
@@ -173,21 +193,58 @@ impl<C> Socket<C> {
             let why = "the peer sent a yamux frame that is larger than the window of a stream";
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        self.body = (tag == DATA && len > 0).then_some((id, len, len));
-        Ok(())
+        Ok(Next { id, bytes: if tag == DATA { len } else { 0 } })
     }
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.unread.poll_room(cx));
-        let read = ready!(Pin::new(&mut self.inner).poll_read(cx, buffer))?;
-        self.follow(buffer.get(..read).unwrap_or_default())?;
-        Poll::Ready(Ok(read))
+        let this = self.get_mut();
+        loop {
+            match this.at {
+                At::Header(HEADER) => this.at = At::Room(this.begin()?),
+                At::Header(filled) => {
+                    let rest = this.header.get_mut(filled..).unwrap_or_default();
+                    let read = ready!(Pin::new(&mut this.inner).poll_read(cx, rest))?;
+                    if read == 0 && filled > 0 {
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    if read == 0 {
+                        return Poll::Ready(Ok(0));
+                    }
+                    this.at = At::Header(filled + read);
+                }
+                At::Room(next) => {
+                    ready!(this.unread.poll_room(next.bytes, cx));
+                    this.at = At::Known(0, next);
+                }
+                At::Known(HEADER, Next { bytes: 0, .. }) => this.at = At::Header(0),
+                At::Known(HEADER, next) => this.at = At::Body(next.bytes, next),
+                At::Known(given, next) => {
+                    let rest = this.header.get(given..).unwrap_or_default();
+                    let part = rest.len().min(buffer.len());
+                    buffer.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
+                    this.at = At::Known(given + part, next);
+                    return Poll::Ready(Ok(part));
+                }
+                At::Body(left, next) => {
+                    let len = buffer.len().min(left);
+                    let part = buffer.get_mut(..len).unwrap_or_default();
+                    let read = ready!(Pin::new(&mut this.inner).poll_read(cx, part))?;
+                    this.at = if read == left {
+                        this.unread.arrived(next.id, next.bytes);
+                        At::Header(0)
+                    } else {
+                        At::Body(left - read, next)
+                    };
+                    return Poll::Ready(Ok(read));
+                }
+            }
+        }
     }
 }
 
@@ -211,13 +268,11 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Socket<C> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
     use futures::io::{AsyncReadExt as _, Cursor};
-    use futures::task::{ArcWake, waker};
     use futures::{FutureExt as _, future::poll_fn};
 
     use super::*;
+    use crate::multiplex::tests::Wakes;
 
     fn header(tag: u8, flags: u16, id: u32, len: u32) -> Vec<u8> {
         let mut header = vec![0, tag];
@@ -234,7 +289,7 @@ mod tests {
     }
 
     fn total(unread: &Unread) -> usize {
-        unread.lock().total
+        unread.lock().account.unread()
     }
 
     /// Reads all that there is, in pieces, as far as it is let.
@@ -267,13 +322,77 @@ mod tests {
             let len = wire.len();
             assert_eq!(read_all(wire, piece, &unread).unwrap(), len);
             assert_eq!(total(&unread), 137 + 3 * PER_FRAME, "in pieces of {piece}");
-            unread.read(2, 40);
-            assert_eq!(total(&unread), 97 + 3 * PER_FRAME);
-            unread.read(2, 60);
+            unread.read(2, 100);
+            assert_eq!(total(&unread), 137 + 3 * PER_FRAME, "yamux keeps it until the next read");
+            unread.read(2, 0);
             assert_eq!(total(&unread), 37 + 2 * PER_FRAME);
             unread.dropped(1);
             unread.dropped(4);
             assert_eq!((total(&unread), unread.lock().streams.len()), (0, 1));
+        }
+    }
+
+    #[test]
+    fn a_frame_is_counted_whole_until_the_last_of_its_bytes_is_read() {
+        let unread = Unread::default();
+        unread.opened(1);
+        let wire = [frame(0, 1, 1000), frame(0, 1, 10), frame(0, 1, 100)].concat();
+        read_all(wire, 100, &unread).unwrap();
+        let all = 1110 + 3 * PER_FRAME;
+        for (read, left) in [
+            (999, all),
+            (1, all),
+            (5, 110 + 2 * PER_FRAME),
+            (6, 100 + PER_FRAME),
+            (98, 100 + PER_FRAME),
+            (1, 100 + PER_FRAME),
+            (0, 0),
+        ] {
+            unread.read(1, read);
+            assert_eq!(total(&unread), left, "after {read} more");
+        }
+    }
+
+    #[test]
+    fn a_frame_for_which_there_is_no_room_is_not_begun_and_one_that_is_alone_always_is() {
+        let unread = Unread::default();
+        unread.opened(1);
+        // As large as frames get, one after another, and a change of a window between them.
+        let first = frame(0, 1, WINDOW);
+        let second = [header(WINDOW_UPDATE, 0, 1, 9), frame(0, 1, 20 << 10)].concat();
+        let mut socket = Socket::new(Cursor::new([&first[..], &second].concat()), unread.clone());
+        let mut buffer = vec![0; 2 * WINDOW];
+        let mut given = 0;
+        while let Some(read) = socket.read(&mut buffer).now_or_never() {
+            given += read.unwrap();
+        }
+        assert_eq!(given, first.len() + HEADER, "the window is known, and nothing of the frame");
+        assert_eq!(total(&unread), WINDOW + PER_FRAME);
+        unread.read(1, WINDOW);
+        assert!(socket.read(&mut buffer).now_or_never().is_none());
+        unread.read(1, 0);
+        let mut rest = vec![0; second.len() - HEADER];
+        socket.read_exact(&mut rest).now_or_never().unwrap().unwrap();
+        assert_eq!(rest, second[HEADER..]);
+    }
+
+    #[test]
+    fn a_connection_that_ends_gives_back_what_was_unread_and_the_frame_that_arrived() {
+        let account = Account::default();
+        let unread = Unread::new(account.clone());
+        unread.opened(1);
+        let wire = [frame(0, 1, 1000), frame(0, 1, 500)[..HEADER + 1].to_vec()].concat();
+        assert!(read_all(wire, 100, &unread).is_ok());
+        assert_eq!(account.unread(), 1500 + 2 * PER_FRAME);
+        drop(unread);
+        assert_eq!(account.unread(), 0);
+    }
+
+    #[test]
+    fn a_frame_that_is_cut_off_is_an_error_and_an_end_between_frames_is_none() {
+        for (cut, ends) in [(0, true), (1, false), (HEADER - 1, false)] {
+            let end = read_all(frame(0, 1, 5)[..cut].to_vec(), 100, &Unread::default());
+            assert_eq!(end.is_ok(), ends, "after {cut}");
         }
     }
 
@@ -283,17 +402,8 @@ mod tests {
         unread.opened(1);
         let wire = frame(0, 1, 1).repeat(10_000);
         let taken = read_all(wire, 4096, &unread).unwrap() / (HEADER + 1);
-        assert!(total(&unread) < UNREAD_MAX + 4096 / HEADER * PER_FRAME, "{taken} frames taken");
+        assert!(total(&unread) <= WINDOW + (16 << 10), "{taken} frames taken");
         assert!(taken < 3300, "{taken} frames taken");
-    }
-
-    #[derive(Default)]
-    struct Wakes(AtomicU32);
-
-    impl ArcWake for Wakes {
-        fn wake_by_ref(wakes: &Arc<Self>) {
-            wakes.0.fetch_add(1, Ordering::Relaxed);
-        }
     }
 
     #[test]
@@ -301,20 +411,21 @@ mod tests {
         let unread = Unread::default();
         unread.opened(1);
         unread.opened(2);
-        unread.arrived(1, UNREAD_MAX / 2);
-        unread.arrived(2, UNREAD_MAX / 2);
+        let half = WINDOW / 2 + (8 << 10) - PER_FRAME;
+        read_all([frame(0, 1, half), frame(0, 2, half)].concat(), 1000, &unread).unwrap();
         let mut socket = Socket::new(Cursor::new(frame(0, 1, 1)), unread.clone());
-        let wakes = Arc::new(Wakes::default());
-        let task = waker(wakes.clone());
+        let (wakes, task) = Wakes::new();
         let mut buffer = [0; 100];
         let mut poll = || {
             Pin::new(&mut socket).poll_read(&mut Context::from_waker(&task), &mut buffer).is_ready()
         };
         assert!(!poll());
-        unread.read(1, 10);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 0, "what keeping them takes counts too");
+        unread.read(1, half);
+        assert_eq!(wakes.count(), 0, "yamux keeps it until the next read");
         unread.dropped(2);
-        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+        assert_eq!(wakes.count(), 1);
+        unread.dropped(1);
+        assert_eq!(wakes.count(), 1, "nobody waits");
         assert!(poll());
     }
 

@@ -23,7 +23,7 @@ const USUAL_DESCRIPTORS: u64 = 1024;
 /// refused for want of room. Of most use is a peer that the user connected to, then one that sent us
 /// blocks, then one that is asked for some or was sent some.
 ///
-/// What a connection holds in memory is in `docs/limits-adapter.md`.
+/// What a connection holds in memory is in `docs/limits.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionLimits {
     pub(crate) established: u32,

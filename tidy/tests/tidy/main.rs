@@ -3,6 +3,7 @@
 mod arrows;
 mod behaviours;
 mod errors;
+mod fields;
 mod ignored;
 mod lengths;
 mod manifests;

@@ -320,6 +320,25 @@ fn items_beyond_the_limit_are_stepped_over() {
 }
 
 #[test]
+fn a_bound_on_answers_skips_presences_and_payloads_and_no_entries() {
+    let mut message = entries((0..100).map(|at| Entry::cancel(raw(at))).collect());
+    message.presences = (0..100).map(|at| Presence { cid: raw(at), have: true }).collect();
+    let frame = message.encode(Version::V1_2).into_segments().concat();
+    let header = frame.iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let mut body = frame[header..].to_vec();
+    let bare = hex("1200").repeat(50);
+    let prefixed = hex("1a060a0401551220").repeat(50);
+    body.extend([bare, prefixed].concat());
+    for (max, kept) in [(0, 0), (7, 7), (60, 60), (usize::MAX, 100)] {
+        let decoded = decode_answers(&Bytes::copy_from_slice(&body), max).unwrap();
+        assert_eq!(decoded.message.wantlist, message.wantlist);
+        assert_eq!(decoded.message.presences, message.presences[..kept]);
+        assert_eq!(decoded.payloads.len(), kept);
+        assert_eq!(decoded.skipped as usize, 200 - 2 * kept);
+    }
+}
+
+#[test]
 fn known_fields_of_another_wire_type_break_the_message() {
     for bad in ["0801", "1001", "1801", "2001", "2a00", "0a020801", "0a021200", "0b0c"] {
         assert_eq!(decode_all(&hex(bad)), Err(DecodeError::Malformed), "{bad}");

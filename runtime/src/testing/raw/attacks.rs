@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bitswap_libp2p::Stats;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, select};
-use futures::io::AsyncWriteExt as _;
+use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use libp2p::core::muxing::SubstreamBox;
+use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 
 use super::Target;
@@ -176,6 +177,35 @@ async fn undecided<R: Runtime>(target: &Target<R>) -> Attackers {
             streams.push(stream);
         }
         all.push((peer, streams));
+    }
+    Box::new(all)
+}
+
+/// All streams that one peer may have, and more, over all its connections; those that are for nothing yet
+/// have the longest name of a protocol begun.
+pub(super) async fn all_streams<R: Runtime>(target: &Target<R>) -> Attackers {
+    const CONNECTIONS: usize = 4;
+    let key = Keypair::generate_ed25519();
+    let mut said = BITSWAP[..MULTISTREAM].to_vec();
+    varint(&mut said, 256);
+    said.resize(said.len() + 255, b'a');
+    let mut all = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let mut peer = RawPeer::dial_as(&key, &target.runtime, &target.address).await.unwrap();
+        let mut streams: Vec<SubstreamBox> = Vec::new();
+        for _ in 0..512 / CONNECTIONS {
+            streams.push(peer.open().await.unwrap());
+        }
+        all.push((peer, streams));
+    }
+    for (peer, streams) in &mut all {
+        for _ in 0..300 / CONNECTIONS {
+            let mut stream = peer.open_bare().await.unwrap();
+            let _ = write_what_is_taken(&mut stream, &said).await;
+            // Its first answer, or its end.
+            let _ = stream.read_exact(&mut [0; MULTISTREAM]).await;
+            streams.push(stream);
+        }
     }
     Box::new(all)
 }

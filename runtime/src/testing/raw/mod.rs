@@ -41,6 +41,7 @@ macro_rules! raw_suite {
             giant_and_identity_cids_leave_nothing_behind
             a_million_wants_leave_nothing_behind
             connections_that_come_and_go_leave_nothing_behind
+            all_streams_of_a_peer_hold_no_more_than_is_documented
         }
 
         #[test]
@@ -161,6 +162,34 @@ async fn leaves_nothing_behind<R: Runtime>(runtime: R, attack: Attack, memory: f
 }
 
 async fn attacked<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+    let (target, base) = at_rest(runtime, memory).await;
+    let attackers = attack.begin(&target).await;
+    target.honest_transfer().await;
+    attack.finish(&target).await;
+    drop(attackers);
+    target.until_back_at(base, memory).await;
+    target.node.shutdown().await;
+}
+
+/// What the streams of a peer take by `docs/limits.md`, and its connections while they are quiet.
+const STREAMS_MAX: usize = 512 * 1024 + 256 * 2560 + 4 * (96 << 10);
+/// The same at the other end, where nothing is negotiated or read.
+const OTHER_END_MAX: usize = 812 * 1024 + 4 * (96 << 10);
+
+async fn holds_all_streams<R: Runtime>(runtime: R, memory: fn() -> usize) {
+    let (target, base) = at_rest(runtime, memory).await;
+    let attackers = attacks::all_streams(&target).await;
+    let held = memory().saturating_sub(base.memory);
+    println!("{} KiB are held for all streams of a peer, at both ends", held >> 10);
+    // The attacker's ends are in this process too.
+    assert!(held <= STREAMS_MAX + OTHER_END_MAX, "{} KiB", held >> 10);
+    drop(attackers);
+    target.until_back_at(base, memory).await;
+    target.node.shutdown().await;
+}
+
+/// A node that nobody is connected to any more, and what it uses.
+async fn at_rest<R: Runtime>(runtime: R, memory: fn() -> usize) -> (Target<R>, Usage) {
     let target = Target::new(runtime, BLOCKS).await;
     // What is allocated with the first connection, once and for all.
     target.honest_transfer().await;
@@ -170,12 +199,7 @@ async fn attacked<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize)
         assert!(begun.elapsed() < Duration::from_secs(30), "a connection does not end");
     }
     let base = target.usage(memory);
-    let attackers = attack.begin(&target).await;
-    target.honest_transfer().await;
-    attack.finish(&target).await;
-    drop(attackers);
-    target.until_back_at(base, memory).await;
-    target.node.shutdown().await;
+    (target, base)
 }
 
 /// Rounds of which the median counts.

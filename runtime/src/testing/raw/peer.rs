@@ -15,7 +15,7 @@ use libp2p::core::upgrade::Version;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, noise};
 
-use crate::multiplex::Multiplex;
+use crate::multiplex::{Accounts, Multiplex};
 use crate::runtime::Runtime;
 
 /// What either side of a stream says until both know that it is for Bitswap.
@@ -35,9 +35,22 @@ pub(super) struct RawPeer {
 impl RawPeer {
     /// Connects, as somebody new.
     pub(super) async fn dial<R: Runtime>(runtime: &R, address: &Multiaddr) -> io::Result<Self> {
-        let noise = noise::Config::new(&Keypair::generate_ed25519()).map_err(io::Error::other)?;
-        let mut transport =
-            runtime.tcp().upgrade(Version::V1Lazy).authenticate(noise).multiplex(Multiplex).boxed();
+        Self::dial_as(&Keypair::generate_ed25519(), runtime, address).await
+    }
+
+    /// Connects, as the owner of a key.
+    pub(super) async fn dial_as<R: Runtime>(
+        key: &Keypair,
+        runtime: &R,
+        address: &Multiaddr,
+    ) -> io::Result<Self> {
+        let noise = noise::Config::new(key).map_err(io::Error::other)?;
+        let mut transport = runtime
+            .tcp()
+            .upgrade(Version::V1Lazy)
+            .authenticate(noise)
+            .multiplex_ext(|node, _| Multiplex::with(&Accounts::default(), *node))
+            .boxed();
         let options = DialOpts { role: Endpoint::Dialer, port_use: PortUse::New };
         let dial = transport.dial(address.clone(), options).map_err(io::Error::other)?;
         let (_, muxer) = dial.await?;

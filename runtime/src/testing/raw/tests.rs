@@ -1,7 +1,8 @@
 //! The tests by name: one for each attack.
 
+use super::super::within_a_minute;
 use super::attacks::Attack;
-use super::leaves_nothing_behind;
+use super::{holds_all_streams, leaves_nothing_behind};
 use crate::runtime::Runtime;
 
 pub async fn connections_that_say_nothing_leave_nothing_behind<R: Runtime>(
@@ -69,4 +70,11 @@ pub async fn connections_that_come_and_go_leave_nothing_behind<R: Runtime>(
     memory: fn() -> usize,
 ) {
     leaves_nothing_behind(runtime, Attack::Churn, memory).await;
+}
+
+pub async fn all_streams_of_a_peer_hold_no_more_than_is_documented<R: Runtime>(
+    runtime: R,
+    memory: fn() -> usize,
+) {
+    within_a_minute(&runtime.clone(), holds_all_streams(runtime, memory)).await;
 }
