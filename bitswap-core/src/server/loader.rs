@@ -58,7 +58,8 @@ struct Lookup {
     peer: Ref<Peer>,
     what: What,
     items: Vec<Item>,
-    unanswered: usize,
+    /// How many items are not answered: at most [`BATCH`].
+    unanswered: u8,
     of_peer: Links<Self>,
 }
 
@@ -213,7 +214,7 @@ impl Loader {
         let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer")?;
         state.items += items.len() as u32;
         state.reserved += items.iter().map(|item| u64::from(item.reserved)).sum::<u64>();
-        let unanswered = items.len();
+        let unanswered = items.len() as u8;
         let lookup = Lookup { peer, what, items, unanswered, of_peer: Links::default() };
         self.heap_bytes += lookup.heap_bytes();
         let id = self.lookups.insert(lookup);
@@ -272,7 +273,7 @@ impl Loader {
             let (mut items, mut reserved) = (0, 0);
             for (_, lookup) in state.lookups.iter(&self.lookups) {
                 let open = || lookup.items.iter().filter(|item| !item.answered);
-                if lookup.peer != peer || lookup.unanswered != open().count() {
+                if lookup.peer != peer || usize::from(lookup.unanswered) != open().count() {
                     return Err("a lookup has the wrong peer or number of open items");
                 }
                 items += open().count();

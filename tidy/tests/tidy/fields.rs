@@ -12,15 +12,21 @@ const PARTS: [&str; 4] = [
 
 /// Plain data: values that are made, passed on and taken apart, without an invariant over their fields.
 const PLAIN: &[&str] = &[
+    "Answered",
     "Candidate",
     "Delivered",
+    "Evicted",
+    "Load",
     "Lookup",
     "Options",
     "Request",
     "Selected",
     "Selector",
+    "SentResponse",
     "SessionOptions",
     "Timers",
+    "Unanswered",
+    "Usage",
 ];
 
 /// The structs of a text that have a field which others can reach, each with the field's line.
