@@ -1,9 +1,10 @@
 //! What the bookkeeping of a download takes of memory.
 //!
-//! [`DownloadOptions::memory_max`] is the bound. Everything that a DAG can make a download hold is a term
+//! [`DownloadOptions::memory_max`](super::DownloadOptions::memory_max) is the bound. Everything that a DAG can make a download hold is a term
 //! of it, and has its size here.
 
-use super::{Bounds, Child, DownloadOptions, FileNode, Link};
+use super::manifest::Bounds;
+use super::unixfs::{Child, FileNode, Link};
 use crate::limits::BLOCK_BYTES_MAX;
 
 /// The largest leaf: what is longer must be a node.
@@ -40,19 +41,16 @@ pub(super) const fn rows_max(window: u64) -> usize {
     }
 }
 
-/// See [`DownloadOptions::memory_max`].
-pub(super) fn memory_max(options: &DownloadOptions) -> u64 {
-    let Bounds { links, depth, .. } = options.bounds;
+/// What a download with this window and these bounds takes at most. See
+/// [`DownloadOptions::memory_max`](super::DownloadOptions::memory_max) for the terms.
+pub(super) fn memory_max(window: u64, bounds: &Bounds) -> u64 {
+    let Bounds { links, depth, .. } = *bounds;
     let block = BLOCK_BYTES_MAX as u64;
     // A node has either many children or many bytes inline, and both come from its block.
     let node = (NODE_BYTES + links * (size_of::<Child>() + INLINE_BYTES)) as u64 + block;
-    let rows = rows_max(options.window) as u64 + (STEP as u64 + 2) * (u64::from(depth) + 1);
-    let window = options.window.max(1) + block;
-    window
-        + share(options.window).max(block)
-        + share(options.window).max(node)
-        + node
-        + ROW_BYTES * rows
+    let rows = rows_max(window) as u64 + (STEP as u64 + 2) * (u64::from(depth) + 1);
+    let blocks = window.max(1) + block;
+    blocks + share(window).max(block) + share(window).max(node) + node + ROW_BYTES * rows
 }
 
 /// What of the window nodes may take, and again leaves that repeat.

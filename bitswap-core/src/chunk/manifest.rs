@@ -21,7 +21,7 @@ use core::ops::Range;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{DagFault, FileNode, InvalidDag, Link};
+use super::unixfs::{DagFault, FileNode, InvalidDag, Link};
 
 /// What a DAG may cost before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ mod tests {
     use multihash_codetable::{Code, MultihashDigest};
 
     use super::*;
-    use crate::chunk::unixfs::encode_inner;
+    use crate::chunk::unixfs::{encode_inner, encode_node};
     use crate::chunk::{DAG_PB, LeafForm, RAW};
 
     fn cid(codec: u64, block: &Bytes) -> Cid {
@@ -335,7 +335,7 @@ mod tests {
         let leaf = (cid(DAG_PB, &leaf), leaf);
         let meta = [8, 2, 0x12, 2, b'x', b'y', 0x18, 5, 0x20, 3];
         let link = leaf.0.to_bytes();
-        let root = Bytes::from(super::super::dagpb::encode([(&link[..], 9)].into_iter(), &meta));
+        let root = Bytes::from(encode_node([(&link[..], 9)].into_iter(), &meta));
         let mut manifest = all();
         let top = open(&mut manifest, &(cid(DAG_PB, &root), root)).unwrap();
         assert_eq!(top.extents, [Extent { offset: 0, bytes: Bytes::from_static(b"xy") }]);

@@ -118,55 +118,26 @@
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
 
-mod checks;
-mod chunker;
 mod cost;
-mod dagpb;
 mod download;
-mod earlier;
-mod effects;
-mod ending;
-mod error;
-mod events;
-mod existing;
-mod field;
-mod finalize;
 mod import;
-mod journal;
-mod link;
 mod manifest;
-mod map;
-mod meter;
-mod moving;
-mod options;
-mod phases;
-mod profile;
-mod ranges;
-mod runs;
-mod targets;
+mod range_map;
+mod range_set;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-#[cfg(test)]
-mod tests;
-mod transfer;
-mod tree;
 mod unixfs;
 
-pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
-pub use download::Download;
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place, Stamp};
-pub use error::{DagFault, InvalidDag};
-pub use events::{
-    BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
-    Progress, StallReason,
+pub use download::{
+    BlockWant, Check, Done, Download, DownloadError, DownloadEvent, DownloadOptions,
+    DownloadOutput, Effect, EffectId, Finished, FsError, FsErrorKind, IfExists, JOURNAL_MAX,
+    Journal, Missing, Obstacle, Operation, Outcome, Place, Progress, RenameRetry, Resume,
+    StallReason, Stamp, SyncPolicy,
 };
-pub use import::{Imported, Importer};
-pub use journal::{JOURNAL_MAX, Journal};
-pub use link::{DAG_PB, INLINE_MAX, Link, RAW};
+pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafPlace, Profile, Root, Tree};
 pub use manifest::{Bounds, Contents, Extent, Manifest, Piece};
-pub use map::{ChunkMap, Counts};
-pub use options::{DownloadOptions, IfExists, Order, RenameRetry, Resume, SyncPolicy};
-pub use profile::Profile;
-pub use runs::Runs;
-pub use tree::{Root, Tree};
-pub use unixfs::{Child, FileNode, LeafForm, NodeKind};
+pub use range_map::{ChunkMap, Counts, Order};
+pub use range_set::Runs;
+pub use unixfs::{
+    Child, DAG_PB, DagFault, FileNode, INLINE_MAX, InvalidDag, LeafForm, Link, NodeKind, RAW,
+};
