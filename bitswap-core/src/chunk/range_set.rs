@@ -1,22 +1,22 @@
-//! Sets of byte positions, kept as runs.
+//! Sets of byte positions, stored as ranges.
 
 use alloc::collections::BTreeMap;
 use core::ops::Range;
 
-/// A set of byte positions as disjoint runs that do not touch: its size is that of the gaps and not
-/// of the file.
+/// A set of byte positions as disjoint ranges that do not touch: its memory grows with the number of gaps
+/// and not with the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Runs {
+pub struct RangeSet {
     /// Start to end.
-    runs: BTreeMap<u64, u64>,
+    ranges: BTreeMap<u64, u64>,
     total: u64,
 }
 
-impl Runs {
+impl RangeSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self { runs: BTreeMap::new(), total: 0 }
+        Self { ranges: BTreeMap::new(), total: 0 }
     }
 
     /// Adds a range.
@@ -26,33 +26,33 @@ impl Runs {
         }
         let (mut start, mut end) = (range.start, range.end);
         // From the last one that starts at or before the end, back to the first that touches.
-        while let Some((&from, &to)) = self.runs.range(..=end).next_back() {
+        while let Some((&from, &to)) = self.ranges.range(..=end).next_back() {
             if to < start {
                 break;
             }
-            self.runs.remove(&from);
+            self.ranges.remove(&from);
             self.total -= to - from;
             start = start.min(from);
             end = end.max(to);
         }
-        self.runs.insert(start, end);
+        self.ranges.insert(start, end);
         self.total += end - start;
     }
 
-    /// Takes a range out.
+    /// Removes a range.
     pub fn remove(&mut self, range: Range<u64>) {
         if range.is_empty() {
             return;
         }
-        while let Some((&from, &to)) = self.runs.range(..range.end).next_back() {
+        while let Some((&from, &to)) = self.ranges.range(..range.end).next_back() {
             if to <= range.start {
                 break;
             }
-            self.runs.remove(&from);
+            self.ranges.remove(&from);
             self.total -= to - from;
             for (from, to) in [(from, range.start.min(to)), (range.end.max(from), to)] {
                 if from < to {
-                    self.runs.insert(from, to);
+                    self.ranges.insert(from, to);
                     self.total += to - from;
                 }
             }
@@ -62,14 +62,14 @@ impl Runs {
     /// Whether all of a range is in the set. The empty range always is.
     #[must_use]
     pub fn contains(&self, range: &Range<u64>) -> bool {
-        range.is_empty() || self.end_of_run(range.start) >= range.end
+        range.is_empty() || self.contiguous_end(range.start) >= range.end
     }
 
     /// How many bytes of a range are in the set.
     #[must_use]
     pub fn covered(&self, range: &Range<u64>) -> u64 {
-        let first = self.runs.range(..=range.start).next_back();
-        let rest = self.runs.range(range.start.saturating_add(1)..range.end.max(range.start + 1));
+        let first = self.ranges.range(..=range.start).next_back();
+        let rest = self.ranges.range(range.start.saturating_add(1)..range.end.max(range.start + 1));
         first
             .into_iter()
             .chain(rest)
@@ -77,10 +77,10 @@ impl Runs {
             .sum()
     }
 
-    /// Where the run that holds `at` ends; `at` itself when it is in none.
+    /// The end of the range that contains `at`; `at` itself when none does.
     #[must_use]
-    pub fn end_of_run(&self, at: u64) -> u64 {
-        self.runs.range(..=at).next_back().map_or(at, |(_, end)| at.max(*end))
+    pub fn contiguous_end(&self, at: u64) -> u64 {
+        self.ranges.range(..=at).next_back().map_or(at, |(_, end)| at.max(*end))
     }
 
     /// How many bytes are in the set.
@@ -89,31 +89,31 @@ impl Runs {
         self.total
     }
 
-    /// How many runs there are.
+    /// How many ranges there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.runs.len()
+        self.ranges.len()
     }
 
     /// Whether nothing is in the set.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.runs.is_empty()
+        self.ranges.is_empty()
     }
 
-    /// The runs in order.
+    /// The ranges in order.
     pub fn iter(&self) -> impl Iterator<Item = Range<u64>> + '_ {
-        self.runs.iter().map(|(from, to)| *from..*to)
+        self.ranges.iter().map(|(from, to)| *from..*to)
     }
 }
 
-impl FromIterator<Range<u64>> for Runs {
+impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
-        let mut runs = Self::new();
+        let mut set = Self::new();
         for range in ranges {
-            runs.insert(range);
+            set.insert(range);
         }
-        runs
+        set
     }
 }
 
@@ -129,31 +129,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn runs_are_a_set_of_positions(
+        fn a_range_set_is_a_set_of_positions(
             ops in proptest::collection::vec((any::<bool>(), 0..SIZE, 0..SIZE), 0..40),
         ) {
-            let mut runs = Runs::new();
+            let mut ranges = RangeSet::new();
             let mut model = [false; SIZE as usize];
             for (add, from, to) in ops {
                 let range = from..to;
-                if add { runs.insert(range.clone()) } else { runs.remove(range.clone()) }
+                if add { ranges.insert(range.clone()) } else { ranges.remove(range.clone()) }
                 for at in range {
                     model[at as usize] = add;
                 }
                 let has = |at: u64| model[at as usize];
-                prop_assert_eq!(runs.total(), (0..SIZE).filter(|at| has(*at)).count() as u64);
+                prop_assert_eq!(ranges.total(), (0..SIZE).filter(|at| has(*at)).count() as u64);
                 for from in 0..SIZE {
                     for to in from..SIZE {
                         let count = (from..to).filter(|at| has(*at)).count() as u64;
-                        prop_assert_eq!(runs.covered(&(from..to)), count);
-                        prop_assert_eq!(runs.contains(&(from..to)), count == to - from);
+                        prop_assert_eq!(ranges.covered(&(from..to)), count);
+                        prop_assert_eq!(ranges.contains(&(from..to)), count == to - from);
                     }
                     let end = (from..SIZE).find(|at| !has(*at)).unwrap_or(SIZE);
-                    prop_assert_eq!(runs.end_of_run(from), end);
+                    prop_assert_eq!(ranges.contiguous_end(from), end);
                 }
-                let list: Vec<_> = runs.iter().collect();
+                let list: Vec<_> = ranges.iter().collect();
                 prop_assert!(list.windows(2).all(|pair| pair[0].end < pair[1].start));
-                prop_assert_eq!(list.into_iter().collect::<Runs>(), runs.clone());
+                prop_assert_eq!(list.into_iter().collect::<RangeSet>(), ranges.clone());
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The moving part of a download: which blocks to ask for, which ranges to compare, what to write.
 //!
-//! It joins the [`Manifest`] and the [`ChunkMap`], and holds the bytes that are received and not
+//! It joins the [`Manifest`] and the [`RangeMap`], and holds the bytes that are received and not
 //! written yet. It knows positions in the file, not files.
 
 use alloc::collections::{BTreeMap, VecDeque};
@@ -13,15 +13,15 @@ use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
 use super::checks::Checks;
-use super::effects::{Check, Place};
+use super::effects::{Check, FileRole};
 use super::events::BlockWant;
 use super::options::DownloadOptions;
 use crate::chunk::cost;
-use crate::chunk::manifest::{Contents, Extent, Manifest, Piece};
-use crate::chunk::range_map::ChunkMap;
+use crate::chunk::manifest::{Contents, Extent, Manifest, Segment};
 use crate::chunk::range_map::Order;
+use crate::chunk::range_map::RangeMap;
 use crate::chunk::range_map::Step;
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::{FileNode, InvalidDag, RAW};
 use crate::key::Key;
 use crate::rng::Rng;
@@ -39,10 +39,10 @@ pub(super) enum Mode {
 
 impl Mode {
     /// The file on disk.
-    pub(super) const fn place(self) -> Place {
+    pub(super) const fn role(self) -> FileRole {
         match self {
-            Self::Fetch => Place::Temp,
-            Self::Precheck | Self::Verify => Place::Target(0),
+            Self::Fetch => FileRole::Temp,
+            Self::Precheck | Self::Verify => FileRole::Target(0),
         }
     }
 }
@@ -74,7 +74,7 @@ enum Asked {
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     manifest: Manifest,
-    map: ChunkMap,
+    map: RangeMap,
     mode: Mode,
     checks: Checks,
     order: Order,
@@ -90,9 +90,9 @@ pub(super) struct Transfer {
     waiting: VecDeque<Extent>,
     /// Bytes received and not answered for.
     held_bytes: u64,
-    /// Ranges being compared, by position: the piece, or `None` for bytes that are known.
-    comparing: BTreeMap<u64, (u64, Option<Piece>)>,
-    different: Runs,
+    /// Ranges being compared, by position: the segment, or `None` for bytes that are known.
+    comparing: BTreeMap<u64, (u64, Option<Segment>)>,
+    different: RangeSet,
 }
 
 impl Transfer {
@@ -101,7 +101,7 @@ impl Transfer {
         cid: &Cid,
         root: &Arc<FileNode>,
         mode: Mode,
-        (have, checks): (Runs, Checks),
+        (have, checks): (RangeSet, Checks),
         options: &DownloadOptions,
     ) -> Result<Self, InvalidDag> {
         let mut manifest = Manifest::new(options.wanted.clone(), options.bounds);
@@ -109,7 +109,7 @@ impl Transfer {
         let selection = manifest.selection();
         let rng = Rng::new(&options.seed, "chunk order");
         let mut transfer = Self {
-            map: ChunkMap::new(
+            map: RangeMap::new(
                 selection.clone(),
                 have,
                 options.order,
@@ -129,22 +129,22 @@ impl Transfer {
             waiting: VecDeque::new(),
             held_bytes: 0,
             comparing: BTreeMap::new(),
-            different: Runs::new(),
+            different: RangeSet::new(),
         };
         if root.is_leaf() {
-            let contents = transfer.manifest.place(&top, root)?;
-            transfer.fill(contents);
+            let contents = transfer.manifest.expand(&top, root)?;
+            transfer.accept(contents);
         } else if !selection.is_empty() {
-            transfer.map.plant(&top, root.clone(), transfer.checks.look(&top, &selection));
+            transfer.map.add_root(&top, root.clone(), transfer.checks.of(&top, &selection));
         }
         Ok(transfer)
     }
 
-    pub(super) const fn map(&self) -> &ChunkMap {
+    pub(super) const fn map(&self) -> &RangeMap {
         &self.map
     }
 
-    pub(super) const fn map_mut(&mut self) -> &mut ChunkMap {
+    pub(super) const fn map_mut(&mut self) -> &mut RangeMap {
         &mut self.map
     }
 
@@ -174,14 +174,14 @@ impl Transfer {
                 self.asked.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
             match self.map.next(is_idle, self.node_room()) {
                 None => break,
-                Some(Step::Expand(piece, from, node)) => {
-                    self.expand(&piece, from, &node)?;
+                Some(Step::Expand(segment, from, node)) => {
+                    self.expand(&segment, from, &node)?;
                     if self.mode != Mode::Fetch && !self.waiting.is_empty() {
                         return self.next_move(may_want);
                     }
                 }
-                Some(Step::Check(piece)) => return Ok(Some(self.compare_piece(piece))),
-                Some(Step::Want(piece, cost)) => return Ok(Some(self.want(&piece, cost))),
+                Some(Step::Compare(segment)) => return Ok(Some(self.compare_segment(segment))),
+                Some(Step::Want(segment, cost)) => return Ok(Some(self.want(&segment, cost))),
             }
         }
         Ok(None)
@@ -231,20 +231,20 @@ impl Transfer {
         }
         let node = self.manifest.read(cid, data)?;
         if node.is_leaf() {
-            let node = node.into_held(data);
-            for piece in self.map.take_places(cid, &node, cost::share(self.window)) {
-                let contents = self.manifest.place(&piece, &node)?;
-                self.fill(contents);
+            let node = node.into_compact(data);
+            for segment in self.map.take_segments(cid, &node, cost::share(self.window)) {
+                let contents = self.manifest.expand(&segment, &node)?;
+                self.accept(contents);
             }
         } else {
-            self.map.set_node(cid, node.into_held(data), cost::share(self.window));
+            self.map.hold_node(cid, node.into_compact(data), cost::share(self.window));
         }
         Ok(true)
     }
 
     /// A want ended without a block.
     pub(super) fn unwant(&mut self, cid: &Cid) -> bool {
-        self.map.unwant(cid);
+        self.map.request_ended(cid);
         self.unask(cid)
     }
 
@@ -258,7 +258,7 @@ impl Transfer {
         self.reader = position;
         self.map.seek(position);
         let ahead = self.ahead();
-        self.withdraw_if(|map, cid| !map.is_asked_within(cid, &ahead))
+        self.withdraw_if(|map, cid| !map.overlaps(cid, &ahead))
     }
 
     pub(super) fn set_order(&mut self, order: Order) {
@@ -269,8 +269,8 @@ impl Transfer {
     /// The answer to a comparison.
     pub(super) fn compared(&mut self, offset: u64, equal: bool) -> Compared {
         let compared = if equal { Compared::Equal } else { Compared::Different };
-        let Some((len, piece)) = self.comparing.remove(&offset) else { return compared };
-        let Some(piece) = piece else {
+        let Some((len, segment)) = self.comparing.remove(&offset) else { return compared };
+        let Some(segment) = segment else {
             self.held_bytes -= len;
             self.map.written(offset);
             if !equal {
@@ -278,14 +278,14 @@ impl Transfer {
             }
             return compared;
         };
-        let is_leaf = Check::is_leaf(&piece);
+        let is_leaf = Check::is_leaf(&segment);
         if !equal && self.mode != Mode::Fetch && is_leaf {
             self.differs(offset, len);
             // Compared is compared: there is nothing to fetch for it.
-            self.map.checked(offset, true);
+            self.map.compared(offset, true);
             return compared;
         }
-        self.map.checked(offset, equal);
+        self.map.compared(offset, equal);
         if equal || is_leaf { compared } else { Compared::Unclear }
     }
 
@@ -300,45 +300,51 @@ impl Transfer {
     }
 
     /// Places the next children of a node.
-    fn expand(&mut self, piece: &Piece, from: usize, node: &FileNode) -> Result<(), InvalidDag> {
-        let (contents, rest) = self.manifest.place_some(piece, from, node, cost::STEP)?;
+    fn expand(
+        &mut self,
+        segment: &Segment,
+        from: usize,
+        node: &FileNode,
+    ) -> Result<(), InvalidDag> {
+        let (contents, rest) =
+            self.manifest.expand_some(segment, from, node, cost::EXPAND_BATCH)?;
         let selection = self.manifest.selection();
-        let rest = rest.map(|(rest, child)| (rest, child, self.checks.look(&rest, &selection)));
-        self.map.leave(piece.offset, rest);
-        self.fill(contents);
+        let rest = rest.map(|(rest, child)| (rest, child, self.checks.of(&rest, &selection)));
+        self.map.expanded(segment.offset, rest);
+        self.accept(contents);
         Ok(())
     }
 
-    fn fill(&mut self, contents: Contents) {
+    fn accept(&mut self, contents: Contents) {
         let (selection, checks) = (self.manifest.selection(), &self.checks);
-        self.map.fill(&contents, |piece| checks.look(piece, &selection));
+        self.map.add_contents(&contents, |segment| checks.of(segment, &selection));
         for extent in contents.extents {
             self.held_bytes += extent.bytes.len() as u64;
             self.waiting.push_back(extent);
         }
     }
 
-    fn want(&mut self, piece: &Piece, cost: Option<u64>) -> Move {
-        self.unask(&piece.cid);
-        let asked = cost.map_or(Asked::Leaf(piece.len), Asked::Node);
+    fn want(&mut self, segment: &Segment, cost: Option<u64>) -> Move {
+        self.unask(&segment.cid);
+        let asked = cost.map_or(Asked::Leaf(segment.len), Asked::Node);
         match asked {
             Asked::Leaf(bytes) => self.asked_bytes += bytes,
             Asked::Node(cost) => self.asked_nodes += cost,
         }
-        self.asked.insert(Key::new(&piece.cid), asked);
-        let estimate = cost.map_or(piece.len, cost::block_len);
+        self.asked.insert(Key::new(&segment.cid), asked);
+        let estimate = cost.map_or(segment.len, cost::expected_block_len);
         let urgent =
-            self.order == Order::Deadline && self.map.is_asked_within(&piece.cid, &self.ahead());
-        Move::Want(BlockWant { cid: piece.cid, estimate, urgent })
+            self.order == Order::Deadline && self.map.overlaps(&segment.cid, &self.ahead());
+        Move::Want(BlockWant { cid: segment.cid, estimate, urgent })
     }
 
     fn ahead(&self) -> Range<u64> {
         self.reader..self.reader.saturating_add(self.read_ahead.max(1))
     }
 
-    fn compare_piece(&mut self, piece: Piece) -> Move {
-        self.comparing.insert(piece.offset, (piece.len, Some(piece)));
-        self.check(piece.offset, piece.len, piece.cid)
+    fn compare_segment(&mut self, segment: Segment) -> Move {
+        self.comparing.insert(segment.offset, (segment.len, Some(segment)));
+        self.check(segment.offset, segment.len, segment.cid)
     }
 
     fn compare_bytes(&mut self, extent: Extent) -> Move {
@@ -351,10 +357,10 @@ impl Transfer {
     fn check(&self, offset: u64, len: u64, cid: Cid) -> Move {
         let on_disk = offset - self.manifest.selection().start;
         // What is compared is a leaf or the bytes of one block.
-        Move::Check(offset, Check::new(self.mode.place(), on_disk, len as usize, cid))
+        Move::Check(offset, Check::new(self.mode.role(), on_disk, len as usize, cid))
     }
 
-    fn withdraw_if(&mut self, gone: impl Fn(&ChunkMap, &Cid) -> bool) -> Vec<Cid> {
+    fn withdraw_if(&mut self, gone: impl Fn(&RangeMap, &Cid) -> bool) -> Vec<Cid> {
         let asked = self.asked.keys().map(Key::cid);
         let cids: Vec<Cid> = asked.filter(|cid| gone(&self.map, cid)).collect();
         for cid in &cids {

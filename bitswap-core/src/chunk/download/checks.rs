@@ -5,9 +5,9 @@ use core::ops::Range;
 
 use super::effects::Check;
 use crate::chunk::cost::LEAF_MAX;
-use crate::chunk::manifest::Piece;
-use crate::chunk::range_map::Look;
-use crate::chunk::range_set::Runs;
+use crate::chunk::manifest::Segment;
+use crate::chunk::range_map::Verification;
+use crate::chunk::range_set::RangeSet;
 
 /// What is checked on disk before it is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,33 +17,33 @@ pub(super) enum Checks {
     /// Every range that ends within so many bytes of the file on disk.
     Below(u64),
     /// The ranges that hold any of these bytes of the whole file.
-    Within(Runs),
+    Within(RangeSet),
     /// The ranges that hold one of these positions of the whole file.
     Probes(Vec<u64>),
 }
 
 impl Checks {
-    /// What is thought of a piece: only leaves that lie within the selection can be compared.
-    pub(super) fn look(&self, piece: &Piece, selection: &Range<u64>) -> Look {
-        let end = piece.offset + piece.len;
+    /// What is thought of a segment: only leaves that lie within the selection can be compared.
+    pub(super) fn of(&self, segment: &Segment, selection: &Range<u64>) -> Verification {
+        let end = segment.offset + segment.len;
         let is_concerned = match self {
             Self::None => false,
             // Positions on disk begin at the selection.
-            Self::Below(len) => piece.offset.saturating_sub(selection.start) < *len,
-            Self::Within(runs) => runs.covered(&(piece.offset..end)) > 0,
-            Self::Probes(at) => at.iter().any(|at| (piece.offset..end).contains(at)),
+            Self::Below(len) => segment.offset.saturating_sub(selection.start) < *len,
+            Self::Within(runs) => runs.covered(&(segment.offset..end)) > 0,
+            Self::Probes(at) => at.iter().any(|at| (segment.offset..end).contains(at)),
         };
-        let is_within = piece.offset >= selection.start && end <= selection.end;
+        let is_within = segment.offset >= selection.start && end <= selection.end;
         // A sample must not take back a node of which it looks at one leaf only.
         let may_be_leaf = match self {
-            Self::Probes(_) => Check::is_leaf(piece),
-            _ => piece.len <= LEAF_MAX,
+            Self::Probes(_) => Check::is_leaf(segment),
+            _ => segment.len <= LEAF_MAX,
         };
-        let can_compare = may_be_leaf && piece.len <= LEAF_MAX && is_within;
+        let can_compare = may_be_leaf && segment.len <= LEAF_MAX && is_within;
         match (is_concerned, can_compare) {
-            (false, _) => Look::Trust,
-            (true, true) => Look::Check,
-            (true, false) => Look::Descend,
+            (false, _) => Verification::Trust,
+            (true, true) => Verification::Compare,
+            (true, false) => Verification::Descend,
         }
     }
 }

@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use bytes::Bytes;
 
-use super::effects::{Done, Effect, FsError, FsErrorKind, Place, Stamp};
+use super::effects::{Done, Effect, FileRole, FsError, FsErrorKind, Stamp};
 use super::events::{DownloadError, Finished, Operation, Outcome};
 use super::options::{DownloadOptions, IfExists, RenameRetry, SyncPolicy};
 use crate::time::Timestamp;
@@ -108,14 +108,14 @@ impl Finalize {
             Step::Sync => Effect::Sync,
             Step::Stamp => Effect::Stamp,
             Step::Save => Effect::SaveJournal { bytes: journal(self.stamp) },
-            Step::Close => Effect::Close { place: Place::Temp },
+            Step::Close => Effect::Close { role: FileRole::Temp },
             Step::Rename => {
                 self.first_try.get_or_insert(now);
                 let replace = self.if_exists == IfExists::Replace;
-                Effect::Rename { to: Place::Target(self.number), replace }
+                Effect::Rename { to: FileRole::Target(self.number), replace }
             }
             Step::SyncDir => Effect::SyncDir,
-            Step::RemoveJournal => Effect::Remove { place: Place::Journal },
+            Step::RemoveJournal => Effect::Remove { role: FileRole::Journal },
         })
     }
 
@@ -180,7 +180,7 @@ impl Finalize {
         let Some(left) = self.retry.budget.checked_sub(tried_for).filter(|left| !left.is_zero())
         else {
             let (retries, code) = (self.retries, error.code);
-            return Verdict::End(Outcome::NeedsFinalize { retries, code });
+            return Verdict::End(Outcome::NeedsCommit { retries, code });
         };
         let wait = FIRST_WAIT.saturating_mul(1 << self.retries.min(10)).min(LONGEST_WAIT).min(left);
         self.retries += 1;

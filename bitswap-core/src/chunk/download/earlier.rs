@@ -12,14 +12,14 @@ use core::ops::Range;
 use bytes::Bytes;
 
 use super::checks::Checks;
-use super::effects::{Check, Done, Effect, FsError, FsErrorKind, Place, Stamp};
+use super::effects::{Check, Done, Effect, FileRole, FsError, FsErrorKind, Stamp};
 use super::events::{DownloadError, Operation};
 use super::journal::Journal;
 use super::journal::{JOURNAL_MAX, MARK_LEN, PartId, mark, mark_cid};
 use super::options::{Resume, SyncPolicy};
 use super::phases::Phase;
 use super::{Download, Handles};
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 use crate::rng::Rng;
 
 /// Ranges that a sampled resume checks.
@@ -28,17 +28,17 @@ const SAMPLES: u64 = 16;
 /// The bytes that an earlier run claimed and that this one has neither hashed nor written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Earlier {
-    bytes: Runs,
+    bytes: RangeSet,
     /// They are compared before the end, and until then they are not there.
     is_doubted: bool,
 }
 
 impl Earlier {
-    const fn trusted(bytes: Runs) -> Self {
+    const fn trusted(bytes: RangeSet) -> Self {
         Self { bytes, is_doubted: false }
     }
 
-    const fn doubted(bytes: Runs) -> Self {
+    const fn doubted(bytes: RangeSet) -> Self {
         Self { bytes, is_doubted: true }
     }
 
@@ -58,7 +58,7 @@ impl Earlier {
     }
 
     /// The plan for a transfer that has `have` and these.
-    fn plan(&self, mut have: Runs) -> (Runs, Checks) {
+    fn plan(&self, mut have: RangeSet) -> (RangeSet, Checks) {
         if !self.is_doubted {
             return (have, Checks::None);
         }
@@ -69,7 +69,7 @@ impl Earlier {
     }
 
     /// What a journal may claim when `have` is there.
-    fn claims(&self, mut have: Runs) -> Runs {
+    fn claims(&self, mut have: RangeSet) -> RangeSet {
         for run in self.bytes.iter() {
             have.insert(run);
         }
@@ -90,7 +90,7 @@ pub(super) fn new_id(seed: &[u8; 32]) -> PartId {
 impl Download {
     pub(super) fn read_journal(&mut self) {
         self.phase = Phase::ReadJournal;
-        let read = Effect::Read { place: Place::Journal, max: JOURNAL_MAX };
+        let read = Effect::Read { role: FileRole::Journal, max: JOURNAL_MAX };
         self.step(read, Handles::Same);
     }
 
@@ -106,8 +106,8 @@ impl Download {
             Some(journal) => {
                 self.size = journal.size;
                 self.phase = Phase::OpenComplete;
-                let place = Place::Temp;
-                self.step(Effect::Open { place, create: false }, Handles::Open(place));
+                let role = FileRole::Temp;
+                self.step(Effect::Open { role, create: false }, Handles::Open(role));
             }
             None => self.open_target(),
         }
@@ -123,7 +123,7 @@ impl Download {
             self.start_rename();
         } else {
             self.phase = Phase::CloseIncomplete;
-            self.step(Effect::Close { place: Place::Temp }, Handles::Close);
+            self.step(Effect::Close { role: FileRole::Temp }, Handles::Close);
         }
     }
 
@@ -148,7 +148,7 @@ impl Download {
         let Some(journal) = &self.journal else { return };
         self.phase = Phase::CheckMark;
         let cid = mark_cid(&journal.id);
-        let check = Check::new(Place::Temp, self.file_len(), MARK_LEN as usize, cid);
+        let check = Check::new(FileRole::Temp, self.file_len(), MARK_LEN as usize, cid);
         self.step(Effect::Check(check), Handles::Same);
     }
 
@@ -186,10 +186,10 @@ impl Download {
 
     fn discard_journal(&mut self) {
         self.journal = None;
-        self.plan = Some((Runs::new(), Checks::Below(self.temp_len)));
+        self.plan = Some((RangeSet::new(), Checks::Below(self.temp_len)));
         if self.has_journal {
             self.phase = Phase::RemoveJournal;
-            self.step(Effect::Remove { place: Place::Journal }, Handles::Same);
+            self.step(Effect::Remove { role: FileRole::Journal }, Handles::Same);
         } else {
             self.look_for_space();
         }
@@ -206,7 +206,7 @@ impl Download {
     }
 
     /// Positions drawn from what is claimed, and always the last one.
-    fn probes(&self, have: &Runs) -> Vec<u64> {
+    fn probes(&self, have: &RangeSet) -> Vec<u64> {
         let mut rng = Rng::new(&self.options.seed, "resume samples");
         let mut skips: Vec<u64> = (0..SAMPLES).map(|_| rng.below(have.total())).collect();
         skips.push(have.total().saturating_sub(1));
@@ -315,7 +315,7 @@ impl Download {
 
     /// What the journal may claim now; nothing new while nothing is fetched. What an earlier run claimed
     /// is claimed until it is found to be wrong.
-    pub(super) fn claims(&self) -> Runs {
+    pub(super) fn claims(&self) -> RangeSet {
         match &self.transfer {
             Some(transfer) => self.earlier.claims(transfer.map().have().clone()),
             None => self.durable.clone(),
@@ -328,7 +328,7 @@ impl Download {
     }
 
     /// The journal that claims these bytes of the temporary file.
-    pub(super) fn journal_of(&self, have: Runs, stamp: Option<Stamp>) -> Bytes {
+    pub(super) fn journal_of(&self, have: RangeSet, stamp: Option<Stamp>) -> Bytes {
         let (root, wanted) = (self.root, self.options.wanted.clone());
         Journal { id: self.id, stamp, root, wanted, size: self.size, have }.encode()
     }

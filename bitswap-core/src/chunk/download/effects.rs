@@ -1,6 +1,6 @@
-//! What a download asks of the file system, and what it is told.
+//! The file operations that a download requests, and their results.
 //!
-//! Paths never enter the core: a [`Place`] is a role, and the driver knows the path that plays it.
+//! Paths never enter the core: a [`FileRole`] names a file by its role, and the driver maps it to a path.
 
 use core::fmt;
 
@@ -8,14 +8,14 @@ use bytes::Bytes;
 use cid::Cid;
 use thiserror::Error;
 
-use crate::chunk::manifest::Piece;
+use crate::chunk::manifest::Segment;
 use crate::chunk::unixfs::LeafForm;
 use crate::chunk::unixfs::RAW;
 use crate::prefix::Prefix;
 
 /// A file by its role in one download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Place {
+pub enum FileRole {
     /// The temporary file beside the target, with a name of its own for each target. Until it is
     /// finished it is 24 bytes longer than the target: the id that its journal has too.
     Temp,
@@ -32,7 +32,7 @@ pub enum Place {
     Dir,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for FileRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Temp => "the temporary file",
@@ -55,7 +55,7 @@ pub struct EffectId(pub(super) u64);
 /// Effects that are out at the same time are independent: run them in any order, or side by side.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Take the lock of [`Place::Lock`] without waiting; a lock whose process is gone is free.
+    /// Take the lock of [`FileRole::Lock`] without waiting; a lock whose process is gone is free.
     /// [`Done::Unit`]; [`Done::LockFile`] where the file system has no locks and the file itself stands
     /// for one; or [`FsErrorKind::Locked`].
     Lock,
@@ -64,50 +64,50 @@ pub enum Effect {
     /// Read a whole file of at most `max` bytes; longer is an error. [`Done::Bytes`].
     Read {
         /// The file.
-        place: Place,
+        role: FileRole,
         /// Its largest length.
         max: usize,
     },
-    /// Open a file: [`Place::Temp`] for reading and writing, anything else for reading.
+    /// Open a file: [`FileRole::Temp`] for reading and writing, anything else for reading.
     /// [`Done::Opened`]. Only regular files are opened, everything else is [`FsErrorKind::InTheWay`],
-    /// and no link is followed but one at [`Place::Target`]; a link there that leads to no file is
+    /// and no link is followed but one at [`FileRole::Target`]; a link there that leads to no file is
     /// [`FsErrorKind::Exists`].
     Open {
         /// The file.
-        place: Place,
+        role: FileRole,
         /// Make it, empty, when it does not exist.
         create: bool,
     },
     /// Find out, as far as it can be known before, whether a rename can replace the target: not when
     /// something is mounted there. [`Done::Unit`].
     CheckReplace {
-        /// Always a [`Place::Target`].
-        place: Place,
+        /// Always a [`FileRole::Target`].
+        role: FileRole,
     },
-    /// How many bytes can still be written in [`Place::Dir`]. [`Done::Space`].
+    /// How many bytes can still be written in [`FileRole::Dir`]. [`Done::Space`].
     FreeSpace,
-    /// Set the length of the open [`Place::Temp`], cutting off what is longer. [`Done::Unit`].
+    /// Set the length of the open [`FileRole::Temp`], cutting off what is longer. [`Done::Unit`].
     Allocate {
         /// The length in bytes.
         len: u64,
         /// Reserve the space; otherwise the file may be sparse.
         reserve: bool,
     },
-    /// Read a range of an open file and compare it by [`Check::holds`]: work for a thread that may
+    /// Read a range of an open file and compare it by [`Check::matches`]: work for a thread that may
     /// block and compute. [`Done::Equal`]; a file that ends too early is not equal.
     Check(Check),
-    /// Write all of `bytes` at `offset` of the open [`Place::Temp`]. [`Done::Unit`].
+    /// Write all of `bytes` at `offset` of the open [`FileRole::Temp`]. [`Done::Unit`].
     Write {
         /// The position in the file on disk.
         offset: u64,
         /// The bytes.
         bytes: Bytes,
     },
-    /// Make what was written to [`Place::Temp`] durable. [`Done::Unit`].
+    /// Make what was written to [`FileRole::Temp`] durable. [`Done::Unit`].
     Sync,
-    /// Look at the open [`Place::Temp`] without reading it. [`Done::Stamp`].
+    /// Look at the open [`FileRole::Temp`] without reading it. [`Done::Stamp`].
     Stamp,
-    /// Replace [`Place::Journal`] by these bytes, durably and at once: write another file, sync
+    /// Replace [`FileRole::Journal`] by these bytes, durably and at once: write another file, sync
     /// it, rename it over the journal. [`Done::Unit`].
     SaveJournal {
         /// The journal.
@@ -116,24 +116,24 @@ pub enum Effect {
     /// Close an open file, all of its handles. [`Done::Unit`].
     Close {
         /// The file.
-        place: Place,
+        role: FileRole,
     },
-    /// Rename [`Place::Temp`], which is closed, to the target. [`Done::Unit`].
+    /// Rename [`FileRole::Temp`], which is closed, to the target. [`Done::Unit`].
     Rename {
-        /// Always a [`Place::Target`].
-        to: Place,
+        /// Always a [`FileRole::Target`].
+        to: FileRole,
         /// Replace what has the name, in the same step; otherwise such a file is
         /// [`FsErrorKind::Exists`], also when it appears at the last moment.
         replace: bool,
     },
-    /// Make the names in [`Place::Dir`] durable: what was made, renamed and removed. Nothing to do
+    /// Make the names in [`FileRole::Dir`] durable: what was made, renamed and removed. Nothing to do
     /// where directories cannot be synced. [`Done::Unit`].
     SyncDir,
-    /// Remove a file, [`Place::Journal`] with what a save that was cut off left beside it; one that
+    /// Remove a file, [`FileRole::Journal`] with what a save that was cut off left beside it; one that
     /// does not exist is removed already. [`Done::Unit`].
     Remove {
         /// The file.
-        place: Place,
+        role: FileRole,
     },
 }
 
@@ -153,16 +153,16 @@ pub enum Done {
     },
     /// Bytes that can still be written.
     Space(u64),
-    /// What the file system says of the file.
+    /// The stamp of the file.
     Stamp(Stamp),
     /// Whether the range holds what it should.
     Equal(bool),
 }
 
-/// What a file system says of a file, digested: which file it is, its length, and when it was changed.
+/// A digest of a file's metadata: which file it is, its length, and the time of its last change.
 ///
-/// Equal stamps mean that nobody wrote to the file in between, as far as the file system tells: a
-/// write so soon after the one before that its clock does not tell them apart changes nothing.
+/// Equal stamps mean that nobody wrote to the file in between, as far as the file system records it: a
+/// write within the resolution of its clock after the one before changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp(pub [u8; 32]);
 
@@ -170,7 +170,7 @@ pub struct Stamp(pub [u8; 32]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
     /// The file.
-    pub place: Place,
+    pub role: FileRole,
     /// The position in the file on disk.
     pub offset: u64,
     /// How many bytes to read, at most 2 MiB.
@@ -179,14 +179,14 @@ pub struct Check {
 }
 
 impl Check {
-    pub(super) const fn new(place: Place, offset: u64, len: usize, cid: Cid) -> Self {
-        Self { place, offset, len, cid }
+    pub(super) const fn new(role: FileRole, offset: u64, len: usize, cid: Cid) -> Self {
+        Self { role, offset, len, cid }
     }
 
     /// Whether `bytes`, read from the range, are the leaf that belongs there: by themselves, or
     /// wrapped again as a node. Hashes up to twice their length; pure.
     #[must_use]
-    pub fn holds(&self, bytes: &Bytes) -> bool {
+    pub fn matches(&self, bytes: &Bytes) -> bool {
         let is = |form: LeafForm| {
             let block = Prefix::of(&self.cid).and_then(|prefix| prefix.block(form.block(bytes)));
             block.is_ok_and(|block| *block.cid() == self.cid)
@@ -200,14 +200,15 @@ impl Check {
         }
     }
 
-    /// Whether a piece is a leaf for certain, as far as its author can be believed: raw, or just
+    /// Whether a segment is a leaf for certain, as far as its author can be believed: raw, or just
     /// as long as the leaf that its range would be.
-    pub(super) fn is_leaf(piece: &Piece) -> bool {
+    pub(super) fn is_leaf(segment: &Segment) -> bool {
         let wrapped = |form: LeafForm| {
-            usize::try_from(piece.len).is_ok_and(|len| form.block_len(len) as u64 == piece.tsize)
+            usize::try_from(segment.len)
+                .is_ok_and(|len| form.block_len(len) as u64 == segment.tsize)
         };
-        piece.cid.codec() == RAW
-            || piece.len <= crate::chunk::cost::LEAF_MAX && wrapped(LeafForm::WrappedFile)
+        segment.cid.codec() == RAW
+            || segment.len <= crate::chunk::cost::LEAF_MAX && wrapped(LeafForm::WrappedFile)
     }
 }
 
@@ -247,10 +248,10 @@ pub enum FsErrorKind {
     #[error("a lock file is there, of another machine or of nobody known")]
     LockFile,
     /// Something other than a regular file of this user has a name that the download needs.
-    #[error("{what} has the name of {place}")]
+    #[error("{what} has the name of {role}")]
     InTheWay {
         /// Whose name it has.
-        place: Place,
+        role: FileRole,
         /// What it is.
         what: Obstacle,
     },
@@ -293,7 +294,7 @@ impl FsErrorKind {
     }
 }
 
-/// What lies where only a regular file may lie.
+/// What exists where only a regular file of this user may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
 #[non_exhaustive]
 pub enum Obstacle {
@@ -338,13 +339,13 @@ mod tests {
             let mut importer = Importer::new(profile);
             importer.write(bytes.clone());
             let cid = importer.finish().cid;
-            let check = Check::new(Place::Temp, 0, 5, cid);
-            assert!(check.holds(&bytes));
-            assert!(!check.holds(&Bytes::from_static(b"hellO")));
-            assert!(!check.holds(&Bytes::from_static(b"hell")));
+            let check = Check::new(FileRole::Temp, 0, 5, cid);
+            assert!(check.matches(&bytes));
+            assert!(!check.matches(&Bytes::from_static(b"hellO")));
+            assert!(!check.matches(&Bytes::from_static(b"hell")));
         }
         let block = LeafForm::WrappedRaw.block(&bytes);
         let cid = *Prefix::V0.block(block).unwrap().cid();
-        assert!(Check::new(Place::Temp, 0, 5, cid).holds(&bytes));
+        assert!(Check::new(FileRole::Temp, 0, 5, cid).matches(&bytes));
     }
 }

@@ -2,12 +2,12 @@
 
 use super::assembly::{Mode, Transfer};
 use super::commit::{Finalize, Verdict};
-use super::effects::{Done, Effect, FsError, Place};
+use super::effects::{Done, Effect, FileRole, FsError};
 use super::events::{DownloadError, DownloadEvent, DownloadOutput, Finished, Operation, Outcome};
 use super::options::SyncPolicy;
 use super::phases::Phase;
 use super::{Download, Goal, Handles, Pending};
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 
 /// The way to the end.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Ending {
     /// What is there is made durable first.
     pub(super) save: bool,
     /// Temporary files to remove.
-    remove: &'static [Place],
+    remove: &'static [FileRole],
 }
 
 impl Download {
@@ -69,7 +69,7 @@ impl Download {
     }
 
     pub(super) fn finalize_next(&mut self) {
-        let complete = Runs::from_iter([self.selection()]);
+        let complete = RangeSet::from_iter([self.selection()]);
         let Some(mut finalize) = self.finalize.take() else { return };
         let effect = finalize.effect(self.now, |stamp| self.journal_of(complete, stamp));
         self.finalize = Some(finalize);
@@ -117,7 +117,7 @@ impl Download {
             && self.transfer.as_ref().is_some_and(|transfer| transfer.mode() == Mode::Fetch);
         let save = is_fetching && !remove && self.options.sync != SyncPolicy::Never;
         let flush = save && outcome == Outcome::Stopped && !self.disk.is_full();
-        let remove: &[Place] = if remove { &[Place::Journal, Place::Temp] } else { &[] };
+        let remove: &[FileRole] = if remove { &[FileRole::Journal, FileRole::Temp] } else { &[] };
         self.ending = Some(Ending { outcome, flush, save, remove });
         self.phase = Phase::Drain;
     }
@@ -138,14 +138,14 @@ impl Download {
 
     pub(super) fn close_next(&mut self) {
         let Some(ending) = &mut self.ending else { return };
-        if let Some(place) = self.open {
-            self.step(Effect::Close { place }, Handles::Close);
+        if let Some(role) = self.open {
+            self.step(Effect::Close { role }, Handles::Close);
         } else if self.is_locked {
             // Without the lock the temporary files are another process's.
-            if let Some((place, rest)) = ending.remove.split_first() {
+            if let Some((role, rest)) = ending.remove.split_first() {
                 ending.remove = rest;
                 self.phase = Phase::Removing;
-                self.step(Effect::Remove { place: *place }, Handles::Same);
+                self.step(Effect::Remove { role: *role }, Handles::Same);
             } else {
                 self.step(Effect::Unlock, Handles::Unlock);
             }

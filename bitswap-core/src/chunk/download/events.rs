@@ -1,4 +1,4 @@
-//! What a download tells its host.
+//! The outputs of a download, and how it ends.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -53,21 +53,21 @@ pub enum DownloadEvent {
     LockFile,
     /// No byte came for a while. Nothing ends by itself because of it.
     Stalled(StallReason),
-    /// Bytes come again after [`Self::Stalled`].
-    Moving,
+    /// Bytes arrive again after [`Self::Stalled`].
+    StallEnded,
     /// The disk is full, or the quota used up. What is verified stays, nothing new is asked for, and
     /// the write is tried again for [as long as is allowed](crate::chunk::DownloadOptions::wait_for_space);
-    /// [`Self::SpaceAgain`] follows when it works.
+    /// [`Self::SpaceAvailable`] follows when it works.
     DiskFull {
         /// Bytes that the download still needs.
         needed: u64,
-        /// Bytes that the disk says it has; quotas may allow fewer.
+        /// Bytes that the disk reports as free; quotas may allow fewer.
         available: u64,
         /// It is the quota: the disk has space.
         is_quota: bool,
     },
     /// Writing works again after [`Self::DiskFull`].
-    SpaceAgain,
+    SpaceAvailable,
     /// The end: exactly one, and nothing after it.
     Ended(Outcome),
 }
@@ -75,7 +75,7 @@ pub enum DownloadEvent {
 /// How far a download is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes that are there; never less than what was told before.
+    /// Bytes that are verified and written; never less than what was reported before.
     pub done: u64,
     /// Bytes in all.
     pub total: u64,
@@ -95,7 +95,7 @@ pub enum StallReason {
     NoProvider,
     /// All peers that were asked lack this block.
     AllDontHave(Cid),
-    /// Peers were asked and do not answer; also when the host said nothing.
+    /// Peers were asked and do not answer; also the default when the host gives no reason.
     PeersSilent,
     /// The disk does not keep up, or is full.
     DiskSlow,
@@ -118,17 +118,17 @@ pub enum Outcome {
     },
     /// Everything is there, but the system did not let go of the file in time. The data stays;
     /// starting the same download again only hashes it, as [`Resume`](crate::chunk::Resume) says, and renames.
-    NeedsFinalize {
+    NeedsCommit {
         /// How often the rename was tried again.
         retries: u32,
         /// The last code of the operating system.
         code: Option<i32>,
     },
-    /// [`Download::stop`](crate::chunk::Download::stop): the data stays, and starting again goes on.
+    /// [`Download::stop`](crate::chunk::Download::stop): the data stays, and starting again resumes.
     Stopped,
     /// [`Download::cancel`](crate::chunk::Download::cancel): the temporary data is removed.
     Cancelled,
-    /// It cannot go on. Temporary data stays for another attempt.
+    /// It failed. Temporary data stays for another attempt.
     Failed(DownloadError),
 }
 
@@ -137,7 +137,7 @@ pub enum Outcome {
 pub struct Finished {
     /// The target's length in bytes.
     pub size: u64,
-    /// The number in the target's name, as in [`Place::Target`](crate::chunk::Place::Target).
+    /// The number in the target's name, as in [`FileRole::Target`](crate::chunk::FileRole::Target).
     pub number: u32,
     /// How often the rename was tried again.
     pub retries: u32,
@@ -203,7 +203,7 @@ pub enum DownloadError {
     File {
         /// What was tried.
         operation: Operation,
-        /// What the system said.
+        /// The system's error.
         error: FsError,
     },
 }

@@ -1,6 +1,6 @@
 //! What has the target's name already.
 
-use super::effects::{Check, Effect, FsError, FsErrorKind, Place};
+use super::effects::{Check, Effect, FileRole, FsError, FsErrorKind};
 use super::events::{DownloadError, Operation};
 use super::options::IfExists;
 use super::phases::{Next, Phase};
@@ -11,8 +11,8 @@ use crate::chunk::unixfs::Link;
 impl Download {
     pub(super) fn open_target(&mut self) {
         self.phase = Phase::OpenTarget;
-        let place = Place::Target(0);
-        self.step(Effect::Open { place, create: false }, Handles::Open(place));
+        let role = FileRole::Target(0);
+        self.step(Effect::Open { role, create: false }, Handles::Open(role));
     }
 
     pub(super) fn target_opened(&mut self, len: u64) {
@@ -20,7 +20,7 @@ impl Download {
         let is_fetchable = matches!(Link::of(&self.root), Ok(Link::Block(_)));
         if self.options.wanted == (0..u64::MAX) && len <= LEAF_MAX && is_fetchable {
             self.phase = Phase::CheckTarget;
-            let check = Check::new(Place::Target(0), 0, len as usize, self.root);
+            let check = Check::new(FileRole::Target(0), 0, len as usize, self.root);
             self.step(Effect::Check(check), Handles::Same);
         } else {
             self.phase = Phase::Root;
@@ -50,6 +50,6 @@ impl Download {
     /// Before anything is fetched that could then not have its name.
     pub(super) fn check_replace(&mut self) {
         self.phase = Phase::CheckReplace;
-        self.step(Effect::CheckReplace { place: Place::Target(0) }, Handles::Same);
+        self.step(Effect::CheckReplace { role: FileRole::Target(0) }, Handles::Same);
     }
 }

@@ -22,7 +22,7 @@ use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
 use super::effects::Stamp;
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::RAW;
 use crate::chunk::unixfs::{Fields, put_varint};
 
@@ -33,7 +33,7 @@ const CHECKSUM_LEN: usize = 32;
 /// The largest journal that is written or read, in bytes.
 pub const JOURNAL_MAX: usize = 4 << 20;
 
-/// Runs that fit for certain: a run takes at most 20 bytes.
+/// RangeSet that fit for certain: a run takes at most 20 bytes.
 const RUNS_MAX: usize = (JOURNAL_MAX - 256) / 20;
 
 /// Binds a journal and a temporary file to each other.
@@ -67,7 +67,7 @@ pub struct Journal {
     /// The length of the whole file.
     pub size: u64,
     /// The bytes that are verified and durable, as positions in the whole file.
-    pub have: Runs,
+    pub have: RangeSet,
 }
 
 impl Journal {
@@ -118,7 +118,7 @@ impl Journal {
         }
         let (size, count) = (number()?, number()?);
         let selected = wanted.end.min(size);
-        let (mut have, mut end) = (Runs::new(), 0u64);
+        let (mut have, mut end) = (RangeSet::new(), 0u64);
         for at in 0..count {
             let start = end.checked_add(number()?)?;
             let after = start.checked_add(number()?)?;
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn complete_means_the_part_of_the_wanted_range_that_exists() {
         let complete = |wanted: Range<u64>, have: Range<u64>| {
-            let have = Runs::from_iter([have]);
+            let have = RangeSet::from_iter([have]);
             Journal { wanted, size: 100, have, ..journal() }.is_complete()
         };
         assert!(complete(0..u64::MAX, 0..100));
@@ -241,10 +241,10 @@ mod tests {
     }
 
     #[test]
-    fn too_many_runs_claim_less_and_stay_within_the_bound() {
+    fn too_many_ranges_claim_less_and_stay_within_the_bound() {
         let far = 1 << 60;
         let runs = (0..RUNS_MAX as u64 + 10).map(|at| far + at * 3..far + at * 3 + 1);
-        let have: Runs = runs.collect();
+        let have: RangeSet = runs.collect();
         let journal = Journal { size: 1 << 62, have: have.clone(), ..journal() };
         let bytes = journal.encode();
         assert!(bytes.len() <= JOURNAL_MAX);

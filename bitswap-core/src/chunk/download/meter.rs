@@ -123,7 +123,7 @@ impl Meter {
     ) -> Option<DownloadEvent> {
         if gained {
             self.gained_at = now;
-            return core::mem::take(&mut self.is_stalled).then_some(DownloadEvent::Moving);
+            return core::mem::take(&mut self.is_stalled).then_some(DownloadEvent::StallEnded);
         }
         if self.is_stalled || now.since(self.gained_at) < stall_after {
             return None;
@@ -197,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stall_is_said_once_and_clears_itself() {
+    fn a_stall_is_reported_once_and_ends_with_the_next_byte() {
         let mut meter = Meter::new(0, 1000, Timestamp::ZERO);
         let silent = run(&mut meter, core::iter::repeat_n(0, 60));
         let stalls = silent.iter().filter(|event| !matches!(event, DownloadEvent::Progress(_)));
         let expected = [DownloadEvent::Stalled(StallReason::PeersSilent)];
         assert!(stalls.eq(&expected));
-        assert!(run(&mut meter, [1]).contains(&DownloadEvent::Moving));
+        assert!(run(&mut meter, [1]).contains(&DownloadEvent::StallEnded));
     }
 }

@@ -29,9 +29,9 @@ use self::moving::{Checkpoint, Disk};
 use self::phases::Phase;
 use crate::block::Block;
 use crate::chunk::manifest::Extent;
-use crate::chunk::range_map::ChunkMap;
 use crate::chunk::range_map::Order;
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_map::RangeMap;
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::FileNode;
 use crate::time::Timestamp;
 
@@ -51,7 +51,7 @@ mod phases;
 #[cfg(test)]
 pub(super) mod tests;
 
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place, Stamp};
+pub use effects::{Check, Done, Effect, EffectId, FileRole, FsError, FsErrorKind, Obstacle, Stamp};
 pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
     Progress, StallReason,
@@ -71,9 +71,9 @@ enum Pending {
     /// The comparison of this range.
     Check(Range<u64>),
     /// A checkpoint's sync: what may be claimed when it works.
-    Sync(Runs),
+    Sync(RangeSet),
     /// A checkpoint's look at the file: what may be claimed now.
-    Stamp(Runs),
+    Stamp(RangeSet),
     Save,
     /// How much space a disk has that is full in this way.
     Space(FsErrorKind),
@@ -86,7 +86,7 @@ enum Pending {
 enum Handles {
     Lock,
     Unlock,
-    Open(Place),
+    Open(FileRole),
     Close,
     Same,
 }
@@ -125,9 +125,9 @@ pub struct Download {
     /// What an earlier run claimed, as far as it was neither compared nor written in this one.
     earlier: Earlier,
     /// What is there at the next start of the transfer, and what of it is checked.
-    plan: Option<(Runs, Checks)>,
+    plan: Option<(RangeSet, Checks)>,
     /// What the journal on disk claims, or may.
-    durable: Runs,
+    durable: RangeSet,
     transfer: Option<Transfer>,
     finalize: Option<Finalize>,
     ending: Option<Ending>,
@@ -139,7 +139,7 @@ pub struct Download {
     is_root_asked: bool,
     is_started: bool,
     is_locked: bool,
-    open: Option<Place>,
+    open: Option<FileRole>,
 }
 
 impl Download {
@@ -149,7 +149,7 @@ impl Download {
         Self::begin(root, options, Goal::Fetch, now)
     }
 
-    /// Starts the comparison of the file on disk, [`Place::Target`]`(0)`, with the file `root`.
+    /// Starts the comparison of the file on disk, [`FileRole::Target`]`(0)`, with the file `root`.
     ///
     /// Only blocks that are not leaves are fetched, as far as the DAG tells them apart; nothing is
     /// written. It ends in [`Outcome::Verified`].
@@ -179,7 +179,7 @@ impl Download {
             is_marked: false,
             earlier: Earlier::default(),
             plan: None,
-            durable: Runs::new(),
+            durable: RangeSet::new(),
             transfer: None,
             finalize: None,
             ending: None,
@@ -343,9 +343,9 @@ impl Download {
     }
 
     /// The state of every range, while bytes are moving. A reader may read what it
-    /// [has](ChunkMap::have) from the temporary file.
+    /// [has](RangeMap::have) from the temporary file.
     #[must_use]
-    pub fn map(&self) -> Option<&ChunkMap> {
+    pub fn map(&self) -> Option<&RangeMap> {
         let transfer = self.transfer.as_ref().filter(|_| self.ending.is_none());
         transfer.map(Transfer::map)
     }
@@ -398,7 +398,7 @@ impl Download {
         match handles {
             Handles::Lock => self.is_locked = worked,
             Handles::Unlock => self.is_locked = false,
-            Handles::Open(place) if worked => self.open = Some(place),
+            Handles::Open(role) if worked => self.open = Some(role),
             // Whatever close says, the handle is gone.
             Handles::Close => self.open = None,
             Handles::Open(_) | Handles::Same => {}

@@ -12,7 +12,7 @@ use super::options::SyncPolicy;
 use super::{Download, OUTPUTS_MAX, Pending};
 use crate::block::Block;
 use crate::chunk::manifest::Extent;
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::InvalidDag;
 use crate::time::Timestamp;
 
@@ -204,7 +204,7 @@ impl Download {
     /// Something was written.
     pub(super) fn disk_worked(&mut self) {
         if self.disk.worked() {
-            self.tell(DownloadEvent::SpaceAgain);
+            self.tell(DownloadEvent::SpaceAvailable);
         }
     }
 
@@ -230,7 +230,7 @@ impl Download {
         }
     }
 
-    pub(super) fn sync_done(&mut self, claims: Runs, result: Result<Done, FsError>) {
+    pub(super) fn sync_done(&mut self, claims: RangeSet, result: Result<Done, FsError>) {
         match result {
             Ok(_) => {
                 self.durable.clone_from(&claims);
@@ -245,12 +245,12 @@ impl Download {
         }
     }
 
-    pub(super) fn stamp_done(&mut self, claims: Runs, result: Result<Done, FsError>) {
+    pub(super) fn stamp_done(&mut self, claims: RangeSet, result: Result<Done, FsError>) {
         let stamp = if let Ok(Done::Stamp(stamp)) = result { Some(stamp) } else { None };
         self.save_journal(claims, stamp);
     }
 
-    fn save_journal(&mut self, claims: Runs, stamp: Option<Stamp>) {
+    fn save_journal(&mut self, claims: RangeSet, stamp: Option<Stamp>) {
         let bytes = self.journal_of(claims, stamp);
         self.issue(Effect::SaveJournal { bytes }, Pending::Save);
     }

@@ -23,7 +23,7 @@ pub enum IfExists {
 /// run fetched is never fetched again unless it is gone or wrong.
 ///
 /// Whatever is chosen, all of it is hashed unless the journal belongs to the temporary file and the file
-/// system says that nobody wrote to it since (see [`Stamp`](crate::chunk::Stamp)).
+/// system shows that nobody wrote to it since (see [`Stamp`](crate::chunk::Stamp)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Resume {
     /// All of it: the only choice after which every byte of the file was hashed for certain.
@@ -38,7 +38,7 @@ pub enum Resume {
 /// When written data is made durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
-    /// Never: fast, and an interrupted download is checked in full when it goes on.
+    /// Never: fast, and an interrupted download is verified in full when it is resumed.
     Never,
     /// Before the rename only.
     AtEnd,
@@ -67,7 +67,7 @@ impl Default for SyncPolicy {
 pub struct RenameRetry {
     /// The operating system's codes that pass by themselves.
     pub codes: &'static [i32],
-    /// How long to go on trying.
+    /// How long it is retried.
     pub budget: Duration,
 }
 
@@ -106,7 +106,7 @@ pub struct DownloadOptions {
     /// How long a disk that is full, or a quota that is used up, is tried again before the download
     /// fails. Zero: it fails at once, [`Duration::MAX`]: never.
     pub wait_for_space: Duration,
-    /// No byte for so long is a stall, and said so.
+    /// Without a byte for this long the download reports a stall.
     pub stall_after: Duration,
     /// What a DAG may cost.
     pub bounds: Bounds,
@@ -125,10 +125,10 @@ impl DownloadOptions {
     /// | bytes | what |
     /// | --- | --- |
     /// | *W* + *B* | asked for and received; nodes have a quarter of it at most, so that leaves always have the rest |
-    /// | max(*W*/4, *N*) | nodes that are not placed to their last child; the last in order are evicted and asked for again |
+    /// | max(*W*/4, *N*) | nodes that are not expanded to their last child; the last in the order are evicted and requested again |
     /// | *N* | the root, for as long as the download lives |
-    /// | max(*W*/4, *B*) | leaves that filled several places at once |
-    /// | 512 (*R* + 66 (*d* + 1)) | ranges that are not there yet; *d* is [`Bounds::depth`], *R* is *W*/512, 4,096 at least and 65,536 at most |
+    /// | max(*W*/4, *B*) | leaves that filled several ranges at once |
+    /// | 512 (*R* + 66 (*d* + 1)) | ranges that are not written yet; *d* is [`Bounds::depth`], *R* is *W*/512, 4,096 at least and 65,536 at most |
     ///
     /// A node of 16,384 links takes 2 MiB, one of 1,024 takes 128 KiB. While a node is read, and at the start, another 8 MiB may be in use for a moment.
     #[must_use]

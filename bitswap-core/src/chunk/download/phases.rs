@@ -8,14 +8,14 @@ use bytes::Bytes;
 use super::assembly::{Mode, Transfer};
 use super::checks::Checks;
 use super::commit::Finalize;
-use super::effects::{Done, Effect, FsError, FsErrorKind, Place};
+use super::effects::{Done, Effect, FileRole, FsError, FsErrorKind};
 use super::events::{BlockWant, DownloadError, DownloadEvent, DownloadOutput, Operation};
 use super::meter::Meter;
 use super::options::IfExists;
 use super::{Download, Goal, Handles};
 use crate::chunk::cost::LEAF_MAX;
 use crate::chunk::manifest::Manifest;
-use crate::chunk::range_set::Runs;
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::{FileNode, InvalidDag, Link};
 use crate::time::Timestamp;
 
@@ -75,7 +75,7 @@ pub(super) enum Next {
 }
 
 impl Download {
-    /// Runs everything that can run now.
+    /// RangeSet everything that can run now.
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         loop {
@@ -86,8 +86,8 @@ impl Download {
                 Phase::AwaitRoom if !self.disk.is_held(self.now) => self.allocate(),
                 Phase::Leave(next) if self.pending.is_empty() => {
                     self.phase = Phase::Leaving(next);
-                    let place = self.open.unwrap_or(Place::Temp);
-                    self.step(Effect::Close { place }, Handles::Close);
+                    let role = self.open.unwrap_or(FileRole::Temp);
+                    self.step(Effect::Close { role }, Handles::Close);
                 }
                 Phase::Finalize if self.pending.is_empty() => self.finalize_next(),
                 Phase::Drain if self.pending.is_empty() => self.drain(),
@@ -207,7 +207,7 @@ impl Download {
             Err(invalid) => self.fail(DownloadError::InvalidDag(invalid)),
             Ok(node) => {
                 self.size = node.size;
-                self.node = Some(Arc::new(node.into_held(data)));
+                self.node = Some(Arc::new(node.into_compact(data)));
                 self.root_known();
             }
         }
@@ -246,8 +246,8 @@ impl Download {
 
     fn open_temp(&mut self, create: bool) {
         self.phase = Phase::OpenTemp;
-        let place = Place::Temp;
-        self.step(Effect::Open { place, create }, Handles::Open(place));
+        let role = FileRole::Temp;
+        self.step(Effect::Open { role, create }, Handles::Open(role));
     }
 
     pub(super) fn start_moving(&mut self) {
@@ -257,9 +257,9 @@ impl Download {
 
     fn start(&mut self, mode: Mode) {
         let plan = match mode {
-            Mode::Fetch => self.plan.take().unwrap_or((Runs::new(), Checks::None)),
+            Mode::Fetch => self.plan.take().unwrap_or((RangeSet::new(), Checks::None)),
             // What lies beyond the file's end is compared too, and differs.
-            Mode::Precheck | Mode::Verify => (Runs::new(), Checks::Below(u64::MAX)),
+            Mode::Precheck | Mode::Verify => (RangeSet::new(), Checks::Below(u64::MAX)),
         };
         let Some(node) = &self.node else { return };
         match Transfer::new(&self.root, node, mode, plan, &self.options) {

@@ -7,9 +7,9 @@ use bytes::{Bytes, BytesMut};
 use super::profile::Profile;
 use crate::block::Block;
 
-/// Where a leaf lies in its file.
+/// The range of a leaf in its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeafPlace {
+pub struct LeafRange {
     /// The first byte's position in the file.
     pub offset: u64,
     /// How many bytes of the file the leaf holds.
@@ -32,7 +32,7 @@ impl Chunker {
         Self { profile, partial: BytesMut::new(), ready: VecDeque::new(), offset: 0 }
     }
 
-    /// The next bytes of the file. A chunk that lies within one piece is a slice of it.
+    /// The next bytes of the file. A chunk within one call's bytes is a slice of them.
     pub fn write(&mut self, mut bytes: Bytes) {
         let chunk_len = self.profile.chunk_len();
         while !bytes.is_empty() {
@@ -90,17 +90,17 @@ impl Chunk {
     /// Makes the leaf: the expensive step, pure, for any core.
     #[must_use]
     pub fn hash(self) -> Leaf {
-        let place = LeafPlace { offset: self.offset, len: self.data.len() as u64 };
+        let range = LeafRange { offset: self.offset, len: self.data.len() as u64 };
         let form = self.profile.leaf_form();
-        Leaf { place, block: self.profile.block(Some(form), form.block(&self.data)) }
+        Leaf { range, block: self.profile.block(Some(form), form.block(&self.data)) }
     }
 }
 
 /// A hashed leaf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Where it lies in the file.
-    pub place: LeafPlace,
+    /// Its range in the file.
+    pub range: LeafRange,
     /// Its block.
     pub block: Block,
 }

@@ -34,7 +34,7 @@ mod profile;
 mod tests;
 mod tree;
 
-pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
+pub use chunker::{Chunk, Chunker, Leaf, LeafRange};
 pub use profile::Profile;
 pub use tree::{Root, Tree};
 
@@ -44,7 +44,7 @@ pub struct Imported {
     /// The block.
     pub block: Block,
     /// The bytes of the file that a leaf holds; `None` for an inner node.
-    pub leaf: Option<LeafPlace>,
+    pub leaf: Option<LeafRange>,
 }
 
 /// Streams a file into blocks.
@@ -90,7 +90,7 @@ impl Importer {
     fn add(&mut self, chunk: Chunk) {
         let leaf = chunk.hash();
         let nodes = self.tree.push(&leaf);
-        self.ready.push_back(Imported { block: leaf.block, leaf: Some(leaf.place) });
+        self.ready.push_back(Imported { block: leaf.block, leaf: Some(leaf.range) });
         self.ready.extend(nodes.into_iter().map(|block| Imported { block, leaf: None }));
     }
 }

@@ -13,7 +13,7 @@ use multihash_codetable::{Code, MultihashDigest};
 use proptest::prelude::*;
 use proptest::test_runner::contextualize_config;
 
-use crate::chunk::{Chunker, FileNode, Imported, Importer, LeafPlace, Profile, Root, Tree};
+use crate::chunk::{Chunker, FileNode, Imported, Importer, LeafRange, Profile, Root, Tree};
 
 const MIB: u64 = 1 << 20;
 
@@ -33,15 +33,15 @@ impl Keystream {
     }
 }
 
-/// The root of `len` bytes of keystream, written in pieces and taken out as it goes.
+/// The root of `len` bytes of keystream, written in segments and taken out as it goes.
 fn root_of(profile: Profile, seed: &str, len: u64) -> Root {
     let (mut stream, mut left) = (Keystream::new(seed), len);
     let mut importer = Importer::new(profile);
     let mut at = 0;
     while left > 0 {
-        let piece = left.min(3 * MIB + 7);
-        importer.write(stream.bytes(piece as usize));
-        left -= piece;
+        let segment = left.min(3 * MIB + 7);
+        importer.write(stream.bytes(segment as usize));
+        left -= segment;
         while let Some(imported) = importer.poll_block() {
             if let Some(leaf) = imported.leaf {
                 assert_eq!(leaf.offset, at);
@@ -137,18 +137,18 @@ fn a_full_level_of_full_nodes_gets_one_level_more() {
 }
 
 #[test]
-fn blocks_come_leaves_first_and_carry_their_place() {
+fn blocks_come_leaves_first_and_carry_their_range() {
     let file = Keystream::new("places").bytes(2 * 262_144 + 5);
     let (root, blocks) = blocks_of(Profile::UnixfsV0_2015, &file);
     let places: Vec<_> = blocks.iter().map(|imported| imported.leaf).collect();
-    let leaf = |offset, len| Some(LeafPlace { offset, len });
+    let leaf = |offset, len| Some(LeafRange { offset, len });
     let expected = [leaf(0, 262_144), leaf(262_144, 262_144), leaf(524_288, 5), None];
     assert_eq!(places, expected);
     assert_eq!(blocks[3].block.cid(), &root.cid);
     for imported in &blocks {
-        let Some(place) = imported.leaf else { continue };
+        let Some(range) = imported.leaf else { continue };
         // What a store that shares the file in place does.
-        let bytes = &file[place.offset as usize..(place.offset + place.len) as usize];
+        let bytes = &file[range.offset as usize..(range.offset + range.len) as usize];
         let bytes = Bytes::copy_from_slice(bytes);
         assert_eq!(Profile::UnixfsV0_2015.leaf_form().block(&bytes), imported.block.data());
     }
@@ -205,8 +205,8 @@ proptest! {
             let mut importer = Importer::new(profile);
             let mut rest = &file[..];
             for cut in &cuts {
-                let (piece, after) = rest.split_at(*cut);
-                importer.write(piece.to_vec());
+                let (segment, after) = rest.split_at(*cut);
+                importer.write(segment.to_vec());
                 rest = after;
             }
             let root = importer.finish();

@@ -48,7 +48,7 @@ impl Tree {
 
     /// Adds the next leaf in file order and gives the nodes that it completed.
     pub fn push(&mut self, leaf: &Leaf) -> Vec<Block> {
-        self.push_range(*leaf.block.cid(), leaf.place.len, leaf.block.data().len() as u64)
+        self.push_range(*leaf.block.cid(), leaf.range.len, leaf.block.data().len() as u64)
     }
 
     /// Adds the next range by its CID: `len` bytes of the file in a block of `block_len` bytes.

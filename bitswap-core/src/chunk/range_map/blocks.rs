@@ -1,9 +1,8 @@
-//! The blocks that are needed, each once, however many ranges it fills, and what is known of the
-//! nodes among them.
+//! The blocks that are needed, one entry each however many ranges it fills, and the nodes that are held.
 //!
-//! A node that arrived is held until all of its ranges are placed. Nodes are held within a budget:
-//! what comes last in the file is evicted first, and asked for again when its turn comes. The node
-//! that comes first is always held, or nothing could go on.
+//! A node that arrived is held until all of its children have rows. Nodes are held within a budget:
+//! the last in the file are evicted first, and requested again when they are first in the order. The
+//! first node is always held, or the download could not make progress.
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::sync::Arc;
@@ -17,72 +16,73 @@ use crate::chunk::unixfs::{DAG_PB, FileNode};
 use crate::key::Key;
 use crate::rng::Rng;
 
-/// Leaves kept because they filled several places at once: a file that is mostly zeros repeats one
-/// leaf below every node, and each node is expanded at its own time.
-const REPEATS_MAX: usize = 4;
+/// Leaves cached because they filled several ranges at once: a file that is mostly zeros repeats one
+/// leaf below every node, and the nodes are expanded one after another.
+const LEAF_CACHE_MAX: usize = 4;
 
 /// A block that is needed.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct NeededBlock {
     key: Key,
     may_be_node: bool,
-    /// What it holds, if that is held.
+    /// Its node, while that is held.
     node: Option<Arc<FileNode>>,
-    /// What holding its node takes. Known once it arrived, and for as long as it is needed.
-    cost: Option<u64>,
+    /// The memory of its node. Known from its first arrival, for as long as it is needed.
+    node_bytes: Option<u64>,
     /// How many peers are known to have it.
     pub(super) holders: u32,
-    /// Its place in the random order.
-    pub(super) draw: u64,
-    pub(super) asked: bool,
+    /// Its rank in the random order.
+    pub(super) random_rank: u64,
+    pub(super) is_requested: bool,
 }
 
-impl Target {
+impl NeededBlock {
     pub(super) fn cid(&self) -> Cid {
         self.key.cid()
     }
 
-    /// What holding it will take at a place, if it is taken for a node: by what is known of it, or else by
-    /// what its parent there says.
-    pub(super) fn expected_cost(&self, len: u64, tsize: u64) -> Option<u64> {
-        self.cost.or_else(|| cost::expected(len, tsize).filter(|_| self.may_be_node))
+    /// The memory that it will take, if it is expected to be a node: known from an earlier arrival, or else
+    /// estimated from its parent's link.
+    pub(super) fn expected_node_bytes(&self, len: u64, tsize: u64) -> Option<u64> {
+        self.node_bytes
+            .or_else(|| cost::expected_node_bytes(len, tsize).filter(|_| self.may_be_node))
     }
 }
 
-/// All of them, by number and by CID.
+/// All needed blocks, by number and by CID.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Targets {
-    slots: Vec<Option<Target>>,
+pub(super) struct NeededBlocks {
+    slots: Vec<Option<NeededBlock>>,
     free: Vec<u32>,
     by_cid: BTreeMap<Key, u32>,
-    /// The positions of the rows of each.
-    places: BTreeSet<(u32, u64)>,
-    /// Those whose nodes are held, by the position of their first row.
+    /// The positions of the rows of each block.
+    row_offsets: BTreeSet<(u32, u64)>,
+    /// The held nodes, by the position of their first row.
     held: BTreeSet<(u64, u32)>,
     held_bytes: u64,
-    /// The top of the tree is here from the start, and is never asked for.
-    top: Option<(Key, Arc<FileNode>)>,
-    repeats: VecDeque<(Key, Arc<FileNode>)>,
+    /// The root of the tree, which is held from the start and never requested here.
+    root: Option<(Key, Arc<FileNode>)>,
+    leaf_cache: VecDeque<(Key, Arc<FileNode>)>,
 }
 
-impl Targets {
+impl NeededBlocks {
     pub(super) fn find(&self, cid: &Cid) -> Option<u32> {
         self.by_cid.get(&Key::new(cid)).copied()
     }
 
-    pub(super) fn at(&self, id: u32) -> Option<&Target> {
+    pub(super) fn at(&self, id: u32) -> Option<&NeededBlock> {
         self.slots.get(id as usize)?.as_ref()
     }
 
-    pub(super) fn at_mut(&mut self, id: u32) -> Option<&mut Target> {
+    pub(super) fn at_mut(&mut self, id: u32) -> Option<&mut NeededBlock> {
         self.slots.get_mut(id as usize)?.as_mut()
     }
 
-    /// What a block holds, as far as that is known.
+    /// The node of a block, if it is held or cached.
     pub(super) fn node(&self, id: u32) -> Option<Arc<FileNode>> {
-        let target = self.at(id)?;
-        let known = || self.top.iter().chain(&self.repeats).find(|(key, _)| *key == target.key);
-        target.node.clone().or_else(|| known().map(|(_, node)| node.clone()))
+        let block = self.at(id)?;
+        let known = || self.root.iter().chain(&self.leaf_cache).find(|(key, _)| *key == block.key);
+        block.node.clone().or_else(|| known().map(|(_, node)| node.clone()))
     }
 
     /// Adds one more row of a block.
@@ -92,19 +92,19 @@ impl Targets {
             Some(id) => *id,
             None => self.add(key, cid.codec() == DAG_PB, rng),
         };
-        self.change(id, |targets| _ = targets.places.insert((id, offset)));
+        self.change(id, |blocks| _ = blocks.row_offsets.insert((id, offset)));
         id
     }
 
-    /// Takes a row out; the block is gone with its last row.
+    /// Removes a row, and the block with its last row.
     pub(super) fn remove_row(&mut self, id: u32, offset: u64) {
-        self.change(id, |targets| _ = targets.places.remove(&(id, offset)));
+        self.change(id, |blocks| _ = blocks.row_offsets.remove(&(id, offset)));
         if self.first_row(id).is_some() {
             return;
         }
         let Some(slot) = self.slots.get_mut(id as usize) else { return };
-        if let Some(target) = slot.take() {
-            self.by_cid.remove(&target.key);
+        if let Some(block) = slot.take() {
+            self.by_cid.remove(&block.key);
             self.free.push(id);
         }
         if self.by_cid.is_empty() {
@@ -114,78 +114,78 @@ impl Targets {
 
     /// The positions of a block's rows.
     pub(super) fn rows(&self, id: u32) -> impl Iterator<Item = u64> + '_ {
-        self.places.range((id, 0)..=(id, u64::MAX)).map(|(_, offset)| *offset)
+        self.row_offsets.range((id, 0)..=(id, u64::MAX)).map(|(_, offset)| *offset)
     }
 
-    /// Keeps a node that is [fit to be held](FileNode::into_held).
+    /// Holds a node that was [made compact](FileNode::into_compact).
     pub(super) fn hold(&mut self, id: u32, node: FileNode) {
-        self.change(id, |targets| {
-            if let Some(target) = targets.at_mut(id) {
-                target.cost = Some(cost::of(&node));
-                target.node = Some(Arc::new(node));
+        self.change(id, |blocks| {
+            if let Some(block) = blocks.at_mut(id) {
+                block.node_bytes = Some(cost::node_bytes(&node));
+                block.node = Some(Arc::new(node));
             }
         });
     }
 
-    /// Forgets a node, but not what it takes.
+    /// Evicts a node. How much memory it took is remembered.
     pub(super) fn evict(&mut self, id: u32) {
-        self.change(id, |targets| {
-            if let Some(target) = targets.at_mut(id) {
-                target.node = None;
+        self.change(id, |blocks| {
+            if let Some(block) = blocks.at_mut(id) {
+                block.node = None;
             }
         });
     }
 
-    /// The nodes that are held, by the position of their first row, and those positions.
+    /// The held nodes whose first row is within a range, as (position, block).
     pub(super) fn held(&self, at: Range<u64>) -> impl DoubleEndedIterator<Item = (u64, u32)> + '_ {
         self.held.range((at.start, 0)..(at.end, 0)).copied()
     }
 
-    /// What the held nodes take, in bytes.
+    /// The memory of all held nodes, in bytes.
     pub(super) const fn held_bytes(&self) -> u64 {
         self.held_bytes
     }
 
-    pub(super) fn set_top(&mut self, cid: &Cid, node: Arc<FileNode>) {
-        self.top = Some((Key::new(cid), node));
+    pub(super) fn set_root(&mut self, cid: &Cid, node: Arc<FileNode>) {
+        self.root = Some((Key::new(cid), node));
     }
 
-    /// Keeps a leaf that is likely to be needed again, as long as such leaves take no more than `budget`
-    /// or there is one.
-    pub(super) fn remember(&mut self, cid: &Cid, leaf: FileNode, budget: u64) {
-        self.repeats.truncate(REPEATS_MAX - 1);
-        self.repeats.push_front((Key::new(cid), Arc::new(leaf)));
-        while self.repeats.len() > 1 && self.repeats_bytes() > budget {
-            self.repeats.pop_back();
+    /// Caches a leaf that is likely to be needed again. The oldest are evicted until the cache takes no more
+    /// than `budget` bytes or holds one leaf.
+    pub(super) fn cache_leaf(&mut self, cid: &Cid, leaf: FileNode, budget: u64) {
+        self.leaf_cache.truncate(LEAF_CACHE_MAX - 1);
+        self.leaf_cache.push_front((Key::new(cid), Arc::new(leaf)));
+        while self.leaf_cache.len() > 1 && self.leaf_cache_bytes() > budget {
+            self.leaf_cache.pop_back();
         }
     }
 
-    fn repeats_bytes(&self) -> u64 {
-        self.repeats.iter().map(|(_, leaf)| leaf.data.len() as u64).sum()
+    fn leaf_cache_bytes(&self) -> u64 {
+        self.leaf_cache.iter().map(|(_, leaf)| leaf.data.len() as u64).sum()
     }
 
     fn add(&mut self, key: Key, may_be_node: bool, rng: &mut Rng) -> u32 {
-        let draw = rng.next_u64();
-        let target = Target {
+        let random_rank = rng.next_u64();
+        let block = NeededBlock {
             key: key.clone(),
             may_be_node,
             node: None,
-            cost: None,
+            node_bytes: None,
             holders: 0,
-            draw,
-            asked: false,
+            random_rank,
+            is_requested: false,
         };
-        // Numbers are given again, so there are never more than rows.
+        // Numbers are reused, so there are never more than rows.
         let id = self.free.pop().unwrap_or(self.slots.len() as u32);
         match self.slots.get_mut(id as usize) {
-            Some(slot) => *slot = Some(target),
-            None => self.slots.push(Some(target)),
+            Some(slot) => *slot = Some(block),
+            None => self.slots.push(Some(block)),
         }
         self.by_cid.insert(key, id);
         id
     }
 
-    /// Changes a block's rows or node, and what follows from them.
+    /// Changes a block's rows or node, and updates the index of held nodes.
     fn change(&mut self, id: u32, change: impl FnOnce(&mut Self)) {
         if let Some((first, cost)) = self.held_at(id) {
             self.held.remove(&(first, id));
@@ -198,10 +198,10 @@ impl Targets {
         }
     }
 
-    /// The place of a block among those whose nodes are held, and what that takes.
+    /// A block's key in the index of held nodes and the memory of its node.
     fn held_at(&self, id: u32) -> Option<(u64, u64)> {
-        let target = self.at(id).filter(|target| target.node.is_some())?;
-        Some((self.first_row(id)?, target.cost?))
+        let block = self.at(id).filter(|block| block.node.is_some())?;
+        Some((self.first_row(id)?, block.node_bytes?))
     }
 
     fn first_row(&self, id: u32) -> Option<u64> {
@@ -210,12 +210,12 @@ impl Targets {
 }
 
 #[cfg(test)]
-impl Targets {
+impl NeededBlocks {
     pub(super) fn len(&self) -> usize {
         self.by_cid.len()
     }
 
-    pub(super) fn places(&self) -> usize {
-        self.places.len()
+    pub(super) fn row_count(&self) -> usize {
+        self.row_offsets.len()
     }
 }

@@ -1,13 +1,12 @@
-//! Which ranges are missing, on their way, being written, and there.
+//! Which ranges of a file are queued, in flight, being written, and written.
 //!
-//! 1. Every selected byte is in exactly one state: it is `have`, or else its range (a *row*) is
-//!    Queued, InFlight or Writing. Rows never overlap. Reading a range back from disk to check it
-//!    counts as InFlight: the disk has been asked.
-//! 2. A block is wanted once, however many rows it fills: they share a *target*.
-//! 3. Rows exist only for what is not there yet; what is there costs a run. A node's row is
-//!    replaced by those of its next few children when its turn in the order comes, and by one for
-//!    all that is left of it, so a sequential download knows one path of a large tree and not all of
-//!    it.
+//! 1. Every selected byte is in exactly one state: it is in `have`, or else its range (a *row*) is
+//!    Queued, InFlight or Writing. Rows never overlap. A range that is being compared with the disk
+//!    counts as InFlight.
+//! 2. A block is requested once, however many rows it fills: they share one entry of the needed blocks.
+//! 3. Rows exist only for what is not written yet; what is written costs one range of a set. When a node is
+//!    first in the order, its row is replaced by those of its next few children and one for the rest of
+//!    it, so a sequential download holds one path of a large tree and not all of it.
 //! 4. There are at most `rows_max` rows and a few more for each level of the tree; see [`cost`](crate::chunk::cost).
 
 use alloc::sync::Arc;
@@ -16,8 +15,8 @@ use core::ops::Range;
 
 use cid::Cid;
 
-use crate::chunk::manifest::{Contents, Piece};
-use crate::chunk::range_set::Runs;
+use crate::chunk::manifest::{Contents, Segment};
+use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::{DAG_PB, FileNode};
 use crate::rng::Rng;
 
@@ -28,14 +27,14 @@ mod rows;
 mod tests;
 
 pub use order::Order;
-use rows::{Rows, Stage};
+use rows::{RangeState, Rows};
 
 /// How many bytes of the selection are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Missing and not asked for.
+    /// Missing and not requested.
     pub queued: u64,
-    /// Asked for.
+    /// Requested, or being compared with the disk.
     pub in_flight: u64,
     /// Received and not written yet.
     pub writing: u64,
@@ -43,42 +42,42 @@ pub struct Counts {
     pub have: u64,
 }
 
-/// What is thought of a range that may be on disk.
+/// How much of a range that may be on disk is verified before it is requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::chunk) enum Look {
-    /// What is there is right.
+pub(in crate::chunk) enum Verification {
+    /// None of it: its bytes are trusted.
     Trust,
-    /// Something below it is to be checked.
+    /// Some of its children.
     Descend,
-    /// Compare it with the disk before asking for it.
-    Check,
+    /// All of it, as one leaf.
+    Compare,
 }
 
-/// What to do next for the range whose turn it is.
+/// What to do next for the range that is first in the order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::chunk) enum Step {
-    /// Read the range back and compare.
-    Check(Piece),
-    /// Ask for the block. If it is taken to be a node: what holding it will take.
-    Want(Piece, Option<u64>),
-    /// The node is known: put what it holds from this child on at this place with
-    /// [`ChunkMap::leave`] and [`ChunkMap::fill`].
-    Expand(Piece, usize, Arc<FileNode>),
+    /// Read the range from disk and compare it.
+    Compare(Segment),
+    /// Request the block. If it is expected to be a node: the memory that it will take.
+    Want(Segment, Option<u64>),
+    /// The node is held: add its contents from this child on with
+    /// [`RangeMap::expanded`] and [`RangeMap::add_contents`].
+    Expand(Segment, usize, Arc<FileNode>),
 }
 
 /// The state of every range of one file.
 #[derive(Clone, Debug)]
-pub struct ChunkMap {
+pub struct RangeMap {
     selection: Range<u64>,
     rows: Rows,
-    have: Runs,
+    have: RangeSet,
 }
 
-impl ChunkMap {
-    /// The map of a selection of which `have` is there already.
+impl RangeMap {
+    /// The map of a selection of which `have` is written already.
     pub(in crate::chunk) fn new(
         selection: Range<u64>,
-        have: Runs,
+        have: RangeSet,
         order: Order,
         rows_max: usize,
         rng: Rng,
@@ -87,9 +86,9 @@ impl ChunkMap {
         Self { selection, rows, have }
     }
 
-    /// The bytes that are there.
+    /// The bytes that are written.
     #[must_use]
-    pub const fn have(&self) -> &Runs {
+    pub const fn have(&self) -> &RangeSet {
         &self.have
     }
 
@@ -100,57 +99,70 @@ impl ChunkMap {
         for (offset, row) in self.rows.iter() {
             let range = self.clip(offset, row.len);
             let bytes = range.end - range.start - self.have.covered(&range);
-            match row.stage {
-                Stage::Queued => counts.queued += bytes,
-                Stage::Checking | Stage::InFlight => counts.in_flight += bytes,
-                Stage::Writing => counts.writing += bytes,
+            match row.state {
+                RangeState::Queued => counts.queued += bytes,
+                RangeState::Comparing | RangeState::InFlight => counts.in_flight += bytes,
+                RangeState::Writing => counts.writing += bytes,
             }
         }
         counts
     }
 
-    /// Whether everything that is known to be needed is there.
+    /// Whether nothing that is known to be needed is missing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Puts what a block holds at its place: bytes are being written from now on, pieces are
-    /// queued. `look` tells what is thought of each piece.
-    pub(in crate::chunk) fn fill(&mut self, contents: &Contents, look: impl Fn(&Piece) -> Look) {
+    /// Adds the contents of a block: extents are being written from now on, segments are queued.
+    /// `verification` decides for each segment whether it is verified first.
+    pub(in crate::chunk) fn add_contents(
+        &mut self,
+        contents: &Contents,
+        verification: impl Fn(&Segment) -> Verification,
+    ) {
         for extent in &contents.extents {
             let range = extent.offset..extent.offset + extent.bytes.len() as u64;
             self.rows.add_writing(extent.offset, range.end - range.start);
             self.have.remove(range);
         }
-        for piece in &contents.pieces {
-            self.add_if_needed(piece, 0, look(piece));
+        for segment in &contents.segments {
+            self.add_if_needed(segment, 0, verification(segment));
         }
     }
 
-    /// Puts the top of the tree, which has children.
-    pub(in crate::chunk) fn plant(&mut self, top: &Piece, node: Arc<FileNode>, look: Look) {
-        self.rows.targets_mut().set_top(&top.cid, node);
-        self.add_node(top, 0, look);
+    /// Adds the root of the tree, which has children.
+    pub(in crate::chunk) fn add_root(
+        &mut self,
+        top: &Segment,
+        node: Arc<FileNode>,
+        verification: Verification,
+    ) {
+        self.rows.blocks_mut().set_root(&top.cid, node);
+        self.add_node(top, 0, verification);
     }
 
-    /// A node was expanded: of the row at `offset` only `rest` is left, from that child on.
-    pub(in crate::chunk) fn leave(&mut self, offset: u64, rest: Option<(Piece, usize, Look)>) {
+    /// A node was expanded: its row at `offset` is replaced by `rest`, from that child on.
+    pub(in crate::chunk) fn expanded(
+        &mut self,
+        offset: u64,
+        rest: Option<(Segment, usize, Verification)>,
+    ) {
         // First, so that the node is held for it.
-        if let Some((piece, from, look)) = rest {
-            self.add_node(&piece, from as u32, look);
+        if let Some((segment, from, verification)) = rest {
+            self.add_node(&segment, from as u32, verification);
         }
-        self.rows.take(offset);
+        self.rows.remove(offset);
     }
 
     /// The next step within the order, `None` when nothing is queued. With many rows, a node is
-    /// expanded only while nothing is on its way (`is_idle`): nodes that repeat would otherwise
-    /// make rows without end and ask for nothing. A node is asked for only if it will take no more
+    /// expanded only while nothing is in flight (`is_idle`): repeated nodes would otherwise
+    /// add rows without bound and request nothing. A node is requested only if it will take no more
     /// than `node_room`.
     pub(in crate::chunk) fn next(&mut self, is_idle: bool, node_room: u64) -> Option<Step> {
-        let first = self.rows.pick(is_idle)?;
+        let first = self.rows.next_row(is_idle)?;
         self.step(first, is_idle, node_room).or_else(|| {
-            // Nodes come first in these orders, and would keep the leaves waiting.
+            // Nodes rank first in these orders, and one that does not fit would block the leaves.
             let is_other = matches!(self.rows.order(), Order::Rarest | Order::Random);
             let leaf = self.rows.first_leaf().filter(|_| is_other)?;
             self.step(leaf, is_idle, node_room)
@@ -159,104 +171,105 @@ impl ChunkMap {
 
     fn step(&mut self, offset: u64, is_idle: bool, node_room: u64) -> Option<Step> {
         let row = *self.rows.get(offset)?;
-        let piece = row.piece(self.rows.targets().at(row.target)?.cid(), offset);
-        if row.check {
-            self.rows.set_stage(offset, Stage::Checking);
-            return Some(Step::Check(piece));
+        let segment = row.segment(self.rows.blocks().at(row.block)?.cid(), offset);
+        if row.compare {
+            self.rows.set_state(offset, RangeState::Comparing);
+            return Some(Step::Compare(segment));
         }
-        let may_expand = is_idle || !self.rows.are_many();
-        if let Some(node) = self.rows.targets().node(row.target) {
-            return may_expand.then_some(Step::Expand(piece, row.from as usize, node));
+        let may_expand = is_idle || !self.rows.is_over_limit();
+        if let Some(node) = self.rows.blocks().node(row.block) {
+            return may_expand.then_some(Step::Expand(segment, row.first_child as usize, node));
         }
-        let cost = self.rows.expected_cost(&row);
+        let cost = self.rows.expected_node_bytes(&row);
         if cost.is_some_and(|cost| cost > node_room || !may_expand) {
             return None;
         }
-        self.rows.asked(row.target);
-        Some(Step::Want(piece, cost))
+        self.rows.requested(row.block);
+        Some(Step::Want(segment, cost))
     }
 
-    /// What was compared on disk: `equal` is there, the rest is queued to be asked for.
-    pub(in crate::chunk) fn checked(&mut self, offset: u64, equal: bool) {
-        let checking = self.rows.get(offset).filter(|row| row.stage == Stage::Checking);
-        let Some(row) = checking.copied() else { return };
+    /// The range at `offset` was compared with the disk: if it is equal it is written, else it is queued.
+    pub(in crate::chunk) fn compared(&mut self, offset: u64, equal: bool) {
+        let comparing = self.rows.get(offset).filter(|row| row.state == RangeState::Comparing);
+        let Some(row) = comparing.copied() else { return };
         if equal {
-            self.rows.take(offset);
+            self.rows.remove(offset);
             self.have.insert(self.clip(offset, row.len));
         } else {
-            let asked = self.rows.targets().at(row.target).is_some_and(|target| target.asked);
-            self.rows.set_stage(offset, if asked { Stage::InFlight } else { Stage::Queued });
+            let asked = self.rows.blocks().at(row.block).is_some_and(|block| block.is_requested);
+            self.rows
+                .set_state(offset, if asked { RangeState::InFlight } else { RangeState::Queued });
         }
     }
 
-    /// Whether a block is still of use.
+    /// Whether a block is still needed.
     #[must_use]
     pub fn needs(&self, cid: &Cid) -> bool {
-        let targets = self.rows.targets();
-        targets.find(cid).is_some_and(|id| targets.node(id).is_none())
+        let blocks = self.rows.blocks();
+        blocks.find(cid).is_some_and(|id| blocks.node(id).is_none())
     }
 
-    /// A leaf arrived: takes out the places that it fills.
-    /// One with many is kept for others, within `budget` bytes of such leaves.
-    pub(in crate::chunk) fn take_places(
+    /// A leaf arrived: removes the segments that it fills, and returns them. One that fills several is
+    /// cached for more to come, within `budget` bytes of such leaves.
+    pub(in crate::chunk) fn take_segments(
         &mut self,
         cid: &Cid,
         leaf: &FileNode,
         budget: u64,
-    ) -> Vec<Piece> {
-        let Some(id) = self.rows.targets().find(cid) else { return Vec::new() };
-        let mut pieces = Vec::new();
-        self.rows.answered(id);
+    ) -> Vec<Segment> {
+        let Some(id) = self.rows.blocks().find(cid) else { return Vec::new() };
+        let mut segments = Vec::new();
+        self.rows.request_ended(id);
         for offset in self.rows.rows_of(id) {
             let Some(row) = self.rows.get(offset) else { continue };
-            if row.stage == Stage::Queued {
-                pieces.push(row.piece(*cid, offset));
-                self.rows.take(offset);
+            if row.state == RangeState::Queued {
+                segments.push(row.segment(*cid, offset));
+                self.rows.remove(offset);
             }
         }
-        if pieces.len() > 1 {
-            self.rows.targets_mut().remember(cid, leaf.clone(), budget);
+        if segments.len() > 1 {
+            self.rows.blocks_mut().cache_leaf(cid, leaf.clone(), budget);
         }
-        pieces
+        segments
     }
 
-    /// A node arrived: its places are expanded when their turn comes. If all that are held take more
-    /// than `budget`, those whose turn comes last are evicted, and asked for again.
-    pub(in crate::chunk) fn set_node(&mut self, cid: &Cid, node: FileNode, budget: u64) {
-        let Some(id) = self.rows.targets().find(cid) else { return };
-        self.rows.answered(id);
-        self.rows.change_target(id, |targets| targets.hold(id, node));
-        while self.rows.targets().held_bytes() > budget
+    /// A node arrived: its rows are expanded when they are first in the order. If all held nodes take more
+    /// than `budget` bytes, the last in the order are evicted, and requested again later.
+    pub(in crate::chunk) fn hold_node(&mut self, cid: &Cid, node: FileNode, budget: u64) {
+        let Some(id) = self.rows.blocks().find(cid) else { return };
+        self.rows.request_ended(id);
+        self.rows.change_block(id, |blocks| blocks.hold(id, node));
+        while self.rows.blocks().held_bytes() > budget
             && let Some(last) = self.rows.last_held()
         {
-            self.rows.targets_mut().evict(last);
+            self.rows.blocks_mut().evict(last);
         }
     }
 
-    /// What the nodes that are held take, in bytes.
+    /// The memory of all held nodes, in bytes.
     pub(in crate::chunk) const fn node_bytes(&self) -> u64 {
-        self.rows.targets().held_bytes()
+        self.rows.blocks().held_bytes()
     }
 
-    /// The block will not come: its rows are queued again.
-    pub(in crate::chunk) fn unwant(&mut self, cid: &Cid) {
-        if let Some(id) = self.rows.targets().find(cid) {
-            self.rows.answered(id);
+    /// The request for a block ended without it: its rows are queued again.
+    pub(in crate::chunk) fn request_ended(&mut self, cid: &Cid) {
+        if let Some(id) = self.rows.blocks().find(cid) {
+            self.rows.request_ended(id);
         }
     }
 
-    /// Whether the block is asked for, and any of its rows begins within a range.
-    pub(in crate::chunk) fn is_asked_within(&self, cid: &Cid, range: &Range<u64>) -> bool {
-        let targets = self.rows.targets();
-        targets.find(cid).is_some_and(|id| {
+    /// Whether any row of a block overlaps a range.
+    pub(in crate::chunk) fn overlaps(&self, cid: &Cid, range: &Range<u64>) -> bool {
+        let blocks = self.rows.blocks();
+        blocks.find(cid).is_some_and(|id| {
             let overlaps = |at: u64| {
                 self.rows.get(at).is_some_and(|row| at < range.end && at + row.len > range.start)
             };
-            targets.rows(id).any(overlaps)
+            blocks.rows(id).any(overlaps)
         })
     }
 
-    /// The bytes at `offset` are written.
+    /// The extent at `offset` is written.
     pub(in crate::chunk) fn written(&mut self, offset: u64) {
         if let Some(len) = self.rows.take_written(offset) {
             self.have.insert(offset..offset + len);
@@ -268,18 +281,18 @@ impl ChunkMap {
         self.rows.set_order(order);
     }
 
-    /// Tells how many peers are known to have a block, for [`Order::Rarest`]. A block of which
-    /// nothing is known counts as rarest.
+    /// Sets how many peers are known to have a block, for [`Order::Rarest`]. Without it a block counts as
+    /// the rarest.
     pub(in crate::chunk) fn set_holders(&mut self, cid: &Cid, holders: u32) {
-        let Some(id) = self.rows.targets().find(cid) else { return };
-        self.rows.change_target(id, |targets| {
-            if let Some(target) = targets.at_mut(id) {
-                target.holders = holders;
+        let Some(id) = self.rows.blocks().find(cid) else { return };
+        self.rows.change_block(id, |blocks| {
+            if let Some(block) = blocks.at_mut(id) {
+                block.holders = holders;
             }
         });
     }
 
-    /// Moves the reader, for [`Order::Deadline`].
+    /// Sets the reader's position, for [`Order::Deadline`].
     pub(in crate::chunk) const fn seek(&mut self, position: u64) {
         self.rows.seek(position);
     }
@@ -290,31 +303,35 @@ impl ChunkMap {
         start..offset.saturating_add(len).min(self.selection.end).max(start)
     }
 
-    fn add_if_needed(&mut self, piece: &Piece, from: u32, look: Look) {
-        let have = self.have.contains(&self.clip(piece.offset, piece.len));
-        if look != Look::Trust || !have {
-            self.add(piece, from, look == Look::Check);
+    fn add_if_needed(&mut self, segment: &Segment, first_child: u32, verification: Verification) {
+        let have = self.have.contains(&self.clip(segment.offset, segment.len));
+        if verification != Verification::Trust || !have {
+            self.add(segment, first_child, verification == Verification::Compare);
         }
     }
 
-    /// Adds the row of what is known to be a node, and so is not compared with the disk as a leaf.
-    fn add_node(&mut self, piece: &Piece, from: u32, look: Look) {
-        let look = if look == Look::Check { Look::Descend } else { look };
-        self.add_if_needed(piece, from, look);
+    /// Adds the row of a node, which is never compared with the disk as a leaf.
+    fn add_node(&mut self, segment: &Segment, first_child: u32, verification: Verification) {
+        let verification = if verification == Verification::Compare {
+            Verification::Descend
+        } else {
+            verification
+        };
+        self.add_if_needed(segment, first_child, verification);
     }
 
-    fn add(&mut self, piece: &Piece, from: u32, check: bool) {
-        if piece.cid.codec() != DAG_PB || check {
-            // A leaf that is there only in part is fetched whole.
-            self.have.remove(self.clip(piece.offset, piece.len));
+    fn add(&mut self, segment: &Segment, first_child: u32, compare: bool) {
+        if segment.cid.codec() != DAG_PB || compare {
+            // A leaf that is written only in part is fetched whole.
+            self.have.remove(self.clip(segment.offset, segment.len));
         }
-        self.rows.add(piece, from, check);
+        self.rows.add(segment, first_child, compare);
     }
 }
 
 #[cfg(test)]
-impl ChunkMap {
-    /// Rows, queue entries and targets.
+impl RangeMap {
+    /// Rows, queue entries and needed blocks.
     pub(in crate::chunk) fn footprint(&self) -> (usize, usize, usize) {
         self.rows.footprint()
     }

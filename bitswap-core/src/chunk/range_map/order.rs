@@ -1,6 +1,6 @@
-//! The order in which ranges are asked for.
+//! The order in which ranges are requested.
 
-/// In which order ranges are asked for.
+/// In which order ranges are requested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// By position.
@@ -11,6 +11,6 @@ pub enum Order {
     Rarest,
     /// From the reader's position (see [`Download::seek`](crate::chunk::Download::seek)) to the end, then from the start.
     Deadline,
-    /// Nodes first, then blocks by a number drawn for each from the seed.
+    /// Nodes first, then blocks in an order drawn from the seed.
     Random,
 }

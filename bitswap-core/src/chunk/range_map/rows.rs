@@ -1,22 +1,22 @@
-//! The ranges that are not there yet, and whose turn it is.
+//! The ranges that are not written yet, and the queue of those to be requested.
 //!
-//! A *row* is a range in one state. What is queued has a rank within the [order](Order), the first of which
-//! is next; a rank depends on nothing that changes while its row is queued.
+//! A *row* is a range in one state. A queued row has a rank within the [order](Order); the lowest rank
+//! is next. A rank depends on nothing that changes while its row is queued.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use cid::Cid;
 
-use super::blocks::Targets;
+use super::blocks::NeededBlocks;
 use super::order::Order;
-use crate::chunk::manifest::Piece;
+use crate::chunk::manifest::Segment;
 use crate::rng::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum RangeState {
     Queued,
-    Checking,
+    Comparing,
     InFlight,
     Writing,
 }
@@ -25,19 +25,19 @@ pub(super) enum Stage {
 pub(super) struct Row {
     pub(super) len: u64,
     pub(super) tsize: u64,
-    /// Meaningless for a row that is being written.
-    pub(super) target: u32,
-    /// The node's children before this one have rows of their own, or are there.
-    pub(super) from: u32,
+    /// The needed block. Meaningless for a row that is being written.
+    pub(super) block: u32,
+    /// The node's children before this one have rows of their own, or are written.
+    pub(super) first_child: u32,
     pub(super) depth: u16,
-    pub(super) stage: Stage,
-    /// The range is on disk, perhaps: compare before asking.
-    pub(super) check: bool,
+    pub(super) state: RangeState,
+    /// The range may be on disk: it is compared before it is requested.
+    pub(super) compare: bool,
 }
 
 impl Row {
-    pub(super) const fn piece(&self, cid: Cid, offset: u64) -> Piece {
-        Piece { cid, offset, len: self.len, depth: self.depth, tsize: self.tsize }
+    pub(super) const fn segment(&self, cid: Cid, offset: u64) -> Segment {
+        Segment { cid, offset, len: self.len, depth: self.depth, tsize: self.tsize }
     }
 }
 
@@ -53,21 +53,21 @@ pub(super) struct Rows {
     rng: Rng,
     rows: BTreeMap<u64, Row>,
     queue: BTreeSet<Rank>,
-    targets: Targets,
+    blocks: NeededBlocks,
 }
 
 impl Rows {
     pub(super) fn new(order: Order, reader: u64, rows_max: usize, rng: Rng) -> Self {
-        let (rows, queue, targets) = (BTreeMap::new(), BTreeSet::new(), Targets::default());
-        Self { order, reader, rows_max, rng, rows, queue, targets }
+        let (rows, queue, blocks) = (BTreeMap::new(), BTreeSet::new(), NeededBlocks::default());
+        Self { order, reader, rows_max, rng, rows, queue, blocks }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Whether there are so many that leaves are taken before nodes.
-    pub(super) fn are_many(&self) -> bool {
+    /// Whether there are so many rows that leaves are requested before nodes.
+    pub(super) fn is_over_limit(&self) -> bool {
         self.rows.len() > self.rows_max
     }
 
@@ -83,36 +83,36 @@ impl Rows {
         self.rows.iter().map(|(offset, row)| (*offset, row))
     }
 
-    pub(super) const fn targets(&self) -> &Targets {
-        &self.targets
+    pub(super) const fn blocks(&self) -> &NeededBlocks {
+        &self.blocks
     }
 
-    /// The blocks, for changes that no rank depends on.
-    pub(super) const fn targets_mut(&mut self) -> &mut Targets {
-        &mut self.targets
+    /// The needed blocks, for changes that no rank depends on.
+    pub(super) const fn blocks_mut(&mut self) -> &mut NeededBlocks {
+        &mut self.blocks
     }
 
     /// Adds a range that is being written.
     pub(super) fn add_writing(&mut self, offset: u64, len: u64) {
-        let (target, stage) = (u32::MAX, Stage::Writing);
-        let row = Row { len, tsize: 0, target, from: 0, depth: 0, stage, check: false };
+        let (block, state) = (u32::MAX, RangeState::Writing);
+        let row = Row { len, tsize: 0, block, first_child: 0, depth: 0, state, compare: false };
         self.rows.insert(offset, row);
     }
 
-    /// Takes out a range that was being written, and tells its length.
+    /// Removes a range that was being written, and returns its length.
     pub(super) fn take_written(&mut self, offset: u64) -> Option<u64> {
-        self.get(offset).filter(|row| row.stage == Stage::Writing)?;
+        self.get(offset).filter(|row| row.state == RangeState::Writing)?;
         self.rows.remove(&offset).map(|row| row.len)
     }
 
-    /// Adds the range of a block, or what a node holds of it from a child on.
-    pub(super) fn add(&mut self, piece: &Piece, from: u32, check: bool) {
-        let Piece { offset, len, depth, tsize, .. } = *piece;
-        let target = self.targets.add_row(&piece.cid, offset, &mut self.rng);
-        let asked = self.targets.at(target).is_some_and(|target| target.asked);
-        let stage = if asked { Stage::InFlight } else { Stage::Queued };
-        self.rows.insert(offset, Row { len, tsize, target, from, depth, stage, check });
-        if stage == Stage::Queued {
+    /// Adds the range of a block, or of a node's children from one on.
+    pub(super) fn add(&mut self, segment: &Segment, first_child: u32, compare: bool) {
+        let Segment { offset, len, depth, tsize, .. } = *segment;
+        let block = self.blocks.add_row(&segment.cid, offset, &mut self.rng);
+        let asked = self.blocks.at(block).is_some_and(|block| block.is_requested);
+        let state = if asked { RangeState::InFlight } else { RangeState::Queued };
+        self.rows.insert(offset, Row { len, tsize, block, first_child, depth, state, compare });
+        if state == RangeState::Queued {
             self.enqueue(offset);
         }
     }
@@ -134,12 +134,12 @@ impl Rows {
         self.queue.range((1, 0, 0)..).next().map(|(_, _, offset)| *offset)
     }
 
-    /// The row whose turn it is.
-    pub(super) fn pick(&self, is_idle: bool) -> Option<u64> {
+    /// The next row to handle: the lowest rank of the queue, but for the orders' exceptions.
+    pub(super) fn next_row(&self, is_idle: bool) -> Option<u64> {
         let rank = match self.order {
-            // Down one path, because each level taken as a whole would multiply the rows; nothing is
-            // on its way, so the first row is queued.
-            _ if is_idle && self.are_many() => {
+            // Depth first, because expanding each level as a whole would multiply the rows; nothing is
+            // in flight, so the first row is queued.
+            _ if is_idle && self.is_over_limit() => {
                 return self.rows.first_key_value().map(|(offset, _)| *offset);
             }
             Order::Deadline => {
@@ -150,7 +150,7 @@ impl Rows {
                 let here = self.queue.range(..reader).next_back().filter(holds_reader);
                 here.or_else(|| self.queue.range(reader..).next()).or_else(|| self.queue.first())
             }
-            Order::Rarest | Order::Random if self.are_many() => {
+            Order::Rarest | Order::Random if self.is_over_limit() => {
                 return self.first_leaf().or_else(|| self.queue.first().map(|rank| rank.2));
             }
             _ => self.queue.first(),
@@ -158,67 +158,67 @@ impl Rows {
         rank.map(|(_, _, offset)| *offset)
     }
 
-    /// The held node whose turn comes last, unless it is the only one.
+    /// The held node that is last in the order, unless it is the only one.
     pub(super) fn last_held(&self) -> Option<u32> {
-        let is_single = self.targets.held(0..u64::MAX).nth(1).is_none();
+        let is_single = self.blocks.held(0..u64::MAX).nth(1).is_none();
         let is_passed =
             |(at, _): &(u64, u32)| self.rows.get(at).is_some_and(|row| at + row.len <= self.reader);
-        // With many rows the turns are by position.
-        let by_reader = self.order == Order::Deadline && !self.are_many();
-        let passed = self.targets.held(0..self.reader).rev().find(is_passed);
+        // With too many rows the order is by position.
+        let by_reader = self.order == Order::Deadline && !self.is_over_limit();
+        let passed = self.blocks.held(0..self.reader).rev().find(is_passed);
         let last = passed.filter(|_| by_reader);
-        let last = last.or_else(|| self.targets.held(0..u64::MAX).next_back());
+        let last = last.or_else(|| self.blocks.held(0..u64::MAX).next_back());
         last.filter(|_| !is_single).map(|(_, id)| id)
     }
 
-    /// Takes a row out, and its target with its last row.
-    pub(super) fn take(&mut self, offset: u64) {
+    /// Removes a row, and its block with its last row.
+    pub(super) fn remove(&mut self, offset: u64) {
         self.dequeue(offset);
         let Some(row) = self.rows.remove(&offset) else { return };
-        self.targets.remove_row(row.target, offset);
+        self.blocks.remove_row(row.block, offset);
     }
 
-    /// A block is asked for, for all of its rows.
-    pub(super) fn asked(&mut self, id: u32) {
+    /// A block is requested, for all of its rows.
+    pub(super) fn requested(&mut self, id: u32) {
         for offset in self.rows_of(id) {
-            if self.get(offset).is_some_and(|row| row.stage == Stage::Queued) {
-                self.set_stage(offset, Stage::InFlight);
+            if self.get(offset).is_some_and(|row| row.state == RangeState::Queued) {
+                self.set_state(offset, RangeState::InFlight);
             }
         }
-        if let Some(target) = self.targets.at_mut(id) {
-            target.asked = true;
+        if let Some(block) = self.blocks.at_mut(id) {
+            block.is_requested = true;
         }
     }
 
-    /// A block was asked for, and is not any more.
-    pub(super) fn answered(&mut self, id: u32) {
-        if let Some(target) = self.targets.at_mut(id) {
-            target.asked = false;
+    /// The request for a block ended, with it or without.
+    pub(super) fn request_ended(&mut self, id: u32) {
+        if let Some(block) = self.blocks.at_mut(id) {
+            block.is_requested = false;
         }
         for offset in self.rows_of(id) {
-            if self.rows.get(&offset).is_some_and(|row| row.stage == Stage::InFlight) {
-                self.set_stage(offset, Stage::Queued);
+            if self.rows.get(&offset).is_some_and(|row| row.state == RangeState::InFlight) {
+                self.set_state(offset, RangeState::Queued);
             }
         }
     }
 
-    pub(super) fn set_stage(&mut self, offset: u64, stage: Stage) {
+    pub(super) fn set_state(&mut self, offset: u64, state: RangeState) {
         self.dequeue(offset);
         if let Some(row) = self.rows.get_mut(&offset) {
-            row.stage = stage;
-            // Once compared or asked for, a range is not compared again.
-            row.check = false;
+            row.state = state;
+            // Once compared or requested, a range is not compared again.
+            row.compare = false;
         }
-        if stage == Stage::Queued {
+        if state == RangeState::Queued {
             self.enqueue(offset);
         }
     }
 
-    /// Changes what the rank of a block's rows may depend on.
-    pub(super) fn change_target(&mut self, id: u32, change: impl FnOnce(&mut Targets)) {
+    /// Applies a change that the ranks of a block's rows may depend on.
+    pub(super) fn change_block(&mut self, id: u32, change: impl FnOnce(&mut NeededBlocks)) {
         let rows = self.rows_of(id);
         let queued: Vec<u64> = rows.into_iter().filter(|offset| self.dequeue(*offset)).collect();
-        change(&mut self.targets);
+        change(&mut self.blocks);
         for offset in queued {
             self.enqueue(offset);
         }
@@ -226,23 +226,23 @@ impl Rows {
 
     fn rank(&self, offset: u64) -> Option<Rank> {
         let row = self.rows.get(&offset)?;
-        let target = self.targets.at(row.target)?;
-        let is_node = self.expected_cost(row).is_some();
+        let block = self.blocks.at(row.block)?;
+        let is_node = self.expected_node_bytes(row).is_some();
         Some(match self.order {
             Order::Sequential | Order::Deadline => (0, 0, offset),
             Order::Rarest | Order::Random if is_node => (0, 0, offset),
-            Order::Rarest => (1, target.holders.into(), offset),
-            Order::Random => (1, target.draw, offset),
+            Order::Rarest => (1, block.holders.into(), offset),
+            Order::Random => (1, block.random_rank, offset),
         })
     }
 
-    /// What holding the block of a row will take, if it is taken for a node.
-    pub(super) fn expected_cost(&self, row: &Row) -> Option<u64> {
-        self.targets.at(row.target)?.expected_cost(row.len, row.tsize)
+    /// The memory that the block of a row will take, if it is expected to be a node.
+    pub(super) fn expected_node_bytes(&self, row: &Row) -> Option<u64> {
+        self.blocks.at(row.block)?.expected_node_bytes(row.len, row.tsize)
     }
 
     pub(super) fn rows_of(&self, id: u32) -> Vec<u64> {
-        self.targets.rows(id).collect()
+        self.blocks.rows(id).collect()
     }
 
     fn enqueue(&mut self, offset: u64) {
@@ -258,8 +258,8 @@ impl Rows {
 
 #[cfg(test)]
 impl Rows {
-    /// Rows, queue entries and targets.
+    /// Rows, queue entries and needed blocks.
     pub(super) fn footprint(&self) -> (usize, usize, usize) {
-        (self.rows.len(), self.queue.len() + self.targets.places(), self.targets.len())
+        (self.rows.len(), self.queue.len() + self.blocks.row_count(), self.blocks.len())
     }
 }

@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use cid::Cid;
 use proptest::prelude::*;
 
-use super::{Look, Step};
+use super::{Step, Verification};
 use crate::chunk::download::tests::harness::cid_of;
-use crate::chunk::{ChunkMap, Contents, FileNode, Order, Piece, RAW, Runs};
+use crate::chunk::{Contents, FileNode, Order, RAW, RangeMap, RangeSet, Segment};
 use crate::rng::Rng;
 
 const LEAF: u64 = 10;
@@ -65,23 +65,23 @@ proptest! {
         let leaf = FileNode::decode(RAW, &alloc::vec![0; LEAF as usize].into(), 0).unwrap();
         let size = LEAF * leaves.len() as u64;
         let rng = Rng::new(&[1; 32], "test");
-        let mut map = ChunkMap::new(0..size, Runs::new(), Order::Sequential, 1 << 16, rng);
-        let pieces = leaves.iter().enumerate().map(|(at, (cid, _))| Piece {
+        let mut map = RangeMap::new(0..size, RangeSet::new(), Order::Sequential, 1 << 16, rng);
+        let segments = leaves.iter().enumerate().map(|(at, (cid, _))| Segment {
             cid: cids[*cid],
             offset: LEAF * at as u64,
             len: LEAF,
             depth: 1,
             tsize: LEAF,
         });
-        let contents = Contents { extents: Vec::new(), pieces: pieces.collect() };
-        map.fill(&contents, |piece| {
-            if leaves[(piece.offset / LEAF) as usize].1 { Look::Check } else { Look::Trust }
+        let contents = Contents { extents: Vec::new(), segments: segments.collect() };
+        map.add_contents(&contents, |segment| {
+            if leaves[(segment.offset / LEAF) as usize].1 { Verification::Compare } else { Verification::Trust }
         });
         let mut model: BTreeMap<u64, State> =
-            contents.pieces.iter().map(|piece| (piece.offset, State::Queued)).collect();
+            contents.segments.iter().map(|segment| (segment.offset, State::Queued)).collect();
         let leaf_at = |offset: u64| leaves[(offset / LEAF) as usize].0;
         let places = |cid: usize| {
-            contents.pieces.iter().map(|piece| piece.offset).filter(move |at| leaf_at(*at) == cid)
+            contents.segments.iter().map(|segment| segment.offset).filter(move |at| leaf_at(*at) == cid)
         };
         for op in ops {
             let with = |state: State| -> Vec<u64> {
@@ -90,12 +90,12 @@ proptest! {
             match op {
                 Op::Next => match map.next(true, u64::MAX) {
                     None => prop_assert!(with(State::Queued).is_empty()),
-                    Some(Step::Check(piece)) => {
-                        prop_assert_eq!(model.insert(piece.offset, State::Checking), Some(State::Queued));
+                    Some(Step::Compare(segment)) => {
+                        prop_assert_eq!(model.insert(segment.offset, State::Checking), Some(State::Queued));
                     }
-                    Some(Step::Want(piece, _)) => {
-                        prop_assert_eq!(model[&piece.offset], State::Queued);
-                        for at in places(leaf_at(piece.offset)) {
+                    Some(Step::Want(segment, _)) => {
+                        prop_assert_eq!(model[&segment.offset], State::Queued);
+                        for at in places(leaf_at(segment.offset)) {
                             prop_assert_ne!(model[&at], State::InFlight, "one want at a time");
                             if model[&at] == State::Queued {
                                 model.insert(at, State::InFlight);
@@ -103,34 +103,34 @@ proptest! {
                         }
                     }
                     // A leaf that filled several places is still here for one that was being compared.
-                    Some(Step::Expand(piece, ..)) => {
-                        map.leave(piece.offset, None);
+                    Some(Step::Expand(segment, ..)) => {
+                        map.expanded(segment.offset, None);
                         let bytes = alloc::vec![0; LEAF as usize].into();
-                        let extents = alloc::vec![crate::chunk::Extent { offset: piece.offset, bytes }];
-                        map.fill(&Contents { extents, pieces: Vec::new() }, |_| Look::Trust);
-                        prop_assert_eq!(model.insert(piece.offset, State::Writing), Some(State::Queued));
+                        let extents = alloc::vec![crate::chunk::Extent { offset: segment.offset, bytes }];
+                        map.add_contents(&Contents { extents, segments: Vec::new() }, |_| Verification::Trust);
+                        prop_assert_eq!(model.insert(segment.offset, State::Writing), Some(State::Queued));
                     }
                 },
                 Op::Checked(at, equal) => {
                     let checking = with(State::Checking);
                     if checking.is_empty() { continue }
                     let at = checking[at % checking.len()];
-                    map.checked(at, equal);
+                    map.compared(at, equal);
                     let asked = places(leaf_at(at)).any(|at| model[&at] == State::InFlight);
                     let back = if asked { State::InFlight } else { State::Queued };
                     model.insert(at, if equal { State::Have } else { back });
                 }
                 Op::Arrive(cid) => {
                     let cid = cid % 5;
-                    let taken = map.take_places(&cids[cid], &leaf, 0);
+                    let taken = map.take_segments(&cids[cid], &leaf, 0);
                     let contents = Contents {
-                        pieces: Vec::new(),
-                        extents: taken.iter().map(|piece| crate::chunk::Extent {
-                            offset: piece.offset,
+                        segments: Vec::new(),
+                        extents: taken.iter().map(|segment| crate::chunk::Extent {
+                            offset: segment.offset,
                             bytes: alloc::vec![0; LEAF as usize].into(),
                         }).collect(),
                     };
-                    map.fill(&contents, |_| Look::Trust);
+                    map.add_contents(&contents, |_| Verification::Trust);
                     for at in places(cid) {
                         if matches!(model[&at], State::Queued | State::InFlight) {
                             model.insert(at, State::Writing);
@@ -138,7 +138,7 @@ proptest! {
                     }
                 }
                 Op::Unwant(cid) => {
-                    map.unwant(&cids[cid % 5]);
+                    map.request_ended(&cids[cid % 5]);
                     for at in places(cid % 5) {
                         if model[&at] == State::InFlight {
                             model.insert(at, State::Queued);
@@ -170,16 +170,16 @@ proptest! {
 }
 
 #[test]
-fn what_is_there_costs_a_run_and_not_a_row() {
+fn a_written_range_costs_no_row() {
     let size = 1000 * LEAF;
     let mut map =
-        ChunkMap::new(0..size, Runs::new(), Order::Random, 1 << 16, Rng::new(&[1; 32], "test"));
+        RangeMap::new(0..size, RangeSet::new(), Order::Random, 1 << 16, Rng::new(&[1; 32], "test"));
     let cid = cids()[0];
-    let piece = |at| Piece { cid, offset: LEAF * at, len: LEAF, depth: 1, tsize: LEAF };
-    let contents = Contents { extents: Vec::new(), pieces: (0..1000).map(piece).collect() };
-    map.fill(&contents, |_| Look::Check);
-    while let Some(Step::Check(piece)) = map.next(true, u64::MAX) {
-        map.checked(piece.offset, true);
+    let segment = |at| Segment { cid, offset: LEAF * at, len: LEAF, depth: 1, tsize: LEAF };
+    let contents = Contents { extents: Vec::new(), segments: (0..1000).map(segment).collect() };
+    map.add_contents(&contents, |_| Verification::Compare);
+    while let Some(Step::Compare(segment)) = map.next(true, u64::MAX) {
+        map.compared(segment.offset, true);
     }
     assert!(map.is_complete());
     assert_eq!(map.have().len(), 1);

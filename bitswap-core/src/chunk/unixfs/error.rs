@@ -50,20 +50,20 @@ pub enum DagFault {
     /// The parts of a node do not add up to its length.
     #[error("the parts do not add up to the node's length")]
     SizeMismatch,
-    /// A block has another length than its parent says.
+    /// A block has another length than its parent claims.
     #[error("its parent claims {claimed} bytes of the file, it holds {actual}")]
     LengthMismatch {
         /// The parent's claim.
         claimed: u64,
-        /// What the block says itself.
+        /// The length that the block has.
         actual: u64,
     },
     /// More levels than [`crate::chunk::Bounds::depth`].
     #[error("more levels than a file may have")]
     TooDeep,
-    /// More ranges than [`crate::chunk::Bounds::pieces`].
+    /// More ranges than [`crate::chunk::Bounds::segments`].
     #[error("more ranges than a file may have")]
-    TooManyPieces,
+    TooManySegments,
     /// More bytes than [`crate::chunk::Bounds::size`].
     #[error("longer than a file may be")]
     TooLarge,

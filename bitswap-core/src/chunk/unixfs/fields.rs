@@ -1,7 +1,7 @@
 //! Protobuf fields, one at a time, over a slice that nothing reads beyond.
 //!
 //! Every varint is read by a fresh reader over the bytes that are left, and every nested message is
-//! its own slice, so a length that lies can end a message early and can never reach outside it.
+//! its own slice, so a wrong length can end a message early and can never reach outside it.
 //! Varints must be in their shortest form: a node has one encoding, so that a leaf on disk can be
 //! wrapped again and compared by its CID.
 

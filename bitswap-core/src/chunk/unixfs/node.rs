@@ -33,9 +33,9 @@ pub struct FileNode {
 pub struct Child {
     /// The child's block.
     pub link: Link,
-    /// How many bytes of the file it covers, as its parent says.
+    /// How many bytes of the file it covers, as its parent claims.
     pub len: u64,
-    /// The serialized size of the child and all below it, as its parent says. A hint.
+    /// The serialized size of the child and all below it, as its parent claims. A hint.
     pub tsize: u64,
 }
 
@@ -85,8 +85,8 @@ impl FileNode {
     }
 
     /// The node without what would take memory and is of no use: children without bytes, and the rest of
-    /// the block that its few own bytes lie in.
-    pub(in crate::chunk) fn into_held(mut self, block: &Bytes) -> Self {
+    /// the block around its few own bytes.
+    pub(in crate::chunk) fn into_compact(mut self, block: &Bytes) -> Self {
         self.children.retain(|child| child.len > 0);
         self.children.shrink_to_fit();
         let around = block.len() - self.data.len();
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn every_lie_has_its_fault() {
+    fn every_contradiction_has_its_fault() {
         use DagFault::*;
         let cases: [(&str, usize, &[u8], DagFault); 15] = [
             ("no type", 0, &[0x18, 0], NotAFile(NodeKind::Other)),

@@ -32,12 +32,12 @@ fn options() -> DownloadOptions {
 /// Every byte that the journal on disk claims is right: in the temporary file, or in the target once that
 /// was renamed. Gives how many it claims.
 fn check_claims(disk: &FakeDisk, files: &[&File]) -> usize {
-    let Some(bytes) = disk.bytes(Place::Journal) else { return 0 };
+    let Some(bytes) = disk.bytes(FileRole::Journal) else { return 0 };
     let decoded = files.iter().find_map(|file| {
         Journal::decode(bytes, &file.root, &(0..u64::MAX)).map(|journal| (*file, journal))
     });
     let (file, journal) = decoded.expect("a whole journal");
-    let data = disk.bytes(Place::Temp).or_else(|| disk.bytes(Place::Target(0)));
+    let data = disk.bytes(FileRole::Temp).or_else(|| disk.bytes(FileRole::Target(0)));
     let data = data.expect("a journal beside the file that it speaks of");
     for run in journal.have.iter() {
         let range = run.start as usize..run.end as usize;
@@ -48,7 +48,7 @@ fn check_claims(disk: &FakeDisk, files: &[&File]) -> usize {
 
 /// The target is not there, or it is right.
 fn check_target(disk: &FakeDisk, file: &File) {
-    if let Some(bytes) = disk.bytes(Place::Target(0)) {
+    if let Some(bytes) = disk.bytes(FileRole::Target(0)) {
         assert_eq!(bytes, file.bytes);
     }
 }
@@ -69,8 +69,8 @@ fn recover(file: &File, disk: FakeDisk, second: Option<usize>) {
     }
     let Outcome::Finished(finished) = run.finish() else { panic!("{:?}", run.outcome()) };
     assert_eq!(finished.unchecked, 0, "all of it is hashed again");
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
-    assert_eq!(run.disk.files(), [Place::Target(0)]);
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(run.disk.files(), [FileRole::Target(0)]);
     let missing = file.bytes.len().saturating_sub(claimed).div_ceil(100);
     assert!(run.leaves_wanted() <= missing, "what was durable is not fetched again");
 }
@@ -92,7 +92,7 @@ fn no_crash_costs_more_than_a_checkpoint() {
             check_target(&run.disk, &file);
             there = run.download.map().map_or(there, |map| map.have().total() as usize);
             // A checkpoint's bytes, and the window's that come while it is being made.
-            let is_done = run.disk.bytes(Place::Target(0)).is_some();
+            let is_done = run.disk.bytes(FileRole::Target(0)).is_some();
             assert!(is_done || there - claimed <= 300 + 200, "{there} there, {claimed} claimed");
         }
         for survives in KINDS {
@@ -121,12 +121,12 @@ fn half(file: &File) -> FakeDisk {
 /// A disk on which a download was killed between the rename and the removal of the journal.
 fn renamed(file: &File) -> FakeDisk {
     let mut run = Run::new(file, options(), FakeDisk::new());
-    while run.disk.files() != [Place::Journal, Place::Target(0)] {
+    while run.disk.files() != [FileRole::Journal, FileRole::Target(0)] {
         run.step();
     }
     let mut disk = run.disk.crash(Survives::All);
     assert_eq!(check_claims(&disk, &[file]), 1200);
-    disk.delete(Place::Target(0));
+    disk.delete(FileRole::Target(0));
     disk
 }
 
@@ -153,13 +153,13 @@ fn outlived(file: &File, next: &File, disk: &FakeDisk) {
                 for mode in modes {
                     let mut again = begin(file, mode, after.clone());
                     let outcome = again.finish();
-                    if after.bytes(Place::Target(0)) == Some(&next.bytes[..])
+                    if after.bytes(FileRole::Target(0)) == Some(&next.bytes[..])
                         && next.root != file.root
                     {
                         assert_eq!(outcome, failed(DownloadError::TargetExists));
                     } else {
                         assert!(matches!(outcome, Outcome::Finished(_)), "{outcome:?}");
-                        let target = again.disk.bytes(Place::Target(0));
+                        let target = again.disk.bytes(FileRole::Target(0));
                         assert_eq!(target, Some(&file.bytes[..]), "{mode:?}");
                     }
                 }
@@ -181,15 +181,15 @@ fn a_journal_of_another_file_does_not_outlive_its_bytes() {
 }
 
 #[test]
-fn a_journal_whose_temporary_file_was_deleted_is_not_believed() {
+fn a_journal_whose_temporary_file_was_deleted_is_ignored() {
     let file = File::of(vec![100; 12]);
     let mut disk = half(&file);
-    disk.delete(Place::Temp);
+    disk.delete(FileRole::Temp);
     outlived(&file, &file, &disk);
 }
 
 #[test]
-fn a_journal_that_outlived_the_rename_is_not_believed() {
+fn a_journal_that_outlived_the_rename_is_ignored() {
     let file = File::of(vec![100; 12]);
     outlived(&file, &file, &renamed(&file));
 }
@@ -198,7 +198,7 @@ fn a_journal_that_outlived_the_rename_is_not_believed() {
 fn a_journal_that_cannot_be_removed_ends_it_before_anything_is_written() {
     let file = File::of(vec![100; 12]);
     let mut disk = half(&file);
-    disk.delete(Place::Temp);
+    disk.delete(FileRole::Temp);
     let mut probe = Run::new(&file, options(), disk.clone());
     probe.finish();
     let removed = probe.positions(|effect| matches!(effect, Effect::Remove { .. }))[0];
@@ -209,13 +209,13 @@ fn a_journal_that_cannot_be_removed_ends_it_before_anything_is_written() {
         let mut run = Run::new(&file, options(), disk);
         let (operation, error) = (Operation::Remove, fs_error(FsErrorKind::PermissionDenied));
         assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
-        assert_eq!(run.disk.bytes(Place::Temp), Some(&[][..]), "nothing is allocated");
-        assert!(run.disk.is_at_rest());
+        assert_eq!(run.disk.bytes(FileRole::Temp), Some(&[][..]), "nothing is allocated");
+        assert!(run.disk.is_idle());
     }
 }
 
 #[test]
-fn temporary_data_that_cannot_be_removed_is_said() {
+fn temporary_data_that_cannot_be_removed_is_reported() {
     let file = File::of(vec![100; 12]);
     let error = fs_error(FsErrorKind::PermissionDenied);
     let remove = |effect: &Effect| matches!(effect, Effect::Remove { .. });
@@ -244,16 +244,16 @@ fn temporary_data_that_cannot_be_removed_is_said() {
         let (outcome, run) = cancelled(disk);
         let operation = Operation::Remove;
         assert_eq!(outcome, failed(DownloadError::File { operation, error }));
-        assert!(run.disk.is_at_rest());
+        assert!(run.disk.is_idle());
     }
 }
 
 #[test]
-fn what_is_put_in_the_place_of_the_journal_ends_it_and_the_data_stays() {
+fn an_obstacle_at_the_name_of_the_journal_ends_it_and_the_data_stays() {
     let file = File::of(vec![100; 12]);
     let save = |effect: &Effect| matches!(effect, Effect::SaveJournal { .. });
-    let (place, what) = (Place::Journal, Obstacle::Link);
-    let error = fs_error(FsErrorKind::InTheWay { place, what });
+    let (role, what) = (FileRole::Journal, Obstacle::Link);
+    let error = fs_error(FsErrorKind::InTheWay { role, what });
     let operation = Operation::Save;
     // While it fetches: all but the last, without which the file is complete all the same.
     let mut probe = Run::new(&file, options(), FakeDisk::new());
@@ -265,8 +265,8 @@ fn what_is_put_in_the_place_of_the_journal_ends_it_and_the_data_stays() {
         disk.fail_at = Some((*at, error));
         let mut run = Run::new(&file, options(), disk);
         assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
-        assert!(run.disk.is_at_rest());
-        let there = run.disk.bytes(Place::Temp).unwrap();
+        assert!(run.disk.is_idle());
+        let there = run.disk.bytes(FileRole::Temp).unwrap();
         let leaves = there.chunks(100).zip(file.bytes.chunks(100)).filter(|(a, b)| a == b).count();
         assert!(leaves >= 3, "{leaves}");
         // Without a journal all that is there is compared, and otherwise what the last good one claims.
@@ -294,7 +294,7 @@ fn what_is_put_in_the_place_of_the_journal_ends_it_and_the_data_stays() {
     assert_eq!(outcome, Outcome::Stopped);
     let (outcome, run) = stopped(Some((probe.positions(save)[0], error)));
     assert_eq!(outcome, failed(DownloadError::File { operation, error }));
-    assert!(run.disk.is_at_rest());
+    assert!(run.disk.is_idle());
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_finished_download_survives_the_next_crash() {
     let mut run = Run::new(&file, options(), FakeDisk::new());
     assert_eq!(run.finish(), finished(1200));
     let after = run.disk.crash(Survives::Nothing);
-    assert_eq!(after.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(after.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
@@ -360,16 +360,16 @@ fn every_operation_may_fail_and_nothing_wrong_comes_of_it() {
             check_claims(&run.disk, &[&file]);
             let effect = &probe.disk.log[at];
             if *effect != Effect::Unlock {
-                assert!(run.disk.is_at_rest(), "{effect:?} {kind:?}");
+                assert!(run.disk.is_idle(), "{effect:?} {kind:?}");
             }
             if let Outcome::Finished(_) = outcome {
-                assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+                assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
                 continue;
             }
             assert!(matches!(outcome, Outcome::Failed(_)), "{effect:?} {kind:?}: {outcome:?}");
             let mut disk = run.disk;
             disk.fail_at = None;
-            if disk.is_at_rest() {
+            if disk.is_idle() {
                 recover(&file, disk, None);
             }
         }
@@ -381,7 +381,7 @@ proptest! {
 
     /// Operations overlap: they run and are answered in any order, and a crash may come between.
     #[test]
-    fn overlapping_operations_never_claim_what_a_crash_takes(
+    fn overlapping_operations_never_claim_what_a_crash_loses(
         choices in proptest::collection::vec((0..8u8, any::<usize>()), 0..250),
     ) {
         let file = File::of(vec![100; 12]);
@@ -404,6 +404,6 @@ proptest! {
         let disk = run.disk.crash(Survives::Some(7));
         let mut again = Run::new(&file, options(), disk);
         prop_assert!(matches!(again.finish(), Outcome::Finished(_)));
-        prop_assert_eq!(again.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        prop_assert_eq!(again.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
     }
 }

@@ -22,7 +22,7 @@ fn fetch(file: &File, options: DownloadOptions) -> Run<'_> {
 }
 
 fn target<'a>(run: &'a Run<'_>) -> &'a [u8] {
-    run.disk.bytes(Place::Target(0)).expect("a target")
+    run.disk.bytes(FileRole::Target(0)).expect("a target")
 }
 
 #[test]
@@ -33,8 +33,8 @@ fn every_file_shape_arrives_byte_for_byte_and_leaves_nothing_behind() {
         let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
         assert_eq!(run.finish(), finished(file.bytes.len()));
         assert_eq!(target(&run), file.bytes);
-        assert_eq!(run.disk.files(), [Place::Target(0)]);
-        assert!(run.disk.is_at_rest());
+        assert_eq!(run.disk.files(), [FileRole::Target(0)]);
+        assert!(run.disk.is_idle());
         let mut blocks: Vec<_> = run.wanted.clone();
         blocks.sort();
         blocks.dedup();
@@ -44,7 +44,7 @@ fn every_file_shape_arrives_byte_for_byte_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn an_empty_file_is_made_and_said() {
+fn an_empty_file_is_created_and_reported() {
     let file = File::of([]);
     let run = fetch(&file, DownloadOptions::default());
     assert_eq!(target(&run), b"");
@@ -53,7 +53,7 @@ fn an_empty_file_is_made_and_said() {
 }
 
 #[test]
-fn chunks_of_unequal_length_go_where_the_manifest_says() {
+fn chunks_of_unequal_length_are_written_at_their_offsets() {
     let file = File::of([1000, 28, 3, 777, 1, 1, 4096]);
     assert_eq!(target(&fetch(&file, DownloadOptions::default())), file.bytes);
 }
@@ -93,7 +93,7 @@ fn a_trickle_layout_with_wrapped_leaves_is_read() {
 }
 
 #[test]
-fn a_leaf_at_a_thousand_places_is_wanted_once_and_written_a_thousand_times() {
+fn a_leaf_at_a_thousand_offsets_is_requested_once_and_written_a_thousand_times() {
     let file = File::of_leaves(vec![vec![7; 64]; 1000]);
     let run = fetch(&file, DownloadOptions::default());
     assert_eq!(target(&run), file.bytes);
@@ -144,11 +144,11 @@ fn an_invalid_dag_fails_before_anything_is_allocated() {
     let invalid = InvalidDag { cid: root, reason: DagFault::TooLarge };
     assert_eq!(run.outcome(), Some(failed(DownloadError::InvalidDag(invalid))));
     assert!(run.positions(|effect| matches!(effect, Effect::Allocate { .. })).is_empty());
-    assert!(run.disk.is_at_rest());
+    assert!(run.disk.is_idle());
 }
 
 #[test]
-fn a_lie_below_the_root_fails_with_the_block_that_tells_it() {
+fn a_false_length_below_the_root_fails_with_the_block_that_has_it() {
     let mut file = File::of([10, 10]);
     let leaf = Prefix::of(&file.leaves[0]).unwrap().block(Bytes::from_static(b"short")).unwrap();
     let (cid, data) = leaf.into_parts();
@@ -161,7 +161,7 @@ fn a_lie_below_the_root_fails_with_the_block_that_tells_it() {
     let reason = DagFault::LengthMismatch { claimed: 10, actual: 5 };
     let error = DownloadError::InvalidDag(InvalidDag { cid, reason });
     assert_eq!(run.outcome(), Some(failed(error)));
-    assert!(run.disk.is_at_rest());
+    assert!(run.disk.is_idle());
 }
 
 #[test]
@@ -201,8 +201,8 @@ fn each_order_asks_as_documented() {
         let first = run.wanted.len();
         prepare(&mut run.download);
         run.finish();
-        let place = |cid: &Cid| file.leaves.iter().position(|leaf| leaf == cid).unwrap();
-        run.wanted[first - 1..].iter().map(place).collect::<Vec<_>>()
+        let role = |cid: &Cid| file.leaves.iter().position(|leaf| leaf == cid).unwrap();
+        run.wanted[first - 1..].iter().map(role).collect::<Vec<_>>()
     };
     let sequential: Vec<_> = (0..12).collect();
     assert_eq!(wants(Order::Sequential, &|_| {}), sequential);
@@ -240,7 +240,7 @@ fn a_reader_that_jumps_gets_its_blocks_within_one_round() {
     first.sort();
     assert_eq!(run.cancelled, first);
     assert_eq!(run.asked, &file.leaves[50..54]);
-    let have = |run: &Run<'_>| run.download.map().unwrap().have().end_of_run(50_500);
+    let have = |run: &Run<'_>| run.download.map().unwrap().have().contiguous_end(50_500);
     for _ in 0..20 {
         run.step();
     }
@@ -248,7 +248,7 @@ fn a_reader_that_jumps_gets_its_blocks_within_one_round() {
 }
 
 #[test]
-fn pausing_takes_wants_back_and_resuming_asks_again() {
+fn pausing_cancels_wants_and_resuming_requests_them_again() {
     let file = File::of(vec![1000; 50]);
     let options = DownloadOptions { window: 8000, ..DownloadOptions::default() };
     let mut run = Run::new(&file, options, FakeDisk::new());
@@ -261,7 +261,7 @@ fn pausing_takes_wants_back_and_resuming_asks_again() {
     let wanted = run.wanted.len();
     run.run_for(Duration::from_secs(60));
     assert_eq!(run.wanted.len(), wanted, "nothing new while paused");
-    assert!(run.disk.bytes(Place::Journal).is_some(), "what is there is claimed");
+    assert!(run.disk.bytes(FileRole::Journal).is_some(), "what is there is claimed");
     run.download.resume(run.now);
     assert_eq!(run.finish(), finished(50_000));
     assert_eq!(target(&run), file.bytes);
@@ -284,8 +284,8 @@ fn stopping_keeps_what_is_there_and_cancelling_removes_it() {
         let outcome = if cancel { Outcome::Cancelled } else { Outcome::Stopped };
         assert_eq!(run.finish(), outcome);
         assert!(run.asked.is_empty(), "every want was taken back");
-        assert!(run.disk.is_at_rest());
-        let kept = if cancel { vec![] } else { vec![Place::Temp, Place::Journal] };
+        assert!(run.disk.is_idle());
+        let kept = if cancel { vec![] } else { vec![FileRole::Temp, FileRole::Journal] };
         assert_eq!(run.disk.files(), kept);
     }
 }
@@ -295,11 +295,11 @@ fn a_cancelled_second_process_removes_nothing() {
     let file = File::of(vec![10; 3]);
     let mut disk = FakeDisk::new();
     disk.is_locked_elsewhere = true;
-    disk.put(Place::Temp, b"the other's");
+    disk.put(FileRole::Temp, b"the other's");
     let mut run = Run::new(&file, DownloadOptions::default(), disk);
     run.download.cancel(run.now);
     assert_eq!(run.finish(), Outcome::Cancelled);
-    assert_eq!(run.disk.bytes(Place::Temp), Some(&b"the other's"[..]));
+    assert_eq!(run.disk.bytes(FileRole::Temp), Some(&b"the other's"[..]));
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_full_disk_pauses_and_goes_on_without_asking_again() {
         assert!(tries < 4 + 8 + 20, "no busy loop: {tries}");
         run.disk.space = None;
         assert_eq!(run.finish(), finished(10_000));
-        assert!(run.events.contains(&DownloadEvent::SpaceAgain));
+        assert!(run.events.contains(&DownloadEvent::SpaceAvailable));
         assert_eq!(target(&run), file.bytes);
         assert_eq!(run.leaves_wanted(), 10, "nothing verified is fetched again");
     }
@@ -372,7 +372,7 @@ fn a_disk_that_stays_full_ends_it_after_the_time_that_was_allowed_and_the_data_s
         };
         assert_eq!(run.finish(), failed(error));
         assert_eq!(run.now.since(Timestamp::ZERO), wait_for_space);
-        assert!(run.disk.is_at_rest());
+        assert!(run.disk.is_idle());
         let mut disk = run.disk;
         disk.space = None;
         let mut again = Run::new(&file, options, disk);
@@ -399,7 +399,7 @@ fn a_disk_without_room_for_the_temporary_file_is_waited_for_as_one_that_fills_up
         };
         assert_eq!(run.finish(), failed(error));
         assert_eq!(run.now.since(Timestamp::ZERO), wait_for_space);
-        assert!(run.disk.is_at_rest());
+        assert!(run.disk.is_idle());
         assert_eq!(run.wanted, [file.root]);
         if seconds == 0 {
             continue;
@@ -413,7 +413,7 @@ fn a_disk_without_room_for_the_temporary_file_is_waited_for_as_one_that_fills_up
         assert_eq!(run.events, vec![full; 1], "said once");
         run.disk.space = None;
         assert_eq!(run.finish(), finished(10_000));
-        assert!(run.events.contains(&DownloadEvent::SpaceAgain));
+        assert!(run.events.contains(&DownloadEvent::SpaceAvailable));
         assert_eq!(target(&run), file.bytes);
     }
 }
@@ -428,8 +428,8 @@ fn a_missing_block_ends_it_and_keeps_the_data() {
     run.fail_want(&file.leaves[4], Missing::NotFound);
     let error = DownloadError::Unavailable { cid: file.leaves[4] };
     assert_eq!(run.finish(), failed(error));
-    assert_eq!(run.disk.files(), [Place::Temp, Place::Journal]);
-    assert!(run.disk.is_at_rest());
+    assert_eq!(run.disk.files(), [FileRole::Temp, FileRole::Journal]);
+    assert!(run.disk.is_idle());
 }
 
 #[test]
@@ -497,7 +497,7 @@ fn a_target_that_cannot_be_replaced_is_found_before_any_leaf_is_wanted() {
     // Of another length, and of the same.
     for old in [&[7; 30][..], &[7; 10_000]] {
         let mut disk = FakeDisk::new();
-        disk.put(Place::Target(0), old);
+        disk.put(FileRole::Target(0), old);
         disk.is_busy = true;
         let mut run = Run::new(&file, options(), disk);
         let (operation, error) = (Operation::Replace, fs_error(FsErrorKind::Busy));
@@ -507,7 +507,7 @@ fn a_target_that_cannot_be_replaced_is_found_before_any_leaf_is_wanted() {
     }
     // Nothing has to be replaced when the file is there.
     let mut disk = FakeDisk::new();
-    disk.put(Place::Target(0), &file.bytes);
+    disk.put(FileRole::Target(0), &file.bytes);
     disk.is_busy = true;
     assert!(
         matches!(Run::new(&file, options(), disk).finish(), Outcome::Finished(it) if it.already)
@@ -532,7 +532,7 @@ fn a_link_to_nothing_at_the_target_is_found_before_anything_is_wanted() {
 }
 
 #[test]
-fn a_lock_file_that_stands_for_a_lock_is_said() {
+fn a_lock_file_in_place_of_a_lock_is_reported() {
     let file = File::of(vec![1000; 3]);
     let mut disk = FakeDisk::new();
     disk.has_no_locks = true;

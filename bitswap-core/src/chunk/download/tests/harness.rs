@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Runs the next file operation, as long as there is one.
+    /// RangeSet the next file operation, as long as there is one.
     pub(super) fn run_effect(&mut self) -> bool {
         self.drain();
         let Some((id, effect)) = self.effects.pop_front() else { return false };
@@ -219,13 +219,13 @@ impl<'a> Run<'a> {
         !self.is_over() && (self.run_effect() || self.deliver() || self.wait())
     }
 
-    /// Runs to the end.
+    /// RangeSet to the end.
     pub(super) fn finish(&mut self) -> Outcome {
         while self.step() {}
         self.outcome().expect("stuck before the end")
     }
 
-    /// Runs until nothing but time is left, for at most so long.
+    /// RangeSet until nothing but time is left, for at most so long.
     pub(super) fn run_for(&mut self, time: Duration) {
         let until = self.now + time;
         loop {
@@ -314,7 +314,7 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// Runs any one of the operations that are out.
+    /// RangeSet any one of the operations that are out.
     pub(super) fn run_effect_at(&mut self, at: usize) -> bool {
         self.drain();
         let count = self.effects.len();
@@ -336,7 +336,7 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
-    /// Runs any one of the operations that are out, and keeps its answer back.
+    /// RangeSet any one of the operations that are out, and keeps its answer back.
     pub(super) fn run_unanswered(
         &mut self,
         at: usize,

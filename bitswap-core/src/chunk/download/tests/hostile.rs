@@ -50,8 +50,8 @@ proptest! {
         }
         run.download.resume(run.now);
         prop_assert_eq!(run.finish(), finished(file.bytes.len()));
-        prop_assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
-        prop_assert!(run.disk.is_at_rest());
+        prop_assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
+        prop_assert!(run.disk.is_idle());
     }
 
     /// A root of any bytes ends in an error or in a download, never in a panic, and never has a
@@ -80,9 +80,9 @@ proptest! {
             let mut manifest = Manifest::new(0..u64::MAX, Bounds::default());
             if let Ok(contents) = manifest.open(&root, &node) {
                 let mut end = 0;
-                for piece in &contents.pieces {
-                    prop_assert!(piece.offset >= end, "pieces do not overlap");
-                    end = piece.offset + piece.len;
+                for segment in &contents.segments {
+                    prop_assert!(segment.offset >= end, "segments do not overlap");
+                    end = segment.offset + segment.len;
                 }
                 prop_assert!(end <= node.size);
             }
@@ -112,11 +112,11 @@ fn bomb() -> File {
 #[test]
 fn ranges_that_multiply_end_at_the_bound() {
     let file = bomb();
-    let bounds = Bounds { pieces: 5000, ..Bounds::default() };
+    let bounds = Bounds { segments: 5000, ..Bounds::default() };
     let options = DownloadOptions { bounds, check_space: false, ..DownloadOptions::default() };
     let mut run = Run::new(&file, options, FakeDisk::sparse());
     let Outcome::Failed(DownloadError::InvalidDag(invalid)) = run.finish() else { panic!() };
-    assert_eq!(invalid.reason, DagFault::TooManyPieces);
+    assert_eq!(invalid.reason, DagFault::TooManySegments);
 }
 
 #[test]

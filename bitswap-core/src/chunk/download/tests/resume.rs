@@ -28,7 +28,8 @@ fn stopped(file: &File, leaves: usize) -> FakeDisk {
 }
 
 fn written(disk: &FakeDisk, file: &File) -> usize {
-    let journal = Journal::decode(disk.bytes(Place::Journal).unwrap(), &file.root, &(0..u64::MAX));
+    let journal =
+        Journal::decode(disk.bytes(FileRole::Journal).unwrap(), &file.root, &(0..u64::MAX));
     journal.unwrap().have.total() as usize / 1000
 }
 
@@ -60,7 +61,7 @@ fn only_missing_leaves_are_wanted_after_a_clean_stop() {
         assert_eq!(run.leaves_wanted(), 200 - there, "{resume:?}");
         let (total, have) = (200_000, 1000 * there as u64);
         assert_eq!(run.events[0], DownloadEvent::Started { total, have });
-        assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
         assert!(checks.contains(&compared(&run)), "{resume:?}: {}", compared(&run));
         // What was not compared is told, to the byte.
         assert_eq!(finished.unchecked, 1000 * (there - compared(&run)) as u64, "{resume:?}");
@@ -72,7 +73,7 @@ fn without_a_good_journal_what_is_on_disk_is_compared_and_kept() {
     let file = File::of(vec![1000; 50]);
     let disk = stopped(&file, 20);
     let there = written(&disk, &file);
-    let journal = disk.bytes(Place::Journal).unwrap().to_vec();
+    let journal = disk.bytes(FileRole::Journal).unwrap().to_vec();
     let mut flipped = journal.clone();
     flipped[20] ^= 1;
     let everything = |root: Cid, id: [u8; 16]| Journal {
@@ -89,18 +90,18 @@ fn without_a_good_journal_what_is_on_disk_is_compared_and_kept() {
     for bad in [half, &flipped, &of_another_file, &of_another_part, b""] {
         for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
             let mut disk = disk.clone();
-            disk.put(Place::Journal, bad);
+            disk.put(FileRole::Journal, bad);
             let mut run = Run::new(&file, options(resume), disk);
             assert_eq!(run.finish(), finished(50_000));
             assert_eq!(run.leaves_wanted(), 50 - there);
-            assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+            assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
         }
     }
 }
 
 /// The bytes of the temporary file with one changed in the second of its leaves.
 fn altered(disk: &FakeDisk) -> Vec<u8> {
-    let mut bytes = disk.bytes(Place::Temp).unwrap().to_vec();
+    let mut bytes = disk.bytes(FileRole::Temp).unwrap().to_vec();
     bytes[1500] ^= 1;
     bytes
 }
@@ -111,30 +112,30 @@ fn what_was_altered_in_a_temporary_file_is_found_whatever_is_to_be_checked() {
     let disk = stopped(&file, 20);
     let there = written(&disk, &file);
     // A hole as of a file that was cut and made longer again: the id is gone too.
-    let mut hole = disk.bytes(Place::Temp).unwrap().to_vec();
+    let mut hole = disk.bytes(FileRole::Temp).unwrap().to_vec();
     hole[1500..].fill(0);
     for (bytes, again) in [(altered(&disk), 1), (hole, there - 1)] {
         for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
             let mut disk = disk.clone();
-            disk.put(Place::Temp, &bytes);
+            disk.put(FileRole::Temp, &bytes);
             let mut run = Run::new(&file, options(resume), disk);
             assert_eq!(run.finish(), finished(50_000), "{resume:?}");
             assert_eq!(run.leaves_wanted(), 50 - there + again, "{resume:?}");
-            assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+            assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
         }
     }
 }
 
 #[test]
-fn a_full_check_finds_what_decayed_although_nothing_tells_of_it() {
+fn a_full_verification_finds_corruption_that_changed_no_metadata() {
     let file = File::of(vec![1000; 50]);
     let mut disk = stopped(&file, 20);
     let there = written(&disk, &file);
-    disk.decay(Place::Temp, &altered(&disk));
+    disk.corrupt(FileRole::Temp, &altered(&disk));
     let mut run = Run::new(&file, options(Resume::Full), disk);
     assert_eq!(run.finish(), finished(50_000));
     assert_eq!(run.leaves_wanted(), 50 - there + 1);
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
@@ -142,13 +143,13 @@ fn a_sample_that_hits_what_decayed_checks_everything() {
     let file = File::of(vec![1000; 50]);
     let mut disk = stopped(&file, 20);
     let there = written(&disk, &file);
-    disk.decay(Place::Temp, &altered(&disk));
+    disk.corrupt(FileRole::Temp, &altered(&disk));
     let mut found = 0;
     for seed in 0..20 {
         let options = DownloadOptions { seed: [seed; 32], ..options(Resume::Sample) };
         let mut run = Run::new(&file, options, disk.clone());
         let finished = outcome(&mut run);
-        if run.disk.bytes(Place::Target(0)) == Some(&file.bytes[..]) {
+        if run.disk.bytes(FileRole::Target(0)) == Some(&file.bytes[..]) {
             found += 1;
             assert!(compared(&run) >= there, "everything");
             assert_eq!(finished.unchecked, 0);
@@ -162,14 +163,14 @@ fn a_sample_that_hits_what_decayed_checks_everything() {
 }
 
 #[test]
-fn a_stop_during_the_check_keeps_what_was_claimed_and_vouches_for_nothing() {
+fn a_stop_during_verification_keeps_the_claims_and_adds_no_stamp() {
     let file = File::of(vec![1000; 50]);
     let disk = stopped(&file, 30);
     let there = written(&disk, &file);
     let mut decayed = disk.clone();
-    let mut bytes = disk.bytes(Place::Temp).unwrap().to_vec();
+    let mut bytes = disk.bytes(FileRole::Temp).unwrap().to_vec();
     bytes[20_500] ^= 1;
-    decayed.decay(Place::Temp, &bytes);
+    decayed.corrupt(FileRole::Temp, &bytes);
     // The check has come as far as some leaves before the wrong one when it is stopped.
     let mut run = Run::new(&file, options(Resume::Full), decayed);
     while compared(&run) < 10 {
@@ -182,8 +183,8 @@ fn a_stop_during_the_check_keeps_what_was_claimed_and_vouches_for_nothing() {
     // something new was fetched and claimed.
     let mut disk = run.disk;
     disk.log.clear();
-    let bytes = disk.bytes(Place::Temp).unwrap().to_vec();
-    disk.put(Place::Temp, &bytes);
+    let bytes = disk.bytes(FileRole::Temp).unwrap().to_vec();
+    disk.put(FileRole::Temp, &bytes);
     let mut run = Run::new(&file, options(Resume::Changed), disk);
     while compared(&run) < 5 {
         run.step();
@@ -200,29 +201,29 @@ fn a_stop_during_the_check_keeps_what_was_claimed_and_vouches_for_nothing() {
     // Nobody wrote since: but the stamp must not speak for what was not compared.
     let mut run = Run::new(&file, options(Resume::Changed), run.disk);
     assert_eq!(run.finish(), finished(50_000));
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
-fn a_temporary_file_of_another_length_is_compared_whatever_the_journal_says() {
+fn a_temporary_file_of_another_length_is_compared_whatever_the_journal_claims() {
     let file = File::of(vec![1000; 50]);
     let mut disk = stopped(&file, 20);
-    let short = disk.bytes(Place::Temp).unwrap()[..5_500].to_vec();
-    disk.put(Place::Temp, &short);
+    let short = disk.bytes(FileRole::Temp).unwrap()[..5_500].to_vec();
+    disk.put(FileRole::Temp, &short);
     let mut run = Run::new(&file, options(Resume::Changed), disk);
     assert_eq!(run.finish(), finished(50_000));
     assert_eq!(run.leaves_wanted(), 45);
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
-fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_there() {
+fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_written() {
     let file = File::of(vec![1000; 50]);
     let mut disk = stopped(&file, 20);
-    let bytes = disk.bytes(Place::Journal).unwrap();
+    let bytes = disk.bytes(FileRole::Journal).unwrap();
     let mut journal = Journal::decode(bytes, &file.root, &(0..u64::MAX)).unwrap();
     journal.have = core::iter::once(0..3_500).collect();
-    disk.put(Place::Journal, &journal.encode());
+    disk.put(FileRole::Journal, &journal.encode());
     let mut run = Run::new(&file, options(Resume::Changed), disk);
     while run.events.is_empty() {
         run.step();
@@ -231,7 +232,7 @@ fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_there()
     assert_eq!(have, vec![0..3_000; 1]);
     let finished = outcome(&mut run);
     assert_eq!((run.leaves_wanted(), finished.unchecked), (47, 3_000));
-    assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]
@@ -248,12 +249,12 @@ fn after_a_failed_sync_everything_since_the_last_good_one_is_written_again() {
         disk.fail_at = Some((*at, fs_error(FsErrorKind::Io)));
         let mut run = Run::new(&file, options.clone(), disk);
         assert_eq!(run.finish(), finished(100_000), "sync {number}");
-        assert_eq!(run.disk.bytes(Place::Target(0)), Some(&file.bytes[..]));
+        assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
         let after = run.disk.crash(Survives::Nothing);
-        assert_eq!(after.bytes(Place::Target(0)), Some(&file.bytes[..]), "durable");
+        assert_eq!(after.bytes(FileRole::Target(0)), Some(&file.bytes[..]), "durable");
         let again = run.leaves_wanted() - 100;
         assert!((1..=30).contains(&again), "sync {number}: {again} leaves again");
-        let opens = run.positions(|it| matches!(it, Effect::Open { place: Place::Temp, .. }));
+        let opens = run.positions(|it| matches!(it, Effect::Open { role: FileRole::Temp, .. }));
         assert_eq!(opens.len(), 2, "a new handle");
         let done = run.events.iter().filter_map(|event| match event {
             DownloadEvent::Progress(progress) => Some(progress.done),
@@ -274,7 +275,7 @@ fn a_temporary_file_that_is_gone_when_it_is_opened_again_is_not_made_anew() {
     while !matches!(run.disk.log.last(), Some(Effect::Close { .. })) {
         run.step();
     }
-    run.disk.delete(Place::Temp);
+    run.disk.delete(FileRole::Temp);
     let (operation, error) = (Operation::Open, fs_error(FsErrorKind::NotFound));
     assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
 }
@@ -283,7 +284,7 @@ fn a_temporary_file_that_is_gone_when_it_is_opened_again_is_not_made_anew() {
 fn what_was_found_wrong_and_not_made_durable_is_written_again() {
     let file = File::of(vec![1000; 50]);
     let mut disk = stopped(&file, 20);
-    disk.decay(Place::Temp, &altered(&disk));
+    disk.corrupt(FileRole::Temp, &altered(&disk));
     let mut probe = Run::new(&file, options(Resume::Full), disk.clone());
     probe.finish();
     let syncs = probe.positions(|effect| *effect == Effect::Sync);
@@ -292,7 +293,7 @@ fn what_was_found_wrong_and_not_made_durable_is_written_again() {
     let mut run = Run::new(&file, options(Resume::Full), disk);
     assert_eq!(run.finish(), finished(50_000));
     let after = run.disk.crash(Survives::Nothing);
-    assert_eq!(after.bytes(Place::Target(0)), Some(&file.bytes[..]), "durable");
+    assert_eq!(after.bytes(FileRole::Target(0)), Some(&file.bytes[..]), "durable");
     // The id was cut off before the sync that failed, and is there again while bytes move.
     let allocated = run.disk.log.iter().filter_map(|effect| match effect {
         Effect::Allocate { len, .. } => Some(*len),
@@ -302,7 +303,7 @@ fn what_was_found_wrong_and_not_made_durable_is_written_again() {
 }
 
 #[test]
-fn a_node_that_is_compared_as_a_leaf_takes_no_claim_away() {
+fn a_node_that_is_compared_as_a_leaf_removes_no_claim() {
     let file = File::of(vec![1000; 200]);
     let disk = stopped(&file, 100);
     let there = written(&disk, &file);
@@ -350,11 +351,11 @@ fn a_disk_that_never_syncs_is_given_up() {
     }
     let (operation, error) = (Operation::Sync, fs_error(FsErrorKind::Io));
     assert_eq!(run.outcome(), Some(failed(DownloadError::File { operation, error })));
-    assert!(run.disk.is_at_rest());
+    assert!(run.disk.is_idle());
 }
 
 #[test]
-fn verify_tells_what_differs_and_fetches_no_leaf() {
+fn verify_reports_what_differs_and_fetches_no_leaf() {
     // Raw leaves, and leaves wrapped in nodes, which only their size tells apart from nodes.
     let raw = File::of(vec![1000; 400]);
     let wrapped = wrapped_file(400);
@@ -362,14 +363,14 @@ fn verify_tells_what_differs_and_fetches_no_leaf() {
         let nodes = file.blocks.len() - file.leaves.len();
         let verify = |bytes: &[u8]| {
             let mut disk = FakeDisk::new();
-            disk.put(Place::Target(0), bytes);
+            disk.put(FileRole::Target(0), bytes);
             let options = DownloadOptions::default();
             let download = Download::verify(file.root, options, Timestamp::ZERO);
             let mut run = Run::with(download, file, disk);
             let Outcome::Verified { size, different } = run.finish() else { panic!() };
             assert_eq!(size, file.bytes.len() as u64);
             assert_eq!((run.leaves_wanted(), run.wanted.len()), (0, nodes));
-            assert!(run.disk.is_at_rest());
+            assert!(run.disk.is_idle());
             let writes = |effect: &Effect| {
                 !matches!(
                     effect,
