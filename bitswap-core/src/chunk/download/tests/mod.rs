@@ -7,3 +7,4 @@ mod download;
 pub(in crate::chunk) mod harness;
 mod hostile;
 mod resume;
+mod transcripts;
