@@ -219,6 +219,7 @@ mod output;
 mod peer;
 mod per_peer;
 mod prefix;
+mod protobuf;
 mod ring;
 mod rng;
 mod rows;

@@ -19,7 +19,7 @@ const NODE_BYTES: usize = 256;
 /// The overhead of the bytes of an inline child.
 const INLINE_BYTES: usize = 64;
 
-/// The estimated length of a node's block, if its parent does not tell.
+/// The estimated length of a node's block, if its parent's link gives none.
 const NODE_ESTIMATE: u64 = 64 << 10;
 /// A node takes at most this many times the length of its block: a link of 44 bytes becomes a [`Child`].
 const NODE_FACTOR: u64 = 3;

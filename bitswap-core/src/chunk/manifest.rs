@@ -13,7 +13,7 @@
 //!   multiply with every level.
 //! * [`Bounds::size`]: a claimed length that no disk has.
 //!
-//! Children without bytes are skipped: they hold nothing, and no block is asked for them.
+//! Children without bytes are skipped: they hold nothing, and their blocks are not requested.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -78,7 +78,7 @@ pub struct Contents {
     pub segments: Vec<Segment>,
 }
 
-/// The ranges of one file, as far as they are asked for.
+/// The ranges of one file, as far as they are requested.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     bounds: Bounds,

@@ -117,6 +117,10 @@
 //! assert_eq!(files[&FileRole::Target(0)], vec![7; 3_000_000]);
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
 mod cost;
 mod download;
@@ -125,6 +129,7 @@ mod manifest;
 mod range_map;
 mod range_set;
 #[cfg(any(test, feature = "testing"))]
+#[allow(clippy::indexing_slicing, reason = "a disk for tests")]
 pub mod testing;
 mod unixfs;
 

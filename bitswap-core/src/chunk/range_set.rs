@@ -107,6 +107,23 @@ impl RangeSet {
     }
 }
 
+#[cfg(any(test, feature = "testing"))]
+impl RangeSet {
+    /// Checks the structure.
+    ///
+    /// # Panics
+    ///
+    /// When ranges are empty, overlap or touch, or the total is not their sum.
+    pub(in crate::chunk) fn validate(&self) {
+        let mut end = None;
+        for range in self.iter() {
+            assert!(!range.is_empty() && end.is_none_or(|end| end < range.start), "{range:?}");
+            end = Some(range.end);
+        }
+        assert_eq!(self.iter().map(|range| range.end - range.start).sum::<u64>(), self.total);
+    }
+}
+
 impl FromIterator<Range<u64>> for RangeSet {
     fn from_iter<I: IntoIterator<Item = Range<u64>>>(ranges: I) -> Self {
         let mut set = Self::new();

@@ -9,6 +9,10 @@ const LINES_MAX_LONG: usize = 600;
 
 /// Files that may be longer, each with its reason.
 const LONG: &[(&str, &str)] = &[
+    (
+        "bitswap-core/src/chunk/download/stages.rs",
+        "wires the parts of a download: whatever follows what",
+    ),
     ("bitswap-core/src/engine/mod.rs", "the front door: every input and output of the engine"),
     ("runtime/src/node/driver.rs", "one poll of a node's task, and whatever it must carry out"),
 ];

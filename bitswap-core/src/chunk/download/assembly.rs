@@ -1,21 +1,23 @@
-//! The moving part of a download: which blocks to ask for, which ranges to compare, what to write.
+//! The assembly of a file from its blocks: which to request, which ranges to compare, what to write.
 //!
 //! It joins the [`Manifest`] and the [`RangeMap`], and holds the bytes that are received and not
-//! written yet. It knows positions in the file, not files.
+//! written yet, within the window. It knows positions in the file, not files.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
-use super::checks::Checks;
+use super::claims::Plan;
 use super::effects::{Check, FileRole};
 use super::events::BlockWant;
 use super::options::DownloadOptions;
+use super::requests::{Expected, Requests};
+use super::verification::VerificationPlan;
+use crate::block::Block;
 use crate::chunk::cost;
 use crate::chunk::manifest::{Contents, Extent, Manifest, Segment};
 use crate::chunk::range_map::Order;
@@ -23,7 +25,6 @@ use crate::chunk::range_map::RangeMap;
 use crate::chunk::range_map::Step;
 use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::{FileNode, InvalidDag, RAW};
-use crate::key::Key;
 use crate::rng::Rng;
 
 /// What happens with the bytes of the file.
@@ -49,13 +50,13 @@ impl Mode {
 
 /// The next thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Move {
+pub(super) enum Next {
     Want(BlockWant),
     /// Compare the range of the row at this position.
-    Check(u64, Check),
+    Compare(u64, Check),
 }
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compared {
     Equal,
@@ -64,51 +65,42 @@ pub(super) enum Compared {
     Unclear,
 }
 
-/// What the answer to a want is taken to take.
-#[derive(Clone, Copy, Debug)]
-enum Asked {
-    Leaf(u64),
-    Node(u64),
-}
-
+/// See the [module](self).
 #[derive(Clone, Debug)]
-pub(super) struct Transfer {
+pub(super) struct Assembly {
     manifest: Manifest,
     map: RangeMap,
     mode: Mode,
-    checks: Checks,
+    verification: VerificationPlan,
     order: Order,
     window: u64,
     read_ahead: u64,
     reader: u64,
-    asked: BTreeMap<Key, Asked>,
-    /// Bytes of leaves asked for.
-    asked_bytes: u64,
-    /// What the nodes asked for are taken to take.
-    asked_nodes: u64,
-    /// Received and not handed out for writing (or comparing).
-    waiting: VecDeque<Extent>,
-    /// Bytes received and not answered for.
+    requests: Requests,
+    /// Received, and not yet being written (or compared).
+    received: VecDeque<Extent>,
+    /// Bytes that are received or being written (or compared).
     held_bytes: u64,
     /// Ranges being compared, by position: the segment, or `None` for bytes that are known.
     comparing: BTreeMap<u64, (u64, Option<Segment>)>,
     different: RangeSet,
 }
 
-impl Transfer {
+impl Assembly {
     /// Starts at the root.
     pub(super) fn new(
         cid: &Cid,
         root: &Arc<FileNode>,
         mode: Mode,
-        (have, checks): (RangeSet, Checks),
+        plan: Plan,
         options: &DownloadOptions,
     ) -> Result<Self, InvalidDag> {
+        let (have, verification) = plan.into_parts();
         let mut manifest = Manifest::new(options.wanted.clone(), options.bounds);
         let top = manifest.begin(cid, root)?;
         let selection = manifest.selection();
         let rng = Rng::new(&options.seed, "chunk order");
-        let mut transfer = Self {
+        let mut assembly = Self {
             map: RangeMap::new(
                 selection.clone(),
                 have,
@@ -118,34 +110,33 @@ impl Transfer {
             ),
             manifest,
             mode,
-            checks,
+            verification,
             order: options.order,
             window: options.window.max(1),
             read_ahead: options.read_ahead,
             reader: selection.start,
-            asked: BTreeMap::new(),
-            asked_bytes: 0,
-            asked_nodes: 0,
-            waiting: VecDeque::new(),
+            requests: Requests::default(),
+            received: VecDeque::new(),
             held_bytes: 0,
             comparing: BTreeMap::new(),
             different: RangeSet::new(),
         };
         if root.is_leaf() {
-            let contents = transfer.manifest.expand(&top, root)?;
-            transfer.accept(contents);
+            let contents = assembly.manifest.expand(&top, root)?;
+            assembly.accept(contents);
         } else if !selection.is_empty() {
-            transfer.map.add_root(&top, root.clone(), transfer.checks.of(&top, &selection));
+            assembly.map.add_root(&top, root.clone(), assembly.verification.of(&top, &selection));
         }
-        Ok(transfer)
+        Ok(assembly)
     }
 
     pub(super) const fn map(&self) -> &RangeMap {
         &self.map
     }
 
-    pub(super) const fn map_mut(&mut self) -> &mut RangeMap {
-        &mut self.map
+    /// Sets how many peers are known to have a block.
+    pub(super) fn set_holders(&mut self, cid: &Cid, holders: u32) {
+        self.map.set_holders(cid, holders);
     }
 
     pub(super) const fn mode(&self) -> Mode {
@@ -157,27 +148,31 @@ impl Transfer {
         self.different.iter().collect()
     }
 
-    /// Whether everything is there, and nothing is being compared.
+    pub(super) fn has_differences(&self) -> bool {
+        !self.different.is_empty()
+    }
+
+    /// Whether nothing is missing, being written, or being compared.
     pub(super) fn is_complete(&self) -> bool {
         self.map.is_complete() && self.comparing.is_empty()
     }
 
-    /// The next block to ask for or range to compare, within the window.
-    pub(super) fn next_move(&mut self, may_want: bool) -> Result<Option<Move>, InvalidDag> {
+    /// The next block to request or range to compare, within the window.
+    pub(super) fn next(&mut self, may_want: bool) -> Result<Option<Next>, InvalidDag> {
         if self.mode != Mode::Fetch
-            && let Some(extent) = self.waiting.pop_front()
+            && let Some(extent) = self.received.pop_front()
         {
             return Ok(Some(self.compare_bytes(extent)));
         }
         while may_want && self.has_room() {
             let is_idle =
-                self.asked.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
+                self.requests.is_empty() && self.held_bytes == 0 && self.comparing.is_empty();
             match self.map.next(is_idle, self.node_room()) {
                 None => break,
                 Some(Step::Expand(segment, from, node)) => {
                     self.expand(&segment, from, &node)?;
-                    if self.mode != Mode::Fetch && !self.waiting.is_empty() {
-                        return self.next_move(may_want);
+                    if self.mode != Mode::Fetch && !self.received.is_empty() {
+                        return self.next(may_want);
                     }
                 }
                 Some(Step::Compare(segment)) => return Ok(Some(self.compare_segment(segment))),
@@ -187,35 +182,36 @@ impl Transfer {
         Ok(None)
     }
 
-    /// Whether the window has room. Nodes take their share of it at most, so that leaves always have
-    /// theirs.
+    /// Whether the window has room. Nodes count up to their share of it, so that leaves always have
+    /// the rest.
     fn has_room(&self) -> bool {
-        let nodes = (self.asked_nodes + self.map.node_bytes()).min(cost::share(self.window));
-        self.asked_bytes + self.held_bytes + nodes < self.window
+        let nodes =
+            (self.requests.node_bytes() + self.map.node_bytes()).min(cost::share(self.window));
+        self.requests.leaf_bytes() + self.held_bytes + nodes < self.window
     }
 
-    /// What the next node may take that is asked for. One may always be asked for: what is held and comes
-    /// later in the file makes room for it.
+    /// The memory that the next requested node may take. One may always be requested: held nodes that come
+    /// later in the file are evicted for it.
     fn node_room(&self) -> u64 {
-        match self.asked_nodes {
+        match self.requests.node_bytes() {
             0 => u64::MAX,
-            asked => cost::share(self.window).saturating_sub(asked + self.map.node_bytes()),
+            requested => cost::share(self.window).saturating_sub(requested + self.map.node_bytes()),
         }
     }
 
     /// The next bytes to write.
     pub(super) fn next_write(&mut self) -> Option<Extent> {
-        if self.mode == Mode::Fetch { self.waiting.pop_front() } else { None }
+        if self.mode == Mode::Fetch { self.received.pop_front() } else { None }
     }
 
     /// Whether bytes wait to be written.
     pub(super) fn has_writes(&self) -> bool {
-        self.mode == Mode::Fetch && !self.waiting.is_empty()
+        self.mode == Mode::Fetch && !self.received.is_empty()
     }
 
-    /// A write that did not work: the bytes are kept for another.
+    /// A write failed: its bytes are written again.
     pub(super) fn write_failed(&mut self, extent: Extent) {
-        self.waiting.push_front(extent);
+        self.received.push_front(extent);
     }
 
     pub(super) fn written(&mut self, extent: &Extent) {
@@ -223,9 +219,10 @@ impl Transfer {
         self.map.written(extent.offset);
     }
 
-    /// A verified block. Tells whether it was of use.
-    pub(super) fn block(&mut self, cid: &Cid, data: &Bytes) -> Result<bool, InvalidDag> {
-        self.unask(cid);
+    /// A verified block arrived. Returns whether it was needed.
+    pub(super) fn block(&mut self, block: &Block) -> Result<bool, InvalidDag> {
+        let (cid, data) = (block.cid(), block.data());
+        self.requests.remove(cid);
         if !self.map.needs(cid) {
             return Ok(false);
         }
@@ -242,23 +239,23 @@ impl Transfer {
         Ok(true)
     }
 
-    /// A want ended without a block.
-    pub(super) fn unwant(&mut self, cid: &Cid) -> bool {
+    /// A want ended without a block. Returns whether it was requested.
+    pub(super) fn want_ended(&mut self, cid: &Cid) -> bool {
         self.map.request_ended(cid);
-        self.unask(cid)
+        self.requests.remove(cid)
     }
 
-    /// Takes back all wants.
-    pub(super) fn withdraw(&mut self) -> Vec<Cid> {
-        self.withdraw_if(|_, _| true)
+    /// Cancels all wants, and returns them.
+    pub(super) fn cancel_all(&mut self) -> Vec<Cid> {
+        self.cancel_if(|_, _| true)
     }
 
-    /// Moves the reader and takes back the wants that it does not wait for.
+    /// Moves the reader, cancels the wants that it does not wait for, and returns them.
     pub(super) fn seek(&mut self, position: u64) -> Vec<Cid> {
         self.reader = position;
         self.map.seek(position);
-        let ahead = self.ahead();
-        self.withdraw_if(|map, cid| !map.overlaps(cid, &ahead))
+        let ahead = self.read_ahead_range();
+        self.cancel_if(|map, cid| !map.overlaps(cid, &ahead))
     }
 
     pub(super) fn set_order(&mut self, order: Order) {
@@ -281,7 +278,7 @@ impl Transfer {
         let is_leaf = Check::is_leaf(&segment);
         if !equal && self.mode != Mode::Fetch && is_leaf {
             self.differs(offset, len);
-            // Compared is compared: there is nothing to fetch for it.
+            // Nothing is fetched for a range that differs.
             self.map.compared(offset, true);
             return compared;
         }
@@ -289,9 +286,9 @@ impl Transfer {
         if equal || is_leaf { compared } else { Compared::Unclear }
     }
 
-    /// Whether what is compared stands for more that is not.
+    /// Whether the compared ranges are a sample of more that is trusted.
     pub(super) const fn is_sampling(&self) -> bool {
-        matches!(self.checks, Checks::Probes(_))
+        matches!(self.verification, VerificationPlan::Samples(_))
     }
 
     fn differs(&mut self, offset: u64, len: u64) {
@@ -299,7 +296,7 @@ impl Transfer {
         self.different.insert(at..at + len);
     }
 
-    /// Places the next children of a node.
+    /// Expands the next children of a node.
     fn expand(
         &mut self,
         segment: &Segment,
@@ -309,73 +306,73 @@ impl Transfer {
         let (contents, rest) =
             self.manifest.expand_some(segment, from, node, cost::EXPAND_BATCH)?;
         let selection = self.manifest.selection();
-        let rest = rest.map(|(rest, child)| (rest, child, self.checks.of(&rest, &selection)));
+        let rest = rest.map(|(rest, child)| (rest, child, self.verification.of(&rest, &selection)));
         self.map.expanded(segment.offset, rest);
         self.accept(contents);
         Ok(())
     }
 
     fn accept(&mut self, contents: Contents) {
-        let (selection, checks) = (self.manifest.selection(), &self.checks);
-        self.map.add_contents(&contents, |segment| checks.of(segment, &selection));
+        let (selection, verification) = (self.manifest.selection(), &self.verification);
+        self.map.add_contents(&contents, |segment| verification.of(segment, &selection));
         for extent in contents.extents {
             self.held_bytes += extent.bytes.len() as u64;
-            self.waiting.push_back(extent);
+            self.received.push_back(extent);
         }
     }
 
-    fn want(&mut self, segment: &Segment, cost: Option<u64>) -> Move {
-        self.unask(&segment.cid);
-        let asked = cost.map_or(Asked::Leaf(segment.len), Asked::Node);
-        match asked {
-            Asked::Leaf(bytes) => self.asked_bytes += bytes,
-            Asked::Node(cost) => self.asked_nodes += cost,
-        }
-        self.asked.insert(Key::new(&segment.cid), asked);
+    fn want(&mut self, segment: &Segment, cost: Option<u64>) -> Next {
+        let expected = cost.map_or(Expected::Leaf(segment.len), Expected::Node);
+        self.requests.insert(&segment.cid, expected);
         let estimate = cost.map_or(segment.len, cost::expected_block_len);
-        let urgent =
-            self.order == Order::Deadline && self.map.overlaps(&segment.cid, &self.ahead());
-        Move::Want(BlockWant { cid: segment.cid, estimate, urgent })
+        let urgent = self.order == Order::Deadline
+            && self.map.overlaps(&segment.cid, &self.read_ahead_range());
+        Next::Want(BlockWant { cid: segment.cid, estimate, urgent })
     }
 
-    fn ahead(&self) -> Range<u64> {
+    fn read_ahead_range(&self) -> Range<u64> {
         self.reader..self.reader.saturating_add(self.read_ahead.max(1))
     }
 
-    fn compare_segment(&mut self, segment: Segment) -> Move {
+    fn compare_segment(&mut self, segment: Segment) -> Next {
         self.comparing.insert(segment.offset, (segment.len, Some(segment)));
         self.check(segment.offset, segment.len, segment.cid)
     }
 
-    fn compare_bytes(&mut self, extent: Extent) -> Move {
+    fn compare_bytes(&mut self, extent: Extent) -> Next {
         let len = extent.bytes.len() as u64;
         self.comparing.insert(extent.offset, (len, None));
         let cid = Cid::new_v1(RAW, Code::Sha2_256.digest(&extent.bytes));
         self.check(extent.offset, len, cid)
     }
 
-    fn check(&self, offset: u64, len: u64, cid: Cid) -> Move {
+    fn check(&self, offset: u64, len: u64, cid: Cid) -> Next {
         let on_disk = offset - self.manifest.selection().start;
         // What is compared is a leaf or the bytes of one block.
-        Move::Check(offset, Check::new(self.mode.role(), on_disk, len as usize, cid))
+        Next::Compare(offset, Check::new(self.mode.role(), on_disk, len as usize, cid))
     }
 
-    fn withdraw_if(&mut self, gone: impl Fn(&RangeMap, &Cid) -> bool) -> Vec<Cid> {
-        let asked = self.asked.keys().map(Key::cid);
-        let cids: Vec<Cid> = asked.filter(|cid| gone(&self.map, cid)).collect();
+    fn cancel_if(&mut self, gone: impl Fn(&RangeMap, &Cid) -> bool) -> Vec<Cid> {
+        let cids: Vec<Cid> = self.requests.cids().filter(|cid| gone(&self.map, cid)).collect();
         for cid in &cids {
-            self.unwant(cid);
+            self.want_ended(cid);
         }
         cids
     }
+}
 
-    fn unask(&mut self, cid: &Cid) -> bool {
-        let asked = self.asked.remove(&Key::new(cid));
-        match asked {
-            Some(Asked::Leaf(bytes)) => self.asked_bytes -= bytes,
-            Some(Asked::Node(cost)) => self.asked_nodes -= cost,
-            None => {}
-        }
-        asked.is_some()
+#[cfg(any(test, feature = "testing"))]
+impl Assembly {
+    /// Checks the structure.
+    ///
+    /// # Panics
+    ///
+    /// When a part is inconsistent, or more is received than held.
+    pub(super) fn validate(&self) {
+        self.map.validate();
+        self.different.validate();
+        self.requests.validate();
+        let received: usize = self.received.iter().map(|extent| extent.bytes.len()).sum();
+        assert!(received as u64 <= self.held_bytes, "{received} of {}", self.held_bytes);
     }
 }

@@ -1,10 +1,10 @@
 //! From complete data to a file under its name.
 //!
-//! The steps have one order: cut off the id, sync the data, save the complete journal, close the file,
+//! The steps have one order: truncate the trailer, sync the data, save the complete journal, close the file,
 //! rename it, sync the directory, remove the journal. No handle of ours is open at the rename,
 //! because Windows refuses to rename an open file; the journal is removed last, because until then
-//! it is what makes a second attempt cheap. From the cut to the end only its stamp binds the journal
-//! to the file; where that does not fit, the file is compared as if there were no journal.
+//! it is what makes a second attempt cheap. Once the trailer is gone only its stamp binds the
+//! journal to the file; if that differs, the file is compared as if there were no journal.
 
 use core::time::Duration;
 
@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::effects::{Done, Effect, FileRole, FsError, FsErrorKind, Stamp};
 use super::events::{DownloadError, Finished, Operation, Outcome};
+use super::handles::Step;
 use super::options::{DownloadOptions, IfExists, RenameRetry, SyncPolicy};
 use crate::time::Timestamp;
 
@@ -22,8 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const NUMBERS_MAX: u32 = 10_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Cut,
+enum Stage {
+    Truncate,
     Sync,
     Stamp,
     Save,
@@ -35,19 +36,19 @@ enum Step {
 
 /// What follows an answered step.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CommitResult {
     /// The next step, perhaps after a wait.
-    Go,
+    Continue,
     /// The data could not be synced: what was not durable before must be written again.
-    Lost,
-    /// It is over.
+    Lost(FsError),
+    /// The download ends.
     End(Outcome),
 }
 
-/// The steps that finish one download.
+/// See the [module](self).
 #[derive(Clone, Debug)]
-pub(super) struct Finalize {
-    step: Step,
+pub(super) struct Commit {
+    stage: Stage,
     if_exists: IfExists,
     retry: RenameRetry,
     syncs: bool,
@@ -61,12 +62,12 @@ pub(super) struct Finalize {
     is_durable: bool,
 }
 
-impl Finalize {
+impl Commit {
     /// From the open temporary file; `unchecked` of its bytes were not hashed in this run.
     pub(super) fn new(size: u64, unchecked: u64, options: &DownloadOptions) -> Self {
         let syncs = options.sync != SyncPolicy::Never;
         Self {
-            step: Step::Cut,
+            stage: Stage::Truncate,
             if_exists: options.if_exists,
             retry: options.rename,
             syncs,
@@ -84,7 +85,7 @@ impl Finalize {
     /// From an open temporary file that an earlier run brought to its rename, and of which nothing is
     /// hashed again.
     pub(super) fn only_rename(size: u64, options: &DownloadOptions) -> Self {
-        Self { step: Step::Close, ..Self::new(size, size, options) }
+        Self { stage: Stage::Close, ..Self::new(size, size, options) }
     }
 
     /// When the rename is tried again, if that is what it waits for.
@@ -92,66 +93,66 @@ impl Finalize {
         self.wait_until
     }
 
-    /// The effect of the present step, `None` while it waits. `journal` makes the complete journal of
-    /// a file with this stamp.
-    pub(super) fn effect(
+    /// The present step, `None` while it waits. `journal` makes the complete journal of a file with this
+    /// stamp.
+    pub(super) fn next(
         &mut self,
         now: Timestamp,
         journal: impl FnOnce(Option<Stamp>) -> Bytes,
-    ) -> Option<Effect> {
+    ) -> Option<Step> {
         if self.wait_until.is_some_and(|until| now < until) {
             return None;
         }
         self.wait_until = None;
-        Some(match self.step {
-            Step::Cut => Effect::Allocate { len: self.size, reserve: false },
-            Step::Sync => Effect::Sync,
-            Step::Stamp => Effect::Stamp,
-            Step::Save => Effect::SaveJournal { bytes: journal(self.stamp) },
-            Step::Close => Effect::Close { role: FileRole::Temp },
-            Step::Rename => {
+        Some(Step::of(match self.stage {
+            Stage::Truncate => Effect::Allocate { len: self.size, reserve: false },
+            Stage::Sync => Effect::Sync,
+            Stage::Stamp => Effect::Stamp,
+            Stage::Save => Effect::SaveJournal { bytes: journal(self.stamp) },
+            Stage::Close => Effect::Close { role: FileRole::Temp },
+            Stage::Rename => {
                 self.first_try.get_or_insert(now);
                 let replace = self.if_exists == IfExists::Replace;
                 Effect::Rename { to: FileRole::Target(self.number), replace }
             }
-            Step::SyncDir => Effect::SyncDir,
-            Step::RemoveJournal => Effect::Remove { role: FileRole::Journal },
-        })
+            Stage::SyncDir => Effect::SyncDir,
+            Stage::RemoveJournal => Effect::Remove { role: FileRole::Journal },
+        }))
     }
 
     /// Takes the answer to the present step.
-    pub(super) fn done(&mut self, result: Result<Done, FsError>, now: Timestamp) -> Verdict {
-        self.step = match (self.step, result) {
-            (Step::Cut, Ok(_)) if self.syncs => Step::Sync,
-            (Step::Cut, Ok(_)) => Step::Close,
-            (Step::Cut, Err(error)) => {
+    pub(super) fn done(&mut self, result: Result<Done, FsError>, now: Timestamp) -> CommitResult {
+        self.stage = match (self.stage, result) {
+            (Stage::Truncate, Ok(_)) if self.syncs => Stage::Sync,
+            (Stage::Truncate, Ok(_)) => Stage::Close,
+            (Stage::Truncate, Err(error)) => {
                 let operation = Operation::Allocate;
                 return Self::failed(DownloadError::File { operation, error });
             }
-            (Step::Sync, Ok(_)) => Step::Stamp,
-            (Step::Sync, Err(_)) => return Verdict::Lost,
-            (Step::Stamp, result) => {
+            (Stage::Sync, Ok(_)) => Stage::Stamp,
+            (Stage::Sync, Err(error)) => return CommitResult::Lost(error),
+            (Stage::Stamp, result) => {
                 if let Ok(Done::Stamp(stamp)) = result {
                     self.stamp = Some(stamp);
                 }
-                Step::Save
+                Stage::Save
             }
             // Without the journal only a second attempt would be slower.
-            (Step::Save, _) => Step::Close,
-            (Step::Close, Ok(_)) => Step::Rename,
-            (Step::Close, Err(error)) => {
+            (Stage::Save, _) => Stage::Close,
+            (Stage::Close, Ok(_)) => Stage::Rename,
+            (Stage::Close, Err(error)) => {
                 let operation = Operation::Close;
                 return Self::failed(DownloadError::File { operation, error });
             }
-            (Step::Rename, Ok(_)) if self.syncs => Step::SyncDir,
-            (Step::Rename, Ok(_)) => Step::RemoveJournal,
-            (Step::Rename, Err(error)) => return self.rename_failed(error, now),
-            (Step::SyncDir, result) => {
+            (Stage::Rename, Ok(_)) if self.syncs => Stage::SyncDir,
+            (Stage::Rename, Ok(_)) => Stage::RemoveJournal,
+            (Stage::Rename, Err(error)) => return self.rename_failed(error, now),
+            (Stage::SyncDir, result) => {
                 self.is_durable &= result.is_ok();
-                Step::RemoveJournal
+                Stage::RemoveJournal
             }
-            (Step::RemoveJournal, result) => {
-                return Verdict::End(Outcome::Finished(Finished {
+            (Stage::RemoveJournal, result) => {
+                return CommitResult::End(Outcome::Finished(Finished {
                     size: self.size,
                     number: self.number,
                     retries: self.retries,
@@ -162,14 +163,14 @@ impl Finalize {
                 }));
             }
         };
-        Verdict::Go
+        CommitResult::Continue
     }
 
-    fn rename_failed(&mut self, error: FsError, now: Timestamp) -> Verdict {
+    fn rename_failed(&mut self, error: FsError, now: Timestamp) -> CommitResult {
         if error.kind == FsErrorKind::Exists {
             if self.if_exists == IfExists::Unique && self.number < NUMBERS_MAX {
                 self.number += 1;
-                return Verdict::Go;
+                return CommitResult::Continue;
             }
             return Self::failed(DownloadError::TargetExists);
         }
@@ -180,15 +181,15 @@ impl Finalize {
         let Some(left) = self.retry.budget.checked_sub(tried_for).filter(|left| !left.is_zero())
         else {
             let (retries, code) = (self.retries, error.code);
-            return Verdict::End(Outcome::NeedsCommit { retries, code });
+            return CommitResult::End(Outcome::NeedsCommit { retries, code });
         };
         let wait = FIRST_WAIT.saturating_mul(1 << self.retries.min(10)).min(LONGEST_WAIT).min(left);
         self.retries += 1;
         self.wait_until = Some(now + wait);
-        Verdict::Go
+        CommitResult::Continue
     }
 
-    fn failed(error: DownloadError) -> Verdict {
-        Verdict::End(Outcome::Failed(error))
+    fn failed(error: DownloadError) -> CommitResult {
+        CommitResult::End(Outcome::Failed(error))
     }
 }

@@ -200,7 +200,7 @@ impl Check {
         }
     }
 
-    /// Whether a segment is a leaf for certain, as far as its author can be believed: raw, or just
+    /// Whether a segment is a leaf for certain, if its parent's link is right: raw, or just
     /// as long as the leaf that its range would be.
     pub(super) fn is_leaf(segment: &Segment) -> bool {
         let wrapped = |form: LeafForm| {
@@ -220,6 +220,11 @@ pub struct FsError {
     pub kind: FsErrorKind,
     /// The operating system's code, where there is one.
     pub code: Option<i32>,
+}
+
+impl FsError {
+    /// The answer is not of the effect's kind: a mistake of the host.
+    pub(super) const WRONG_ANSWER: Self = Self { kind: FsErrorKind::Io, code: None };
 }
 
 /// The operating system's code behind a message, where there is one.
@@ -245,7 +250,7 @@ pub enum FsErrorKind {
     #[error("another process holds the lock")]
     Locked,
     /// A lock file names an owner that cannot be asked from here whether it still runs.
-    #[error("a lock file is there, of another machine or of nobody known")]
+    #[error("a lock file of another machine, or of an unknown owner, exists")]
     LockFile,
     /// Something other than a regular file of this user has a name that the download needs.
     #[error("{what} has the name of {role}")]

@@ -14,9 +14,9 @@ use crate::chunk::unixfs::{DagFault, InvalidDag};
 /// One thing for the host to do or to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DownloadOutput {
-    /// Ask for a block; answered by `handle_block` or `handle_want_failed`, unless cancelled.
+    /// Request a block; answered by `handle_block` or `handle_want_failed`, unless cancelled.
     Want(BlockWant),
-    /// Ask for a block no more. Nothing answers this.
+    /// Cancel the request for a block. Nothing answers this.
     Cancel(Cid),
     /// Do something to a file; answered by `handle_done`.
     Effect(EffectId, Effect),
@@ -55,7 +55,7 @@ pub enum DownloadEvent {
     Stalled(StallReason),
     /// Bytes arrive again after [`Self::Stalled`].
     StallEnded,
-    /// The disk is full, or the quota used up. What is verified stays, nothing new is asked for, and
+    /// The disk is full, or the quota used up. What is verified stays, nothing new is requested, and
     /// the write is tried again for [as long as is allowed](crate::chunk::DownloadOptions::wait_for_space);
     /// [`Self::SpaceAvailable`] follows when it works.
     DiskFull {
@@ -116,8 +116,8 @@ pub enum Outcome {
         /// The ranges in which the file on disk differs, in order; none means equal.
         different: Vec<Range<u64>>,
     },
-    /// Everything is there, but the system did not let go of the file in time. The data stays;
-    /// starting the same download again only hashes it, as [`Resume`](crate::chunk::Resume) says, and renames.
+    /// All bytes are written, but the system kept the file in use for too long. The data stays;
+    /// starting the same download again only verifies it, as [`Resume`](crate::chunk::Resume) chooses, and renames.
     NeedsCommit {
         /// How often the rename was tried again.
         retries: u32,
@@ -150,6 +150,21 @@ pub struct Finished {
     pub leftover: bool,
     /// The rename is on disk for certain. False without syncs, or when the directory's failed.
     pub durable: bool,
+}
+
+impl Finished {
+    /// The target of `size` bytes was there already.
+    pub(super) const fn already(size: u64) -> Self {
+        Self {
+            size,
+            number: 0,
+            retries: 0,
+            already: true,
+            unchecked: 0,
+            leftover: false,
+            durable: true,
+        }
+    }
 }
 
 /// Why a download failed.
@@ -248,6 +263,6 @@ pub enum Operation {
 pub enum Missing {
     /// Nobody has the block, or nobody delivered it within the time that the host allows.
     NotFound,
-    /// The host withdrew the want itself; the block is asked for again.
+    /// The host withdrew the want itself; the block is requested again.
     Withdrawn,
 }

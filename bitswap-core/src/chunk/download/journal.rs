@@ -4,14 +4,14 @@
 //! one range and one temporary file, and it is ignored unless every bit of it is as it was written.
 //! Without it the bytes on disk are checked against the DAG instead.
 //!
-//! It is bound to its temporary file by a random id, which lies in the journal and in a [`mark`] after
+//! It is bound to its temporary file by a random id, which is in the journal and in a [`trailer`] after
 //! the last byte of the temporary file. An id within the file's own bytes needs nothing of the file
-//! system: extended attributes and birth times are not everywhere, and the numbers of files are given
-//! to other files once they are free.
+//! system: extended attributes and birth times are not everywhere, and the numbers of files are reused
+//! for other files.
 //!
 //! Format, all numbers as varints: the magic `bswpj` and version 2 (six bytes); the id (16 bytes); 0,
 //! or 1 and the stamp (32 bytes); the length of the root's CID and the CID; the wanted range's start
-//! and end; the file's length; the number of runs, and for each its distance from the end of the run
+//! and end; the file's length; the number of ranges, and for each its distance from the end of the one
 //! before and its length, both above zero except the first distance; SHA-256 of all that.
 
 use alloc::vec::Vec;
@@ -21,35 +21,36 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
-use super::effects::Stamp;
+use super::effects::{Done, FsError, Stamp};
 use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::RAW;
-use crate::chunk::unixfs::{Fields, put_varint};
+use crate::protobuf::CanonicalFields;
+use crate::varint;
 
 const MAGIC: &[u8; 6] = b"bswpj\x02";
-const MARK_MAGIC: &[u8; 8] = b"bswppart";
+const TRAILER_MAGIC: &[u8; 8] = b"bswppart";
 const CHECKSUM_LEN: usize = 32;
 
 /// The largest journal that is written or read, in bytes.
 pub const JOURNAL_MAX: usize = 4 << 20;
 
-/// RangeSet that fit for certain: a run takes at most 20 bytes.
-const RUNS_MAX: usize = (JOURNAL_MAX - 256) / 20;
+/// RangeSet that fit for certain: a range takes at most 20 bytes.
+const RANGES_MAX: usize = (JOURNAL_MAX - 256) / 20;
 
 /// Binds a journal and a temporary file to each other.
 pub(super) type PartId = [u8; 16];
 
-/// How many bytes a [`mark`] has.
-pub(super) const MARK_LEN: u64 = 24;
+/// The length of a [`trailer`] in bytes.
+pub(super) const TRAILER_LEN: u64 = 24;
 
-/// What lies after the last byte of the temporary file with this id, until the file is finished.
-pub(super) fn mark(id: &PartId) -> Bytes {
-    [&MARK_MAGIC[..], id].concat().into()
+/// What follows the last byte of the temporary file with this id, until the file is finished.
+pub(super) fn trailer(id: &PartId) -> Bytes {
+    [&TRAILER_MAGIC[..], id].concat().into()
 }
 
-/// The block that a [`mark`] is: to compare it on disk.
-pub(super) fn mark_cid(id: &PartId) -> Cid {
-    Cid::new_v1(RAW, Code::Sha2_256.digest(&mark(id)))
+/// The CID of a [`trailer`] as a raw block: to compare it on disk.
+pub(super) fn trailer_cid(id: &PartId) -> Cid {
+    Cid::new_v1(RAW, Code::Sha2_256.digest(&trailer(id)))
 }
 
 /// What a journal claims.
@@ -71,25 +72,25 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// The journal's bytes. Beyond [`JOURNAL_MAX`] the last runs are not claimed.
+    /// The journal's bytes. Beyond [`JOURNAL_MAX`] the last ranges are not claimed.
     #[must_use]
     pub fn encode(&self) -> Bytes {
         let mut out = Vec::from(*MAGIC);
         out.extend_from_slice(&self.id);
-        put_varint(&mut out, u64::from(self.stamp.is_some()));
+        varint::put(&mut out, u64::from(self.stamp.is_some()));
         out.extend_from_slice(self.stamp.as_ref().map_or(&[], |stamp| &stamp.0));
         let cid = self.root.to_bytes();
-        put_varint(&mut out, cid.len() as u64);
+        varint::put(&mut out, cid.len() as u64);
         out.extend_from_slice(&cid);
         for number in [self.wanted.start, self.wanted.end, self.size] {
-            put_varint(&mut out, number);
+            varint::put(&mut out, number);
         }
-        put_varint(&mut out, self.have.len().min(RUNS_MAX) as u64);
+        varint::put(&mut out, self.have.len().min(RANGES_MAX) as u64);
         let mut end = 0;
-        for run in self.have.iter().take(RUNS_MAX) {
-            put_varint(&mut out, run.start - end);
-            put_varint(&mut out, run.end - run.start);
-            end = run.end;
+        for range in self.have.iter().take(RANGES_MAX) {
+            varint::put(&mut out, range.start - end);
+            varint::put(&mut out, range.end - range.start);
+            end = range.end;
         }
         let checksum = Code::Sha2_256.digest(&out);
         out.extend_from_slice(checksum.digest());
@@ -141,11 +142,16 @@ impl Journal {
         }
     }
 
-    fn split_cid(bytes: &[u8]) -> Option<(&[u8], Fields<'_>)> {
-        let mut fields = Fields::new(bytes);
+    fn split_cid(bytes: &[u8]) -> Option<(&[u8], CanonicalFields<'_>)> {
+        let mut fields = CanonicalFields::new(bytes);
         let len = usize::try_from(fields.varint().ok()?).ok()?;
         let (cid, rest) = fields.rest().split_at_checked(len)?;
-        Some((cid, Fields::new(rest)))
+        Some((cid, CanonicalFields::new(rest)))
+    }
+
+    /// Whether the answer to [`Effect::Stamp`](super::effects::Effect::Stamp) is the stamp of this journal.
+    pub(super) fn has_stamp(&self, answer: &Result<Done, FsError>) -> bool {
+        self.stamp.is_some_and(|stamp| *answer == Ok(Done::Stamp(stamp)))
     }
 
     /// Whether every byte that was asked for is claimed.
@@ -211,18 +217,18 @@ mod tests {
     fn claims_that_no_writer_makes_are_refused_even_with_a_right_checksum() {
         let bytes = journal().encode();
         let head = &bytes[..6 + 16 + 33 + 1 + 36 + 1 + 10 + 2];
-        let with = |runs: &[u8]| decode(&signed(&[head, runs].concat()));
+        let with = |ranges: &[u8]| decode(&signed(&[head, ranges].concat()));
         assert!(with(&[1, 5, 1]).is_some());
-        for (name, runs) in [
-            ("fewer runs than counted", &[2, 5, 1][..]),
-            ("more bytes than runs", &[1, 5, 1, 0]),
-            ("an empty run", &[1, 5, 0]),
-            ("runs that touch", &[2, 5, 1, 0, 1]),
+        for (name, ranges) in [
+            ("fewer ranges than counted", &[2, 5, 1][..]),
+            ("more bytes than ranges", &[1, 5, 1, 0]),
+            ("an empty range", &[1, 5, 0]),
+            ("ranges that touch", &[2, 5, 1, 0, 1]),
             ("before the wanted range", &[1, 4, 2]),
             ("beyond the file", &[1, 5, 0xff, 0x7f]),
             ("a huge count", &[0xff, 0xff, 0xff, 0xff, 0x0f]),
         ] {
-            assert_eq!(with(runs), None, "{name}");
+            assert_eq!(with(ranges), None, "{name}");
         }
         let huge = [&[2, 5, 1][..], &[0xff; 9], &[1, 1]].concat();
         assert_eq!(with(&huge), None, "overflow");
@@ -243,13 +249,13 @@ mod tests {
     #[test]
     fn too_many_ranges_claim_less_and_stay_within_the_bound() {
         let far = 1 << 60;
-        let runs = (0..RUNS_MAX as u64 + 10).map(|at| far + at * 3..far + at * 3 + 1);
-        let have: RangeSet = runs.collect();
+        let ranges = (0..RANGES_MAX as u64 + 10).map(|at| far + at * 3..far + at * 3 + 1);
+        let have: RangeSet = ranges.collect();
         let journal = Journal { size: 1 << 62, have: have.clone(), ..journal() };
         let bytes = journal.encode();
         assert!(bytes.len() <= JOURNAL_MAX);
         let read = decode(&bytes).unwrap();
-        assert_eq!(read.have.len(), RUNS_MAX);
+        assert_eq!(read.have.len(), RANGES_MAX);
         assert!(read.have.iter().zip(have.iter()).all(|(a, b)| a == b));
     }
 
@@ -261,7 +267,7 @@ mod tests {
             body.extend_from_slice(&journal().encode()[..56]);
             body.extend_from_slice(&bytes);
             if let Some(journal) = decode(&signed(&body)) {
-                prop_assert!(journal.have.iter().all(|run| run.start >= 5 && run.end <= 6000));
+                prop_assert!(journal.have.iter().all(|range| range.start >= 5 && range.end <= 6000));
                 prop_assert_eq!(journal.encode(), signed(&body), "one encoding per journal");
             }
         }

@@ -7,6 +7,14 @@ use crate::chunk::cost;
 use crate::chunk::manifest::Bounds;
 use crate::chunk::range_map::Order;
 
+/// What a download is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Fetch,
+    /// Only to compare the target with the DAG.
+    Verify,
+}
+
 /// What happens when the target exists and is another file. (The same file is never fetched again.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IfExists {
@@ -83,11 +91,11 @@ impl RenameRetry {
 pub struct DownloadOptions {
     /// The bytes of the file that are wanted; the target holds them and nothing else.
     pub wanted: Range<u64>,
-    /// In which order blocks are asked for.
+    /// In which order blocks are requested.
     pub order: Order,
     /// With [`Order::Deadline`]: bytes ahead of the reader whose wants are urgent.
     pub read_ahead: u64,
-    /// Bytes asked for and received that are not written yet, and inner nodes that are in use: most of
+    /// Bytes requested and received that are not written yet, and inner nodes that are in use: most of
     /// the memory that a download takes. One block is always allowed.
     pub window: u64,
     /// What happens when the target exists.
@@ -124,7 +132,7 @@ impl DownloadOptions {
     ///
     /// | bytes | what |
     /// | --- | --- |
-    /// | *W* + *B* | asked for and received; nodes have a quarter of it at most, so that leaves always have the rest |
+    /// | *W* + *B* | requested and received; nodes have a quarter of it at most, so that leaves always have the rest |
     /// | max(*W*/4, *N*) | nodes that are not expanded to their last child; the last in the order are evicted and requested again |
     /// | *N* | the root, for as long as the download lives |
     /// | max(*W*/4, *B*) | leaves that filled several ranges at once |

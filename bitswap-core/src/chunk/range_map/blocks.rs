@@ -219,3 +219,27 @@ impl NeededBlocks {
         self.row_offsets.len()
     }
 }
+
+#[cfg(any(test, feature = "testing"))]
+impl NeededBlocks {
+    /// Checks the structure.
+    ///
+    /// # Panics
+    ///
+    /// When a block has no row or no name, or the index of held nodes is not what is held.
+    pub(super) fn validate(&self) {
+        let blocks = self.slots.iter().flatten().count();
+        assert_eq!(blocks, self.by_cid.len());
+        assert!(blocks + self.free.len() == self.slots.len());
+        let (mut held, mut bytes) = (0, 0);
+        for (key, id) in &self.by_cid {
+            assert!(self.at(*id).is_some_and(|block| block.key == *key));
+            assert!(self.first_row(*id).is_some(), "a block without a row");
+            if let Some((first, node_bytes)) = self.held_at(*id) {
+                assert!(self.held.contains(&(first, *id)));
+                (held, bytes) = (held + 1, bytes + node_bytes);
+            }
+        }
+        assert_eq!((held, bytes), (self.held.len(), self.held_bytes));
+    }
+}

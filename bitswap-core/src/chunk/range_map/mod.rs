@@ -336,3 +336,19 @@ impl RangeMap {
         self.rows.footprint()
     }
 }
+
+#[cfg(any(test, feature = "testing"))]
+impl RangeMap {
+    /// Checks the structure.
+    ///
+    /// # Panics
+    ///
+    /// When rows overlap or are not queued as their state says, or more is written than selected.
+    pub(in crate::chunk) fn validate(&self) {
+        self.have.validate();
+        let selected = self.selection.end - self.selection.start;
+        assert_eq!(self.have.covered(&self.selection), self.have.total(), "beyond the selection");
+        assert!(self.have.total() <= selected);
+        self.rows.validate();
+    }
+}

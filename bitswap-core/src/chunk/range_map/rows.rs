@@ -263,3 +263,31 @@ impl Rows {
         (self.rows.len(), self.queue.len() + self.blocks.row_count(), self.blocks.len())
     }
 }
+
+#[cfg(any(test, feature = "testing"))]
+impl Rows {
+    /// Checks the structure.
+    ///
+    /// # Panics
+    ///
+    /// When rows overlap, the queue has others than those queued, or a row's block does not know it.
+    pub(super) fn validate(&self) {
+        let mut end = 0;
+        let mut queued = 0;
+        for (offset, row) in self.iter() {
+            assert!(offset >= end, "rows overlap at {offset}");
+            end = offset + row.len;
+            if row.state != RangeState::Writing {
+                assert!(
+                    self.blocks.rows(row.block).any(|at| at == offset),
+                    "{offset} has no block"
+                );
+            }
+            let is_queued = self.rank(offset).is_some_and(|rank| self.queue.contains(&rank));
+            assert_eq!(is_queued, row.state == RangeState::Queued, "{offset}");
+            queued += usize::from(is_queued);
+        }
+        assert_eq!(queued, self.queue.len(), "what has no row is queued");
+        self.blocks.validate();
+    }
+}

@@ -16,7 +16,7 @@ const LEAF: u64 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Queued,
-    Checking,
+    Comparing,
     InFlight,
     Writing,
     Have,
@@ -25,9 +25,9 @@ enum State {
 #[derive(Clone, Debug)]
 enum Op {
     Next,
-    Checked(usize, bool),
+    Compared(usize, bool),
     Arrive(usize),
-    Unwant(usize),
+    RequestEnded(usize),
     Written(usize),
     Holders(usize, u32),
     Order(u8),
@@ -37,9 +37,9 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => Just(Op::Next),
-        2 => (any::<usize>(), any::<bool>()).prop_map(|(at, equal)| Op::Checked(at, equal)),
+        2 => (any::<usize>(), any::<bool>()).prop_map(|(at, equal)| Op::Compared(at, equal)),
         3 => any::<usize>().prop_map(Op::Arrive),
-        1 => any::<usize>().prop_map(Op::Unwant),
+        1 => any::<usize>().prop_map(Op::RequestEnded),
         3 => any::<usize>().prop_map(Op::Written),
         1 => (any::<usize>(), 0..4u32).prop_map(|(at, holders)| Op::Holders(at, holders)),
         1 => (0..4u8).prop_map(Op::Order),
@@ -80,7 +80,7 @@ proptest! {
         let mut model: BTreeMap<u64, State> =
             contents.segments.iter().map(|segment| (segment.offset, State::Queued)).collect();
         let leaf_at = |offset: u64| leaves[(offset / LEAF) as usize].0;
-        let places = |cid: usize| {
+        let offsets_of = |cid: usize| {
             contents.segments.iter().map(|segment| segment.offset).filter(move |at| leaf_at(*at) == cid)
         };
         for op in ops {
@@ -91,18 +91,18 @@ proptest! {
                 Op::Next => match map.next(true, u64::MAX) {
                     None => prop_assert!(with(State::Queued).is_empty()),
                     Some(Step::Compare(segment)) => {
-                        prop_assert_eq!(model.insert(segment.offset, State::Checking), Some(State::Queued));
+                        prop_assert_eq!(model.insert(segment.offset, State::Comparing), Some(State::Queued));
                     }
                     Some(Step::Want(segment, _)) => {
                         prop_assert_eq!(model[&segment.offset], State::Queued);
-                        for at in places(leaf_at(segment.offset)) {
+                        for at in offsets_of(leaf_at(segment.offset)) {
                             prop_assert_ne!(model[&at], State::InFlight, "one want at a time");
                             if model[&at] == State::Queued {
                                 model.insert(at, State::InFlight);
                             }
                         }
                     }
-                    // A leaf that filled several places is still here for one that was being compared.
+                    // A leaf that filled several ranges is still cached for one that was being compared.
                     Some(Step::Expand(segment, ..)) => {
                         map.expanded(segment.offset, None);
                         let bytes = alloc::vec![0; LEAF as usize].into();
@@ -111,12 +111,12 @@ proptest! {
                         prop_assert_eq!(model.insert(segment.offset, State::Writing), Some(State::Queued));
                     }
                 },
-                Op::Checked(at, equal) => {
-                    let checking = with(State::Checking);
-                    if checking.is_empty() { continue }
-                    let at = checking[at % checking.len()];
+                Op::Compared(at, equal) => {
+                    let comparing = with(State::Comparing);
+                    if comparing.is_empty() { continue }
+                    let at = comparing[at % comparing.len()];
                     map.compared(at, equal);
-                    let asked = places(leaf_at(at)).any(|at| model[&at] == State::InFlight);
+                    let asked = offsets_of(leaf_at(at)).any(|at| model[&at] == State::InFlight);
                     let back = if asked { State::InFlight } else { State::Queued };
                     model.insert(at, if equal { State::Have } else { back });
                 }
@@ -131,15 +131,15 @@ proptest! {
                         }).collect(),
                     };
                     map.add_contents(&contents, |_| Verification::Trust);
-                    for at in places(cid) {
+                    for at in offsets_of(cid) {
                         if matches!(model[&at], State::Queued | State::InFlight) {
                             model.insert(at, State::Writing);
                         }
                     }
                 }
-                Op::Unwant(cid) => {
+                Op::RequestEnded(cid) => {
                     map.request_ended(&cids[cid % 5]);
-                    for at in places(cid % 5) {
+                    for at in offsets_of(cid % 5) {
                         if model[&at] == State::InFlight {
                             model.insert(at, State::Queued);
                         }
@@ -159,9 +159,10 @@ proptest! {
             let bytes = |states: &[State]| {
                 LEAF * model.values().filter(|state| states.contains(state)).count() as u64
             };
+            map.validate();
             let counts = map.counts();
             prop_assert_eq!(counts.queued, bytes(&[State::Queued]));
-            prop_assert_eq!(counts.in_flight, bytes(&[State::InFlight, State::Checking]));
+            prop_assert_eq!(counts.in_flight, bytes(&[State::InFlight, State::Comparing]));
             prop_assert_eq!(counts.writing, bytes(&[State::Writing]));
             prop_assert_eq!(counts.have, bytes(&[State::Have]));
             prop_assert_eq!(map.is_complete(), counts.have == size);

@@ -10,8 +10,8 @@
 use alloc::vec::Vec;
 
 use super::error::DagFault;
-use super::fields::{Fields, Value, field_len, number_len, put_len, put_number};
 use super::link::Link;
+use crate::protobuf::{CanonicalFields, Value, field_len, number_len, put_len, put_number};
 
 /// A link as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(super) struct PbNode<'a> {
 /// Reads a node of at most `links_max` links.
 pub(super) fn decode(bytes: &[u8], links_max: usize) -> Result<PbNode<'_>, DagFault> {
     let mut node = PbNode { links: Vec::new(), data: None };
-    let mut fields = Fields::new(bytes);
+    let mut fields = CanonicalFields::new(bytes);
     let mut data_after_links = false;
     while let Some(field) = fields.next()? {
         match field {
@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], links_max: usize) -> Result<PbNode<'_>, DagFa
 
 fn decode_link(bytes: &[u8]) -> Result<PbLink<'_>, DagFault> {
     let (mut target, mut name, mut tsize) = (None, None, None);
-    let mut fields = Fields::new(bytes);
+    let mut fields = CanonicalFields::new(bytes);
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Bytes(cid)) if target.is_none() && name.is_none() && tsize.is_none() => {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use super::dag_pb;
-use super::fields::{field_len, number_len, put_len, put_number};
+use crate::protobuf::{field_len, number_len, put_len, put_number};
 
 /// How a leaf's bytes become its block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use super::kind::NodeKind;
 use crate::error::PrefixError;
+use crate::protobuf::Malformed;
 
 /// A block whose bytes are genuine and still no part of a file: its author's fault, not a peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -67,4 +68,10 @@ pub enum DagFault {
     /// More bytes than [`crate::chunk::Bounds::size`].
     #[error("longer than a file may be")]
     TooLarge,
+}
+
+impl From<Malformed> for DagFault {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::error::DagFault;
-use super::fields::Fields;
 use crate::prefix::Prefix;
+use crate::protobuf::CanonicalFields;
 
 /// The codec of raw leaves.
 pub const RAW: u64 = 0x55;
@@ -21,7 +21,7 @@ const IDENTITY: u64 = 0x00;
 /// The target of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// A block that peers can be asked for.
+    /// A block that can be requested from peers.
     Block(Cid),
     /// The block itself: the link's CID is an identity CID, whose digest is the bytes.
     Inline {
@@ -70,7 +70,7 @@ impl Link {
     }
 
     fn parse_identity(bytes: &[u8]) -> Result<Option<Self>, DagFault> {
-        let mut fields = Fields::new(bytes);
+        let mut fields = CanonicalFields::new(bytes);
         let mut varint = || fields.varint().map_err(|_| DagFault::BadLink);
         if varint()? != 1 {
             return Ok(None);
@@ -92,7 +92,7 @@ impl Link {
     }
 }
 
-/// A block that cannot be proved is never asked for.
+/// A block that cannot be verified is never requested.
 fn check_fetchable(cid: &Cid) -> Result<(), DagFault> {
     let checked = Prefix::of(cid).and_then(|prefix| prefix.fetchable());
     checked.map_err(DagFault::UnfetchableLink)
@@ -108,7 +108,7 @@ mod tests {
 
     fn identity(len: usize) -> Vec<u8> {
         let mut bytes = alloc::vec![1, RAW as u8, 0];
-        super::super::fields::put_varint(&mut bytes, len as u64);
+        crate::varint::put(&mut bytes, len as u64);
         bytes.resize(bytes.len() + len, 7);
         bytes
     }

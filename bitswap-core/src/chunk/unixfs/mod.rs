@@ -3,7 +3,6 @@
 mod dag_pb;
 mod encode;
 mod error;
-mod fields;
 mod kind;
 mod link;
 mod node;
@@ -17,4 +16,3 @@ pub use node::{Child, FileNode};
 #[cfg(test)]
 pub(in crate::chunk) use dag_pb::encode as encode_node;
 pub(in crate::chunk) use encode::encode_inner;
-pub(in crate::chunk) use fields::{Fields, put_varint};

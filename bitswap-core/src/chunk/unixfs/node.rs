@@ -13,9 +13,9 @@ use bytes::Bytes;
 
 use super::dag_pb;
 use super::error::DagFault;
-use super::fields::{Fields, Value};
 use super::kind::NodeKind;
 use super::link::{DAG_PB, Link, RAW};
+use crate::protobuf::{CanonicalFields, Value};
 
 /// A part of a file: its own bytes, then those of its children in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,7 +122,7 @@ impl<'a> Meta<'a> {
             blocksizes.push(size);
             Ok(())
         };
-        let mut fields = Fields::new(bytes);
+        let mut fields = CanonicalFields::new(bytes);
         while let Some(field) = fields.next()? {
             match field {
                 (1, Value::Varint(number)) if kind.is_none() => {
@@ -133,7 +133,7 @@ impl<'a> Meta<'a> {
                 (4, Value::Varint(size)) => add(size)?,
                 // Packed: never written here, legal to read.
                 (4, Value::Bytes(packed)) => {
-                    let mut sizes = Fields::new(packed);
+                    let mut sizes = CanonicalFields::new(packed);
                     while !sizes.is_empty() {
                         add(sizes.varint()?)?;
                     }
@@ -159,7 +159,7 @@ impl<'a> Meta<'a> {
 
 /// A modification time must have seconds, and nanoseconds from 1 to 999,999,999 if any.
 fn check_mtime(bytes: &[u8]) -> Result<(), DagFault> {
-    let (mut seconds, mut fields) = (false, Fields::new(bytes));
+    let (mut seconds, mut fields) = (false, CanonicalFields::new(bytes));
     while let Some(field) = fields.next()? {
         match field {
             (1, Value::Varint(_)) => seconds = true,

@@ -2,6 +2,7 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use cid::Cid;
 
@@ -238,7 +239,7 @@ fn a_leaf_that_is_claimed_in_part_is_fetched_whole_and_does_not_count_as_written
 #[test]
 fn after_a_failed_sync_everything_since_the_last_good_one_is_written_again() {
     let file = File::of(vec![1000; 100]);
-    let every = core::time::Duration::from_secs(5);
+    let every = Duration::from_secs(5);
     let sync = SyncPolicy::Checkpoints { bytes: 20_000, every };
     let options = DownloadOptions { sync, window: 4000, ..DownloadOptions::default() };
     let mut probe = Run::new(&file, options.clone(), FakeDisk::new());
@@ -326,12 +327,12 @@ fn a_slow_comparison_is_no_stall() {
     }
     let slow = run.run_unanswered(0).unwrap();
     run.silent.clone_from(&file.leaves);
-    run.run_for(core::time::Duration::from_secs(60));
+    run.run_for(Duration::from_secs(60));
     run.answer(slow);
     let is_stall = |event: &DownloadEvent| matches!(event, DownloadEvent::Stalled(_));
     assert!(!run.events.iter().any(is_stall), "{:?}", run.events);
     // From now on it is one.
-    run.run_for(core::time::Duration::from_secs(60));
+    run.run_for(Duration::from_secs(60));
     assert!(run.events.iter().any(is_stall));
 }
 

@@ -223,6 +223,7 @@ impl World {
                 DownloadOutput::Event(_) => {}
             }
         }
+        download.validate();
         let counts = download.map().map(RangeMap::counts);
         let (timeout, size, is_over) =
             (download.poll_timeout(), download.size(), download.is_over());
