@@ -57,6 +57,8 @@ pub(super) struct Claims {
     /// What the journal on disk claims, or may.
     durable: RangeSet,
     unverified: RangeSet,
+    /// Disproved while a checkpoint runs: its sync made nothing of that true.
+    disproved: RangeSet,
     /// The unverified bytes are compared before the end, and until then do not count as written.
     must_verify: bool,
 }
@@ -69,7 +71,9 @@ impl Claims {
         for word in id.chunks_mut(8) {
             word.copy_from_slice(&rng.next_u64().to_le_bytes());
         }
-        Self { id, durable: RangeSet::new(), unverified: RangeSet::new(), must_verify: false }
+        let none = RangeSet::new();
+        let (durable, unverified, disproved) = (none.clone(), none.clone(), none);
+        Self { id, durable, unverified, disproved, must_verify: false }
     }
 
     /// The id of the temporary file.
@@ -115,12 +119,23 @@ impl Claims {
     /// A range on disk is not what was claimed.
     pub(super) fn disproved(&mut self, range: Range<u64>) {
         self.durable.remove(range.clone());
-        self.unverified.remove(range);
+        self.unverified.remove(range.clone());
+        self.disproved.insert(range);
     }
 
-    /// These claims are durable.
-    pub(super) fn synced(&mut self, claims: &RangeSet) {
-        self.durable.clone_from(claims);
+    /// A checkpoint begins: what the journal may claim when its sync succeeds and `have` is written.
+    pub(super) fn begin_checkpoint(&mut self, have: Option<&RangeSet>) -> RangeSet {
+        self.disproved = RangeSet::new();
+        self.next(have)
+    }
+
+    /// The sync of a checkpoint succeeded: returns what of its claims is true.
+    pub(super) fn synced(&mut self, mut claims: RangeSet) -> RangeSet {
+        for range in self.disproved.iter() {
+            claims.remove(range);
+        }
+        self.durable.clone_from(&claims);
+        claims
     }
 
     /// How many bytes of an earlier run are not verified.
@@ -281,8 +296,8 @@ mod tests {
                         prop_assert_eq!(claims.next(None).covered(&range), 0);
                     }
                     2 => {
-                        let next = claims.next(Some(&have));
-                        claims.synced(&next);
+                        let next = claims.begin_checkpoint(Some(&have));
+                        prop_assert_eq!(&claims.synced(next.clone()), &next);
                         prop_assert!(claims.are(&next));
                         prop_assert_eq!(claims.dirty(have.total()), 0);
                     }

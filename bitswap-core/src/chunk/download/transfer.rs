@@ -188,7 +188,9 @@ impl Transfer {
     }
 
     fn sync(&mut self) -> TransferResult {
-        TransferResult::Issue(Effect::Sync, Purpose::Sync(self.next_claims()))
+        let have = self.assembly.as_ref().map(|assembly| assembly.map().have());
+        let claims = self.claims.begin_checkpoint(have);
+        TransferResult::Issue(Effect::Sync, Purpose::Sync(claims))
     }
 
     /// When a write may be tried again or a checkpoint is due, while bytes are missing.
@@ -312,10 +314,10 @@ impl Transfer {
         result: Result<Done, FsError>,
         source: &SourceFile,
     ) -> TransferResult {
-        match result {
+        let claims = match result {
             Err(error) => return TransferResult::Lost(error),
-            Ok(_) => self.claims.synced(&claims),
-        }
+            Ok(_) => self.claims.synced(claims),
+        };
         if self.claims.may_stamp() {
             TransferResult::Issue(Effect::Stamp, Purpose::Stamp(claims))
         } else {

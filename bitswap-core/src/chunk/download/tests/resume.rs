@@ -425,3 +425,49 @@ fn verify_of_a_missing_file_fails() {
     let (operation, error) = (Operation::Open, fs_error(FsErrorKind::NotFound));
     assert_eq!(run.finish(), failed(DownloadError::File { operation, error }));
 }
+
+#[test]
+fn a_range_that_proves_wrong_while_a_checkpoint_runs_is_not_claimed_by_it() {
+    let file = File::of(vec![1000; 10]);
+    let mut disk = stopped(&file, 5);
+    let mut bytes = disk.bytes(FileRole::Temp).unwrap().to_vec();
+    bytes[0] ^= 1;
+    disk.corrupt(FileRole::Temp, &bytes);
+    let every = Duration::from_secs(3600);
+    let sync = SyncPolicy::Checkpoints { bytes: 1, every };
+    let options = DownloadOptions { sync, ..options(Resume::Full) };
+    let mut download = Download::new(file.root, options, Timestamp::ZERO);
+    let (mut comparison, mut has_proved_wrong) = (None, false);
+    for _ in 0..1000 {
+        let now = download.poll_timeout().unwrap();
+        match download.poll_output() {
+            Some(DownloadOutput::Want(want)) => {
+                download.handle_block(&file.block(&want.cid), now);
+            }
+            // The first leaf's comparison ends when the first sync runs.
+            Some(DownloadOutput::Effect(id, Effect::Check(check)))
+                if check.offset == 0 && check.len == 1000 && !has_proved_wrong =>
+            {
+                comparison = Some((id, disk.run(&Effect::Check(check))));
+            }
+            Some(DownloadOutput::Effect(id, effect)) => {
+                if let Some((compared, result)) = comparison.take_if(|_| effect == Effect::Sync) {
+                    assert_eq!(result, Ok(Done::Equal(false)));
+                    download.handle_done(compared, result, now);
+                    has_proved_wrong = true;
+                }
+                let result = disk.run(&effect);
+                if let Effect::SaveJournal { bytes } = &effect {
+                    let journal = Journal::decode(bytes, &file.root, &(0..u64::MAX)).unwrap();
+                    assert!(has_proved_wrong && journal.have.total() > 0);
+                    assert_eq!(journal.have.covered(&(0..1000)), 0, "{:?}", journal.have);
+                    return;
+                }
+                download.handle_done(id, result, now);
+            }
+            Some(_) => {}
+            None => download.handle_timeout(now),
+        }
+    }
+    panic!("no checkpoint");
+}
