@@ -79,7 +79,7 @@ impl SourceFile {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chunk::{DAG_PB, DagFault, RAW};
+    use crate::chunk::{DagFault, RAW};
 
     #[test]
     fn the_selection_is_cut_to_the_size() {
@@ -93,10 +93,11 @@ mod tests {
 
     #[test]
     fn an_invalid_root_changes_nothing() {
-        let root = Cid::new_v1(DAG_PB, *Cid::default().hash());
+        let root = Cid::new_v1(RAW, *Cid::default().hash());
         let mut file = SourceFile::new(root, 0..u64::MAX);
-        let invalid = file.read_root(&Bytes::from_static(&[0xff]), Bounds::default());
-        assert_eq!(invalid, Err(InvalidDag { cid: root, reason: DagFault::Malformed }));
+        let bounds = Bounds { size: 4, ..Bounds::default() };
+        let invalid = file.read_root(&Bytes::from_static(b"hello"), bounds);
+        assert_eq!(invalid, Err(InvalidDag { cid: root, reason: DagFault::TooLarge }));
         assert_eq!((file.size(), file.node()), (0, None));
     }
 }
