@@ -9,6 +9,8 @@
 
 use thiserror::Error;
 
+use crate::protobuf::Malformed;
+
 /// The bytes of a frame or message break the wire format: reset the stream they came on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -36,6 +38,12 @@ pub enum DecodeError {
     /// A payload whose prefix does not parse.
     #[error("peer sent a payload whose prefix does not parse")]
     BadPrefix,
+}
+
+impl From<Malformed> for DecodeError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
 }
 
 /// A prefix from which no block can be built.

@@ -218,6 +218,7 @@ pub mod message;
 mod output;
 mod peer;
 mod prefix;
+mod protobuf;
 mod rng;
 mod server;
 mod stats;

@@ -87,12 +87,8 @@ impl Prefix {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.encoded_len());
-        for mut value in self.numbers() {
-            while value > 0x7f {
-                bytes.push((value & 0x7f) as u8 | 0x80);
-                value >>= 7;
-            }
-            bytes.push(value as u8);
+        for number in self.numbers() {
+            varint::put(&mut bytes, number);
         }
         bytes
     }

@@ -4,6 +4,10 @@
 //! a number has one encoding, so a CID has one too. Protobuf's varints are laxer and are read
 //! elsewhere.
 
+use alloc::vec::Vec;
+
+use unsigned_varint::{decode, encode};
+
 /// The longest encoding.
 const MAX_BYTES: usize = 9;
 
@@ -16,18 +20,21 @@ pub(crate) struct NotMinimal;
 
 /// The number at the start of `bytes` and what follows it; `None` when its last byte is yet to come.
 pub(crate) fn read(bytes: &[u8]) -> Result<Option<(u64, &[u8])>, NotMinimal> {
-    let mut value = 0;
-    let mut rest = bytes;
-    for shift in (0..).step_by(7).take(MAX_BYTES) {
-        let Some((&byte, after)) = rest.split_first() else { return Ok(None) };
-        rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            // A last byte of zero adds nothing, unless it is the only one.
-            return if byte == 0 && shift > 0 { Err(NotMinimal) } else { Ok(Some((value, rest))) };
+    // The library reads ten bytes.
+    let head = bytes.get(..MAX_BYTES).unwrap_or(bytes);
+    match decode::u64(head) {
+        Ok((value, rest)) => {
+            let read = head.len().saturating_sub(rest.len());
+            Ok(Some((value, bytes.get(read..).unwrap_or_default())))
         }
+        Err(decode::Error::Insufficient) if head.len() < MAX_BYTES => Ok(None),
+        Err(_) => Err(NotMinimal),
     }
-    Err(NotMinimal)
+}
+
+/// Appends a number in its shortest form. Above [`MAX`] that is protobuf's ten bytes.
+pub(crate) fn put(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(encode::u64(value, &mut encode::u64_buffer()));
 }
 
 #[cfg(test)]

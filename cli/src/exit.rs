@@ -168,7 +168,7 @@ fn fetch_code(error: &FetchError) -> u8 {
         FetchError::Block(error) => get_code(error),
         FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
         FetchError::LockFile { .. } => BUSY,
-        FetchError::NeedsFinalize => BUSY,
+        FetchError::NeedsCommit => BUSY,
         FetchError::Interrupted | FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
     }

@@ -112,7 +112,7 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::LockFile => shown.note(
             "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed",
         ),
-        DownloadEvent::SpaceAgain => shown.note("there is space again"),
+        DownloadEvent::SpaceAvailable => shown.note("there is space again"),
         _ => {}
     }
 }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use bitswap_core::chunk::{Journal, Runs, Stamp};
+use bitswap_core::chunk::{Journal, RangeSet, Stamp};
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
@@ -26,7 +26,7 @@ pub(crate) fn seeds() -> Vec<Vec<u8>> {
     let mut inputs = Vec::new();
     for part in [0, 1] {
         for runs in 0..8u64 {
-            let have: Runs = (0..runs).map(|at| 10 + at * 9..11 + at * 10).collect();
+            let have: RangeSet = (0..runs).map(|at| 10 + at * 9..11 + at * 10).collect();
             let stamp = (runs % 2 == 1).then_some(Stamp([9; 32]));
             let (id, wanted) = ([7; 16], wanted(part));
             let bytes = Journal { id, stamp, root: root(), wanted, size: 90, have }.encode();

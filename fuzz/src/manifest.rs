@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bitswap_core::chunk::{
-    Bounds, Contents, DAG_PB, FileNode, InvalidDag, LeafForm, Link, Manifest, Piece, RAW,
+    Bounds, Contents, DAG_PB, FileNode, InvalidDag, LeafForm, Link, Manifest, RAW, Segment,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -19,26 +19,26 @@ use crate::dagpb_unixfs::{field, varint};
 /// Nodes of one DAG at most.
 const NODES_MAX: usize = 24;
 
-/// Places a node, as [`Manifest::place`] does.
-pub type Place = fn(&mut Manifest, &Piece, &FileNode) -> Result<Contents, InvalidDag>;
+/// Expands a node, as [`Manifest::expand`] does.
+pub type Expand = fn(&mut Manifest, &Segment, &FileNode) -> Result<Contents, InvalidDag>;
 
 /// Runs the target on our manifest.
 pub fn run(data: &[u8]) {
-    check(data, Manifest::place);
+    check(data, Manifest::expand);
 }
 
-/// Runs the target with a way to place nodes.
+/// Runs the target with a way to expand nodes.
 ///
 /// # Panics
 ///
 /// When the walk and the recursive reader differ, or the walk does not end.
-pub fn check(data: &[u8], place: Place) {
+pub fn check(data: &[u8], expand: Expand) {
     let mut input = Input::new(data);
-    let [depth, pieces] = input.array();
+    let [depth, segments] = input.array();
     let bounds = Bounds {
         depth: u16::from(depth & 15),
         links: usize::from(depth >> 4) + 1,
-        pieces: u64::from(pieces),
+        segments: u64::from(segments),
         size: 1 << 40,
     };
     let from = u64::from(input.byte());
@@ -47,7 +47,7 @@ pub fn check(data: &[u8], place: Place) {
         len => from + u64::from(len),
     };
     let dag = Dag::compose(&mut input);
-    let walked = dag.walk(&wanted, bounds, place);
+    let walked = dag.walk(&wanted, bounds, expand);
     let read = dag.read(&wanted, bounds);
     match (&walked, &read) {
         (Ok(walked), Some(read)) => assert_eq!(walked, read, "bytes of the range"),
@@ -98,7 +98,7 @@ impl Dag {
         &self,
         wanted: &Range<u64>,
         bounds: Bounds,
-        place: Place,
+        expand: Expand,
     ) -> Result<BTreeMap<u64, u8>, InvalidDag> {
         let mut manifest = Manifest::new(wanted.clone(), bounds);
         let mut found = BTreeMap::new();
@@ -115,12 +115,12 @@ impl Dag {
                     assert_eq!(found.insert(at, *byte), None, "byte {at} comes twice");
                 }
             }
-            waiting.append(&mut contents.pieces);
-            let Some(piece) = waiting.pop() else { return Ok(found) };
+            waiting.append(&mut contents.segments);
+            let Some(segment) = waiting.pop() else { return Ok(found) };
             steps += 1;
-            assert!(steps <= bounds.pieces, "the walk takes more steps than allowed");
-            let node = manifest.read(&piece.cid, &self.blocks[&piece.cid])?;
-            contents = place(&mut manifest, &piece, &node)?;
+            assert!(steps <= bounds.segments, "the walk takes more steps than allowed");
+            let node = manifest.read(&segment.cid, &self.blocks[&segment.cid])?;
+            contents = expand(&mut manifest, &segment, &node)?;
         }
     }
 
@@ -158,7 +158,7 @@ impl Reader<'_> {
                 continue;
             }
             self.visited += 1;
-            if depth == self.bounds.depth || self.visited > self.bounds.pieces {
+            if depth == self.bounds.depth || self.visited > self.bounds.segments {
                 return None;
             }
             let (codec, block) = match &child.link {

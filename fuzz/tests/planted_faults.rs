@@ -267,7 +267,7 @@ fn dagpb_unixfs_finds_lengths_that_are_not_checked() {
 fn manifest_finds_lies_between_blocks_that_are_believed() {
     let run = |data: &[u8]| {
         manifest::check(data, |manifest, piece, node| {
-            Ok(manifest.place(piece, node).unwrap_or_else(|_| Contents::default()))
+            Ok(manifest.expand(piece, node).unwrap_or_else(|_| Contents::default()))
         });
     };
     assert!(finds("manifest", run));

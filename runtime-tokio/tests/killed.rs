@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use bitswap_core::chunk::{Effect, Place, Profile, Resume, SyncPolicy};
+use bitswap_core::chunk::{Effect, FileRole, Profile, Resume, SyncPolicy};
 use bitswap_runtime::testing::{Fault, FaultyFs};
 use bitswap_runtime::{DiskFs, FetchOptions, Node, Paths};
 use bitswap_runtime_tokio::Tokio;
@@ -117,7 +117,7 @@ impl Steps {
         let name = match effect {
             Effect::Lock => "lock",
             Effect::Read { .. } => "read the journal",
-            Effect::Open { place: Place::Temp, .. } => "open the part",
+            Effect::Open { role: FileRole::Temp, .. } => "open the part",
             Effect::Open { .. } => "open the target",
             Effect::CheckReplace { .. } => "look whether the target can be replaced",
             Effect::FreeSpace => "ask for the space",
@@ -297,7 +297,7 @@ fn goes_on(
     content: &[u8],
     resume: Resume,
 ) -> Result<(), String> {
-    let part = Paths::new(target).unwrap().path(Place::Temp);
+    let part = Paths::new(target).unwrap().path(FileRole::Temp);
     let there = leaves(target, content).or_else(|| leaves(&part, content)).unwrap_or(0);
     let mut options = options();
     options.download.resume = resume;

@@ -265,7 +265,7 @@ pub enum FetchError {
     /// Everything is there, but another program holds the file. Starting the same download again fetches
     /// nothing: it hashes the file and renames it.
     #[error("the file is complete, but another program holds it; run the same download again")]
-    NeedsFinalize,
+    NeedsCommit,
     /// The node stopped meanwhile. Starting the same download again goes on.
     #[error(transparent)]
     Stopped(#[from] Stopped),

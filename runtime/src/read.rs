@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use bitswap_core::chunk::{Bounds, Contents, Manifest, Piece};
+use bitswap_core::chunk::{Bounds, Contents, Manifest, Segment};
 use bitswap_core::{Block, SessionOptions};
 use bitswap_libp2p::Keep;
 use bytes::Bytes;
@@ -66,9 +66,9 @@ struct Reader<R: Runtime> {
 
 enum Part {
     Root(Cid),
-    Piece(Piece),
+    Segment(Segment),
     /// A block that was asked for, by the number of the request. Without a piece it is the root.
-    Asked(u64, Option<Piece>),
+    Asked(u64, Option<Segment>),
     Bytes(Bytes),
 }
 
@@ -82,8 +82,10 @@ impl<R: Runtime> Reader<R> {
                 Some(Part::Asked(number, piece)) => {
                     let block = self.arrival(number).await?;
                     let contents = self.contents(&block, piece)?;
-                    let pieces =
-                        contents.pieces.into_iter().map(|piece| (piece.offset, Part::Piece(piece)));
+                    let pieces = contents
+                        .segments
+                        .into_iter()
+                        .map(|piece| (piece.offset, Part::Segment(piece)));
                     let bytes = contents.extents.into_iter();
                     let bytes = bytes.map(|extent| (extent.offset, Part::Bytes(extent.bytes)));
                     let mut parts: Vec<(u64, Part)> = pieces.chain(bytes).collect();
@@ -93,7 +95,7 @@ impl<R: Runtime> Reader<R> {
                     }
                 }
                 // Asked for just now.
-                Some(part @ (Part::Root(_) | Part::Piece(_))) => self.ahead.push_front(part),
+                Some(part @ (Part::Root(_) | Part::Segment(_))) => self.ahead.push_front(part),
             }
         }
     }
@@ -103,7 +105,7 @@ impl<R: Runtime> Reader<R> {
         for part in self.ahead.iter_mut().take(AHEAD) {
             let (cid, piece) = match part {
                 Part::Root(cid) => (*cid, None),
-                Part::Piece(piece) => (piece.cid, Some(*piece)),
+                Part::Segment(piece) => (piece.cid, Some(*piece)),
                 Part::Asked(..) | Part::Bytes(_) => continue,
             };
             let number = self.next;
@@ -125,10 +127,10 @@ impl<R: Runtime> Reader<R> {
         }
     }
 
-    fn contents(&mut self, block: &Block, piece: Option<Piece>) -> Result<Contents, ReadError> {
+    fn contents(&mut self, block: &Block, piece: Option<Segment>) -> Result<Contents, ReadError> {
         let node = self.manifest.read(block.cid(), block.data())?;
         Ok(match piece {
-            Some(piece) => self.manifest.place(&piece, &node)?,
+            Some(piece) => self.manifest.expand(&piece, &node)?,
             None => self.manifest.open(block.cid(), &node)?,
         })
     }

@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use bitswap_core::chunk::{
-    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Piece, Profile, RAW, Root, Tree,
+    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Profile, RAW, Root, Segment, Tree,
 };
 use bitswap_core::{Block, BlockInfo};
 use bitswap_libp2p::Blockstore as _;
@@ -181,13 +181,13 @@ impl<R: Runtime> Node<R> {
         let mut in_place = Vec::new();
         while let Some(leaf) = chunks.try_next().await.map_err(|source| failed(path, source))? {
             let mut kept = tree.push(&leaf);
-            let Leaf { place, block } = leaf;
+            let Leaf { range, block } = leaf;
             match leaves {
                 Leaves::InPlace(total) => {
                     let form = profile.leaf_form();
-                    let shared = SharedLeaf { offset: place.offset, len: place.len as u32, form };
+                    let shared = SharedLeaf { offset: range.offset, len: range.len as u32, form };
                     in_place.push((*block.cid(), shared));
-                    progress(Hashed { done: (place.offset + place.len).min(total), total });
+                    progress(Hashed { done: (range.offset + range.len).min(total), total });
                 }
                 Leaves::Copied => kept.push(block),
             }
@@ -288,8 +288,8 @@ pub(crate) async fn leaves<R: Runtime>(
     let mut leaves = Vec::new();
     let mut seen = HashSet::new();
     let mut pieces = match inner_node(node, &manifest, root).await {
-        Some(top) => manifest.open(&root, &top).unwrap_or_default().pieces,
-        None => vec![Piece { cid: root, offset: 0, len: size, depth: 0, tsize: size }],
+        Some(top) => manifest.open(&root, &top).unwrap_or_default().segments,
+        None => vec![Segment { cid: root, offset: 0, len: size, depth: 0, tsize: size }],
     };
     while let Some(piece) = pieces.pop() {
         // Another place of a node has the same leaves.
@@ -298,9 +298,10 @@ pub(crate) async fn leaves<R: Runtime>(
         }
         match inner_node(node, &manifest, piece.cid).await {
             Some(inner) => {
-                let below = manifest.place(&piece, &inner).unwrap_or_default().pieces;
+                let below = manifest.expand(&piece, &inner).unwrap_or_default().segments;
                 let mut siblings = HashSet::new();
-                let new = |piece: &Piece| !seen.contains(&piece.cid) && siblings.insert(piece.cid);
+                let new =
+                    |piece: &Segment| !seen.contains(&piece.cid) && siblings.insert(piece.cid);
                 pieces.extend(below.into_iter().filter(new));
             }
             None => {

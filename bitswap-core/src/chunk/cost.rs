@@ -1,34 +1,35 @@
-//! What the bookkeeping of a download takes of memory.
+//! The memory that the bookkeeping of a download takes.
 //!
-//! [`DownloadOptions::memory_max`] is the bound. Everything that a DAG can make a download hold is a term
-//! of it, and has its size here.
+//! [`DownloadOptions::memory_max`](super::DownloadOptions::memory_max) is the bound. Everything that a DAG
+//! can make a download hold is a term of it, and its size is defined here.
 
-use super::{Bounds, Child, DownloadOptions, FileNode, Link};
+use super::manifest::Bounds;
+use super::unixfs::{Child, FileNode, Link};
 use crate::limits::BLOCK_BYTES_MAX;
 
 /// The largest leaf: what is longer must be a node.
 pub(super) const LEAF_MAX: u64 = 2 << 20;
-/// The children of a node that get rows of their own at a time.
-pub(super) const STEP: usize = 64;
+/// Children of a node that are expanded into rows at a time.
+pub(super) const EXPAND_BATCH: usize = 64;
 
-/// What a row and its block take, at most, in all tables.
+/// The memory of a row and its block, at most, in all tables.
 const ROW_BYTES: u64 = 512;
-/// What a node takes beside its children: itself, its counts and its place among the held ones.
+/// The memory of a node beside its children: itself, its counters and its entry among the held ones.
 const NODE_BYTES: usize = 256;
-/// What the bytes of an inline child take beside themselves.
+/// The overhead of the bytes of an inline child.
 const INLINE_BYTES: usize = 64;
 
-/// What the block of a node is taken to be long before it is there, if its parent does not say.
+/// The estimated length of a node's block, if its parent's link gives none.
 const NODE_ESTIMATE: u64 = 64 << 10;
-/// A node takes up to so many times its block: a link of 44 bytes becomes a [`Child`].
+/// A node takes at most this many times the length of its block: a link of 44 bytes becomes a [`Child`].
 const NODE_FACTOR: u64 = 3;
-/// More than most nodes take that are read.
+/// More than most nodes take.
 const NODE_MAX: u64 = 2 << 20;
-/// What wraps a leaf is shorter than this.
+/// The dag-pb wrapper of a leaf is shorter than this.
 const WRAP_MAX: u64 = 1024;
 
-/// How many ranges are known at a time, apart from a few of each level of the tree: they take as much as
-/// the window, within bounds.
+/// The number of rows above which no node is expanded while anything is in flight: they take as much
+/// memory as the window, within bounds.
 pub(super) const fn rows_max(window: u64) -> usize {
     let rows = window / ROW_BYTES;
     if rows < 1 << 12 {
@@ -40,28 +41,25 @@ pub(super) const fn rows_max(window: u64) -> usize {
     }
 }
 
-/// See [`DownloadOptions::memory_max`].
-pub(super) fn memory_max(options: &DownloadOptions) -> u64 {
-    let Bounds { links, depth, .. } = options.bounds;
+/// What a download with this window and these bounds takes at most. See
+/// [`DownloadOptions::memory_max`](super::DownloadOptions::memory_max) for the terms.
+pub(super) fn memory_max(window: u64, bounds: &Bounds) -> u64 {
+    let Bounds { links, depth, .. } = *bounds;
     let block = BLOCK_BYTES_MAX as u64;
     // A node has either many children or many bytes inline, and both come from its block.
     let node = (NODE_BYTES + links * (size_of::<Child>() + INLINE_BYTES)) as u64 + block;
-    let rows = rows_max(options.window) as u64 + (STEP as u64 + 2) * (u64::from(depth) + 1);
-    let window = options.window.max(1) + block;
-    window
-        + share(options.window).max(block)
-        + share(options.window).max(node)
-        + node
-        + ROW_BYTES * rows
+    let rows = rows_max(window) as u64 + (EXPAND_BATCH as u64 + 2) * (u64::from(depth) + 1);
+    let blocks = window.max(1) + block;
+    blocks + share(window).max(block) + share(window).max(node) + node + ROW_BYTES * rows
 }
 
-/// What of the window nodes may take, and again leaves that repeat.
+/// The share of the window that nodes may take, and again the leaf cache.
 pub(super) const fn share(window: u64) -> u64 {
     window / 4
 }
 
-/// What holding a node takes that is [fit to be held](FileNode::into_held).
-pub(super) fn of(node: &FileNode) -> u64 {
+/// The memory of a node that was [made compact](FileNode::into_compact).
+pub(super) fn node_bytes(node: &FileNode) -> u64 {
     let inline = node.children.iter().map(|child| match &child.link {
         Link::Block(_) => 0,
         Link::Inline { data, .. } => data.len() + INLINE_BYTES,
@@ -70,9 +68,9 @@ pub(super) fn of(node: &FileNode) -> u64 {
     (NODE_BYTES + children + inline.sum::<usize>() + node.data.len()) as u64
 }
 
-/// What holding a dag-pb block will take if it is taken for a node, by what its parent says of it, which
-/// is a hint: how many bytes of the file it covers, and how many it and all below it have.
-pub(super) fn expected(len: u64, tsize: u64) -> Option<u64> {
+/// The estimated memory of a dag-pb block if it is expected to be a node, from its parent's link: how many
+/// bytes of the file it covers, and the serialized size of it and all below it.
+pub(super) fn expected_node_bytes(len: u64, tsize: u64) -> Option<u64> {
     let above = tsize.saturating_sub(len);
     let is_long = len > LEAF_MAX;
     if !is_long && above <= WRAP_MAX {
@@ -82,7 +80,7 @@ pub(super) fn expected(len: u64, tsize: u64) -> Option<u64> {
     Some((block * NODE_FACTOR).min(NODE_MAX))
 }
 
-/// How long the block of a node is taken to be that takes so much.
-pub(super) const fn block_len(cost: u64) -> u64 {
-    cost / NODE_FACTOR
+/// The estimated length of the block of a node that takes this much memory.
+pub(super) const fn expected_block_len(node_bytes: u64) -> u64 {
+    node_bytes / NODE_FACTOR
 }

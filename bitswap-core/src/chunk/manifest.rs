@@ -1,19 +1,19 @@
 //! From a root CID to exact byte ranges.
 //!
-//! A manifest is learned from the top: each verified node tells which block covers which range, so
-//! the length of every block is known before it arrives, and a block of another length is a lie of
-//! its parent. A node is checked whole before anything is kept of it, and nothing is ever allocated
+//! A manifest is read from the root down: each verified node defines which block covers which range, so
+//! the length of every block is known before it arrives, and a block of another length makes its
+//! parent invalid. A node is checked whole before anything is kept of it, and nothing is ever allocated
 //! by a length that a node claims.
 //!
 //! Bounds, and the attack that each stops:
 //!
 //! * [`Bounds::depth`]: a chain of nodes that leads nowhere, and a cycle (possible if a hash breaks).
 //! * [`Bounds::links`]: one node of hundreds of thousands of links.
-//! * [`Bounds::pieces`]: few nodes that point many times to the same children, so that their ranges
+//! * [`Bounds::segments`]: few nodes that point many times to the same children, so that their ranges
 //!   multiply with every level.
 //! * [`Bounds::size`]: a claimed length that no disk has.
 //!
-//! Children without bytes are skipped: they hold nothing, and no block is asked for them.
+//! Children without bytes are skipped: they hold nothing, and their blocks are not requested.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -21,18 +21,18 @@ use core::ops::Range;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{DagFault, FileNode, InvalidDag, Link};
+use super::unixfs::{DagFault, FileNode, InvalidDag, Link};
 
 /// What a DAG may cost before it is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Levels below the root. A balanced file of 2⁶⁰ bytes needs 6.
     pub depth: u16,
-    /// Links of one node. Writers stay below 1,024 unless told otherwise; a block of 2 MiB could
+    /// Links of one node. Writers stay below 1,024 unless configured otherwise; a block of 2 MiB could
     /// hold about 40,000 of usual length.
     pub links: usize,
     /// Ranges visited in all, those of the same block counted again.
-    pub pieces: u64,
+    pub segments: u64,
     /// Bytes of the file.
     pub size: u64,
 }
@@ -41,13 +41,13 @@ impl Default for Bounds {
     /// Room for any file that others make: 32 levels, 16,384 links, 2²⁸ ranges (64 TiB of
     /// 256 KiB), 2⁶² bytes.
     fn default() -> Self {
-        Self { depth: 32, links: 1 << 14, pieces: 1 << 28, size: 1 << 62 }
+        Self { depth: 32, links: 1 << 14, segments: 1 << 28, size: 1 << 62 }
     }
 }
 
 /// A block of the file and the range that it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
+pub struct Segment {
     /// The block.
     pub cid: Cid,
     /// The first byte's position in the file.
@@ -56,7 +56,7 @@ pub struct Piece {
     pub len: u64,
     /// Levels below the root.
     pub depth: u16,
-    /// The serialized size of the block and all below it, as its parent says. A hint.
+    /// The serialized size of the block and all below it, as its parent claims. A hint.
     pub tsize: u64,
 }
 
@@ -75,10 +75,10 @@ pub struct Contents {
     /// Bytes that are here now, cut to the selection.
     pub extents: Vec<Extent>,
     /// Blocks still needed, in file order, each overlapping the selection.
-    pub pieces: Vec<Piece>,
+    pub segments: Vec<Segment>,
 }
 
-/// The ranges of one file, as far as they are asked for.
+/// The ranges of one file, as far as they are requested.
 #[derive(Clone, Debug)]
 pub struct Manifest {
     bounds: Bounds,
@@ -117,55 +117,55 @@ impl Manifest {
     /// [`InvalidDag`] when the file or its first level breaks a bound.
     pub fn open(&mut self, cid: &Cid, root: &FileNode) -> Result<Contents, InvalidDag> {
         let top = self.begin(cid, root)?;
-        self.place(&top, root)
+        self.expand(&top, root)
     }
 
-    /// [Opens](Self::open) the file, and leaves its first level to be placed.
-    pub(super) fn begin(&mut self, cid: &Cid, root: &FileNode) -> Result<Piece, InvalidDag> {
+    /// [Opens](Self::open) the file, without expanding its first level.
+    pub(super) fn begin(&mut self, cid: &Cid, root: &FileNode) -> Result<Segment, InvalidDag> {
         if root.size > self.bounds.size {
             return Err(InvalidDag { cid: *cid, reason: DagFault::TooLarge });
         }
         let end = self.wanted.end.min(root.size);
         self.selection = self.wanted.start.min(end)..end;
         self.visited = 0;
-        Ok(Piece { cid: *cid, offset: 0, len: root.size, depth: 0, tsize: root.size })
+        Ok(Segment { cid: *cid, offset: 0, len: root.size, depth: 0, tsize: root.size })
     }
 
-    /// Places a block's node at one of the ranges that it was wanted for.
+    /// Expands a block's node at one of the segments that it fills.
     ///
     /// # Errors
     ///
-    /// [`InvalidDag`] when the node has another length than its parent said, or breaks a bound.
-    pub fn place(&mut self, piece: &Piece, node: &FileNode) -> Result<Contents, InvalidDag> {
-        self.place_some(piece, 0, node, usize::MAX).map(|(contents, _)| contents)
+    /// [`InvalidDag`] when the node has another length than its parent claims, or breaks a bound.
+    pub fn expand(&mut self, segment: &Segment, node: &FileNode) -> Result<Contents, InvalidDag> {
+        self.expand_some(segment, 0, node, usize::MAX).map(|(contents, _)| contents)
     }
 
-    /// Places at most about `max` parts of a node, from its child `from` on (0: from its beginning), and
-    /// tells what is left of it: its range, and its first child. `piece` is what was left before.
-    pub(super) fn place_some(
+    /// Expands at most about `max` parts of a node, from its child `from` on (0: from its beginning), and
+    /// returns the rest of it: its segment, and its first child. `segment` is the rest of the call before.
+    pub(super) fn expand_some(
         &mut self,
-        piece: &Piece,
+        segment: &Segment,
         from: usize,
         node: &FileNode,
         max: usize,
-    ) -> Result<(Contents, Option<(Piece, usize)>), InvalidDag> {
-        let invalid = |reason| InvalidDag { cid: piece.cid, reason };
-        if from == 0 && node.size != piece.len {
-            let fault = DagFault::LengthMismatch { claimed: piece.len, actual: node.size };
+    ) -> Result<(Contents, Option<(Segment, usize)>), InvalidDag> {
+        let invalid = |reason| InvalidDag { cid: segment.cid, reason };
+        if from == 0 && node.size != segment.len {
+            let fault = DagFault::LengthMismatch { claimed: segment.len, actual: node.size };
             return Err(invalid(fault));
         }
         let mut contents = Contents::default();
         let left = self
-            .collect(node, from, piece.offset, piece.depth, max, &mut contents)
+            .collect(node, from, segment.offset, segment.depth, max, &mut contents)
             .map_err(invalid)?;
         let rest = left.map(|(child, offset)| {
-            let len = piece.offset + piece.len - offset;
-            (Piece { offset, len, ..*piece }, child)
+            let len = segment.offset + segment.len - offset;
+            (Segment { offset, len, ..*segment }, child)
         });
         Ok((contents, rest))
     }
 
-    /// Tells the first child that is left and where it begins.
+    /// Returns the first child of the rest and where it begins.
     fn collect(
         &mut self,
         node: &FileNode,
@@ -186,7 +186,7 @@ impl Manifest {
                 offset = end;
                 continue;
             }
-            if contents.pieces.len() + contents.extents.len() >= max {
+            if contents.segments.len() + contents.extents.len() >= max {
                 return Ok(Some((number, at)));
             }
             offset = end;
@@ -195,11 +195,11 @@ impl Manifest {
             if depth > self.bounds.depth {
                 return Err(DagFault::TooDeep);
             }
-            if self.visited > self.bounds.pieces {
-                return Err(DagFault::TooManyPieces);
+            if self.visited > self.bounds.segments {
+                return Err(DagFault::TooManySegments);
             }
             match &child.link {
-                Link::Block(cid) => contents.pieces.push(Piece {
+                Link::Block(cid) => contents.segments.push(Segment {
                     cid: *cid,
                     offset: at,
                     len: child.len,
@@ -241,7 +241,7 @@ mod tests {
     use multihash_codetable::{Code, MultihashDigest};
 
     use super::*;
-    use crate::chunk::unixfs::encode_inner;
+    use crate::chunk::unixfs::{encode_inner, encode_node};
     use crate::chunk::{DAG_PB, LeafForm, RAW};
 
     fn cid(codec: u64, block: &Bytes) -> Cid {
@@ -272,17 +272,17 @@ mod tests {
         manifest.open(&root.0, &node)
     }
 
-    fn place(
+    fn expand(
         manifest: &mut Manifest,
-        piece: &Piece,
+        segment: &Segment,
         block: &Bytes,
     ) -> Result<Contents, InvalidDag> {
-        let node = manifest.read(&piece.cid, block)?;
-        manifest.place(piece, &node)
+        let node = manifest.read(&segment.cid, block)?;
+        manifest.expand(segment, &node)
     }
 
     fn ranges(contents: &Contents) -> Vec<(u64, u64)> {
-        contents.pieces.iter().map(|piece| (piece.offset, piece.len)).collect()
+        contents.segments.iter().map(|segment| (segment.offset, segment.len)).collect()
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         let contents = open(&mut manifest, &raw("hello")).unwrap();
         assert_eq!(manifest.selection(), 0..5);
         assert_eq!(contents.extents, [Extent { offset: 0, bytes: Bytes::from_static(b"hello") }]);
-        assert!(contents.pieces.is_empty());
+        assert!(contents.segments.is_empty());
     }
 
     #[test]
@@ -301,7 +301,7 @@ mod tests {
         let mut manifest = all();
         let contents = open(&mut manifest, &root).unwrap();
         assert_eq!(ranges(&contents), [(0, 3), (3, 1), (4, 6)]);
-        let last = place(&mut manifest, &contents.pieces[2], &c.1).unwrap();
+        let last = expand(&mut manifest, &contents.segments[2], &c.1).unwrap();
         assert_eq!(last.extents, [Extent { offset: 4, bytes: c.1 }]);
     }
 
@@ -314,15 +314,15 @@ mod tests {
         let mut manifest = Manifest::new(5..7, Bounds::default());
         let top = open(&mut manifest, &root).unwrap();
         assert_eq!(ranges(&top), [(0, 8)]);
-        let below = place(&mut manifest, &top.pieces[0], &left.1).unwrap();
+        let below = expand(&mut manifest, &top.segments[0], &left.1).unwrap();
         assert_eq!(ranges(&below), [(4, 4)]);
-        let leaf = place(&mut manifest, &below.pieces[0], &leaves[1].1).unwrap();
+        let leaf = expand(&mut manifest, &below.segments[0], &leaves[1].1).unwrap();
         assert_eq!(leaf.extents, [Extent { offset: 5, bytes: Bytes::from_static(b"bb") }]);
         for (range, selection) in [(14..99, 14..16), (16..20, 16..16), (30..40, 16..16)] {
             let mut manifest = Manifest::new(range, Bounds::default());
-            let pieces = open(&mut manifest, &root).unwrap().pieces.len();
+            let segments = open(&mut manifest, &root).unwrap().segments.len();
             assert_eq!(
-                (manifest.selection(), pieces),
+                (manifest.selection(), segments),
                 (selection.clone(), selection.count().min(1))
             );
         }
@@ -335,12 +335,12 @@ mod tests {
         let leaf = (cid(DAG_PB, &leaf), leaf);
         let meta = [8, 2, 0x12, 2, b'x', b'y', 0x18, 5, 0x20, 3];
         let link = leaf.0.to_bytes();
-        let root = Bytes::from(super::super::dagpb::encode([(&link[..], 9)].into_iter(), &meta));
+        let root = Bytes::from(encode_node([(&link[..], 9)].into_iter(), &meta));
         let mut manifest = all();
         let top = open(&mut manifest, &(cid(DAG_PB, &root), root)).unwrap();
         assert_eq!(top.extents, [Extent { offset: 0, bytes: Bytes::from_static(b"xy") }]);
         assert_eq!(ranges(&top), [(2, 3)]);
-        let below = place(&mut manifest, &top.pieces[0], &leaf.1).unwrap();
+        let below = expand(&mut manifest, &top.segments[0], &leaf.1).unwrap();
         assert_eq!(below.extents, [Extent { offset: 2, bytes: text }]);
     }
 
@@ -366,18 +366,18 @@ mod tests {
     }
 
     #[test]
-    fn lies_between_blocks_are_found() {
+    fn contradictions_between_blocks_are_found() {
         let a = raw("aaa");
         let root = inner(&[(a.0.to_bytes(), 4)]);
         let mut manifest = all();
         let top = open(&mut manifest, &root).unwrap();
         let fault = DagFault::LengthMismatch { claimed: 4, actual: 3 };
-        let lie = InvalidDag { cid: a.0, reason: fault };
-        assert_eq!(place(&mut manifest, &top.pieces[0], &a.1), Err(lie));
+        let invalid = InvalidDag { cid: a.0, reason: fault };
+        assert_eq!(expand(&mut manifest, &top.segments[0], &a.1), Err(invalid));
         let inlined = inner(&[(inline(RAW, b"12"), 3)]);
         let fault = DagFault::LengthMismatch { claimed: 3, actual: 2 };
-        let lie = InvalidDag { cid: inlined.0, reason: fault };
-        assert_eq!(open(&mut all(), &inlined), Err(lie));
+        let invalid = InvalidDag { cid: inlined.0, reason: fault };
+        assert_eq!(open(&mut all(), &inlined), Err(invalid));
     }
 
     #[test]
@@ -401,7 +401,7 @@ mod tests {
             let mut manifest = all();
             let mut contents = open(&mut manifest, &chain[levels])?;
             for below in (0..levels).rev() {
-                contents = place(&mut manifest, &contents.pieces[0], &chain[below].1)?;
+                contents = expand(&mut manifest, &contents.segments[0], &chain[below].1)?;
             }
             Ok::<_, InvalidDag>(contents.extents.len())
         };
@@ -414,13 +414,13 @@ mod tests {
         let leaf = raw("a");
         let low = inner(&vec![(leaf.0.to_bytes(), 1); 10]);
         let root = inner(&vec![(low.0.to_bytes(), 10); 10]);
-        let bounds = Bounds { pieces: 50, ..Bounds::default() };
+        let bounds = Bounds { segments: 50, ..Bounds::default() };
         let mut manifest = Manifest::new(0..u64::MAX, bounds);
         let top = open(&mut manifest, &root).unwrap();
-        let placed = top.pieces.iter().map(|piece| place(&mut manifest, piece, &low.1));
-        let results: Vec<_> = placed.collect();
+        let expanded = top.segments.iter().map(|segment| expand(&mut manifest, segment, &low.1));
+        let results: Vec<_> = expanded.collect();
         assert!(results[..4].iter().all(Result::is_ok));
-        let fault = InvalidDag { cid: low.0, reason: DagFault::TooManyPieces };
+        let fault = InvalidDag { cid: low.0, reason: DagFault::TooManySegments };
         assert_eq!(results[4], Err(fault));
     }
 

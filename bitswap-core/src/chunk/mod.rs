@@ -2,28 +2,28 @@
 //!
 //! * [`Importer`]: bytes in, blocks out.
 //! * [`Manifest`]: a root CID and verified blocks in, exact byte ranges out.
-//! * [`ChunkMap`]: which ranges are missing, on their way, being written, and there.
+//! * [`RangeMap`]: which ranges are queued, in flight, being written, and written.
 //! * [`Download`]: all of it together with the files on disk: resumable, safe to kill at any moment.
 //!
-//! Nothing here touches a file. A [`Download`] says what is to be done and is told what came of it.
+//! Nothing here touches a file. A [`Download`] requests operations and is given their results.
 //!
 //! # Driving a download
 //!
 //! 1. After every call, take all outputs with [`Download::poll_output`]:
-//!    * [`DownloadOutput::Want`]: ask for the block, in a session of the engine, say. Answer with
+//!    * [`DownloadOutput::Want`]: request the block, for example in a session of the engine. Answer with
 //!      [`Download::handle_block`] or [`Download::handle_want_failed`].
-//!    * [`DownloadOutput::Cancel`]: stop asking. A block that comes nevertheless may be handed over.
+//!    * [`DownloadOutput::Cancel`]: cancel the request. A block that arrives nevertheless may be handed over.
 //!    * [`DownloadOutput::Effect`]: run it, on a thread that may block, in any order and side by
-//!      side, and answer each with [`Download::handle_done`]. Each [`Effect`] says what it promises.
-//!    * [`DownloadOutput::Event`]: tell the user. [`DownloadEvent::Ended`] is the last output.
+//!      side, and answer each with [`Download::handle_done`]. Each [`Effect`] documents what it must do.
+//!    * [`DownloadOutput::Event`]: inform the user. [`DownloadEvent::Ended`] is the last output.
 //! 2. Sleep until something answers, or until [`Download::poll_timeout`]; then call
 //!    [`Download::handle_timeout`] with the clock's time (not the deadline).
 //!
-//! What is asked for and not yet written stays below [`DownloadOptions::window`], so a slow disk
+//! What is requested and not yet written stays below [`DownloadOptions::window`], so a slow disk
 //! slows the download and fills no memory. Outputs are never lost by being taken late.
 //!
 //! Dropping a [`Download`] is like killing the process: what the journal claims stays usable. To end
-//! it, call [`Download::stop`] or [`Download::cancel`] and go on until the end is told.
+//! it, call [`Download::stop`] or [`Download::cancel`] and continue until [`DownloadEvent::Ended`].
 //!
 //! This loop downloads from a map of blocks to a file in memory:
 //!
@@ -32,7 +32,7 @@
 //!
 //! use bitswap_core::chunk::{
 //!     Done, Download, DownloadEvent, DownloadOptions, DownloadOutput, Effect, FsError, FsErrorKind,
-//!     Importer, Outcome, Place, Profile, Stamp,
+//!     Importer, Outcome, FileRole, Profile, Stamp,
 //! };
 //! use bitswap_core::{Block, Timestamp};
 //!
@@ -46,44 +46,44 @@
 //! }
 //!
 //! // The disk: what a driver does with real files.
-//! let mut files: BTreeMap<Place, Vec<u8>> = BTreeMap::new();
+//! let mut files: BTreeMap<FileRole, Vec<u8>> = BTreeMap::new();
 //! let mut run = |effect: Effect| -> Result<Done, FsError> {
 //!     let missing = FsError { kind: FsErrorKind::NotFound, code: None };
 //!     match effect {
-//!         Effect::Open { place, create } => {
+//!         Effect::Open { role, create } => {
 //!             if create {
-//!                 files.entry(place).or_default();
+//!                 files.entry(role).or_default();
 //!             }
-//!             let len = files.get(&place).ok_or(missing)?.len() as u64;
+//!             let len = files.get(&role).ok_or(missing)?.len() as u64;
 //!             return Ok(Done::Opened { len });
 //!         }
-//!         Effect::Read { place, .. } => {
-//!             return Ok(Done::Bytes(files.get(&place).ok_or(missing)?.clone().into()));
+//!         Effect::Read { role, .. } => {
+//!             return Ok(Done::Bytes(files.get(&role).ok_or(missing)?.clone().into()));
 //!         }
 //!         Effect::FreeSpace => return Ok(Done::Space(u64::MAX)),
 //!         // Of which file, how long, changed when: here nobody else writes to it.
 //!         Effect::Stamp => return Ok(Done::Stamp(Stamp([0; 32]))),
 //!         Effect::Check(check) => {
 //!             let at = check.offset as usize;
-//!             let bytes = files[&check.place][at..at + check.len].to_vec();
-//!             return Ok(Done::Equal(check.holds(&bytes.into())));
+//!             let bytes = files[&check.role][at..at + check.len].to_vec();
+//!             return Ok(Done::Equal(check.matches(&bytes.into())));
 //!         }
 //!         Effect::Allocate { len, .. } => {
-//!             files.entry(Place::Temp).or_default().resize(len as usize, 0);
+//!             files.entry(FileRole::Temp).or_default().resize(len as usize, 0);
 //!         }
 //!         Effect::Write { offset, bytes } => {
-//!             let file = files.get_mut(&Place::Temp).ok_or(missing)?;
+//!             let file = files.get_mut(&FileRole::Temp).ok_or(missing)?;
 //!             file[offset as usize..offset as usize + bytes.len()].copy_from_slice(&bytes);
 //!         }
 //!         Effect::SaveJournal { bytes } => {
-//!             files.insert(Place::Journal, bytes.to_vec());
+//!             files.insert(FileRole::Journal, bytes.to_vec());
 //!         }
 //!         Effect::Rename { to, .. } => {
-//!             let file = files.remove(&Place::Temp).ok_or(missing)?;
+//!             let file = files.remove(&FileRole::Temp).ok_or(missing)?;
 //!             files.insert(to, file);
 //!         }
-//!         Effect::Remove { place } => {
-//!             files.remove(&place);
+//!         Effect::Remove { role } => {
+//!             files.remove(&role);
 //!         }
 //!         // Nobody else is here, nothing is mounted, and memory is not made durable.
 //!         Effect::CheckReplace { .. } | Effect::Lock | Effect::Unlock => {}
@@ -114,59 +114,35 @@
 //!     }
 //! };
 //! assert!(matches!(outcome, Outcome::Finished(finished) if finished.size == 3_000_000));
-//! assert_eq!(files[&Place::Target(0)], vec![7; 3_000_000]);
+//! assert_eq!(files[&FileRole::Target(0)], vec![7; 3_000_000]);
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 
-mod checks;
-mod chunker;
 mod cost;
-mod dagpb;
 mod download;
-mod earlier;
-mod effects;
-mod ending;
-mod error;
-mod events;
-mod existing;
-mod field;
-mod finalize;
 mod import;
-mod journal;
-mod link;
 mod manifest;
-mod map;
-mod meter;
-mod moving;
-mod options;
-mod phases;
-mod profile;
-mod ranges;
-mod runs;
-mod targets;
+mod range_map;
+mod range_set;
 #[cfg(any(test, feature = "testing"))]
+#[allow(clippy::indexing_slicing, reason = "a disk for tests")]
 pub mod testing;
-#[cfg(test)]
-mod tests;
-mod transfer;
-mod tree;
 mod unixfs;
 
-pub use chunker::{Chunk, Chunker, Leaf, LeafPlace};
-pub use download::Download;
-pub use effects::{Check, Done, Effect, EffectId, FsError, FsErrorKind, Obstacle, Place, Stamp};
-pub use error::{DagFault, InvalidDag};
-pub use events::{
-    BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
-    Progress, StallReason,
+pub use download::{
+    BlockWant, Check, Done, Download, DownloadError, DownloadEvent, DownloadOptions,
+    DownloadOutput, Effect, EffectId, FileRole, Finished, FsError, FsErrorKind, IfExists,
+    JOURNAL_MAX, Journal, Missing, Obstacle, Operation, Outcome, Progress, RenameRetry, Resume,
+    StallReason, Stamp, SyncPolicy,
 };
-pub use import::{Imported, Importer};
-pub use journal::{JOURNAL_MAX, Journal};
-pub use link::{DAG_PB, INLINE_MAX, Link, RAW};
-pub use manifest::{Bounds, Contents, Extent, Manifest, Piece};
-pub use map::{ChunkMap, Counts};
-pub use options::{DownloadOptions, IfExists, Order, RenameRetry, Resume, SyncPolicy};
-pub use profile::Profile;
-pub use runs::Runs;
-pub use tree::{Root, Tree};
-pub use unixfs::{Child, FileNode, LeafForm, NodeKind};
+pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafRange, Profile, Root, Tree};
+pub use manifest::{Bounds, Contents, Extent, Manifest, Segment};
+pub use range_map::{Counts, Order, RangeMap};
+pub use range_set::RangeSet;
+pub use unixfs::{
+    Child, DAG_PB, DagFault, FileNode, INLINE_MAX, InvalidDag, LeafForm, Link, NodeKind, RAW,
+};

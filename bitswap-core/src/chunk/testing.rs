@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::{Done, Effect, FsError, FsErrorKind, Place, Stamp};
+use super::{Done, Effect, FileRole, FsError, FsErrorKind, Stamp};
 use crate::rng::Rng;
 
 /// What of the data that was not synced survives a crash.
@@ -43,9 +43,9 @@ enum Change {
 #[derive(Clone, Debug, Default)]
 pub struct FakeDisk {
     inodes: Vec<Inode>,
-    names: BTreeMap<Place, usize>,
-    durable_names: BTreeMap<Place, usize>,
-    open: BTreeMap<Place, usize>,
+    names: BTreeMap<FileRole, usize>,
+    durable_names: BTreeMap<FileRole, usize>,
+    open: BTreeMap<FileRole, usize>,
     is_locked: bool,
     /// Counts changes.
     clock: u64,
@@ -91,7 +91,7 @@ impl FakeDisk {
     }
 
     /// Puts a durable file.
-    pub fn put(&mut self, place: Place, bytes: &[u8]) {
+    pub fn put(&mut self, role: FileRole, bytes: &[u8]) {
         self.clock += 1;
         self.inodes.push(Inode {
             live: bytes.to_vec(),
@@ -99,43 +99,43 @@ impl FakeDisk {
             unsynced: Vec::new(),
             changed: self.clock,
         });
-        self.names.insert(place, self.inodes.len() - 1);
-        self.durable_names.insert(place, self.inodes.len() - 1);
+        self.names.insert(role, self.inodes.len() - 1);
+        self.durable_names.insert(role, self.inodes.len() - 1);
     }
 
-    /// Changes a file's bytes as a disk does that decays: nothing else tells of it.
-    pub fn decay(&mut self, place: Place, bytes: &[u8]) {
-        if let Some(inode) = self.names.get(&place) {
+    /// Changes a file's bytes without changing its metadata, as a failing disk does.
+    pub fn corrupt(&mut self, role: FileRole, bytes: &[u8]) {
+        if let Some(inode) = self.names.get(&role) {
             self.inodes[*inode].live = bytes.to_vec();
             self.inodes[*inode].synced = bytes.to_vec();
         }
     }
 
     /// Removes a file, durably, as its user may.
-    pub fn delete(&mut self, place: Place) {
-        self.names.remove(&place);
-        self.durable_names.remove(&place);
+    pub fn delete(&mut self, role: FileRole) {
+        self.names.remove(&role);
+        self.durable_names.remove(&role);
     }
 
     /// A file's bytes as programs see them.
     #[must_use]
-    pub fn bytes(&self, place: Place) -> Option<&[u8]> {
-        self.names.get(&place).map(|inode| &self.inodes[*inode].live[..])
+    pub fn bytes(&self, role: FileRole) -> Option<&[u8]> {
+        self.names.get(&role).map(|inode| &self.inodes[*inode].live[..])
     }
 
     /// The files that exist.
     #[must_use]
-    pub fn files(&self) -> Vec<Place> {
+    pub fn files(&self) -> Vec<FileRole> {
         self.names.keys().copied().collect()
     }
 
     /// Whether no file is open and the lock is free.
     #[must_use]
-    pub fn is_at_rest(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.open.is_empty() && !self.is_locked
     }
 
-    /// The disk after a crash: nothing is open, and what was not synced survives as `survives` says.
+    /// The disk after a crash: nothing is open, and what was not synced survives as chosen by `survives`.
     #[must_use]
     pub fn crash(&self, survives: Survives) -> Self {
         let mut rng =
@@ -174,11 +174,11 @@ impl FakeDisk {
         after
     }
 
-    /// Runs one operation.
+    /// RangeSet one operation.
     ///
     /// # Errors
     ///
-    /// What a real disk would say, and what was ordered.
+    /// What a real disk would report, and the injected failures.
     pub fn run(&mut self, effect: &Effect) -> Result<Done, FsError> {
         let number = self.log.len();
         self.log.push(match effect {
@@ -195,12 +195,12 @@ impl FakeDisk {
             }
             if let Effect::Sync = effect {
                 // The failed pages count as clean: they will never be written.
-                if let Some(inode) = self.open.get(&Place::Temp) {
+                if let Some(inode) = self.open.get(&FileRole::Temp) {
                     self.inodes[*inode].unsynced.clear();
                 }
             }
-            if let Effect::Close { place } = effect {
-                self.open.remove(place);
+            if let Effect::Close { role } = effect {
+                self.open.remove(role);
             }
             return Err(error);
         }
@@ -216,11 +216,11 @@ impl FakeDisk {
                 self.is_locked = false;
                 Ok(Done::Unit)
             }
-            Effect::Read { place, .. } => {
-                let bytes = self.bytes(*place).ok_or(fs_error(FsErrorKind::NotFound))?;
+            Effect::Read { role, .. } => {
+                let bytes = self.bytes(*role).ok_or(fs_error(FsErrorKind::NotFound))?;
                 Ok(Done::Bytes(Bytes::copy_from_slice(bytes)))
             }
-            Effect::Open { place, create } => self.open(*place, *create),
+            Effect::Open { role, create } => self.open(*role, *create),
             Effect::CheckReplace { .. } if self.is_busy => Err(fs_error(FsErrorKind::Busy)),
             Effect::CheckReplace { .. } => Ok(Done::Unit),
             Effect::FreeSpace => {
@@ -229,7 +229,7 @@ impl FakeDisk {
             }
             Effect::Allocate { .. } | Effect::Write { .. } if self.is_sparse => Ok(Done::Unit),
             Effect::Stamp => {
-                let inode = self.inode(Place::Temp)?;
+                let inode = self.inode(FileRole::Temp)?;
                 let (len, changed) = (inode.live.len() as u64, inode.changed);
                 // All files have one number, as on a disk that gives it to another once it is free.
                 let mut stamp = [0; 32];
@@ -244,14 +244,14 @@ impl FakeDisk {
                 Ok(Done::Unit)
             }
             Effect::Check(check) => {
-                let live = &self.inode(check.place)?.live;
+                let live = &self.inode(check.role)?.live;
                 let start = live.len().min(check.offset as usize);
                 let end = live.len().min(start + check.len);
-                Ok(Done::Equal(check.holds(&Bytes::copy_from_slice(&live[start..end]))))
+                Ok(Done::Equal(check.matches(&Bytes::copy_from_slice(&live[start..end]))))
             }
             Effect::Write { offset, bytes } => self.write(*offset, bytes),
             Effect::Sync => {
-                let inode = self.inode(Place::Temp)?;
+                let inode = self.inode(FileRole::Temp)?;
                 // Only what is not lost already becomes durable.
                 for change in core::mem::take(&mut inode.unsynced) {
                     match change {
@@ -262,37 +262,37 @@ impl FakeDisk {
                 Ok(Done::Unit)
             }
             Effect::SaveJournal { bytes } => {
-                self.put(Place::Journal, bytes);
+                self.put(FileRole::Journal, bytes);
                 Ok(Done::Unit)
             }
-            Effect::Close { place } => {
-                self.open.remove(place).map(|_| Done::Unit).ok_or(fs_error(FsErrorKind::Io))
+            Effect::Close { role } => {
+                self.open.remove(role).map(|_| Done::Unit).ok_or(fs_error(FsErrorKind::Io))
             }
             Effect::Rename { to, replace } => self.rename(*to, *replace),
             Effect::SyncDir => {
                 self.durable_names = self.names.clone();
                 Ok(Done::Unit)
             }
-            Effect::Remove { place } => {
-                self.names.remove(place);
+            Effect::Remove { role } => {
+                self.names.remove(role);
                 Ok(Done::Unit)
             }
         }
     }
 
-    fn open(&mut self, place: Place, create: bool) -> Result<Done, FsError> {
-        if place == Place::Target(0) && self.is_dangling {
+    fn open(&mut self, role: FileRole, create: bool) -> Result<Done, FsError> {
+        if role == FileRole::Target(0) && self.is_dangling {
             return Err(fs_error(FsErrorKind::Exists));
         }
-        if !self.names.contains_key(&place) {
+        if !self.names.contains_key(&role) {
             if !create {
                 return Err(fs_error(FsErrorKind::NotFound));
             }
             self.inodes.push(Inode::default());
-            self.names.insert(place, self.inodes.len() - 1);
+            self.names.insert(role, self.inodes.len() - 1);
         }
-        let inode = self.names[&place];
-        self.open.insert(place, inode);
+        let inode = self.names[&role];
+        self.open.insert(role, inode);
         Ok(Done::Opened { len: self.inodes[inode].live.len() as u64 })
     }
 
@@ -309,17 +309,17 @@ impl FakeDisk {
         Ok(Done::Unit)
     }
 
-    fn rename(&mut self, to: Place, replace: bool) -> Result<Done, FsError> {
+    fn rename(&mut self, to: FileRole, replace: bool) -> Result<Done, FsError> {
         if !self.rename_failures.is_empty() {
             return Err(self.rename_failures.remove(0));
         }
-        if self.open.contains_key(&Place::Temp) || self.open.contains_key(&to) {
+        if self.open.contains_key(&FileRole::Temp) || self.open.contains_key(&to) {
             return Err(FsError { kind: FsErrorKind::Io, code: Some(32) });
         }
         if self.names.contains_key(&to) && !replace {
             return Err(fs_error(FsErrorKind::Exists));
         }
-        let inode = self.names.remove(&Place::Temp).ok_or(fs_error(FsErrorKind::NotFound))?;
+        let inode = self.names.remove(&FileRole::Temp).ok_or(fs_error(FsErrorKind::NotFound))?;
         self.names.insert(to, inode);
         Ok(Done::Unit)
     }
@@ -328,13 +328,13 @@ impl FakeDisk {
     fn changing(&mut self) -> Result<&mut Inode, FsError> {
         self.clock += 1;
         let clock = self.clock;
-        let inode = self.inode(Place::Temp)?;
+        let inode = self.inode(FileRole::Temp)?;
         inode.changed = clock;
         Ok(inode)
     }
 
-    fn inode(&mut self, place: Place) -> Result<&mut Inode, FsError> {
-        let inode = self.open.get(&place).ok_or(fs_error(FsErrorKind::Io))?;
+    fn inode(&mut self, role: FileRole) -> Result<&mut Inode, FsError> {
+        let inode = self.open.get(&role).ok_or(fs_error(FsErrorKind::Io))?;
         Ok(&mut self.inodes[*inode])
     }
 }

@@ -255,12 +255,7 @@ mod tests {
 
     fn framed(body: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        let mut len = body.len();
-        while len > 0x7f {
-            out.push((len & 0x7f) as u8 | 0x80);
-            len >>= 7;
-        }
-        out.push(len as u8);
+        varint::put(&mut out, body.len() as u64);
         out.extend_from_slice(body);
         out
     }

@@ -9,7 +9,6 @@
 
 mod accept;
 mod encode;
-mod fields;
 mod frame;
 mod merge;
 mod size;

@@ -16,13 +16,13 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::fields::Fields;
 use super::merge;
 use super::{Entry, Message, Presence, WantKind};
 use crate::block::Block;
 use crate::error::{DecodeError, PrefixError};
 use crate::limits::ITEMS_PER_MESSAGE_MAX;
 use crate::prefix::{Prefix, parse_cid};
+use crate::protobuf::LenientFields;
 
 /// A decoded message whose blocks are yet to be verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -90,7 +90,7 @@ pub fn decode(frame: &Bytes) -> Result<Decoded, DecodeError> {
 pub fn decode_answers(frame: &Bytes, answers_max: usize) -> Result<Decoded, DecodeError> {
     let answers_max = answers_max.min(ITEMS_PER_MESSAGE_MAX);
     let mut decoder = Decoder { out: Decoded::default(), entries: 0, presences: 0, answers_max };
-    let mut fields = Fields::new(frame);
+    let mut fields = LenientFields::new(frame);
     while let Some((number, value)) = fields.next()? {
         match number {
             1 => decoder.wantlist(value.bytes()?)?,
@@ -116,7 +116,7 @@ struct Decoder {
 
 impl Decoder {
     fn wantlist(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        let mut fields = Fields::new(bytes);
+        let mut fields = LenientFields::new(bytes);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => self.entry(value.bytes()?)?,
@@ -134,7 +134,7 @@ impl Decoder {
         self.entries += 1;
         let (mut cid, mut priority, mut kind) = (&[][..], 0, 0);
         let (mut cancel, mut send_dont_have) = (false, false);
-        let mut fields = Fields::new(bytes);
+        let mut fields = LenientFields::new(bytes);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => cid = value.bytes()?,
@@ -166,7 +166,7 @@ impl Decoder {
             return Ok(());
         }
         let (mut prefix, mut data) = (&[][..], &[][..]);
-        let mut fields = Fields::new(bytes);
+        let mut fields = LenientFields::new(bytes);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => prefix = value.bytes()?,
@@ -185,7 +185,7 @@ impl Decoder {
         }
         self.presences += 1;
         let (mut cid, mut kind) = (&[][..], 0);
-        let mut fields = Fields::new(bytes);
+        let mut fields = LenientFields::new(bytes);
         while let Some((number, value)) = fields.next()? {
             match number {
                 1 => cid = value.bytes()?,

@@ -6,7 +6,6 @@
 mod checked;
 mod op;
 mod rig;
-mod sha256;
 mod shadow;
 mod transcript;
 mod wire_len;

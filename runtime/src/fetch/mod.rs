@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bitswap_core::SessionOptions;
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, DownloadOptions, FsErrorKind, Outcome, Place, RenameRetry,
+    DownloadError, DownloadEvent, DownloadOptions, FileRole, FsErrorKind, Outcome, RenameRetry,
 };
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -189,7 +189,7 @@ impl<R: Runtime> Node<R> {
 fn failure(outcome: &Outcome) -> FetchError {
     match outcome {
         Outcome::Failed(error) => FetchError::Download(*error),
-        Outcome::NeedsFinalize { .. } => FetchError::NeedsFinalize,
+        Outcome::NeedsCommit { .. } => FetchError::NeedsCommit,
         Outcome::Cancelled => FetchError::Cancelled,
         _ => FetchError::Interrupted,
     }
@@ -204,10 +204,10 @@ fn at_path(failure: FetchError, paths: &Paths) -> FetchError {
         return failure;
     };
     match error.kind {
-        FsErrorKind::InTheWay { place, what } => {
-            FetchError::InTheWay { path: paths.path(place), what }
+        FsErrorKind::InTheWay { role, what } => {
+            FetchError::InTheWay { path: paths.path(role), what }
         }
-        FsErrorKind::LockFile => FetchError::LockFile { path: paths.path(Place::Lock) },
+        FsErrorKind::LockFile => FetchError::LockFile { path: paths.path(FileRole::Lock) },
         _ => failure,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bitswap_core::chunk::{
     BlockWant, Done, Download, DownloadError, DownloadEvent, DownloadOutput, EffectId, FileNode,
-    FsError, Missing, Outcome, Place, RAW,
+    FileRole, FsError, Missing, Outcome, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{Blockstore as _, Keep};
@@ -109,7 +109,7 @@ pub(super) async fn run<R: Runtime>(
             (_, failure) => at_path(failure, &paths),
         });
     };
-    let path = paths.path(Place::Target(finished.number));
+    let path = paths.path(FileRole::Target(finished.number));
     if share && whole {
         share::fetched(&task.node, root, finished.size, &path).await?;
     }

@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bitswap_core::chunk::{Check, Done, Effect, FsError, FsErrorKind, Obstacle, Place};
+use bitswap_core::chunk::{Check, Done, Effect, FileRole, FsError, FsErrorKind, Obstacle};
 use bytes::Bytes;
 use fs4::FileExt as _;
 use futures::channel::oneshot;
@@ -70,7 +70,7 @@ impl<R: Runtime> Fs for DiskFs<R> {
 #[derive(Debug)]
 struct Files {
     paths: Paths,
-    open: Mutex<BTreeMap<Place, Arc<File>>>,
+    open: Mutex<BTreeMap<FileRole, Arc<File>>>,
     lock: Mutex<Option<Lock>>,
     queue: Mutex<Queue>,
 }
@@ -98,28 +98,30 @@ impl Files {
         match effect {
             Effect::Lock => return self.lock(),
             Effect::Unlock => *locked(&self.lock) = None,
-            Effect::Read { place, max } => {
-                return self.own(place).and_then(|file| read_whole(&file, max)).map(Done::Bytes);
+            Effect::Read { role, max } => {
+                return self.own(role).and_then(|file| read_whole(&file, max)).map(Done::Bytes);
             }
-            Effect::Open { place, create } => return self.open(place, create),
-            Effect::CheckReplace { place } => self.check_replace(place)?,
+            Effect::Open { role, create } => return self.open(role, create),
+            Effect::CheckReplace { role } => self.check_replace(role)?,
             Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
             Effect::Allocate { len, reserve } => {
-                let file = self.file(Place::Temp)?;
+                let file = self.file(FileRole::Temp)?;
                 file.set_len(len)?;
                 if reserve {
                     file.allocate(len)?;
                 }
             }
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
-            Effect::Write { offset, bytes } => write_at(&*self.file(Place::Temp)?, offset, &bytes)?,
-            Effect::Sync => durable::sync(&*self.file(Place::Temp)?)?,
-            Effect::Stamp => return stamp(&*self.file(Place::Temp)?).map(Done::Stamp),
+            Effect::Write { offset, bytes } => {
+                write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?
+            }
+            Effect::Sync => durable::sync(&*self.file(FileRole::Temp)?)?,
+            Effect::Stamp => return stamp(&*self.file(FileRole::Temp)?).map(Done::Stamp),
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
-            Effect::Close { place } => drop(locked(&self.open).remove(&place)),
+            Effect::Close { role } => drop(locked(&self.open).remove(&role)),
             Effect::Rename { to, replace } => self.rename(to, replace)?,
             Effect::SyncDir => durable::sync_dir(self.paths.dir())?,
-            Effect::Remove { place } => self.remove(place)?,
+            Effect::Remove { role } => self.remove(role)?,
         }
         Ok(Done::Unit)
     }
@@ -127,17 +129,18 @@ impl Files {
     /// Takes the lock, looks whether all names that the download needs are free for it, and ends what a
     /// killed process left half done.
     fn lock(&self) -> io::Result<Done> {
-        let lock = Lock::take(self.paths.path(Place::Lock)).map_err(in_the_way(Place::Lock))?;
+        let lock =
+            Lock::take(self.paths.path(FileRole::Lock)).map_err(in_the_way(FileRole::Lock))?;
         if let Some(number) = lock.left_claim() {
-            rename::give_up_claim(&self.paths.path(Place::Target(number)))?;
+            rename::give_up_claim(&self.paths.path(FileRole::Target(number)))?;
         }
-        let temp = self.paths.path(Place::Temp);
-        if regular::is_same_file(&temp, &self.paths.path(Place::Target(0)))? {
+        let temp = self.paths.path(FileRole::Temp);
+        if regular::is_same_file(&temp, &self.paths.path(FileRole::Target(0)))? {
             // It had its name already.
             fs::remove_file(temp)?;
         }
-        for place in [Place::Temp, Place::Journal, Place::NewJournal] {
-            match self.own(place) {
+        for role in [FileRole::Temp, FileRole::Journal, FileRole::NewJournal] {
+            match self.own(role) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 looked => drop(looked?),
             }
@@ -147,27 +150,27 @@ impl Files {
         Ok(if is_file { Done::LockFile } else { Done::Unit })
     }
 
-    fn open(&self, place: Place, create: bool) -> io::Result<Done> {
-        let file = match place {
-            Place::Target(_) => self.open_target(place)?,
+    fn open(&self, role: FileRole, create: bool) -> io::Result<Done> {
+        let file = match role {
+            FileRole::Target(_) => self.open_target(role)?,
             _ if create => {
-                let opened = regular::open_or_create_own(&self.paths.path(place));
-                opened.map_err(in_the_way(place))?.0
+                let opened = regular::open_or_create_own(&self.paths.path(role));
+                opened.map_err(in_the_way(role))?.0
             }
-            _ => self.own(place)?,
+            _ => self.own(role)?,
         };
         let len = file.metadata()?.len();
-        locked(&self.open).insert(place, Arc::new(file));
+        locked(&self.open).insert(role, Arc::new(file));
         Ok(Done::Opened { len })
     }
 
     /// The user's file. [`ErrorKind::AlreadyExists`] for a link that leads to no file.
-    fn open_target(&self, place: Place) -> io::Result<File> {
-        let path = self.paths.path(place);
+    fn open_target(&self, role: FileRole) -> io::Result<File> {
+        let path = self.paths.path(role);
         let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
         match regular::open_source(&path) {
             // What it leads to is about to get another name.
-            Ok(file) if is_link && regular::has_name(&file, &self.paths.path(Place::Temp))? => {
+            Ok(file) if is_link && regular::has_name(&file, &self.paths.path(FileRole::Temp))? => {
                 Err(ErrorKind::AlreadyExists.into())
             }
             Err(error)
@@ -177,61 +180,61 @@ impl Files {
             {
                 Err(ErrorKind::AlreadyExists.into())
             }
-            result => result.map_err(in_the_way(place)),
+            result => result.map_err(in_the_way(role)),
         }
     }
 
     /// A file of the download's own that exists.
-    fn own(&self, place: Place) -> io::Result<File> {
-        regular::open_own(&self.paths.path(place)).map_err(in_the_way(place))
+    fn own(&self, role: FileRole) -> io::Result<File> {
+        regular::open_own(&self.paths.path(role)).map_err(in_the_way(role))
     }
 
-    fn check_replace(&self, place: Place) -> io::Result<()> {
-        if rename::is_mount_point(&self.paths.path(place)) {
+    fn check_replace(&self, role: FileRole) -> io::Result<()> {
+        if rename::is_mount_point(&self.paths.path(role)) {
             return Err(ErrorKind::ResourceBusy.into());
         }
         Ok(())
     }
 
-    fn file(&self, place: Place) -> io::Result<Arc<File>> {
-        let file = locked(&self.open).get(&place).cloned();
+    fn file(&self, role: FileRole) -> io::Result<Arc<File>> {
+        let file = locked(&self.open).get(&role).cloned();
         file.ok_or_else(|| io::Error::other("the file is not open"))
     }
 
     fn check(&self, check: &Check) -> io::Result<bool> {
-        let file = self.file(check.place)?;
+        let file = self.file(check.role)?;
         let mut bytes = vec![0; check.len];
         let read = read_at(&file, check.offset, &mut bytes)?;
-        Ok(read == check.len && check.holds(&bytes.into()))
+        Ok(read == check.len && check.matches(&bytes.into()))
     }
 
     fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
         let replaced = self.replace_journal(bytes);
         if replaced.is_err() {
             // On a full disk even this takes space; the reason that counts is the first.
-            let _ = self.remove(Place::NewJournal);
+            let _ = self.remove(FileRole::NewJournal);
         }
         replaced.and_then(|()| durable::sync_dir(self.paths.dir()))
     }
 
     fn replace_journal(&self, bytes: &[u8]) -> io::Result<()> {
-        let new = self.paths.path(Place::NewJournal);
-        let mut file = regular::create_own(&new).map_err(in_the_way(Place::NewJournal))?;
+        let new = self.paths.path(FileRole::NewJournal);
+        let mut file = regular::create_own(&new).map_err(in_the_way(FileRole::NewJournal))?;
         file.write_all(bytes)?;
         durable::sync(&file)?;
         drop(file);
-        let journal = self.paths.path(Place::Journal);
-        regular::may_be_own(&journal).map_err(in_the_way(Place::Journal))?;
+        let journal = self.paths.path(FileRole::Journal);
+        regular::may_be_own(&journal).map_err(in_the_way(FileRole::Journal))?;
         durable::rename(&new, &journal)
     }
 
-    fn rename(&self, to: Place, replace: bool) -> io::Result<()> {
-        let (from, path) = (self.paths.path(Place::Temp), self.paths.path(to));
+    fn rename(&self, to: FileRole, replace: bool) -> io::Result<()> {
+        let (from, path) = (self.paths.path(FileRole::Temp), self.paths.path(to));
         if replace {
             return rename::over(&from, &path).map_err(in_the_way(to));
         }
         rename::to_new(&from, &path, Ways::SYSTEM, |is_claimed| {
-            let number = if let Place::Target(number) = to { Some(number) } else { None };
+            let number = if let FileRole::Target(number) = to { Some(number) } else { None };
             match &*locked(&self.lock) {
                 Some(lock) => lock.claim(number.filter(|_| is_claimed)),
                 None => Ok(()),
@@ -239,11 +242,11 @@ impl Files {
         })
     }
 
-    fn remove(&self, place: Place) -> io::Result<()> {
-        if place == Place::Journal {
-            self.remove(Place::NewJournal)?;
+    fn remove(&self, role: FileRole) -> io::Result<()> {
+        if role == FileRole::Journal {
+            self.remove(FileRole::NewJournal)?;
         }
-        regular::remove_own(&self.paths.path(place)).map_err(in_the_way(place))
+        regular::remove_own(&self.paths.path(role)).map_err(in_the_way(role))
     }
 }
 
@@ -267,18 +270,18 @@ fn known_space(total: u64, available: u64) -> io::Result<u64> {
     if total == 0 { Err(ErrorKind::Unsupported.into()) } else { Ok(available) }
 }
 
-/// Something that is not ours has the name of a place.
+/// Something that is not ours has the name of one of our files.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} has the name of {place}")]
+#[error("{what} has the name of {role}")]
 struct InTheWay {
-    place: Place,
+    role: FileRole,
     what: Obstacle,
 }
 
 /// Adds to an error whose name it is about.
-fn in_the_way(place: Place) -> impl Fn(io::Error) -> io::Error {
+fn in_the_way(role: FileRole) -> impl Fn(io::Error) -> io::Error {
     move |error| match regular::obstacle(&error) {
-        Some(what) => io::Error::other(InTheWay { place, what }),
+        Some(what) => io::Error::other(InTheWay { role, what }),
         None => error,
     }
 }
@@ -291,8 +294,8 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The core's view of an error of the operating system.
 fn fs_error(error: &io::Error) -> FsError {
     let inner = error.get_ref();
-    if let Some(InTheWay { place, what }) = inner.and_then(|inner| inner.downcast_ref()) {
-        let kind = FsErrorKind::InTheWay { place: *place, what: *what };
+    if let Some(InTheWay { role, what }) = inner.and_then(|inner| inner.downcast_ref()) {
+        let kind = FsErrorKind::InTheWay { role: *role, what: *what };
         return FsError { kind, code: None };
     }
     if inner.is_some_and(|inner| inner.is::<lock::Unknown>()) {
@@ -339,25 +342,25 @@ mod tests {
         }
 
         fn written(&self) {
-            self.perform(Effect::Open { place: Place::Temp, create: true }).unwrap();
+            self.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
             let bytes = Bytes::from_static(b"bytes");
             self.perform(Effect::Write { offset: 0, bytes }).unwrap();
-            self.perform(Effect::Close { place: Place::Temp }).unwrap();
+            self.perform(Effect::Close { role: FileRole::Temp }).unwrap();
         }
 
         fn rename(&self, replace: bool) -> Result<Done, FsErrorKind> {
-            self.perform(Effect::Rename { to: Place::Target(0), replace })
+            self.perform(Effect::Rename { to: FileRole::Target(0), replace })
         }
 
         fn target(&self) -> Option<Vec<u8>> {
-            fs::read(self.files.paths.path(Place::Target(0))).ok()
+            fs::read(self.files.paths.path(FileRole::Target(0))).ok()
         }
     }
 
     #[test]
     fn writes_land_at_their_positions_in_any_order_and_survive_a_reopening() {
         let fixture = fixture();
-        let open = Effect::Open { place: Place::Temp, create: true };
+        let open = Effect::Open { role: FileRole::Temp, create: true };
         assert_eq!(fixture.perform(open.clone()), Ok(Done::Opened { len: 0 }));
         let allocate = Effect::Allocate { len: 10, reserve: false };
         assert_eq!(fixture.perform(allocate), Ok(Done::Unit));
@@ -366,9 +369,9 @@ mod tests {
             assert_eq!(fixture.perform(Effect::Write { offset, bytes }), Ok(Done::Unit));
         }
         assert_eq!(fixture.perform(Effect::Sync), Ok(Done::Unit));
-        assert_eq!(fixture.perform(Effect::Close { place: Place::Temp }), Ok(Done::Unit));
+        assert_eq!(fixture.perform(Effect::Close { role: FileRole::Temp }), Ok(Done::Unit));
         assert_eq!(fixture.perform(open), Ok(Done::Opened { len: 10 }));
-        let read = Effect::Read { place: Place::Temp, max: 10 };
+        let read = Effect::Read { role: FileRole::Temp, max: 10 };
         let bytes = Bytes::from_static(b"abc\0\0\0gh\0\0");
         assert_eq!(fixture.perform(read), Ok(Done::Bytes(bytes)));
     }
@@ -377,40 +380,42 @@ mod tests {
     fn a_rename_without_replacing_leaves_both_files_as_they_are() {
         let fixture = fixture();
         fixture.written();
-        fs::write(fixture.files.paths.path(Place::Target(0)), "old").unwrap();
+        fs::write(fixture.files.paths.path(FileRole::Target(0)), "old").unwrap();
         assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
         assert_eq!(fixture.target().unwrap(), b"old");
-        assert!(fixture.files.paths.path(Place::Temp).exists());
+        assert!(fixture.files.paths.path(FileRole::Temp).exists());
         assert_eq!(fixture.rename(true), Ok(Done::Unit));
         assert_eq!(fixture.target().unwrap(), b"bytes");
-        assert!(!fixture.files.paths.path(Place::Temp).exists());
+        assert!(!fixture.files.paths.path(FileRole::Temp).exists());
     }
 
     #[test]
     fn a_rename_that_got_half_way_is_finished_by_the_next() {
         let fixture = fixture();
         fixture.written();
-        let (from, to) =
-            (fixture.files.paths.path(Place::Temp), fixture.files.paths.path(Place::Target(0)));
+        let (from, to) = (
+            fixture.files.paths.path(FileRole::Temp),
+            fixture.files.paths.path(FileRole::Target(0)),
+        );
         fs::hard_link(from, to).unwrap();
         assert_eq!(fixture.rename(false), Ok(Done::Unit));
         assert_eq!(fixture.target().unwrap(), b"bytes");
-        assert!(!fixture.files.paths.path(Place::Temp).exists());
+        assert!(!fixture.files.paths.path(FileRole::Temp).exists());
     }
 
     #[test]
     fn errors_have_their_kinds() {
         let fixture = fixture();
-        let open = Effect::Open { place: Place::Target(0), create: false };
+        let open = Effect::Open { role: FileRole::Target(0), create: false };
         assert_eq!(fixture.perform(open), Err(FsErrorKind::NotFound));
         fixture.written();
-        let read = Effect::Read { place: Place::Temp, max: 4 };
+        let read = Effect::Read { role: FileRole::Temp, max: 4 };
         assert_eq!(fixture.perform(read), Err(FsErrorKind::TooLarge));
         assert_eq!(fixture.perform(Effect::Sync), Err(FsErrorKind::Io), "not open");
-        fs::create_dir(fixture.files.paths.path(Place::Target(1))).unwrap();
-        let rename = Effect::Rename { to: Place::Target(1), replace: true };
-        let (place, what) = (Place::Target(1), Obstacle::Directory);
-        assert_eq!(fixture.perform(rename), Err(FsErrorKind::InTheWay { place, what }));
+        fs::create_dir(fixture.files.paths.path(FileRole::Target(1))).unwrap();
+        let rename = Effect::Rename { to: FileRole::Target(1), replace: true };
+        let (role, what) = (FileRole::Target(1), Obstacle::Directory);
+        assert_eq!(fixture.perform(rename), Err(FsErrorKind::InTheWay { role, what }));
         assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit));
         assert_eq!(fixture.perform(Effect::Lock), Err(FsErrorKind::Locked));
     }
@@ -418,7 +423,7 @@ mod tests {
     #[test]
     fn removing_what_is_not_there_is_done_already() {
         let fixture = fixture();
-        let remove = Effect::Remove { place: Place::Journal };
+        let remove = Effect::Remove { role: FileRole::Journal };
         assert_eq!(fixture.perform(remove), Ok(Done::Unit));
     }
 
@@ -427,8 +432,8 @@ mod tests {
         let fixture = fixture();
         let bytes = Bytes::from_static(b"one");
         fixture.perform(Effect::SaveJournal { bytes }).unwrap();
-        fs::write(fixture.files.paths.path(Place::NewJournal), "tw").unwrap();
-        assert_eq!(fixture.perform(Effect::Remove { place: Place::Journal }), Ok(Done::Unit));
+        fs::write(fixture.files.paths.path(FileRole::NewJournal), "tw").unwrap();
+        assert_eq!(fixture.perform(Effect::Remove { role: FileRole::Journal }), Ok(Done::Unit));
         assert_eq!(fs::read_dir(fixture.files.paths.dir()).unwrap().count(), 0);
     }
 
@@ -436,11 +441,11 @@ mod tests {
     fn a_journal_that_cannot_be_saved_leaves_the_one_before_and_nothing_else() {
         let fixture = fixture();
         // What cannot be replaced by a file.
-        fs::create_dir(fixture.files.paths.path(Place::Journal)).unwrap();
+        fs::create_dir(fixture.files.paths.path(FileRole::Journal)).unwrap();
         let bytes = Bytes::from_static(b"one");
         assert!(fixture.perform(Effect::SaveJournal { bytes }).is_err());
-        assert!(!fixture.files.paths.path(Place::NewJournal).exists());
-        assert!(fixture.files.paths.path(Place::Journal).is_dir());
+        assert!(!fixture.files.paths.path(FileRole::NewJournal).exists());
+        assert!(fixture.files.paths.path(FileRole::Journal).is_dir());
     }
 
     /// Devices and the files of the kernel refuse to be synced: so it is seen that they are asked.
@@ -449,7 +454,7 @@ mod tests {
     fn what_is_to_be_durable_is_synced() {
         let fixture = fixture();
         let null = Arc::new(File::options().write(true).open("/dev/null").unwrap());
-        locked(&fixture.files.open).insert(Place::Temp, null);
+        locked(&fixture.files.open).insert(FileRole::Temp, null);
         assert_eq!(
             fixture.files.perform(Effect::Sync).unwrap_err().kind(),
             ErrorKind::InvalidInput
@@ -466,15 +471,15 @@ mod tests {
             let bytes = Bytes::from_static(bytes.as_bytes());
             assert_eq!(fixture.perform(Effect::SaveJournal { bytes }), Ok(Done::Unit));
         }
-        let read = Effect::Read { place: Place::Journal, max: 3 };
+        let read = Effect::Read { role: FileRole::Journal, max: 3 };
         assert_eq!(fixture.perform(read), Ok(Done::Bytes(Bytes::from_static(b"two"))));
-        assert!(!fixture.files.paths.path(Place::NewJournal).exists());
+        assert!(!fixture.files.paths.path(FileRole::NewJournal).exists());
     }
 
     #[test]
     fn a_journal_is_durable_before_it_has_its_name_and_its_name_after() {
         let fixture = fixture();
-        fixture.perform(Effect::Open { place: Place::Temp, create: true }).unwrap();
+        fixture.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
         log::take();
         let bytes = Bytes::from_static(b"journal");
         fixture.perform(Effect::SaveJournal { bytes }).unwrap();
@@ -514,21 +519,22 @@ mod tests {
         use super::super::super::testing::Thing;
         use super::*;
 
-        const OWN: [Place; 4] = [Place::Temp, Place::Journal, Place::NewJournal, Place::Lock];
+        const OWN: [FileRole; 4] =
+            [FileRole::Temp, FileRole::Journal, FileRole::NewJournal, FileRole::Lock];
 
-        fn in_the_way(place: Place, what: Obstacle) -> Result<Done, FsErrorKind> {
-            Err(FsErrorKind::InTheWay { place, what })
+        fn in_the_way(role: FileRole, what: Obstacle) -> Result<Done, FsErrorKind> {
+            Err(FsErrorKind::InTheWay { role, what })
         }
 
         #[test]
         fn nothing_begins_while_something_else_has_a_name_that_is_needed() {
-            for place in OWN {
+            for role in OWN {
                 for thing in Thing::all() {
                     let fixture = fixture();
-                    let path = fixture.files.paths.path(place);
+                    let path = fixture.files.paths.path(role);
                     let what = thing.put_at(&path);
                     let before = names(&fixture);
-                    assert_eq!(fixture.perform(Effect::Lock), in_the_way(place, what));
+                    assert_eq!(fixture.perform(Effect::Lock), in_the_way(role, what));
                     thing.assert_untouched(&path);
                     assert_eq!(names(&fixture), before, "no lock is left");
                 }
@@ -546,22 +552,22 @@ mod tests {
         fn what_comes_into_the_way_later_is_neither_followed_nor_taken_over() {
             let bytes = Bytes::from_static(b"journal");
             let cases = [
-                (Place::Temp, Effect::Open { place: Place::Temp, create: true }),
-                (Place::Temp, Effect::Open { place: Place::Temp, create: false }),
-                (Place::Temp, Effect::Remove { place: Place::Temp }),
-                (Place::Journal, Effect::Read { place: Place::Journal, max: 100 }),
-                (Place::Journal, Effect::SaveJournal { bytes: bytes.clone() }),
-                (Place::Journal, Effect::Remove { place: Place::Journal }),
-                (Place::NewJournal, Effect::SaveJournal { bytes }),
-                (Place::NewJournal, Effect::Remove { place: Place::Journal }),
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: true }),
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: false }),
+                (FileRole::Temp, Effect::Remove { role: FileRole::Temp }),
+                (FileRole::Journal, Effect::Read { role: FileRole::Journal, max: 100 }),
+                (FileRole::Journal, Effect::SaveJournal { bytes: bytes.clone() }),
+                (FileRole::Journal, Effect::Remove { role: FileRole::Journal }),
+                (FileRole::NewJournal, Effect::SaveJournal { bytes }),
+                (FileRole::NewJournal, Effect::Remove { role: FileRole::Journal }),
             ];
-            for (place, effect) in cases {
+            for (role, effect) in cases {
                 for thing in Thing::all() {
                     let fixture = fixture();
                     fixture.perform(Effect::Lock).unwrap();
-                    let path = fixture.files.paths.path(place);
+                    let path = fixture.files.paths.path(role);
                     let what = thing.put_at(&path);
-                    assert_eq!(fixture.perform(effect.clone()), in_the_way(place, what));
+                    assert_eq!(fixture.perform(effect.clone()), in_the_way(role, what));
                     thing.assert_untouched(&path);
                 }
             }
@@ -569,13 +575,13 @@ mod tests {
 
         #[test]
         fn a_target_is_a_file_or_a_link_to_one_and_nothing_else_is_opened_or_replaced() {
-            let place = Place::Target(0);
+            let role = FileRole::Target(0);
             for thing in Thing::all() {
                 let fixture = fixture();
                 fixture.written();
-                let path = fixture.files.paths.path(place);
+                let path = fixture.files.paths.path(role);
                 let what = thing.put_at(&path);
-                let opened = fixture.perform(Effect::Open { place, create: false });
+                let opened = fixture.perform(Effect::Open { role, create: false });
                 let kept = fixture.rename(false);
                 assert_eq!(kept, Err(FsErrorKind::Exists));
                 thing.assert_untouched(&path);
@@ -590,8 +596,8 @@ mod tests {
                         assert_eq!(replaced, Ok(Done::Unit));
                     }
                     _ => {
-                        assert_eq!(opened, in_the_way(place, what));
-                        assert_eq!(replaced, in_the_way(place, what));
+                        assert_eq!(opened, in_the_way(role, what));
+                        assert_eq!(replaced, in_the_way(role, what));
                         thing.assert_untouched(&path);
                     }
                 }
@@ -602,14 +608,14 @@ mod tests {
         fn a_link_from_the_target_to_the_temporary_file_never_stands_for_the_file() {
             let fixture = fixture();
             fixture.written();
-            let place = Place::Target(0);
-            std::os::unix::fs::symlink(".target.part", fixture.files.paths.path(place)).unwrap();
-            let opened = fixture.perform(Effect::Open { place, create: false });
+            let role = FileRole::Target(0);
+            std::os::unix::fs::symlink(".target.part", fixture.files.paths.path(role)).unwrap();
+            let opened = fixture.perform(Effect::Open { role, create: false });
             assert_eq!(opened, Err(FsErrorKind::Exists));
             assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
-            assert_eq!(fs::read(fixture.files.paths.path(Place::Temp)).unwrap(), b"bytes");
+            assert_eq!(fs::read(fixture.files.paths.path(FileRole::Temp)).unwrap(), b"bytes");
             assert_eq!(fixture.rename(true), Ok(Done::Unit));
-            assert!(!fs::symlink_metadata(fixture.files.paths.path(place)).unwrap().is_symlink());
+            assert!(!fs::symlink_metadata(fixture.files.paths.path(role)).unwrap().is_symlink());
             assert_eq!(fixture.target().unwrap(), b"bytes");
         }
 
@@ -618,8 +624,10 @@ mod tests {
             // The file had its second name, and not lost its first.
             let fixture = fixture();
             fixture.written();
-            let (temp, target) =
-                (fixture.files.paths.path(Place::Temp), fixture.files.paths.path(Place::Target(0)));
+            let (temp, target) = (
+                fixture.files.paths.path(FileRole::Temp),
+                fixture.files.paths.path(FileRole::Target(0)),
+            );
             fs::hard_link(&temp, &target).unwrap();
             fixture.perform(Effect::Lock).unwrap();
             assert!(!temp.exists());
@@ -629,13 +637,13 @@ mod tests {
             for is_claimed in [true, false] {
                 let fixture = super::fixture();
                 fixture.written();
-                let lock = fixture.files.paths.path(Place::Lock);
+                let lock = fixture.files.paths.path(FileRole::Lock);
                 let held = Lock::take(lock.clone()).unwrap();
                 held.claim(is_claimed.then_some(0)).unwrap();
                 let content = fs::read(&lock).unwrap();
                 drop(held);
                 fs::write(lock, content).unwrap();
-                fs::write(fixture.files.paths.path(Place::Target(0)), "").unwrap();
+                fs::write(fixture.files.paths.path(FileRole::Target(0)), "").unwrap();
                 fixture.perform(Effect::Lock).unwrap();
                 assert_eq!(fixture.target().is_some(), !is_claimed);
             }
@@ -644,10 +652,10 @@ mod tests {
         #[test]
         fn a_target_that_something_is_mounted_on_cannot_be_replaced() {
             let files = Files::new(Paths::new(Path::new("/proc")).unwrap());
-            let place = Place::Target(0);
-            let refused = files.perform(Effect::CheckReplace { place }).unwrap_err();
+            let role = FileRole::Target(0);
+            let refused = files.perform(Effect::CheckReplace { role }).unwrap_err();
             assert_eq!(fs_error(&refused).kind, FsErrorKind::Busy);
-            fixture().perform(Effect::CheckReplace { place }).unwrap();
+            fixture().perform(Effect::CheckReplace { role }).unwrap();
         }
     }
 }

@@ -85,7 +85,7 @@ const DEVICES: [&str; 32] = [
 mod tests {
     use std::path::Path;
 
-    use bitswap_core::chunk::Place;
+    use bitswap_core::chunk::FileRole;
 
     use super::super::Paths;
     use super::*;
@@ -173,9 +173,11 @@ mod tests {
                     assert!(cfg!(windows) && rules == NameRules::Unix, "{name:?}");
                     continue;
                 };
-                let target = [Place::Target(0), Place::Target(7)];
-                for place in [Place::Temp, Place::Journal, Place::Lock].into_iter().chain(target) {
-                    let path = paths.path(place);
+                let target = [FileRole::Target(0), FileRole::Target(7)];
+                for role in
+                    [FileRole::Temp, FileRole::Journal, FileRole::Lock].into_iter().chain(target)
+                {
+                    let path = paths.path(role);
                     let made = path.file_name().expect("it has a name");
                     assert_eq!(rules.check(made), Ok(()), "{name:?}: {made:?}");
                 }

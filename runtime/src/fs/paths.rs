@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use bitswap_core::chunk::Place;
+use bitswap_core::chunk::FileRole;
 use cid::multibase::Base;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -66,15 +66,15 @@ impl Paths {
 
     /// The path that plays a role.
     #[must_use]
-    pub fn path(&self, place: Place) -> PathBuf {
-        match place {
-            Place::Dir => self.dir.clone(),
-            Place::Temp => self.helper_path(TEMP),
-            Place::Journal => self.helper_path(JOURNAL),
-            Place::NewJournal => self.helper_path(NEW_JOURNAL),
-            Place::Lock => self.helper_path(LOCK),
-            Place::Target(0) => self.dir.join(&self.name),
-            Place::Target(number) => self.dir.join(self.numbered(number)),
+    pub fn path(&self, role: FileRole) -> PathBuf {
+        match role {
+            FileRole::Dir => self.dir.clone(),
+            FileRole::Temp => self.helper_path(TEMP),
+            FileRole::Journal => self.helper_path(JOURNAL),
+            FileRole::NewJournal => self.helper_path(NEW_JOURNAL),
+            FileRole::Lock => self.helper_path(LOCK),
+            FileRole::Target(0) => self.dir.join(&self.name),
+            FileRole::Target(number) => self.dir.join(self.numbered(number)),
         }
     }
 
@@ -111,11 +111,11 @@ mod tests {
     fn two_targets_in_one_directory_share_no_helper_file() {
         let (mp4, srt) = (Path::new("dir/movie.mp4"), Path::new("dir/movie.srt"));
         let (mp4, srt) = (Paths::new(mp4).unwrap(), Paths::new(srt).unwrap());
-        for place in [Place::Temp, Place::Journal, Place::Lock] {
-            assert_ne!(mp4.path(place), srt.path(place));
-            assert_eq!(mp4.path(place).parent().unwrap(), Path::new("dir"));
+        for role in [FileRole::Temp, FileRole::Journal, FileRole::Lock] {
+            assert_ne!(mp4.path(role), srt.path(role));
+            assert_eq!(mp4.path(role).parent().unwrap(), Path::new("dir"));
         }
-        assert_eq!(mp4.path(Place::Temp), Path::new("dir/.movie.mp4.part"));
+        assert_eq!(mp4.path(FileRole::Temp), Path::new("dir/.movie.mp4.part"));
     }
 
     #[test]
@@ -127,7 +127,7 @@ mod tests {
             ("a.tar.gz", "./a.tar (2).gz"),
         ] {
             let paths = Paths::new(Path::new(target)).unwrap();
-            assert_eq!(paths.path(Place::Target(2)), Path::new(numbered));
+            assert_eq!(paths.path(FileRole::Target(2)), Path::new(numbered));
         }
     }
 
@@ -136,10 +136,10 @@ mod tests {
         let long = |last: &str| "x".repeat(254) + last;
         let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
         let (a, b) = (paths(&long("a")), paths(&long("b")));
-        assert_ne!(a.path(Place::Temp), b.path(Place::Temp));
-        assert!(a.path(Place::NewJournal).file_name().unwrap().len() <= NAME_MAX);
+        assert_ne!(a.path(FileRole::Temp), b.path(FileRole::Temp));
+        assert!(a.path(FileRole::NewJournal).file_name().unwrap().len() <= NAME_MAX);
         let fits = paths(&"y".repeat(NAME_MAX - LONGEST_SUFFIX - 1));
-        assert_eq!(fits.path(Place::NewJournal).file_name().unwrap().len(), NAME_MAX);
+        assert_eq!(fits.path(FileRole::NewJournal).file_name().unwrap().len(), NAME_MAX);
     }
 
     #[test]

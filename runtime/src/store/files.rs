@@ -33,7 +33,7 @@ struct Index {
     next: u64,
     files: BTreeMap<FileId, Shared>,
     /// One place per file at most, although a block may occur in it many times.
-    leaves: HashMap<Hash, Vec<Place>>,
+    leaves: HashMap<Hash, Vec<FileRole>>,
 }
 
 /// Names a shared file.
@@ -49,7 +49,7 @@ struct Shared {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct FileRole {
     file: FileId,
     leaf: SharedLeaf,
 }
@@ -271,7 +271,7 @@ impl Index {
         let Some(shared) = self.files.get_mut(&file) else { return };
         let places = self.leaves.entry(hash).or_default();
         if places.iter().all(|place| place.file != file) {
-            places.push(Place { file, leaf });
+            places.push(FileRole { file, leaf });
             shared.leaves.push(hash);
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, Effect, FsError, FsErrorKind, IfExists, Obstacle, Place, Profile,
-    RenameRetry,
+    DownloadError, DownloadEvent, Effect, FileRole, FsError, FsErrorKind, IfExists, Obstacle,
+    Profile, RenameRetry,
 };
 use bitswap_core::{Block, WhenMissing};
 use bitswap_libp2p::{Blockstore, StoreError};
@@ -206,7 +206,7 @@ pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R
                 // As a user would who has made room.
                 fetch.resume().await;
             }
-            DownloadEvent::SpaceAgain => again += 1,
+            DownloadEvent::SpaceAvailable => again += 1,
             _ => {}
         }
     }
@@ -271,9 +271,9 @@ pub async fn a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before
     assert_eq!(*cut, Effect::Allocate { len: 10 << 20, reserve: false });
     assert_eq!((sync, dir), (&Effect::Sync, &Effect::SyncDir));
     assert!(matches!(save, Effect::SaveJournal { .. }));
-    assert_eq!(*close, Effect::Close { place: Place::Temp });
+    assert_eq!(*close, Effect::Close { role: FileRole::Temp });
     assert!(matches!(rename, Effect::Rename { .. }));
-    assert_eq!(*remove, Effect::Remove { place: Place::Journal });
+    assert_eq!(*remove, Effect::Remove { role: FileRole::Journal });
 }
 
 pub async fn three_fetches_at_once_arrive_equal<R: Runtime>(runtime: R) {

@@ -4,7 +4,7 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitswap_core::chunk::{DownloadError, DownloadEvent, Effect, Place, Resume, SyncPolicy};
+use bitswap_core::chunk::{DownloadError, DownloadEvent, Effect, FileRole, Resume, SyncPolicy};
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
@@ -65,7 +65,7 @@ async fn stopped<R: Runtime>(runtime: &R) -> Fixture<R> {
 
 impl<R: Runtime> Fixture<R> {
     fn part(&self) -> PathBuf {
-        Paths::new(&self.target()).unwrap().path(Place::Temp)
+        Paths::new(&self.target()).unwrap().path(FileRole::Temp)
     }
 
     /// The leaves that the temporary file holds.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use bitswap_core::chunk::{Leaf, LeafPlace, Obstacle, Profile, Tree};
+use bitswap_core::chunk::{Leaf, LeafRange, Obstacle, Profile, Tree};
 use bitswap_core::{Block, SessionOptions, WhenMissing};
 use bitswap_libp2p::{Blockstore, MemoryStore, StoreError};
 use bytes::Bytes;
@@ -81,8 +81,8 @@ pub async fn a_leaf_that_a_file_repeats_is_collected_once<R: Runtime>(runtime: R
     let mut tree = Tree::new(Profile::UnixfsV1_2025);
     let mut nodes = Vec::new();
     for offset in 0..TIMES {
-        let place = LeafPlace { offset, len: 1 };
-        nodes.extend(tree.push(&Leaf { place, block: block.clone() }));
+        let range = LeafRange { offset, len: 1 };
+        nodes.extend(tree.push(&Leaf { range, block: block.clone() }));
     }
     let (root, last) = tree.finish();
     nodes.extend(last);

@@ -198,9 +198,11 @@ fn the_core_has_the_dependencies_of_its_list_and_no_more() {
         "multihash-codetable",
         "multihash-derive",
         "quick-protobuf",
+        "sha2",
         "sha3",
         "siphasher",
         "thiserror",
+        "unsigned-varint",
     ];
     assert_eq!(has, list);
 }

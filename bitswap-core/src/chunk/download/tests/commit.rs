@@ -1,0 +1,188 @@
+//! From complete data to a file under its name.
+
+use alloc::vec;
+use core::time::Duration;
+
+use super::harness::*;
+use crate::chunk::testing::{FakeDisk, fs_error};
+use crate::chunk::*;
+
+const BUSY: FsError = FsError { kind: FsErrorKind::PermissionDenied, code: Some(5) };
+const SHARED: FsError = FsError { kind: FsErrorKind::Io, code: Some(32) };
+
+fn windows() -> DownloadOptions {
+    DownloadOptions { rename: RenameRetry::WINDOWS, ..DownloadOptions::default() }
+}
+
+#[test]
+fn the_last_steps_have_one_order() {
+    let file = File::of([10, 10]);
+    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    run.finish();
+    let last = run.disk.log.len() - 9;
+    let tail = &run.disk.log[last..];
+    assert_eq!(
+        tail[..3],
+        [Effect::Allocate { len: 20, reserve: false }, Effect::Sync, Effect::Stamp]
+    );
+    assert!(matches!(tail[3], Effect::SaveJournal { .. }));
+    let rest = [
+        Effect::Close { role: FileRole::Temp },
+        Effect::Rename { to: FileRole::Target(0), replace: false },
+        Effect::SyncDir,
+        Effect::Remove { role: FileRole::Journal },
+        Effect::Unlock,
+    ];
+    assert_eq!(tail[4..], rest);
+}
+
+#[test]
+fn without_syncs_the_file_is_still_closed_before_it_is_renamed() {
+    let file = File::of([10, 10]);
+    let options = DownloadOptions { sync: SyncPolicy::Never, ..DownloadOptions::default() };
+    let mut run = Run::new(&file, options, FakeDisk::new());
+    let Outcome::Finished(finished) = run.finish() else { panic!() };
+    assert!(!finished.durable);
+    let at = |kind: &dyn Fn(&Effect) -> bool| run.positions(kind);
+    let close = at(&|effect| matches!(effect, Effect::Close { role: FileRole::Temp }));
+    let rename = at(&|effect| matches!(effect, Effect::Rename { .. }));
+    assert!(close[0] < rename[0]);
+    let syncs = |effect: &Effect| matches!(effect, Effect::Sync | Effect::SaveJournal { .. });
+    assert!(at(&syncs).is_empty());
+}
+
+#[test]
+fn a_rename_that_is_refused_for_a_while_is_tried_again() {
+    let file = File::of([10, 10]);
+    let mut disk = FakeDisk::new();
+    disk.rename_failures = vec![BUSY, SHARED, BUSY];
+    let mut run = Run::new(&file, windows(), disk);
+    let Outcome::Finished(finished) = run.finish() else { panic!() };
+    assert_eq!((finished.retries, finished.number), (3, 0));
+    // 10, 20 and 40 ms.
+    assert_eq!(run.now.as_micros(), 70_000);
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
+}
+
+#[test]
+fn a_rename_that_is_never_possible_rests_and_later_only_the_rename_is_done() {
+    let file = File::of([10, 10]);
+    let mut disk = FakeDisk::new();
+    disk.rename_failures = vec![SHARED; 1000];
+    let mut run = Run::new(&file, windows(), disk);
+    let Outcome::NeedsCommit { retries, code } = run.finish() else { panic!() };
+    assert_eq!(code, Some(32));
+    assert!((60..100).contains(&retries), "{retries}");
+    assert_eq!(run.now.as_micros(), Duration::from_secs(60).as_micros() as u64);
+    assert_eq!(run.disk.files(), [FileRole::Temp, FileRole::Journal]);
+    assert!(run.disk.is_idle());
+    let mut disk = run.disk;
+    disk.rename_failures.clear();
+    disk.log.clear();
+    let checks = |run: &Run<'_>| run.positions(|effect| matches!(effect, Effect::Check(_))).len();
+
+    // All of it is hashed again first, as anybody may have changed it.
+    let mut again = Run::new(&file, windows(), disk.clone());
+    assert_eq!(again.finish(), finished(20));
+    assert_eq!((again.leaves_wanted(), checks(&again)), (0, 2));
+    assert_eq!(again.disk.files(), [FileRole::Target(0)]);
+
+    // Unless what nobody changed is to be trusted. It is not called verified then.
+    let options = DownloadOptions { resume: Resume::Changed, ..windows() };
+    let mut again = Run::new(&file, options.clone(), disk.clone());
+    let Outcome::Finished(finished) = again.finish() else { panic!() };
+    assert_eq!((finished.unchecked, checks(&again)), (20, 0));
+    assert!(again.wanted.is_empty(), "nothing is asked of the network");
+    assert_eq!(again.disk.files(), [FileRole::Target(0)]);
+
+    // Somebody did change it.
+    disk.put(FileRole::Temp, &[0; 20]);
+    let mut again = Run::new(&file, options, disk);
+    assert_eq!(again.finish(), super::harness::finished(20));
+    assert_eq!(again.leaves_wanted(), 2);
+    assert_eq!(again.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
+}
+
+#[test]
+fn any_other_failure_of_the_rename_is_final() {
+    let file = File::of([10, 10]);
+    let other = FsError { kind: FsErrorKind::Io, code: Some(18) };
+    for (options, error) in [(windows(), other), (DownloadOptions::default(), BUSY)] {
+        let mut disk = FakeDisk::new();
+        disk.rename_failures = vec![error];
+        let mut run = Run::new(&file, options, disk);
+        assert_eq!(run.finish(), failed(DownloadError::RenameFailed(error)));
+        assert_eq!(run.now.as_micros(), 0, "at once");
+        assert_eq!(run.disk.files(), [FileRole::Temp, FileRole::Journal]);
+    }
+}
+
+#[test]
+fn an_existing_target_is_refused_replaced_or_left_beside_a_numbered_name() {
+    let file = File::of([10, 10]);
+    for old in [&b"old"[..], &[0; 20]] {
+        for policy in [IfExists::Refuse, IfExists::Replace, IfExists::Unique] {
+            let mut disk = FakeDisk::new();
+            disk.put(FileRole::Target(0), old);
+            let options = DownloadOptions { if_exists: policy, ..DownloadOptions::default() };
+            let mut run = Run::new(&file, options, disk);
+            let outcome = run.finish();
+            let removes =
+                |effect: &Effect| matches!(effect, Effect::Remove { role: FileRole::Target(_) });
+            assert!(run.positions(removes).is_empty(), "only a rename replaces");
+            assert!(run.disk.is_idle());
+            let (first, second) =
+                (run.disk.bytes(FileRole::Target(0)), run.disk.bytes(FileRole::Target(1)));
+            match policy {
+                IfExists::Refuse => {
+                    assert_eq!(outcome, failed(DownloadError::TargetExists));
+                    assert_eq!((first, run.leaves_wanted()), (Some(old), 0));
+                }
+                IfExists::Replace => assert_eq!((first, second), (Some(&file.bytes[..]), None)),
+                IfExists::Unique => {
+                    assert_eq!((first, second), (Some(old), Some(&file.bytes[..])));
+                    assert!(matches!(outcome, Outcome::Finished(Finished { number: 1, .. })));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_target_that_appears_at_the_last_moment_is_not_overwritten() {
+    let file = File::of([10, 10]);
+    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    while run.positions(|effect| matches!(effect, Effect::Close { .. })).is_empty() {
+        run.step();
+    }
+    run.disk.put(FileRole::Target(0), b"theirs");
+    assert_eq!(run.finish(), failed(DownloadError::TargetExists));
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&b"theirs"[..]));
+}
+
+#[test]
+fn a_target_that_is_right_already_is_not_fetched() {
+    for lens in [vec![], vec![10], vec![10; 2], vec![10; 400]] {
+        let file = File::of(lens);
+        let mut disk = FakeDisk::new();
+        disk.put(FileRole::Target(0), &file.bytes);
+        let mut run = Run::new(&file, DownloadOptions::default(), disk);
+        let Outcome::Finished(finished) = run.finish() else { panic!() };
+        assert!(finished.already);
+        assert_eq!(run.leaves_wanted(), 0);
+        assert_eq!(run.disk.files(), [FileRole::Target(0)]);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_synced_is_reported() {
+    let file = File::of([10, 10]);
+    let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    run.finish();
+    let sync_dir = run.positions(|effect| *effect == Effect::SyncDir)[1];
+    let mut disk = FakeDisk::new();
+    disk.fail_at = Some((sync_dir, fs_error(FsErrorKind::Io)));
+    let mut run = Run::new(&file, DownloadOptions::default(), disk);
+    let Outcome::Finished(finished) = run.finish() else { panic!() };
+    assert!(!finished.durable);
+}

@@ -1,0 +1,16 @@
+//! The order in which ranges are requested.
+
+/// In which order ranges are requested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By position.
+    #[default]
+    Sequential,
+    /// Nodes first, then the block that the fewest peers have (see [`Download::set_holders`](crate::chunk::Download::set_holders));
+    /// equals by position.
+    Rarest,
+    /// From the reader's position (see [`Download::seek`](crate::chunk::Download::seek)) to the end, then from the start.
+    Deadline,
+    /// Nodes first, then blocks in an order drawn from the seed.
+    Random,
+}

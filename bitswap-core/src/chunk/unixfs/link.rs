@@ -1,0 +1,151 @@
+//! What a DAG node links to.
+
+use bytes::Bytes;
+use cid::Cid;
+
+use super::error::DagFault;
+use crate::prefix::Prefix;
+use crate::protobuf::CanonicalFields;
+
+/// The codec of raw leaves.
+pub const RAW: u64 = 0x55;
+/// The codec of dag-pb nodes.
+pub const DAG_PB: u64 = 0x70;
+
+/// The longest identity digest that is resolved; longer ones are refused, as other
+/// implementations do.
+pub const INLINE_MAX: usize = 128;
+
+const IDENTITY: u64 = 0x00;
+
+/// The target of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A block that can be requested from peers.
+    Block(Cid),
+    /// The block itself: the link's CID is an identity CID, whose digest is the bytes.
+    Inline {
+        /// How the bytes are read.
+        codec: u64,
+        /// At most [`INLINE_MAX`] bytes.
+        data: Bytes,
+    },
+}
+
+impl Link {
+    /// Parses the bytes of a link's CID.
+    ///
+    /// Identity digests are taken from the bytes, because they may be longer than [`Cid`] holds.
+    ///
+    /// # Errors
+    ///
+    /// [`DagFault::BadLink`] when the bytes are not one whole CID,
+    /// [`DagFault::UnfetchableLink`] when no peer could prove its block,
+    /// [`DagFault::LongInline`] for an identity digest above [`INLINE_MAX`] bytes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, DagFault> {
+        if let Some(inline) = Self::parse_identity(bytes)? {
+            return Ok(inline);
+        }
+        let cid = Cid::try_from(bytes).map_err(|_| DagFault::BadLink)?;
+        // `Cid` stops reading at its own end and tolerates what follows.
+        if cid.encoded_len() != bytes.len() {
+            return Err(DagFault::BadLink);
+        }
+        check_fetchable(&cid)?;
+        Ok(Self::Block(cid))
+    }
+
+    /// The link to `cid`; the bytes of an identity CID are taken out of it.
+    ///
+    /// # Errors
+    ///
+    /// [`DagFault::UnfetchableLink`] when no peer could prove its block.
+    pub fn of(cid: &Cid) -> Result<Self, DagFault> {
+        if cid.hash().code() == IDENTITY {
+            let data = Bytes::copy_from_slice(cid.hash().digest());
+            return Ok(Self::Inline { codec: cid.codec(), data });
+        }
+        check_fetchable(cid)?;
+        Ok(Self::Block(*cid))
+    }
+
+    fn parse_identity(bytes: &[u8]) -> Result<Option<Self>, DagFault> {
+        let mut fields = CanonicalFields::new(bytes);
+        let mut varint = || fields.varint().map_err(|_| DagFault::BadLink);
+        if varint()? != 1 {
+            return Ok(None);
+        }
+        let codec = varint()?;
+        if varint()? != IDENTITY {
+            return Ok(None);
+        }
+        let len = varint()?;
+        let data = fields.rest();
+        if u64::try_from(data.len()) != Ok(len) {
+            return Err(DagFault::BadLink);
+        }
+        if data.len() > INLINE_MAX {
+            return Err(DagFault::LongInline);
+        }
+        // A copy: a slice would keep the whole node in memory for at most 128 bytes.
+        Ok(Some(Self::Inline { codec, data: Bytes::copy_from_slice(data) }))
+    }
+}
+
+/// A block that cannot be verified is never requested.
+fn check_fetchable(cid: &Cid) -> Result<(), DagFault> {
+    let checked = Prefix::of(cid).and_then(|prefix| prefix.fetchable());
+    checked.map_err(DagFault::UnfetchableLink)
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use multihash_codetable::{Code, MultihashDigest};
+
+    use super::*;
+
+    fn identity(len: usize) -> Vec<u8> {
+        let mut bytes = alloc::vec![1, RAW as u8, 0];
+        crate::varint::put(&mut bytes, len as u64);
+        bytes.resize(bytes.len() + len, 7);
+        bytes
+    }
+
+    #[test]
+    fn identity_links_are_bytes_up_to_128_even_beyond_what_a_cid_holds() {
+        for len in [0, 1, 64, 65, 128] {
+            let link = Link::parse(&identity(len));
+            let data = Bytes::from(alloc::vec![7; len]);
+            assert_eq!(link, Ok(Link::Inline { codec: RAW, data }));
+        }
+        assert_eq!(Link::parse(&identity(129)), Err(DagFault::LongInline));
+        assert_eq!(Link::parse(&identity(9)[..12]), Err(DagFault::BadLink));
+    }
+
+    #[test]
+    fn whole_cids_only() {
+        let digest = Code::Sha2_256.digest(b"x");
+        for cid in [Cid::new_v0(digest).unwrap(), Cid::new_v1(RAW, digest)] {
+            let mut bytes = cid.to_bytes();
+            assert_eq!(Link::parse(&bytes), Ok(Link::Block(cid)));
+            bytes.push(0);
+            assert_eq!(Link::parse(&bytes), Err(DagFault::BadLink));
+            bytes.truncate(20);
+            assert_eq!(Link::parse(&bytes), Err(DagFault::BadLink));
+        }
+        assert_eq!(Link::parse(&[]), Err(DagFault::BadLink));
+    }
+
+    #[test]
+    fn a_link_whose_hash_proves_nothing_is_refused() {
+        let digest = Code::Sha2_256.digest(b"x");
+        let short = digest.truncate(19);
+        let unknown = cid::multihash::Multihash::wrap(0x9999, digest.digest()).unwrap();
+        for hash in [short, unknown] {
+            let bytes = Cid::new_v1(RAW, hash).to_bytes();
+            assert!(matches!(Link::parse(&bytes), Err(DagFault::UnfetchableLink(_))));
+        }
+    }
+}
