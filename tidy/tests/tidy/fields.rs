@@ -15,6 +15,7 @@ const PLAIN: &[&str] = &[
     "Answered",
     "Candidate",
     "Delivered",
+    "EarlierRun",
     "Evicted",
     "Load",
     "Lookup",
@@ -24,6 +25,7 @@ const PLAIN: &[&str] = &[
     "Selector",
     "SentResponse",
     "SessionOptions",
+    "Step",
     "Timers",
     "Unanswered",
     "Usage",
@@ -39,7 +41,8 @@ fn open_structs(text: &str) -> Vec<(String, usize)> {
             if line.starts_with('}') {
                 continue;
             }
-            if code.starts_with("pub") {
+            // What is public to all is data that users make and read.
+            if code.starts_with("pub(") {
                 open.push((name.clone(), number));
             }
             inside = Some(name);
