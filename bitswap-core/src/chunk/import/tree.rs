@@ -91,7 +91,10 @@ impl Tree {
         if self.levels.len() == level {
             self.levels.push(Vec::new());
         }
-        let Some(open) = self.levels.get_mut(level) else { return };
+        let Some(open) = self.levels.get_mut(level) else {
+            debug_assert!(false, "level {level} follows those below it");
+            return;
+        };
         open.push(subtree);
         if open.len() == self.profile.links_max() {
             self.close(level, nodes);
@@ -100,7 +103,10 @@ impl Tree {
 
     /// Writes the unfinished node of `level` and hands it to the level above.
     fn close(&mut self, level: usize, nodes: &mut Vec<Block>) {
-        let Some(children) = self.levels.get_mut(level).map(core::mem::take) else { return };
+        let Some(children) = self.levels.get_mut(level).map(core::mem::take) else {
+            debug_assert!(false, "level {level} is open");
+            return;
+        };
         let cids: Vec<Vec<u8>> = children.iter().map(|child| child.cid.to_bytes()).collect();
         let links = cids.iter().zip(&children);
         let data = encode_inner(links.map(|(cid, child)| (&cid[..], child.tsize, child.len)));

@@ -102,7 +102,10 @@ impl NeededBlocks {
         if self.first_row(id).is_some() {
             return;
         }
-        let Some(slot) = self.slots.get_mut(id as usize) else { return };
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            debug_assert!(false, "block {id} has a slot");
+            return;
+        };
         if let Some(block) = slot.take() {
             self.by_cid.remove(&block.key);
             self.free.push(id);
@@ -222,6 +225,10 @@ impl NeededBlocks {
 
 #[cfg(any(test, feature = "testing"))]
 impl NeededBlocks {
+    pub(super) fn has_row(&self, id: u32, offset: u64) -> bool {
+        self.row_offsets.contains(&(id, offset))
+    }
+
     /// Checks the structure.
     ///
     /// # Panics

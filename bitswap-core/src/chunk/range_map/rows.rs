@@ -278,10 +278,7 @@ impl Rows {
             assert!(offset >= end, "rows overlap at {offset}");
             end = offset + row.len;
             if row.state != RangeState::Writing {
-                assert!(
-                    self.blocks.rows(row.block).any(|at| at == offset),
-                    "{offset} has no block"
-                );
+                assert!(self.blocks.has_row(row.block, offset), "{offset} has no block");
             }
             let is_queued = self.rank(offset).is_some_and(|rank| self.queue.contains(&rank));
             assert_eq!(is_queued, row.state == RangeState::Queued, "{offset}");
