@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Instant;
 
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::{Node, Runtime};
 use futures::StreamExt as _;
 use serde_json::json;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
-use bitswap_runtime::{
+use bitswap_node::{
     ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
     StartError, Stopped, Waiting,
 };

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, IfExists, Resume, StallReason};
-use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
+use bitswap_node::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
 use crate::args::{self, CheckArg, IfExistsArg};

@@ -17,7 +17,7 @@ mod usage;
 
 use std::process::ExitCode;
 
-use bitswap_runtime::Runtime;
+use bitswap_node::Runtime;
 use bitswap_runtime_async_std::AsyncStd;
 use bitswap_runtime_smol::Smol;
 use bitswap_runtime_tokio::Tokio;

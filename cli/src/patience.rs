@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bitswap_runtime::Waiting;
+use bitswap_node::Waiting;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// After so long without a byte it says what it waits for, and again each time.

@@ -1,7 +1,7 @@
 //! Starting a node that fetches, and connecting it.
 
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_runtime::{ConnectError, Node, Runtime};
+use bitswap_node::{ConnectError, Node, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;

@@ -7,7 +7,7 @@ mod screen;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::Progress;
-use bitswap_runtime::{Hashed, Waiting};
+use bitswap_node::{Hashed, Waiting};
 use serde_json::{Value, json};
 
 use crate::say::Say;

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal as _, Write, stderr};
 use std::sync::{Mutex, PoisonError};
 
 use bitswap_core::PeerReport;
-use bitswap_runtime::Waiting;
+use bitswap_node::Waiting;
 use futures::channel::oneshot;
 use libp2p::PeerId;
 use serde_json::{Value, json};

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
-use bitswap_runtime::store::FileId;
-use bitswap_runtime::{Hashed, Node, NodeEvent, Runtime, Stopped};
+use bitswap_node::store::FileId;
+use bitswap_node::{Hashed, Node, NodeEvent, Runtime, Stopped};
 use cid::Cid;
 use futures::stream::{Stream, StreamExt as _};
 use serde_json::{Value, json};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitswap_core::Support;
-use bitswap_runtime::{Node, Runtime, Stopped};
+use bitswap_node::{Node, Runtime, Stopped};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;

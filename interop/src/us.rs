@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bitswap_core::{Block, SessionOptions, chunk::SyncPolicy};
 use bitswap_libp2p::Config;
-use bitswap_runtime::{FetchError, FetchOptions, Fetched, GetError, Node, PutError, Runtime};
+use bitswap_node::{FetchError, FetchOptions, Fetched, GetError, Node, PutError, Runtime};
 use cid::Cid;
 use multiaddr::Multiaddr;
 

@@ -1,4 +1,4 @@
-//! Runs a [`bitswap_runtime::Node`] on async-std: on its global executor, whose threads are as many as
+//! Runs a [`bitswap_node::Node`] on async-std: on its global executor, whose threads are as many as
 //! `ASYNC_STD_THREAD_COUNT` says (one for each core unless set).
 //!
 //! async-std is discontinued. See the README of this crate before building anything new on it.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_net_async_io::{Found, Mdns, Named, SystemResolver, TcpTransport};
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{ByteStream, Discovered, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;

@@ -16,4 +16,4 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(AsyncStd) -> F) {
     async_std::task::block_on(test(AsyncStd));
 }
 
-bitswap_runtime::raw_suite!(run, allocated);
+bitswap_node::raw_suite!(run, allocated);

@@ -1,4 +1,4 @@
-//! Runs a [`bitswap_runtime::Node`] on smol: on its global executor, whose threads are as many as
+//! Runs a [`bitswap_node::Node`] on smol: on its global executor, whose threads are as many as
 //! `SMOL_THREADS` says (one unless set).
 
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_net_async_io::{Found, Mdns, Named, SystemResolver, TcpTransport};
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{ByteStream, Discovered, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;

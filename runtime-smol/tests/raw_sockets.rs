@@ -16,4 +16,4 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Smol) -> F) {
     smol::block_on(test(Smol));
 }
 
-bitswap_runtime::raw_suite!(run, allocated);
+bitswap_node::raw_suite!(run, allocated);

@@ -1,4 +1,4 @@
-//! Runs a [`bitswap_runtime::Node`] on tokio, current-thread or multi-thread.
+//! Runs a [`bitswap_node::Node`] on tokio, current-thread or multi-thread.
 
 mod exclusive;
 #[cfg(feature = "quic")]
@@ -7,7 +7,7 @@ mod quic;
 use std::io;
 use std::time::Duration;
 
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{ByteStream, Discovered, Runtime};
 use futures::future::BoxFuture;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport as _};

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bitswap_core::chunk::{Effect, Place, Profile, Resume, SyncPolicy};
-use bitswap_runtime::testing::{Fault, FaultyFs};
-use bitswap_runtime::{DiskFs, FetchOptions, Node, Paths};
+use bitswap_node::testing::{Fault, FaultyFs};
+use bitswap_node::{DiskFs, FetchOptions, Node, Paths};
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use futures::FutureExt as _;

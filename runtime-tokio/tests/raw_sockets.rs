@@ -17,4 +17,4 @@ fn run<F: Future<Output = ()>>(test: impl FnOnce(Tokio) -> F) {
     tokio.block_on(async { test(Tokio::current()).await });
 }
 
-bitswap_runtime::raw_suite!(run, allocated);
+bitswap_node::raw_suite!(run, allocated);

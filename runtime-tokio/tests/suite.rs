@@ -1,6 +1,6 @@
 //! The suite of every runtime, on both kinds of tokio.
 
-use bitswap_runtime::testing::within_a_minute;
+use bitswap_node::testing::within_a_minute;
 use bitswap_runtime_tokio::Tokio;
 
 fn run<F: Future<Output = ()>>(
@@ -21,7 +21,7 @@ mod current_thread {
         super::run(tokio::runtime::Builder::new_current_thread(), test);
     }
 
-    bitswap_runtime::suite!(run);
+    bitswap_node::suite!(run);
 }
 
 mod multi_thread {
@@ -31,5 +31,5 @@ mod multi_thread {
         super::run(tokio::runtime::Builder::new_multi_thread(), test);
     }
 
-    bitswap_runtime::suite!(run);
+    bitswap_node::suite!(run);
 }

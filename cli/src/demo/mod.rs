@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, Profile, Root, SyncPolicy};
-use bitswap_runtime::{Fetch, FetchOptions, Hashed, Node, NodeStats, Runtime};
+use bitswap_node::{Fetch, FetchOptions, Hashed, Node, NodeStats, Runtime};
 use cid::Cid;
 use libp2p::Multiaddr;
 use serde_json::json;

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use bitswap_runtime::{Runtime, RuntimeExt as _, SocketBytes, transport};
+use bitswap_node::{Runtime, RuntimeExt as _, SocketBytes, transport};
 use futures::channel::oneshot;
 use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -175,7 +175,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Mutex, mpsc};
 
-    use bitswap_runtime::{ByteStream, Discovered};
+    use bitswap_node::{ByteStream, Discovered};
     use bitswap_runtime_tokio::Tokio;
     use futures::future::BoxFuture;
     use libp2p::core::transport::Boxed;
@@ -251,7 +251,7 @@ mod tests {
             Ok(None)
         }
 
-        fn discovered(event: bitswap_runtime::MdnsEvent<Self>) -> Discovered {
+        fn discovered(event: bitswap_node::MdnsEvent<Self>) -> Discovered {
             Tokio::discovered(event)
         }
     }

@@ -16,7 +16,7 @@ use bitswap_interop::{
     AddOptions, Helia, HeliaOptions, Kubo, KuboOptions, Profile, content,
     us::{self, UsOptions},
 };
-use bitswap_runtime::Node;
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multiaddr::Multiaddr;

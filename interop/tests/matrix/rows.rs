@@ -13,7 +13,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_libp2p::Config;
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::{Node, Runtime};
 use cid::Cid;
 use tempfile::TempDir;
 use tokio::time::timeout;

@@ -8,7 +8,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_libp2p::Stats;
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::{Node, Runtime};
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};

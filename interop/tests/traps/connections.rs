@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bitswap_core::Rates;
 use bitswap_core::chunk::{DownloadEvent, SyncPolicy};
 use bitswap_interop::{AddOptions, Kubo, content, us};
-use bitswap_runtime::{FetchOptions, Node};
+use bitswap_node::{FetchOptions, Node};
 use bitswap_runtime_tokio::Tokio;
 use libp2p_identity::Keypair;
 

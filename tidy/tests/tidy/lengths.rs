@@ -10,7 +10,7 @@ const LINES_MAX_LONG: usize = 600;
 /// Files that may be longer, each with its reason.
 const LONG: &[(&str, &str)] = &[
     ("bitswap-core/src/engine/mod.rs", "the front door: every input and output of the engine"),
-    ("runtime/src/node/driver.rs", "one poll of a node's task, and whatever it must carry out"),
+    ("node/src/node/driver.rs", "one poll of a node's task, and whatever it must carry out"),
 ];
 
 /// Lines up to the tests at the end of the file.

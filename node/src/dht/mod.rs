@@ -18,7 +18,7 @@ const PROVIDED_MAX: usize = 1024;
 /// How a node takes part in a DHT.
 ///
 /// ```
-/// use bitswap_runtime::Dht;
+/// use bitswap_node::Dht;
 ///
 /// let bootstrap = "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN";
 /// let dht = Dht::client().bootstrap(bootstrap.parse()?);

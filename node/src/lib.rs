@@ -6,7 +6,7 @@
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
-//! # use bitswap_runtime::{FetchOptions, Node, Runtime};
+//! # use bitswap_node::{FetchOptions, Node, Runtime};
 //! # async fn example<R: Runtime>(runtime: R) -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
 //! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
