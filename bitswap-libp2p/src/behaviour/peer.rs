@@ -132,13 +132,16 @@ impl Peer {
         if !self.connections.remove(at).established {
             return Vec::new();
         }
-        if used == Some(id) {
-            return self.move_lanes(None, streams);
-        }
-        // The peer may have been answering there.
-        let mut told = self.give_up(Lane::Wants, self.used().map(|used| used.mailbox.clone()));
-        if !told.contains(&Told::Reset(Lane::Wants)) {
-            told.push(Told::Reset(Lane::Wants));
+        let mut told = if used == Some(id) {
+            self.move_lanes(None, streams)
+        } else {
+            // The peer may have been answering there.
+            self.give_up(Lane::Wants, self.used().map(|used| used.mailbox.clone()))
+        };
+        // Also if our stream there was closed in good order: what it said last may not have arrived.
+        let reset = Told::Reset(Lane::Wants);
+        if self.connections() > 0 && !told.contains(&reset) {
+            told.push(reset);
         }
         told
     }
@@ -377,7 +380,8 @@ mod tests {
         let streams = &mut StreamIds::default();
         assert_eq!(peer.open(Lane::Wants, streams), None);
         let first = asked_to_open(&tasks[0]).unwrap();
-        assert_eq!(peer.disconnected(id(0), streams), [], "the engine's request stands");
+        let told = peer.disconnected(id(0), streams);
+        assert_eq!(told, [Told::Reset(Lane::Wants)], "the engine's request stands");
         let second = asked_to_open(&tasks[1]).unwrap();
         assert_eq!(peer.news(opened(first, YES), streams), [], "of a stream given up");
         let told = peer.news(opened(second, YES), streams);
@@ -408,6 +412,18 @@ mod tests {
         assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(Lane::Wants)]);
         let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
+    }
+
+    #[test]
+    fn what_was_said_before_a_stream_was_closed_may_be_lost_with_its_connection() {
+        let (mut peer, tasks) = peer(2);
+        let streams = &mut StreamIds::default();
+        peer.open(Lane::Wants, streams);
+        let stream = asked_to_open(&tasks[0]).unwrap();
+        peer.news(opened(stream, YES), streams);
+        peer.close(Lane::Wants);
+        assert_eq!(peer.disconnected(id(0), streams), [Told::Reset(Lane::Wants)]);
+        assert_eq!(peer.disconnected(id(1), streams), [], "the peer is gone with its last one");
     }
 
     #[test]

@@ -49,6 +49,8 @@ pub(crate) struct Host {
     connections: BTreeMap<Node, Vec<Connection>>,
     /// The connection of each open or opening lane.
     lanes: BTreeMap<(Node, Lane), Connection>,
+    /// The connection that each peer was last sent wants on, on a stream that may be closed by now.
+    spoke_on: BTreeMap<Node, Connection>,
     /// Lanes of which the answer is still due.
     opening: BTreeSet<(Node, Lane)>,
     /// Messages that the transport has not taken yet.
@@ -78,6 +80,7 @@ impl Host {
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            spoke_on: BTreeMap::new(),
             opening: BTreeSet::new(),
             sends: BTreeMap::new(),
             gates: BTreeMap::new(),
@@ -143,6 +146,7 @@ impl Host {
         for id in failed {
             self.sent(id, Err(SendError::Closed), out);
         }
+        let mut reset = self.spoke_on.get(&peer) == Some(&connection) && !last;
         for lane in [Lane::Wants, Lane::Answers] {
             if self.lanes.get(&(peer, lane)) == Some(&connection) {
                 self.lanes.remove(&(peer, lane));
@@ -154,10 +158,16 @@ impl Host {
                 } else if !last {
                     let now = self.now(out);
                     self.engine(|engine| engine.handle_reset(peer, lane, now));
+                    reset &= lane != Lane::Wants;
                 }
             }
         }
+        if reset {
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_reset(peer, Lane::Wants, now));
+        }
         if last {
+            self.spoke_on.remove(&peer);
             let now = self.now(out);
             self.engine(|engine| engine.handle_disconnected(peer, now));
         }

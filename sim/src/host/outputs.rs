@@ -32,6 +32,9 @@ impl Host {
                     if let Some(gate) = self.gates.get_mut(&sending.peer) {
                         gate.told(&sending.message);
                     }
+                    if sending.lane == Lane::Wants {
+                        lane.map(|connection| self.spoke_on.insert(sending.peer, connection));
+                    }
                     let taken = lane.and_then(|connection| {
                         self.sends.insert(sending.id, (sending.peer, sending.lane, connection));
                         out.send(
