@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::ByteSize;
@@ -18,7 +19,11 @@ use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
 use crate::strangers;
 
-pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: args::Get,
+    runtime: &Arc<dyn Runtime>,
+    say: &Say,
+) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let target = match args.output {
         None => PathBuf::from(args.cid.to_string()),

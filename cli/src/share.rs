@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     args: args::Share,
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
     let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
@@ -73,7 +74,7 @@ struct Served {
 
 /// Hashes the file, or stores the text.
 async fn share(
-    node: &Node<impl Runtime>,
+    node: &Node,
     path: Option<&Path>,
     text: Option<String>,
     cut: args::Cut,
@@ -92,8 +93,8 @@ async fn share(
 }
 
 /// Says what becomes of what is shared.
-struct Watch<'a, R: Runtime> {
-    node: &'a Node<R>,
+struct Watch<'a> {
+    node: &'a Node,
     served: Served,
     shown: Shown<'a>,
     /// What was said last.
@@ -109,7 +110,7 @@ struct Counts {
 }
 
 impl Counts {
-    async fn of(node: &Node<impl Runtime>) -> Result<Self, Stopped> {
+    async fn of(node: &Node) -> Result<Self, Stopped> {
         let engine = node.stats().await?.bitswap.engine;
         let bitswap_core::Served { blocks, bytes, .. } = engine.served;
         Ok(Self { peers: engine.peers, blocks, bytes })
@@ -121,7 +122,7 @@ impl Counts {
     }
 }
 
-impl<R: Runtime> Watch<'_, R> {
+impl Watch<'_> {
     async fn run(&mut self, events: impl Stream<Item = NodeEvent>) -> Result<(), Failure> {
         let mut events = pin!(events);
         let mut look = tokio::time::interval(LOOK);

@@ -1,4 +1,4 @@
-//! A whole Bitswap node, generic over the async runtime that runs it.
+//! A whole Bitswap node, on any async runtime.
 //!
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # use bitswap_node::{FetchOptions, Node, Runtime};
-//! # async fn example<R: Runtime>(runtime: R) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(runtime: Arc<dyn Runtime>) -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
 //! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
 //! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
@@ -38,6 +38,7 @@
 
 mod address_block;
 mod dht;
+mod discovery;
 mod error;
 mod error_chain;
 mod fetch;
@@ -59,6 +60,7 @@ pub mod testing;
 mod transport;
 
 pub use dht::Dht;
+pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
     ConnectError, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
     StartError, Stopped,
@@ -68,7 +70,7 @@ pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
 pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
-pub use runtime::{ByteStream, Discovered, MdnsEvent, ReadWrite, Runtime, RuntimeExt};
+pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
 pub use share::{Hashed, Shared};
 pub use socket_bytes::{Counted, SocketBytes};

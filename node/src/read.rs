@@ -15,14 +15,13 @@ use libp2p::PeerId;
 
 use crate::error::{GetError, ReadError};
 use crate::node::Node;
-use crate::runtime::Runtime;
 use crate::session::Session;
 
 /// Blocks asked for at once: those that come next in the file. They are held in memory until they are
 /// read, and nothing else of the file is: at most 32 MiB, because no block has more than 2 MiB.
 const AHEAD: usize = 16;
 
-impl<R: Runtime> Node<R> {
+impl Node {
     /// Reads the file `root` from its beginning: its bytes come in order and verified, as soon as
     /// they are there. A raw block by itself is a file too. Dropping the stream ends it.
     ///
@@ -37,7 +36,7 @@ impl<R: Runtime> Node<R> {
         &self,
         root: Cid,
         options: SessionOptions<PeerId>,
-    ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<R>, ReadError> {
+    ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<>, ReadError> {
         let keep = if self.store().keeps_what_is_read() { Keep::InStore } else { Keep::ByUser };
         let session = Arc::new(self.session_keeping(options, keep).await?);
         let reader = Reader {
@@ -54,8 +53,8 @@ impl<R: Runtime> Node<R> {
     }
 }
 
-struct Reader<R: Runtime> {
-    session: Arc<Session<R>>,
+struct Reader {
+    session: Arc<Session>,
     manifest: Manifest,
     /// The rest of the file, in order. The first [`AHEAD`] blocks of it are asked for.
     ahead: VecDeque<Part>,
@@ -72,7 +71,7 @@ enum Part {
     Bytes(Bytes),
 }
 
-impl<R: Runtime> Reader<R> {
+impl Reader {
     async fn next(&mut self) -> Result<Option<Bytes>, ReadError> {
         loop {
             self.ask();

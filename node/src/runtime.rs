@@ -1,35 +1,34 @@
 //! What an async runtime must provide so that a node runs on it; nothing else is asked of one.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 use futures::io::{AsyncRead, AsyncWrite};
+use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 use libp2p::identity::Keypair;
-use libp2p::swarm::NetworkBehaviour;
-use libp2p::{Multiaddr, PeerId};
+
+use crate::discovery::Discovery;
 
 /// An async runtime: tasks, a pool for blocking work, time, sockets and discovery on the local
-/// network. A value of it is a cheap handle.
-pub trait Runtime: Clone + Send + Sync + 'static {
+/// network. Nodes share it as an `Arc<dyn Runtime>`, which is a runtime itself.
+pub trait Runtime: fmt::Debug + Send + Sync + 'static {
     /// What the runtime is called in messages and statistics.
-    const NAME: &'static str;
-
-    /// Finds peers on the local network. A runtime without such a thing uses
-    /// [`libp2p::swarm::dummy::Behaviour`].
-    type Mdns: NetworkBehaviour<ToSwarm: Send> + Send;
+    fn name(&self) -> &'static str;
 
     /// Runs a task until it ends. It is not waited for.
     fn spawn(&self, task: BoxFuture<'static, ()>);
 
-    /// Runs work that occupies a thread, hashing and file system calls, beside the tasks. Jobs may
-    /// run at once and in any order; none may be refused for want of threads, only delayed.
-    fn blocking(&self, job: Box<dyn FnOnce() + Send>);
+    /// Runs work that occupies a thread, hashing and file system calls, beside the tasks. Work may run
+    /// at once and in any order; none may be refused for want of threads, only delayed.
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>);
 
     /// Completes once the duration is over. It may be awaited on any task of the runtime.
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()>;
@@ -55,27 +54,53 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         Ok(transport)
     }
 
-    /// Discovery on the local network; `None` where the runtime has none.
+    /// Starts discovery on the local network for the node `local`; `None` where the runtime has none.
+    /// It is polled on a task of the runtime.
     ///
     /// # Errors
     ///
     /// When the network does not allow it. The node goes on without.
-    fn mdns(&self, local: PeerId) -> io::Result<Option<Self::Mdns>>;
-
-    /// Reads an event of [`Self::Mdns`].
-    fn discovered(event: MdnsEvent<Self>) -> Discovered;
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
+        let _ = local;
+        Ok(None)
+    }
 }
 
-/// The event type of a runtime's mDNS behaviour.
-pub type MdnsEvent<R> = <<R as Runtime>::Mdns as NetworkBehaviour>::ToSwarm;
+impl<R: Runtime + ?Sized> Runtime for Arc<R> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
 
-/// Addresses of peers that discovery learned or forgot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Discovered {
-    /// These were announced.
-    Found(Vec<(PeerId, Multiaddr)>),
-    /// These have not been announced again in time.
-    Expired(Vec<(PeerId, Multiaddr)>),
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        (**self).spawn(task);
+    }
+
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        (**self).spawn_blocking(work);
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        (**self).sleep(duration)
+    }
+
+    fn tcp(&self) -> Boxed<ByteStream> {
+        (**self).tcp()
+    }
+
+    fn quic(&self, identity: &Keypair) -> Option<Boxed<(PeerId, StreamMuxerBox)>> {
+        (**self).quic(identity)
+    }
+
+    fn with_names(
+        &self,
+        transport: Boxed<(PeerId, StreamMuxerBox)>,
+    ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
+        (**self).with_names(transport)
+    }
+
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
+        (**self).discovery(local)
+    }
 }
 
 /// A stream of bytes, whatever carries it.
@@ -88,22 +113,22 @@ impl<T: AsyncRead + AsyncWrite + Send> ReadWrite for T {}
 
 /// Conveniences on top of a [`Runtime`].
 pub trait RuntimeExt: Runtime {
-    /// Runs `job` on the blocking pool and gives its result.
+    /// Runs `work` on the blocking pool and gives its result.
     ///
     /// # Errors
     ///
-    /// When the runtime shuts down, or the job panicked, before there is a result.
-    fn run<T: Send + 'static>(
+    /// When the runtime shuts down, or the work panicked, before there is a result.
+    fn run_blocking<T: Send + 'static>(
         &self,
-        job: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = io::Result<T>> + Send + 'static {
         let (done, result) = oneshot::channel();
-        self.blocking(Box::new(move || {
+        self.spawn_blocking(Box::new(move || {
             // Nobody waits any more if this fails.
-            let _ = done.send(job());
+            let _ = done.send(work());
         }));
         async move { result.await.map_err(|_| io::Error::other("the blocking pool dropped the work")) }
     }
 }
 
-impl<R: Runtime> RuntimeExt for R {}
+impl<R: Runtime + ?Sized> RuntimeExt for R {}

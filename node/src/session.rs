@@ -10,7 +10,6 @@ use libp2p::PeerId;
 use crate::error::{GetError, Stopped};
 use crate::node::Node;
 use crate::node::routes::{Delivery, Outcome, Release, Waiter};
-use crate::runtime::Runtime;
 
 /// Blocks of one [`Session::get_many`] that are asked for at once: as many as servers remember
 /// wants of one peer.
@@ -19,19 +18,19 @@ const AT_ONCE: usize = 1024;
 /// Wants that belong together and are likely served by the same peers. Closed when dropped, with all
 /// that it still wants.
 #[derive(Debug)]
-pub struct Session<R: Runtime> {
-    node: Node<R>,
+pub struct Session {
+    node: Node,
     id: SessionId,
 }
 
-impl<R: Runtime> Drop for Session<R> {
+impl Drop for Session {
     fn drop(&mut self) {
         self.node.release(Release::Session(self.id));
     }
 }
 
-impl<R: Runtime> Session<R> {
-    pub(crate) const fn new(node: Node<R>, id: SessionId) -> Self {
+impl Session {
+    pub(crate) const fn new(node: Node, id: SessionId) -> Self {
         Self { node, id }
     }
 
@@ -64,7 +63,7 @@ impl<R: Runtime> Session<R> {
     pub fn get_many<I>(
         &self,
         cids: I,
-    ) -> impl Stream<Item = (Cid, Result<Block, GetError>)> + Send + use<'_, R, I>
+    ) -> impl Stream<Item = (Cid, Result<Block, GetError>)> + Send + use<'_, I>
     where
         I: IntoIterator<Item = Cid>,
         I::IntoIter: Send,
@@ -101,7 +100,7 @@ impl<R: Runtime> Session<R> {
     }
 
     /// A new waiter, that waits for nothing yet.
-    pub(crate) fn waiter(&self) -> SessionWaiter<R> {
+    pub(crate) fn waiter(&self) -> SessionWaiter {
         #[expect(
             clippy::disallowed_methods,
             reason = "one entry per want, and the window bounds them"
@@ -125,25 +124,25 @@ impl<R: Runtime> Session<R> {
 /// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
 /// others wait for them too.
 #[derive(Debug)]
-pub(crate) struct SessionWaiter<R: Runtime> {
-    node: Node<R>,
+pub(crate) struct SessionWaiter {
+    node: Node,
     session: SessionId,
     waiter: Waiter,
     delivered: mpsc::UnboundedReceiver<Delivery>,
 }
 
-impl<R: Runtime> Drop for SessionWaiter<R> {
+impl Drop for SessionWaiter {
     fn drop(&mut self) {
         self.node.release(Release::Waiter(self.session, self.waiter.token));
     }
 }
 
-impl<R: Runtime> SessionWaiter<R> {
+impl SessionWaiter {
     /// Wants blocks; each comes as one delivery.
     pub(crate) fn want(
         &self,
         wants: Vec<Want>,
-    ) -> impl Future<Output = Result<(), GetError>> + Send + use<R> {
+    ) -> impl Future<Output = Result<(), GetError>> + Send + use<> {
         let (node, session, waiter) = (self.node.clone(), self.session, self.waiter.clone());
         async move { Ok(node.ask(move |driver| driver.want(session, wants, &waiter)).await??) }
     }
@@ -152,7 +151,7 @@ impl<R: Runtime> SessionWaiter<R> {
     pub(crate) fn unwant(
         &self,
         cids: Vec<Cid>,
-    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<R> {
+    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
         let (node, session, token) = (self.node.clone(), self.session, self.waiter.token);
         async move { node.ask(move |driver| driver.unwant(session, token, cids)).await }
     }

@@ -57,7 +57,7 @@ pub struct Hashed {
     pub total: u64,
 }
 
-impl<R: Runtime> Node<R> {
+impl Node {
     /// Shares a file: it is cut and hashed, and its blocks are served from where it lies. The file is
     /// not copied. While it stays as it is; a block that changed is not served any more.
     ///
@@ -91,7 +91,8 @@ impl<R: Runtime> Node<R> {
         let in_place = Leaves::InPlace(stamp.len());
         let (root, leaves) = self.import(&path, &file, profile, in_place, &mut progress).await?;
         let metadata = file.clone();
-        let after = self.runtime().run(move || metadata.metadata()).await.and_then(|it| it);
+        let after =
+            self.runtime().run_blocking(move || metadata.metadata()).await.and_then(|it| it);
         if Stamp::of(&after.map_err(failed)?) != stamp {
             return Err(ShareError::Changed { path });
         }
@@ -118,7 +119,7 @@ impl<R: Runtime> Node<R> {
     /// When the runtime shuts down meanwhile.
     pub async fn is_unchanged(&self, id: FileId) -> io::Result<bool> {
         let files = self.store().files().clone();
-        self.runtime().run(move || files.is_unchanged(id)).await
+        self.runtime().run_blocking(move || files.is_unchanged(id)).await
     }
 
     /// Shares a file no longer. The file stays where it is.
@@ -130,7 +131,7 @@ impl<R: Runtime> Node<R> {
     async fn settled(&self, path: &Path) -> io::Result<(File, Stamp)> {
         loop {
             let path = path.to_owned();
-            let opened = self.runtime().run(move || {
+            let opened = self.runtime().run_blocking(move || {
                 let file = open_source(&path)?;
                 let metadata = file.metadata()?;
                 let modified = metadata.modified()?;
@@ -164,7 +165,7 @@ impl<R: Runtime> Node<R> {
                 return io::Result::Ok(None);
             }
             let file = file.clone();
-            let bytes = runtime.run(move || read_from(&file, offset, READ)).await??;
+            let bytes = runtime.run_blocking(move || read_from(&file, offset, READ)).await??;
             let next = offset + bytes.len() as u64;
             Ok((!bytes.is_empty()).then_some((bytes, next)))
         };
@@ -174,7 +175,7 @@ impl<R: Runtime> Node<R> {
             .chain(stream::iter([Ok(None)]))
             .map_ok(|bytes| stream::iter(cut(&mut chunker, bytes)).map(io::Result::Ok))
             .try_flatten()
-            .map_ok(|chunk| runtime.run(move || chunk.hash()))
+            .map_ok(|chunk| runtime.run_blocking(move || chunk.hash()))
             .try_buffered(cores);
         let mut chunks = pin!(chunks);
         let mut tree = Tree::new(profile);
@@ -247,12 +248,7 @@ fn cut(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
 }
 
 /// Shares a file that was fetched, from where it lies. The nodes above its leaves are in the store.
-pub(crate) async fn fetched<R: Runtime>(
-    node: &Node<R>,
-    root: Cid,
-    size: u64,
-    path: &Path,
-) -> Result<(), Stopped> {
+pub(crate) async fn fetched(node: &Node, root: Cid, size: u64, path: &Path) -> Result<(), Stopped> {
     let mut leaves = leaves(node, root, size).await;
     // Of a wrapped leaf the size is told as our forms have it. All leaves of a file are wrapped alike, so
     // one that cannot be made again speaks for all.
@@ -260,7 +256,7 @@ pub(crate) async fn fetched<R: Runtime>(
     if let Some((cid, leaf)) = wrapped.copied() {
         let files = node.store().files().clone();
         let path = path.to_owned();
-        let again = node.runtime().run(move || {
+        let again = node.runtime().run_blocking(move || {
             let id = files.share(path, None, [(*cid.hash(), leaf)]);
             let again = files.get(cid.hash());
             files.remove(id);
@@ -279,11 +275,7 @@ pub(crate) async fn fetched<R: Runtime>(
 
 /// Where each leaf of a fetched file lies, once however often it occurs: a file of a mebibyte can
 /// refer to a leaf a million times. What is neither raw nor in the store is a wrapped leaf.
-pub(crate) async fn leaves<R: Runtime>(
-    node: &Node<R>,
-    root: Cid,
-    size: u64,
-) -> Vec<(Cid, SharedLeaf)> {
+pub(crate) async fn leaves(node: &Node, root: Cid, size: u64) -> Vec<(Cid, SharedLeaf)> {
     let mut manifest = Manifest::new(0..u64::MAX, Bounds::default());
     let mut leaves = Vec::new();
     let mut seen = HashSet::new();
@@ -316,7 +308,7 @@ pub(crate) async fn leaves<R: Runtime>(
 }
 
 /// The node above leaves with this CID; `None` for a leaf.
-async fn inner_node<R: Runtime>(node: &Node<R>, manifest: &Manifest, cid: Cid) -> Option<FileNode> {
+async fn inner_node(node: &Node, manifest: &Manifest, cid: Cid) -> Option<FileNode> {
     if cid.codec() == RAW {
         return None;
     }
@@ -329,7 +321,7 @@ fn leaf_info(cid: Cid, leaf: &SharedLeaf) -> BlockInfo {
 }
 
 /// Announces many blocks, in steps that leave the node's task time for others.
-async fn announce<R: Runtime>(node: &Node<R>, infos: Vec<BlockInfo>) -> Result<(), Stopped> {
+async fn announce(node: &Node, infos: Vec<BlockInfo>) -> Result<(), Stopped> {
     for some in infos.chunks(ANNOUNCED_AT_ONCE) {
         node.announce(some.to_vec()).await?;
     }

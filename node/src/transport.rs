@@ -26,8 +26,8 @@ const READ_BUFFER: usize = 64 << 10;
 /// # Errors
 ///
 /// When the runtime cannot set up name resolution, or the identity cannot sign.
-pub fn transport<R: Runtime>(
-    runtime: &R,
+pub fn transport(
+    runtime: &dyn Runtime,
     identity: &Keypair,
     bytes: &SocketBytes,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {

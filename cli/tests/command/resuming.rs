@@ -68,7 +68,7 @@ struct Fixture {
     half: Arc<Half>,
     address: String,
     // Serves as long as these are there.
-    _node: Node<Tokio>,
+    _node: Node,
     _runtime: tokio::runtime::Runtime,
 }
 

@@ -44,12 +44,12 @@ pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 }
 
 /// The node's counters.
-pub(crate) async fn stats<R: Runtime>(us: &Node<R>) -> Stats {
+pub(crate) async fn stats(us: &Node) -> Stats {
     us.stats().await.unwrap().bitswap
 }
 
 /// What our node knows of its only peer; nothing while there is none.
-pub(crate) async fn peer<R: Runtime>(us: &Node<R>) -> PeerStats {
+pub(crate) async fn peer(us: &Node) -> PeerStats {
     let peers = us.peers().await.unwrap();
     assert!(peers.len() < 2, "{peers:?}");
     peers.first().and_then(|peer| peer.bitswap?.stats).unwrap_or_default()

@@ -147,7 +147,7 @@ impl Fetch {
     }
 }
 
-impl<R: Runtime> Node<R> {
+impl Node {
     /// Fetches the file `root` to the path `target`.
     ///
     /// # Errors

@@ -49,10 +49,10 @@ enum Request {
     Unwant(Vec<Cid>),
 }
 
-struct Task<R: Runtime> {
-    node: Node<R>,
-    session: Session<R>,
-    waiter: SessionWaiter<R>,
+struct Task {
+    node: Node,
+    session: Session,
+    waiter: SessionWaiter,
     fs: Arc<dyn Fs>,
     download: Download,
     start: Instant,
@@ -70,8 +70,8 @@ struct Task<R: Runtime> {
     outcome: Option<Outcome>,
 }
 
-pub(super) async fn run<R: Runtime>(
-    node: Node<R>,
+pub(super) async fn run(
+    node: Node,
     root: Cid,
     paths: Paths,
     fs: Arc<dyn Fs>,
@@ -116,7 +116,7 @@ pub(super) async fn run<R: Runtime>(
     Ok(Fetched { path, finished, from_peers: task.from_peers, from_here: task.from_here })
 }
 
-impl<R: Runtime> Task<R> {
+impl Task {
     async fn run(&mut self, mut controls: mpsc::Receiver<Control>) -> Result<Outcome, FetchError> {
         let mut controlled = true;
         let mut timer: Option<(Timestamp, BoxFuture<'static, ()>)> = None;
@@ -348,7 +348,7 @@ fn is_leaf(block: &Block) -> bool {
         || FileNode::decode(codec, block.data(), usize::MAX).is_ok_and(|node| node.is_leaf())
 }
 
-async fn keep<R: Runtime>(node: Node<R>, block: Block) -> Job {
+async fn keep(node: Node, block: Block) -> Job {
     // The file is fetched all the same when it cannot be served.
     if let Err(error) = node.put_blocks(vec![block]).await {
         tracing::warn!(error = %ErrorChain(&error), "a node of a file was not kept");
@@ -358,7 +358,7 @@ async fn keep<R: Runtime>(node: Node<R>, block: Block) -> Job {
 
 /// Looks for blocks in the local store, and hashes what it finds: what is on a disk may have
 /// changed there, and it is about to become part of a file that is called verified.
-async fn look_here<R: Runtime>(node: Node<R>, wants: Vec<BlockWant>) -> Job {
+async fn look_here(node: Node, wants: Vec<BlockWant>) -> Job {
     let cids = wants.iter().map(|want| want.cid).collect();
     let found = node.store().get(cids).await;
     let mut answers: Vec<_> = wants.iter().map(|want| (*want, None)).collect();
@@ -367,7 +367,7 @@ async fn look_here<R: Runtime>(node: Node<R>, wants: Vec<BlockWant>) -> Job {
     if some.is_empty() {
         return Job::Here(answers);
     }
-    let checked = node.runtime().run(move || {
+    let checked = node.runtime().run_blocking(move || {
         for (at, bytes) in some {
             let (want, block) = &mut answers[at];
             *block = Block::new(want.cid, bytes).ok();

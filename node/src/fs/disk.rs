@@ -24,8 +24,8 @@ use crate::runtime::Runtime;
 /// One thread of the pool at a time works for a download: writers of one file would only wait for each
 /// other, and wake each other up. Comparisons are mostly hashing, and run beside it.
 #[derive(Debug)]
-pub struct DiskFs<R> {
-    runtime: R,
+pub struct DiskFs {
+    runtime: Arc<dyn Runtime>,
     files: Arc<Files>,
 }
 
@@ -36,27 +36,27 @@ struct Queue {
     is_served: bool,
 }
 
-impl<R: Runtime> DiskFs<R> {
+impl DiskFs {
     /// The files of the download with these paths.
-    pub fn new(runtime: R, paths: Paths) -> Self {
+    pub fn new(runtime: Arc<dyn Runtime>, paths: Paths) -> Self {
         let files = Files::new(paths);
         Self { runtime, files: Arc::new(files) }
     }
 }
 
-impl<R: Runtime> Fs for DiskFs<R> {
+impl Fs for DiskFs {
     fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>> {
         let files = self.files.clone();
         let (done, performed) = oneshot::channel();
         if matches!(effect, Effect::Check(_)) {
             // Nobody waits any more if the answer cannot be sent, here and below.
-            self.runtime.blocking(Box::new(move || drop(done.send(files.perform(effect)))));
+            self.runtime.spawn_blocking(Box::new(move || drop(done.send(files.perform(effect)))));
         } else {
             let mut queue = locked(&self.files.queue);
             queue.waiting.push_back((effect, done));
             if !queue.is_served {
                 queue.is_served = true;
-                self.runtime.blocking(Box::new(move || files.serve()));
+                self.runtime.spawn_blocking(Box::new(move || files.serve()));
             }
         }
         Box::pin(async move {

@@ -10,26 +10,27 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{identify, ping};
 
 use super::dht::Kad;
-use crate::runtime::Runtime;
+use super::local::LocalDiscovery;
+use crate::discovery::Discovery;
 use crate::store::Store;
 
 /// The behaviours of a node.
 #[derive(NetworkBehaviour)]
 #[behaviour(prelude = "libp2p::swarm::derive_prelude")]
-pub(super) struct Parts<R: Runtime> {
+pub(super) struct Parts {
     pub(super) limits: connection_limits::Behaviour,
-    pub(super) bitswap: Bitswap<Store<R>>,
+    pub(super) bitswap: Bitswap<Store>,
     identify: identify::Behaviour,
     pub(super) dht: Toggle<Kad>,
     ping: ping::Behaviour,
-    pub(super) mdns: Toggle<R::Mdns>,
+    discovery: Toggle<LocalDiscovery>,
 }
 
-impl<R: Runtime> Parts<R> {
+impl Parts {
     pub(super) fn new(
         identity: &Keypair,
-        bitswap: Bitswap<Store<R>>,
-        mdns: Option<R::Mdns>,
+        bitswap: Bitswap<Store>,
+        discovery: Option<Box<dyn Discovery>>,
         dht: Option<Kad>,
         limits: ConnectionLimits,
     ) -> Self {
@@ -42,7 +43,7 @@ impl<R: Runtime> Parts<R> {
             identify: identify::Behaviour::new(about),
             dht: Toggle::from(dht),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(30))),
-            mdns: Toggle::from(mdns),
+            discovery: Toggle::from(discovery.map(LocalDiscovery::new)),
         }
     }
 }

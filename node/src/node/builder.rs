@@ -40,8 +40,8 @@ const NEGOTIATING_MAX: usize = 512;
 const IDLE: Duration = Duration::from_secs(300);
 
 /// Settings of a [`Node`] that is about to start.
-pub struct NodeBuilder<R: Runtime> {
-    runtime: R,
+pub struct NodeBuilder {
+    runtime: Arc<dyn Runtime>,
     identity: Option<Keypair>,
     blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
@@ -53,8 +53,8 @@ pub struct NodeBuilder<R: Runtime> {
     reconnect_grace: Duration,
 }
 
-impl<R: Runtime> NodeBuilder<R> {
-    pub(super) fn new(runtime: R) -> Self {
+impl NodeBuilder {
+    pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
         Self {
             runtime,
             identity: None,
@@ -141,7 +141,7 @@ impl<R: Runtime> NodeBuilder<R> {
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
-    pub async fn start(self) -> Result<Node<R>, StartError> {
+    pub async fn start(self) -> Result<Node, StartError> {
         let Self {
             runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
         } = self;
@@ -160,10 +160,10 @@ impl<R: Runtime> NodeBuilder<R> {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
         let bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
-        let mdns = if mdns { found_or_logged(runtime.mdns(peer_id)) } else { None };
+        let discovery = if mdns { started_or_logged(runtime.discovery(peer_id)) } else { None };
         let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
         // Bitswap is there before anybody can connect.
-        let parts = Parts::new(&identity, bitswap, mdns, kad, limits.hard());
+        let parts = Parts::new(&identity, bitswap, discovery, kad, limits.hard());
         let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
@@ -194,8 +194,8 @@ impl<R: Runtime> NodeBuilder<R> {
     }
 }
 
-fn found_or_logged<T>(mdns: io::Result<Option<T>>) -> Option<T> {
-    mdns.unwrap_or_else(|error| {
+fn started_or_logged<T>(discovery: io::Result<Option<T>>) -> Option<T> {
+    discovery.unwrap_or_else(|error| {
         tracing::warn!(%error, "no discovery on the local network");
         None
     })
@@ -203,14 +203,14 @@ fn found_or_logged<T>(mdns: io::Result<Option<T>>) -> Option<T> {
 
 /// A runtime, as the protocol needs it.
 #[derive(Clone)]
-struct Tasks<R>(R);
+struct Tasks(Arc<dyn Runtime>);
 
-impl<R: Runtime> Executor for Tasks<R> {
+impl Executor for Tasks {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.0.spawn(future);
     }
 
     fn compute(&self, job: Job) {
-        self.0.blocking(job);
+        self.0.spawn_blocking(job);
     }
 }

@@ -30,9 +30,10 @@ use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
+use crate::discovery::Discovered;
 use crate::error::{ConnectError, ListenError};
 use crate::reason::DialReason;
-use crate::runtime::{Discovered, Runtime};
+use crate::runtime::Runtime;
 use crate::store::Store;
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
@@ -46,14 +47,14 @@ const RELEASES: usize = 256;
 const STOPPING: Duration = Duration::from_secs(1);
 
 /// Something a handle wants done.
-pub(super) type Command<R> = Box<dyn FnOnce(&mut Driver<R>) + Send>;
+pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
 
 /// The node's task.
-pub(crate) struct Driver<R: Runtime> {
-    pub(super) swarm: Swarm<Parts<R>>,
-    runtime: R,
+pub(crate) struct Driver {
+    pub(super) swarm: Swarm<Parts>,
+    runtime: Arc<dyn Runtime>,
     start: Instant,
-    commands: mpsc::Receiver<Command<R>>,
+    commands: mpsc::Receiver<Command>,
     releases: mpsc::UnboundedReceiver<Release>,
     release: mpsc::UnboundedSender<Release>,
     pub(super) dialer: Dialer,
@@ -80,17 +81,17 @@ pub(super) struct Connecting {
 type Listening = (Multiaddr, oneshot::Sender<Result<Multiaddr, ListenError>>);
 
 /// The ends of the channels that reach a driver.
-pub(super) struct Channels<R: Runtime> {
-    pub(super) commands: mpsc::Receiver<Command<R>>,
+pub(super) struct Channels {
+    pub(super) commands: mpsc::Receiver<Command>,
     pub(super) releases: mpsc::UnboundedReceiver<Release>,
     pub(super) release: mpsc::UnboundedSender<Release>,
 }
 
-impl<R: Runtime> Driver<R> {
+impl Driver {
     pub(super) fn new(
-        swarm: Swarm<Parts<R>>,
-        runtime: R,
-        channels: Channels<R>,
+        swarm: Swarm<Parts>,
+        runtime: Arc<dyn Runtime>,
+        channels: Channels,
         lookups: Lookups,
         crowd: Crowd,
         dht: Option<InDht>,
@@ -212,7 +213,7 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// The Bitswap behaviour.
-    pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store<R>> {
+    pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store> {
         &mut self.swarm.behaviour_mut().bitswap
     }
 
@@ -234,12 +235,12 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    fn swarm_event(&mut self, event: SwarmEvent<PartsEvent<R>>) {
+    fn swarm_event(&mut self, event: SwarmEvent<PartsEvent>) {
         match event {
             SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
             SwarmEvent::Behaviour(PartsEvent::Identify(event)) => self.identified(&event),
             SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
-            SwarmEvent::Behaviour(PartsEvent::Mdns(event)) => self.discovered(R::discovered(event)),
+            SwarmEvent::Behaviour(PartsEvent::Discovery(found)) => self.discovered(found),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
@@ -476,9 +477,9 @@ enum Step {
 }
 
 /// Nothing in it is pinned; what must not move is boxed.
-impl<R: Runtime> Unpin for Driver<R> {}
+impl Unpin for Driver {}
 
-impl<R: Runtime> Future for Driver<R> {
+impl Future for Driver {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

@@ -12,9 +12,8 @@ use super::events::NodeEvent;
 use super::lookups::Found;
 use crate::error::ProvideError;
 use crate::providers::Provider;
-use crate::runtime::Runtime;
 
-impl<R: Runtime> Driver<R> {
+impl Driver {
     /// The engine looks for a block.
     pub(super) fn look_up(&mut self, id: LookupId, cid: Cid) {
         if !self.lookups.start(id, cid, self.dht.is_some()) {

@@ -15,7 +15,6 @@ use libp2p::PeerId;
 use super::driver::Driver;
 use crate::error::{GetError, Stopped};
 use crate::fetch::{Wait, Waiting};
-use crate::runtime::Runtime;
 
 /// A peer that the user named and whose connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +39,7 @@ impl fmt::Display for LostPeer {
     }
 }
 
-impl<R: Runtime> Driver<R> {
+impl Driver {
     /// A want has ended without a block.
     pub(super) fn want_failed(
         &mut self,

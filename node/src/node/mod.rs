@@ -8,6 +8,7 @@ mod dial;
 pub(crate) mod driver;
 mod events;
 mod finding;
+mod local;
 mod lookups;
 mod losses;
 pub(crate) mod routes;
@@ -43,29 +44,29 @@ const BLOCK_MAX: usize = 2 << 20;
 
 /// A running node. Clones are handles to the same node, which runs until the last one is
 /// dropped, sessions and downloads included, or until [`Self::shutdown`].
-pub struct Node<R: Runtime> {
-    shared: Arc<Shared<R>>,
-    commands: mpsc::Sender<Command<R>>,
+pub struct Node {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
 }
 
-struct Shared<R> {
-    runtime: R,
-    store: Store<R>,
+struct Shared {
+    runtime: Arc<dyn Runtime>,
+    store: Store,
     peer_id: PeerId,
     socket_bytes: SocketBytes,
     release: mpsc::UnboundedSender<Release>,
     next_token: AtomicU64,
 }
 
-impl<R: Runtime> Clone for Node<R> {
+impl Clone for Node {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone(), commands: self.commands.clone() }
     }
 }
 
-impl<R: Runtime> std::fmt::Debug for Node<R> {
+impl std::fmt::Debug for Node {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Node({} on {})", self.shared.peer_id, R::NAME)
+        write!(f, "Node({} on {})", self.shared.peer_id, self.shared.runtime.name())
     }
 }
 
@@ -95,10 +96,10 @@ pub struct PeerInfo {
     pub bitswap: Option<bitswap_libp2p::PeerInfo>,
 }
 
-impl<R: Runtime> Node<R> {
+impl Node {
     /// Starts to build a node.
-    pub fn builder(runtime: R) -> NodeBuilder<R> {
-        NodeBuilder::new(runtime)
+    pub fn builder(runtime: impl Runtime) -> NodeBuilder {
+        NodeBuilder::new(Arc::new(runtime))
     }
 
     /// The node's identity.
@@ -109,13 +110,13 @@ impl<R: Runtime> Node<R> {
 
     /// The blocks that the node has.
     #[must_use]
-    pub fn store(&self) -> &Store<R> {
+    pub fn store(&self) -> &Store {
         &self.shared.store
     }
 
     /// The runtime that the node runs on.
     #[must_use]
-    pub fn runtime(&self) -> &R {
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
         &self.shared.runtime
     }
 
@@ -164,7 +165,7 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     ///
     /// [`GetError::Want`] when there are too many, [`GetError::Stopped`].
-    pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session<R>, GetError> {
+    pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session, GetError> {
         self.session_keeping(options, Keep::InStore).await
     }
 
@@ -173,7 +174,7 @@ impl<R: Runtime> Node<R> {
         &self,
         options: SessionOptions<PeerId>,
         keep: Keep,
-    ) -> Result<Session<R>, GetError> {
+    ) -> Result<Session, GetError> {
         let id = self.ask(move |driver| driver.open_session(options, keep)).await??;
         Ok(Session::new(self.clone(), id))
     }
@@ -269,7 +270,7 @@ impl<R: Runtime> Node<R> {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<R>, Stopped> {
+    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<>, Stopped> {
         self.ask(|driver| driver.listeners.add()).await
     }
 
@@ -320,10 +321,10 @@ impl<R: Runtime> Node<R> {
     /// Runs something on the node's task.
     pub(crate) async fn ask<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&mut Driver<R>) -> T + Send + 'static,
+        ask: impl FnOnce(&mut Driver) -> T + Send + 'static,
     ) -> Result<T, Stopped> {
         let (reply, answer) = oneshot::channel();
-        let command: Command<R> = Box::new(move |driver| {
+        let command: Command = Box::new(move |driver| {
             // Whoever asked may have gone.
             let _ = reply.send(ask(driver));
         });

@@ -28,12 +28,12 @@ use crate::runtime::{Runtime, RuntimeExt};
 
 /// Blocks on disk.
 #[derive(Clone, Debug)]
-pub struct DiskStore<R> {
-    runtime: R,
+pub struct DiskStore {
+    runtime: Arc<dyn Runtime>,
     directory: Arc<Directory>,
 }
 
-impl<R: Runtime> DiskStore<R> {
+impl DiskStore {
     /// Opens the store in a directory, and makes it if need be. It is this value's alone until the last
     /// clone is dropped.
     ///
@@ -41,10 +41,10 @@ impl<R: Runtime> DiskStore<R> {
     ///
     /// [`ErrorKind::WouldBlock`] when it is open already, here or in another process; or when the directory
     /// cannot be made, read or cleaned up.
-    pub async fn open(runtime: R, directory: impl Into<PathBuf>) -> io::Result<Self> {
+    pub async fn open(runtime: impl Runtime, directory: impl Into<PathBuf>) -> io::Result<Self> {
         let directory = directory.into();
-        let directory = runtime.run(move || Directory::open(&directory)).await??;
-        Ok(Self { runtime, directory: Arc::new(directory) })
+        let directory = runtime.run_blocking(move || Directory::open(&directory)).await??;
+        Ok(Self { runtime: Arc::new(runtime), directory: Arc::new(directory) })
     }
 
     /// One job for a batch; a job that the runtime drops fails all of it.
@@ -57,7 +57,7 @@ impl<R: Runtime> DiskStore<R> {
         Box::pin(async move {
             let asked = cids.len();
             let look = move |cid: &Cid| look(&directory, cid.hash()).map_err(StoreError::new);
-            let looked = self.runtime.run(move || cids.iter().map(look).collect());
+            let looked = self.runtime.run_blocking(move || cids.iter().map(look).collect());
             looked.await.unwrap_or_else(|error| {
                 let error = StoreError::new(error);
                 (0..asked).map(|_| Err(error.clone())).collect()
@@ -66,7 +66,7 @@ impl<R: Runtime> DiskStore<R> {
     }
 }
 
-impl<R: Runtime> Blockstore for DiskStore<R> {
+impl Blockstore for DiskStore {
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
         self.each(cids, Directory::size)
     }
@@ -79,7 +79,7 @@ impl<R: Runtime> Blockstore for DiskStore<R> {
         let directory = self.directory.clone();
         Box::pin(async move {
             let put = move || directory.put(&blocks);
-            self.runtime.run(put).await.and_then(|result| result).map_err(StoreError::new)
+            self.runtime.run_blocking(put).await.and_then(|result| result).map_err(StoreError::new)
         })
     }
 }

@@ -34,22 +34,22 @@ pub(crate) fn sha2_256(data: &[u8]) -> Hash {
 
 /// All the blocks that a node has. A value of it is a cheap handle.
 #[derive(Clone)]
-pub struct Store<R> {
-    runtime: R,
+pub struct Store {
+    runtime: Arc<dyn Runtime>,
     blocks: Arc<dyn Blockstore>,
     keeps_what_is_read: bool,
     files: Arc<SharedFiles>,
 }
 
-impl<R: Runtime> Store<R> {
+impl Store {
     /// Whole blocks are kept in `blocks`, also those of files that are only read; no file is shared yet.
-    pub fn new(runtime: R, blocks: Arc<dyn Blockstore>) -> Self {
+    pub fn new(runtime: Arc<dyn Runtime>, blocks: Arc<dyn Blockstore>) -> Self {
         Self { runtime, blocks, keeps_what_is_read: true, files: Arc::default() }
     }
 
     /// Whole blocks are kept in memory, without a bound. So it takes what is put and what is asked for by
     /// name, and not what goes by while a file is read.
-    pub fn in_memory(runtime: R) -> Self {
+    pub fn in_memory(runtime: Arc<dyn Runtime>) -> Self {
         let keeps_what_is_read = false;
         Self { keeps_what_is_read, ..Self::new(runtime, Arc::new(MemoryStore::new())) }
     }
@@ -94,7 +94,7 @@ impl<R: Runtime> Store<R> {
             return answers;
         }
         let files = self.files.clone();
-        let found = self.runtime.run(move || {
+        let found = self.runtime.run_blocking(move || {
             let look = |(at, hash)| (at, look(&files, &hash).map_err(StoreError::new));
             missing.into_iter().map(look).collect::<Vec<_>>()
         });
@@ -113,7 +113,7 @@ impl<R: Runtime> Store<R> {
     }
 }
 
-impl<R: Runtime> Blockstore for Store<R> {
+impl Blockstore for Store {
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
         Box::pin(async move {
             let answers = self.blocks.sizes(cids.clone()).await;

@@ -17,7 +17,7 @@ use crate::runtime::Runtime;
 
 const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
 
-pub async fn a_block_is_got_once_and_then_it_is_here<R: Runtime>(runtime: R) {
+pub async fn a_block_is_got_once_and_then_it_is_here(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let cid = a.put("Hello World").await.unwrap();
     assert_eq!(cid.to_string(), HELLO);
@@ -33,7 +33,7 @@ pub async fn a_block_is_got_once_and_then_it_is_here<R: Runtime>(runtime: R) {
     );
 }
 
-pub async fn a_get_waits_for_a_peer_to_come<R: Runtime>(runtime: R) {
+pub async fn a_get_waits_for_a_peer_to_come(runtime: Arc<dyn Runtime>) {
     let (a, b) = (server(&runtime).await, client(&runtime).await);
     let cid = a.put("late").await.unwrap();
     let mut get = Box::pin(b.get(cid));
@@ -46,7 +46,7 @@ pub async fn a_get_waits_for_a_peer_to_come<R: Runtime>(runtime: R) {
     assert_eq!(get.await.unwrap().data(), "late");
 }
 
-pub async fn a_get_waits_for_a_block_to_be_put<R: Runtime>(runtime: R) {
+pub async fn a_get_waits_for_a_block_to_be_put(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let mut get = Box::pin(b.get(raw(b"later")));
     // The peer knows of the want before it has the block.
@@ -57,7 +57,7 @@ pub async fn a_get_waits_for_a_block_to_be_put<R: Runtime>(runtime: R) {
     assert_eq!(get.await.unwrap().data(), "later");
 }
 
-pub async fn a_get_is_sent_again_after_a_reconnect<R: Runtime>(runtime: R) {
+pub async fn a_get_is_sent_again_after_a_reconnect(runtime: Arc<dyn Runtime>) {
     let identity = libp2p::identity::Keypair::generate_ed25519();
     let a = Node::builder(runtime.clone()).identity(identity.clone()).listen(loopback());
     let a = a.start().await.unwrap();
@@ -79,7 +79,7 @@ pub async fn a_get_is_sent_again_after_a_reconnect<R: Runtime>(runtime: R) {
     assert_eq!(get.await.unwrap().data(), "again");
 }
 
-pub async fn a_get_that_is_dropped_leaves_no_want_behind<R: Runtime>(runtime: R) {
+pub async fn a_get_that_is_dropped_leaves_no_want_behind(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let session = b.session(SessionOptions::default()).await.unwrap();
     let mut gets: Vec<_> = (0..10_u8).map(|n| Box::pin(session.get(raw(&[n])))).collect();
@@ -95,7 +95,9 @@ pub async fn a_get_that_is_dropped_leaves_no_want_behind<R: Runtime>(runtime: R)
     while b.stats().await.unwrap().bitswap.engine.sessions > 0 {}
 }
 
-pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block<R: Runtime>(runtime: R) {
+pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block(
+    runtime: Arc<dyn Runtime>,
+) {
     let (a, b) = pair(&runtime).await;
     let options = SessionOptions { when_missing: WhenMissing::Fail, ..SessionOptions::default() };
     let session = b.session(options).await.unwrap();
@@ -118,7 +120,7 @@ pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block<R: Run
 /// wants, and again afterwards, each time with a point before and one after.
 const WANTED_AT: [bool; 4] = [false, false, true, true];
 
-pub async fn a_put_at_any_point_of_a_get_wakes_it<R: Runtime>(runtime: R) {
+pub async fn a_put_at_any_point_of_a_get_wakes_it(runtime: Arc<dyn Runtime>) {
     for (point, wanted) in WANTED_AT.into_iter().enumerate() {
         let (store, gate) = Gated::stopping_at(point);
         let node = Node::builder(runtime.clone()).blocks(Arc::new(store)).start().await.unwrap();
@@ -145,21 +147,21 @@ pub async fn a_put_at_any_point_of_a_get_wakes_it<R: Runtime>(runtime: R) {
     assert_eq!(get.await.unwrap().data(), "later");
 }
 
-pub async fn an_identity_block_needs_nobody<R: Runtime>(runtime: R) {
+pub async fn an_identity_block_needs_nobody(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let hash = cid::multihash::Multihash::wrap(0, b"inline").unwrap();
     let block = node.get(Cid::new_v1(0x55, hash)).await.unwrap();
     assert_eq!(block.data(), "inline");
 }
 
-pub async fn a_block_above_the_limit_is_refused<R: Runtime>(runtime: R) {
+pub async fn a_block_above_the_limit_is_refused(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let refused = node.put(vec![0; (2 << 20) + 1]).await;
     assert!(matches!(refused, Err(PutError::TooLarge { bytes: 2_097_153, max: 2_097_152 })));
     node.put(vec![0; 2 << 20]).await.unwrap();
 }
 
-pub async fn a_thousand_blocks_come_through_one_session<R: Runtime>(runtime: R) {
+pub async fn a_thousand_blocks_come_through_one_session(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let block = |n: u32| Bytes::from(bytes(20_000 + n as usize));
     let mut cids = Vec::new();
@@ -177,7 +179,7 @@ pub async fn a_thousand_blocks_come_through_one_session<R: Runtime>(runtime: R) 
     assert_eq!(fetched.blocks, 1_000);
 }
 
-pub async fn one_block_wanted_by_many_is_fetched_once<R: Runtime>(runtime: R) {
+pub async fn one_block_wanted_by_many_is_fetched_once(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let cid = a.put(bytes(100_000)).await.unwrap();
     let gets = join_all((0..50).map(|_| b.get(cid))).await;
@@ -186,7 +188,7 @@ pub async fn one_block_wanted_by_many_is_fetched_once<R: Runtime>(runtime: R) {
     assert_eq!((stats.fetched.blocks, stats.fetched.duplicate_blocks, stats.wants), (1, 0, 0));
 }
 
-pub async fn a_node_that_stops_ends_what_waits_for_it<R: Runtime>(runtime: R) {
+pub async fn a_node_that_stops_ends_what_waits_for_it(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let other = node.clone();
     let mut get = Box::pin(other.get(raw(b"never")));
@@ -198,7 +200,7 @@ pub async fn a_node_that_stops_ends_what_waits_for_it<R: Runtime>(runtime: R) {
     assert!(other.addresses().await.is_err());
 }
 
-pub async fn a_node_without_handles_closes_its_connections<R: Runtime>(runtime: R) {
+pub async fn a_node_without_handles_closes_its_connections(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let mut events = b.events().await.unwrap();
     drop(a);

@@ -28,18 +28,18 @@ use crate::runtime::Runtime;
 pub(super) const FULL: FsError = FsError { kind: FsErrorKind::DiskFull, code: Some(28) };
 
 /// Two connected nodes, one with a file, and a directory for the other.
-pub(super) struct Fixture<R: Runtime> {
+pub(super) struct Fixture {
     /// Keeps the file in being served.
-    pub(super) a: Node<R>,
-    pub(super) b: Node<R>,
+    pub(super) a: Node,
+    pub(super) b: Node,
     pub(super) root: Cid,
     pub(super) content: Vec<u8>,
     _source: tempfile::TempDir,
     pub(super) directory: tempfile::TempDir,
 }
 
-impl<R: Runtime> Fixture<R> {
-    pub(super) async fn new(runtime: &R, len: usize) -> Self {
+impl Fixture {
+    pub(super) async fn new(runtime: &Arc<dyn Runtime>, len: usize) -> Self {
         let (a, b) = pair(runtime).await;
         let content = bytes(len);
         let (source, path) = file(&content);
@@ -78,7 +78,7 @@ pub(super) fn received(fetched: &Fetched) -> u64 {
     fetched.from_peers.values().sum()
 }
 
-pub async fn a_fetch_says_what_it_waits_for<R: Runtime>(runtime: R) {
+pub async fn a_fetch_says_what_it_waits_for(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 1).await;
     let (_, lonely) = (server(&runtime).await, super::client(&runtime).await);
     let directory = fixture.directory.path();
@@ -104,7 +104,7 @@ pub async fn a_fetch_says_what_it_waits_for<R: Runtime>(runtime: R) {
     assert!(matches!(failed, Err(FetchError::Block(GetError::NotFound(said))) if said.len() == 1));
 }
 
-pub async fn a_fetch_does_not_replace_another_file<R: Runtime>(runtime: R) {
+pub async fn a_fetch_does_not_replace_another_file(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 2_000_000).await;
     std::fs::write(fixture.target(), "mine").unwrap();
     let refused = fixture.fetch(FetchOptions::default()).finish().await;
@@ -125,7 +125,7 @@ pub async fn a_fetch_does_not_replace_another_file<R: Runtime>(runtime: R) {
     fixture.assert_arrived();
 }
 
-pub async fn a_fetch_of_what_is_there_fetches_no_leaf<R: Runtime>(runtime: R) {
+pub async fn a_fetch_of_what_is_there_fetches_no_leaf(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 5_000_000).await;
     std::fs::write(fixture.target(), &fixture.content).unwrap();
     let fetched = fixture.fetch(FetchOptions::default()).finish().await.unwrap();
@@ -134,7 +134,7 @@ pub async fn a_fetch_of_what_is_there_fetches_no_leaf<R: Runtime>(runtime: R) {
     fixture.assert_arrived();
 }
 
-pub async fn a_second_fetch_to_the_same_target_is_refused<R: Runtime>(runtime: R) {
+pub async fn a_second_fetch_to_the_same_target_is_refused(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 2_000_000).await;
     let (gate, opened) = oneshot::channel::<()>();
     let (mut at_gate, mut arrived) = mpsc::channel(1);
@@ -154,7 +154,7 @@ pub async fn a_second_fetch_to_the_same_target_is_refused<R: Runtime>(runtime: R
     fixture.assert_arrived();
 }
 
-pub async fn a_cancelled_fetch_leaves_nothing<R: Runtime>(runtime: R) {
+pub async fn a_cancelled_fetch_leaves_nothing(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 5 << 20).await;
     let (mut seen, mut second) = mpsc::channel(10);
     // From the second write on they wait, so that the fetch cannot end before it is cancelled.
@@ -180,7 +180,7 @@ pub async fn a_cancelled_fetch_leaves_nothing<R: Runtime>(runtime: R) {
     assert_eq!(names(fixture.directory.path()), [] as [&str; 0]);
 }
 
-pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R) {
+pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 10 << 20).await;
     let mut failures = 3;
     let mut written = 0;
@@ -217,10 +217,8 @@ pub async fn a_full_disk_pauses_a_fetch_and_loses_nothing<R: Runtime>(runtime: R
     fixture.assert_arrived();
 }
 
-pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again<
-    R: Runtime,
->(
-    runtime: R,
+pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again(
+    runtime: Arc<dyn Runtime>,
 ) {
     let fixture = Fixture::new(&runtime, 2_000_000).await;
     let mut options = FetchOptions::default();
@@ -244,10 +242,8 @@ pub async fn a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_trie
     fixture.assert_arrived();
 }
 
-pub async fn a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before_it_renames<
-    R: Runtime,
->(
-    runtime: R,
+pub async fn a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before_it_renames(
+    runtime: Arc<dyn Runtime>,
 ) {
     let fixture = Fixture::new(&runtime, 10 << 20).await;
     let (fetch, faulty) = fixture.fetch_with(checkpointed(), |_| Fault::None);
@@ -276,7 +272,7 @@ pub async fn a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before
     assert_eq!(*remove, Effect::Remove { place: Place::Journal });
 }
 
-pub async fn three_fetches_at_once_arrive_equal<R: Runtime>(runtime: R) {
+pub async fn three_fetches_at_once_arrive_equal(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 5_000_000).await;
     let (others, mut fetches) = ([3_000_000, 4_000_000], Vec::new());
     let mut sources = Vec::new();
@@ -316,7 +312,7 @@ impl Blockstore for Wrong {
     }
 }
 
-pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer<R: Runtime>(runtime: R) {
+pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer(runtime: Arc<dyn Runtime>) {
     let mut fixture = Fixture::new(&runtime, 5_000_000).await;
     let blocks = Arc::new(Wrong);
     fixture.b = Node::builder(runtime.clone()).blocks(blocks).start().await.unwrap();
@@ -327,7 +323,7 @@ pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer<R: Runtime>
     fixture.assert_arrived();
 }
 
-pub async fn a_directory_or_garbage_is_no_file<R: Runtime>(runtime: R) {
+pub async fn a_directory_or_garbage_is_no_file(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     connect(&b, &a).await;
     let directory = tempfile::tempdir().unwrap();
@@ -343,7 +339,7 @@ pub async fn a_directory_or_garbage_is_no_file<R: Runtime>(runtime: R) {
     assert!(names(directory.path()).is_empty());
 }
 
-pub async fn a_fetch_never_waits_for_what_is_not_a_file<R: Runtime>(runtime: R) {
+pub async fn a_fetch_never_waits_for_what_is_not_a_file(runtime: Arc<dyn Runtime>) {
     #[cfg(unix)]
     for if_exists in [IfExists::Refuse, IfExists::Replace, IfExists::Unique] {
         for name in ["target", ".target.part", ".target.part-journal", ".target.part-lock"] {
@@ -365,7 +361,7 @@ pub async fn a_fetch_never_waits_for_what_is_not_a_file<R: Runtime>(runtime: R) 
     let _ = runtime;
 }
 
-pub async fn a_target_that_leads_to_the_temporary_file_costs_nothing<R: Runtime>(runtime: R) {
+pub async fn a_target_that_leads_to_the_temporary_file_costs_nothing(runtime: Arc<dyn Runtime>) {
     #[cfg(unix)]
     {
         // The link comes in the middle of the download.

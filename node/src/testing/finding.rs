@@ -13,7 +13,7 @@ use crate::node::{Node, NodeEvent};
 use crate::providers::{Provider, Providers};
 use crate::runtime::Runtime;
 
-pub async fn two_connects_make_one_connection<R: Runtime>(runtime: R) {
+pub async fn two_connects_make_one_connection(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     a.listen(loopback()).await.unwrap();
     for address in a.addresses().await.unwrap() {
@@ -24,7 +24,7 @@ pub async fn two_connects_make_one_connection<R: Runtime>(runtime: R) {
     assert_eq!(peers[0].bitswap.unwrap().connections, 1);
 }
 
-pub async fn oneself_cannot_be_connected<R: Runtime>(runtime: R) {
+pub async fn oneself_cannot_be_connected(runtime: Arc<dyn Runtime>) {
     let node = server(&runtime).await;
     let address = node.addresses().await.unwrap().remove(0);
     assert!(node.connect(address.clone()).await.is_err());
@@ -44,7 +44,7 @@ impl Providers for Knows {
     }
 }
 
-pub async fn a_provider_is_dialled_and_asked<R: Runtime>(runtime: R) {
+pub async fn a_provider_is_dialled_and_asked(runtime: Arc<dyn Runtime>) {
     let a = server(&runtime).await;
     let cid = a.put("provided").await.unwrap();
     let addresses = a.addresses().await.unwrap();
@@ -59,14 +59,14 @@ pub async fn a_provider_is_dialled_and_asked<R: Runtime>(runtime: R) {
 }
 
 /// Waits until the DHT has heard that the node has a block.
-async fn announced<R: Runtime>(node: &Node<R>, cid: Cid) {
+async fn announced(node: &Node, cid: Cid) {
     let mut events = node.events().await.unwrap();
     node.provide(cid).await.unwrap();
     while !matches!(events.next().await.unwrap(), NodeEvent::Announced(what) if what == cid) {}
 }
 
-pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only<R: Runtime>(
-    runtime: R,
+pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only(
+    runtime: Arc<dyn Runtime>,
 ) {
     let builder = || Node::builder(runtime.clone()).listen(loopback());
     let b = builder().dht(Dht::server()).start().await.unwrap();
@@ -83,7 +83,7 @@ pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only<
     assert_eq!(b.get(cid).await.unwrap().data(), "provided in the dht");
 }
 
-pub async fn blocks_are_announced_up_to_the_bound<R: Runtime>(runtime: R) {
+pub async fn blocks_are_announced_up_to_the_bound(runtime: Arc<dyn Runtime>) {
     let b = Node::builder(runtime.clone()).listen(loopback()).dht(Dht::server());
     let b = b.start().await.unwrap();
     let dht = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0)).provided_max(2);
@@ -99,8 +99,8 @@ pub async fn blocks_are_announced_up_to_the_bound<R: Runtime>(runtime: R) {
     assert!(matches!(without.provide(cids[0]).await, Err(ProvideError::NoDht)));
 }
 
-pub async fn a_want_that_fails_when_missing_waits_for_the_provider_being_dialled<R: Runtime>(
-    runtime: R,
+pub async fn a_want_that_fails_when_missing_waits_for_the_provider_being_dialled(
+    runtime: Arc<dyn Runtime>,
 ) {
     let a = server(&runtime).await;
     let cid = a.put("one connection away").await.unwrap();
@@ -122,7 +122,7 @@ impl Providers for Names {
     }
 }
 
-pub async fn a_lookup_ends_when_its_provider_cannot_be_dialled<R: Runtime>(runtime: R) {
+pub async fn a_lookup_ends_when_its_provider_cannot_be_dialled(runtime: Arc<dyn Runtime>) {
     // One has no address, which is known at once; nobody listens at that of the other.
     for addresses in [vec![], vec![loopback()]] {
         let provider = Provider { peer: libp2p::PeerId::random(), addresses };

@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::multiaddr::Protocol;
@@ -10,13 +11,13 @@ use super::{client, connect, loopback};
 use crate::node::{ConnectionLimits, Node};
 use crate::runtime::{Runtime, RuntimeExt as _};
 
-async fn limited<R: Runtime>(runtime: &R, limits: ConnectionLimits) -> Node<R> {
+async fn limited(runtime: &Arc<dyn Runtime>, limits: ConnectionLimits) -> Node {
     let builder = Node::builder(runtime.clone()).listen(loopback()).connection_limits(limits);
     builder.start().await.unwrap()
 }
 
 /// Where the node's socket listens.
-async fn socket<R: Runtime>(node: &Node<R>) -> SocketAddr {
+async fn socket(node: &Node) -> SocketAddr {
     let address = node.addresses().await.unwrap().remove(0);
     let port = address.iter().find_map(|part| match part {
         Protocol::Tcp(port) => Some(port),
@@ -25,7 +26,7 @@ async fn socket<R: Runtime>(node: &Node<R>) -> SocketAddr {
     (std::net::Ipv4Addr::LOCALHOST, port.unwrap()).into()
 }
 
-pub async fn connections_that_say_nothing_give_way_to_one_that_does<R: Runtime>(runtime: R) {
+pub async fn connections_that_say_nothing_give_way_to_one_that_does(runtime: Arc<dyn Runtime>) {
     const SILENT: usize = 100;
     const BEING_SET_UP: u32 = 8;
     let begun = Instant::now();
@@ -33,14 +34,15 @@ pub async fn connections_that_say_nothing_give_way_to_one_that_does<R: Runtime>(
     let node = limited(&runtime, limits).await;
     let cid = node.put("for who asks").await.unwrap();
     let to = socket(&node).await;
-    let silent = runtime
-        .run(move || (0..SILENT).map(|_| TcpStream::connect(to).unwrap()).collect::<Vec<_>>());
+    let silent = runtime.run_blocking(move || {
+        (0..SILENT).map(|_| TcpStream::connect(to).unwrap()).collect::<Vec<_>>()
+    });
     let mut silent = silent.await.unwrap();
     let honest = client(&runtime).await;
     connect(&honest, &node).await;
     assert_eq!(honest.get(cid).await.unwrap().data(), "for who asks");
     // The first of them were closed, long before the time for setting up was over.
-    let closed = runtime.run(move || {
+    let closed = runtime.run_blocking(move || {
         for stream in &mut silent[..SILENT - BEING_SET_UP as usize] {
             stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
             let mut end = Vec::new();
@@ -52,7 +54,7 @@ pub async fn connections_that_say_nothing_give_way_to_one_that_does<R: Runtime>(
     assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
-pub async fn new_connections_find_room_and_peers_of_use_keep_theirs<R: Runtime>(runtime: R) {
+pub async fn new_connections_find_room_and_peers_of_use_keep_theirs(runtime: Arc<dyn Runtime>) {
     const PLACES: usize = 4;
     let limits = ConnectionLimits::default().established(PLACES as u32);
     let node = limited(&runtime, limits).await;

@@ -52,7 +52,7 @@ impl Proxy {
         Self { address, shared }
     }
 
-    async fn lead_to<R: Runtime>(&self, node: &Node<R>) {
+    async fn lead_to(&self, node: &Node) {
         let address = node.addresses().await.unwrap().remove(0);
         let port = address.iter().find_map(|part| match part {
             Protocol::Tcp(port) => Some(port),
@@ -86,17 +86,17 @@ fn failing() -> SessionOptions<PeerId> {
     SessionOptions { when_missing: WhenMissing::Fail, ..SessionOptions::default() }
 }
 
-async fn fetcher<R: Runtime>(runtime: &R, grace: Duration) -> Node<R> {
+async fn fetcher(runtime: &Arc<dyn Runtime>, grace: Duration) -> Node {
     Node::builder(runtime.clone()).reconnect_grace(grace).start().await.unwrap()
 }
 
-async fn disconnected<R: Runtime>(node: &Node<R>, cut: impl FnOnce()) {
+async fn disconnected(node: &Node, cut: impl FnOnce()) {
     let mut events = node.events().await.unwrap();
     cut();
     while !matches!(events.next().await, Some(NodeEvent::Disconnected(_))) {}
 }
 
-pub async fn a_want_outlives_a_connection_that_is_lost_and_made_again<R: Runtime>(runtime: R) {
+pub async fn a_want_outlives_a_connection_that_is_lost_and_made_again(runtime: Arc<dyn Runtime>) {
     let (server, proxy) = (server(&runtime).await, Proxy::start());
     let (first, second) = (server.put("first").await.unwrap(), server.put("second").await.unwrap());
     let client = fetcher(&runtime, Duration::from_secs(60)).await;
@@ -117,7 +117,9 @@ pub async fn a_want_outlives_a_connection_that_is_lost_and_made_again<R: Runtime
     assert_eq!(get.await.unwrap().data(), "second");
 }
 
-pub async fn what_others_lack_is_missing_only_once_a_lost_peer_is_given_up<R: Runtime>(runtime: R) {
+pub async fn what_others_lack_is_missing_only_once_a_lost_peer_is_given_up(
+    runtime: Arc<dyn Runtime>,
+) {
     let (has, lacks, proxy) = (server(&runtime).await, server(&runtime).await, Proxy::start());
     let cid = has.put("only there").await.unwrap();
     proxy.lead_to(&has).await;
@@ -145,7 +147,7 @@ pub async fn what_others_lack_is_missing_only_once_a_lost_peer_is_given_up<R: Ru
     }
 }
 
-pub async fn a_want_ends_when_a_lost_peer_stays_away_for_the_grace<R: Runtime>(runtime: R) {
+pub async fn a_want_ends_when_a_lost_peer_stays_away_for_the_grace(runtime: Arc<dyn Runtime>) {
     let (server, proxy) = (server(&runtime).await, Proxy::start());
     let client = fetcher(&runtime, Duration::from_secs(2)).await;
     proxy.lead_to(&server).await;
@@ -163,8 +165,8 @@ pub async fn a_want_ends_when_a_lost_peer_stays_away_for_the_grace<R: Runtime>(r
     assert!(matches!(next, Err(GetError::ConnectionLost { .. })));
 }
 
-pub async fn a_node_that_came_back_with_another_identity_is_found_at_its_address<R: Runtime>(
-    runtime: R,
+pub async fn a_node_that_came_back_with_another_identity_is_found_at_its_address(
+    runtime: Arc<dyn Runtime>,
 ) {
     let proxy = Proxy::start();
     let before = server(&runtime).await;
@@ -190,7 +192,7 @@ pub async fn a_node_that_came_back_with_another_identity_is_found_at_its_address
     }
 }
 
-pub async fn a_port_is_listened_on_by_one_node_only<R: Runtime>(runtime: R) {
+pub async fn a_port_is_listened_on_by_one_node_only(runtime: Arc<dyn Runtime>) {
     let first = server(&runtime).await;
     let taken = first.addresses().await.unwrap().remove(0);
     let taken: Multiaddr = taken.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect();

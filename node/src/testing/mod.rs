@@ -7,6 +7,8 @@
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod blocks;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod discovering;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod fetching;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod finding;
@@ -23,6 +25,7 @@ mod resuming;
 mod sharing;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cid::Cid;
@@ -37,6 +40,7 @@ use crate::runtime::Runtime;
 /// The tests of this module, by name.
 pub mod tests {
     pub use super::blocks::*;
+    pub use super::discovering::*;
     pub use super::fetching::*;
     pub use super::finding::*;
     pub use super::hostile::*;
@@ -96,6 +100,7 @@ macro_rules! suite {
             a_target_that_leads_to_the_temporary_file_costs_nothing
             two_connects_make_one_connection
             oneself_cannot_be_connected
+            a_peer_that_discovery_finds_is_connected
             a_provider_is_dialled_and_asked
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
             a_lookup_ends_when_its_provider_cannot_be_dialled
@@ -125,7 +130,7 @@ macro_rules! suite {
 /// # Panics
 ///
 /// After a minute.
-pub async fn within_a_minute<R: Runtime>(runtime: &R, test: impl Future<Output = ()>) {
+pub async fn within_a_minute(runtime: &Arc<dyn Runtime>, test: impl Future<Output = ()>) {
     let minute = runtime.sleep(Duration::from_secs(60));
     match select(Box::pin(test), minute).await {
         Either::Left(((), _)) => {}
@@ -134,23 +139,23 @@ pub async fn within_a_minute<R: Runtime>(runtime: &R, test: impl Future<Output =
 }
 
 /// A node that can be dialled.
-async fn server<R: Runtime>(runtime: &R) -> Node<R> {
+async fn server(runtime: &Arc<dyn Runtime>) -> Node {
     Node::builder(runtime.clone()).listen(loopback()).start().await.unwrap()
 }
 
 /// A node that only dials.
-async fn client<R: Runtime>(runtime: &R) -> Node<R> {
+async fn client(runtime: &Arc<dyn Runtime>) -> Node {
     Node::builder(runtime.clone()).start().await.unwrap()
 }
 
 /// A client, connected to a server.
-async fn pair<R: Runtime>(runtime: &R) -> (Node<R>, Node<R>) {
+async fn pair(runtime: &Arc<dyn Runtime>) -> (Node, Node) {
     let (server, client) = (server(runtime).await, client(runtime).await);
     connect(&client, &server).await;
     (server, client)
 }
 
-async fn connect<R: Runtime>(from: &Node<R>, to: &Node<R>) {
+async fn connect(from: &Node, to: &Node) {
     let address = to.addresses().await.unwrap().remove(0);
     assert_eq!(from.connect(address).await.unwrap(), to.peer_id());
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::chunk::{DownloadError, DownloadEvent, Effect, Place, Resume, SyncPolicy};
@@ -36,7 +37,7 @@ fn resuming(resume: Resume) -> FetchOptions {
 }
 
 /// Ten leaves, of which exactly three were fetched when the fetch was stopped.
-async fn stopped<R: Runtime>(runtime: &R) -> Fixture<R> {
+async fn stopped(runtime: &Arc<dyn Runtime>) -> Fixture {
     let fixture = Fixture::new(runtime, 10 << 20).await;
     let (mut seen, mut third) = mpsc::channel(10);
     // From the fourth leaf on they wait, so that the fetch cannot end before it is stopped.
@@ -63,7 +64,7 @@ async fn stopped<R: Runtime>(runtime: &R) -> Fixture<R> {
     fixture
 }
 
-impl<R: Runtime> Fixture<R> {
+impl Fixture {
     fn part(&self) -> PathBuf {
         Paths::new(&self.target()).unwrap().path(Place::Temp)
     }
@@ -77,7 +78,7 @@ impl<R: Runtime> Fixture<R> {
     }
 }
 
-pub async fn a_stopped_fetch_goes_on_where_it_was<R: Runtime>(runtime: R) {
+pub async fn a_stopped_fetch_goes_on_where_it_was(runtime: Arc<dyn Runtime>) {
     for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
         let fixture = stopped(&runtime).await;
         let there = fixture.leaves();
@@ -88,8 +89,8 @@ pub async fn a_stopped_fetch_goes_on_where_it_was<R: Runtime>(runtime: R) {
     }
 }
 
-pub async fn a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_checked<R: Runtime>(
-    runtime: R,
+pub async fn a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_checked(
+    runtime: Arc<dyn Runtime>,
 ) {
     for resume in [Resume::Full, Resume::Sample, Resume::Changed] {
         for hole in [false, true] {
@@ -114,7 +115,7 @@ pub async fn a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_che
     }
 }
 
-pub async fn what_is_trusted_is_told_and_not_hashed<R: Runtime>(runtime: R) {
+pub async fn what_is_trusted_is_told_and_not_hashed(runtime: Arc<dyn Runtime>) {
     let fixture = stopped(&runtime).await;
     let there = fixture.leaves() * LEAF;
     let (fetch, faulty) = fixture.fetch_with(resuming(Resume::Changed), |_| Fault::None);
@@ -124,7 +125,7 @@ pub async fn what_is_trusted_is_told_and_not_hashed<R: Runtime>(runtime: R) {
     fixture.assert_arrived();
 }
 
-pub async fn a_full_disk_ends_a_fetch_and_what_was_written_is_kept<R: Runtime>(runtime: R) {
+pub async fn a_full_disk_ends_a_fetch_and_what_was_written_is_kept(runtime: Arc<dyn Runtime>) {
     let fixture = Fixture::new(&runtime, 10 << 20).await;
     let mut writes = 0;
     let (fetch, _) = fixture.fetch_with(checkpointed(), move |effect| match effect {

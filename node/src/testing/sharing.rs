@@ -24,8 +24,8 @@ use crate::runtime::Runtime;
 
 const PROFILES: [Profile; 2] = [Profile::UnixfsV1_2025, Profile::UnixfsV0_2015];
 
-pub async fn files_of_every_shape_arrive_equal_and_leave_nothing_else_behind<R: Runtime>(
-    runtime: R,
+pub async fn files_of_every_shape_arrive_equal_and_leave_nothing_else_behind(
+    runtime: Arc<dyn Runtime>,
 ) {
     let (a, b) = pair(&runtime).await;
     let kib = 1 << 10;
@@ -48,7 +48,7 @@ pub async fn files_of_every_shape_arrive_equal_and_leave_nothing_else_behind<R: 
     }
 }
 
-pub async fn a_shared_file_is_not_copied<R: Runtime>(runtime: R) {
+pub async fn a_shared_file_is_not_copied(runtime: Arc<dyn Runtime>) {
     let blocks = Arc::new(MemoryStore::new());
     let node = Node::builder(runtime.clone()).blocks(blocks.clone()).start().await.unwrap();
     let (_directory, path) = file(&bytes(5_000_000));
@@ -61,7 +61,7 @@ pub async fn a_shared_file_is_not_copied<R: Runtime>(runtime: R) {
     assert_eq!(pieces.concat(), bytes(5_000_000));
 }
 
-pub async fn a_leaf_that_cannot_be_made_again_is_not_promised<R: Runtime>(runtime: R) {
+pub async fn a_leaf_that_cannot_be_made_again_is_not_promised(runtime: Arc<dyn Runtime>) {
     // A file of three bytes, wrapped without its length, as none of our forms is.
     let bytes: &[u8] = &[0x0a, 7, 8, 2, 0x12, 3, b'o', b'd', b'd'];
     let cid = Cid::new_v1(0x70, crate::store::sha2_256(bytes));
@@ -74,7 +74,7 @@ pub async fn a_leaf_that_cannot_be_made_again_is_not_promised<R: Runtime>(runtim
     assert_eq!(b.store().files().size(cid.hash()).unwrap(), None);
 }
 
-pub async fn a_leaf_that_a_file_repeats_is_collected_once<R: Runtime>(runtime: R) {
+pub async fn a_leaf_that_a_file_repeats_is_collected_once(runtime: Arc<dyn Runtime>) {
     const TIMES: u64 = 1 << 16;
     let node = client(&runtime).await;
     let block = Block::from_store(raw(b"!"), Bytes::from_static(b"!"));
@@ -93,7 +93,7 @@ pub async fn a_leaf_that_a_file_repeats_is_collected_once<R: Runtime>(runtime: R
     assert_eq!((leaves[0].0, leaves[0].1.len), (raw(b"!"), 1));
 }
 
-pub async fn a_file_that_changed_is_not_served<R: Runtime>(runtime: R) {
+pub async fn a_file_that_changed_is_not_served(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let mut content = bytes(3 << 20);
     let (directory, path) = file(&content);
@@ -110,7 +110,7 @@ pub async fn a_file_that_changed_is_not_served<R: Runtime>(runtime: R) {
     assert!(served.dont_haves >= 1 && served.bytes < 3 << 20);
 }
 
-pub async fn a_missing_file_is_not_shared<R: Runtime>(runtime: R) {
+pub async fn a_missing_file_is_not_shared(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("missing");
@@ -118,7 +118,7 @@ pub async fn a_missing_file_is_not_shared<R: Runtime>(runtime: R) {
     assert!(matches!(refused, Err(ShareError::Read { path: named, .. }) if named == path));
 }
 
-pub async fn only_regular_files_are_shared<R: Runtime>(runtime: R) {
+pub async fn only_regular_files_are_shared(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let directory = tempfile::tempdir().unwrap();
     let mut others = vec![(directory.path().to_owned(), Obstacle::Directory)];
@@ -142,16 +142,16 @@ pub async fn only_regular_files_are_shared<R: Runtime>(runtime: R) {
     }
 }
 
-pub async fn a_file_that_changes_while_it_is_shared_is_refused<R: Runtime>(runtime: R) {
-    let runtime = Hooked::new(runtime);
-    let node = client(&runtime).await;
+pub async fn a_file_that_changes_while_it_is_shared_is_refused(runtime: Arc<dyn Runtime>) {
+    let hooked = Hooked::new(runtime);
+    let node = Node::builder(hooked.clone()).start().await.unwrap();
     let (_directory, path) = file(&bytes(3 << 20));
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     let open = || std::fs::File::options().write(true).open(&path).unwrap();
     open().set_modified(long_ago).unwrap();
     // The first job opens the file and the second reads from it: the change comes before the third.
     let (mut jobs, mut changed) = (0, Some(open()));
-    runtime.before_each(move || {
+    hooked.before_each(move || {
         jobs += 1;
         if jobs == 3 {
             changed.take().unwrap().write_all(b"changed").unwrap();
@@ -162,7 +162,7 @@ pub async fn a_file_that_changes_while_it_is_shared_is_refused<R: Runtime>(runti
     node.share_file(&path, Profile::default()).await.unwrap();
 }
 
-pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes<R: Runtime>(runtime: R) {
+pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes(runtime: Arc<dyn Runtime>) {
     let path = std::path::Path::new("/proc/version");
     if !path.exists() {
         // Only Linux has such files.
@@ -181,7 +181,7 @@ pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes<R: Runtime>(r
     assert_eq!(kept.put.load(Ordering::Relaxed), 1, "there may be other bytes in it the next time");
 }
 
-pub async fn a_fetched_file_is_served_by_its_fetcher<R: Runtime>(runtime: R) {
+pub async fn a_fetched_file_is_served_by_its_fetcher(runtime: Arc<dyn Runtime>) {
     for profile in PROFILES {
         let content = bytes(3_000_000);
         let (directory, path) = file(&content);
@@ -205,7 +205,7 @@ pub async fn a_fetched_file_is_served_by_its_fetcher<R: Runtime>(runtime: R) {
     }
 }
 
-pub async fn a_file_is_read_in_order<R: Runtime>(runtime: R) {
+pub async fn a_file_is_read_in_order(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     for profile in PROFILES {
         let content = bytes(20 << 20);
@@ -243,7 +243,7 @@ impl Blockstore for Counting {
     }
 }
 
-pub async fn what_is_read_is_kept_only_in_a_store_that_was_given_for_it<R: Runtime>(runtime: R) {
+pub async fn what_is_read_is_kept_only_in_a_store_that_was_given_for_it(runtime: Arc<dyn Runtime>) {
     let a = server(&runtime).await;
     let (_directory, path) = file(&bytes(5_000_000));
     let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;
@@ -268,7 +268,7 @@ pub async fn what_is_read_is_kept_only_in_a_store_that_was_given_for_it<R: Runti
     assert_eq!(given.put.load(Ordering::Relaxed), 6);
 }
 
-pub async fn a_reader_holds_no_more_than_its_window<R: Runtime>(runtime: R) {
+pub async fn a_reader_holds_no_more_than_its_window(runtime: Arc<dyn Runtime>) {
     let (a, b) = pair(&runtime).await;
     let (_directory, path) = file(&bytes(40 << 20));
     let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;

@@ -60,7 +60,7 @@ impl Attack {
     ];
 
     /// Goes as far as the attack gets at once; what has no end goes on beside.
-    pub(super) async fn begin<R: Runtime>(self, target: &Target<R>) -> Attackers {
+    pub(super) async fn begin(self, target: &Target) -> Attackers {
         match self {
             Self::Silence => sockets(target, 64, |_| ()).await,
             Self::Garbage => {
@@ -85,7 +85,7 @@ impl Attack {
     }
 
     /// Waits until what goes on beside has reached the node whole.
-    pub(super) async fn finish<R: Runtime>(self, target: &Target<R>) {
+    pub(super) async fn finish(self, target: &Target) {
         if self == Self::MillionWants {
             let seen = |stats: &Stats| stats.engine.messages_received >= u64::from(MILLION);
             until(target, Box::new(()), seen).await;
@@ -97,8 +97,8 @@ impl Attack {
 const MILLION: u32 = 123;
 
 /// Opens sockets, on each of which something is written.
-async fn sockets<R: Runtime>(
-    target: &Target<R>,
+async fn sockets(
+    target: &Target,
     count: usize,
     say: impl Fn(&mut TcpStream) + Send + 'static,
 ) -> Attackers {
@@ -107,7 +107,7 @@ async fn sockets<R: Runtime>(
         _ => None,
     });
     let to = (std::net::Ipv4Addr::LOCALHOST, port.unwrap());
-    let all = target.runtime.run(move || {
+    let all = target.runtime.run_blocking(move || {
         let open = || {
             let mut socket = TcpStream::connect(to).unwrap();
             socket.set_nonblocking(true).unwrap();
@@ -128,16 +128,12 @@ fn write(socket: &mut TcpStream, mut bytes: &[u8]) {
     }
 }
 
-async fn peer<R: Runtime>(target: &Target<R>) -> RawPeer {
+async fn peer(target: &Target) -> RawPeer {
     RawPeer::dial(&target.runtime, &target.address).await.unwrap()
 }
 
 /// Waits until the node has seen the attack.
-async fn until<R: Runtime>(
-    target: &Target<R>,
-    attackers: Attackers,
-    seen: impl Fn(&Stats) -> bool,
-) -> Attackers {
+async fn until(target: &Target, attackers: Attackers, seen: impl Fn(&Stats) -> bool) -> Attackers {
     let begun = Instant::now();
     loop {
         let stats = target.node.stats().await.unwrap().bitswap;
@@ -149,7 +145,7 @@ async fn until<R: Runtime>(
 }
 
 /// A peer with many Bitswap streams on each of which this is said.
-async fn streams<R: Runtime>(target: &Target<R>, count: usize, said: &[u8]) -> Attackers {
+async fn streams(target: &Target, count: usize, said: &[u8]) -> Attackers {
     let mut peer = peer(target).await;
     let mut streams: Vec<SubstreamBox> = Vec::new();
     for _ in 0..count {
@@ -162,7 +158,7 @@ async fn streams<R: Runtime>(target: &Target<R>, count: usize, said: &[u8]) -> A
 }
 
 /// Streams that propose protocols without end, and many that propose nothing.
-async fn undecided<R: Runtime>(target: &Target<R>) -> Attackers {
+async fn undecided(target: &Target) -> Attackers {
     let mut proposals = BITSWAP[..MULTISTREAM].to_vec();
     proposals.extend(b"\x09/unheard\n".repeat(10_000));
     let mut all = Vec::new();
@@ -181,7 +177,7 @@ async fn undecided<R: Runtime>(target: &Target<R>) -> Attackers {
 }
 
 /// Peers that want everything, accept the stream with the answers, and do not read it.
-async fn never_reading<R: Runtime>(target: &Target<R>) -> Attackers {
+async fn never_reading(target: &Target) -> Attackers {
     let mut wants = Vec::new();
     for cid in &target.cids {
         entry(&mut wants, &cid.to_bytes(), 0);
@@ -200,7 +196,7 @@ async fn never_reading<R: Runtime>(target: &Target<R>) -> Attackers {
 }
 
 /// Streams that announce 4 MiB and give a byte at a time, and then none.
-async fn stopping<R: Runtime>(target: &Target<R>) -> Attackers {
+async fn stopping(target: &Target) -> Attackers {
     // Those that find no room are reset at once.
     let ended = |stats: &Stats| stats.traffic.stalled_streams + stats.traffic.evicted_streams;
     let before = ended(&target.node.stats().await.unwrap().bitswap);
@@ -221,7 +217,7 @@ async fn stopping<R: Runtime>(target: &Target<R>) -> Attackers {
 }
 
 /// Wants of CIDs that nobody can serve.
-async fn strange_cids<R: Runtime>(target: &Target<R>) -> Attackers {
+async fn strange_cids(target: &Target) -> Attackers {
     let before = target.node.stats().await.unwrap().bitswap;
     // Codec and hash in ten bytes each, and a digest of 128.
     let mut giant = vec![1];
@@ -250,8 +246,8 @@ async fn strange_cids<R: Runtime>(target: &Target<R>) -> Attackers {
 }
 
 /// A task that does something to the node, as one new peer, until it is dropped.
-async fn looping<R: Runtime>(
-    target: &Target<R>,
+async fn looping(
+    target: &Target,
     attack: impl FnOnce(RawPeer) -> BoxFuture<'static, ()>,
 ) -> Attackers {
     let attack = attack(peer(target).await);
@@ -282,7 +278,7 @@ async fn flood(mut peer: RawPeer) {
 }
 
 /// Connections that are set up and dropped, over and over.
-async fn churn<R: Runtime>(target: &Target<R>) -> Attackers {
+async fn churn(target: &Target) -> Attackers {
     for _ in 0..8 {
         drop(sockets(target, 16, |_| ()).await);
         let mut peer = peer(target).await;

@@ -10,17 +10,18 @@ use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::Boxed;
 
-use crate::runtime::{ByteStream, Discovered, MdnsEvent, Runtime};
+use crate::discovery::Discovery;
+use crate::runtime::{ByteStream, Runtime};
 
 /// Another runtime, and how many of its tasks have not ended.
-#[derive(Clone)]
-pub(super) struct Counted<R> {
-    inner: R,
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    inner: Arc<dyn Runtime>,
     tasks: Arc<AtomicUsize>,
 }
 
-impl<R> Counted<R> {
-    pub(super) fn new(inner: R) -> Self {
+impl Counted {
+    pub(super) fn new(inner: Arc<dyn Runtime>) -> Self {
         Self { inner, tasks: Arc::default() }
     }
 
@@ -45,10 +46,10 @@ impl Drop for Task {
     }
 }
 
-impl<R: Runtime> Runtime for Counted<R> {
-    const NAME: &'static str = R::NAME;
-
-    type Mdns = R::Mdns;
+impl Runtime for Counted {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         let counted = Task::new(&self.tasks);
@@ -58,10 +59,10 @@ impl<R: Runtime> Runtime for Counted<R> {
         }));
     }
 
-    fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
         let counted = Task::new(&self.tasks);
-        self.inner.blocking(Box::new(move || {
-            job();
+        self.inner.spawn_blocking(Box::new(move || {
+            work();
             drop(counted);
         }));
     }
@@ -81,11 +82,7 @@ impl<R: Runtime> Runtime for Counted<R> {
         self.inner.with_names(transport)
     }
 
-    fn mdns(&self, local: PeerId) -> io::Result<Option<Self::Mdns>> {
-        self.inner.mdns(local)
-    }
-
-    fn discovered(event: MdnsEvent<Self>) -> Discovered {
-        R::discovered(event)
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
+        self.inner.discovery(local)
     }
 }

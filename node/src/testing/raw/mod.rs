@@ -11,7 +11,7 @@ mod peer;
 #[expect(missing_docs, reason = "the names of tests say it")]
 pub mod tests;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bitswap_libp2p::Config;
@@ -76,10 +76,12 @@ const BLOCK: usize = 256 << 10;
 const SLACK: usize = 1 << 20;
 
 /// The node under attack.
-struct Target<R: Runtime> {
+struct Target {
     /// What the attackers run on.
-    runtime: R,
-    node: Node<Counted<R>>,
+    runtime: Arc<dyn Runtime>,
+    /// What the node runs on.
+    counted: Counted,
+    node: Node,
     address: Multiaddr,
     cids: Vec<Cid>,
 }
@@ -105,11 +107,12 @@ fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }
 
-impl<R: Runtime> Target<R> {
-    async fn new(runtime: R, blocks: usize) -> Self {
+impl Target {
+    async fn new(runtime: Arc<dyn Runtime>, blocks: usize) -> Self {
         // A stream that stops is found out in a second, not ten.
         let config = Config::default().stall_window(Duration::from_secs(1)).unwrap();
-        let builder = Node::builder(Counted::new(runtime.clone())).config(config);
+        let counted = Counted::new(runtime.clone());
+        let builder = Node::builder(counted.clone()).config(config);
         let node = builder.listen(loopback()).start().await.unwrap();
         let mut cids = Vec::new();
         for seed in 0..blocks {
@@ -118,11 +121,11 @@ impl<R: Runtime> Target<R> {
             cids.push(node.put(block).await.unwrap());
         }
         let address = node.addresses().await.unwrap().remove(0);
-        Self { runtime, node, address, cids }
+        Self { runtime, counted, node, address, cids }
     }
 
     fn usage(&self, memory: fn() -> usize) -> Usage {
-        let tasks = self.node.runtime().tasks();
+        let tasks = self.counted.tasks();
         Usage { descriptors: descriptors(), tasks, memory: memory() }
     }
 
@@ -156,11 +159,11 @@ impl<R: Runtime> Target<R> {
 }
 
 /// Attacks a node while an honest one fetches from it, and looks at what is left.
-async fn leaves_nothing_behind<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+async fn leaves_nothing_behind(runtime: Arc<dyn Runtime>, attack: Attack, memory: fn() -> usize) {
     within_a_minute(&runtime.clone(), attacked(runtime, attack, memory)).await;
 }
 
-async fn attacked<R: Runtime>(runtime: R, attack: Attack, memory: fn() -> usize) {
+async fn attacked(runtime: Arc<dyn Runtime>, attack: Attack, memory: fn() -> usize) {
     let target = Target::new(runtime, BLOCKS).await;
     // What is allocated with the first connection, once and for all.
     target.honest_transfer().await;
@@ -184,7 +187,7 @@ const ROUNDS: usize = 5;
 /// Compares the speed of an honest transfer from a node that is attacked with that of one beside the same
 /// attack on another node. Attackers need the machine's processors too, and so does their victim; what an
 /// attack costs besides is what it takes from honest peers.
-pub async fn measure<R: Runtime>(runtime: R) {
+pub async fn measure(runtime: Arc<dyn Runtime>) {
     let target = Target::new(runtime.clone(), 256).await;
     let other = Target::new(runtime, 1).await;
     target.honest_transfer().await;

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures::channel::{mpsc, oneshot};
@@ -34,7 +35,7 @@ pub(super) struct RawPeer {
 
 impl RawPeer {
     /// Connects, as somebody new.
-    pub(super) async fn dial<R: Runtime>(runtime: &R, address: &Multiaddr) -> io::Result<Self> {
+    pub(super) async fn dial(runtime: &Arc<dyn Runtime>, address: &Multiaddr) -> io::Result<Self> {
         let noise = noise::Config::new(&Keypair::generate_ed25519()).map_err(io::Error::other)?;
         let mut transport =
             runtime.tcp().upgrade(Version::V1Lazy).authenticate(noise).multiplex(Multiplex).boxed();
