@@ -59,6 +59,19 @@ pub mod store;
 pub mod testing;
 mod transport;
 
+// What users of a node need beside it, so that they name this crate and that of a runtime only.
+pub use bitswap_core::{
+    Block, ByteSize, PeerDid, PeerReport, PeerSet, Rates, SessionOptions, SessionStats,
+    WhenMissing, chunk,
+};
+pub use bitswap_libp2p::{Blockstore, Config, MemoryStore, StoreError};
+pub use bytes::Bytes;
+pub use cid::Cid;
+pub use libp2p::identity::Keypair;
+pub use libp2p::{Multiaddr, PeerId};
+// And what they need less often, in the versions that are used here.
+pub use {bitswap_core, bitswap_libp2p, libp2p};
+
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{

@@ -7,12 +7,13 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
+use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
-use libp2p::Multiaddr;
 use libp2p::core::transport::Transport as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm};
+use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::Parts;
 use super::crowd::{ConnectionLimits, Crowd};
@@ -50,8 +51,12 @@ pub struct NodeBuilder {
     limits: Option<ConnectionLimits>,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    access: Option<Access>,
     reconnect_grace: Duration,
 }
+
+/// Who may have what.
+type Access = Box<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
 
 impl NodeBuilder {
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
@@ -65,6 +70,7 @@ impl NodeBuilder {
             limits: None,
             providers: None,
             dht: None,
+            access: None,
             reconnect_grace: Duration::from_secs(30),
         }
     }
@@ -127,6 +133,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
+    /// everybody may have everything.
+    #[must_use]
+    pub fn access(mut self, may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static) -> Self {
+        self.access = Some(Box::new(may));
+        self
+    }
+
     /// How long a session that [fails](bitswap_core::WhenMissing::Fail) when a block is missing waits for
     /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
     /// all the while, and afterwards too. Default: 30 s.
@@ -143,7 +157,17 @@ impl NodeBuilder {
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node, StartError> {
         let Self {
-            runtime, identity, blocks, config, listen, mdns, limits, providers, dht, ..
+            runtime,
+            identity,
+            blocks,
+            config,
+            listen,
+            mdns,
+            limits,
+            providers,
+            dht,
+            access,
+            ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
         let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
@@ -159,7 +183,10 @@ impl NodeBuilder {
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
-        let bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        let mut bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        if let Some(access) = access {
+            bitswap.set_access(access);
+        }
         let discovery = if mdns { started_or_logged(runtime.discovery(peer_id)) } else { None };
         let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
         // Bitswap is there before anybody can connect.

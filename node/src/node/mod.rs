@@ -292,6 +292,20 @@ impl Node {
         self.ask(move |driver| driver.bitswap().set_rates(rates)).await
     }
 
+    /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
+    /// each block that a peer asks for. A peer cannot tell a refusal from absence, and one that was refused has
+    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::access`].
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn set_access(
+        &self,
+        may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static,
+    ) -> Result<(), Stopped> {
+        self.ask(move |driver| driver.bitswap().set_access(may)).await
+    }
+
     /// Stops the node in good order: wants end, peers are told, and what was promised is sent, for a second
     /// at most; then all connections close. Other handles find the node [`Stopped`].
     pub async fn shutdown(self) {

@@ -116,6 +116,34 @@ pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block(
     assert!(matches!(result, Err(GetError::TimedOut(reports)) if reports.is_empty()));
 }
 
+pub async fn a_peer_that_may_not_have_a_block_hears_that_it_is_not_there(
+    runtime: Arc<dyn Runtime>,
+) {
+    let (friend, other) = (client(&runtime).await, client(&runtime).await);
+    let is_friend = friend.peer_id();
+    let builder = Node::builder(runtime.clone()).listen(loopback());
+    let a = builder.access(move |peer, _| *peer == is_friend).start().await.unwrap();
+    let cid = a.put("for friends").await.unwrap();
+    let get = async |node: &Node| {
+        let when_missing = WhenMissing::Fail;
+        let options = SessionOptions { when_missing, ..SessionOptions::default() };
+        node.session(options).await.unwrap().get(cid).await
+    };
+    for node in [&friend, &other] {
+        connect(node, &a).await;
+    }
+    assert_eq!(get(&friend).await.unwrap().data(), "for friends");
+    let refused = get(&other).await;
+    let Err(GetError::NotFound(reports)) = refused else { panic!("{refused:?}") };
+    let said: Vec<_> = reports.iter().map(|report| (report.peer, report.did)).collect();
+    assert_eq!(said, [(a.peer_id(), PeerDid::DontHave)]);
+    // The policy of a running node changes.
+    a.set_access(|_, _| true).await.unwrap();
+    let late = client(&runtime).await;
+    connect(&late, &a).await;
+    assert_eq!(get(&late).await.unwrap().data(), "for friends");
+}
+
 /// Whether the engine knows of the get's want when its lookup stands at a point: it looks before it
 /// wants, and again afterwards, each time with a point before and one after.
 const WANTED_AT: [bool; 4] = [false, false, true, true];

@@ -8,6 +8,7 @@ mod lengths;
 mod manifests;
 mod metrics;
 mod process;
+mod programs;
 mod properties;
 mod tree;
 mod words;
