@@ -73,7 +73,7 @@ impl<'a> Shown<'a> {
 
     /// A file is being hashed, since so long.
     pub(crate) fn hashing(&mut self, hashed: Hashed, elapsed: Duration) {
-        let Hashed { done, total } = hashed;
+        let Hashed { done, total, .. } = hashed;
         if self.is_due() {
             let rate = (done as f64 / elapsed.as_secs_f64().max(1e-3)) as u64;
             let eta = total.saturating_sub(done).checked_div(rate).map(Duration::from_secs);

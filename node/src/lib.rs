@@ -36,6 +36,8 @@
 //! arrives runs beside the connections. A fetch is a task of its own, which carries out what
 //! [`bitswap_core::chunk::Download`] says through [`Fs`].
 
+#![warn(missing_debug_implementations)]
+
 mod address_block;
 mod dht;
 mod discovery;

@@ -50,6 +50,7 @@ pub struct Shared {
 
 /// How far the sharing of a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Hashed {
     /// Bytes that are hashed, at most `total`.
     pub done: u64,

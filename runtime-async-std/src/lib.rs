@@ -3,6 +3,8 @@
 //!
 //! async-std is discontinued. See the README of this crate before building anything new on it.
 
+#![warn(missing_debug_implementations)]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

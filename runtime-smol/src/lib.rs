@@ -1,6 +1,8 @@
 //! Runs a [`bitswap_node::Node`] on smol: on its global executor, whose threads are as many as
 //! `SMOL_THREADS` says (one unless set).
 
+#![warn(missing_debug_implementations)]
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;

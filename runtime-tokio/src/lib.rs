@@ -1,5 +1,7 @@
 //! Runs a [`bitswap_node::Node`] on tokio, current-thread or multi-thread.
 
+#![warn(missing_debug_implementations)]
+
 mod exclusive;
 #[cfg(feature = "quic")]
 mod quic;

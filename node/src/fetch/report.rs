@@ -11,6 +11,7 @@ use crate::said::{Losses, Said};
 
 /// What a fetch waits for, for people to read and programs to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Waiting {
     /// Peers that are connected.
     pub peers: usize,
@@ -27,6 +28,7 @@ pub struct Waiting {
 
 /// A block that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Wait {
     /// The block.
     pub cid: Cid,

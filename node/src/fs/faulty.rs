@@ -1,5 +1,6 @@
 //! File operations that fail, wait and are remembered, as a test decides.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bitswap_core::chunk::{Done, Effect, FsError};
@@ -17,6 +18,17 @@ pub enum Fault {
     Wait(BoxFuture<'static, ()>),
     /// It is performed, and answered once this future has ended, which runs after that.
     Hold(BoxFuture<'static, ()>),
+}
+
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Fail(error) => f.debug_tuple("Fail").field(error).finish(),
+            Self::Wait(_) => f.write_str("Wait"),
+            Self::Hold(_) => f.write_str("Hold"),
+        }
+    }
 }
 
 /// Decides about each operation, in the order in which they are asked for.
@@ -42,6 +54,12 @@ impl FaultyFs {
     #[must_use]
     pub fn log(&self) -> Vec<Effect> {
         locked(&self.log).clone()
+    }
+}
+
+impl fmt::Debug for FaultyFs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyFs").field("log", &self.log).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a node is made.
 
+use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -57,6 +58,25 @@ pub struct NodeBuilder {
 
 /// Who may have what.
 type Access = Box<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
+
+impl fmt::Debug for NodeBuilder {
+    /// Of the identity only what others may know.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("runtime", &self.runtime)
+            .field(
+                "peer_id",
+                &self.identity.as_ref().map(|identity| identity.public().to_peer_id()),
+            )
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("mdns", &self.mdns)
+            .field("limits", &self.limits)
+            .field("dht", &self.dht)
+            .field("reconnect_grace", &self.reconnect_grace)
+            .finish_non_exhaustive()
+    }
+}
 
 impl NodeBuilder {
     pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {

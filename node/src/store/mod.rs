@@ -11,6 +11,7 @@ mod files;
 pub use disk::DiskStore;
 pub use files::{FileId, SharedFiles, SharedLeaf, Stamp};
 
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -110,6 +111,17 @@ impl Store {
             }
         }
         answers
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { runtime, blocks: _, keeps_what_is_read, files } = self;
+        f.debug_struct("Store")
+            .field("runtime", runtime)
+            .field("keeps_what_is_read", keeps_what_is_read)
+            .field("files", files)
+            .finish_non_exhaustive()
     }
 }
 
