@@ -40,7 +40,7 @@ async fn print(node: &Node, late: &mut Late, args: &args::Cat, say: &Say) -> Res
         let piece = tokio::select! {
             piece = pieces.next() => piece,
             _ = ticks.tick() => {
-                let waiting = node.waiting().await?;
+                let waiting = node.diagnose().await?;
                 match patience.look(&waiting, Instant::now()) {
                     Verdict::Wait => {}
                     Verdict::Say => say.waiting(&waiting),

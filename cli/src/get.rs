@@ -76,7 +76,7 @@ async fn watched(
             },
             _ = ticks.tick() => {
                 // One that has ended says so by its last event.
-                let Some(waiting) = fetch.why().await else { continue };
+                let Some(waiting) = fetch.diagnose().await else { continue };
                 match patience.look(&waiting, Instant::now()) {
                     Verdict::Wait => {}
                     Verdict::Say => shown.waiting(&waiting),

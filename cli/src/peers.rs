@@ -65,7 +65,7 @@ pub(crate) async fn connected(
                     return Err(Failure::NoConnection { tried });
                 }
             }
-            Err(_) => say.waiting(&node.waiting().await?),
+            Err(_) => say.waiting(&node.diagnose().await?),
         }
     }
     if !tried.is_empty() {

@@ -7,7 +7,7 @@ mod screen;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::Progress;
-use bitswap_node::{Hashed, Waiting};
+use bitswap_node::{Hashed, StallReport};
 use serde_json::{Value, json};
 
 use crate::say::Say;
@@ -95,7 +95,7 @@ impl<'a> Shown<'a> {
     }
 
     /// It waits: for what, and what was said.
-    pub(crate) fn waiting(&mut self, waiting: &Waiting) {
+    pub(crate) fn waiting(&mut self, waiting: &StallReport) {
         match &mut self.line {
             Line::Drawn(screen) => screen.above(&format!("waiting: {waiting}")),
             _ => self.say.waiting(waiting),

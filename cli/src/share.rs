@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
 use bitswap_node::store::FileId;
-use bitswap_node::{Hashed, Node, NodeEvent, Runtime, Stopped};
+use bitswap_node::{Hashed, Node, NodeClosed, NodeEvent, Runtime};
 use cid::Cid;
 use futures::stream::{Stream, StreamExt as _};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ struct Counts {
 }
 
 impl Counts {
-    async fn of(node: &Node) -> Result<Self, Stopped> {
+    async fn of(node: &Node) -> Result<Self, NodeClosed> {
         let engine = node.stats().await?.bitswap.engine;
         let bitswap_core::Served { blocks, bytes, .. } = engine.served;
         Ok(Self { peers: engine.peers, blocks, bytes })
@@ -129,12 +129,12 @@ impl Watch<'_> {
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(NodeEvent::Announced(cid)) => {
+                    Some(NodeEvent::Provided(cid)) => {
                         let object = json!({"event": "announced", "cid": cid.to_string()});
                         self.shown.told("The DHT knows of it.", &object);
                     }
                     Some(_) => {}
-                    None => return Err(Failure::Stopped(Stopped)),
+                    None => return Err(Failure::NodeClosed(NodeClosed)),
                 },
                 _ = look.tick() => {
                     self.look_at_file().await?;
@@ -146,7 +146,7 @@ impl Watch<'_> {
 
     async fn look_at_file(&mut self) -> Result<(), Failure> {
         let Some((path, id)) = &self.served.file else { return Ok(()) };
-        if self.node.is_unchanged(*id).await.map_err(|_| Stopped)? {
+        if self.node.is_unchanged(*id).await.map_err(|_| NodeClosed)? {
             return Ok(());
         }
         let path = path.display().to_string();
@@ -161,7 +161,7 @@ impl Watch<'_> {
         Ok(())
     }
 
-    async fn look_at_counts(&mut self) -> Result<(), Stopped> {
+    async fn look_at_counts(&mut self) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
         if self.told != counts {
             let Counts { peers, blocks, bytes } = counts;
@@ -178,7 +178,7 @@ impl Watch<'_> {
     }
 
     /// The sum of it all.
-    async fn end(self, say: &Say) -> Result<(), Stopped> {
+    async fn end(self, say: &Say) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
         drop(self.shown);
         let text = format!("Served {} in {} blocks.", ByteSize(counts.bytes), counts.blocks);

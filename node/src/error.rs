@@ -18,13 +18,13 @@ use thiserror::Error;
 use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
 use crate::node::LostPeer;
+use crate::peer_reports::{LostPeers, PeerReports};
 use crate::reason::{DialReason, ListenReason};
-use crate::said::{Losses, Said};
 
 /// The node was shut down, or its runtime was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the node has stopped")]
-pub struct Stopped;
+pub struct NodeClosed;
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -56,7 +56,7 @@ pub enum ListenError {
     Transport {
         /// The address.
         address: Multiaddr,
-        /// What the transport said. It is part of this error's text.
+        /// The answer of the transport. It is part of this error's text.
         reason: TransportError<io::Error>,
     },
     /// The listener closed before it had an address.
@@ -64,12 +64,12 @@ pub enum ListenError {
     Closed {
         /// The address.
         address: Multiaddr,
-        /// What the transport said. It is part of this error's text.
+        /// The answer of the transport. It is part of this error's text.
         reason: Option<io::Error>,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
 fn why_closed(error: Option<&io::Error>) -> String {
@@ -91,25 +91,25 @@ pub enum ConnectError {
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
-/// Why a block is not announced.
+/// Why a block is not provided.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ProvideError {
-    /// There is nowhere to announce it.
+    /// There is no DHT to provide it in.
     #[error("the node takes part in no DHT; start it with one")]
     NoDht,
-    /// As many as the node may announce are announced.
-    #[error("{max} blocks are announced already; raise the bound, or announce roots of files only")]
+    /// As many as the node may provide are provided.
+    #[error("{max} blocks are provided already; raise the bound, or provide roots of files only")]
     TooMany {
         /// The bound.
         max: usize,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
 /// Why a block was not stored.
@@ -133,27 +133,27 @@ pub enum PutError {
     Store(#[from] StoreError),
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
 /// Why a block was not got.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum GetError {
-    /// Nobody has it: what each peer that was asked said.
-    #[error("no peer has the block: {}", Said(.0))]
+    /// Nobody has it: the answer of each peer that was asked.
+    #[error("no peer has the block: {}", PeerReports(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
     /// Peers that the user named were lost and did not come back within the
     /// [grace](crate::NodeBuilder::reconnect_grace), and no other peer has it.
-    #[error("{}{}", Losses(.lost), others(.said))]
+    #[error("{}{}", LostPeers(.lost), others(.reports))]
     ConnectionLost {
         /// The peers that were lost.
         lost: Vec<LostPeer>,
-        /// What each other peer that was asked said.
-        said: Vec<PeerReport<PeerId>>,
+        /// The answer of each other peer that was asked.
+        reports: Vec<PeerReport<PeerId>>,
     },
     /// Nobody delivered it in time: what each peer that was asked did.
-    #[error("no peer delivered the block in time: {}", Said(.0))]
+    #[error("no peer delivered the block in time: {}", PeerReports(.0))]
     TimedOut(Vec<PeerReport<PeerId>>),
     /// It cannot be asked for.
     #[error(transparent)]
@@ -163,11 +163,11 @@ pub enum GetError {
     Store(#[from] StoreError),
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
-fn others(said: &[PeerReport<PeerId>]) -> String {
-    if said.is_empty() { String::new() } else { format!("; {}", Said(said)) }
+fn others(reports: &[PeerReport<PeerId>]) -> String {
+    if reports.is_empty() { String::new() } else { format!("; {}", PeerReports(reports)) }
 }
 
 /// Why a file cannot be read to its end.
@@ -191,7 +191,7 @@ pub enum ShareError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// It is not a file.
@@ -224,7 +224,7 @@ pub enum ShareError {
     Store(#[from] StoreError),
     /// The node stopped meanwhile.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
 /// Why a file was not fetched.
@@ -253,7 +253,7 @@ pub enum FetchError {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
-    /// A block could not be got: what each peer that was asked said.
+    /// A block could not be got: the answer of each peer that was asked.
     #[error(transparent)]
     Block(#[from] GetError),
     /// It was stopped, and what was fetched is kept. Starting the same download again goes on from there.
@@ -268,5 +268,5 @@ pub enum FetchError {
     NeedsFinalize,
     /// The node stopped meanwhile. Starting the same download again goes on.
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }

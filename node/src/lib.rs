@@ -7,7 +7,7 @@
 //!
 //! ```no_run
 //! # use bitswap_node::{FetchOptions, Node, Runtime};
-//! # async fn example(runtime: Arc<dyn Runtime>) -> Result<(), Box<dyn std::error::Error>> {
+//! # async fn example(runtime: impl Runtime) -> Result<(), Box<dyn std::error::Error>> {
 //! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
 //! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
 //! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
@@ -47,11 +47,11 @@ mod fetch;
 mod fs;
 mod multiplex;
 mod node;
+mod peer_reports;
 mod providers;
 mod read;
 mod reason;
 mod runtime;
-mod said;
 mod session;
 mod setup;
 mod share;
@@ -77,17 +77,17 @@ pub use {bitswap_core, bitswap_libp2p, libp2p};
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
-    StartError, Stopped,
+    ConnectError, FetchError, GetError, ListenError, NodeClosed, ProvideError, PutError, ReadError,
+    ShareError, StartError,
 };
 pub use error_chain::ErrorChain;
-pub use fetch::{Fetch, FetchOptions, Fetched, Wait, Waiting};
+pub use fetch::{Fetch, FetchOptions, Fetched, StallReport, StalledWant};
 pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
 pub use share::{Hashed, Shared};
-pub use socket_bytes::{Counted, SocketBytes};
+pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use transport::transport;

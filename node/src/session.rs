@@ -7,7 +7,7 @@ use futures::channel::mpsc;
 use futures::stream::{self, Stream, StreamExt as _};
 use libp2p::PeerId;
 
-use crate::error::{GetError, Stopped};
+use crate::error::{GetError, NodeClosed};
 use crate::node::Node;
 use crate::node::routes::{Delivery, Outcome, Release, Waiter};
 
@@ -46,8 +46,8 @@ impl Session {
         }
         let mut waiter = self.waiter();
         waiter.want(vec![Want::from(cid)]).await?;
-        // It may have been stored after the first look and before the want was known: nobody
-        // announces it again.
+        // It may have been stored after the first look and before the want was known: the engine is
+        // not notified again.
         if let Some(block) = self.local(cid).await? {
             return Ok(block);
         }
@@ -83,9 +83,9 @@ impl Session {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn diagnose(&self, cid: Cid) -> Result<Option<Vec<PeerReport<PeerId>>>, Stopped> {
+    pub async fn diagnose(&self, cid: Cid) -> Result<Option<Vec<PeerReport<PeerId>>>, NodeClosed> {
         let id = self.id;
-        self.node.ask(move |driver| driver.bitswap().diagnose(id, &cid)).await
+        self.node.call(move |driver| driver.bitswap().diagnose(id, &cid)).await
     }
 
     /// The session's counters.
@@ -93,9 +93,9 @@ impl Session {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn stats(&self) -> Result<SessionStats, Stopped> {
+    pub async fn stats(&self) -> Result<SessionStats, NodeClosed> {
         let id = self.id;
-        let stats = self.node.ask(move |driver| driver.bitswap().session(id)).await?;
+        let stats = self.node.call(move |driver| driver.bitswap().session(id)).await?;
         Ok(stats.unwrap_or_default())
     }
 
@@ -144,21 +144,21 @@ impl SessionWaiter {
         wants: Vec<Want>,
     ) -> impl Future<Output = Result<(), GetError>> + Send + use<> {
         let (node, session, waiter) = (self.node.clone(), self.session, self.waiter.clone());
-        async move { Ok(node.ask(move |driver| driver.want(session, wants, &waiter)).await??) }
+        async move { Ok(node.call(move |driver| driver.want(session, wants, &waiter)).await??) }
     }
 
     /// Wants some blocks no more. A delivery that is on its way may still come.
     pub(crate) fn unwant(
         &self,
         cids: Vec<Cid>,
-    ) -> impl Future<Output = Result<(), Stopped>> + Send + use<> {
+    ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
         let (node, session, token) = (self.node.clone(), self.session, self.waiter.token);
-        async move { node.ask(move |driver| driver.unwant(session, token, cids)).await }
+        async move { node.call(move |driver| driver.unwant(session, token, cids)).await }
     }
 
     /// The next want that has ended.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, Stopped> {
+    pub(crate) async fn next(&mut self) -> Result<Delivery, NodeClosed> {
         // The waiter holds a sender of its own, so the channel itself never ends.
-        self.delivered.next().await.ok_or(Stopped)
+        self.delivered.next().await.ok_or(NodeClosed)
     }
 }

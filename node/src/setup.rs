@@ -1,4 +1,4 @@
-//! Connections that are being set up: so many at a time, and the oldest gives way.
+//! Connections that are being set up: so many at a time, and then the oldest is closed.
 //!
 //! Whoever connects holds a socket of ours until encryption has been negotiated, and need not know
 //! more than the address. A honest peer is done within a few round trips. So when there are too many,
@@ -20,12 +20,12 @@ use crate::address_block::AddressBlock;
 /// A transport with a bound on the inbound connections that are being set up.
 pub(crate) struct Bounded<T> {
     inner: T,
-    places: Places,
+    slots: Slots,
 }
 
-/// The places of those being set up.
+/// The slots of those being set up.
 #[derive(Clone)]
-pub(crate) struct Places(Arc<Mutex<Table>>);
+pub(crate) struct Slots(Arc<Mutex<Table>>);
 
 struct Table {
     max: usize,
@@ -33,19 +33,19 @@ struct Table {
     taken: BTreeMap<u64, (AddressBlock, Option<Waker>)>,
 }
 
-/// A place. Its holder is asked to give it up by being woken.
-struct Place {
+/// A slot. Its holder is asked to give it up by being woken.
+struct Slot {
     id: u64,
-    places: Places,
+    slots: Slots,
 }
 
-impl Places {
+impl Slots {
     pub(crate) fn new(max: usize) -> Self {
         Self(Arc::new(Mutex::new(Table { max: max.max(1), next: 0, taken: BTreeMap::new() })))
     }
 
-    /// Takes a place, and somebody else's if there is none.
-    fn take(&self, block: AddressBlock) -> Place {
+    /// Takes a slot, and somebody else's if there is none.
+    fn take(&self, block: AddressBlock) -> Slot {
         let mut table = self.lock();
         let id = table.next;
         table.next += 1;
@@ -62,7 +62,7 @@ impl Places {
         }
         drop(table);
         woken.into_iter().for_each(Waker::wake);
-        Place { id, places: self.clone() }
+        Slot { id, slots: self.clone() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -71,10 +71,10 @@ impl Places {
     }
 }
 
-impl Place {
-    /// Whether the place was given to somebody else; if not, this task is woken when it is.
+impl Slot {
+    /// Whether the slot was given to somebody else; if not, this task is woken when it is.
     fn is_lost(&self, task: &Waker) -> bool {
-        match self.places.lock().taken.get_mut(&self.id) {
+        match self.slots.lock().taken.get_mut(&self.id) {
             None => true,
             Some((_, known)) => {
                 *known = Some(task.clone());
@@ -84,15 +84,15 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        self.places.lock().taken.remove(&self.id);
+        self.slots.lock().taken.remove(&self.id);
     }
 }
 
 impl<T> Bounded<T> {
     pub(crate) fn new(inner: T, max: usize) -> Self {
-        Self { inner, places: Places::new(max) }
+        Self { inner, slots: Slots::new(max) }
     }
 }
 
@@ -130,8 +130,8 @@ where
         let event = std::task::ready!(Pin::new(&mut self.inner).poll(cx));
         Poll::Ready(match event {
             TransportEvent::Incoming { listener_id, upgrade, local_addr, send_back_addr } => {
-                let place = self.places.take(AddressBlock::of(&send_back_addr));
-                let upgrade = holding(place, upgrade).boxed();
+                let slot = self.slots.take(AddressBlock::of(&send_back_addr));
+                let upgrade = holding(slot, upgrade).boxed();
                 TransportEvent::Incoming { listener_id, upgrade, local_addr, send_back_addr }
             }
             other => other.map_upgrade(|_| unreachable!("only what is incoming has an upgrade")),
@@ -139,11 +139,11 @@ where
     }
 }
 
-/// Sets a connection up, as long as it has its place.
-async fn holding<T>(place: Place, upgrade: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+/// Sets a connection up, as long as it has its slot.
+async fn holding<T>(slot: Slot, upgrade: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     let mut upgrade = std::pin::pin!(upgrade);
     std::future::poll_fn(|cx| {
-        if place.is_lost(cx.waker()) {
+        if slot.is_lost(cx.waker()) {
             let why = "its set-up took too long while others waited";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
         }
@@ -176,8 +176,8 @@ mod tests {
 
     type SetUp = Pin<Box<dyn Future<Output = io::Result<()>>>>;
 
-    fn set_up(places: &Places, third: u8) -> SetUp {
-        Box::pin(holding(places.take(block(third)), pending()))
+    fn set_up(slots: &Slots, third: u8) -> SetUp {
+        Box::pin(holding(slots.take(block(third)), pending()))
     }
 
     fn is_closed(set_up: &mut SetUp) -> bool {
@@ -186,26 +186,26 @@ mod tests {
 
     #[test]
     fn who_takes_longest_of_the_most_crowded_block_gives_way() {
-        let places = Places::new(4);
-        let mut early = set_up(&places, 1);
-        let mut crowd: Vec<SetUp> = (0..3).map(|_| set_up(&places, 2)).collect();
+        let slots = Slots::new(4);
+        let mut early = set_up(&slots, 1);
+        let mut crowd: Vec<SetUp> = (0..3).map(|_| set_up(&slots, 2)).collect();
         assert!(crowd.iter_mut().chain([&mut early]).all(|one| !is_closed(one)), "there is room");
-        let mut late: Vec<SetUp> = (0..2).map(|_| set_up(&places, 2)).collect();
+        let mut late: Vec<SetUp> = (0..2).map(|_| set_up(&slots, 2)).collect();
         assert!(is_closed(&mut crowd[0]) && is_closed(&mut crowd[1]), "the oldest of the crowd");
         assert!(late.iter_mut().all(|one| !is_closed(one)));
         assert!(!is_closed(&mut early), "it is alone in its block");
         drop((crowd, late, early));
-        assert!(places.lock().taken.is_empty());
+        assert!(slots.lock().taken.is_empty());
     }
 
     #[test]
     fn who_gives_way_is_woken() {
-        let places = Places::new(1);
-        let mut first = set_up(&places, 1);
+        let slots = Slots::new(1);
+        let mut first = set_up(&slots, 1);
         let wakes = Arc::new(Wakes::default());
         let task = waker(wakes.clone());
         assert!(first.as_mut().poll(&mut Context::from_waker(&task)).is_pending());
-        let _second = set_up(&places, 1);
+        let _second = set_up(&slots, 1);
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use crate::error::{ShareError, Stopped};
+use crate::error::{NodeClosed, ShareError};
 use crate::fs::read_from;
 use crate::fs::regular::{obstacle, open_source};
 use crate::node::{Node, info};
@@ -36,7 +36,7 @@ const READ: usize = 1 << 20;
 /// and there is no place in them to read from later.
 const COPIED_MAX: u64 = 64 << 20;
 
-const ANNOUNCED_AT_ONCE: usize = 1024;
+const NOTIFIED_AT_ONCE: usize = 1024;
 
 /// A shared file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Node {
         let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
         let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
         let id = self.store().files().share(path, Some(stamp), leaves);
-        announce(self, infos).await?;
+        notify_in_steps(self, infos).await?;
         Ok(Shared { root, id })
     }
 
@@ -206,7 +206,7 @@ impl Node {
         }
         let infos = blocks.iter().map(info).collect();
         self.store().put(blocks).await?;
-        Ok(self.announce(infos).await?)
+        Ok(self.notify_new_blocks(infos).await?)
     }
 }
 
@@ -249,7 +249,12 @@ fn cut(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
 }
 
 /// Shares a file that was fetched, from where it lies. The nodes above its leaves are in the store.
-pub(crate) async fn fetched(node: &Node, root: Cid, size: u64, path: &Path) -> Result<(), Stopped> {
+pub(crate) async fn fetched(
+    node: &Node,
+    root: Cid,
+    size: u64,
+    path: &Path,
+) -> Result<(), NodeClosed> {
     let mut leaves = leaves(node, root, size).await;
     // Of a wrapped leaf the size is told as our forms have it. All leaves of a file are wrapped alike, so
     // one that cannot be made again speaks for all.
@@ -271,7 +276,7 @@ pub(crate) async fn fetched(node: &Node, root: Cid, size: u64, path: &Path) -> R
     let rows = leaves.iter().map(|(cid, leaf)| (*cid.hash(), *leaf));
     // Without a stamp: nobody knows what became of the file since its last block was written.
     node.store().files().share(path.to_owned(), None, rows);
-    announce(node, infos).await
+    notify_in_steps(node, infos).await
 }
 
 /// Where each leaf of a fetched file lies, once however often it occurs: a file of a mebibyte can
@@ -321,10 +326,10 @@ fn leaf_info(cid: Cid, leaf: &SharedLeaf) -> BlockInfo {
     BlockInfo { cid, size: leaf.form.block_len(leaf.len as usize) as u32 }
 }
 
-/// Announces many blocks, in steps that leave the node's task time for others.
-async fn announce(node: &Node, infos: Vec<BlockInfo>) -> Result<(), Stopped> {
-    for some in infos.chunks(ANNOUNCED_AT_ONCE) {
-        node.announce(some.to_vec()).await?;
+/// Notifies the engine of many blocks, in steps that leave the node's task time for others.
+async fn notify_in_steps(node: &Node, infos: Vec<BlockInfo>) -> Result<(), NodeClosed> {
+    for some in infos.chunks(NOTIFIED_AT_ONCE) {
+        node.notify_new_blocks(some.to_vec()).await?;
     }
     Ok(())
 }

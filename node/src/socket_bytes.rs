@@ -36,12 +36,12 @@ impl SocketBytes {
 
 /// A stream whose bytes are counted.
 #[derive(Debug)]
-pub struct Counted<S> {
+pub struct Metered<S> {
     stream: S,
     bytes: SocketBytes,
 }
 
-impl<S> Counted<S> {
+impl<S> Metered<S> {
     /// Counts what crosses `stream` from now on.
     pub const fn new(stream: S, bytes: SocketBytes) -> Self {
         Self { stream, bytes }
@@ -63,7 +63,7 @@ fn count(counter: &AtomicU64, result: Poll<io::Result<usize>>) -> Poll<io::Resul
     result
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -83,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -122,7 +122,7 @@ mod tests {
     fn what_is_read_and_written_is_counted_and_errors_are_not() {
         let bytes = SocketBytes::default();
         block_on(async {
-            let mut stream = Counted::new(Cursor::new(vec![0; 100]), bytes.clone());
+            let mut stream = Metered::new(Cursor::new(vec![0; 100]), bytes.clone());
             stream.write_all(&[1; 30]).await.unwrap();
             let mut rest = Vec::new();
             stream.read_to_end(&mut rest).await.unwrap();

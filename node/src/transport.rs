@@ -13,7 +13,7 @@ use libp2p::{PeerId, Transport, noise};
 
 use crate::multiplex::Multiplex;
 use crate::runtime::Runtime;
-use crate::socket_bytes::{Counted, SocketBytes};
+use crate::socket_bytes::{Metered, SocketBytes};
 
 /// The longest that setting a connection up may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,7 +35,7 @@ pub fn transport(
     let bytes = bytes.clone();
     let tcp = runtime
         .tcp()
-        .map(move |socket, _| BufReader::with_capacity(READ_BUFFER, Counted::new(socket, bytes)))
+        .map(move |socket, _| BufReader::with_capacity(READ_BUFFER, Metered::new(socket, bytes)))
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(Multiplex)

@@ -3,16 +3,16 @@
 //! The engine only says that it looks for a block; here is one of the places where a node may look.
 //! What is stored and asked for is the block's hash, without the codec, as all of IPFS does.
 
-mod announcer;
 mod records;
+mod reprovider;
 
-pub(crate) use announcer::Announcer;
 pub(crate) use records::Records;
+pub(crate) use reprovider::Reprovider;
 
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, StreamProtocol, kad};
 
-/// Blocks that a node announces, unless told.
+/// Blocks that a node provides at most, unless set.
 const PROVIDED_MAX: usize = 1024;
 
 /// How a node takes part in a DHT.
@@ -70,8 +70,8 @@ impl Dht {
         self
     }
 
-    /// How many blocks the node announces at most. Default: 1024. Each costs some twenty messages
-    /// when it is announced first, and again every 22 hours.
+    /// How many blocks the node provides at most. Default: 1024. Each costs some twenty messages at
+    /// first, and again every 22 hours.
     #[must_use]
     pub const fn provided_max(mut self, provided_max: usize) -> Self {
         self.provided_max = provided_max;

@@ -1,7 +1,7 @@
 //! The records that a node keeps for a DHT.
 //!
 //! Only who provides what; values are refused, because nothing here is about them. Anybody may send
-//! records, so their size and their number are bounded, and the one that expires first gives way.
+//! records, so their size and their number are bounded, and the one that expires first is evicted.
 //! Our own are in the same place and are not touched by that.
 
 use std::borrow::Cow;
@@ -99,7 +99,7 @@ impl RecordStore for Records {
         self.all.get(key.as_ref()).cloned().unwrap_or_default()
     }
 
-    /// None: what is ours is announced by the [`Announcer`](super::Announcer).
+    /// None: what is ours is provided by the [`Reprovider`](super::Reprovider).
     fn provided(&self) -> Self::ProvidedIter<'_> {
         Vec::new().into_iter()
     }

@@ -3,7 +3,7 @@
 mod report;
 mod task;
 
-pub use report::{Wait, Waiting};
+pub use report::{StallReport, StalledWant};
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -19,7 +19,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream, StreamExt as _};
 use libp2p::PeerId;
 
-use crate::error::{FetchError, Stopped};
+use crate::error::{FetchError, NodeClosed};
 use crate::fs::{DiskFs, Fs, Paths};
 use crate::node::Node;
 use crate::runtime::Runtime;
@@ -78,7 +78,7 @@ enum Control {
     Resume,
     Stop,
     Cancel,
-    Why(oneshot::Sender<Waiting>),
+    Diagnose(oneshot::Sender<StallReport>),
 }
 
 /// A running fetch. Dropping it stops the download and keeps its data, so that the same fetch goes on
@@ -124,9 +124,9 @@ impl Fetch {
     }
 
     /// What it waits for; `None` once it has ended.
-    pub async fn why(&mut self) -> Option<Waiting> {
+    pub async fn diagnose(&mut self) -> Option<StallReport> {
         let (reply, answer) = oneshot::channel();
-        self.control(Control::Why(reply)).await;
+        self.control(Control::Diagnose(reply)).await;
         answer.await.ok()
     }
 
@@ -138,7 +138,7 @@ impl Fetch {
     pub async fn finish(mut self) -> Result<Fetched, FetchError> {
         // The events end with the download.
         while self.events.next().await.is_some() {}
-        self.result.await.unwrap_or(Err(FetchError::Stopped(Stopped)))
+        self.result.await.unwrap_or(Err(FetchError::NodeClosed(NodeClosed)))
     }
 
     async fn control(&mut self, control: Control) {

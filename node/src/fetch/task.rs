@@ -313,13 +313,14 @@ impl Task {
             Some(Control::Resume) => self.download.resume(now),
             Some(Control::Cancel) => self.download.cancel(now),
             Some(Control::Stop) => self.download.stop(now),
-            Some(Control::Why(reply)) => {
+            Some(Control::Diagnose(reply)) => {
                 let session = self.session.id();
                 let oldest: Vec<_> =
                     self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
                 let (node, blocks) = (self.node.clone(), self.is_wanted.len());
                 self.jobs.push(Box::pin(async move {
-                    let waiting = node.ask(move |driver| driver.waiting(blocks, oldest)).await;
+                    let waiting =
+                        node.call(move |driver| driver.stall_report(blocks, oldest)).await;
                     // Whoever asked may have gone.
                     let _ = reply.send(waiting.unwrap_or_default());
                     Job::Nothing

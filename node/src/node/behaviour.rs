@@ -10,7 +10,7 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{identify, ping};
 
 use super::dht::Kad;
-use super::local::LocalDiscovery;
+use super::local_discovery::LocalDiscovery;
 use crate::discovery::Discovery;
 use crate::store::Store;
 

@@ -17,7 +17,7 @@ use libp2p::swarm::{self, Swarm};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::Parts;
-use super::crowd::{ConnectionLimits, Crowd};
+use super::connections::{ConnectionLimits, ConnectionManager};
 use super::dht::{self, InDht};
 use super::driver::{Channels, Driver};
 use super::lookups::Lookups;
@@ -145,8 +145,8 @@ impl NodeBuilder {
         self
     }
 
-    /// Takes part in a DHT: blocks are looked for there, and those that are
-    /// [provided](Node::provide) are announced. Default: in none, which costs nothing.
+    /// Takes part in a DHT: blocks are looked for there, and those that this node has are
+    /// [provided](Node::provide). Default: in none, which costs nothing.
     #[must_use]
     pub fn dht(mut self, dht: Dht) -> Self {
         self.dht = Some(dht);
@@ -226,7 +226,7 @@ impl NodeBuilder {
             runtime.clone(),
             channels,
             Lookups::new(providers),
-            Crowd::new(limits),
+            ConnectionManager::new(limits),
             dht.as_ref().map(InDht::new),
             self.reconnect_grace,
         );

@@ -1,4 +1,4 @@
-//! The node's part in a DHT: lookups and announcements on their way.
+//! The node's part in a DHT: lookups and provider records on their way.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use libp2p::kad::store::RecordStore as _;
 use libp2p::kad::{self, Event, GetProvidersOk, QueryId, QueryResult, RecordKey};
 use libp2p::{Multiaddr, PeerId, identify};
 
-use crate::dht::{Announcer, Dht, Records, named_peer};
+use crate::dht::{Dht, Records, Reprovider, named_peer};
 use crate::error::{ProvideError, StartError};
 use crate::providers::Provider;
 use crate::store::Hash;
@@ -23,7 +23,7 @@ pub(super) type Kad = kad::Behaviour<Records>;
 /// The behaviour for these settings.
 pub(super) fn behaviour(dht: &Dht, me: PeerId) -> Result<Kad, StartError> {
     let mut settings = kad::Config::new(dht.protocol.clone());
-    // Announcements are repeated by the announcer, and there are no values.
+    // The reprovider renews records, and there are no values.
     settings
         .set_provider_publication_interval(None)
         .set_publication_interval(None)
@@ -41,31 +41,31 @@ pub(super) fn behaviour(dht: &Dht, me: PeerId) -> Result<Kad, StartError> {
 /// What is on its way in the DHT.
 pub(super) struct InDht {
     protocol: libp2p::StreamProtocol,
-    announcer: Announcer,
+    reprovider: Reprovider,
     queries: HashMap<QueryId, Query>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Query {
     Lookup(LookupId),
-    Announcement(Hash),
+    Provide(Hash),
 }
 
-/// Something that came of it.
+/// An event of the DHT that concerns the node.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum DhtEvent {
     /// A lookup found these.
     Found(LookupId, Vec<Provider>),
     /// A lookup has ended.
     Done(LookupId),
-    /// An announcement was heard.
-    Announced(Cid),
+    /// A provider record was stored.
+    Provided(Cid),
 }
 
 impl InDht {
     pub(super) fn new(dht: &Dht) -> Self {
-        let announcer = Announcer::new(dht.provided_max);
-        Self { protocol: dht.protocol.clone(), announcer, queries: HashMap::new() }
+        let reprovider = Reprovider::new(dht.provided_max);
+        Self { protocol: dht.protocol.clone(), reprovider, queries: HashMap::new() }
     }
 
     /// Starts to look for peers that have a block.
@@ -85,43 +85,43 @@ impl InDht {
         });
     }
 
-    /// Announces a block from now on.
+    /// Provides a block from now on.
     pub(super) fn provide(&mut self, cid: Cid, now: Timestamp) -> Result<(), ProvideError> {
-        self.announcer.provide(cid, now)
+        self.reprovider.provide(cid, now)
     }
 
-    /// Announces a block no longer.
+    /// Provides a block no longer.
     pub(super) fn unprovide(&mut self, kad: &mut Kad, cid: &Cid) {
-        self.announcer.unprovide(cid.hash());
+        self.reprovider.unprovide(cid.hash());
         kad.stop_providing(&key(cid.hash()));
     }
 
-    /// How many blocks are announced.
+    /// How many blocks are provided.
     pub(super) fn provided(&self) -> usize {
-        self.announcer.provided()
+        self.reprovider.provided()
     }
 
-    /// When something is to be announced.
+    /// When a block is to be provided.
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        self.announcer.poll_timeout()
+        self.reprovider.poll_timeout()
     }
 
-    /// Announces what is due.
-    pub(super) fn announce_due(&mut self, kad: &mut Kad, now: Timestamp) {
-        while let Some(cid) = self.announcer.poll(now) {
+    /// Provides what is due.
+    pub(super) fn provide_due(&mut self, kad: &mut Kad, now: Timestamp) {
+        while let Some(cid) = self.reprovider.poll(now) {
             match kad.start_providing(key(cid.hash())) {
                 Ok(query) => {
-                    self.queries.insert(query, Query::Announcement(*cid.hash()));
+                    self.queries.insert(query, Query::Provide(*cid.hash()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, %cid, "a block cannot be announced");
-                    self.announcer.ended(cid.hash(), false, now);
+                    tracing::warn!(%error, %cid, "a block cannot be provided");
+                    self.reprovider.ended(cid.hash(), false, now);
                 }
             }
         }
     }
 
-    /// A peer said where it listens. One that takes part in the DHT is remembered.
+    /// A peer reported where it listens. One that takes part in the DHT is remembered.
     pub(super) fn identified(&self, kad: &mut Kad, peer: &PeerId, info: &identify::Info) {
         if !info.protocols.contains(&self.protocol) {
             return;
@@ -135,13 +135,18 @@ impl InDht {
     }
 
     /// Something happened in the DHT.
-    pub(super) fn event(&mut self, kad: &mut Kad, event: Event, now: Timestamp) -> Option<News> {
+    pub(super) fn event(
+        &mut self,
+        kad: &mut Kad,
+        event: Event,
+        now: Timestamp,
+    ) -> Option<DhtEvent> {
         let (id, result, stats, is_last) = match event {
             Event::OutboundQueryProgressed { id, result, stats, step } => {
                 (id, result, stats, step.last)
             }
             Event::RoutingUpdated { is_new_peer: true, .. } => {
-                self.announcer.heard(now);
+                self.reprovider.peer_added(now);
                 return None;
             }
             _ => return None,
@@ -165,15 +170,15 @@ impl InDht {
                     };
                     let found = providers.into_iter();
                     let found = found.map(|peer| Provider { peer, addresses: addresses(peer) });
-                    Some(News::Found(lookup, found.collect()))
+                    Some(DhtEvent::Found(lookup, found.collect()))
                 }
-                _ => is_last.then_some(News::Done(lookup)),
+                _ => is_last.then_some(DhtEvent::Done(lookup)),
             },
-            Query::Announcement(hash) => {
-                let was_heard = matches!(result, QueryResult::StartProviding(Ok(_)))
+            Query::Provide(hash) => {
+                let was_stored = matches!(result, QueryResult::StartProviding(Ok(_)))
                     && stats.num_successes() > 0;
-                let cid = self.announcer.ended(&hash, was_heard, now);
-                cid.map(News::Announced)
+                let cid = self.reprovider.ended(&hash, was_stored, now);
+                cid.map(DhtEvent::Provided)
             }
         }
     }
@@ -224,16 +229,16 @@ mod tests {
         (InDht::new(&dht), behaviour(&dht, PeerId::random()).unwrap())
     }
 
-    /// What comes of all that the behaviour has to say now.
-    fn news(dht: &mut InDht, kad: &mut Kad) -> Vec<News> {
+    /// What comes of all that the behaviour has ready now.
+    fn events(dht: &mut InDht, kad: &mut Kad) -> Vec<DhtEvent> {
         let waker = noop_waker();
-        let mut news = Vec::new();
+        let mut events = Vec::new();
         while let Poll::Ready(event) = kad.poll(&mut Context::from_waker(&waker)) {
             if let ToSwarm::GenerateEvent(event) = event {
-                news.extend(dht.event(kad, event, NOW));
+                events.extend(dht.event(kad, event, NOW));
             }
         }
-        news
+        events
     }
 
     #[test]
@@ -241,7 +246,7 @@ mod tests {
         let (mut dht, mut kad) = in_dht();
         let (id, cid) = lookup();
         dht.find(&mut kad, id, &cid);
-        assert_eq!(news(&mut dht, &mut kad), []);
+        assert_eq!(events(&mut dht, &mut kad), []);
         let looks = |kad: &Kad, cid: &Cid| {
             let key = key(cid.hash());
             kad.iter_queries().any(|query| {
@@ -250,7 +255,7 @@ mod tests {
         };
         assert!(looks(&kad, &cid));
         dht.stop(&mut kad, id);
-        assert_eq!(news(&mut dht, &mut kad), []);
+        assert_eq!(events(&mut dht, &mut kad), []);
         assert!(!looks(&kad, &cid));
         assert!(dht.queries.is_empty());
     }
@@ -267,7 +272,7 @@ mod tests {
         kad.store_mut().add_provider(record).unwrap();
         dht.find(&mut kad, id, &cid);
         let found = vec![Provider { peer, addresses }];
-        assert_eq!(news(&mut dht, &mut kad), [News::Found(id, found)]);
+        assert_eq!(events(&mut dht, &mut kad), [DhtEvent::Found(id, found)]);
     }
 
     #[test]

@@ -10,8 +10,8 @@
 //! answers there is meant: an id may change when a node restarts.
 //!
 //! Bounds: [`PEERS_MAX`] peers with [`ADDRESSES_MAX`] addresses each. Discovery is open to everybody on
-//! the local network: when there is no room, the host with the most peers gives way to the others, and
-//! whoever was found to those that the user named.
+//! the local network: when there is no room, peers of the host with the most are evicted for those of other
+//! hosts, and found peers for those that the user named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

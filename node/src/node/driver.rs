@@ -23,7 +23,7 @@ use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
-use super::crowd::{Crowd, Use};
+use super::connections::{ConnectionManager, Use};
 use super::dht::InDht;
 use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
@@ -64,7 +64,7 @@ pub(crate) struct Driver {
     pub(super) connecting: HashMap<ConnectionId, Connecting>,
     listening: HashMap<ListenerId, Listening>,
     pub(super) routes: Routes,
-    crowd: Crowd,
+    connection_manager: ConnectionManager,
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
@@ -93,7 +93,7 @@ impl Driver {
         runtime: Arc<dyn Runtime>,
         channels: Channels,
         lookups: Lookups,
-        crowd: Crowd,
+        connection_manager: ConnectionManager,
         dht: Option<InDht>,
         grace: Duration,
     ) -> Self {
@@ -112,7 +112,7 @@ impl Driver {
             listening: HashMap::new(),
             routes: Routes::default(),
             lookups,
-            crowd,
+            connection_manager,
             dht,
             listeners: Listeners::default(),
             stopping: None,
@@ -265,10 +265,10 @@ impl Driver {
                 self.make_room(connection_id, peer_id, endpoint.get_remote_address());
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
-                self.crowd.closed(connection_id);
+                self.connection_manager.closed(connection_id);
                 if num_established == 0 {
                     self.dialer.disconnected(peer_id, self.now());
-                    self.listeners.tell(&NodeEvent::Disconnected(peer_id));
+                    self.listeners.send(&NodeEvent::Disconnected(peer_id));
                 }
             }
             SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
@@ -279,11 +279,11 @@ impl Driver {
                     let _ = reply.send(Ok(address.clone()));
                 }
                 self.listens(&address);
-                self.listeners.tell(&NodeEvent::Listening(address));
+                self.listeners.send(&NodeEvent::Listening(address));
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.swarm.remove_external_address(&address);
-                self.listeners.tell(&NodeEvent::NotListening(address));
+                self.listeners.send(&NodeEvent::NotListening(address));
             }
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
                 if let Some((address, reply)) = self.listening.remove(&listener_id) {
@@ -292,7 +292,7 @@ impl Driver {
                 }
                 for address in addresses {
                     self.swarm.remove_external_address(&address);
-                    self.listeners.tell(&NodeEvent::NotListening(address));
+                    self.listeners.send(&NodeEvent::NotListening(address));
                 }
             }
             _ => {}
@@ -309,7 +309,7 @@ impl Driver {
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
             BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
-                self.listeners.tell(&NodeEvent::NoBitswap(peer));
+                self.listeners.send(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
         }
@@ -337,12 +337,12 @@ impl Driver {
         for lookup in self.lookups.decided(peer) {
             self.bitswap().providers(lookup, &[peer], Lookup::More);
         }
-        self.listeners.tell(&NodeEvent::Connected(peer));
+        self.listeners.send(&NodeEvent::Connected(peer));
     }
 
     /// Closes a connection for one that was established, if there are too many.
     fn make_room(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) {
-        let Self { crowd, dialer, swarm, .. } = self;
+        let Self { connection_manager, dialer, swarm, .. } = self;
         let bitswap = &swarm.behaviour().bitswap;
         let of_use = |peer: &PeerId| {
             let stats = bitswap.peer(*peer).and_then(|known| known.stats).unwrap_or_default();
@@ -356,7 +356,7 @@ impl Driver {
                 Use::None
             }
         };
-        if let Some(out) = crowd.established(connection, peer, address, of_use) {
+        if let Some(out) = connection_manager.established(connection, peer, address, of_use) {
             swarm.close_connection(out);
         }
     }
@@ -371,14 +371,14 @@ impl Driver {
         {
             self.lookups.decided(peer);
         }
-        self.listeners.tell(&NodeEvent::DialFailed { peer, reason });
+        self.listeners.send(&NodeEvent::DialFailed { peer, reason });
         if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
             let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
         }
     }
 
     fn do_due(&mut self) {
-        self.announce_due();
+        self.provide_due();
         while let Some(Dials { peer, addresses, anonymous }) = self.dialer.poll(self.now()) {
             if !addresses.is_empty() {
                 self.dial(peer, DialOpts::peer_id(peer).addresses(addresses).build(), None);
@@ -452,10 +452,10 @@ impl Driver {
         self.stopping.is_some() && self.swarm.behaviour().bitswap.is_idle()
     }
 
-    /// Waits for the next dial or announcement. True when it is due.
+    /// Waits for the next dial or provider record. True when it is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
-        let announcement = self.dht.as_ref().and_then(InDht::poll_timeout);
-        let Some(due) = self.dialer.poll_timeout().into_iter().chain(announcement).min() else {
+        let provide = self.dht.as_ref().and_then(InDht::poll_timeout);
+        let Some(due) = self.dialer.poll_timeout().into_iter().chain(provide).min() else {
             self.timer = None;
             return false;
         };

@@ -1,4 +1,4 @@
-//! What a node tells whoever listens.
+//! The events of a node.
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub enum NodeEvent {
         reason: Arc<str>,
     },
     /// The DHT has heard that this node has the block.
-    Announced(Cid),
+    Provided(Cid),
     /// A connected peer does not speak Bitswap.
     NoBitswap(PeerId),
 }
@@ -44,7 +44,7 @@ impl Listeners {
         receiver
     }
 
-    pub(super) fn tell(&mut self, event: &NodeEvent) {
+    pub(super) fn send(&mut self, event: &NodeEvent) {
         self.0.retain_mut(|listener| {
             !matches!(listener.try_send(event.clone()), Err(error) if error.is_disconnected())
         });

@@ -34,7 +34,7 @@ pub(super) struct Lookups {
 
 struct Lookup {
     id: LookupId,
-    /// What the source says; `None` without one, and once it has ended.
+    /// What the source finds; `None` without one, and once it has ended.
     stream: Option<BoxStream<'static, Provider>>,
     /// The DHT is looking.
     in_dht: bool,
@@ -73,7 +73,7 @@ impl Lookups {
         self.active.len()
     }
 
-    /// The DHT has said all.
+    /// The DHT has ended its search.
     pub(super) fn done_in_dht(&mut self, id: LookupId) {
         if let Some(lookup) = self.get_mut(id) {
             lookup.in_dht = false;

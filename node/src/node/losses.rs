@@ -13,8 +13,8 @@ use cid::Cid;
 use libp2p::PeerId;
 
 use super::driver::Driver;
-use crate::error::{GetError, Stopped};
-use crate::fetch::{Wait, Waiting};
+use crate::error::{GetError, NodeClosed};
+use crate::fetch::{StallReport, StalledWant};
 
 /// A peer that the user named and whose connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,12 +48,12 @@ impl Driver {
         failure: WantFailure<PeerId>,
     ) {
         let error = match failure {
-            WantFailure::NotFound(said) if self.expects_peers() => {
-                return self.routes.hold(session, cid, said);
+            WantFailure::NotFound(reports) if self.expects_peers() => {
+                return self.routes.hold(session, cid, reports);
             }
-            WantFailure::NotFound(said) => self.not_found(said),
-            WantFailure::TimedOut(said) => GetError::TimedOut(said),
-            _ => GetError::Stopped(Stopped),
+            WantFailure::NotFound(reports) => self.not_found(reports),
+            WantFailure::TimedOut(reports) => GetError::TimedOut(reports),
+            _ => GetError::NodeClosed(NodeClosed),
         };
         self.routes.failed(session, cid, &error);
     }
@@ -75,8 +75,8 @@ impl Driver {
             return false;
         }
         let mut any = false;
-        for (session, cid, said) in self.routes.take_held() {
-            let error = self.not_found(said);
+        for (session, cid, reports) in self.routes.take_held() {
+            let error = self.not_found(reports);
             self.routes.failed(session, cid, &error);
             any = true;
         }
@@ -84,7 +84,7 @@ impl Driver {
         if lost.is_empty() || self.swarm.connected_peers().next().is_some() {
             return any;
         }
-        let error = GetError::ConnectionLost { lost, said: Vec::new() };
+        let error = GetError::ConnectionLost { lost, reports: Vec::new() };
         for (session, cids) in self.routes.that_fail() {
             self.bitswap().cancel(session, cids.iter().copied());
             for cid in cids {
@@ -96,27 +96,27 @@ impl Driver {
     }
 
     /// What a session waits for.
-    pub(crate) fn waiting(
+    pub(crate) fn stall_report(
         &mut self,
         blocks: usize,
         oldest: impl IntoIterator<Item = (SessionId, Cid)>,
-    ) -> Waiting {
+    ) -> StallReport {
         let now = self.now();
         let peers = self.swarm.connected_peers().count();
         let lost = self.dialer.lost(now);
         let bitswap = self.bitswap();
         let received = bitswap.arriving_bytes() + bitswap.stats().engine.fetched.bytes;
-        let oldest = oldest.into_iter().map(|(session, cid)| Wait {
+        let oldest = oldest.into_iter().map(|(session, cid)| StalledWant {
             cid,
             reports: bitswap.diagnose(session, &cid).unwrap_or_default(),
         });
-        Waiting { peers, blocks, oldest: oldest.collect(), lost, received }
+        StallReport { peers, blocks, oldest: oldest.collect(), lost, received }
     }
 
     /// What all sessions wait for.
-    pub(super) fn all_waiting(&mut self) -> Waiting {
+    pub(super) fn diagnose(&mut self) -> StallReport {
         let (blocks, oldest) = self.routes.oldest(3);
-        self.waiting(blocks, oldest)
+        self.stall_report(blocks, oldest)
     }
 
     /// A peer that the user named may connect soon.
@@ -125,12 +125,12 @@ impl Driver {
     }
 
     /// Nobody who is left has a block.
-    fn not_found(&self, said: Vec<PeerReport<PeerId>>) -> GetError {
+    fn not_found(&self, reports: Vec<PeerReport<PeerId>>) -> GetError {
         let lost = self.dialer.lost(self.now());
         if lost.is_empty() {
-            GetError::NotFound(said)
+            GetError::NotFound(reports)
         } else {
-            GetError::ConnectionLost { lost, said }
+            GetError::ConnectionLost { lost, reports }
         }
     }
 }

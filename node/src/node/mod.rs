@@ -2,19 +2,19 @@
 
 mod behaviour;
 mod builder;
-mod crowd;
+mod connections;
 mod dht;
 mod dial;
 pub(crate) mod driver;
 mod events;
-mod finding;
-mod local;
+mod local_discovery;
 mod lookups;
 mod losses;
+mod provider_search;
 pub(crate) mod routes;
 
 pub use builder::NodeBuilder;
-pub use crowd::ConnectionLimits;
+pub use connections::ConnectionLimits;
 pub use events::NodeEvent;
 pub use losses::LostPeer;
 
@@ -30,8 +30,8 @@ use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream};
 use libp2p::{Multiaddr, PeerId};
 
-use crate::error::{ConnectError, GetError, ListenError, ProvideError, PutError, Stopped};
-use crate::fetch::Waiting;
+use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError, PutError};
+use crate::fetch::StallReport;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
@@ -78,7 +78,7 @@ pub struct NodeStats {
     pub bitswap: bitswap_libp2p::Stats,
     /// Lookups of providers on their way.
     pub lookups: usize,
-    /// Blocks that are announced in the DHT.
+    /// Blocks that are provided in the DHT.
     pub provided: usize,
     /// Bytes received over TCP, the framing of encryption and streams included.
     pub socket_received: u64,
@@ -145,7 +145,7 @@ impl Node {
     pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), PutError> {
         let infos = blocks.iter().map(info).collect();
         self.shared.store.put(blocks).await?;
-        Ok(self.announce(infos).await?)
+        Ok(self.notify_new_blocks(infos).await?)
     }
 
     /// Gets one block: from the local store, or from whoever has it. It waits until somebody does.
@@ -164,7 +164,7 @@ impl Node {
     ///
     /// # Errors
     ///
-    /// [`GetError::Want`] when there are too many, [`GetError::Stopped`].
+    /// [`GetError::Want`] when there are too many, [`GetError::NodeClosed`].
     pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session, GetError> {
         self.session_keeping(options, Keep::InStore).await
     }
@@ -175,7 +175,7 @@ impl Node {
         options: SessionOptions<PeerId>,
         keep: Keep,
     ) -> Result<Session, GetError> {
-        let id = self.ask(move |driver| driver.open_session(options, keep)).await??;
+        let id = self.call(move |driver| driver.open_session(options, keep)).await??;
         Ok(Session::new(self.clone(), id))
     }
 
@@ -186,8 +186,8 @@ impl Node {
     /// When the first dial fails.
     pub async fn connect(&self, address: Multiaddr) -> Result<PeerId, ConnectError> {
         let (reply, result) = oneshot::channel();
-        self.ask(|driver| driver.connect(address, reply)).await?;
-        result.await.map_err(|_| Stopped)?
+        self.call(|driver| driver.connect(address, reply)).await?;
+        result.await.map_err(|_| NodeClosed)?
     }
 
     /// Listens on one more address.
@@ -197,28 +197,28 @@ impl Node {
     /// When the transport refuses it.
     pub async fn listen(&self, address: Multiaddr) -> Result<Multiaddr, ListenError> {
         let (reply, result) = oneshot::channel();
-        self.ask(|driver| driver.listen(address, reply)).await?;
-        result.await.map_err(|_| Stopped)?
+        self.call(|driver| driver.listen(address, reply)).await?;
+        result.await.map_err(|_| NodeClosed)?
     }
 
-    /// Announces in the [`Dht`](crate::Dht) that this node has a block, from now on and until
-    /// [`Self::unprovide`]; [`NodeEvent::Announced`] says when it was heard. Peers find a file by its
+    /// Provides a block in the [`Dht`](crate::Dht), which tells that this node has it, from now on and until
+    /// [`Self::unprovide`]; [`NodeEvent::Provided`] follows once the DHT has the record. Peers find a file by its
     /// root, so that is the block to provide.
     ///
     /// # Errors
     ///
-    /// When the node takes part in no DHT, announces too many blocks already, or has stopped.
+    /// When the node takes part in no DHT, provides too many blocks already, or has stopped.
     pub async fn provide(&self, cid: Cid) -> Result<(), ProvideError> {
-        self.ask(move |driver| driver.provide(cid)).await?
+        self.call(move |driver| driver.provide(cid)).await?
     }
 
-    /// Announces a block no longer. What was announced is forgotten by the DHT within two days.
+    /// Provides a block no longer. The records in the DHT expire within two days.
     ///
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn unprovide(&self, cid: Cid) -> Result<(), Stopped> {
-        self.ask(move |driver| driver.unprovide(&cid)).await
+    pub async fn unprovide(&self, cid: Cid) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.unprovide(&cid)).await
     }
 
     /// The addresses that others can dial, each with the node's identity.
@@ -226,8 +226,8 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn addresses(&self) -> Result<Vec<Multiaddr>, Stopped> {
-        let addresses = self.ask(|driver| driver.swarm.listeners().cloned().collect::<Vec<_>>());
+    pub async fn addresses(&self) -> Result<Vec<Multiaddr>, NodeClosed> {
+        let addresses = self.call(|driver| driver.swarm.listeners().cloned().collect::<Vec<_>>());
         let identity = libp2p::multiaddr::Protocol::P2p(self.shared.peer_id);
         Ok(addresses.await?.into_iter().map(|address| address.with(identity.clone())).collect())
     }
@@ -237,8 +237,8 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn peers(&self) -> Result<Vec<PeerInfo>, Stopped> {
-        self.ask(|driver| {
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, NodeClosed> {
+        self.call(|driver| {
             let peers: Vec<PeerId> = driver.swarm.connected_peers().copied().collect();
             let bitswap = driver.bitswap();
             let info = |peer| PeerInfo { peer, bitswap: bitswap.peer(peer) };
@@ -252,9 +252,9 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn stats(&self) -> Result<NodeStats, Stopped> {
+    pub async fn stats(&self) -> Result<NodeStats, NodeClosed> {
         let (bitswap, lookups, provided) = self
-            .ask(|driver| (driver.bitswap().stats(), driver.lookups.len(), driver.provided()))
+            .call(|driver| (driver.bitswap().stats(), driver.lookups.len(), driver.provided()))
             .await?;
         Ok(NodeStats {
             bitswap,
@@ -270,8 +270,8 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<>, Stopped> {
-        self.ask(|driver| driver.listeners.add()).await
+    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<>, NodeClosed> {
+        self.call(|driver| driver.listeners.add()).await
     }
 
     /// What the node's sessions wait for, all together.
@@ -279,8 +279,8 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn waiting(&self) -> Result<Waiting, Stopped> {
-        self.ask(Driver::all_waiting).await
+    pub async fn diagnose(&self) -> Result<StallReport, NodeClosed> {
+        self.call(Driver::diagnose).await
     }
 
     /// Changes the limits on bandwidth.
@@ -288,8 +288,8 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
-    pub async fn set_rates(&self, rates: Rates) -> Result<(), Stopped> {
-        self.ask(move |driver| driver.bitswap().set_rates(rates)).await
+    pub async fn set_rates(&self, rates: Rates) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().set_rates(rates)).await
     }
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
@@ -302,23 +302,23 @@ impl Node {
     pub async fn set_access(
         &self,
         may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static,
-    ) -> Result<(), Stopped> {
-        self.ask(move |driver| driver.bitswap().set_access(may)).await
+    ) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().set_access(may)).await
     }
 
     /// Stops the node in good order: wants end, peers are told, and what was promised is sent, for a second
-    /// at most; then all connections close. Other handles find the node [`Stopped`].
+    /// at most; then all connections close. Other handles find the node [`NodeClosed`].
     pub async fn shutdown(self) {
         let (reply, stopped) = oneshot::channel();
-        if self.ask(|driver| driver.shutdown(reply)).await.is_ok() {
+        if self.call(|driver| driver.shutdown(reply)).await.is_ok() {
             // Either it says so, or it is gone already.
             let _ = stopped.await;
         }
     }
 
-    /// Says that these blocks are in the store now: peers and sessions that want them get them.
-    pub(crate) async fn announce(&self, blocks: Vec<BlockInfo>) -> Result<(), Stopped> {
-        self.ask(move |driver| driver.bitswap().announce(&blocks)).await
+    /// These blocks are in the store now: peers and sessions that want them get them.
+    pub(crate) async fn notify_new_blocks(&self, blocks: Vec<BlockInfo>) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().announce(&blocks)).await
     }
 
     /// A new name for a waiter.
@@ -333,21 +333,21 @@ impl Node {
     }
 
     /// Runs something on the node's task.
-    pub(crate) async fn ask<T: Send + 'static>(
+    pub(crate) async fn call<T: Send + 'static>(
         &self,
-        ask: impl FnOnce(&mut Driver) -> T + Send + 'static,
-    ) -> Result<T, Stopped> {
+        run: impl FnOnce(&mut Driver) -> T + Send + 'static,
+    ) -> Result<T, NodeClosed> {
         let (reply, answer) = oneshot::channel();
         let command: Command = Box::new(move |driver| {
             // Whoever asked may have gone.
-            let _ = reply.send(ask(driver));
+            let _ = reply.send(run(driver));
         });
-        self.commands.clone().send(command).await.map_err(|_| Stopped)?;
-        answer.await.map_err(|_| Stopped)
+        self.commands.clone().send(command).await.map_err(|_| NodeClosed)?;
+        answer.await.map_err(|_| NodeClosed)
     }
 }
 
-/// What to announce of a block.
+/// What to notify the engine of a block.
 pub(crate) fn info(block: &Block) -> BlockInfo {
     // No block has 4 GiB.
     BlockInfo { cid: *block.cid(), size: block.data().len() as u32 }

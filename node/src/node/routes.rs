@@ -12,7 +12,7 @@ use cid::Cid;
 use futures::channel::mpsc::UnboundedSender;
 use libp2p::PeerId;
 
-use crate::error::{GetError, Stopped};
+use crate::error::{GetError, NodeClosed};
 
 /// What a waiter is told when its want has ended.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ struct Route {
 struct Wanted {
     number: u64,
     waiters: Vec<Waiter>,
-    /// The engine has given it up, for what these peers said, and nobody was told yet.
+    /// The engine has given it up, with these reports of peers, and its waiters do not know yet.
     held: Option<Vec<PeerReport<PeerId>>>,
 }
 
@@ -128,19 +128,19 @@ impl Routes {
     }
 
     /// Keeps the end of a want from its waiters.
-    pub(crate) fn hold(&mut self, session: SessionId, cid: Cid, said: Vec<PeerReport<PeerId>>) {
+    pub(crate) fn hold(&mut self, session: SessionId, cid: Cid, reports: Vec<PeerReport<PeerId>>) {
         let route = self.sessions.get_mut(&session);
         if let Some(wanted) = route.and_then(|route| route.wants.get_mut(&cid)) {
-            wanted.held = Some(said);
+            wanted.held = Some(reports);
         }
     }
 
-    /// The wants whose end was kept from their waiters, with what peers said. They are kept no longer.
+    /// The wants whose end was kept from their waiters, with the reports of peers. They are kept no longer.
     pub(crate) fn take_held(&mut self) -> Vec<(SessionId, Cid, Vec<PeerReport<PeerId>>)> {
         let mut held = Vec::new();
         for (session, route) in &mut self.sessions {
             for (cid, wanted) in &mut route.wants {
-                held.extend(wanted.held.take().map(|said| (*session, *cid, said)));
+                held.extend(wanted.held.take().map(|reports| (*session, *cid, reports)));
             }
         }
         held
@@ -238,7 +238,7 @@ impl Drop for Routes {
         for route in std::mem::take(&mut self.sessions).into_values() {
             for (cid, wanted) in route.wants {
                 for waiter in wanted.waiters {
-                    let outcome = Outcome::Failed(GetError::Stopped(Stopped));
+                    let outcome = Outcome::Failed(GetError::NodeClosed(NodeClosed));
                     // A waiter that was dropped needs not be told.
                     let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome });
                 }

@@ -224,7 +224,7 @@ pub async fn a_node_that_stops_ends_what_waits_for_it(runtime: Arc<dyn Runtime>)
         assert!(poll!(&mut get).is_pending());
     }
     node.shutdown().await;
-    assert!(matches!(get.await, Err(GetError::Stopped(_))));
+    assert!(matches!(get.await, Err(GetError::NodeClosed(_))));
     assert!(other.addresses().await.is_err());
 }
 

@@ -85,7 +85,7 @@ pub async fn a_fetch_says_what_it_waits_for(runtime: Arc<dyn Runtime>) {
     let missing = super::raw(b"nowhere");
     let mut fetch =
         lonely.fetch_file(missing, &directory.join("x"), FetchOptions::default()).unwrap();
-    let waiting = fetch.why().await.unwrap();
+    let waiting = fetch.diagnose().await.unwrap();
     assert_eq!((waiting.peers, waiting.to_string()), (0, "no peer is connected".to_owned()));
     drop(fetch);
 
@@ -93,7 +93,7 @@ pub async fn a_fetch_says_what_it_waits_for(runtime: Arc<dyn Runtime>) {
         fixture.b.fetch_file(missing, &directory.join("y"), FetchOptions::default()).unwrap();
     let expected = format!("block {missing}: asked {}: DONT_HAVE", fixture.a.peer_id());
     // Asked again until the answer has come.
-    while fetch.why().await.unwrap().to_string() != expected {}
+    while fetch.diagnose().await.unwrap().to_string() != expected {}
     fetch.cancel().await;
     assert!(matches!(fetch.finish().await, Err(FetchError::Cancelled)));
 

@@ -62,7 +62,7 @@ pub async fn a_provider_is_dialled_and_asked(runtime: Arc<dyn Runtime>) {
 async fn announced(node: &Node, cid: Cid) {
     let mut events = node.events().await.unwrap();
     node.provide(cid).await.unwrap();
-    while !matches!(events.next().await.unwrap(), NodeEvent::Announced(what) if what == cid) {}
+    while !matches!(events.next().await.unwrap(), NodeEvent::Provided(what) if what == cid) {}
 }
 
 pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only(
@@ -83,7 +83,7 @@ pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only(
     assert_eq!(b.get(cid).await.unwrap().data(), "provided in the dht");
 }
 
-pub async fn blocks_are_announced_up_to_the_bound(runtime: Arc<dyn Runtime>) {
+pub async fn blocks_are_provided_up_to_the_bound(runtime: Arc<dyn Runtime>) {
     let b = Node::builder(runtime.clone()).listen(loopback()).dht(Dht::server());
     let b = b.start().await.unwrap();
     let dht = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0)).provided_max(2);

@@ -70,7 +70,7 @@ pub async fn new_connections_find_room_and_peers_of_use_keep_theirs(runtime: Arc
         // It is known on the other side too, or would not be answered.
         assert_eq!(other.get(own).await.unwrap().data(), "for the last one");
         others.push(other);
-        // Who gave way is being closed.
+        // The evicted connection is being closed.
         let peers = loop {
             let peers = node.peers().await.unwrap();
             if peers.len() <= PLACES {

@@ -110,7 +110,7 @@ pub async fn a_want_outlives_a_connection_that_is_lost_and_made_again(runtime: A
     while client.stats().await.unwrap().bitswap.engine.wants == 0 {
         assert!(futures::poll!(&mut get).is_pending());
     }
-    let waiting = client.waiting().await.unwrap();
+    let waiting = client.diagnose().await.unwrap();
     assert_eq!((waiting.peers, waiting.blocks), (0, 1));
     assert_eq!(waiting.lost[0].peer, server.peer_id());
     proxy.lead_to(&server).await;
@@ -141,8 +141,8 @@ pub async fn what_others_lack_is_missing_only_once_a_lost_peer_is_given_up(
             assert_eq!(get.await.unwrap().data(), "only there");
         } else {
             let error = get.await.unwrap_err();
-            let GetError::ConnectionLost { lost, said } = &error else { panic!("{error}") };
-            assert_eq!((lost[0].peer, said[0].peer), (has.peer_id(), lacks.peer_id()));
+            let GetError::ConnectionLost { lost, reports } = &error else { panic!("{error}") };
+            assert_eq!((lost[0].peer, reports[0].peer), (has.peer_id(), lacks.peer_id()));
         }
     }
 }
@@ -156,8 +156,8 @@ pub async fn a_want_ends_when_a_lost_peer_stays_away_for_the_grace(runtime: Arc<
     disconnected(&client, || proxy.cut()).await;
     let start = Instant::now();
     let error = session.get(raw(b"not there")).await.unwrap_err();
-    let GetError::ConnectionLost { lost, said } = &error else { panic!("{error}") };
-    assert!(start.elapsed() > Duration::from_secs(1) && said.is_empty());
+    let GetError::ConnectionLost { lost, reports } = &error else { panic!("{error}") };
+    assert!(start.elapsed() > Duration::from_secs(1) && reports.is_empty());
     assert!(lost[0].ago >= Duration::from_secs(2) && lost[0].reason.is_some(), "{error}");
     assert!(error.to_string().contains(&format!("the connection to {} was lost", lost[0].peer)));
     // So do those that are wanted from then on.
@@ -187,7 +187,7 @@ pub async fn a_node_that_came_back_with_another_identity_is_found_at_its_address
         let cid = after.put(text).await.unwrap();
         proxy.lead_to(&after).await;
         assert_eq!(session.get(cid).await.unwrap().data(), text);
-        assert!(client.waiting().await.unwrap().lost.is_empty());
+        assert!(client.diagnose().await.unwrap().lost.is_empty());
         disconnected(&client, || proxy.cut()).await;
     }
 }

@@ -106,7 +106,7 @@ macro_rules! suite {
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
             a_lookup_ends_when_its_provider_cannot_be_dialled
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
-            blocks_are_announced_up_to_the_bound
+            blocks_are_provided_up_to_the_bound
             connections_that_say_nothing_give_way_to_one_that_does
             new_connections_find_room_and_peers_of_use_keep_theirs
             a_want_outlives_a_connection_that_is_lost_and_made_again

@@ -1,4 +1,4 @@
-//! What peers said about a block, for people to read.
+//! How reports of peers are written, for people to read.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use libp2p::PeerId;
 
 use crate::node::LostPeer;
 
-/// What peers said about a block.
-pub(crate) struct Said<'a>(pub(crate) &'a [PeerReport<PeerId>]);
+/// Displays the answers of peers about a block.
+pub(crate) struct PeerReports<'a>(pub(crate) &'a [PeerReport<PeerId>]);
 
-impl fmt::Display for Said<'_> {
+impl fmt::Display for PeerReports<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return f.write_str("no peer was asked");
@@ -23,10 +23,10 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-/// Peers that were lost.
-pub(crate) struct Losses<'a>(pub(crate) &'a [LostPeer]);
+/// Displays peers whose connections were lost.
+pub(crate) struct LostPeers<'a>(pub(crate) &'a [LostPeer]);
 
-impl fmt::Display for Losses<'_> {
+impl fmt::Display for LostPeers<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, lost) in self.0.iter().enumerate() {
             let separator = if at == 0 { "" } else { "; " };

@@ -1,4 +1,4 @@
-//! The established connections, and which of them gives way when there are too many.
+//! The established connections, and which of them is closed when there are too many.
 //!
 //! Nobody is refused: identities and connections cost an attacker little, so whoever fills the node
 //! would keep everybody else out. Instead the connection of least use closes, and of several the
@@ -30,7 +30,7 @@ pub struct ConnectionLimits {
     pub(crate) per_peer: u32,
     pub(crate) per_block: u32,
     pub(crate) being_set_up: u32,
-    /// Connections beyond the limit while those that gave way are being closed.
+    /// Connections beyond the limit while evicted ones are being closed.
     closing: u32,
     /// Outbound connections that are being set up.
     dialled: u32,
@@ -115,7 +115,7 @@ impl ConnectionLimits {
         limits
     }
 
-    /// What holds even while connections that gave way are being closed.
+    /// What holds even while evicted connections are being closed.
     pub(super) fn hard(&self) -> connection_limits::ConnectionLimits {
         connection_limits::ConnectionLimits::default()
             .with_max_established(Some(self.established.saturating_add(self.closing)))
@@ -134,7 +134,7 @@ fn descriptors() -> Option<u64> {
 
 /// The established connections.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(super) struct ConnectionManager {
     limits: ConnectionLimits,
     /// In the order in which they were established.
     connections: BTreeMap<u64, Connection>,
@@ -161,7 +161,7 @@ pub(super) enum Use {
     Named,
 }
 
-impl Crowd {
+impl ConnectionManager {
     pub(super) const fn new(limits: ConnectionLimits) -> Self {
         Self { limits, connections: BTreeMap::new(), next: 0 }
     }
@@ -222,13 +222,14 @@ mod tests {
         let peers: Vec<PeerId> = (0..6).map(|_| PeerId::random()).collect();
         let uses = [Use::Named, Use::None, Use::Served, Use::None, Use::Some, Use::None];
         let of_use = |peer: &PeerId| uses[peers.iter().position(|known| known == peer).unwrap()];
-        let mut crowd = Crowd::new(ConnectionLimits::default().established(3));
+        let mut connection_manager =
+            ConnectionManager::new(ConnectionLimits::default().established(3));
         let out: Vec<_> = (0..6)
-            .map(|at| crowd.established(id(at), peers[at], &address(at as u8), of_use))
+            .map(|at| connection_manager.established(id(at), peers[at], &address(at as u8), of_use))
             .collect();
         assert_eq!(out, [None, None, None, Some(id(1)), Some(id(3)), Some(id(4))]);
-        crowd.closed(id(0));
-        assert_eq!(crowd.established(id(6), peers[1], &address(9), of_use), None);
+        connection_manager.closed(id(0));
+        assert_eq!(connection_manager.established(id(6), peers[1], &address(9), of_use), None);
     }
 
     #[test]
@@ -252,9 +253,9 @@ mod tests {
     #[test]
     fn a_block_of_addresses_gives_way_within_itself() {
         let limits = ConnectionLimits::default().established(10).per_block(2);
-        let mut crowd = Crowd::new(limits);
+        let mut connection_manager = ConnectionManager::new(limits);
         let mut come = |at: usize, third: u8| {
-            crowd.established(id(at), PeerId::random(), &address(third), |_| Use::None)
+            connection_manager.established(id(at), PeerId::random(), &address(third), |_| Use::None)
         };
         assert_eq!([come(0, 1), come(1, 2), come(2, 2)], [None; 3]);
         assert_eq!(come(3, 2), Some(id(1)));

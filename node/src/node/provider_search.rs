@@ -1,4 +1,4 @@
-//! How the node looks for peers that have a block, and lets itself be found.
+//! How the node looks for providers of a block, and provides its own.
 
 use bitswap_core::{Lookup, LookupId};
 use cid::Cid;
@@ -6,7 +6,7 @@ use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, identify, kad};
 
-use super::dht::{InDht, News};
+use super::dht::{DhtEvent, InDht};
 use super::driver::Driver;
 use super::events::NodeEvent;
 use super::lookups::Found;
@@ -66,29 +66,29 @@ impl Driver {
         }
     }
 
-    /// Announces a block in the DHT from now on.
+    /// Provides a block in the DHT from now on.
     pub(super) fn provide(&mut self, cid: Cid) -> Result<(), ProvideError> {
         let now = self.now();
         self.dht.as_mut().ok_or(ProvideError::NoDht)?.provide(cid, now)
     }
 
-    /// Announces a block no longer.
+    /// Provides a block no longer.
     pub(super) fn unprovide(&mut self, cid: &Cid) {
         if let (Some(dht), Some(kad)) = (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut()) {
             dht.unprovide(kad, cid);
         }
     }
 
-    /// How many blocks are announced.
+    /// How many blocks are provided.
     pub(super) fn provided(&self) -> usize {
         self.dht.as_ref().map_or(0, InDht::provided)
     }
 
-    /// Announces what is due.
-    pub(super) fn announce_due(&mut self) {
+    /// Provides what is due.
+    pub(super) fn provide_due(&mut self) {
         let now = self.now();
         if let (Some(dht), Some(kad)) = (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut()) {
-            dht.announce_due(kad, now);
+            dht.provide_due(kad, now);
         }
     }
 
@@ -100,13 +100,13 @@ impl Driver {
             return;
         };
         match dht.event(kad, event, now) {
-            Some(News::Found(id, providers)) => {
+            Some(DhtEvent::Found(id, providers)) => {
                 for provider in providers {
                     self.provider(id, provider);
                 }
             }
-            Some(News::Done(id)) => self.lookups.done_in_dht(id),
-            Some(News::Announced(cid)) => self.listeners.tell(&NodeEvent::Announced(cid)),
+            Some(DhtEvent::Done(id)) => self.lookups.done_in_dht(id),
+            Some(DhtEvent::Provided(cid)) => self.listeners.send(&NodeEvent::Provided(cid)),
             None => {}
         }
     }

@@ -1,7 +1,7 @@
-//! What to announce, and when: a machine without network or clock.
+//! Which blocks to provide in the DHT, and when: a machine without network or clock.
 //!
-//! A block is announced when it is provided, and again before its records expire. An announcement
-//! that reached nobody is repeated with growing pauses, and at once when a peer is there to hear it.
+//! A block gets provider records at once, and again before they expire. An attempt that stored none is
+//! repeated with growing pauses, and at once when a peer is there to hear it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use cid::Cid;
 use crate::error::ProvideError;
 use crate::store::Hash;
 
-/// Announcements on their way at a time.
+/// Queries on their way at a time.
 const RUNNING_MAX: usize = 8;
 /// Records last 48 hours, and are to be renewed every 22: the specification of the IPFS DHT.
 const RENEW: Duration = Duration::from_secs(22 * 60 * 60);
@@ -20,7 +20,7 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
-pub(crate) struct Announcer {
+pub(crate) struct Reprovider {
     max: usize,
     provided: BTreeMap<Hash, Provided>,
     due: BTreeSet<(Timestamp, Hash)>,
@@ -30,19 +30,19 @@ pub(crate) struct Announcer {
 #[derive(Debug)]
 struct Provided {
     cid: Cid,
-    /// `None` while it is being announced.
+    /// `None` while a query is on its way.
     due: Option<Timestamp>,
-    /// Announcements that reached nobody, since the last that did.
+    /// Queries that stored no record, since the last that did.
     failures: u32,
 }
 
-impl Announcer {
-    /// Announces `max` blocks at most.
+impl Reprovider {
+    /// Provides `max` blocks at most.
     pub(crate) const fn new(max: usize) -> Self {
         Self { max, provided: BTreeMap::new(), due: BTreeSet::new(), running: 0 }
     }
 
-    /// Announces a block from now on.
+    /// Provides a block from now on.
     pub(crate) fn provide(&mut self, cid: Cid, now: Timestamp) -> Result<(), ProvideError> {
         let hash = *cid.hash();
         if self.provided.contains_key(&hash) {
@@ -56,20 +56,20 @@ impl Announcer {
         Ok(())
     }
 
-    /// Announces a block no longer; what was said of it expires.
+    /// Provides a block no longer; its records expire.
     pub(crate) fn unprovide(&mut self, hash: &Hash) {
         if let Some(Provided { due: Some(at), .. }) = self.provided.remove(hash) {
             self.due.remove(&(at, *hash));
         }
     }
 
-    /// How many blocks are announced.
+    /// How many blocks are provided.
     pub(crate) fn provided(&self) -> usize {
         self.provided.len()
     }
 
-    /// A peer that may hear announcements is there: those that reached nobody are due.
-    pub(crate) fn heard(&mut self, now: Timestamp) {
+    /// A peer that may store records is there: blocks without any are due.
+    pub(crate) fn peer_added(&mut self, now: Timestamp) {
         for (hash, provided) in &mut self.provided {
             if provided.failures > 0
                 && let Some(at) = provided.due.replace(now)
@@ -80,7 +80,7 @@ impl Announcer {
         }
     }
 
-    /// The next block to announce now. It is on its way until [`Self::ended`] says otherwise.
+    /// The next block to provide now. Its query is on its way until [`Self::ended`] says otherwise.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Cid> {
         if self.poll_timeout()? > now {
             return None;
@@ -98,20 +98,20 @@ impl Announcer {
         (self.running < RUNNING_MAX).then_some(*at)
     }
 
-    /// An announcement has ended. Gives the block if somebody heard of it and it is still provided.
-    pub(crate) fn ended(&mut self, hash: &Hash, was_heard: bool, now: Timestamp) -> Option<Cid> {
+    /// A query has ended. Gives the block if a record was stored and it is still provided.
+    pub(crate) fn ended(&mut self, hash: &Hash, was_stored: bool, now: Timestamp) -> Option<Cid> {
         self.running = self.running.saturating_sub(1);
         let provided = self.provided.get_mut(hash)?;
         if provided.due.is_some() {
             // It was dropped and is provided anew: this was about the former time.
             return None;
         }
-        provided.failures = if was_heard { 0 } else { provided.failures.saturating_add(1) };
+        provided.failures = if was_stored { 0 } else { provided.failures.saturating_add(1) };
         let doublings = provided.failures.saturating_sub(1).min(16);
-        let pause = if was_heard { RENEW } else { (PAUSE_MIN * (1 << doublings)).min(PAUSE_MAX) };
+        let pause = if was_stored { RENEW } else { (PAUSE_MIN * (1 << doublings)).min(PAUSE_MAX) };
         provided.due = Some(now + pause);
         self.due.insert((now + pause, *hash));
-        was_heard.then_some(provided.cid)
+        was_stored.then_some(provided.cid)
     }
 }
 
@@ -130,67 +130,67 @@ mod tests {
 
     #[test]
     fn no_more_blocks_than_the_bound_are_announced() {
-        let mut announcer = Announcer::new(2);
+        let mut reprovider = Reprovider::new(2);
         for number in 0..2 {
-            announcer.provide(cid(number), at(0)).unwrap();
+            reprovider.provide(cid(number), at(0)).unwrap();
         }
-        assert!(matches!(announcer.provide(cid(2), at(0)), Err(ProvideError::TooMany { max: 2 })));
-        // One that is announced already costs nothing, under whatever codec.
-        announcer.provide(Cid::new_v1(0x70, *cid(1).hash()), at(0)).unwrap();
-        announcer.unprovide(cid(0).hash());
-        announcer.provide(cid(2), at(0)).unwrap();
-        let announced = std::iter::from_fn(|| announcer.poll(at(0))).collect::<BTreeSet<_>>();
+        assert!(matches!(reprovider.provide(cid(2), at(0)), Err(ProvideError::TooMany { max: 2 })));
+        // One that is provided already costs nothing, under whatever codec.
+        reprovider.provide(Cid::new_v1(0x70, *cid(1).hash()), at(0)).unwrap();
+        reprovider.unprovide(cid(0).hash());
+        reprovider.provide(cid(2), at(0)).unwrap();
+        let announced = std::iter::from_fn(|| reprovider.poll(at(0))).collect::<BTreeSet<_>>();
         assert_eq!(announced, BTreeSet::from([cid(1), cid(2)]));
     }
 
     #[test]
     fn few_announcements_are_on_their_way_at_a_time() {
-        let mut announcer = Announcer::new(100);
+        let mut reprovider = Reprovider::new(100);
         for number in 0..100 {
-            announcer.provide(cid(number), at(0)).unwrap();
+            reprovider.provide(cid(number), at(0)).unwrap();
         }
-        let running: Vec<_> = std::iter::from_fn(|| announcer.poll(at(0))).collect();
+        let running: Vec<_> = std::iter::from_fn(|| reprovider.poll(at(0))).collect();
         assert_eq!(running.len(), RUNNING_MAX);
-        assert_eq!(announcer.poll_timeout(), None);
-        assert_eq!(announcer.ended(running[0].hash(), true, at(1)), Some(running[0]));
-        assert!(announcer.poll(at(1)).is_some());
-        assert_eq!(announcer.poll(at(1)), None);
+        assert_eq!(reprovider.poll_timeout(), None);
+        assert_eq!(reprovider.ended(running[0].hash(), true, at(1)), Some(running[0]));
+        assert!(reprovider.poll(at(1)).is_some());
+        assert_eq!(reprovider.poll(at(1)), None);
     }
 
     #[test]
-    fn what_was_heard_is_renewed_before_it_expires() {
-        let mut announcer = Announcer::new(1);
-        announcer.provide(cid(0), at(0)).unwrap();
-        assert_eq!(announcer.poll(at(0)), Some(cid(0)));
-        announcer.ended(cid(0).hash(), true, at(3));
-        assert_eq!(announcer.poll_timeout(), Some(at(3) + RENEW));
+    fn what_was_stored_is_renewed_before_it_expires() {
+        let mut reprovider = Reprovider::new(1);
+        reprovider.provide(cid(0), at(0)).unwrap();
+        assert_eq!(reprovider.poll(at(0)), Some(cid(0)));
+        reprovider.ended(cid(0).hash(), true, at(3));
+        assert_eq!(reprovider.poll_timeout(), Some(at(3) + RENEW));
         // Another peer does not make it due.
-        announcer.heard(at(4));
-        assert_eq!(announcer.poll_timeout(), Some(at(3) + RENEW));
+        reprovider.peer_added(at(4));
+        assert_eq!(reprovider.poll_timeout(), Some(at(3) + RENEW));
     }
 
     #[test]
     fn what_nobody_heard_is_repeated_with_growing_pauses_and_when_a_peer_comes() {
-        let mut announcer = Announcer::new(1);
-        announcer.provide(cid(0), at(0)).unwrap();
+        let mut reprovider = Reprovider::new(1);
+        reprovider.provide(cid(0), at(0)).unwrap();
         let mut now = at(0);
         for seconds in [5, 10, 20, 40, 80, 160, 300, 300] {
-            assert_eq!(announcer.poll(now), Some(cid(0)));
-            assert_eq!(announcer.ended(cid(0).hash(), false, now), None);
+            assert_eq!(reprovider.poll(now), Some(cid(0)));
+            assert_eq!(reprovider.ended(cid(0).hash(), false, now), None);
             now = now + Duration::from_secs(seconds);
-            assert_eq!(announcer.poll_timeout(), Some(now));
+            assert_eq!(reprovider.poll_timeout(), Some(now));
         }
-        announcer.heard(at(7));
-        assert_eq!(announcer.poll(at(7)), Some(cid(0)));
+        reprovider.peer_added(at(7));
+        assert_eq!(reprovider.poll(at(7)), Some(cid(0)));
     }
 
     #[test]
     fn what_is_no_longer_provided_is_not_renewed() {
-        let mut announcer = Announcer::new(1);
-        announcer.provide(cid(0), at(0)).unwrap();
-        announcer.poll(at(0));
-        announcer.unprovide(cid(0).hash());
-        assert_eq!(announcer.ended(cid(0).hash(), true, at(1)), None);
-        assert_eq!(announcer.poll_timeout(), None);
+        let mut reprovider = Reprovider::new(1);
+        reprovider.provide(cid(0), at(0)).unwrap();
+        reprovider.poll(at(0));
+        reprovider.unprovide(cid(0).hash());
+        assert_eq!(reprovider.ended(cid(0).hash(), true, at(1)), None);
+        assert_eq!(reprovider.poll_timeout(), None);
     }
 }
