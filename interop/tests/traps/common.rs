@@ -8,7 +8,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_libp2p::Stats;
-use bitswap_node::{Node, Runtime};
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
@@ -25,11 +25,11 @@ pub(crate) async fn helia() -> Helia {
     Helia::start(HeliaOptions { deadline: LIMIT }).await.unwrap()
 }
 
-pub(crate) async fn us() -> Node<Tokio> {
+pub(crate) async fn us() -> Node {
     us_with(UsOptions::default()).await
 }
 
-pub(crate) async fn us_with(options: UsOptions) -> Node<Tokio> {
+pub(crate) async fn us_with(options: UsOptions) -> Node {
     us::start(Tokio::current(), options).await
 }
 

@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A Kubo that already wants a block: it asks as soon as there is a connection, before identify has
 /// ended, and a peer that does not speak Bitswap at that moment it does not ask again.
-async fn kubo_asks_at_once(dial: impl AsyncFnOnce(&Kubo, &Node<Tokio>)) {
+async fn kubo_asks_at_once(dial: impl AsyncFnOnce(&Kubo, &Node)) {
     let (us, kubo) = (us().await, kubo().await);
     let (cid, data) = block(1, 50_000);
     us::put(&us, [(cid, data.clone())]).await.unwrap();
