@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bitswap_core::{Block, SessionOptions};
-use bitswap_runtime::{Node, SocketBytes};
+use bitswap_node::{Node, SocketBytes};
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
@@ -142,7 +142,7 @@ fn swarm() -> Swarm<stream::Behaviour> {
     let runtime = Tokio::current();
     let identity = Keypair::generate_ed25519();
     let bytes = SocketBytes::default();
-    let transport = bitswap_runtime::transport(&runtime, &identity, &bytes).expect("a transport");
+    let transport = bitswap_node::transport(&runtime, &identity, &bytes).expect("a transport");
     let config =
         Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     Swarm::new(transport, stream::Behaviour::new(), identity.public().to_peer_id(), config)

@@ -13,7 +13,7 @@
 //! that turns a CID into a file and back ([`chunk`]).
 //!
 //! A program on libp2p does not need this crate directly: `bitswap-libp2p` wraps it in a
-//! `NetworkBehaviour`, `bitswap-runtime` in a whole node.
+//! `NetworkBehaviour`, `bitswap-node` in a whole node.
 //!
 //! # The run loop
 //!

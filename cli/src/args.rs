@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::chunk::Profile;
-use bitswap_runtime::Dht;
+use bitswap_node::Dht;
 use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;

@@ -1,9 +1,10 @@
 //! `bitswap cat`
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::{Node, Runtime};
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -15,7 +16,11 @@ use crate::say::Say;
 use crate::share::interrupted;
 use crate::strangers;
 
-pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: args::Cat,
+    runtime: &Arc<dyn Runtime>,
+    say: &Say,
+) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let printing = print(&node, &mut late, &args, say);
     let printed = strangers::unless_all(&node, &args.sources, say, printing).await?;
@@ -25,12 +30,7 @@ pub(crate) async fn run(args: args::Cat, runtime: &impl Runtime, say: &Say) -> R
 }
 
 /// Prints it all. The number of bytes.
-async fn print(
-    node: &Node<impl Runtime>,
-    late: &mut Late,
-    args: &args::Cat,
-    say: &Say,
-) -> Result<u64, Failure> {
+async fn print(node: &Node, late: &mut Late, args: &args::Cat, say: &Say) -> Result<u64, Failure> {
     let mut patience = Patience::new(args.sources.timeout);
     let mut ticks = patience.ticks();
     let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
@@ -40,7 +40,7 @@ async fn print(
         let piece = tokio::select! {
             piece = pieces.next() => piece,
             _ = ticks.tick() => {
-                let waiting = node.waiting().await?;
+                let waiting = node.diagnose().await?;
                 match patience.look(&waiting, Instant::now()) {
                     Verdict::Wait => {}
                     Verdict::Say => say.waiting(&waiting),

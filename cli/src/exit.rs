@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
-use bitswap_runtime::{
-    ErrorChain, FetchError, GetError, ListenError, ProvideError, PutError, ReadError, ShareError,
-    StartError, Stopped, Waiting,
+use bitswap_node::{
+    ErrorChain, FetchError, GetError, ListenError, NodeClosed, ProvideError, PutError, ReadError,
+    ShareError, StallReport, StartError,
 };
 use libp2p::PeerId;
 use thiserror::Error;
@@ -32,7 +32,7 @@ pub(crate) enum Failure {
     )]
     NoBitswap { peers: Vec<PeerId> },
     #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
-    NothingCame { idle: Duration, waiting: Waiting },
+    NothingCame { idle: Duration, waiting: StallReport },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]
@@ -68,7 +68,7 @@ pub(crate) enum Failure {
     #[error("interrupted")]
     Aborted,
     #[error(transparent)]
-    Stopped(#[from] Stopped),
+    NodeClosed(#[from] NodeClosed),
 }
 
 fn do_not(peers: &[PeerId]) -> String {
@@ -127,7 +127,7 @@ impl Failure {
             | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
             Self::NothingCame { .. } => NOT_FOUND,
-            Self::Share(ShareError::Store(_) | ShareError::Stopped(_)) => OTHER,
+            Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
             Self::Output { .. } if self.is_quiet() => CLOSED,
             Self::Output { source } | Self::Demo { source } if is_full(source) => DISK_FULL,

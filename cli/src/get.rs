@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, IfExists, Resume, StallReason};
-use bitswap_runtime::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
+use bitswap_node::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
 use serde_json::json;
 
 use crate::args::{self, CheckArg, IfExistsArg};
@@ -18,7 +19,11 @@ use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
 use crate::strangers;
 
-pub(crate) async fn run(args: args::Get, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+pub(crate) async fn run(
+    args: args::Get,
+    runtime: &Arc<dyn Runtime>,
+    say: &Say,
+) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let target = match args.output {
         None => PathBuf::from(args.cid.to_string()),
@@ -71,7 +76,7 @@ async fn watched(
             },
             _ = ticks.tick() => {
                 // One that has ended says so by its last event.
-                let Some(waiting) = fetch.why().await else { continue };
+                let Some(waiting) = fetch.diagnose().await else { continue };
                 match patience.look(&waiting, Instant::now()) {
                     Verdict::Wait => {}
                     Verdict::Say => shown.waiting(&waiting),

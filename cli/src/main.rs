@@ -16,8 +16,9 @@ mod strangers;
 mod usage;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use bitswap_runtime::Runtime;
+use bitswap_node::Runtime;
 use bitswap_runtime_async_std::AsyncStd;
 use bitswap_runtime_smol::Smol;
 use bitswap_runtime_tokio::Tokio;
@@ -64,17 +65,15 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
     let result = tokio.block_on(async {
-        let command = async {
-            match args.runtime {
-                RuntimeArg::Tokio => command(args.command, &Tokio::current(), say).await,
-                RuntimeArg::AsyncStd => command(args.command, &AsyncStd, say).await,
-                RuntimeArg::Smol => command(args.command, &Smol, say).await,
-            }
+        let runtime: Arc<dyn Runtime> = match args.runtime {
+            RuntimeArg::Tokio => Arc::new(Tokio::current()),
+            RuntimeArg::AsyncStd => Arc::new(AsyncStd),
+            RuntimeArg::Smol => Arc::new(Smol),
         };
         tokio::select! {
             biased;
             failure = broken.failed() => Err(failure),
-            result = command => result,
+            result = command(args.command, &runtime, say) => result,
         }
     });
     // A read of the terminal, or a lookup of a name, may still block a thread: it is not waited for.
@@ -82,7 +81,7 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     result
 }
 
-async fn command(command: Command, runtime: &impl Runtime, say: &Say) -> Result<(), Failure> {
+async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Result<(), Failure> {
     match command {
         Command::Demo(demo) => demo::run(demo, runtime, say).await,
         Command::Share(share) => share::run(share, runtime, say).await,

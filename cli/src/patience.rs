@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use bitswap_runtime::Waiting;
+use bitswap_node::StallReport;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 /// After so long without a byte it says what it waits for, and again each time.
@@ -60,7 +60,7 @@ impl Patience {
     }
 
     /// Looks at what is waited for at `now`.
-    pub(crate) fn look(&mut self, waiting: &Waiting, now: Instant) -> Verdict {
+    pub(crate) fn look(&mut self, waiting: &StallReport, now: Instant) -> Verdict {
         let passed = now.saturating_duration_since(self.looked).min(2 * self.tick);
         self.looked = now;
         if waiting.received != self.received || waiting.blocks == 0 {
@@ -86,8 +86,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn waiting(received: u64, blocks: usize) -> Waiting {
-        let mut waiting = Waiting::default();
+    fn waiting(received: u64, blocks: usize) -> StallReport {
+        let mut waiting = StallReport::default();
         (waiting.received, waiting.blocks) = (received, blocks);
         waiting
     }
@@ -96,7 +96,7 @@ mod tests {
     fn run(
         patience: &mut Patience,
         seconds: u64,
-        mut at: impl FnMut(u64) -> Waiting,
+        mut at: impl FnMut(u64) -> StallReport,
     ) -> Vec<(u64, Verdict)> {
         let mut verdicts = Vec::new();
         for look in 1..=seconds * 4 {

@@ -1,7 +1,9 @@
 //! Starting a node that fetches, and connecting it.
 
+use std::sync::Arc;
+
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_runtime::{ConnectError, Node, Runtime};
+use bitswap_node::{ConnectError, Node, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
@@ -12,8 +14,8 @@ use crate::patience::SAY_AFTER;
 use crate::say::Say;
 
 /// A node that fetches.
-pub(crate) struct Fetcher<R: Runtime> {
-    pub(crate) node: Node<R>,
+pub(crate) struct Fetcher {
+    pub(crate) node: Node,
     pub(crate) late: Late,
 }
 
@@ -35,11 +37,11 @@ impl Late {
 
 /// A node that is connected to one of those that the user named, the first that answers, or looks around
 /// on the local network.
-pub(crate) async fn connected<R: Runtime>(
+pub(crate) async fn connected(
     sources: &Sources,
-    runtime: &R,
+    runtime: &Arc<dyn Runtime>,
     say: &Say,
-) -> Result<Fetcher<R>, Failure> {
+) -> Result<Fetcher, Failure> {
     let mut builder = Node::builder(runtime.clone())
         .mdns(sources.from.is_empty())
         .reconnect_grace(sources.reconnect_for);
@@ -63,7 +65,7 @@ pub(crate) async fn connected<R: Runtime>(
                     return Err(Failure::NoConnection { tried });
                 }
             }
-            Err(_) => say.waiting(&node.waiting().await?),
+            Err(_) => say.waiting(&node.diagnose().await?),
         }
     }
     if !tried.is_empty() {

@@ -7,7 +7,7 @@ mod screen;
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::Progress;
-use bitswap_runtime::{Hashed, Waiting};
+use bitswap_node::{Hashed, StallReport};
 use serde_json::{Value, json};
 
 use crate::say::Say;
@@ -73,7 +73,7 @@ impl<'a> Shown<'a> {
 
     /// A file is being hashed, since so long.
     pub(crate) fn hashing(&mut self, hashed: Hashed, elapsed: Duration) {
-        let Hashed { done, total } = hashed;
+        let Hashed { done, total, .. } = hashed;
         if self.is_due() {
             let rate = (done as f64 / elapsed.as_secs_f64().max(1e-3)) as u64;
             let eta = total.saturating_sub(done).checked_div(rate).map(Duration::from_secs);
@@ -95,7 +95,7 @@ impl<'a> Shown<'a> {
     }
 
     /// It waits: for what, and what was said.
-    pub(crate) fn waiting(&mut self, waiting: &Waiting) {
+    pub(crate) fn waiting(&mut self, waiting: &StallReport) {
         match &mut self.line {
             Line::Drawn(screen) => screen.above(&format!("waiting: {waiting}")),
             _ => self.say.waiting(waiting),

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal as _, Write, stderr};
 use std::sync::{Mutex, PoisonError};
 
 use bitswap_core::PeerReport;
-use bitswap_runtime::Waiting;
+use bitswap_node::StallReport;
 use futures::channel::oneshot;
 use libp2p::PeerId;
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ impl Say {
     }
 
     /// What is waited for, as nothing comes.
-    pub(crate) fn waiting(&self, waiting: &Waiting) {
+    pub(crate) fn waiting(&self, waiting: &StallReport) {
         self.told(format_args!("waiting: {waiting}"), &waiting_object(waiting));
     }
 
@@ -152,7 +152,7 @@ impl Say {
     }
 }
 
-fn waiting_object(waiting: &Waiting) -> Value {
+fn waiting_object(waiting: &StallReport) -> Value {
     let lost = waiting.lost.iter().map(|lost| {
         let reason = lost.reason.as_deref();
         json!({"peer": lost.peer.to_string(), "seconds_ago": lost.ago.as_secs(), "reason": reason})

@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
-use bitswap_runtime::store::FileId;
-use bitswap_runtime::{Hashed, Node, NodeEvent, Runtime, Stopped};
+use bitswap_node::store::FileId;
+use bitswap_node::{Hashed, Node, NodeClosed, NodeEvent, Runtime};
 use cid::Cid;
 use futures::stream::{Stream, StreamExt as _};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     args: args::Share,
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
     let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
@@ -73,7 +74,7 @@ struct Served {
 
 /// Hashes the file, or stores the text.
 async fn share(
-    node: &Node<impl Runtime>,
+    node: &Node,
     path: Option<&Path>,
     text: Option<String>,
     cut: args::Cut,
@@ -92,8 +93,8 @@ async fn share(
 }
 
 /// Says what becomes of what is shared.
-struct Watch<'a, R: Runtime> {
-    node: &'a Node<R>,
+struct Watch<'a> {
+    node: &'a Node,
     served: Served,
     shown: Shown<'a>,
     /// What was said last.
@@ -109,7 +110,7 @@ struct Counts {
 }
 
 impl Counts {
-    async fn of(node: &Node<impl Runtime>) -> Result<Self, Stopped> {
+    async fn of(node: &Node) -> Result<Self, NodeClosed> {
         let engine = node.stats().await?.bitswap.engine;
         let bitswap_core::Served { blocks, bytes, .. } = engine.served;
         Ok(Self { peers: engine.peers, blocks, bytes })
@@ -121,19 +122,19 @@ impl Counts {
     }
 }
 
-impl<R: Runtime> Watch<'_, R> {
+impl Watch<'_> {
     async fn run(&mut self, events: impl Stream<Item = NodeEvent>) -> Result<(), Failure> {
         let mut events = pin!(events);
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 event = events.next() => match event {
-                    Some(NodeEvent::Announced(cid)) => {
+                    Some(NodeEvent::Provided(cid)) => {
                         let object = json!({"event": "announced", "cid": cid.to_string()});
                         self.shown.told("The DHT knows of it.", &object);
                     }
                     Some(_) => {}
-                    None => return Err(Failure::Stopped(Stopped)),
+                    None => return Err(Failure::NodeClosed(NodeClosed)),
                 },
                 _ = look.tick() => {
                     self.look_at_file().await?;
@@ -145,7 +146,7 @@ impl<R: Runtime> Watch<'_, R> {
 
     async fn look_at_file(&mut self) -> Result<(), Failure> {
         let Some((path, id)) = &self.served.file else { return Ok(()) };
-        if self.node.is_unchanged(*id).await.map_err(|_| Stopped)? {
+        if self.node.is_unchanged(*id).await.map_err(|_| NodeClosed)? {
             return Ok(());
         }
         let path = path.display().to_string();
@@ -160,7 +161,7 @@ impl<R: Runtime> Watch<'_, R> {
         Ok(())
     }
 
-    async fn look_at_counts(&mut self) -> Result<(), Stopped> {
+    async fn look_at_counts(&mut self) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
         if self.told != counts {
             let Counts { peers, blocks, bytes } = counts;
@@ -177,7 +178,7 @@ impl<R: Runtime> Watch<'_, R> {
     }
 
     /// The sum of it all.
-    async fn end(self, say: &Say) -> Result<(), Stopped> {
+    async fn end(self, say: &Say) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
         drop(self.shown);
         let text = format!("Served {} in {} blocks.", ByteSize(counts.bytes), counts.blocks);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bitswap_core::Support;
-use bitswap_runtime::{Node, Runtime, Stopped};
+use bitswap_node::{Node, NodeClosed};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Does some work, and says meanwhile which of the connected machines do not speak Bitswap. When those
 /// are all that may be asked, the work ends, and that is what has failed.
 pub(crate) async fn unless_all<T>(
-    node: &Node<impl Runtime>,
+    node: &Node,
     sources: &Sources,
     say: &Say,
     work: impl Future<Output = Result<T, Failure>>,
@@ -54,11 +54,7 @@ struct Strangers {
 
 impl Strangers {
     /// Looks for new ones. All of them, when there is nobody else to ask.
-    async fn look(
-        &mut self,
-        node: &Node<impl Runtime>,
-        say: &Say,
-    ) -> Result<Option<Vec<PeerId>>, Stopped> {
+    async fn look(&mut self, node: &Node, say: &Say) -> Result<Option<Vec<PeerId>>, NodeClosed> {
         for info in node.peers().await? {
             let stats = info.bitswap.and_then(|bitswap| bitswap.stats);
             let is_stranger = stats.is_some_and(|stats| stats.support == Support::No);

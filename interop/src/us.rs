@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bitswap_core::{Block, SessionOptions, chunk::SyncPolicy};
 use bitswap_libp2p::Config;
-use bitswap_runtime::{FetchError, FetchOptions, Fetched, GetError, Node, PutError, Runtime};
+use bitswap_node::{FetchError, FetchOptions, Fetched, GetError, Node, PutError, Runtime};
 use cid::Cid;
 use multiaddr::Multiaddr;
 
@@ -23,7 +23,7 @@ pub struct UsOptions {
 ///
 /// # Panics
 /// When it does not start.
-pub async fn start<R: Runtime>(runtime: R, options: UsOptions) -> Node<R> {
+pub async fn start(runtime: impl Runtime, options: UsOptions) -> Node {
     let mut builder = Node::builder(runtime).config(options.config);
     for address in options.listen.addrs() {
         builder = builder.listen(address.parse().expect("a constant address"));
@@ -35,7 +35,7 @@ pub async fn start<R: Runtime>(runtime: R, options: UsOptions) -> Node<R> {
 ///
 /// # Panics
 /// When it listens nowhere.
-pub async fn address<R: Runtime>(node: &Node<R>) -> Multiaddr {
+pub async fn address(node: &Node) -> Multiaddr {
     let addresses = node.addresses().await.expect("the node runs");
     addresses.into_iter().next().expect("the node listens")
 }
@@ -47,8 +47,8 @@ pub async fn address<R: Runtime>(node: &Node<R>) -> Multiaddr {
 ///
 /// # Panics
 /// When a block does not hash to its CID.
-pub async fn put<R: Runtime>(
-    node: &Node<R>,
+pub async fn put(
+    node: &Node,
     blocks: impl IntoIterator<Item = (Cid, Vec<u8>)>,
 ) -> Result<(), PutError> {
     let block = |(cid, data): (Cid, Vec<u8>)| Block::new(cid, data.into());
@@ -60,11 +60,7 @@ pub async fn put<R: Runtime>(
 ///
 /// # Errors
 /// When it does not come.
-pub async fn fetch<R: Runtime>(
-    node: &Node<R>,
-    root: Cid,
-    path: &Path,
-) -> Result<Fetched, FetchError> {
+pub async fn fetch(node: &Node, root: Cid, path: &Path) -> Result<Fetched, FetchError> {
     let mut options = FetchOptions { share: false, ..FetchOptions::default() };
     options.download.sync = SyncPolicy::Never;
     node.fetch_file(root, path, options)?.finish().await
@@ -77,7 +73,7 @@ pub async fn fetch<R: Runtime>(
 ///
 /// # Panics
 /// When a block that should have links is not readable.
-pub async fn walk<R: Runtime>(node: &Node<R>, root: Cid) -> Result<Vec<(Cid, Vec<u8>)>, GetError> {
+pub async fn walk(node: &Node, root: Cid) -> Result<Vec<(Cid, Vec<u8>)>, GetError> {
     let session = node.session(SessionOptions::default()).await?;
     let (mut ahead, mut blocks) = (vec![root], Vec::<(Cid, Vec<u8>)>::new());
     while let Some(cid) = ahead.pop() {

@@ -4,6 +4,8 @@
 //! Sockets and timers register themselves with the reactor, which has its own thread; so everything
 //! here runs on any executor.
 
+#![warn(missing_debug_implementations)]
+
 mod address;
 mod mdns;
 mod names;

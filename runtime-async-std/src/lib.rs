@@ -1,14 +1,16 @@
-//! Runs a [`bitswap_runtime::Node`] on async-std: on its global executor, whose threads are as many as
+//! Runs a [`bitswap_node::Node`] on async-std: on its global executor, whose threads are as many as
 //! `ASYNC_STD_THREAD_COUNT` says (one for each core unless set).
 //!
 //! async-std is discontinued. See the README of this crate before building anything new on it.
+
+#![warn(missing_debug_implementations)]
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_net_async_io::{Found, Mdns, Named, SystemResolver, TcpTransport};
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{BehaviourDiscovery, ByteStream, Discovered, Discovery, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;
@@ -19,16 +21,16 @@ use libp2p::core::transport::{Boxed, Transport as _};
 pub struct AsyncStd;
 
 impl Runtime for AsyncStd {
-    const NAME: &'static str = "async-std";
-
-    type Mdns = Mdns;
+    fn name(&self) -> &'static str {
+        "async-std"
+    }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         async_std::task::spawn(task);
     }
 
-    fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
-        async_std::task::spawn_blocking(job);
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        async_std::task::spawn_blocking(work);
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -47,15 +49,12 @@ impl Runtime for AsyncStd {
         Ok(Named::new(transport, resolver).boxed())
     }
 
-    fn mdns(&self, local: PeerId) -> io::Result<Option<Mdns>> {
-        Mdns::new(local).map(Some)
-    }
-
-    fn discovered(event: Found) -> Discovered {
-        match event {
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
+        let mdns = Mdns::new(local)?;
+        Ok(Some(Box::new(BehaviourDiscovery::new(mdns, |found| match found {
             Found::New(peers) => Discovered::Found(peers),
             Found::Expired(peers) => Discovered::Expired(peers),
-        }
+        }))))
     }
 }
 

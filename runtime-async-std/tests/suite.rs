@@ -1,10 +1,14 @@
 //! The suite of every runtime, on async-std.
 
-use bitswap_runtime::testing::within_a_minute;
+use std::sync::Arc;
+
+use bitswap_node::Runtime;
+use bitswap_node::testing::within_a_minute;
 use bitswap_runtime_async_std::AsyncStd;
 
-fn run<F: Future<Output = ()>>(test: impl FnOnce(AsyncStd) -> F) {
-    async_std::task::block_on(within_a_minute(&AsyncStd, test(AsyncStd)));
+fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<dyn Runtime>) -> F) {
+    let runtime: Arc<dyn Runtime> = Arc::new(AsyncStd);
+    async_std::task::block_on(within_a_minute(&runtime, test(runtime.clone())));
 }
 
-bitswap_runtime::suite!(run);
+bitswap_node::suite!(run);

@@ -1,12 +1,14 @@
-//! Runs a [`bitswap_runtime::Node`] on smol: on its global executor, whose threads are as many as
+//! Runs a [`bitswap_node::Node`] on smol: on its global executor, whose threads are as many as
 //! `SMOL_THREADS` says (one unless set).
+
+#![warn(missing_debug_implementations)]
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_net_async_io::{Found, Mdns, Named, SystemResolver, TcpTransport};
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{BehaviourDiscovery, ByteStream, Discovered, Discovery, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use libp2p::PeerId;
 use libp2p::core::muxing::StreamMuxerBox;
@@ -17,16 +19,16 @@ use libp2p::core::transport::{Boxed, Transport as _};
 pub struct Smol;
 
 impl Runtime for Smol {
-    const NAME: &'static str = "smol";
-
-    type Mdns = Mdns;
+    fn name(&self) -> &'static str {
+        "smol"
+    }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         smol::spawn(task).detach();
     }
 
-    fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
-        smol::unblock(job).detach();
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        smol::unblock(work).detach();
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -45,15 +47,12 @@ impl Runtime for Smol {
         Ok(Named::new(transport, resolver).boxed())
     }
 
-    fn mdns(&self, local: PeerId) -> io::Result<Option<Mdns>> {
-        Mdns::new(local).map(Some)
-    }
-
-    fn discovered(event: Found) -> Discovered {
-        match event {
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
+        let mdns = Mdns::new(local)?;
+        Ok(Some(Box::new(BehaviourDiscovery::new(mdns, |found| match found {
             Found::New(peers) => Discovered::Found(peers),
             Found::Expired(peers) => Discovered::Expired(peers),
-        }
+        }))))
     }
 }
 

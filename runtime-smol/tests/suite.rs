@@ -1,10 +1,14 @@
 //! The suite of every runtime, on smol.
 
-use bitswap_runtime::testing::within_a_minute;
+use std::sync::Arc;
+
+use bitswap_node::Runtime;
+use bitswap_node::testing::within_a_minute;
 use bitswap_runtime_smol::Smol;
 
-fn run<F: Future<Output = ()>>(test: impl FnOnce(Smol) -> F) {
-    smol::block_on(within_a_minute(&Smol, test(Smol)));
+fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<dyn Runtime>) -> F) {
+    let runtime: Arc<dyn Runtime> = Arc::new(Smol);
+    smol::block_on(within_a_minute(&runtime, test(runtime.clone())));
 }
 
-bitswap_runtime::suite!(run);
+bitswap_node::suite!(run);

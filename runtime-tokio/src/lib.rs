@@ -1,4 +1,6 @@
-//! Runs a [`bitswap_runtime::Node`] on tokio, current-thread or multi-thread.
+//! Runs a [`bitswap_node::Node`] on tokio, current-thread or multi-thread.
+
+#![warn(missing_debug_implementations)]
 
 mod exclusive;
 #[cfg(feature = "quic")]
@@ -7,7 +9,7 @@ mod quic;
 use std::io;
 use std::time::Duration;
 
-use bitswap_runtime::{ByteStream, Discovered, Runtime};
+use bitswap_node::{BehaviourDiscovery, ByteStream, Discovered, Discovery, Runtime};
 use futures::future::BoxFuture;
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{Boxed, Transport as _};
@@ -39,16 +41,16 @@ impl From<Handle> for Tokio {
 }
 
 impl Runtime for Tokio {
-    const NAME: &'static str = "tokio";
-
-    type Mdns = mdns::tokio::Behaviour;
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
 
     fn spawn(&self, task: BoxFuture<'static, ()>) {
         self.0.spawn(task);
     }
 
-    fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
-        self.0.spawn_blocking(job);
+    fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.spawn_blocking(work);
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -79,16 +81,13 @@ impl Runtime for Tokio {
         Ok(dns::tokio::Transport::system(transport)?.boxed())
     }
 
-    fn mdns(&self, local: PeerId) -> io::Result<Option<Self::Mdns>> {
+    fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {
         let _entered = self.0.enter();
-        mdns::tokio::Behaviour::new(mdns::Config::default(), local).map(Some)
-    }
-
-    fn discovered(event: mdns::Event) -> Discovered {
-        match event {
+        let mdns = mdns::tokio::Behaviour::new(mdns::Config::default(), local)?;
+        Ok(Some(Box::new(BehaviourDiscovery::new(mdns, |event| match event {
             mdns::Event::Discovered(peers) => Discovered::Found(peers),
             mdns::Event::Expired(peers) => Discovered::Expired(peers),
-        }
+        }))))
     }
 }
 

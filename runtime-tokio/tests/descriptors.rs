@@ -29,7 +29,7 @@ mod limited {
     use std::process::{Child, Command, Stdio};
     use std::time::Duration;
 
-    use bitswap_runtime::Node;
+    use bitswap_node::Node;
     use bitswap_runtime_tokio::Tokio;
     use cid::Cid;
     use libp2p::Multiaddr;

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use bitswap_core::chunk::{Effect, FileRole, Profile, Resume, SyncPolicy};
-use bitswap_runtime::testing::{Fault, FaultyFs};
-use bitswap_runtime::{DiskFs, FetchOptions, Node, Paths};
+use bitswap_node::testing::{Fault, FaultyFs};
+use bitswap_node::{DiskFs, FetchOptions, Node, Paths};
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use futures::FutureExt as _;
@@ -182,7 +182,7 @@ fn fetch(address: &str, root: &str, target: &str, step: &str, when: &str) {
         let node = Node::builder(Tokio::current()).start().await.unwrap();
         node.connect(address.parse().unwrap()).await.unwrap();
         let paths = Paths::new(Path::new(target)).unwrap();
-        let disk = Arc::new(DiskFs::new(Tokio::current(), paths.clone()));
+        let disk = Arc::new(DiskFs::new(node.runtime().clone(), paths.clone()));
         let steps = Arc::new(Mutex::new(Steps::default()));
         let seen = steps.clone();
         let in_turn = FaultyFs::new(disk, move |effect| steps.lock().unwrap().in_turn(effect));
@@ -291,7 +291,7 @@ fn a_fetch_that_is_killed_at_any_step_goes_on_and_costs_a_checkpoint_at_most() {
 /// Fetches again what a killed process left, and counts what comes.
 fn goes_on(
     runtime: &Runtime,
-    node: &Node<Tokio>,
+    node: &Node,
     root: Cid,
     target: &Path,
     content: &[u8],

@@ -1,7 +1,9 @@
 //! Attackers on raw sockets against a node on tokio. A process of its own, whose memory is counted.
 
 use std::alloc::System;
+use std::sync::Arc;
 
+use bitswap_node::Runtime;
 use bitswap_runtime_tokio::Tokio;
 use cap::Cap;
 
@@ -12,9 +14,9 @@ fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-fn run<F: Future<Output = ()>>(test: impl FnOnce(Tokio) -> F) {
+fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<dyn Runtime>) -> F) {
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    tokio.block_on(async { test(Tokio::current()).await });
+    tokio.block_on(async { test(Arc::new(Tokio::current())).await });
 }
 
-bitswap_runtime::raw_suite!(run, allocated);
+bitswap_node::raw_suite!(run, allocated);

@@ -1,35 +1,42 @@
 //! The suite of every runtime, on both kinds of tokio.
 
-use bitswap_runtime::testing::within_a_minute;
+use std::sync::Arc;
+
+use bitswap_node::Runtime;
+use bitswap_node::testing::within_a_minute;
 use bitswap_runtime_tokio::Tokio;
 
 fn run<F: Future<Output = ()>>(
     mut builder: tokio::runtime::Builder,
-    test: impl FnOnce(Tokio) -> F,
+    test: impl FnOnce(Arc<dyn Runtime>) -> F,
 ) {
     let tokio = builder.enable_all().build().unwrap();
     tokio.block_on(async {
-        let runtime = Tokio::current();
+        let runtime: Arc<dyn Runtime> = Arc::new(Tokio::current());
         within_a_minute(&runtime, test(runtime.clone())).await;
     });
 }
 
 mod current_thread {
-    use super::Tokio;
+    use std::sync::Arc;
 
-    fn run<F: Future<Output = ()>>(test: impl FnOnce(Tokio) -> F) {
+    use bitswap_node::Runtime;
+
+    fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<dyn Runtime>) -> F) {
         super::run(tokio::runtime::Builder::new_current_thread(), test);
     }
 
-    bitswap_runtime::suite!(run);
+    bitswap_node::suite!(run);
 }
 
 mod multi_thread {
-    use super::Tokio;
+    use std::sync::Arc;
 
-    fn run<F: Future<Output = ()>>(test: impl FnOnce(Tokio) -> F) {
+    use bitswap_node::Runtime;
+
+    fn run<F: Future<Output = ()>>(test: impl FnOnce(Arc<dyn Runtime>) -> F) {
         super::run(tokio::runtime::Builder::new_multi_thread(), test);
     }
 
-    bitswap_runtime::suite!(run);
+    bitswap_node::suite!(run);
 }

@@ -5,12 +5,13 @@ mod sample;
 
 use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{DownloadEvent, Profile, Root, SyncPolicy};
-use bitswap_runtime::{Fetch, FetchOptions, Hashed, Node, NodeStats, Runtime};
+use bitswap_node::{Fetch, FetchOptions, Hashed, Node, NodeStats, Runtime};
 use cid::Cid;
 use libp2p::Multiaddr;
 use serde_json::json;
@@ -60,7 +61,7 @@ struct Round {
 
 pub(crate) async fn run(
     args: args::Demo,
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
     let failed = |source| Failure::Demo { source };
@@ -92,7 +93,7 @@ pub(crate) async fn run(
 
 /// Shares the file from one node and fetches it with another.
 async fn transfer(
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     source: &Path,
     target: &Path,
     profile: Profile,
@@ -123,11 +124,7 @@ async fn transfer(
 }
 
 /// Shares the file, for as long as hashing gets on.
-async fn import(
-    sharer: &Node<impl Runtime>,
-    source: &Path,
-    profile: Profile,
-) -> Result<Root, Failure> {
+async fn import(sharer: &Node, source: &Path, profile: Profile) -> Result<Root, Failure> {
     let hashed = AtomicU64::new(0);
     let progress = |progress: Hashed| hashed.store(progress.done, Ordering::Relaxed);
     let mut sharing = pin!(sharer.share_file_with(source, profile, progress));

@@ -3,9 +3,10 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bitswap_runtime::{Runtime, RuntimeExt as _, SocketBytes, transport};
+use bitswap_node::{Runtime, RuntimeExt as _, SocketBytes, transport};
 use futures::channel::oneshot;
 use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,7 +28,7 @@ const PIECE: usize = 256 << 10;
 
 /// How long one bare stream takes for the sample, from the request to the last hashed byte.
 pub(crate) async fn transfer(
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     path: &Path,
     sample: &Sample,
 ) -> Result<Duration, Failure> {
@@ -67,7 +68,7 @@ const fn failed(source: io::Error) -> Failure {
 /// the moment in which the connection's handler is made and that report, `libp2p_stream` puts the request on
 /// the list of a dial that has ended, which nobody reads. So the report is waited for.
 async fn open(
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     mut swarm: Swarm<libp2p_stream::Behaviour>,
     peer: PeerId,
     address: Multiaddr,
@@ -86,7 +87,7 @@ async fn open(
 
 /// A task of the runtime, that ends with its handle.
 fn spawn<T: Send + 'static>(
-    runtime: &impl Runtime,
+    runtime: &Arc<dyn Runtime>,
     task: impl Future<Output = T> + Send + 'static,
 ) -> RemoteHandle<T> {
     let (task, handle) = task.remote_handle();
@@ -94,7 +95,7 @@ fn spawn<T: Send + 'static>(
     handle
 }
 
-fn swarm(runtime: &impl Runtime) -> io::Result<Swarm<libp2p_stream::Behaviour>> {
+fn swarm(runtime: &Arc<dyn Runtime>) -> io::Result<Swarm<libp2p_stream::Behaviour>> {
     let (runtime, identity) = (runtime.clone(), Keypair::generate_ed25519());
     let transport = transport(&runtime, &identity, &SocketBytes::default())?;
     let settings = swarm::Config::with_executor(move |task| runtime.spawn(task))
@@ -131,11 +132,15 @@ async fn drive(
 }
 
 /// Waits for a byte, then sends the file.
-async fn send(runtime: &impl Runtime, path: &Path, mut stream: libp2p::Stream) -> io::Result<()> {
+async fn send(
+    runtime: &Arc<dyn Runtime>,
+    path: &Path,
+    mut stream: libp2p::Stream,
+) -> io::Result<()> {
     let mut file = std::fs::File::open(path)?;
     stream.read_exact(&mut [0]).await?;
     loop {
-        let (piece, back) = runtime.run(move || (read(&mut file), file)).await?;
+        let (piece, back) = runtime.run_blocking(move || (read(&mut file), file)).await?;
         file = back;
         let piece = piece?;
         if piece.is_empty() {
@@ -173,9 +178,9 @@ async fn receive(stream: &mut libp2p::Stream) -> Result<[u8; 32], Failure> {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::sync::{Arc, Mutex, mpsc};
+    use std::sync::{Mutex, mpsc};
 
-    use bitswap_runtime::{ByteStream, Discovered};
+    use bitswap_node::ByteStream;
     use bitswap_runtime_tokio::Tokio;
     use futures::future::BoxFuture;
     use libp2p::core::transport::Boxed;
@@ -187,15 +192,15 @@ mod tests {
 
     /// A runtime for [`open`] alone, whose swarm stands still after the connection's handler was
     /// made and before the connection is reported, until whoever opens the stream has gone as far as it can.
-    #[derive(Clone)]
+    #[derive(Clone, Debug)]
     struct Gated {
-        tokio: Tokio,
+        tokio: Arc<dyn Runtime>,
         tasks: Arc<AtomicUsize>,
         reached: Signal,
         passed: Signal,
     }
 
-    #[derive(Clone)]
+    #[derive(Clone, Debug)]
     struct Signal(mpsc::SyncSender<()>, Arc<Mutex<mpsc::Receiver<()>>>);
 
     impl Signal {
@@ -214,8 +219,9 @@ mod tests {
     }
 
     impl Runtime for Gated {
-        const NAME: &'static str = "gated";
-        type Mdns = <Tokio as Runtime>::Mdns;
+        fn name(&self) -> &'static str {
+            "gated"
+        }
 
         fn spawn(&self, task: BoxFuture<'static, ()>) {
             match self.tasks.fetch_add(1, Ordering::SeqCst) {
@@ -235,8 +241,8 @@ mod tests {
             }
         }
 
-        fn blocking(&self, job: Box<dyn FnOnce() + Send>) {
-            self.tokio.blocking(job);
+        fn spawn_blocking(&self, work: Box<dyn FnOnce() + Send>) {
+            self.tokio.spawn_blocking(work);
         }
 
         fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
@@ -245,14 +251,6 @@ mod tests {
 
         fn tcp(&self) -> Boxed<ByteStream> {
             self.tokio.tcp()
-        }
-
-        fn mdns(&self, _: PeerId) -> io::Result<Option<Self::Mdns>> {
-            Ok(None)
-        }
-
-        fn discovered(event: bitswap_runtime::MdnsEvent<Self>) -> Discovered {
-            Tokio::discovered(event)
         }
     }
 
@@ -264,7 +262,7 @@ mod tests {
             .build()
             .unwrap();
         let _entered = workers.enter();
-        let tokio = Tokio::current();
+        let tokio: Arc<dyn Runtime> = Arc::new(Tokio::current());
         let mut sender = swarm(&tokio).unwrap();
         let address = workers.block_on(listen(&mut sender)).unwrap();
         let peer = *sender.local_peer_id();
@@ -273,7 +271,8 @@ mod tests {
 
         let tasks = Arc::default();
         let (reached, passed) = (Signal::new(), Signal::new());
-        let gated = Gated { tokio, tasks, reached, passed: passed.clone() };
+        let gated: Arc<dyn Runtime> =
+            Arc::new(Gated { tokio, tasks, reached, passed: passed.clone() });
         let receiver = swarm(&gated).unwrap();
         let mut opening = Box::pin(open(&gated, receiver, peer, address));
         let first = workers.block_on(async { futures::poll!(&mut opening) });

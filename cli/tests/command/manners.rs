@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
-use bitswap_runtime::{SocketBytes, transport};
+use bitswap_node::{SocketBytes, transport};
 use bitswap_runtime_tokio::Tokio;
 use futures::StreamExt as _;
 use libp2p::identity::Keypair;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bitswap_core::Block;
 use bitswap_core::chunk::{Importer, Profile};
 use bitswap_libp2p::{Blockstore, StoreError};
-use bitswap_runtime::Node;
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use bytes::Bytes;
 use cid::Cid;

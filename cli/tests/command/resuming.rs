@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bitswap_core::Block;
 use bitswap_core::chunk::{Importer, Journal, Profile};
 use bitswap_libp2p::{Blockstore, StoreError};
-use bitswap_runtime::Node;
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use bytes::Bytes;
 use cid::Cid;
@@ -68,7 +68,7 @@ struct Fixture {
     half: Arc<Half>,
     address: String,
     // Serves as long as these are there.
-    _node: Node<Tokio>,
+    _node: Node,
     _runtime: tokio::runtime::Runtime,
 }
 

@@ -16,7 +16,7 @@ use bitswap_interop::{
     AddOptions, Helia, HeliaOptions, Kubo, KuboOptions, Profile, content,
     us::{self, UsOptions},
 };
-use bitswap_runtime::Node;
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multiaddr::Multiaddr;
@@ -54,7 +54,7 @@ impl Client {
 enum Server {
     Kubo(Kubo),
     Helia(Helia),
-    Us(Node<Tokio>),
+    Us(Node),
 }
 
 impl Server {
@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-async fn our_node() -> Node<Tokio> {
+async fn our_node() -> Node {
     us::start(Tokio::current(), UsOptions::default()).await
 }
 

@@ -13,7 +13,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_libp2p::Config;
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::{Node, Runtime};
 use cid::Cid;
 use tempfile::TempDir;
 use tokio::time::timeout;
@@ -66,7 +66,7 @@ impl Case {
         self
     }
 
-    async fn us<R: Runtime>(&self, runtime: R) -> Node<R> {
+    async fn us(&self, runtime: impl Runtime) -> Node {
         let config = Config::default().newest(self.newest);
         us::start(runtime, UsOptions { listen: self.listen, config }).await
     }
@@ -205,7 +205,7 @@ pub(crate) async fn directory_to<P: Peer>(runtime: impl Runtime, fanout: Option<
 }
 
 /// Shares a file from where it lies if that gives the same CID, and as stored blocks otherwise.
-async fn share<R: Runtime>(us: &Node<R>, path: &Path, options: &AddOptions) -> Cid {
+async fn share(us: &Node, path: &Path, options: &AddOptions) -> Cid {
     let profile = if *options == AddOptions::v0() {
         Some(Profile::UnixfsV0_2015)
     } else if *options == AddOptions::v1(MIB_CHUNK) {
@@ -224,7 +224,7 @@ async fn share<R: Runtime>(us: &Node<R>, path: &Path, options: &AddOptions) -> C
 }
 
 /// What our node received, every block once and with the version that it was held to.
-async fn received<R: Runtime>(us: &Node<R>, version: Version) -> Count {
+async fn received(us: &Node, version: Version) -> Count {
     let stats = us.stats().await.unwrap().bitswap;
     let fetched = stats.engine.fetched;
     assert_eq!((fetched.duplicate_blocks, fetched.unwanted_blocks), (0, 0), "{fetched:?}");
@@ -236,7 +236,7 @@ async fn received<R: Runtime>(us: &Node<R>, version: Version) -> Count {
 }
 
 /// That our node sent `least` bytes at least, and the client counts just what we count.
-async fn assert_served<R: Runtime>(us: &Node<R>, client: &impl Peer, least: u64) {
+async fn assert_served(us: &Node, client: &impl Peer, least: u64) {
     let served = async || {
         let served = us.stats().await.unwrap().bitswap.engine.served;
         Count { blocks: served.blocks, bytes: served.bytes }

@@ -8,7 +8,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_libp2p::Stats;
-use bitswap_runtime::{Node, Runtime};
+use bitswap_node::Node;
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
@@ -25,11 +25,11 @@ pub(crate) async fn helia() -> Helia {
     Helia::start(HeliaOptions { deadline: LIMIT }).await.unwrap()
 }
 
-pub(crate) async fn us() -> Node<Tokio> {
+pub(crate) async fn us() -> Node {
     us_with(UsOptions::default()).await
 }
 
-pub(crate) async fn us_with(options: UsOptions) -> Node<Tokio> {
+pub(crate) async fn us_with(options: UsOptions) -> Node {
     us::start(Tokio::current(), options).await
 }
 
@@ -44,12 +44,12 @@ pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 }
 
 /// The node's counters.
-pub(crate) async fn stats<R: Runtime>(us: &Node<R>) -> Stats {
+pub(crate) async fn stats(us: &Node) -> Stats {
     us.stats().await.unwrap().bitswap
 }
 
 /// What our node knows of its only peer; nothing while there is none.
-pub(crate) async fn peer<R: Runtime>(us: &Node<R>) -> PeerStats {
+pub(crate) async fn peer(us: &Node) -> PeerStats {
     let peers = us.peers().await.unwrap();
     assert!(peers.len() < 2, "{peers:?}");
     peers.first().and_then(|peer| peer.bitswap?.stats).unwrap_or_default()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bitswap_core::Rates;
 use bitswap_core::chunk::{DownloadEvent, SyncPolicy};
 use bitswap_interop::{AddOptions, Kubo, content, us};
-use bitswap_runtime::{FetchOptions, Node};
+use bitswap_node::{FetchOptions, Node};
 use bitswap_runtime_tokio::Tokio;
 use libp2p_identity::Keypair;
 
@@ -16,7 +16,7 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A Kubo that already wants a block: it asks as soon as there is a connection, before identify has
 /// ended, and a peer that does not speak Bitswap at that moment it does not ask again.
-async fn kubo_asks_at_once(dial: impl AsyncFnOnce(&Kubo, &Node<Tokio>)) {
+async fn kubo_asks_at_once(dial: impl AsyncFnOnce(&Kubo, &Node)) {
     let (us, kubo) = (us().await, kubo().await);
     let (cid, data) = block(1, 50_000);
     us::put(&us, [(cid, data.clone())]).await.unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 
 use bitswap_core::{PeerDid, SessionOptions, WhenMissing};
 use bitswap_interop::{KuboOld, KuboOldOptions, content, us};
-use bitswap_runtime::GetError;
+use bitswap_node::GetError;
 use cid::Cid;
 
 use crate::common::{helia, kubo, peer, raw, soon, stats, us};

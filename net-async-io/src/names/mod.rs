@@ -6,6 +6,7 @@ mod system;
 mod tests;
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -54,6 +55,12 @@ const DIALS_MAX: usize = 16;
 pub struct Named<T> {
     inner: Arc<Mutex<T>>,
     resolver: Arc<dyn Resolve>,
+}
+
+impl<T> fmt::Debug for Named<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Named").finish_non_exhaustive()
+    }
 }
 
 /// Why a dial failed.

@@ -1,5 +1,6 @@
 //! The system's DNS servers and hosts file, asked through the reactor.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -29,6 +30,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// registry), and keeps answers as long as they say.
 #[derive(Clone)]
 pub struct SystemResolver(Resolver<AsyncIo>);
+
+impl fmt::Debug for SystemResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SystemResolver").finish_non_exhaustive()
+    }
+}
 
 impl SystemResolver {
     /// Reads the system's configuration.

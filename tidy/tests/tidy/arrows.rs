@@ -19,22 +19,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bitswap-core", &[]),
     ("bitswap-libp2p", &["bitswap-core"]),
     ("bitswap-net-async-io", &[]),
-    ("bitswap-runtime", &["bitswap-core", "bitswap-libp2p"]),
-    ("bitswap-runtime-tokio", &["bitswap-core", "bitswap-libp2p", "bitswap-runtime"]),
+    ("bitswap-node", &["bitswap-core", "bitswap-libp2p"]),
+    ("bitswap-runtime-tokio", &["bitswap-core", "bitswap-libp2p", "bitswap-node"]),
     (
         "bitswap-runtime-async-std",
-        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-runtime"],
+        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-node"],
     ),
     (
         "bitswap-runtime-smol",
-        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-runtime"],
+        &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-node"],
     ),
     (
         "bitswap-cli",
         &[
             "bitswap-core",
             "bitswap-libp2p",
-            "bitswap-runtime",
+            "bitswap-node",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
             "bitswap-runtime-smol",
@@ -46,7 +46,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "bitswap-core",
             "bitswap-libp2p",
-            "bitswap-runtime",
+            "bitswap-node",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
             "bitswap-runtime-smol",
@@ -57,7 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "bitswap-core",
             "bitswap-libp2p",
-            "bitswap-runtime",
+            "bitswap-node",
             "bitswap-runtime-tokio",
             "bitswap-runtime-async-std",
             "bitswap-runtime-smol",

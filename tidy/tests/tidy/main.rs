@@ -9,6 +9,7 @@ mod lengths;
 mod manifests;
 mod metrics;
 mod process;
+mod programs;
 mod properties;
 mod tree;
 mod words;

@@ -1,0 +1,174 @@
+//! The records that a node keeps for a DHT.
+//!
+//! Only who provides what; values are refused, because nothing here is about them. Anybody may send
+//! records, so their size and their number are bounded, and the one that expires first is evicted.
+//! Our own are in the same place and are not touched by that.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::iter::{self, Empty};
+use std::time::Instant;
+use std::vec;
+
+use libp2p::kad::store::{Error, RecordStore, Result};
+use libp2p::kad::{K_VALUE, ProviderRecord, Record, RecordKey};
+use libp2p::{Multiaddr, PeerId};
+
+/// Records of others in all: 25 MiB at worst.
+const RECORDS_MAX: usize = 8192;
+/// Addresses of a record.
+const ADDRESSES_MAX: usize = 8;
+/// Bytes of an address.
+const ADDRESS_BYTES_MAX: usize = 256;
+/// Bytes of a key: more than any hash that names a block has.
+const KEY_BYTES_MAX: usize = 168;
+
+/// Who provides what.
+#[derive(Debug)]
+pub(crate) struct Records {
+    me: PeerId,
+    all: BTreeMap<Vec<u8>, Vec<ProviderRecord>>,
+    /// The records of others, by when they expire.
+    expiring: BTreeSet<(Instant, Vec<u8>, PeerId)>,
+}
+
+impl Records {
+    pub(crate) const fn new(me: PeerId) -> Self {
+        Self { me, all: BTreeMap::new(), expiring: BTreeSet::new() }
+    }
+
+    fn remove(&mut self, key: &[u8], provider: &PeerId) {
+        let Some(records) = self.all.get_mut(key) else { return };
+        if let Some(at) = records.iter().position(|record| record.provider == *provider)
+            && let Some(expires) = records.swap_remove(at).expires
+        {
+            self.expiring.remove(&(expires, key.to_vec(), *provider));
+        }
+        if records.is_empty() {
+            self.all.remove(key);
+        }
+    }
+}
+
+impl RecordStore for Records {
+    type RecordsIter<'a> = Empty<Cow<'a, Record>>;
+    type ProvidedIter<'a> = vec::IntoIter<Cow<'a, ProviderRecord>>;
+
+    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
+        None
+    }
+
+    fn put(&mut self, _: Record) -> Result<()> {
+        Err(Error::MaxRecords)
+    }
+
+    fn remove(&mut self, _: &RecordKey) {}
+
+    fn records(&self) -> Self::RecordsIter<'_> {
+        iter::empty()
+    }
+
+    fn add_provider(&mut self, mut record: ProviderRecord) -> Result<()> {
+        let key = record.key.to_vec();
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Error::ValueTooLarge);
+        }
+        record.addresses.retain(|address: &Multiaddr| address.len() <= ADDRESS_BYTES_MAX);
+        record.addresses.truncate(ADDRESSES_MAX);
+        self.remove(&key, &record.provider);
+        let is_mine = record.provider == self.me;
+        let known = self.all.get(&key).map_or(0, Vec::len);
+        if !is_mine {
+            if known >= K_VALUE.get() {
+                // So many are enough to ask, and who came first is no worse than who comes later.
+                return Ok(());
+            }
+            let Some(expires) = record.expires else { return Err(Error::ValueTooLarge) };
+            if self.expiring.len() >= RECORDS_MAX
+                && let Some((_, key, provider)) = self.expiring.first().cloned()
+            {
+                self.remove(&key, &provider);
+            }
+            self.expiring.insert((expires, key.clone(), record.provider));
+        }
+        self.all.entry(key).or_default().push(record);
+        Ok(())
+    }
+
+    fn providers(&self, key: &RecordKey) -> Vec<ProviderRecord> {
+        self.all.get(key.as_ref()).cloned().unwrap_or_default()
+    }
+
+    /// None: what is ours is provided by the [`Reprovider`](super::Reprovider).
+    fn provided(&self) -> Self::ProvidedIter<'_> {
+        Vec::new().into_iter()
+    }
+
+    fn remove_provider(&mut self, key: &RecordKey, provider: &PeerId) {
+        self.remove(key.as_ref(), provider);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn record(key: &[u8], provider: PeerId, expires: Instant) -> ProviderRecord {
+        let expires = Some(expires);
+        ProviderRecord { key: key.to_vec().into(), provider, expires, addresses: Vec::new() }
+    }
+
+    #[test]
+    fn records_of_others_are_bounded_and_the_one_that_expires_first_gives_way() {
+        let (me, other, now) = (PeerId::random(), PeerId::random(), Instant::now());
+        let mut records = Records::new(me);
+        let mine = ProviderRecord { expires: None, ..record(b"mine", me, now) };
+        records.add_provider(mine).unwrap();
+        let number = |number: usize| number.to_le_bytes();
+        for at in 0..RECORDS_MAX + 10 {
+            let expires = now + Duration::from_secs(at as u64);
+            records.add_provider(record(&number(at), other, expires)).unwrap();
+        }
+        assert_eq!(records.expiring.len(), RECORDS_MAX);
+        assert_eq!(records.all.len(), RECORDS_MAX + 1);
+        let knows = |key: &[u8]| !records.providers(&key.to_vec().into()).is_empty();
+        assert!(knows(b"mine"));
+        assert!(!knows(&number(9)) && knows(&number(10)) && knows(&number(RECORDS_MAX + 9)));
+    }
+
+    #[test]
+    fn a_record_that_is_renewed_is_kept_once_and_one_that_is_removed_leaves_nothing() {
+        let (other, now) = (PeerId::random(), Instant::now());
+        let mut records = Records::new(PeerId::random());
+        for seconds in 1..4 {
+            let expires = now + Duration::from_secs(seconds);
+            records.add_provider(record(b"key", other, expires)).unwrap();
+        }
+        let key = b"key".to_vec().into();
+        assert_eq!(records.providers(&key).len(), 1);
+        assert_eq!(records.expiring.len(), 1);
+        records.remove_provider(&key, &other);
+        assert!(records.all.is_empty() && records.expiring.is_empty());
+    }
+
+    #[test]
+    fn what_one_record_holds_is_bounded() {
+        let now = Instant::now();
+        let mut records = Records::new(PeerId::random());
+        let long = format!("/dns4/{}/tcp/1", "a".repeat(ADDRESS_BYTES_MAX));
+        let mut addresses: Vec<Multiaddr> = vec![long.parse().unwrap()];
+        addresses.extend((0..20).map(|port| format!("/tcp/{port}").parse().unwrap()));
+        let padded = ProviderRecord { addresses, ..record(b"key", PeerId::random(), now) };
+        records.add_provider(padded.clone()).unwrap();
+        let kept = &records.providers(&padded.key)[0].addresses;
+        assert_eq!(kept[..], padded.addresses[1..=ADDRESSES_MAX]);
+        let long = record(&[0; KEY_BYTES_MAX + 1], PeerId::random(), now);
+        assert!(records.add_provider(long).is_err());
+        for _ in 0..2 * K_VALUE.get() {
+            records.add_provider(record(b"popular", PeerId::random(), now)).unwrap();
+        }
+        assert_eq!(records.providers(&b"popular".to_vec().into()).len(), K_VALUE.get());
+    }
+}

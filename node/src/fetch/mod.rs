@@ -1,0 +1,213 @@
+//! From a CID to a file on disk.
+
+mod report;
+mod task;
+
+pub use report::{StallReport, StalledWant};
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bitswap_core::SessionOptions;
+use bitswap_core::chunk::{
+    DownloadError, DownloadEvent, DownloadOptions, FileRole, FsErrorKind, Outcome, RenameRetry,
+};
+use cid::Cid;
+use futures::channel::{mpsc, oneshot};
+use futures::{SinkExt as _, Stream, StreamExt as _};
+use libp2p::PeerId;
+
+use crate::error::{FetchError, NodeClosed};
+use crate::fs::{DiskFs, Fs, Paths};
+use crate::node::Node;
+use crate::runtime::Runtime;
+
+/// Events that may wait for whoever watches; later ones are missed.
+const EVENTS: usize = 64;
+
+/// How a file is fetched.
+#[derive(Clone, Debug)]
+pub struct FetchOptions {
+    /// The download: order, range, what happens when the target exists, durability.
+    pub download: DownloadOptions,
+    /// The session: whom to ask, and whether to wait for blocks that nobody has now. Its window is set
+    /// by the download's.
+    pub session: SessionOptions<PeerId>,
+    /// Whether the finished file is served to others from where it lies.
+    pub share: bool,
+}
+
+impl Default for FetchOptions {
+    /// Of everybody, for as long as it takes; then the file is shared.
+    fn default() -> Self {
+        let rename = if cfg!(windows) { RenameRetry::WINDOWS } else { RenameRetry::NONE };
+        let download = DownloadOptions { rename, seed: seed(), ..DownloadOptions::default() };
+        Self { download, session: SessionOptions::default(), share: true }
+    }
+}
+
+/// Entropy from the standard library's hash keys: it only spreads samples and random orders.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for part in seed.chunks_mut(8) {
+        part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
+    }
+    seed
+}
+
+/// A finished fetch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// Where the file is.
+    pub path: PathBuf,
+    /// What the download says of it.
+    pub finished: bitswap_core::chunk::Finished,
+    /// Bytes of blocks that each peer sent.
+    pub from_peers: BTreeMap<PeerId, u64>,
+    /// Bytes of blocks that were here already, in the store or in other files.
+    pub from_here: u64,
+}
+
+/// What is to be done with a running fetch.
+#[derive(Debug)]
+enum Control {
+    Pause,
+    Resume,
+    Stop,
+    Cancel,
+    Diagnose(oneshot::Sender<StallReport>),
+}
+
+/// A running fetch. Dropping it stops the download and keeps its data, so that the same fetch goes on
+/// from there another time.
+#[derive(Debug)]
+pub struct Fetch {
+    control: mpsc::Sender<Control>,
+    events: mpsc::Receiver<DownloadEvent>,
+    result: oneshot::Receiver<Result<Fetched, FetchError>>,
+}
+
+impl Fetch {
+    /// The next thing that happens to the download, `None` once it has ended. Those that nobody takes in
+    /// time are missed.
+    pub async fn next_event(&mut self) -> Option<DownloadEvent> {
+        self.events.next().await
+    }
+
+    /// What happens to the download, as a stream.
+    pub fn events(&mut self) -> impl Stream<Item = DownloadEvent> + '_ {
+        &mut self.events
+    }
+
+    /// Asks for nothing more until [`Self::resume`].
+    pub async fn pause(&mut self) {
+        self.control(Control::Pause).await;
+    }
+
+    /// Goes on after [`Self::pause`], or tries a full disk again at once.
+    pub async fn resume(&mut self) {
+        self.control(Control::Resume).await;
+    }
+
+    /// Ends the download and keeps its data: the same fetch goes on from there another time. It finishes with
+    /// [`FetchError::Interrupted`], unless it was complete before.
+    pub async fn stop(&mut self) {
+        self.control(Control::Stop).await;
+    }
+
+    /// Gives up, and removes what was written so far.
+    pub async fn cancel(&mut self) {
+        self.control(Control::Cancel).await;
+    }
+
+    /// What it waits for; `None` once it has ended.
+    pub async fn diagnose(&mut self) -> Option<StallReport> {
+        let (reply, answer) = oneshot::channel();
+        self.control(Control::Diagnose(reply)).await;
+        answer.await.ok()
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError`] says why there is no file, or not yet.
+    pub async fn finish(mut self) -> Result<Fetched, FetchError> {
+        // The events end with the download.
+        while self.events.next().await.is_some() {}
+        self.result.await.unwrap_or(Err(FetchError::NodeClosed(NodeClosed)))
+    }
+
+    async fn control(&mut self, control: Control) {
+        // A fetch that has ended needs no control.
+        let _ = self.control.send(control).await;
+    }
+}
+
+impl Node {
+    /// Fetches the file `root` to the path `target`.
+    ///
+    /// # Errors
+    ///
+    /// [`FetchError::Target`] when the target names no file.
+    pub fn fetch_file(
+        &self,
+        root: Cid,
+        target: &Path,
+        options: FetchOptions,
+    ) -> Result<Fetch, FetchError> {
+        let paths = Paths::new(target)?;
+        let fs = Arc::new(DiskFs::new(self.runtime().clone(), paths.clone()));
+        Ok(self.fetch_through(root, paths, fs, options))
+    }
+
+    /// As [`Self::fetch_file`], through other file operations.
+    pub fn fetch_through(
+        &self,
+        root: Cid,
+        paths: Paths,
+        fs: Arc<dyn Fs>,
+        options: FetchOptions,
+    ) -> Fetch {
+        let (control, controls) = mpsc::channel(1);
+        let (event, events) = mpsc::channel(EVENTS);
+        let (reply, result) = oneshot::channel();
+        let node = self.clone();
+        self.runtime().spawn(Box::pin(async move {
+            let ends = task::Ends { controls, events: event };
+            // Whoever waited may have gone.
+            let _ = reply.send(task::run(node, root, paths, fs, options, ends).await);
+        }));
+        Fetch { control, events, result }
+    }
+}
+
+/// The result that an outcome means; `None` for one that a fetch does not have.
+fn failure(outcome: &Outcome) -> FetchError {
+    match outcome {
+        Outcome::Failed(error) => FetchError::Download(*error),
+        Outcome::NeedsCommit { .. } => FetchError::NeedsCommit,
+        Outcome::Cancelled => FetchError::Cancelled,
+        _ => FetchError::Interrupted,
+    }
+}
+
+/// Names the file that the failure is about, where that is not the target.
+fn at_path(failure: FetchError, paths: &Paths) -> FetchError {
+    let FetchError::Download(
+        DownloadError::File { error, .. } | DownloadError::RenameFailed(error),
+    ) = failure
+    else {
+        return failure;
+    };
+    match error.kind {
+        FsErrorKind::InTheWay { role, what } => {
+            FetchError::InTheWay { path: paths.path(role), what }
+        }
+        FsErrorKind::LockFile => FetchError::LockFile { path: paths.path(FileRole::Lock) },
+        _ => failure,
+    }
+}

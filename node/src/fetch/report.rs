@@ -1,0 +1,92 @@
+//! What a fetch waits for.
+
+use std::fmt;
+
+use bitswap_core::PeerReport;
+use cid::Cid;
+use libp2p::PeerId;
+
+use crate::node::LostPeer;
+use crate::peer_reports::{LostPeers, PeerReports};
+
+/// What a fetch waits for, for people to read and programs to look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StallReport {
+    /// Peers that are connected.
+    pub peers: usize,
+    /// Blocks that are asked for.
+    pub blocks: usize,
+    /// The ones asked for longest, at most three.
+    pub oldest: Vec<StalledWant>,
+    /// Peers that the user named and whose connection was lost.
+    pub lost: Vec<LostPeer>,
+    /// Bytes of blocks that the node has received since its start, and of those under way: while it grows,
+    /// something comes.
+    pub received: u64,
+}
+
+/// A block that is waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StalledWant {
+    /// The block.
+    pub cid: Cid,
+    /// What each peer that was asked for it did.
+    pub reports: Vec<PeerReport<PeerId>>,
+}
+
+impl fmt::Display for StallReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.peers, self.oldest.first()) {
+            (0, _) if self.lost.is_empty() => f.write_str("no peer is connected"),
+            (0, _) => LostPeers(&self.lost).fmt(f),
+            (_, None) => f.write_str("nothing is asked for"),
+            (_, Some(wait)) => {
+                write!(f, "{wait}")?;
+                match self.blocks.saturating_sub(1) {
+                    0 => Ok(()),
+                    more => write!(f, " (and {more} more)"),
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for StalledWant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "block {}: {}", self.cid, PeerReports(&self.reports))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bitswap_core::PeerDid;
+
+    use super::*;
+
+    #[test]
+    fn it_says_whom_it_asked_and_what_they_said() {
+        let (a, b) = (PeerId::random(), PeerId::random());
+        let reports = [(a, PeerDid::HaveThenSilent), (b, PeerDid::DontHave)];
+        let reports = reports.map(|(peer, did)| PeerReport { peer, did }).to_vec();
+        let cid: Cid =
+            "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
+        let oldest = vec![StalledWant { cid, reports }];
+        let waiting = StallReport { peers: 2, blocks: 3, oldest, ..StallReport::default() };
+        assert_eq!(
+            waiting.to_string(),
+            format!("block {cid}: asked {a}: HAVE then silent; {b}: DONT_HAVE (and 2 more)")
+        );
+        let alone = StallReport { peers: 0, ..waiting };
+        assert_eq!(alone.to_string(), "no peer is connected");
+        let lost = |reason| LostPeer { peer: a, ago: Duration::from_millis(4_700), reason };
+        let text = |reason| StallReport { lost: vec![lost(reason)], ..alone.clone() }.to_string();
+        let begin = format!("the connection to {a} was lost 4 s ago");
+        assert_eq!(text(None), begin);
+        let refused = format!("{begin}, and connecting again failed: refused");
+        assert_eq!(text(Some("refused".into())), refused);
+    }
+}

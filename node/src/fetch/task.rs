@@ -1,0 +1,382 @@
+//! The task of a fetch: runs a [`Download`], which says what to do, and tells it what came of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bitswap_core::chunk::{
+    BlockWant, Done, Download, DownloadError, DownloadEvent, DownloadOutput, EffectId, FileNode,
+    FileRole, FsError, Missing, Outcome, RAW,
+};
+use bitswap_core::{Block, SessionOptions, Timestamp, Want};
+use bitswap_libp2p::{Blockstore as _, Keep};
+use cid::Cid;
+use futures::channel::mpsc;
+use futures::future::{BoxFuture, Either, FutureExt as _};
+use futures::stream::{FuturesUnordered, StreamExt as _};
+use libp2p::PeerId;
+
+use super::{Control, FetchOptions, Fetched, at_path, failure};
+use crate::error::{FetchError, GetError};
+use crate::error_chain::ErrorChain;
+use crate::fs::{Fs, Paths};
+use crate::node::Node;
+use crate::node::routes::{self, Delivery};
+use crate::runtime::{Runtime, RuntimeExt as _};
+use crate::session::{Session, SessionWaiter};
+use crate::share;
+
+/// The ends of the channels that lead to whoever watches.
+pub(super) struct Ends {
+    pub(super) controls: mpsc::Receiver<Control>,
+    pub(super) events: mpsc::Sender<DownloadEvent>,
+}
+
+/// Something that was started and has ended.
+enum Job {
+    Effect(EffectId, Result<Done, FsError>),
+    /// What the local store had of the wants, each checked.
+    Here(Vec<(BlockWant, Option<Block>)>),
+    /// A request was passed on, or was refused.
+    Requested(Option<(Vec<Cid>, GetError)>),
+    /// Nothing more to do about it.
+    Nothing,
+}
+
+/// Something to tell the session. Told in order: a want and its cancel must not change places.
+enum Request {
+    Want(Vec<Want>),
+    Unwant(Vec<Cid>),
+}
+
+struct Task {
+    node: Node,
+    session: Session,
+    waiter: SessionWaiter,
+    fs: Arc<dyn Fs>,
+    download: Download,
+    start: Instant,
+    jobs: FuturesUnordered<BoxFuture<'static, Job>>,
+    requests: VecDeque<Request>,
+    is_requesting: bool,
+    /// The download's open wants, oldest first; and the same as a set.
+    wanted: VecDeque<Cid>,
+    is_wanted: BTreeSet<Cid>,
+    events: mpsc::Sender<DownloadEvent>,
+    from_peers: BTreeMap<PeerId, u64>,
+    from_here: u64,
+    /// Why a block was not got: more than the download keeps.
+    failed: Option<GetError>,
+    outcome: Option<Outcome>,
+}
+
+pub(super) async fn run(
+    node: Node,
+    root: Cid,
+    paths: Paths,
+    fs: Arc<dyn Fs>,
+    options: FetchOptions,
+    ends: Ends,
+) -> Result<Fetched, FetchError> {
+    let FetchOptions { download, session, share } = options;
+    // The download's window is the narrower one: it counts until the bytes are written.
+    let window_bytes = download.window.saturating_mul(2).max(session.window_bytes);
+    let session =
+        node.session_keeping(SessionOptions { window_bytes, ..session }, Keep::ByUser).await?;
+    let whole = download.wanted == (0..u64::MAX);
+    let mut task = Task {
+        waiter: session.waiter(),
+        session,
+        fs,
+        download: Download::new(root, download, Timestamp::ZERO),
+        start: Instant::now(),
+        jobs: FuturesUnordered::new(),
+        requests: VecDeque::new(),
+        is_requesting: false,
+        wanted: VecDeque::new(),
+        is_wanted: BTreeSet::new(),
+        events: ends.events,
+        from_peers: BTreeMap::new(),
+        from_here: 0,
+        failed: None,
+        outcome: None,
+        node,
+    };
+    let outcome = task.run(ends.controls).await?;
+    let Outcome::Finished(finished) = outcome else {
+        return Err(match (task.failed, failure(&outcome)) {
+            (Some(why), FetchError::Download(DownloadError::Unavailable { .. })) => why.into(),
+            (_, failure) => at_path(failure, &paths),
+        });
+    };
+    let path = paths.path(FileRole::Target(finished.number));
+    if share && whole {
+        share::fetched(&task.node, root, finished.size, &path).await?;
+    }
+    Ok(Fetched { path, finished, from_peers: task.from_peers, from_here: task.from_here })
+}
+
+impl Task {
+    async fn run(&mut self, mut controls: mpsc::Receiver<Control>) -> Result<Outcome, FetchError> {
+        let mut controlled = true;
+        let mut timer: Option<(Timestamp, BoxFuture<'static, ()>)> = None;
+        loop {
+            self.drain();
+            if let Some(outcome) = &self.outcome
+                && self.jobs.is_empty()
+            {
+                return Ok(outcome.clone());
+            }
+            let due = self.download.poll_timeout();
+            if timer.as_ref().map(|(at, _)| *at) != due {
+                timer = due.map(|at| (at, self.node.runtime().sleep(at.since(self.now()))));
+            }
+            let sleep = match &mut timer {
+                Some((_, sleep)) => Either::Left(sleep),
+                None => Either::Right(futures::future::pending()),
+            };
+            let control = if controlled {
+                Either::Left(controls.next())
+            } else {
+                Either::Right(futures::future::pending())
+            };
+            futures::select! {
+                job = self.jobs.select_next_some() => self.ended(job),
+                delivery = self.waiter.next().fuse() => self.delivered(delivery?),
+                control = control.fuse() => {
+                    controlled = control.is_some();
+                    self.control(control);
+                }
+                () = sleep.fuse() => {
+                    timer = None;
+                    let now = self.now();
+                    self.download.handle_timeout(now);
+                }
+            }
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.start.elapsed()
+    }
+
+    /// Starts all that the download says.
+    fn drain(&mut self) {
+        let (mut wants, mut cancels) = (Vec::new(), Vec::new());
+        while let Some(output) = self.download.poll_output() {
+            match output {
+                DownloadOutput::Want(want) => wants.push(want),
+                DownloadOutput::Cancel(cid) => {
+                    wants.retain(|want: &BlockWant| want.cid != cid);
+                    cancels.push(cid);
+                }
+                DownloadOutput::Effect(id, effect) => {
+                    let performed = self.fs.perform(effect);
+                    self.jobs.push(performed.map(move |result| Job::Effect(id, result)).boxed());
+                }
+                DownloadOutput::Event(event) => self.event(event),
+            }
+        }
+        if !cancels.is_empty() {
+            for cid in &cancels {
+                self.forget(cid);
+            }
+            self.requests.push_back(Request::Unwant(cancels));
+        }
+        if !wants.is_empty() {
+            for want in &wants {
+                if self.is_wanted.insert(want.cid) {
+                    self.wanted.push_back(want.cid);
+                }
+            }
+            let here = look_here(self.node.clone(), wants);
+            self.jobs.push(here.boxed());
+        }
+        self.request();
+    }
+
+    /// Tells the session the next thing.
+    fn request(&mut self) {
+        if self.is_requesting {
+            return;
+        }
+        let job = match self.requests.pop_front() {
+            None => return,
+            Some(Request::Unwant(cids)) => {
+                // A node that has stopped wants nothing.
+                self.waiter.unwant(cids).map(|_| Job::Requested(None)).boxed()
+            }
+            Some(Request::Want(wants)) => {
+                let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
+                let refused =
+                    |result: Result<(), GetError>| result.err().map(|error| (cids, error));
+                self.waiter.want(wants).map(|result| Job::Requested(refused(result))).boxed()
+            }
+        };
+        self.is_requesting = true;
+        self.jobs.push(job);
+    }
+
+    fn event(&mut self, event: DownloadEvent) {
+        if let DownloadEvent::Ended(outcome) = &event {
+            self.outcome = Some(outcome.clone());
+        }
+        // Whoever does not keep up misses some.
+        let _ = self.events.try_send(event);
+    }
+
+    fn ended(&mut self, job: Job) {
+        let now = self.now();
+        match job {
+            Job::Effect(id, result) => self.download.handle_done(id, result, now),
+            Job::Here(answers) => {
+                let mut missing = Vec::new();
+                for (want, block) in answers {
+                    match block {
+                        // Cancelled meanwhile.
+                        _ if !self.is_wanted.contains(&want.cid) => {}
+                        None => missing.push(want),
+                        Some(block) => {
+                            self.forget(&want.cid);
+                            if self.download.handle_block(&block, now) {
+                                self.from_here += block.data().len() as u64;
+                            }
+                        }
+                    }
+                }
+                self.ask(&missing);
+            }
+            Job::Requested(refused) => {
+                self.is_requesting = false;
+                if let Some((cids, error)) = refused {
+                    self.failed = Some(error);
+                    for cid in cids {
+                        self.forget(&cid);
+                        self.download.handle_want_failed(&cid, Missing::NotFound, now);
+                    }
+                }
+            }
+            Job::Nothing => {}
+        }
+    }
+
+    /// Asks peers.
+    fn ask(&mut self, missing: &[BlockWant]) {
+        if missing.is_empty() {
+            return;
+        }
+        let wants = missing.iter().map(|want| Want {
+            cid: want.cid,
+            priority: i32::from(want.urgent),
+            size: u32::try_from(want.estimate).ok(),
+        });
+        self.requests.push_back(Request::Want(wants.collect()));
+    }
+
+    fn delivered(&mut self, delivery: Delivery) {
+        let now = self.now();
+        let Delivery { cid, outcome } = delivery;
+        if !self.forget(&cid) {
+            // Cancelled while it was on its way.
+            return;
+        }
+        match outcome {
+            routes::Outcome::Block(held) => {
+                let block = held.block;
+                if !self.download.handle_block(&block, now) {
+                    return;
+                }
+                if let Some(peer) = held.from {
+                    *self.from_peers.entry(peer).or_default() += block.data().len() as u64;
+                }
+                if !is_leaf(&block) {
+                    self.jobs.push(keep(self.node.clone(), block).boxed());
+                }
+            }
+            routes::Outcome::Stored => {
+                let want = BlockWant { cid, estimate: 0, urgent: false };
+                self.is_wanted.insert(cid);
+                self.wanted.push_back(cid);
+                self.jobs.push(look_here(self.node.clone(), vec![want]).boxed());
+            }
+            routes::Outcome::Failed(error) => {
+                self.failed = Some(error);
+                self.download.handle_want_failed(&cid, Missing::NotFound, now);
+            }
+        }
+    }
+
+    fn control(&mut self, control: Option<Control>) {
+        let now = self.now();
+        match control {
+            Some(Control::Pause) => self.download.pause(now),
+            Some(Control::Resume) => self.download.resume(now),
+            Some(Control::Cancel) => self.download.cancel(now),
+            Some(Control::Stop) => self.download.stop(now),
+            Some(Control::Diagnose(reply)) => {
+                let session = self.session.id();
+                let oldest: Vec<_> =
+                    self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
+                let (node, blocks) = (self.node.clone(), self.is_wanted.len());
+                self.jobs.push(Box::pin(async move {
+                    let waiting =
+                        node.call(move |driver| driver.stall_report(blocks, oldest)).await;
+                    // Whoever asked may have gone.
+                    let _ = reply.send(waiting.unwrap_or_default());
+                    Job::Nothing
+                }));
+            }
+            // Nobody holds the fetch any more.
+            None => self.download.stop(now),
+        }
+    }
+
+    /// A want has ended. False when it had already.
+    fn forget(&mut self, cid: &Cid) -> bool {
+        let known = self.is_wanted.remove(cid);
+        // The oldest wants mostly end first, so this is short.
+        if known && let Some(at) = self.wanted.iter().position(|other| other == cid) {
+            self.wanted.remove(at);
+        }
+        known
+    }
+}
+
+/// A leaf goes to the file and is served from there; the nodes above it go to the store.
+fn is_leaf(block: &Block) -> bool {
+    let codec = block.cid().codec();
+    codec == RAW
+        || FileNode::decode(codec, block.data(), usize::MAX).is_ok_and(|node| node.is_leaf())
+}
+
+async fn keep(node: Node, block: Block) -> Job {
+    // The file is fetched all the same when it cannot be served.
+    if let Err(error) = node.put_blocks(vec![block]).await {
+        tracing::warn!(error = %ErrorChain(&error), "a node of a file was not kept");
+    }
+    Job::Nothing
+}
+
+/// Looks for blocks in the local store, and hashes what it finds: what is on a disk may have
+/// changed there, and it is about to become part of a file that is called verified.
+async fn look_here(node: Node, wants: Vec<BlockWant>) -> Job {
+    let cids = wants.iter().map(|want| want.cid).collect();
+    let found = node.store().get(cids).await;
+    let mut answers: Vec<_> = wants.iter().map(|want| (*want, None)).collect();
+    let bytes = found.into_iter().map(|answer| answer.ok().flatten());
+    let some: Vec<_> = bytes.enumerate().filter_map(|(at, bytes)| Some((at, bytes?))).collect();
+    if some.is_empty() {
+        return Job::Here(answers);
+    }
+    let checked = node.runtime().run_blocking(move || {
+        for (at, bytes) in some {
+            let (want, block) = &mut answers[at];
+            *block = Block::new(want.cid, bytes).ok();
+        }
+        answers
+    });
+    match checked.await {
+        Ok(answers) => Job::Here(answers),
+        Err(_) => Job::Here(wants.into_iter().map(|want| (want, None)).collect()),
+    }
+}

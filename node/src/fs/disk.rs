@@ -1,0 +1,661 @@
+//! A download's files on a real file system, through the runtime's blocking pool.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bitswap_core::chunk::{Check, Done, Effect, FileRole, FsError, FsErrorKind, Obstacle};
+use bytes::Bytes;
+use fs4::FileExt as _;
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+
+use super::lock::{self, Lock};
+use super::regular;
+use super::rename::{self, Ways};
+use super::stamp::stamp;
+use super::{Fs, Paths, durable, read_at, write_at};
+use crate::runtime::Runtime;
+
+/// A download's files on a real file system.
+///
+/// One thread of the pool at a time works for a download: writers of one file would only wait for each
+/// other, and wake each other up. Comparisons are mostly hashing, and run beside it.
+#[derive(Debug)]
+pub struct DiskFs {
+    runtime: Arc<dyn Runtime>,
+    files: Arc<Files>,
+}
+
+/// Operations that wait for the thread that works for the download.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(Effect, oneshot::Sender<io::Result<Done>>)>,
+    is_served: bool,
+}
+
+impl DiskFs {
+    /// The files of the download with these paths.
+    pub fn new(runtime: Arc<dyn Runtime>, paths: Paths) -> Self {
+        let files = Files::new(paths);
+        Self { runtime, files: Arc::new(files) }
+    }
+}
+
+impl Fs for DiskFs {
+    fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>> {
+        let files = self.files.clone();
+        let (done, performed) = oneshot::channel();
+        if matches!(effect, Effect::Check(_)) {
+            // Nobody waits any more if the answer cannot be sent, here and below.
+            self.runtime.spawn_blocking(Box::new(move || drop(done.send(files.perform(effect)))));
+        } else {
+            let mut queue = locked(&self.files.queue);
+            queue.waiting.push_back((effect, done));
+            if !queue.is_served {
+                queue.is_served = true;
+                self.runtime.spawn_blocking(Box::new(move || files.serve()));
+            }
+        }
+        Box::pin(async move {
+            let dropped = |_| io::Error::other("the blocking pool dropped the work");
+            let performed = performed.await.map_err(dropped).and_then(|result| result);
+            performed.map_err(|error| fs_error(&error))
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Files {
+    paths: Paths,
+    open: Mutex<BTreeMap<FileRole, Arc<File>>>,
+    lock: Mutex<Option<Lock>>,
+    queue: Mutex<Queue>,
+}
+
+impl Files {
+    fn new(paths: Paths) -> Self {
+        let (open, lock, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { paths, open, lock, queue }
+    }
+
+    /// Performs what waits, until nothing does.
+    fn serve(&self) {
+        loop {
+            let mut queue = locked(&self.queue);
+            let Some((effect, done)) = queue.waiting.pop_front() else {
+                queue.is_served = false;
+                return;
+            };
+            drop(queue);
+            drop(done.send(self.perform(effect)));
+        }
+    }
+
+    fn perform(&self, effect: Effect) -> io::Result<Done> {
+        match effect {
+            Effect::Lock => return self.lock(),
+            Effect::Unlock => *locked(&self.lock) = None,
+            Effect::Read { role, max } => {
+                return self.own(role).and_then(|file| read_whole(&file, max)).map(Done::Bytes);
+            }
+            Effect::Open { role, create } => return self.open(role, create),
+            Effect::CheckReplace { role } => self.check_replace(role)?,
+            Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
+            Effect::Allocate { len, reserve } => {
+                let file = self.file(FileRole::Temp)?;
+                file.set_len(len)?;
+                if reserve {
+                    file.allocate(len)?;
+                }
+            }
+            Effect::Check(check) => return self.check(&check).map(Done::Equal),
+            Effect::Write { offset, bytes } => {
+                write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?
+            }
+            Effect::Sync => durable::sync(&*self.file(FileRole::Temp)?)?,
+            Effect::Stamp => return stamp(&*self.file(FileRole::Temp)?).map(Done::Stamp),
+            Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
+            Effect::Close { role } => drop(locked(&self.open).remove(&role)),
+            Effect::Rename { to, replace } => self.rename(to, replace)?,
+            Effect::SyncDir => durable::sync_dir(self.paths.dir())?,
+            Effect::Remove { role } => self.remove(role)?,
+        }
+        Ok(Done::Unit)
+    }
+
+    /// Takes the lock, looks whether all names that the download needs are free for it, and ends what a
+    /// killed process left half done.
+    fn lock(&self) -> io::Result<Done> {
+        let lock =
+            Lock::take(self.paths.path(FileRole::Lock)).map_err(in_the_way(FileRole::Lock))?;
+        if let Some(number) = lock.left_claim() {
+            rename::give_up_claim(&self.paths.path(FileRole::Target(number)))?;
+        }
+        let temp = self.paths.path(FileRole::Temp);
+        if regular::is_same_file(&temp, &self.paths.path(FileRole::Target(0)))? {
+            // It had its name already.
+            fs::remove_file(temp)?;
+        }
+        for role in [FileRole::Temp, FileRole::Journal, FileRole::NewJournal] {
+            match self.own(role) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                looked => drop(looked?),
+            }
+        }
+        let is_file = lock.is_file();
+        *locked(&self.lock) = Some(lock);
+        Ok(if is_file { Done::LockFile } else { Done::Unit })
+    }
+
+    fn open(&self, role: FileRole, create: bool) -> io::Result<Done> {
+        let file = match role {
+            FileRole::Target(_) => self.open_target(role)?,
+            _ if create => {
+                let opened = regular::open_or_create_own(&self.paths.path(role));
+                opened.map_err(in_the_way(role))?.0
+            }
+            _ => self.own(role)?,
+        };
+        let len = file.metadata()?.len();
+        locked(&self.open).insert(role, Arc::new(file));
+        Ok(Done::Opened { len })
+    }
+
+    /// The user's file. [`ErrorKind::AlreadyExists`] for a link that leads to no file.
+    fn open_target(&self, role: FileRole) -> io::Result<File> {
+        let path = self.paths.path(role);
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        match regular::open_source(&path) {
+            // What it leads to is about to get another name.
+            Ok(file) if is_link && regular::has_name(&file, &self.paths.path(FileRole::Temp))? => {
+                Err(ErrorKind::AlreadyExists.into())
+            }
+            Err(error)
+                if is_link
+                    && regular::obstacle(&error).is_none()
+                    && error.kind() != ErrorKind::PermissionDenied =>
+            {
+                Err(ErrorKind::AlreadyExists.into())
+            }
+            result => result.map_err(in_the_way(role)),
+        }
+    }
+
+    /// A file of the download's own that exists.
+    fn own(&self, role: FileRole) -> io::Result<File> {
+        regular::open_own(&self.paths.path(role)).map_err(in_the_way(role))
+    }
+
+    fn check_replace(&self, role: FileRole) -> io::Result<()> {
+        if rename::is_mount_point(&self.paths.path(role)) {
+            return Err(ErrorKind::ResourceBusy.into());
+        }
+        Ok(())
+    }
+
+    fn file(&self, role: FileRole) -> io::Result<Arc<File>> {
+        let file = locked(&self.open).get(&role).cloned();
+        file.ok_or_else(|| io::Error::other("the file is not open"))
+    }
+
+    fn check(&self, check: &Check) -> io::Result<bool> {
+        let file = self.file(check.role)?;
+        let mut bytes = vec![0; check.len];
+        let read = read_at(&file, check.offset, &mut bytes)?;
+        Ok(read == check.len && check.matches(&bytes.into()))
+    }
+
+    fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
+        let replaced = self.replace_journal(bytes);
+        if replaced.is_err() {
+            // On a full disk even this takes space; the reason that counts is the first.
+            let _ = self.remove(FileRole::NewJournal);
+        }
+        replaced.and_then(|()| durable::sync_dir(self.paths.dir()))
+    }
+
+    fn replace_journal(&self, bytes: &[u8]) -> io::Result<()> {
+        let new = self.paths.path(FileRole::NewJournal);
+        let mut file = regular::create_own(&new).map_err(in_the_way(FileRole::NewJournal))?;
+        file.write_all(bytes)?;
+        durable::sync(&file)?;
+        drop(file);
+        let journal = self.paths.path(FileRole::Journal);
+        regular::may_be_own(&journal).map_err(in_the_way(FileRole::Journal))?;
+        durable::rename(&new, &journal)
+    }
+
+    fn rename(&self, to: FileRole, replace: bool) -> io::Result<()> {
+        let (from, path) = (self.paths.path(FileRole::Temp), self.paths.path(to));
+        if replace {
+            return rename::over(&from, &path).map_err(in_the_way(to));
+        }
+        rename::to_new(&from, &path, Ways::SYSTEM, |is_claimed| {
+            let number = if let FileRole::Target(number) = to { Some(number) } else { None };
+            match &*locked(&self.lock) {
+                Some(lock) => lock.claim(number.filter(|_| is_claimed)),
+                None => Ok(()),
+            }
+        })
+    }
+
+    fn remove(&self, role: FileRole) -> io::Result<()> {
+        if role == FileRole::Journal {
+            self.remove(FileRole::NewJournal)?;
+        }
+        regular::remove_own(&self.paths.path(role)).map_err(in_the_way(role))
+    }
+}
+
+fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
+    let mut bytes = Vec::new();
+    file.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > max {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes.into())
+}
+
+/// Bytes that can still be written. A file system that says that it has no room at all, used or free,
+/// does not know.
+fn free_space(dir: &Path) -> io::Result<u64> {
+    let stats = fs4::statvfs(dir)?;
+    known_space(stats.total_space(), stats.available_space())
+}
+
+fn known_space(total: u64, available: u64) -> io::Result<u64> {
+    if total == 0 { Err(ErrorKind::Unsupported.into()) } else { Ok(available) }
+}
+
+/// Something that is not ours has the name of one of our files.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} has the name of {role}")]
+struct InTheWay {
+    role: FileRole,
+    what: Obstacle,
+}
+
+/// Adds to an error whose name it is about.
+fn in_the_way(role: FileRole) -> impl Fn(io::Error) -> io::Error {
+    move |error| match regular::obstacle(&error) {
+        Some(what) => io::Error::other(InTheWay { role, what }),
+        None => error,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under the lock panics half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The core's view of an error of the operating system.
+fn fs_error(error: &io::Error) -> FsError {
+    let inner = error.get_ref();
+    if let Some(InTheWay { role, what }) = inner.and_then(|inner| inner.downcast_ref()) {
+        let kind = FsErrorKind::InTheWay { role: *role, what: *what };
+        return FsError { kind, code: None };
+    }
+    if inner.is_some_and(|inner| inner.is::<lock::Unknown>()) {
+        return FsError { kind: FsErrorKind::LockFile, code: None };
+    }
+    let kind = match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => FsErrorKind::NotFound,
+        ErrorKind::AlreadyExists => FsErrorKind::Exists,
+        // Only the lock is ever asked for without waiting.
+        ErrorKind::WouldBlock => FsErrorKind::Locked,
+        ErrorKind::PermissionDenied => FsErrorKind::PermissionDenied,
+        ErrorKind::ReadOnlyFilesystem => FsErrorKind::ReadOnly,
+        ErrorKind::StorageFull => FsErrorKind::DiskFull,
+        ErrorKind::QuotaExceeded => FsErrorKind::QuotaExceeded,
+        ErrorKind::ResourceBusy => FsErrorKind::Busy,
+        ErrorKind::FileTooLarge => FsErrorKind::TooLarge,
+        ErrorKind::InvalidFilename => FsErrorKind::BadName,
+        ErrorKind::IsADirectory => FsErrorKind::IsDirectory,
+        _ => FsErrorKind::Io,
+    };
+    FsError { kind, code: error.raw_os_error() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::durable::log::{self, Step};
+    use super::*;
+
+    struct Fixture {
+        _directory: tempfile::TempDir,
+        files: Files,
+    }
+
+    fn fixture() -> Fixture {
+        let directory = tempfile::tempdir().unwrap();
+        let paths = Paths::new(&directory.path().join("target")).unwrap();
+        let files = Files::new(paths);
+        Fixture { _directory: directory, files }
+    }
+
+    impl Fixture {
+        fn perform(&self, effect: Effect) -> Result<Done, FsErrorKind> {
+            self.files.perform(effect).map_err(|error| fs_error(&error).kind)
+        }
+
+        fn written(&self) {
+            self.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
+            let bytes = Bytes::from_static(b"bytes");
+            self.perform(Effect::Write { offset: 0, bytes }).unwrap();
+            self.perform(Effect::Close { role: FileRole::Temp }).unwrap();
+        }
+
+        fn rename(&self, replace: bool) -> Result<Done, FsErrorKind> {
+            self.perform(Effect::Rename { to: FileRole::Target(0), replace })
+        }
+
+        fn target(&self) -> Option<Vec<u8>> {
+            fs::read(self.files.paths.path(FileRole::Target(0))).ok()
+        }
+    }
+
+    #[test]
+    fn writes_land_at_their_positions_in_any_order_and_survive_a_reopening() {
+        let fixture = fixture();
+        let open = Effect::Open { role: FileRole::Temp, create: true };
+        assert_eq!(fixture.perform(open.clone()), Ok(Done::Opened { len: 0 }));
+        let allocate = Effect::Allocate { len: 10, reserve: false };
+        assert_eq!(fixture.perform(allocate), Ok(Done::Unit));
+        for (offset, bytes) in [(6, "gh"), (0, "abc")] {
+            let bytes = Bytes::from_static(bytes.as_bytes());
+            assert_eq!(fixture.perform(Effect::Write { offset, bytes }), Ok(Done::Unit));
+        }
+        assert_eq!(fixture.perform(Effect::Sync), Ok(Done::Unit));
+        assert_eq!(fixture.perform(Effect::Close { role: FileRole::Temp }), Ok(Done::Unit));
+        assert_eq!(fixture.perform(open), Ok(Done::Opened { len: 10 }));
+        let read = Effect::Read { role: FileRole::Temp, max: 10 };
+        let bytes = Bytes::from_static(b"abc\0\0\0gh\0\0");
+        assert_eq!(fixture.perform(read), Ok(Done::Bytes(bytes)));
+    }
+
+    #[test]
+    fn a_rename_without_replacing_leaves_both_files_as_they_are() {
+        let fixture = fixture();
+        fixture.written();
+        fs::write(fixture.files.paths.path(FileRole::Target(0)), "old").unwrap();
+        assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
+        assert_eq!(fixture.target().unwrap(), b"old");
+        assert!(fixture.files.paths.path(FileRole::Temp).exists());
+        assert_eq!(fixture.rename(true), Ok(Done::Unit));
+        assert_eq!(fixture.target().unwrap(), b"bytes");
+        assert!(!fixture.files.paths.path(FileRole::Temp).exists());
+    }
+
+    #[test]
+    fn a_rename_that_got_half_way_is_finished_by_the_next() {
+        let fixture = fixture();
+        fixture.written();
+        let (from, to) = (
+            fixture.files.paths.path(FileRole::Temp),
+            fixture.files.paths.path(FileRole::Target(0)),
+        );
+        fs::hard_link(from, to).unwrap();
+        assert_eq!(fixture.rename(false), Ok(Done::Unit));
+        assert_eq!(fixture.target().unwrap(), b"bytes");
+        assert!(!fixture.files.paths.path(FileRole::Temp).exists());
+    }
+
+    #[test]
+    fn errors_have_their_kinds() {
+        let fixture = fixture();
+        let open = Effect::Open { role: FileRole::Target(0), create: false };
+        assert_eq!(fixture.perform(open), Err(FsErrorKind::NotFound));
+        fixture.written();
+        let read = Effect::Read { role: FileRole::Temp, max: 4 };
+        assert_eq!(fixture.perform(read), Err(FsErrorKind::TooLarge));
+        assert_eq!(fixture.perform(Effect::Sync), Err(FsErrorKind::Io), "not open");
+        fs::create_dir(fixture.files.paths.path(FileRole::Target(1))).unwrap();
+        let rename = Effect::Rename { to: FileRole::Target(1), replace: true };
+        let (role, what) = (FileRole::Target(1), Obstacle::Directory);
+        assert_eq!(fixture.perform(rename), Err(FsErrorKind::InTheWay { role, what }));
+        assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit));
+        assert_eq!(fixture.perform(Effect::Lock), Err(FsErrorKind::Locked));
+    }
+
+    #[test]
+    fn removing_what_is_not_there_is_done_already() {
+        let fixture = fixture();
+        let remove = Effect::Remove { role: FileRole::Journal };
+        assert_eq!(fixture.perform(remove), Ok(Done::Unit));
+    }
+
+    #[test]
+    fn a_journal_is_removed_with_what_a_save_that_was_cut_off_left() {
+        let fixture = fixture();
+        let bytes = Bytes::from_static(b"one");
+        fixture.perform(Effect::SaveJournal { bytes }).unwrap();
+        fs::write(fixture.files.paths.path(FileRole::NewJournal), "tw").unwrap();
+        assert_eq!(fixture.perform(Effect::Remove { role: FileRole::Journal }), Ok(Done::Unit));
+        assert_eq!(fs::read_dir(fixture.files.paths.dir()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_saved_leaves_the_one_before_and_nothing_else() {
+        let fixture = fixture();
+        // What cannot be replaced by a file.
+        fs::create_dir(fixture.files.paths.path(FileRole::Journal)).unwrap();
+        let bytes = Bytes::from_static(b"one");
+        assert!(fixture.perform(Effect::SaveJournal { bytes }).is_err());
+        assert!(!fixture.files.paths.path(FileRole::NewJournal).exists());
+        assert!(fixture.files.paths.path(FileRole::Journal).is_dir());
+    }
+
+    /// Devices and the files of the kernel refuse to be synced: so it is seen that they are asked.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_is_to_be_durable_is_synced() {
+        let fixture = fixture();
+        let null = Arc::new(File::options().write(true).open("/dev/null").unwrap());
+        locked(&fixture.files.open).insert(FileRole::Temp, null);
+        assert_eq!(
+            fixture.files.perform(Effect::Sync).unwrap_err().kind(),
+            ErrorKind::InvalidInput
+        );
+        let paths = Paths::new(Path::new("/proc/target")).unwrap();
+        let refused = Files::new(paths).perform(Effect::SyncDir);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_journal_replaces_the_one_before() {
+        let fixture = fixture();
+        for bytes in ["one", "two"] {
+            let bytes = Bytes::from_static(bytes.as_bytes());
+            assert_eq!(fixture.perform(Effect::SaveJournal { bytes }), Ok(Done::Unit));
+        }
+        let read = Effect::Read { role: FileRole::Journal, max: 3 };
+        assert_eq!(fixture.perform(read), Ok(Done::Bytes(Bytes::from_static(b"two"))));
+        assert!(!fixture.files.paths.path(FileRole::NewJournal).exists());
+    }
+
+    #[test]
+    fn a_journal_is_durable_before_it_has_its_name_and_its_name_after() {
+        let fixture = fixture();
+        fixture.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
+        log::take();
+        let bytes = Bytes::from_static(b"journal");
+        fixture.perform(Effect::SaveJournal { bytes }).unwrap();
+        let directory = Step::SyncDir(log::name(fixture.files.paths.dir()));
+        let name = Step::Rename(".target.part-journal".to_owned());
+        assert_eq!(log::take(), [Step::Sync, name, directory.clone()]);
+        fixture.perform(Effect::Sync).unwrap();
+        fixture.perform(Effect::SyncDir).unwrap();
+        assert_eq!(log::take(), [Step::Sync, directory]);
+    }
+
+    #[test]
+    fn space_that_is_not_known_is_not_none() {
+        assert_eq!(known_space(0, 0).map_err(|error| fs_error(&error).kind), Err(FsErrorKind::Io));
+        assert_eq!(known_space(10, 0).unwrap(), 0);
+        assert!(matches!(fixture().perform(Effect::FreeSpace), Ok(Done::Space(1..))));
+    }
+
+    #[test]
+    fn a_quota_and_a_mount_point_have_kinds_of_their_own() {
+        for (kind, expected) in [
+            (ErrorKind::QuotaExceeded, FsErrorKind::QuotaExceeded),
+            (ErrorKind::StorageFull, FsErrorKind::DiskFull),
+            (ErrorKind::ResourceBusy, FsErrorKind::Busy),
+        ] {
+            assert_eq!(fs_error(&kind.into()).kind, expected);
+        }
+        // EDQUOT and ENOSPC.
+        #[cfg(target_os = "linux")]
+        for (code, expected) in [(122, FsErrorKind::QuotaExceeded), (28, FsErrorKind::DiskFull)] {
+            assert_eq!(fs_error(&io::Error::from_raw_os_error(code)).kind, expected);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    mod obstacles {
+        use super::super::super::testing::Thing;
+        use super::*;
+
+        const OWN: [FileRole; 4] =
+            [FileRole::Temp, FileRole::Journal, FileRole::NewJournal, FileRole::Lock];
+
+        fn in_the_way(role: FileRole, what: Obstacle) -> Result<Done, FsErrorKind> {
+            Err(FsErrorKind::InTheWay { role, what })
+        }
+
+        #[test]
+        fn nothing_begins_while_something_else_has_a_name_that_is_needed() {
+            for role in OWN {
+                for thing in Thing::all() {
+                    let fixture = fixture();
+                    let path = fixture.files.paths.path(role);
+                    let what = thing.put_at(&path);
+                    let before = names(&fixture);
+                    assert_eq!(fixture.perform(Effect::Lock), in_the_way(role, what));
+                    thing.assert_untouched(&path);
+                    assert_eq!(names(&fixture), before, "no lock is left");
+                }
+            }
+        }
+
+        fn names(fixture: &Fixture) -> Vec<std::ffi::OsString> {
+            let entries = fs::read_dir(fixture.files.paths.dir()).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        }
+
+        #[test]
+        fn what_comes_into_the_way_later_is_neither_followed_nor_taken_over() {
+            let bytes = Bytes::from_static(b"journal");
+            let cases = [
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: true }),
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: false }),
+                (FileRole::Temp, Effect::Remove { role: FileRole::Temp }),
+                (FileRole::Journal, Effect::Read { role: FileRole::Journal, max: 100 }),
+                (FileRole::Journal, Effect::SaveJournal { bytes: bytes.clone() }),
+                (FileRole::Journal, Effect::Remove { role: FileRole::Journal }),
+                (FileRole::NewJournal, Effect::SaveJournal { bytes }),
+                (FileRole::NewJournal, Effect::Remove { role: FileRole::Journal }),
+            ];
+            for (role, effect) in cases {
+                for thing in Thing::all() {
+                    let fixture = fixture();
+                    fixture.perform(Effect::Lock).unwrap();
+                    let path = fixture.files.paths.path(role);
+                    let what = thing.put_at(&path);
+                    assert_eq!(fixture.perform(effect.clone()), in_the_way(role, what));
+                    thing.assert_untouched(&path);
+                }
+            }
+        }
+
+        #[test]
+        fn a_target_is_a_file_or_a_link_to_one_and_nothing_else_is_opened_or_replaced() {
+            let role = FileRole::Target(0);
+            for thing in Thing::all() {
+                let fixture = fixture();
+                fixture.written();
+                let path = fixture.files.paths.path(role);
+                let what = thing.put_at(&path);
+                let opened = fixture.perform(Effect::Open { role, create: false });
+                let kept = fixture.rename(false);
+                assert_eq!(kept, Err(FsErrorKind::Exists));
+                thing.assert_untouched(&path);
+                let replaced = fixture.rename(true);
+                match thing {
+                    Thing::Link => {
+                        assert!(matches!(opened, Ok(Done::Opened { len: 17 })));
+                        assert_eq!(replaced, Ok(Done::Unit));
+                    }
+                    Thing::DanglingLink => {
+                        assert_eq!(opened, Err(FsErrorKind::Exists));
+                        assert_eq!(replaced, Ok(Done::Unit));
+                    }
+                    _ => {
+                        assert_eq!(opened, in_the_way(role, what));
+                        assert_eq!(replaced, in_the_way(role, what));
+                        thing.assert_untouched(&path);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn a_link_from_the_target_to_the_temporary_file_never_stands_for_the_file() {
+            let fixture = fixture();
+            fixture.written();
+            let role = FileRole::Target(0);
+            std::os::unix::fs::symlink(".target.part", fixture.files.paths.path(role)).unwrap();
+            let opened = fixture.perform(Effect::Open { role, create: false });
+            assert_eq!(opened, Err(FsErrorKind::Exists));
+            assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
+            assert_eq!(fs::read(fixture.files.paths.path(FileRole::Temp)).unwrap(), b"bytes");
+            assert_eq!(fixture.rename(true), Ok(Done::Unit));
+            assert!(!fs::symlink_metadata(fixture.files.paths.path(role)).unwrap().is_symlink());
+            assert_eq!(fixture.target().unwrap(), b"bytes");
+        }
+
+        #[test]
+        fn what_a_killed_process_left_half_done_is_ended_first() {
+            // The file had its second name, and not lost its first.
+            let fixture = fixture();
+            fixture.written();
+            let (temp, target) = (
+                fixture.files.paths.path(FileRole::Temp),
+                fixture.files.paths.path(FileRole::Target(0)),
+            );
+            fs::hard_link(&temp, &target).unwrap();
+            fixture.perform(Effect::Lock).unwrap();
+            assert!(!temp.exists());
+            assert_eq!(fixture.target().unwrap(), b"bytes");
+
+            // The name was claimed by an empty file; and the same file without a claim.
+            for is_claimed in [true, false] {
+                let fixture = super::fixture();
+                fixture.written();
+                let lock = fixture.files.paths.path(FileRole::Lock);
+                let held = Lock::take(lock.clone()).unwrap();
+                held.claim(is_claimed.then_some(0)).unwrap();
+                let content = fs::read(&lock).unwrap();
+                drop(held);
+                fs::write(lock, content).unwrap();
+                fs::write(fixture.files.paths.path(FileRole::Target(0)), "").unwrap();
+                fixture.perform(Effect::Lock).unwrap();
+                assert_eq!(fixture.target().is_some(), !is_claimed);
+            }
+        }
+
+        #[test]
+        fn a_target_that_something_is_mounted_on_cannot_be_replaced() {
+            let files = Files::new(Paths::new(Path::new("/proc")).unwrap());
+            let role = FileRole::Target(0);
+            let refused = files.perform(Effect::CheckReplace { role }).unwrap_err();
+            assert_eq!(fs_error(&refused).kind, FsErrorKind::Busy);
+            fixture().perform(Effect::CheckReplace { role }).unwrap();
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A whole Bitswap node, on any async runtime.
+//!
+//! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
+//! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
+//! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
+//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
+//!
+//! ```no_run
+//! # use bitswap_node::{FetchOptions, Node, Runtime};
+//! # async fn example(runtime: impl Runtime) -> Result<(), Box<dyn std::error::Error>> {
+//! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
+//! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
+//! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
+//! println!("{} bytes, verified", fetched.finished.size);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Runtimes
+//!
+//! [`Runtime`] is all that a runtime must provide: tasks, a pool for blocking work, time, sockets, and
+//! discovery on the local network. No runtime is a dependency here. The feature `testing` has the
+//! suite of tests that every runtime runs (`testing::tests`, made into `#[test]`s by the macro `suite!`).
+//!
+//! # Memory and speed
+//!
+//! Each block that arrives is in memory of its own, which is freed once it is written. An allocator that gives
+//! blocks of this size back to the kernel at once costs a transfer a tenth of its speed and more. The C
+//! library of GNU does so until the first large block is freed; the command `bitswap` frees one of nearly
+//! 32 MiB, never touched, when it starts. Other allocators keep some memory by themselves.
+//!
+//! # Inside
+//!
+//! One task owns the swarm. Handles reach it through one bounded channel, and it does a bounded number of
+//! steps per turn. Store and files are used beside it, on the runtime's blocking pool; hashing of what
+//! arrives runs beside the connections. A fetch is a task of its own, which carries out what
+//! [`bitswap_core::chunk::Download`] says through [`Fs`].
+
+#![warn(missing_debug_implementations)]
+
+mod address_block;
+mod dht;
+mod discovery;
+mod error;
+mod error_chain;
+mod fetch;
+mod fs;
+mod multiplex;
+mod node;
+mod peer_reports;
+mod providers;
+mod read;
+mod reason;
+mod runtime;
+mod session;
+mod setup;
+mod share;
+mod socket_bytes;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod transport;
+
+// What users of a node need beside it, so that they name this crate and that of a runtime only.
+pub use bitswap_core::{
+    Block, ByteSize, PeerDid, PeerReport, PeerSet, Rates, SessionOptions, SessionStats,
+    WhenMissing, chunk,
+};
+pub use bitswap_libp2p::{Blockstore, Config, MemoryStore, StoreError};
+pub use bytes::Bytes;
+pub use cid::Cid;
+pub use libp2p::identity::Keypair;
+pub use libp2p::{Multiaddr, PeerId};
+// And what they need less often, in the versions that are used here.
+pub use {bitswap_core, bitswap_libp2p, libp2p};
+
+pub use dht::Dht;
+pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
+pub use error::{
+    ConnectError, FetchError, GetError, ListenError, NodeClosed, ProvideError, PutError, ReadError,
+    ShareError, StartError,
+};
+pub use error_chain::ErrorChain;
+pub use fetch::{Fetch, FetchOptions, Fetched, StallReport, StalledWant};
+pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
+pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+pub use providers::{Provider, Providers};
+pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
+pub use session::Session;
+pub use share::{Hashed, Shared};
+pub use socket_bytes::{Metered, SocketBytes};
+pub use store::{DiskStore, Store};
+pub use transport::transport;

@@ -1,0 +1,263 @@
+//! How a node is made.
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
+use cid::Cid;
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
+use libp2p::core::transport::Transport as _;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{self, Swarm};
+use libp2p::{Multiaddr, PeerId};
+
+use super::behaviour::Parts;
+use super::connections::{ConnectionLimits, ConnectionManager};
+use super::dht::{self, InDht};
+use super::driver::{Channels, Driver};
+use super::lookups::Lookups;
+use super::{Node, Shared};
+use crate::dht::Dht;
+use crate::error::StartError;
+use crate::providers::Providers;
+use crate::runtime::Runtime;
+use crate::setup::Bounded;
+use crate::socket_bytes::SocketBytes;
+use crate::store::Store;
+use crate::transport::transport;
+
+/// Commands that wait for the node's task, besides one per handle.
+const COMMANDS: usize = 64;
+
+/// Inbound streams that negotiate at once, per connection. Other implementations answer a long
+/// wantlist in hundreds of streams at once, and do not send again what was refused.
+const NEGOTIATING_MAX: usize = 512;
+
+/// How long a connection that nobody uses stays open.
+const IDLE: Duration = Duration::from_secs(300);
+
+/// Settings of a [`Node`] that is about to start.
+pub struct NodeBuilder {
+    runtime: Arc<dyn Runtime>,
+    identity: Option<Keypair>,
+    blocks: Option<Arc<dyn Blockstore>>,
+    config: Config,
+    listen: Vec<Multiaddr>,
+    mdns: bool,
+    limits: Option<ConnectionLimits>,
+    providers: Option<Arc<dyn Providers>>,
+    dht: Option<Dht>,
+    access: Option<Access>,
+    reconnect_grace: Duration,
+}
+
+/// Who may have what.
+type Access = Box<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
+
+impl fmt::Debug for NodeBuilder {
+    /// Of the identity only what others may know.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeBuilder")
+            .field("runtime", &self.runtime)
+            .field(
+                "peer_id",
+                &self.identity.as_ref().map(|identity| identity.public().to_peer_id()),
+            )
+            .field("config", &self.config)
+            .field("listen", &self.listen)
+            .field("mdns", &self.mdns)
+            .field("limits", &self.limits)
+            .field("dht", &self.dht)
+            .field("reconnect_grace", &self.reconnect_grace)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NodeBuilder {
+    pub(super) fn new(runtime: Arc<dyn Runtime>) -> Self {
+        Self {
+            runtime,
+            identity: None,
+            blocks: None,
+            config: Config::default(),
+            listen: Vec::new(),
+            mdns: false,
+            limits: None,
+            providers: None,
+            dht: None,
+            access: None,
+            reconnect_grace: Duration::from_secs(30),
+        }
+    }
+
+    /// Who the node is. Default: somebody new.
+    #[must_use]
+    pub fn identity(mut self, identity: Keypair) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// Where whole blocks are kept, also those of files that are [read](Node::read_file). Default: in memory,
+    /// and without those. Files that are shared or fetched are not copied there.
+    #[must_use]
+    pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
+        self.blocks = Some(blocks);
+        self
+    }
+
+    /// Settings of the protocol.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Listens on an address once the node starts. Default: on none.
+    #[must_use]
+    pub fn listen(mut self, address: Multiaddr) -> Self {
+        self.listen.push(address);
+        self
+    }
+
+    /// Whether peers on the local network are found, and find this node, by mDNS. Default: no.
+    #[must_use]
+    pub const fn mdns(mut self, mdns: bool) -> Self {
+        self.mdns = mdns;
+        self
+    }
+
+    /// Limits on connections. Default: [`ConnectionLimits::within`] the descriptors of the process.
+    #[must_use]
+    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Where peers are looked for that have a block. Default: nowhere.
+    #[must_use]
+    pub fn providers(mut self, providers: Arc<dyn Providers>) -> Self {
+        self.providers = Some(providers);
+        self
+    }
+
+    /// Takes part in a DHT: blocks are looked for there, and those that this node has are
+    /// [provided](Node::provide). Default: in none, which costs nothing.
+    #[must_use]
+    pub fn dht(mut self, dht: Dht) -> Self {
+        self.dht = Some(dht);
+        self
+    }
+
+    /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
+    /// everybody may have everything.
+    #[must_use]
+    pub fn access(mut self, may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static) -> Self {
+        self.access = Some(Box::new(may));
+        self
+    }
+
+    /// How long a session that [fails](bitswap_core::WhenMissing::Fail) when a block is missing waits for
+    /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
+    /// all the while, and afterwards too. Default: 30 s.
+    #[must_use]
+    pub const fn reconnect_grace(mut self, grace: Duration) -> Self {
+        self.reconnect_grace = grace;
+        self
+    }
+
+    /// Starts the node.
+    ///
+    /// # Errors
+    ///
+    /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
+    pub async fn start(self) -> Result<Node, StartError> {
+        let Self {
+            runtime,
+            identity,
+            blocks,
+            config,
+            listen,
+            mdns,
+            limits,
+            providers,
+            dht,
+            access,
+            ..
+        } = self;
+        let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
+        let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
+        let peer_id = identity.public().to_peer_id();
+        let socket_bytes = SocketBytes::default();
+        let transport =
+            transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
+        let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
+        let store = match blocks {
+            Some(blocks) => Store::new(runtime.clone(), blocks),
+            None => Store::in_memory(runtime.clone()),
+        };
+        let tasks = Tasks(runtime.clone());
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+        let mut bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        if let Some(access) = access {
+            bitswap.set_access(access);
+        }
+        let discovery = if mdns { started_or_logged(runtime.discovery(peer_id)) } else { None };
+        let kad = dht.as_ref().map(|dht| dht::behaviour(dht, peer_id)).transpose()?;
+        // Bitswap is there before anybody can connect.
+        let parts = Parts::new(&identity, bitswap, discovery, kad, limits.hard());
+        let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
+            .with_idle_connection_timeout(IDLE)
+            .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
+            .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
+            .with_per_connection_event_buffer_size(4);
+        let swarm = Swarm::new(transport, parts, peer_id, settings);
+        let (command, commands) = mpsc::channel(COMMANDS);
+        #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
+        let (release, releases) = mpsc::unbounded();
+        let channels = Channels { commands, releases, release: release.clone() };
+        let driver = Driver::new(
+            swarm,
+            runtime.clone(),
+            channels,
+            Lookups::new(providers),
+            ConnectionManager::new(limits),
+            dht.as_ref().map(InDht::new),
+            self.reconnect_grace,
+        );
+        runtime.spawn(Box::pin(driver));
+        let next_token = AtomicU64::new(0);
+        let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };
+        let node = Node { shared: Arc::new(shared), commands: command };
+        for address in listen {
+            node.listen(address).await?;
+        }
+        Ok(node)
+    }
+}
+
+fn started_or_logged<T>(discovery: io::Result<Option<T>>) -> Option<T> {
+    discovery.unwrap_or_else(|error| {
+        tracing::warn!(%error, "no discovery on the local network");
+        None
+    })
+}
+
+/// A runtime, as the protocol needs it.
+#[derive(Clone)]
+struct Tasks(Arc<dyn Runtime>);
+
+impl Executor for Tasks {
+    fn spawn(&self, future: BoxFuture<'static, ()>) {
+        self.0.spawn(future);
+    }
+
+    fn compute(&self, job: Job) {
+        self.0.spawn_blocking(job);
+    }
+}

@@ -1,0 +1,284 @@
+//! The node's part in a DHT: lookups and provider records on their way.
+
+use std::collections::HashMap;
+
+use bitswap_core::{LookupId, Timestamp};
+use cid::Cid;
+use libp2p::core::multiaddr::Protocol;
+use libp2p::kad::store::RecordStore as _;
+use libp2p::kad::{self, Event, GetProvidersOk, QueryId, QueryResult, RecordKey};
+use libp2p::{Multiaddr, PeerId, identify};
+
+use crate::dht::{Dht, Records, Reprovider, named_peer};
+use crate::error::{ProvideError, StartError};
+use crate::providers::Provider;
+use crate::store::Hash;
+
+/// Addresses that a peer may add to the routing table.
+const ADDRESSES_MAX: usize = 16;
+
+/// The behaviour.
+pub(super) type Kad = kad::Behaviour<Records>;
+
+/// The behaviour for these settings.
+pub(super) fn behaviour(dht: &Dht, me: PeerId) -> Result<Kad, StartError> {
+    let mut settings = kad::Config::new(dht.protocol.clone());
+    // The reprovider renews records, and there are no values.
+    settings
+        .set_provider_publication_interval(None)
+        .set_publication_interval(None)
+        .set_replication_interval(None);
+    let mut kad = Kad::with_config(me, Records::new(me), settings);
+    kad.set_mode(Some(dht.mode));
+    for address in &dht.bootstrap {
+        let peer = named_peer(address)
+            .ok_or_else(|| StartError::Bootstrap { address: address.clone() })?;
+        kad.add_address(&peer, address.clone());
+    }
+    Ok(kad)
+}
+
+/// What is on its way in the DHT.
+pub(super) struct InDht {
+    protocol: libp2p::StreamProtocol,
+    reprovider: Reprovider,
+    queries: HashMap<QueryId, Query>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Query {
+    Lookup(LookupId),
+    Provide(Hash),
+}
+
+/// An event of the DHT that concerns the node.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum DhtEvent {
+    /// A lookup found these.
+    Found(LookupId, Vec<Provider>),
+    /// A lookup has ended.
+    Done(LookupId),
+    /// A provider record was stored.
+    Provided(Cid),
+}
+
+impl InDht {
+    pub(super) fn new(dht: &Dht) -> Self {
+        let reprovider = Reprovider::new(dht.provided_max);
+        Self { protocol: dht.protocol.clone(), reprovider, queries: HashMap::new() }
+    }
+
+    /// Starts to look for peers that have a block.
+    pub(super) fn find(&mut self, kad: &mut Kad, id: LookupId, cid: &Cid) {
+        let query = kad.get_providers(key(cid.hash()));
+        self.queries.insert(query, Query::Lookup(id));
+    }
+
+    /// Nobody waits for a lookup any more.
+    pub(super) fn stop(&mut self, kad: &mut Kad, id: LookupId) {
+        self.queries.retain(|query, what| {
+            let stops = matches!(what, Query::Lookup(lookup) if *lookup == id);
+            if stops && let Some(mut query) = kad.query_mut(query) {
+                query.finish();
+            }
+            !stops
+        });
+    }
+
+    /// Provides a block from now on.
+    pub(super) fn provide(&mut self, cid: Cid, now: Timestamp) -> Result<(), ProvideError> {
+        self.reprovider.provide(cid, now)
+    }
+
+    /// Provides a block no longer.
+    pub(super) fn unprovide(&mut self, kad: &mut Kad, cid: &Cid) {
+        self.reprovider.unprovide(cid.hash());
+        kad.stop_providing(&key(cid.hash()));
+    }
+
+    /// How many blocks are provided.
+    pub(super) fn provided(&self) -> usize {
+        self.reprovider.provided()
+    }
+
+    /// When a block is to be provided.
+    pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
+        self.reprovider.poll_timeout()
+    }
+
+    /// Provides what is due.
+    pub(super) fn provide_due(&mut self, kad: &mut Kad, now: Timestamp) {
+        while let Some(cid) = self.reprovider.poll(now) {
+            match kad.start_providing(key(cid.hash())) {
+                Ok(query) => {
+                    self.queries.insert(query, Query::Provide(*cid.hash()));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %cid, "a block cannot be provided");
+                    self.reprovider.ended(cid.hash(), false, now);
+                }
+            }
+        }
+    }
+
+    /// A peer reported where it listens. One that takes part in the DHT is remembered.
+    pub(super) fn identified(&self, kad: &mut Kad, peer: &PeerId, info: &identify::Info) {
+        if !info.protocols.contains(&self.protocol) {
+            return;
+        }
+        // The loopback addresses of another machine are none of it.
+        let is_here = is_loopback(&info.observed_addr);
+        let addresses = info.listen_addrs.iter().filter(|address| is_here || !is_loopback(address));
+        for address in addresses.take(ADDRESSES_MAX) {
+            kad.add_address(peer, address.clone());
+        }
+    }
+
+    /// Something happened in the DHT.
+    pub(super) fn event(
+        &mut self,
+        kad: &mut Kad,
+        event: Event,
+        now: Timestamp,
+    ) -> Option<DhtEvent> {
+        let (id, result, stats, is_last) = match event {
+            Event::OutboundQueryProgressed { id, result, stats, step } => {
+                (id, result, stats, step.last)
+            }
+            Event::RoutingUpdated { is_new_peer: true, .. } => {
+                self.reprovider.peer_added(now);
+                return None;
+            }
+            _ => return None,
+        };
+        let query = *self.queries.get(&id)?;
+        if is_last {
+            self.queries.remove(&id);
+        }
+        match query {
+            Query::Lookup(lookup) => match result {
+                QueryResult::GetProviders(Ok(GetProvidersOk::FoundProviders {
+                    key,
+                    providers,
+                })) => {
+                    // Those that others named are known to the behaviour; these are our own records.
+                    let mut known = kad.store_mut().providers(&key);
+                    known.retain(|record| providers.contains(&record.provider));
+                    let addresses = |peer| {
+                        let record = known.iter().find(|record| record.provider == peer);
+                        record.map(|record| record.addresses.clone()).unwrap_or_default()
+                    };
+                    let found = providers.into_iter();
+                    let found = found.map(|peer| Provider { peer, addresses: addresses(peer) });
+                    Some(DhtEvent::Found(lookup, found.collect()))
+                }
+                _ => is_last.then_some(DhtEvent::Done(lookup)),
+            },
+            Query::Provide(hash) => {
+                let was_stored = matches!(result, QueryResult::StartProviding(Ok(_)))
+                    && stats.num_successes() > 0;
+                let cid = self.reprovider.ended(&hash, was_stored, now);
+                cid.map(DhtEvent::Provided)
+            }
+        }
+    }
+}
+
+/// Under which key the DHT has the providers of a block.
+fn key(hash: &Hash) -> RecordKey {
+    hash.to_bytes().into()
+}
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+
+    use bitswap_core::{Config, Engine, Output, SessionOptions, Want};
+    use futures::task::noop_waker;
+    use libp2p::swarm::{NetworkBehaviour as _, ToSwarm};
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::ZERO;
+
+    /// A lookup, as an engine begins one.
+    fn lookup() -> (LookupId, Cid) {
+        let mut engine = Engine::<u8>::new(Config::default(), [0; 32], NOW);
+        let cid = Cid::new_v1(0x55, crate::store::sha2_256(b"wanted"));
+        let session = engine.open_session(SessionOptions::default(), NOW).unwrap();
+        engine.want(session, [Want { cid, priority: 0, size: None }], NOW).unwrap();
+        match engine.poll_output() {
+            Some(Output::FindProviders { id, cid, .. }) => (id, cid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A node of a DHT whose only other peer says nothing.
+    fn in_dht() -> (InDht, Kad) {
+        let address = "/ip4/127.0.0.1/tcp/1".parse::<Multiaddr>().unwrap();
+        let silent = address.with(Protocol::P2p(PeerId::random()));
+        let dht = Dht::client().bootstrap(silent).provided_max(1);
+        (InDht::new(&dht), behaviour(&dht, PeerId::random()).unwrap())
+    }
+
+    /// What comes of all that the behaviour has ready now.
+    fn events(dht: &mut InDht, kad: &mut Kad) -> Vec<DhtEvent> {
+        let waker = noop_waker();
+        let mut events = Vec::new();
+        while let Poll::Ready(event) = kad.poll(&mut Context::from_waker(&waker)) {
+            if let ToSwarm::GenerateEvent(event) = event {
+                events.extend(dht.event(kad, event, NOW));
+            }
+        }
+        events
+    }
+
+    #[test]
+    fn a_lookup_that_is_stopped_asks_nobody_any_more_and_says_nothing() {
+        let (mut dht, mut kad) = in_dht();
+        let (id, cid) = lookup();
+        dht.find(&mut kad, id, &cid);
+        assert_eq!(events(&mut dht, &mut kad), []);
+        let looks = |kad: &Kad, cid: &Cid| {
+            let key = key(cid.hash());
+            kad.iter_queries().any(|query| {
+                matches!(query.info(), kad::QueryInfo::GetProviders { key: of, .. } if *of == key)
+            })
+        };
+        assert!(looks(&kad, &cid));
+        dht.stop(&mut kad, id);
+        assert_eq!(events(&mut dht, &mut kad), []);
+        assert!(!looks(&kad, &cid));
+        assert!(dht.queries.is_empty());
+    }
+
+    #[test]
+    fn own_records_are_found_with_their_addresses() {
+        let (mut dht, mut kad) = in_dht();
+        let (id, cid) = lookup();
+        let (peer, address) = (PeerId::random(), "/ip4/127.0.0.1/tcp/2".parse::<Multiaddr>());
+        let addresses = vec![address.unwrap()];
+        let record = kad::ProviderRecord::new(key(cid.hash()), peer, addresses.clone());
+        let expires = Some(std::time::Instant::now() + std::time::Duration::from_secs(60));
+        let record = kad::ProviderRecord { expires, ..record };
+        kad.store_mut().add_provider(record).unwrap();
+        dht.find(&mut kad, id, &cid);
+        let found = vec![Provider { peer, addresses }];
+        assert_eq!(events(&mut dht, &mut kad), [DhtEvent::Found(id, found)]);
+    }
+
+    #[test]
+    fn a_bootstrap_address_without_a_peer_is_refused() {
+        let dht = Dht::client().bootstrap("/ip4/127.0.0.1/tcp/1".parse().unwrap());
+        let refused = behaviour(&dht, PeerId::random());
+        assert!(matches!(refused, Err(StartError::Bootstrap { .. })));
+    }
+}

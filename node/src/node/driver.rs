@@ -1,0 +1,511 @@
+//! The node's task: the swarm, and all that must not run beside it.
+//!
+//! Everything a handle wants done comes as a closure through one bounded channel and runs here, so there is
+//! no lock around the swarm. The task does a bounded number of steps per turn and takes each
+//! source in turn, so that neither a busy network nor a busy user starves the other.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bitswap_core::error::{OpenError, WantError};
+use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
+use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
+use cid::Cid;
+use futures::channel::{mpsc, oneshot};
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _};
+use libp2p::core::transport::ListenerId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
+use libp2p::{Multiaddr, PeerId};
+
+use super::behaviour::{Parts, PartsEvent};
+use super::connections::{ConnectionManager, Use};
+use super::dht::InDht;
+use super::dial::{Dialer, Dials};
+use super::events::{Listeners, NodeEvent};
+use super::lookups::Lookups;
+use super::routes::{Release, Routes, Token, Waiter};
+use crate::dht::named_peer;
+use crate::discovery::Discovered;
+use crate::error::{ConnectError, ListenError};
+use crate::reason::DialReason;
+use crate::runtime::Runtime;
+use crate::store::Store;
+
+/// Steps per turn of the task. Afterwards other tasks have their turn.
+const STEPS: usize = 64;
+
+/// Commands and releases per step, at most.
+const COMMANDS: usize = 16;
+const RELEASES: usize = 256;
+
+/// How long an orderly stop may take.
+const STOPPING: Duration = Duration::from_secs(1);
+
+/// Something a handle wants done.
+pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
+
+/// The node's task.
+pub(crate) struct Driver {
+    pub(super) swarm: Swarm<Parts>,
+    runtime: Arc<dyn Runtime>,
+    start: Instant,
+    commands: mpsc::Receiver<Command>,
+    releases: mpsc::UnboundedReceiver<Release>,
+    release: mpsc::UnboundedSender<Release>,
+    pub(super) dialer: Dialer,
+    /// Dials that the dialer asked for, and for whom; those of an address without an id, with it.
+    dials: HashMap<ConnectionId, (PeerId, Option<Multiaddr>)>,
+    timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
+    pub(super) connecting: HashMap<ConnectionId, Connecting>,
+    listening: HashMap<ListenerId, Listening>,
+    pub(super) routes: Routes,
+    connection_manager: ConnectionManager,
+    pub(super) lookups: Lookups,
+    pub(super) dht: Option<InDht>,
+    pub(super) listeners: Listeners,
+    /// The latest end of an orderly stop, and who waits for it.
+    stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
+}
+
+pub(super) struct Connecting {
+    address: Multiaddr,
+    reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+}
+
+/// An address that is about to be listened on, and who waits for it.
+type Listening = (Multiaddr, oneshot::Sender<Result<Multiaddr, ListenError>>);
+
+/// The ends of the channels that reach a driver.
+pub(super) struct Channels {
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) releases: mpsc::UnboundedReceiver<Release>,
+    pub(super) release: mpsc::UnboundedSender<Release>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        swarm: Swarm<Parts>,
+        runtime: Arc<dyn Runtime>,
+        channels: Channels,
+        lookups: Lookups,
+        connection_manager: ConnectionManager,
+        dht: Option<InDht>,
+        grace: Duration,
+    ) -> Self {
+        let Channels { commands, releases, release } = channels;
+        Self {
+            dialer: Dialer::new(*swarm.local_peer_id(), grace),
+            dials: HashMap::new(),
+            swarm,
+            runtime,
+            start: Instant::now(),
+            commands,
+            releases,
+            release,
+            timer: None,
+            connecting: HashMap::new(),
+            listening: HashMap::new(),
+            routes: Routes::default(),
+            lookups,
+            connection_manager,
+            dht,
+            listeners: Listeners::default(),
+            stopping: None,
+        }
+    }
+
+    // What handles want.
+
+    /// Dials an address; the answer comes when there is a connection, or none.
+    pub(super) fn connect(
+        &mut self,
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+    ) {
+        let peer = named_peer(&address);
+        if let Some(peer) = peer
+            && self.swarm.is_connected(&peer)
+        {
+            self.dialer.named(peer, address, true, self.now());
+            // Whoever asked may have gone, here and below.
+            let _ = reply.send(Ok(peer));
+            return;
+        }
+        let dial = match peer {
+            Some(peer) => DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(vec![address.clone()])
+                .build(),
+            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
+        };
+        let connection = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => {
+                self.connecting.insert(connection, Connecting { address, reply });
+            }
+            Err(reason) => {
+                let _ = reply.send(Err(ConnectError::Dial { address, reason }));
+            }
+        }
+    }
+
+    /// Listens on an address; the answer is the first that others can dial.
+    pub(super) fn listen(
+        &mut self,
+        address: Multiaddr,
+        reply: oneshot::Sender<Result<Multiaddr, ListenError>>,
+    ) {
+        match self.swarm.listen_on(address.clone()) {
+            Ok(id) => {
+                self.listening.insert(id, (address, reply));
+            }
+            Err(reason) => {
+                let _ = reply.send(Err(ListenError::Transport { address, reason }));
+            }
+        }
+    }
+
+    /// Opens a session, and the place where its waiters wait.
+    pub(super) fn open_session(
+        &mut self,
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<SessionId, WantError> {
+        let fails = options.when_missing == WhenMissing::Fail;
+        let session = self.bitswap().open_session(options, keep)?;
+        self.routes.open(session, fails);
+        Ok(session)
+    }
+
+    /// Wants blocks for a waiter.
+    pub(crate) fn want(
+        &mut self,
+        session: SessionId,
+        wants: Vec<Want>,
+        waiter: &Waiter,
+    ) -> Result<(), WantError> {
+        let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
+        self.bitswap().want(session, wants)?;
+        self.routes.wait(session, cids, waiter);
+        Ok(())
+    }
+
+    /// A waiter waits no more for some of its wants.
+    pub(crate) fn unwant(
+        &mut self,
+        session: SessionId,
+        token: Token,
+        cids: impl IntoIterator<Item = Cid>,
+    ) {
+        let alone = self.routes.leave_some(session, token, cids);
+        self.bitswap().cancel(session, alone);
+    }
+
+    /// Stops the node once nothing is on its way any more, or soon.
+    pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
+        self.bitswap().shutdown();
+        self.stopping = Some((self.runtime.sleep(STOPPING), reply));
+    }
+
+    /// The Bitswap behaviour.
+    pub(crate) fn bitswap(&mut self) -> &mut Bitswap<Store> {
+        &mut self.swarm.behaviour_mut().bitswap
+    }
+
+    // What happens.
+
+    fn release(&mut self, release: Release) {
+        match release {
+            Release::Taken(session, bytes) => self.bitswap().taken(session, bytes),
+            Release::Waiter(session, token) => {
+                let alone = self.routes.leave(session, token);
+                if !alone.is_empty() {
+                    self.bitswap().cancel(session, alone);
+                }
+            }
+            Release::Session(session) => {
+                self.routes.close(session);
+                self.bitswap().close_session(session);
+            }
+        }
+    }
+
+    fn swarm_event(&mut self, event: SwarmEvent<PartsEvent>) {
+        match event {
+            SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
+            SwarmEvent::Behaviour(PartsEvent::Identify(event)) => self.identified(&event),
+            SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
+            SwarmEvent::Behaviour(PartsEvent::Discovery(found)) => self.discovered(found),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                num_established,
+                endpoint,
+                ..
+            } => {
+                if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
+                {
+                    self.dialer.named(peer_id, address, true, self.now());
+                    let _ = reply.send(Ok(peer_id));
+                }
+                if let Some((before, Some(address))) = self.dials.remove(&connection_id)
+                    && before != peer_id
+                {
+                    self.dialer.moved(before, &address, self.now());
+                    self.dialer.named(peer_id, address, true, self.now());
+                }
+                if num_established.get() == 1 {
+                    self.connected(peer_id);
+                }
+                self.make_room(connection_id, peer_id, endpoint.get_remote_address());
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.connection_manager.closed(connection_id);
+                if num_established == 0 {
+                    self.dialer.disconnected(peer_id, self.now());
+                    self.listeners.send(&NodeEvent::Disconnected(peer_id));
+                }
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, peer_id, error } => {
+                self.dial_failed(connection_id, peer_id, error);
+            }
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                if let Some((_, reply)) = self.listening.remove(&listener_id) {
+                    let _ = reply.send(Ok(address.clone()));
+                }
+                self.listens(&address);
+                self.listeners.send(&NodeEvent::Listening(address));
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.swarm.remove_external_address(&address);
+                self.listeners.send(&NodeEvent::NotListening(address));
+            }
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if let Some((address, reply)) = self.listening.remove(&listener_id) {
+                    let reason = reason.err();
+                    let _ = reply.send(Err(ListenError::Closed { address, reason }));
+                }
+                for address in addresses {
+                    self.swarm.remove_external_address(&address);
+                    self.listeners.send(&NodeEvent::NotListening(address));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn bitswap_event(&mut self, event: BitswapEvent) {
+        match event {
+            BitswapEvent::Block { session, block, from } => {
+                self.routes.block(session, block, from, &self.release);
+            }
+            BitswapEvent::Stored { session, cid } => self.routes.stored(session, cid),
+            BitswapEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
+            BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
+            BitswapEvent::StopLookup { id } => self.stop_lookup(id),
+            BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
+                self.listeners.send(&NodeEvent::NoBitswap(peer));
+            }
+            _ => {}
+        }
+    }
+
+    fn discovered(&mut self, discovered: Discovered) {
+        match discovered {
+            Discovered::Found(found) => {
+                for (peer, address) in found {
+                    let connected = self.swarm.is_connected(&peer);
+                    self.dialer.found(peer, address, connected, self.now());
+                }
+            }
+            Discovered::Expired(expired) => {
+                for (peer, address) in expired {
+                    self.dialer.expired(peer, &address);
+                }
+            }
+        }
+    }
+
+    fn connected(&mut self, peer: PeerId) {
+        self.dialer.connected(peer, self.now());
+        self.want_held();
+        for lookup in self.lookups.decided(peer) {
+            self.bitswap().providers(lookup, &[peer], Lookup::More);
+        }
+        self.listeners.send(&NodeEvent::Connected(peer));
+    }
+
+    /// Closes a connection for one that was established, if there are too many.
+    fn make_room(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) {
+        let Self { connection_manager, dialer, swarm, .. } = self;
+        let bitswap = &swarm.behaviour().bitswap;
+        let of_use = |peer: &PeerId| {
+            let stats = bitswap.peer(*peer).and_then(|known| known.stats).unwrap_or_default();
+            if dialer.is_named(peer) {
+                Use::Named
+            } else if stats.fetched.blocks > 0 {
+                Use::Served
+            } else if stats.told > 0 || stats.served.blocks > 0 {
+                Use::Some
+            } else {
+                Use::None
+            }
+        };
+        if let Some(out) = connection_manager.established(connection, peer, address, of_use) {
+            swarm.close_connection(out);
+        }
+    }
+
+    fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
+        let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
+        if let Some((target, _)) = self.dials.remove(&connection) {
+            self.dialer.failed(target, &reason, self.now());
+        }
+        if let Some(peer) = peer
+            && !self.swarm.is_connected(&peer)
+        {
+            self.lookups.decided(peer);
+        }
+        self.listeners.send(&NodeEvent::DialFailed { peer, reason });
+        if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
+            let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
+        }
+    }
+
+    fn do_due(&mut self) {
+        self.provide_due();
+        while let Some(Dials { peer, addresses, anonymous }) = self.dialer.poll(self.now()) {
+            if !addresses.is_empty() {
+                self.dial(peer, DialOpts::peer_id(peer).addresses(addresses).build(), None);
+            }
+            for address in anonymous {
+                let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
+                self.dial(peer, dial, Some(address));
+            }
+        }
+        self.give_up_lost();
+    }
+
+    fn dial(&mut self, peer: PeerId, dial: DialOpts, address: Option<Multiaddr>) {
+        let connection = dial.connection_id();
+        match self.swarm.dial(dial) {
+            Ok(()) => {
+                self.dials.insert(connection, (peer, address));
+            }
+            Err(error) => {
+                let reason = DialReason::of_any(&error).to_string().into();
+                self.dialer.failed(peer, &reason, self.now());
+            }
+        }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::ZERO + self.start.elapsed()
+    }
+
+    /// Looks at each source once. False when none had anything.
+    fn step(&mut self, cx: &mut Context<'_>) -> Step {
+        let mut step = Step::Idle;
+        // The swarm's part of a step may take milliseconds when the network is busy: what the user waits
+        // for must not go at one per step.
+        for _ in 0..COMMANDS {
+            match self.commands.poll_next_unpin(cx) {
+                Poll::Ready(Some(command)) => {
+                    command(self);
+                    step = Step::Busy;
+                }
+                Poll::Ready(None) => return Step::Ended,
+                Poll::Pending => break,
+            }
+        }
+        for _ in 0..RELEASES {
+            let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) else { break };
+            self.release(release);
+            step = Step::Busy;
+        }
+        if self.is_overdue(cx) {
+            return Step::Ended;
+        }
+        if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
+            self.swarm_event(event);
+            step = Step::Busy;
+        }
+        if let Poll::Ready(found) = self.lookups.poll(cx) {
+            self.found(found);
+            step = Step::Busy;
+        }
+        step
+    }
+
+    /// Whether an orderly stop has taken as long as it may.
+    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
+        self.stopping.as_mut().is_some_and(|(latest, _)| latest.poll_unpin(cx).is_ready())
+    }
+
+    /// Whether an orderly stop has come to its end.
+    fn has_stopped(&self) -> bool {
+        self.stopping.is_some() && self.swarm.behaviour().bitswap.is_idle()
+    }
+
+    /// Waits for the next dial or provider record. True when it is due.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
+        let provide = self.dht.as_ref().and_then(InDht::poll_timeout);
+        let Some(due) = self.dialer.poll_timeout().into_iter().chain(provide).min() else {
+            self.timer = None;
+            return false;
+        };
+        let now = self.now();
+        if due <= now {
+            return true;
+        }
+        if self.timer.as_ref().is_none_or(|(at, _)| *at != due) {
+            self.timer = Some((due, self.runtime.sleep(due.since(now))));
+        }
+        self.timer.as_mut().is_some_and(|(_, sleep)| sleep.poll_unpin(cx).is_ready())
+    }
+}
+
+enum Step {
+    Busy,
+    Idle,
+    Ended,
+}
+
+/// Nothing in it is pinned; what must not move is boxed.
+impl Unpin for Driver {}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let driver = self.get_mut();
+        // Before the rest, which may never be idle.
+        driver.do_due();
+        for _ in 0..STEPS {
+            match driver.step(cx) {
+                Step::Ended => return Poll::Ready(()),
+                Step::Busy => {}
+                Step::Idle => {
+                    if driver.has_stopped() {
+                        return Poll::Ready(());
+                    }
+                    if driver.give_up_lost() {
+                        continue;
+                    }
+                    if !driver.poll_timer(cx) {
+                        return Poll::Pending;
+                    }
+                    driver.timer = None;
+                    driver.do_due();
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}

@@ -1,0 +1,52 @@
+//! The events of a node.
+
+use std::sync::Arc;
+
+use cid::Cid;
+use futures::channel::mpsc;
+use libp2p::{Multiaddr, PeerId};
+
+/// Events that a listener may be behind; later ones it misses.
+const BEHIND_MAX: usize = 256;
+
+/// Something that happened to a node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum NodeEvent {
+    /// The first connection to a peer opened.
+    Connected(PeerId),
+    /// The last connection to a peer closed.
+    Disconnected(PeerId),
+    /// The node can be dialled here.
+    Listening(Multiaddr),
+    /// The node can be dialled here no longer.
+    NotListening(Multiaddr),
+    /// A dial failed. It is repeated later if the peer was found by discovery or named by the user.
+    DialFailed {
+        /// The peer, where it was known.
+        peer: Option<PeerId>,
+        /// Why, for people.
+        reason: Arc<str>,
+    },
+    /// The DHT has heard that this node has the block.
+    Provided(Cid),
+    /// A connected peer does not speak Bitswap.
+    NoBitswap(PeerId),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Listeners(Vec<mpsc::Sender<NodeEvent>>);
+
+impl Listeners {
+    pub(super) fn add(&mut self) -> mpsc::Receiver<NodeEvent> {
+        let (sender, receiver) = mpsc::channel(BEHIND_MAX);
+        self.0.push(sender);
+        receiver
+    }
+
+    pub(super) fn send(&mut self, event: &NodeEvent) {
+        self.0.retain_mut(|listener| {
+            !matches!(listener.try_send(event.clone()), Err(error) if error.is_disconnected())
+        });
+    }
+}

@@ -1,0 +1,136 @@
+//! What becomes of wants when peers are lost.
+//!
+//! A session that fails when a block is missing fails on answers. Until a peer that the user named is
+//! back, or its grace is over, or the first dial to it has ended, "all others lack it" is no answer: such
+//! an end is held, and the block wanted again as soon as somebody connects.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitswap_core::{PeerReport, SessionId, Want, WantFailure};
+use cid::Cid;
+use libp2p::PeerId;
+
+use super::driver::Driver;
+use crate::error::{GetError, NodeClosed};
+use crate::fetch::{StallReport, StalledWant};
+
+/// A peer that the user named and whose connection was lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LostPeer {
+    /// The peer.
+    pub peer: PeerId,
+    /// How long ago its last connection closed.
+    pub ago: Duration,
+    /// Why the last attempt to connect again failed, for people; `None` before the first has ended.
+    pub reason: Option<Arc<str>>,
+}
+
+impl fmt::Display for LostPeer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { peer, ago, reason } = self;
+        write!(f, "the connection to {peer} was lost {} s ago", ago.as_secs())?;
+        match reason {
+            Some(reason) => write!(f, ", and connecting again failed: {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Driver {
+    /// A want has ended without a block.
+    pub(super) fn want_failed(
+        &mut self,
+        session: SessionId,
+        cid: Cid,
+        failure: WantFailure<PeerId>,
+    ) {
+        let error = match failure {
+            WantFailure::NotFound(reports) if self.expects_peers() => {
+                return self.routes.hold(session, cid, reports);
+            }
+            WantFailure::NotFound(reports) => self.not_found(reports),
+            WantFailure::TimedOut(reports) => GetError::TimedOut(reports),
+            _ => GetError::NodeClosed(NodeClosed),
+        };
+        self.routes.failed(session, cid, &error);
+    }
+
+    /// Somebody connected: what the others lack may be there.
+    pub(super) fn want_held(&mut self) {
+        for (session, cid, _) in self.routes.take_held() {
+            if let Err(error) = self.bitswap().want(session, [Want::from(cid)]) {
+                self.routes.failed(session, cid, &error.into());
+            }
+        }
+    }
+
+    /// Ends what waits for peers that are not expected back. True when there was any.
+    pub(super) fn give_up_lost(&mut self) -> bool {
+        let now = self.now();
+        self.dialer.end_graces(now);
+        if self.expects_peers() {
+            return false;
+        }
+        let mut any = false;
+        for (session, cid, reports) in self.routes.take_held() {
+            let error = self.not_found(reports);
+            self.routes.failed(session, cid, &error);
+            any = true;
+        }
+        let lost = self.dialer.lost(now);
+        if lost.is_empty() || self.swarm.connected_peers().next().is_some() {
+            return any;
+        }
+        let error = GetError::ConnectionLost { lost, reports: Vec::new() };
+        for (session, cids) in self.routes.that_fail() {
+            self.bitswap().cancel(session, cids.iter().copied());
+            for cid in cids {
+                self.routes.failed(session, cid, &error);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// What a session waits for.
+    pub(crate) fn stall_report(
+        &mut self,
+        blocks: usize,
+        oldest: impl IntoIterator<Item = (SessionId, Cid)>,
+    ) -> StallReport {
+        let now = self.now();
+        let peers = self.swarm.connected_peers().count();
+        let lost = self.dialer.lost(now);
+        let bitswap = self.bitswap();
+        let received = bitswap.arriving_bytes() + bitswap.stats().engine.fetched.bytes;
+        let oldest = oldest.into_iter().map(|(session, cid)| StalledWant {
+            cid,
+            reports: bitswap.diagnose(session, &cid).unwrap_or_default(),
+        });
+        StallReport { peers, blocks, oldest: oldest.collect(), lost, received }
+    }
+
+    /// What all sessions wait for.
+    pub(super) fn diagnose(&mut self) -> StallReport {
+        let (blocks, oldest) = self.routes.oldest(3);
+        self.stall_report(blocks, oldest)
+    }
+
+    /// A peer that the user named may connect soon.
+    fn expects_peers(&self) -> bool {
+        !self.connecting.is_empty() || self.dialer.expects()
+    }
+
+    /// Nobody who is left has a block.
+    fn not_found(&self, reports: Vec<PeerReport<PeerId>>) -> GetError {
+        let lost = self.dialer.lost(self.now());
+        if lost.is_empty() {
+            GetError::NotFound(reports)
+        } else {
+            GetError::ConnectionLost { lost, reports }
+        }
+    }
+}

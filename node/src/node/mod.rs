@@ -1,0 +1,354 @@
+//! A running node: its handle.
+
+mod behaviour;
+mod builder;
+mod connections;
+mod dht;
+mod dial;
+pub(crate) mod driver;
+mod events;
+mod local_discovery;
+mod lookups;
+mod losses;
+mod provider_search;
+pub(crate) mod routes;
+
+pub use builder::NodeBuilder;
+pub use connections::ConnectionLimits;
+pub use events::NodeEvent;
+pub use losses::LostPeer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bitswap_core::chunk::RAW;
+use bitswap_core::{Block, BlockInfo, Rates, SessionOptions};
+use bitswap_libp2p::{Blockstore as _, Keep};
+use bytes::Bytes;
+use cid::Cid;
+use futures::channel::{mpsc, oneshot};
+use futures::{SinkExt as _, Stream};
+use libp2p::{Multiaddr, PeerId};
+
+use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError, PutError};
+use crate::fetch::StallReport;
+use crate::runtime::Runtime;
+use crate::session::Session;
+use crate::socket_bytes::SocketBytes;
+use crate::store::{self, Store};
+use driver::{Command, Driver};
+use routes::{Release, Token};
+
+/// The largest block that all implementations take, in bytes.
+const BLOCK_MAX: usize = 2 << 20;
+
+/// A running node. Clones are handles to the same node, which runs until the last one is
+/// dropped, sessions and downloads included, or until [`Self::shutdown`].
+pub struct Node {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+struct Shared {
+    runtime: Arc<dyn Runtime>,
+    store: Store,
+    peer_id: PeerId,
+    socket_bytes: SocketBytes,
+    release: mpsc::UnboundedSender<Release>,
+    next_token: AtomicU64,
+}
+
+impl Clone for Node {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone(), commands: self.commands.clone() }
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Node({} on {})", self.shared.peer_id, self.shared.runtime.name())
+    }
+}
+
+/// Counters of a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeStats {
+    /// Bitswap's.
+    pub bitswap: bitswap_libp2p::Stats,
+    /// Lookups of providers on their way.
+    pub lookups: usize,
+    /// Blocks that are provided in the DHT.
+    pub provided: usize,
+    /// Bytes received over TCP, the framing of encryption and streams included.
+    pub socket_received: u64,
+    /// Bytes sent over TCP, likewise.
+    pub socket_sent: u64,
+}
+
+/// A connected peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// The peer.
+    pub peer: PeerId,
+    /// What Bitswap knows of it; `None` when it is only connected through a relay.
+    pub bitswap: Option<bitswap_libp2p::PeerInfo>,
+}
+
+impl Node {
+    /// Starts to build a node.
+    pub fn builder(runtime: impl Runtime) -> NodeBuilder {
+        NodeBuilder::new(Arc::new(runtime))
+    }
+
+    /// The node's identity.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.peer_id
+    }
+
+    /// The blocks that the node has.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// The runtime that the node runs on.
+    #[must_use]
+    pub fn runtime(&self) -> &Arc<dyn Runtime> {
+        &self.shared.runtime
+    }
+
+    /// Stores bytes as one raw block, and serves it from now on. A peer that asked for it before is
+    /// answered now.
+    ///
+    /// # Errors
+    ///
+    /// [`PutError::TooLarge`] above 2 MiB; or when the store fails, or the node has stopped.
+    pub async fn put(&self, bytes: impl Into<Bytes>) -> Result<Cid, PutError> {
+        let bytes = bytes.into();
+        if bytes.len() > BLOCK_MAX {
+            return Err(PutError::TooLarge { bytes: bytes.len(), max: BLOCK_MAX });
+        }
+        let cid = Cid::new_v1(RAW, store::sha2_256(&bytes));
+        self.put_blocks(vec![Block::from_store(cid, bytes)]).await?;
+        Ok(cid)
+    }
+
+    /// Stores blocks, and serves them from now on. Peers that asked for them before are answered
+    /// now.
+    ///
+    /// # Errors
+    ///
+    /// When the store fails or the node has stopped.
+    pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), PutError> {
+        let infos = blocks.iter().map(info).collect();
+        self.shared.store.put(blocks).await?;
+        Ok(self.notify_new_blocks(infos).await?)
+    }
+
+    /// Gets one block: from the local store, or from whoever has it. It waits until somebody does.
+    /// Dropping the future cancels the want.
+    ///
+    /// Blocks that belong together come faster through one [`Session`].
+    ///
+    /// # Errors
+    ///
+    /// [`GetError`] says why there will be none.
+    pub async fn get(&self, cid: Cid) -> Result<Block, GetError> {
+        self.session(SessionOptions::default()).await?.get(cid).await
+    }
+
+    /// Opens a session for blocks that belong together.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::Want`] when there are too many, [`GetError::NodeClosed`].
+    pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session, GetError> {
+        self.session_keeping(options, Keep::InStore).await
+    }
+
+    /// Opens a session whose blocks go where `keep` says.
+    pub(crate) async fn session_keeping(
+        &self,
+        options: SessionOptions<PeerId>,
+        keep: Keep,
+    ) -> Result<Session, GetError> {
+        let id = self.call(move |driver| driver.open_session(options, keep)).await??;
+        Ok(Session::new(self.clone(), id))
+    }
+
+    /// Connects to a peer, and again whenever the connection is lost, until the node stops.
+    ///
+    /// # Errors
+    ///
+    /// When the first dial fails.
+    pub async fn connect(&self, address: Multiaddr) -> Result<PeerId, ConnectError> {
+        let (reply, result) = oneshot::channel();
+        self.call(|driver| driver.connect(address, reply)).await?;
+        result.await.map_err(|_| NodeClosed)?
+    }
+
+    /// Listens on one more address.
+    ///
+    /// # Errors
+    ///
+    /// When the transport refuses it.
+    pub async fn listen(&self, address: Multiaddr) -> Result<Multiaddr, ListenError> {
+        let (reply, result) = oneshot::channel();
+        self.call(|driver| driver.listen(address, reply)).await?;
+        result.await.map_err(|_| NodeClosed)?
+    }
+
+    /// Provides a block in the [`Dht`](crate::Dht), which tells that this node has it, from now on and until
+    /// [`Self::unprovide`]; [`NodeEvent::Provided`] follows once the DHT has the record. Peers find a file by its
+    /// root, so that is the block to provide.
+    ///
+    /// # Errors
+    ///
+    /// When the node takes part in no DHT, provides too many blocks already, or has stopped.
+    pub async fn provide(&self, cid: Cid) -> Result<(), ProvideError> {
+        self.call(move |driver| driver.provide(cid)).await?
+    }
+
+    /// Provides a block no longer. The records in the DHT expire within two days.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn unprovide(&self, cid: Cid) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.unprovide(&cid)).await
+    }
+
+    /// The addresses that others can dial, each with the node's identity.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn addresses(&self) -> Result<Vec<Multiaddr>, NodeClosed> {
+        let addresses = self.call(|driver| driver.swarm.listeners().cloned().collect::<Vec<_>>());
+        let identity = libp2p::multiaddr::Protocol::P2p(self.shared.peer_id);
+        Ok(addresses.await?.into_iter().map(|address| address.with(identity.clone())).collect())
+    }
+
+    /// The connected peers.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn peers(&self) -> Result<Vec<PeerInfo>, NodeClosed> {
+        self.call(|driver| {
+            let peers: Vec<PeerId> = driver.swarm.connected_peers().copied().collect();
+            let bitswap = driver.bitswap();
+            let info = |peer| PeerInfo { peer, bitswap: bitswap.peer(peer) };
+            peers.into_iter().map(info).collect()
+        })
+        .await
+    }
+
+    /// The node's counters.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn stats(&self) -> Result<NodeStats, NodeClosed> {
+        let (bitswap, lookups, provided) = self
+            .call(|driver| (driver.bitswap().stats(), driver.lookups.len(), driver.provided()))
+            .await?;
+        Ok(NodeStats {
+            bitswap,
+            lookups,
+            provided,
+            socket_received: self.shared.socket_bytes.received(),
+            socket_sent: self.shared.socket_bytes.sent(),
+        })
+    }
+
+    /// What happens from now on. A listener that falls far behind misses events.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn events(&self) -> Result<impl Stream<Item = NodeEvent> + use<>, NodeClosed> {
+        self.call(|driver| driver.listeners.add()).await
+    }
+
+    /// What the node's sessions wait for, all together.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn diagnose(&self) -> Result<StallReport, NodeClosed> {
+        self.call(Driver::diagnose).await
+    }
+
+    /// Changes the limits on bandwidth.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn set_rates(&self, rates: Rates) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().set_rates(rates)).await
+    }
+
+    /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
+    /// each block that a peer asks for. A peer cannot tell a refusal from absence, and one that was refused has
+    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::access`].
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn set_access(
+        &self,
+        may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static,
+    ) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().set_access(may)).await
+    }
+
+    /// Stops the node in good order: wants end, peers are told, and what was promised is sent, for a second
+    /// at most; then all connections close. Other handles find the node [`NodeClosed`].
+    pub async fn shutdown(self) {
+        let (reply, stopped) = oneshot::channel();
+        if self.call(|driver| driver.shutdown(reply)).await.is_ok() {
+            // Either it says so, or it is gone already.
+            let _ = stopped.await;
+        }
+    }
+
+    /// These blocks are in the store now: peers and sessions that want them get them.
+    pub(crate) async fn notify_new_blocks(&self, blocks: Vec<BlockInfo>) -> Result<(), NodeClosed> {
+        self.call(move |driver| driver.bitswap().announce(&blocks)).await
+    }
+
+    /// A new name for a waiter.
+    pub(crate) fn token(&self) -> Token {
+        Token(self.shared.next_token.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Lets go of something, now or as soon as the node gets to it.
+    pub(crate) fn release(&self, release: Release) {
+        // A node that has stopped holds nothing.
+        let _ = self.shared.release.unbounded_send(release);
+    }
+
+    /// Runs something on the node's task.
+    pub(crate) async fn call<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&mut Driver) -> T + Send + 'static,
+    ) -> Result<T, NodeClosed> {
+        let (reply, answer) = oneshot::channel();
+        let command: Command = Box::new(move |driver| {
+            // Whoever asked may have gone.
+            let _ = reply.send(run(driver));
+        });
+        self.commands.clone().send(command).await.map_err(|_| NodeClosed)?;
+        answer.await.map_err(|_| NodeClosed)
+    }
+}
+
+/// What to notify the engine of a block.
+pub(crate) fn info(block: &Block) -> BlockInfo {
+    // No block has 4 GiB.
+    BlockInfo { cid: *block.cid(), size: block.data().len() as u32 }
+}

@@ -1,0 +1,336 @@
+//! Files that are shared from where they lie.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+use std::time::{Duration, SystemTime};
+
+use bitswap_core::chunk::{
+    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Profile, RAW, Root, Segment, Tree,
+};
+use bitswap_core::{Block, BlockInfo};
+use bitswap_libp2p::Blockstore as _;
+use bytes::Bytes;
+use cid::Cid;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{NodeClosed, ShareError};
+use crate::fs::read_from;
+use crate::fs::regular::{obstacle, open_source};
+use crate::node::{Node, info};
+use crate::runtime::{Runtime, RuntimeExt};
+use crate::store::{FileId, SharedLeaf, Stamp};
+
+/// A file that was written to this recently could be written to again without a new time of
+/// modification: clocks of file systems tick every few milliseconds.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// Bytes read at once.
+const READ: usize = 1 << 20;
+
+/// Bytes of a file that has others than its size says, which are kept in the store: files of `/proc` say 0,
+/// and there is no place in them to read from later.
+const COPIED_MAX: u64 = 64 << 20;
+
+const NOTIFIED_AT_ONCE: usize = 1024;
+
+/// A shared file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Shared {
+    /// Its root: the CID, the length.
+    pub root: Root,
+    /// Names it, to share it no longer.
+    pub id: FileId,
+}
+
+/// How far the sharing of a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hashed {
+    /// Bytes that are hashed, at most `total`.
+    pub done: u64,
+    /// Bytes that the file said to have when it was opened.
+    pub total: u64,
+}
+
+impl Node {
+    /// Shares a file: it is cut and hashed, and its blocks are served from where it lies. The file is
+    /// not copied. While it stays as it is; a block that changed is not served any more.
+    ///
+    /// A file that has more or fewer bytes than its size says, as those of `/proc`, is read once and its
+    /// blocks go to the store, at most 64 MiB.
+    ///
+    /// # Errors
+    ///
+    /// When it is no regular file, cannot be read, or changes meanwhile.
+    pub async fn share_file(&self, path: &Path, profile: Profile) -> Result<Shared, ShareError> {
+        self.share_file_with(path, profile, |_| {}).await
+    }
+
+    /// As [`Self::share_file`], and tells after each leaf how far it is. When the blocks go to the store,
+    /// nothing is told of that.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::share_file`].
+    pub async fn share_file_with(
+        &self,
+        path: &Path,
+        profile: Profile,
+        mut progress: impl FnMut(Hashed) + Send,
+    ) -> Result<Shared, ShareError> {
+        let path = std::path::absolute(path)
+            .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
+        let failed = |source| failed(&path, source);
+        let (file, stamp) = self.settled(&path).await.map_err(failed)?;
+        let file = Arc::new(file);
+        let in_place = Leaves::InPlace(stamp.len());
+        let (root, leaves) = self.import(&path, &file, profile, in_place, &mut progress).await?;
+        let metadata = file.clone();
+        let after =
+            self.runtime().run_blocking(move || metadata.metadata()).await.and_then(|it| it);
+        if Stamp::of(&after.map_err(failed)?) != stamp {
+            return Err(ShareError::Changed { path });
+        }
+        if root.size != stamp.len() {
+            let (root, _) =
+                self.import(&path, &file, profile, Leaves::Copied, &mut progress).await?;
+            if root.size > COPIED_MAX {
+                return Err(ShareError::Endless { path, max: COPIED_MAX });
+            }
+            return Ok(Shared { root, id: self.store().files().share(path, None, []) });
+        }
+        let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
+        let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
+        let id = self.store().files().share(path, Some(stamp), leaves);
+        notify_in_steps(self, infos).await?;
+        Ok(Shared { root, id })
+    }
+
+    /// Whether a shared file is still as it was when it was hashed. Blocks of a file that is not are
+    /// hashed anew whenever a peer asks for them, and those that differ are not served.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime shuts down meanwhile.
+    pub async fn is_unchanged(&self, id: FileId) -> io::Result<bool> {
+        let files = self.store().files().clone();
+        self.runtime().run_blocking(move || files.is_unchanged(id)).await
+    }
+
+    /// Shares a file no longer. The file stays where it is.
+    pub fn unshare(&self, id: FileId) {
+        self.store().files().remove(id);
+    }
+
+    /// Opens the file, once its last change is old enough that another would show.
+    async fn settled(&self, path: &Path) -> io::Result<(File, Stamp)> {
+        loop {
+            let path = path.to_owned();
+            let opened = self.runtime().run_blocking(move || {
+                let file = open_source(&path)?;
+                let metadata = file.metadata()?;
+                let modified = metadata.modified()?;
+                let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLE);
+                io::Result::Ok((file, Stamp::of(&metadata), age))
+            });
+            let (file, stamp, age) = opened.await??;
+            match SETTLE.checked_sub(age) {
+                None | Some(Duration::ZERO) => return Ok((file, stamp)),
+                Some(pause) => self.runtime().sleep(pause).await,
+            }
+        }
+    }
+
+    /// Cuts, hashes and builds the tree. Reading runs ahead of hashing, and hashing on all cores. Little more
+    /// is read than the leaves may have.
+    async fn import(
+        &self,
+        path: &Path,
+        file: &Arc<File>,
+        profile: Profile,
+        leaves: Leaves,
+        progress: &mut (impl FnMut(Hashed) + Send),
+    ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let runtime = self.runtime();
+        let max = leaves.max();
+        // One read at a time: they share the file's cursor.
+        let read = |offset: u64| async move {
+            if offset > max {
+                return io::Result::Ok(None);
+            }
+            let file = file.clone();
+            let bytes = runtime.run_blocking(move || read_from(&file, offset, READ)).await??;
+            let next = offset + bytes.len() as u64;
+            Ok((!bytes.is_empty()).then_some((bytes, next)))
+        };
+        let mut chunker = Chunker::new(profile);
+        let chunks = stream::try_unfold(0, read)
+            .map_ok(Some)
+            .chain(stream::iter([Ok(None)]))
+            .map_ok(|bytes| stream::iter(cut(&mut chunker, bytes)).map(io::Result::Ok))
+            .try_flatten()
+            .map_ok(|chunk| runtime.run_blocking(move || chunk.hash()))
+            .try_buffered(cores);
+        let mut chunks = pin!(chunks);
+        let mut tree = Tree::new(profile);
+        let mut in_place = Vec::new();
+        while let Some(leaf) = chunks.try_next().await.map_err(|source| failed(path, source))? {
+            let mut kept = tree.push(&leaf);
+            let Leaf { range, block } = leaf;
+            match leaves {
+                Leaves::InPlace(total) => {
+                    let form = profile.leaf_form();
+                    let shared = SharedLeaf { offset: range.offset, len: range.len as u32, form };
+                    in_place.push((*block.cid(), shared));
+                    progress(Hashed { done: (range.offset + range.len).min(total), total });
+                }
+                Leaves::Copied => kept.push(block),
+            }
+            self.keep(kept).await?;
+        }
+        let (root, nodes) = tree.finish();
+        self.keep(nodes).await?;
+        Ok((root, in_place))
+    }
+
+    async fn keep(&self, blocks: Vec<Block>) -> Result<(), ShareError> {
+        if blocks.is_empty() {
+            return Ok(());
+        }
+        let infos = blocks.iter().map(info).collect();
+        self.store().put(blocks).await?;
+        Ok(self.notify_new_blocks(infos).await?)
+    }
+}
+
+/// What becomes of the leaves of a file.
+#[derive(Clone, Copy, Debug)]
+enum Leaves {
+    /// They are read from the file when they are asked for. It says that it has so many bytes.
+    InPlace(u64),
+    /// They are kept in the store.
+    Copied,
+}
+
+impl Leaves {
+    /// How many bytes they have at most; when there are more, nothing comes of it.
+    const fn max(self) -> u64 {
+        match self {
+            Self::InPlace(len) => len,
+            Self::Copied => COPIED_MAX,
+        }
+    }
+}
+
+fn failed(path: &Path, source: io::Error) -> ShareError {
+    let path = path.to_owned();
+    match obstacle(&source) {
+        Some(what) => ShareError::NotRegular { path, what },
+        None => ShareError::Read { path, source },
+    }
+}
+
+/// The chunks that the next piece completes; without a piece, the last one.
+fn cut(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
+    match bytes {
+        Some(bytes) => {
+            chunker.write(bytes);
+            std::iter::from_fn(|| chunker.poll_chunk()).collect()
+        }
+        None => chunker.finish().into_iter().collect(),
+    }
+}
+
+/// Shares a file that was fetched, from where it lies. The nodes above its leaves are in the store.
+pub(crate) async fn fetched(
+    node: &Node,
+    root: Cid,
+    size: u64,
+    path: &Path,
+) -> Result<(), NodeClosed> {
+    let mut leaves = leaves(node, root, size).await;
+    // Of a wrapped leaf the size is told as our forms have it. All leaves of a file are wrapped alike, so
+    // one that cannot be made again speaks for all.
+    let wrapped = leaves.iter().find(|(_, leaf)| leaf.form != LeafForm::Raw);
+    if let Some((cid, leaf)) = wrapped.copied() {
+        let files = node.store().files().clone();
+        let path = path.to_owned();
+        let again = node.runtime().run_blocking(move || {
+            let id = files.share(path, None, [(*cid.hash(), leaf)]);
+            let again = files.get(cid.hash());
+            files.remove(id);
+            matches!(again, Ok(Some(_)))
+        });
+        if !again.await.unwrap_or(false) {
+            leaves.retain(|(_, leaf)| leaf.form == LeafForm::Raw);
+        }
+    }
+    let infos: Vec<BlockInfo> = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
+    let rows = leaves.iter().map(|(cid, leaf)| (*cid.hash(), *leaf));
+    // Without a stamp: nobody knows what became of the file since its last block was written.
+    node.store().files().share(path.to_owned(), None, rows);
+    notify_in_steps(node, infos).await
+}
+
+/// Where each leaf of a fetched file lies, once however often it occurs: a file of a mebibyte can
+/// refer to a leaf a million times. What is neither raw nor in the store is a wrapped leaf.
+pub(crate) async fn leaves(node: &Node, root: Cid, size: u64) -> Vec<(Cid, SharedLeaf)> {
+    let mut manifest = Manifest::new(0..u64::MAX, Bounds::default());
+    let mut leaves = Vec::new();
+    let mut seen = HashSet::new();
+    let mut pieces = match inner_node(node, &manifest, root).await {
+        Some(top) => manifest.open(&root, &top).unwrap_or_default().segments,
+        None => vec![Segment { cid: root, offset: 0, len: size, depth: 0, tsize: size }],
+    };
+    while let Some(piece) = pieces.pop() {
+        // Another place of a node has the same leaves.
+        if !seen.insert(piece.cid) {
+            continue;
+        }
+        match inner_node(node, &manifest, piece.cid).await {
+            Some(inner) => {
+                let below = manifest.expand(&piece, &inner).unwrap_or_default().segments;
+                let mut siblings = HashSet::new();
+                let new =
+                    |piece: &Segment| !seen.contains(&piece.cid) && siblings.insert(piece.cid);
+                pieces.extend(below.into_iter().filter(new));
+            }
+            None => {
+                let raw = piece.cid.codec() == RAW;
+                let form = if raw { LeafForm::Raw } else { LeafForm::WrappedFile };
+                // A block has 2 MiB at most, and so has a leaf.
+                let leaf = SharedLeaf { offset: piece.offset, len: piece.len as u32, form };
+                leaves.push((piece.cid, leaf));
+            }
+        }
+    }
+    leaves
+}
+
+/// The node above leaves with this CID; `None` for a leaf.
+async fn inner_node(node: &Node, manifest: &Manifest, cid: Cid) -> Option<FileNode> {
+    if cid.codec() == RAW {
+        return None;
+    }
+    let block = node.store().block(cid).await.ok().flatten()?;
+    manifest.read(&cid, &block).ok().filter(|node| !node.is_leaf())
+}
+
+fn leaf_info(cid: Cid, leaf: &SharedLeaf) -> BlockInfo {
+    BlockInfo { cid, size: leaf.form.block_len(leaf.len as usize) as u32 }
+}
+
+/// Notifies the engine of many blocks, in steps that leave the node's task time for others.
+async fn notify_in_steps(node: &Node, infos: Vec<BlockInfo>) -> Result<(), NodeClosed> {
+    for some in infos.chunks(NOTIFIED_AT_ONCE) {
+        node.notify_new_blocks(some.to_vec()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! The suite that every runtime runs: real nodes, real sockets on loopback, real files.
+//!
+//! A runtime's crate calls [`suite!`](crate::suite) in a test and gets one `#[test]` for each line.
+//! Nothing here sleeps to wait for something: everything that is waited for is an event. A test
+//! that hangs fails after a minute.
+
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod blocks;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod discovering;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod fetching;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod finding;
+mod gated;
+mod hooked;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod hostile;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod losing;
+pub mod raw;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod resuming;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod sharing;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cid::Cid;
+use futures::future::{Either, select};
+use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
+
+pub use crate::fs::faulty::{Fault, FaultyFs};
+use crate::node::Node;
+use crate::runtime::Runtime;
+
+/// The tests of this module, by name.
+pub mod tests {
+    pub use super::blocks::*;
+    pub use super::discovering::*;
+    pub use super::fetching::*;
+    pub use super::finding::*;
+    pub use super::hostile::*;
+    pub use super::losing::*;
+    pub use super::resuming::*;
+    pub use super::sharing::*;
+}
+
+/// Makes one `#[test]` of each test of the suite. `$run` is a function that takes a test, as in
+/// `fn run<F: Future<Output = ()>>(test: fn(MyRuntime) -> F)`.
+#[macro_export]
+macro_rules! suite {
+    ($run:path) => {
+        $crate::suite! { $run:
+            a_block_is_got_once_and_then_it_is_here
+            a_get_waits_for_a_peer_to_come
+            a_get_waits_for_a_block_to_be_put
+            a_get_is_sent_again_after_a_reconnect
+            a_get_that_is_dropped_leaves_no_want_behind
+            a_get_fails_with_what_each_peer_said_when_all_lack_the_block
+            a_peer_that_may_not_have_a_block_hears_that_it_is_not_there
+            a_put_at_any_point_of_a_get_wakes_it
+            an_identity_block_needs_nobody
+            a_block_above_the_limit_is_refused
+            a_thousand_blocks_come_through_one_session
+            one_block_wanted_by_many_is_fetched_once
+            a_node_that_stops_ends_what_waits_for_it
+            a_node_without_handles_closes_its_connections
+            files_of_every_shape_arrive_equal_and_leave_nothing_else_behind
+            a_shared_file_is_not_copied
+            a_leaf_that_a_file_repeats_is_collected_once
+            a_leaf_that_cannot_be_made_again_is_not_promised
+            a_file_that_changed_is_not_served
+            a_missing_file_is_not_shared
+            only_regular_files_are_shared
+            a_file_that_changes_while_it_is_shared_is_refused
+            a_file_that_says_no_size_is_shared_with_all_its_bytes
+            a_fetched_file_is_served_by_its_fetcher
+            a_file_is_read_in_order
+            what_is_read_is_kept_only_in_a_store_that_was_given_for_it
+            a_reader_holds_no_more_than_its_window
+            a_fetch_says_what_it_waits_for
+            a_fetch_does_not_replace_another_file
+            a_fetch_of_what_is_there_fetches_no_leaf
+            a_second_fetch_to_the_same_target_is_refused
+            a_fetch_makes_durable_what_it_claims_before_it_claims_it_and_before_it_renames
+            three_fetches_at_once_arrive_equal
+            a_wrong_block_of_the_local_store_is_fetched_from_a_peer
+            a_stopped_fetch_goes_on_where_it_was
+            a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_checked
+            what_is_trusted_is_told_and_not_hashed
+            a_full_disk_ends_a_fetch_and_what_was_written_is_kept
+            a_cancelled_fetch_leaves_nothing
+            a_full_disk_pauses_a_fetch_and_loses_nothing
+            a_file_is_closed_before_it_is_renamed_and_a_passing_failure_is_tried_again
+            a_directory_or_garbage_is_no_file
+            a_fetch_never_waits_for_what_is_not_a_file
+            a_target_that_leads_to_the_temporary_file_costs_nothing
+            two_connects_make_one_connection
+            oneself_cannot_be_connected
+            a_peer_that_discovery_finds_is_connected
+            a_provider_is_dialled_and_asked
+            a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
+            a_lookup_ends_when_its_provider_cannot_be_dialled
+            a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
+            blocks_are_provided_up_to_the_bound
+            connections_that_say_nothing_give_way_to_one_that_does
+            new_connections_find_room_and_peers_of_use_keep_theirs
+            a_want_outlives_a_connection_that_is_lost_and_made_again
+            what_others_lack_is_missing_only_once_a_lost_peer_is_given_up
+            a_want_ends_when_a_lost_peer_stays_away_for_the_grace
+            a_node_that_came_back_with_another_identity_is_found_at_its_address
+            a_port_is_listened_on_by_one_node_only
+        }
+    };
+    ($run:path: $($test:ident)*) => {
+        $(
+            #[test]
+            fn $test() {
+                $run($crate::testing::tests::$test);
+            }
+        )*
+    };
+}
+
+/// Ends a test that hangs.
+///
+/// # Panics
+///
+/// After a minute.
+pub async fn within_a_minute(runtime: &Arc<dyn Runtime>, test: impl Future<Output = ()>) {
+    let minute = runtime.sleep(Duration::from_secs(60));
+    match select(Box::pin(test), minute).await {
+        Either::Left(((), _)) => {}
+        Either::Right(((), _)) => panic!("the test hangs"),
+    }
+}
+
+/// A node that can be dialled.
+async fn server(runtime: &Arc<dyn Runtime>) -> Node {
+    Node::builder(runtime.clone()).listen(loopback()).start().await.unwrap()
+}
+
+/// A node that only dials.
+async fn client(runtime: &Arc<dyn Runtime>) -> Node {
+    Node::builder(runtime.clone()).start().await.unwrap()
+}
+
+/// A client, connected to a server.
+async fn pair(runtime: &Arc<dyn Runtime>) -> (Node, Node) {
+    let (server, client) = (server(runtime).await, client(runtime).await);
+    connect(&client, &server).await;
+    (server, client)
+}
+
+async fn connect(from: &Node, to: &Node) {
+    let address = to.addresses().await.unwrap().remove(0);
+    assert_eq!(from.connect(address).await.unwrap(), to.peer_id());
+}
+
+fn loopback() -> Multiaddr {
+    Multiaddr::empty().with(std::net::Ipv4Addr::LOCALHOST.into()).with(Protocol::Tcp(0))
+}
+
+/// The CID of a raw block.
+fn raw(data: &[u8]) -> Cid {
+    Cid::new_v1(0x55, crate::store::sha2_256(data))
+}
+
+/// Bytes that differ everywhere.
+fn bytes(len: usize) -> Vec<u8> {
+    // A multiplicative generator: enough that no two blocks are alike.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ len as u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    };
+    std::iter::repeat_with(next).take(len).collect()
+}
+
+/// A directory with a file of these bytes in it.
+fn file(bytes: &[u8]) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("source");
+    std::fs::write(&path, bytes).unwrap();
+    (directory, path)
+}
+
+/// The names in a directory.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// Makes a pipe with a name.
+#[cfg(unix)]
+fn make_fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
