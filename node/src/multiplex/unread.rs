@@ -364,7 +364,9 @@ mod tests {
         let mut buffer = vec![0; 2 * WINDOW];
         let mut given = 0;
         while let Some(read) = socket.read(&mut buffer).now_or_never() {
-            given += read.unwrap();
+            let read = read.unwrap();
+            assert!(read > 0, "all of it was given");
+            given += read;
         }
         assert_eq!(given, first.len() + HEADER, "the window is known, and nothing of the frame");
         assert_eq!(total(&unread), WINDOW + PER_FRAME);
