@@ -119,7 +119,7 @@ impl DeliveryEstimator {
 
     /// Microseconds that a transfer of `bytes` takes.
     pub(super) fn transfer(&self, bytes: u64) -> u64 {
-        let rate = self.throughput().unwrap_or(THROUGHPUT_GUESS.max(self.at_least));
+        let rate = self.throughput().unwrap_or_else(|| THROUGHPUT_GUESS.max(self.at_least));
         u64::try_from(u128::from(bytes) * 1_000_000 / u128::from(rate)).unwrap_or(u64::MAX)
     }
 

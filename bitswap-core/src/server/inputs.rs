@@ -19,7 +19,7 @@ use super::peer_state::can_hold_blocks;
 use super::want::Response;
 
 impl Server {
-    /// The host's answer to [`Output::Open`]; false when there was none to answer.
+    /// The host's answer to [`Output::Open`](super::Output::Open); false when there was none to answer.
     pub(crate) fn opened(
         &mut self,
         peer: Ref<Peer>,

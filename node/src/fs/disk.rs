@@ -113,7 +113,7 @@ impl Files {
             }
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
             Effect::Write { offset, bytes } => {
-                write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?
+                write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?;
             }
             Effect::Sync => durable::sync(&*self.file(FileRole::Temp)?)?,
             Effect::Stamp => return stamp(&*self.file(FileRole::Temp)?).map(Done::Stamp),

@@ -1,7 +1,7 @@
-//! The rules of the house that a compiler does not check. CONTRIBUTING.md has them in prose.
+//! The rules of the workspace that a compiler does not check. CONTRIBUTING.md has them in prose.
 
-mod arrows;
 mod behaviours;
+mod dependencies;
 mod errors;
 mod fields;
 mod ignored;

@@ -1,4 +1,4 @@
-//! What every room says of itself.
+//! What every manifest says.
 
 use crate::tree::{self, File};
 
@@ -8,11 +8,11 @@ fn the_workspace_names_its_resolver_and_its_rust() {
     for line in ["resolver = \"3\"", "edition = \"2024\"", "rust-version = \"1.88\""] {
         assert!(text.lines().any(|have| have == line), "Cargo.toml lacks: {line}");
     }
-    assert!(text.contains("unsafe_code = \"forbid\""), "unsafe code is forbidden in all rooms");
+    assert!(text.contains("unsafe_code = \"forbid\""), "unsafe code is forbidden in all crates");
 }
 
 #[test]
-fn every_room_takes_its_lints_and_its_rust_from_the_workspace() {
+fn every_crate_takes_its_lints_and_its_rust_from_the_workspace() {
     for file in tree::files("Cargo.toml").into_iter().filter(|file| file.path != "Cargo.toml") {
         let File { path, text } = &file;
         // A package that is its own workspace (it is built in its own way) cannot inherit.
@@ -57,7 +57,7 @@ fn withdrawn_crates_are_not_in_the_lock_file() {
 }
 
 #[test]
-fn the_papers_are_there() {
+fn the_required_files_are_there() {
     for path in [
         "README.md",
         "CHANGELOG.md",

@@ -8,7 +8,7 @@ const MADE: [&str; 4] = ["target", "node_modules", ".git", "mutants.out"];
 
 /// The root of the project.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is a room of the house")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("this package is in the workspace")
 }
 
 /// A text file of the project.

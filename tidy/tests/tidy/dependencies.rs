@@ -1,4 +1,4 @@
-//! The arrows between the rooms point down only.
+//! Crates depend on crates below them only.
 
 use std::env;
 use std::process::Command;
@@ -14,8 +14,8 @@ const LIMIT: Duration = Duration::from_secs(300);
 const RUNTIMES: [&str; 3] =
     ["bitswap-runtime-tokio", "bitswap-runtime-async-std", "bitswap-runtime-smol"];
 
-/// Each room, and the rooms that it may depend on.
-const ARROWS: &[(&str, &[&str])] = &[
+/// Each crate, and the crates of ours that it may depend on.
+const ALLOWED: &[(&str, &[&str])] = &[
     ("bitswap-core", &[]),
     ("bitswap-libp2p", &["bitswap-core"]),
     ("bitswap-net-async-io", &[]),
@@ -70,7 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bitswap-tidy", &[]),
 ];
 
-/// Rooms that may know which async runtime runs them.
+/// Crates that may know which async runtime runs them.
 const KNOWS_ITS_RUNTIME: &[&str] = &[
     "bitswap-runtime-tokio",
     "bitswap-runtime-async-std",
@@ -121,14 +121,14 @@ fn is_shipped(dependency: &Value) -> bool {
 }
 
 #[test]
-fn rooms_depend_on_rooms_below_them_only() {
+fn crates_depend_on_crates_below_them_only() {
     let packages = packages();
     let mut wrong = Vec::new();
     let mut seen = 0;
     for package in &packages {
-        let room = name(package);
-        let Some((_, may)) = ARROWS.iter().find(|(of, _)| *of == room) else {
-            wrong.push(format!("{room} has no place in the list of arrows"));
+        let krate = name(package);
+        let Some((_, may)) = ALLOWED.iter().find(|(of, _)| *of == krate) else {
+            wrong.push(format!("{krate} is not in the list of dependencies"));
             continue;
         };
         for dependency in dependencies(package) {
@@ -137,26 +137,26 @@ fn rooms_depend_on_rooms_below_them_only() {
                 continue;
             }
             seen += 1;
-            // A runtime's own tests use what the room above them shares with all runtimes.
-            if !may.contains(&on) && on != room {
-                wrong.push(format!("{room} must not depend on {on}"));
+            // A runtime's own tests use what the crate above them shares with all runtimes.
+            if !may.contains(&on) && on != krate {
+                wrong.push(format!("{krate} must not depend on {on}"));
             }
         }
     }
-    assert!(seen > 0, "no room depends on another: this test sees nothing");
+    assert!(seen > 0, "no crate depends on another: this test sees nothing");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn the_list_of_arrows_has_no_circle() {
-    for (room, below) in ARROWS {
+fn the_list_of_dependencies_has_no_cycle() {
+    for (krate, below) in ALLOWED {
         for other in *below {
-            let (_, back) = ARROWS.iter().find(|(of, _)| of == other).unwrap();
-            assert!(!back.contains(room), "{room} and {other} point at each other");
+            let (_, back) = ALLOWED.iter().find(|(of, _)| of == other).unwrap();
+            assert!(!back.contains(krate), "{krate} and {other} depend on each other");
         }
-        let is_top = ["bitswap-cli", "bitswap-interop", "bitswap-benches"].contains(room);
+        let is_top = ["bitswap-cli", "bitswap-interop", "bitswap-benches"].contains(krate);
         for runtime in RUNTIMES {
-            assert!(is_top || !below.contains(&runtime), "{room} must run on any runtime");
+            assert!(is_top || !below.contains(&runtime), "{krate} must run on any runtime");
         }
     }
 }
