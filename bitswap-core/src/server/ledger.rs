@@ -299,6 +299,11 @@ impl Ledger {
         wants.into_iter().map(|(_, entry)| entry).collect()
     }
 
+    /// An input has been applied: the order of peers by their wants is brought up to date.
+    pub(super) fn order_peers(&mut self) {
+        self.table.put_in_place();
+    }
+
     /// How many wants are remembered.
     pub(super) fn len(&self) -> u32 {
         self.table.len() as u32 - self.queues.unconfirmed_len()

@@ -148,6 +148,7 @@ impl Server {
 
     /// Something changed about a peer: what it uses is brought up to date, and it is looked at by the next poll.
     fn refresh(&mut self, peer: Ref<Peer>) {
+        self.ledger.order_peers();
         if let Some(usage) = self.usage(peer) {
             self.memory.update(peer, usage);
         }

@@ -211,7 +211,8 @@ impl WantTable {
         }
     }
 
-    fn put_in_place(&mut self) {
+    /// Brings the order of peers up to date, so that what is held does not depend on when somebody asks.
+    pub(super) fn put_in_place(&mut self) {
         let Some(peer) = self.out_of_place.take() else { return };
         let Some(wants) = consistent(self.peers.get_mut(peer), "a peer left its place") else {
             return;
