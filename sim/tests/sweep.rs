@@ -5,7 +5,20 @@ use bitswap_sim::{FAULTS, Sweep, sweep};
 /// Seeds that once found something, and the first ones.
 #[test]
 fn every_seed_keeps_the_contract_and_ends_after_healing() {
-    let known = [404, 1013, 1754, 1876, 3292, 3879, 4653, 4977, 5351, 5649, 138_086_674_806_790];
+    let known = [
+        404,
+        1013,
+        1754,
+        1876,
+        3292,
+        3879,
+        4653,
+        4977,
+        5351,
+        5649,
+        138_086_674_806_790,
+        230_590_587_347_652,
+    ];
     let first = if cfg!(debug_assertions) { 1..200 } else { 1..2000 };
     let failed: Vec<u64> = known
         .into_iter()

@@ -191,6 +191,9 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             };
             if let Some(row) = self.peers.get_mut(&load.peer) {
                 let words = row.known.entry(*cid).or_default();
+                // Who cancels and wants again has many lookups answered that nobody waits for: what they
+                // repeat must not push out what was said before.
+                words.retain(|word| *word != known);
                 if words.len() == WORDS {
                     words.remove(0);
                 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 pub(super) const WORDS: usize = 4;
 
 /// What the store said of a CID, to one peer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Known {
     Size,
     Data(Bytes),

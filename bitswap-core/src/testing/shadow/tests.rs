@@ -251,6 +251,12 @@ fn a_block_for_which_nobody_asks() {
         scene.gives(1);
     });
     calls("did not give", Scene::new().asked(asks(WantKind::Block)), |scene| scene.gives(1));
+    // The answers to lookups of wants that were cancelled since say nothing new.
+    let mut scene = Scene::new().asked(asks(WantKind::Block)).has(1);
+    for _ in 0..9 {
+        scene = scene.loaded(1, LoadAnswer::NotFound);
+    }
+    is_silent(scene, |scene| scene.gives(1));
     calls("twice for one want", Scene::new().asked(asks(WantKind::Block)).has(1), |scene| {
         scene.gives(1);
         scene.gives(1);
