@@ -5,7 +5,8 @@
 //! is answered and the transport works: every want for a block that is there has its block, and
 //! the ledger is exactly what the peers still want.
 
-mod serving;
+#[path = "server/rig.rs"]
+mod rig;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use cid::Cid;
 use proptest::prelude::*;
 use proptest::test_runner::contextualize_config;
-use serving::{SEED, cid};
+use rig::{SEED, cid};
 
 const PEERS: u32 = 3;
 /// Sizes of the blocks that exist; those from `LATE` on are stored later.
@@ -164,7 +165,7 @@ impl World {
     }
 
     fn has(&self, peer: u32, cid: &Cid) -> Option<usize> {
-        let refused = peer == REFUSED.0 && *cid == serving::cid(REFUSED.1);
+        let refused = peer == REFUSED.0 && *cid == rig::cid(REFUSED.1);
         self.store.get(cid).filter(|_| !refused).map(Bytes::len)
     }
 

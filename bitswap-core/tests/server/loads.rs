@@ -1,10 +1,8 @@
 //! The store answers: in parts, late, wrongly, or not at all.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 use bitswap_core::{Config, LoadAnswer, Loaded, What};
 use bytes::Bytes;
-use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 fn slow_store(blocks: u32, size: usize) -> Rig {
     let mut rig = Rig::with_peer(limits(|limits| limits.answer_bytes_per_peer = 1 << 20));

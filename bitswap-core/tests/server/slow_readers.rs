@@ -1,10 +1,8 @@
 //! Memory under starvation: whose lane is reset, when, for whom, and what becomes of the peer.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask_or, cid, limits, want};
 use bitswap_core::error::SendError;
 use bitswap_core::{Rates, SendId, TimerReason, Timestamp, What};
-use serving::{Rig, Said, ask_or, cid, limits, want};
 
 const KIB: usize = 1 << 10;
 /// The size of each block: a peer keeps pace that takes one per second.

@@ -1,9 +1,7 @@
 //! A peer tells what it wants, and gets its answers: exactly these and no others.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask, ask_or, cid, cid_v0, want, want_or};
 use bitswap_core::{Config, Entry, Message, Output, Version, WantKind, What};
-use serving::{Rig, Said, ask, ask_or, cid, cid_v0, want, want_or};
 
 /// Blocks in the store: 1 and 2 small, 3 and 4 big, 5 empty. The rest is missing.
 fn rig() -> Rig {
@@ -193,7 +191,7 @@ fn a_block_is_not_sent_once_its_cancel_came() {
 
 #[test]
 fn a_cancelled_lookup_keeps_its_place_until_the_store_answers() {
-    let mut rig = Rig::with_peer(serving::limits(|limits| limits.loads_per_peer = 2));
+    let mut rig = Rig::with_peer(crate::rig::limits(|limits| limits.loads_per_peer = 2));
     rig.fast = false;
     rig.put(cid(3), 100);
     rig.tell(0, [want(cid(1)), want(cid(2)), want(cid(3))]);

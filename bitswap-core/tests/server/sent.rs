@@ -1,10 +1,8 @@
 //! The transport takes answers, fails them, loses them; lanes open and close.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{BlockInfo, Config, Lane, TimerReason, Timestamp};
-use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 fn rig() -> Rig {
     let mut rig = Rig::with_peer(Config::default());

@@ -1,9 +1,7 @@
 //! A peer wants more than its share, and costs no more than its share.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 use bitswap_core::{Config, Engine, Entry, Limits, Output, Rates, WantKind};
-use serving::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 
 #[test]
 fn a_ledger_reaches_its_limit_and_never_passes_it() {

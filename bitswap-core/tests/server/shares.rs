@@ -1,9 +1,7 @@
 //! Who gets how much, and when: fairness, rate limits, slow readers.
 
-mod serving;
-
+use crate::rig::{Rig, Said, cid, limits, want};
 use bitswap_core::{Config, Rates, TimerReason, Timestamp};
-use serving::{Rig, Said, cid, limits, want};
 
 const KB: u64 = 1000;
 const MB: u64 = 1_000_000;
@@ -101,7 +99,10 @@ fn presences_do_not_wait_for_a_rate_limit() {
     for rates in [upload(Some(1), None), upload(None, Some(1))] {
         let mut rig = busy(Config::default().rates(rates), &[100_000], 10);
         rig.run();
-        rig.tell(0, [serving::ask(cid(3)), serving::ask_or(cid(77)), serving::ask(cid(100_000))]);
+        rig.tell(
+            0,
+            [crate::rig::ask(cid(3)), crate::rig::ask_or(cid(77)), crate::rig::ask(cid(100_000))],
+        );
         let said = rig.said();
         assert_eq!(said, Said::new(&[], &[], &[cid(77)]));
     }

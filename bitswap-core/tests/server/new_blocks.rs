@@ -1,9 +1,7 @@
 //! A block becomes available that peers wanted before.
 
-mod serving;
-
+use crate::rig::{Rig, Said, ask, ask_or, cid, want, want_or};
 use bitswap_core::Config;
-use serving::{Rig, Said, ask, ask_or, cid, want, want_or};
 
 #[test]
 fn a_late_block_is_pushed_unasked() {
