@@ -66,12 +66,14 @@ impl<R: Copy + PartialEq> Index<R> {
     /// The row with this hash that `is` confirms.
     pub(crate) fn find(&self, hash: Hash, mut is: impl FnMut(R) -> bool) -> Option<R> {
         let same = |entry: &Entry<R>| entry.hash == hash && is(entry.row);
-        self.shards[hash.shard()].find(hash.spread(), same).map(|entry| entry.row)
+        let shard = self.shards.get(hash.shard())?;
+        shard.find(hash.spread(), same).map(|entry| entry.row)
     }
 
     /// Adds a row that is not there yet.
     pub(crate) fn insert(&mut self, hash: Hash, row: R) {
-        let table = &mut self.shards[hash.shard()];
+        // There is a shard for every remainder.
+        let Some(table) = self.shards.get_mut(hash.shard()) else { return };
         let capacity = table.capacity();
         if capacity > SMALL && table.len() >= staggered(capacity / 2, hash.shard()) {
             table.reserve(capacity + 1 - table.len(), |entry| entry.hash.spread());
@@ -81,7 +83,7 @@ impl<R: Copy + PartialEq> Index<R> {
 
     /// Takes a row out.
     pub(crate) fn remove(&mut self, hash: Hash, row: R) {
-        let table = &mut self.shards[hash.shard()];
+        let Some(table) = self.shards.get_mut(hash.shard()) else { return };
         if let Ok(entry) = table.find_entry(hash.spread(), |entry| entry.row == row) {
             entry.remove();
             let capacity = table.capacity();

@@ -35,7 +35,9 @@ impl Key {
 
     /// The CID again. A key is only ever made from a CID, so its bytes parse.
     pub(crate) fn cid(&self) -> Cid {
-        Cid::try_from(self.bytes()).unwrap_or_default()
+        let cid = Cid::try_from(self.bytes());
+        debug_assert!(cid.is_ok(), "a key that was made from no CID");
+        cid.unwrap_or_default()
     }
 
     /// Bytes held outside of the key itself.

@@ -194,6 +194,10 @@
 //!
 //! * `testing`: the module `testing`, with the checker that holds an engine to its contract after
 //!   every step, for tests, simulators and fuzzers.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
 #![no_std]
 
 extern crate alloc;

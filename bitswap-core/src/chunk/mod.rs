@@ -117,10 +117,6 @@
 //! assert_eq!(files[&FileRole::Target(0)], vec![7; 3_000_000]);
 //! assert_eq!(files.len(), 1, "no temporary file stays");
 //! ```
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
 
 mod cost;
 mod download;

@@ -77,6 +77,7 @@ impl Session {
         &mut self.search
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(super) const fn place(&self) -> &Place {
         &self.place
     }

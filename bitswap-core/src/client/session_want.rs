@@ -104,6 +104,7 @@ impl SessionWant {
         self.was_looked_up = true;
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(super) const fn expires(&self) -> Option<Timestamp> {
         self.expires
     }

@@ -2,10 +2,6 @@
 //!
 //! Received bytes go through [`FrameDecoder`] (lengths), [`decode`] (protobuf), [`Accept`] (is it
 //! worth hashing) and [`Payload::verify`] (hash). [`Message::encode`] is the way back.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
 
 mod accept;
 mod encode;

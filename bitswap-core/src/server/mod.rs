@@ -28,11 +28,6 @@
 //! 2. A load starts only within its peer's window and below the bound of all peers together.
 //! 3. After `poll` gave `None`, every timer is later than its `now`.
 
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
-)]
-
 mod agenda;
 pub(crate) mod bound;
 mod composer;

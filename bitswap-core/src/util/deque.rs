@@ -43,6 +43,7 @@ impl<T> Deque<T> {
         item
     }
 
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter()
     }
