@@ -85,6 +85,19 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_without_a_byte_is_closed_and_says_when_it_opens() {
+        let mut bucket = Bucket::new(1, Timestamp::ZERO);
+        assert_eq!(bucket.opens_at(), Timestamp::ZERO, "it is open");
+        bucket.take(1);
+        let empty = Timestamp::from_micros(999_999);
+        assert!(!bucket.is_open(empty));
+        assert_eq!(bucket.balance, 0);
+        let opens = Timestamp::from_micros(1_000_001);
+        assert_eq!(bucket.opens_at(), opens);
+        assert!(bucket.is_open(opens));
+    }
+
+    #[test]
     fn idle_time_is_saved_up_to_a_bound() {
         let mut bucket = Bucket::new(1000, Timestamp::ZERO);
         assert!(bucket.is_open(Timestamp::MAX));
