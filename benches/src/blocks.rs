@@ -17,7 +17,7 @@ pub fn blocks(count: usize, len: usize) -> Vec<Block> {
         let words = (0..len.div_ceil(8)).flat_map(|_| rng.next_u64().to_le_bytes());
         let data: Bytes = words.take(len).collect();
         let cid = Cid::new_v1(RAW, Code::Sha2_256.digest(&data));
-        Block::from_store(cid, data)
+        Block::new_unchecked(cid, data)
     };
     (0..count).map(block).collect()
 }

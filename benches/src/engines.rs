@@ -124,8 +124,8 @@ impl Side {
         let mut messages = Vec::new();
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
-                    self.engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream } => {
+                    self.engine.handle_open(peer, stream, Ok(Version::V1_2), now);
                 }
                 Output::Send(outgoing) => messages.push(outgoing),
                 Output::Load(load) => {
@@ -135,7 +135,7 @@ impl Side {
                 Output::Event(Event::Block { session, block, .. }) => {
                     self.ended += 1;
                     self.fetched += block.data().len() as u64;
-                    self.engine.taken(session, block.data().len() as u64, now);
+                    self.engine.release_capacity(session, block.data().len() as u64, now);
                 }
                 _ => {}
             }

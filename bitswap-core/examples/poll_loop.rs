@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitswap_core::{
-    BlockInfo, Config, Engine, Event, Lookup, Message, Output, Prefix, SessionOptions, Timestamp,
-    Version, Want,
+    BlockInfo, Config, Engine, Event, Message, Output, Prefix, ProviderProgress, SessionOptions,
+    Timestamp, Version, Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -42,15 +42,15 @@ impl Node {
     fn keep(&mut self, cid: Cid, data: Bytes, now: Timestamp) {
         let size = data.len() as u32;
         self.store.insert(cid, data);
-        self.engine.announce(&[BlockInfo { cid, size }], now);
+        self.engine.notify_new_blocks(&[BlockInfo { cid, size }], now);
     }
 
     /// Does all that the engine asks for.
     fn drain(&mut self, now: Timestamp, wire: &mut VecDeque<InFlight>) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
-                    self.engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream } => {
+                    self.engine.handle_open(peer, stream, Ok(Version::V1_2), now);
                 }
                 Output::Send(send) => {
                     println!(
@@ -70,11 +70,11 @@ impl Node {
                 }
                 Output::FindProviders { id, .. } => {
                     // This world has no directory.
-                    self.engine.handle_providers(id, &[], Lookup::Done, now);
+                    self.engine.handle_providers(id, &[], ProviderProgress::Final, now);
                 }
                 Output::Event(Event::Block { session, block, .. }) => {
                     let (cid, data) = block.into_parts();
-                    self.engine.taken(session, data.len() as u64, now);
+                    self.engine.release_capacity(session, data.len() as u64, now);
                     self.keep(cid, data, now);
                 }
                 // Here a message is taken as soon as it is sent, so no stream is ever reset.

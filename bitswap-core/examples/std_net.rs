@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bitswap_core::message::{Accept, Decoded, Frame, FrameDecoder, decode};
+use bitswap_core::message::{Decoded, Frame, FrameDecoder, PayloadFilter, decode};
 use bitswap_core::{
     Config, Engine, Event, Message, Output, Prefix, SendId, SessionOptions, Timestamp, Version,
     Want,
@@ -37,13 +37,17 @@ enum Input {
 const PEER: u8 = 0;
 
 /// Cuts the stream into frames, and hashes their blocks where they were asked for.
-fn read(mut socket: TcpStream, accept: &Mutex<Accept>, to: &SyncSender<Input>) -> Result<()> {
+fn read(
+    mut socket: TcpStream,
+    filter: &Mutex<PayloadFilter>,
+    to: &SyncSender<Input>,
+) -> Result<()> {
     let mut decoder = FrameDecoder::default();
     loop {
         while let Some(frame) = decoder.next_frame()? {
             let Decoded { mut message, payloads, .. } = decode(&frame)?;
             for payload in payloads {
-                if accept.lock().unwrap().admit(&payload.prefix) {
+                if filter.lock().unwrap().admit(&payload.prefix) {
                     message.blocks.extend(payload.verify());
                 }
             }
@@ -60,9 +64,9 @@ fn read(mut socket: TcpStream, accept: &Mutex<Accept>, to: &SyncSender<Input>) -
 fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Result<Blocks> {
     let (tell, inputs) = sync_channel(16);
     let (frames, queue) = sync_channel::<(SendId, Frame)>(8);
-    let accept = Arc::new(Mutex::new(Accept::new()));
+    let filter = Arc::new(Mutex::new(PayloadFilter::new()));
     let (mut writing, sent) = (socket.try_clone()?, tell.clone());
-    // The engine has at most four messages on their way in each lane: this queue is never full.
+    // The engine has at most four messages on their way in each stream: this queue is never full.
     thread::spawn(move || -> Result<()> {
         for (id, frame) in queue {
             frame.segments().iter().try_for_each(|segment| writing.write_all(segment))?;
@@ -70,7 +74,7 @@ fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Resul
         }
         Ok(())
     });
-    let (reading, admit) = (socket.try_clone()?, accept.clone());
+    let (reading, admit) = (socket.try_clone()?, filter.clone());
     thread::spawn(move || {
         read(reading, &admit, &tell).inspect_err(|error| eprintln!("reading: {error}")).ok();
         tell.send(Input::Closed)
@@ -85,12 +89,12 @@ fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Resul
     loop {
         while let Some(output) = engine.poll_output() {
             match output {
-                // Both lanes share the socket: a frame is a whole message.
-                Output::Open { lane, .. } => {
-                    engine.handle_open(PEER, lane, Ok(Version::V1_2), now());
+                // Both streams share the socket: a frame is a whole message.
+                Output::Open { stream, .. } => {
+                    engine.handle_open(PEER, stream, Ok(Version::V1_2), now());
                 }
                 Output::Send(send) => {
-                    accept.lock().unwrap().told(&send.message);
+                    filter.lock().unwrap().sent(&send.message);
                     frames.send((send.id, send.message.encode(send.version)))?;
                 }
                 Output::Load(load) => {
@@ -99,7 +103,7 @@ fn node(socket: TcpStream, seed: u8, mut store: Blocks, wanted: &[Cid]) -> Resul
                 }
                 Output::Event(Event::Block { session, block, .. }) => {
                     let (cid, data) = block.into_parts();
-                    engine.taken(session, data.len() as u64, now());
+                    engine.release_capacity(session, data.len() as u64, now());
                     store.insert(cid, data);
                 }
                 _ => {}

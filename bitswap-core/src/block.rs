@@ -10,7 +10,7 @@ use crate::prefix::Prefix;
 ///
 /// A `Block` exists only if its bytes hash to its CID: it is built by hashing
 /// ([`Block::new`], [`Prefix::block`]) or, where the local store has already checked it, by
-/// [`Block::from_store`].
+/// [`Block::new_unchecked`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
     cid: Cid,
@@ -34,7 +34,7 @@ impl Block {
     /// The bytes go to peers under `cid` as they are; they check for themselves, so a store that
     /// returns wrong bytes wastes bandwidth and harms nobody else.
     #[must_use]
-    pub const fn from_store(cid: Cid, data: Bytes) -> Self {
+    pub const fn new_unchecked(cid: Cid, data: Bytes) -> Self {
         Self { cid, data }
     }
 

@@ -14,11 +14,11 @@ pub struct Config {
     pub(crate) serve: bool,
     pub(crate) block_bytes_max: u32,
     pub(crate) replace_have_bytes: Option<u32>,
-    pub(crate) answer_target_bytes: u32,
-    pub(crate) lane_idle: Duration,
+    pub(crate) response_target_bytes: u32,
+    pub(crate) stream_idle: Duration,
     pub(crate) open_retry: Duration,
     pub(crate) fan_out: u8,
-    pub(crate) told_peers_max: u16,
+    pub(crate) peers_per_want_max: u16,
     pub(crate) first_deadline: Duration,
     pub(crate) deadline_min: Duration,
     pub(crate) deadline_max: Duration,
@@ -34,11 +34,11 @@ impl Default for Config {
             serve: true,
             block_bytes_max: BLOCK_BYTES_MAX as u32,
             replace_have_bytes: Some(1024),
-            answer_target_bytes: 16 << 10,
-            lane_idle: Duration::from_secs(5),
+            response_target_bytes: 16 << 10,
+            stream_idle: Duration::from_secs(5),
             open_retry: Duration::from_millis(100),
             fan_out: 16,
-            told_peers_max: 64,
+            peers_per_want_max: 64,
             first_deadline: Duration::from_secs(1),
             deadline_min: Duration::from_millis(50),
             deadline_max: Duration::from_secs(7),
@@ -59,20 +59,20 @@ impl Config {
             ("limits.peers", limits.peers),
             ("limits.ledger_per_peer", limits.ledger_per_peer),
             ("limits.ledger", limits.ledger),
-            ("limits.answer_bytes_per_peer", limits.answer_bytes_per_peer),
-            ("limits.answer_bytes", limits.answer_bytes),
+            ("limits.response_bytes_per_peer", limits.response_bytes_per_peer),
+            ("limits.response_bytes", limits.response_bytes),
             ("limits.loads_per_peer", limits.loads_per_peer),
-            ("limits.messages_per_lane", u32::from(limits.messages_per_lane)),
+            ("limits.messages_per_stream", u32::from(limits.messages_per_stream)),
             ("limits.want_bytes_per_peer", limits.want_bytes_per_peer),
-            ("limits.told_per_peer", limits.told_per_peer),
-            ("limits.told", limits.told),
+            ("limits.sent_wants_per_peer", limits.sent_wants_per_peer),
+            ("limits.sent_wants", limits.sent_wants),
             ("limits.wants", limits.wants),
             ("limits.sessions", limits.sessions),
             ("limits.entries_per_message", limits.entries_per_message),
         ] {
             check(field, u64::from(value), 1, u64::from(u32::MAX))?;
         }
-        check("limits.messages_per_lane", u64::from(limits.messages_per_lane), 1, 16)?;
+        check("limits.messages_per_stream", u64::from(limits.messages_per_stream), 1, 16)?;
         self.limits = limits;
         Ok(self)
     }
@@ -123,9 +123,9 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] outside of 1 B to 2 MiB.
-    pub fn answer_target_bytes(mut self, bytes: u32) -> Result<Self, ConfigError> {
-        check("answer_target_bytes", u64::from(bytes), 1, 2 << 20)?;
-        self.answer_target_bytes = bytes;
+    pub fn response_target_bytes(mut self, bytes: u32) -> Result<Self, ConfigError> {
+        check("response_target_bytes", u64::from(bytes), 1, 2 << 20)?;
+        self.response_target_bytes = bytes;
         Ok(self)
     }
 
@@ -135,10 +135,10 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`], in microseconds, outside of 100 ms to 1 h.
-    pub fn lane_idle(mut self, idle: Duration) -> Result<Self, ConfigError> {
+    pub fn stream_idle(mut self, idle: Duration) -> Result<Self, ConfigError> {
         let micros = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
-        check("lane_idle", micros, 100_000, 3_600_000_000)?;
-        self.lane_idle = idle;
+        check("stream_idle", micros, 100_000, 3_600_000_000)?;
+        self.stream_idle = idle;
         Ok(self)
     }
 
@@ -158,9 +158,9 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] for 0.
-    pub fn told_peers_max(mut self, peers: u16) -> Result<Self, ConfigError> {
-        check("told_peers_max", u64::from(peers), 1, u64::from(u16::MAX))?;
-        self.told_peers_max = peers;
+    pub fn peers_per_want_max(mut self, peers: u16) -> Result<Self, ConfigError> {
+        check("peers_per_want_max", u64::from(peers), 1, u64::from(u16::MAX))?;
+        self.peers_per_want_max = peers;
         Ok(self)
     }
 
@@ -222,14 +222,14 @@ mod tests {
 
     #[test]
     fn settings_outside_their_bounds_are_refused_by_name() {
-        let zero = Limits { told_per_peer: 0, ..Limits::default() };
+        let zero = Limits { sent_wants_per_peer: 0, ..Limits::default() };
         let refused = Config::default().limits(zero).unwrap_err();
-        assert_eq!(refused.field, "limits.told_per_peer");
+        assert_eq!(refused.field, "limits.sent_wants_per_peer");
         assert!(Config::default().replace_have_bytes(Some(65_537)).is_err());
         assert!(Config::default().fan_out(0).is_err());
         let ms = Duration::from_millis;
-        assert_eq!(Config::default().lane_idle(ms(99)).unwrap_err().field, "lane_idle");
-        assert!(Config::default().lane_idle(ms(100)).is_ok());
+        assert_eq!(Config::default().stream_idle(ms(99)).unwrap_err().field, "stream_idle");
+        assert!(Config::default().stream_idle(ms(100)).is_ok());
         assert!(Config::default().deadlines(ms(50), ms(40), ms(60)).is_err());
         assert!(Config::default().deadlines(ms(50), ms(50), ms(50)).is_ok());
     }

@@ -82,7 +82,7 @@ pub enum BlockError {
     Prefix(#[from] PrefixError),
 }
 
-/// Why the transport could not open a lane.
+/// Why the transport could not open a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -25,7 +25,7 @@
 //!
 //! use bitswap_core::message::{FrameDecoder, decode};
 //! use bitswap_core::{
-//!     Block, Config, Engine, Event, Lookup, Message, Output, Prefix, SessionOptions, Timestamp,
+//!     Block, Config, Engine, Event, ProviderProgress, Message, Output, Prefix, SessionOptions, Timestamp,
 //!     Version, Want,
 //! };
 //! use bytes::Bytes;
@@ -52,8 +52,8 @@
 //!         while let Some(output) = self.engine.poll_output() {
 //!             match output {
 //!                 // Open a stream, negotiate a version.
-//!                 Output::Open { peer, lane } => {
-//!                     self.engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+//!                 Output::Open { peer, stream } => {
+//!                     self.engine.handle_open(peer, stream, Ok(Version::V1_2), now);
 //!                 }
 //!                 // Write the message, and say once the transport took it.
 //!                 Output::Send(outgoing) => {
@@ -67,11 +67,11 @@
 //!                 }
 //!                 // Ask the DHT. There is none here.
 //!                 Output::FindProviders { id, .. } => {
-//!                     self.engine.handle_providers(id, &[], Lookup::Done, now);
+//!                     self.engine.handle_providers(id, &[], ProviderProgress::Final, now);
 //!                 }
 //!                 Output::Event(Event::Block { session, block, .. }) => {
 //!                     let (cid, data) = block.into_parts();
-//!                     self.engine.taken(session, data.len() as u64, now);
+//!                     self.engine.release_capacity(session, data.len() as u64, now);
 //!                     self.store.insert(cid, data);
 //!                 }
 //!                 // Close an idle stream, reset a slow one, stop a lookup, log what else happened.
@@ -94,7 +94,7 @@
 //!                 let decoded = decode(&frame).unwrap();
 //!                 let mut message = decoded.message;
 //!                 // The costly step, hashing: best done off the task that runs the engine. What
-//!                 // does not verify is dropped. `message::Accept` tells what not to hash at all.
+//!                 // does not verify is dropped. `message::PayloadFilter` tells what not to hash at all.
 //!                 let payloads = decoded.payloads.into_iter();
 //!                 message.add_blocks(payloads.filter_map(|payload| payload.verify().ok()));
 //!                 self.engine.handle_message(from, message, now);
@@ -156,19 +156,19 @@
 //! 5. **Inputs cannot fail.** No `handle_*` call returns an error or panics, whatever a peer sent.
 //!    What is stale, hostile or makes no sense is counted and ignored, or ends in an event whose type
 //!    says whose fault it was.
-//! 6. **Each request of the engine wants one answer.** The ids in [`Output::Open`] (peer and lane),
+//! 6. **Each request of the engine wants one answer.** The ids in [`Output::Open`] (peer and stream),
 //!    [`Output::Send`], [`Output::Load`] and [`Output::FindProviders`] are each to be answered, the
-//!    last one in parts until [`Lookup::Done`] or [`Output::StopLookup`]. The first final answer
-//!    counts. Answers to unknown ids are ignored. What was sent on a lane that [`Output::Reset`] names
+//!    last one in parts until [`ProviderProgress::Final`] or [`Output::StopLookup`]. The first final answer
+//!    counts. Answers to unknown ids are ignored. What was sent on a stream that [`Output::Reset`] names
 //!    needs no answer any more: the host drops it and the stream with it.
 //! 7. **Each want ends exactly once:** with its block, with a failure that has a reason, or, when it
 //!    is cancelled, by the return of [`Engine::cancel`] or [`Engine::close_session`], after which no
 //!    event about it follows. None is dropped in silence.
 //! 8. **All memory is bounded and given back.** Everything held is bounded by a field of [`Limits`].
 //!    What is held for a peer is freed when [`Engine::handle_disconnected`] returns and its
-//!    [`Event::PeerGone`] is taken. That event holds what is worth keeping; hand it back to
+//!    [`Event::PeerDisconnected`] is taken. That event holds what is worth keeping; hand it back to
 //!    [`Engine::handle_connected`] if the peer returns. A peer that does not take its blocks keeps
-//!    memory from others for seconds at most: then its lane ends with [`Output::Reset`].
+//!    memory from others for seconds at most: then its stream ends with [`Output::Reset`].
 //!
 //! # Errors and panics
 //!
@@ -215,10 +215,10 @@ pub mod error;
 mod hash;
 mod index;
 mod key;
-mod lane;
 pub mod limits;
 mod memory;
 pub mod message;
+mod outbound_stream;
 mod output;
 mod peer;
 mod prefix;
@@ -241,8 +241,9 @@ pub use limits::Limits;
 pub use memory::MemoryMax;
 pub use message::{Entry, Message, Presence, Version, WantKind, Wantlist};
 pub use output::{
-    BlockInfo, Event, Hint, Lane, Load, LoadAnswer, LoadId, Loaded, Lookup, LookupId, Outgoing,
-    Output, PeerDid, PeerReport, Rates, SendId, SessionId, Support, Want, WantFailure, What,
+    BlockInfo, Event, Load, LoadAnswer, LoadId, LoadKind, Loaded, LookupId, Outgoing, Output,
+    PeerHistory, PeerOutcome, PeerReport, ProtocolSupport, ProviderProgress, Rates, SendId,
+    SessionId, StreamKind, Want, WantFailure,
 };
 pub use prefix::{Prefix, cid_from_bytes};
 pub use rng::Rng;

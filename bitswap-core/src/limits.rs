@@ -17,23 +17,23 @@ pub struct Limits {
     /// Bytes of blocks per peer that are being loaded, waiting or being sent. Stops a peer that
     /// asks for much and reads nothing. A larger block is held alone. Default 4 MiB: a disk that takes
     /// 25 ms then still keeps a gigabit link full.
-    pub answer_bytes_per_peer: u32,
+    pub response_bytes_per_peer: u32,
     /// The same of all peers together. An eighth of it is for the first block of peers that hold none.
-    /// While a peer finds none for its blocks, lanes that take less than 64 KiB/s are reset. Default
+    /// While a peer finds none for its blocks, streams that take less than 64 KiB/s are reset. Default
     /// 64 MiB.
-    pub answer_bytes: u32,
+    pub response_bytes: u32,
     /// Store lookups under way per peer, in blocks. Stops want-and-cancel churn: a lookup keeps its
     /// place until the store answers, wanted or not. Default 256.
     pub loads_per_peer: u32,
-    /// Messages on their way on one lane. Default 4.
-    pub messages_per_lane: u8,
+    /// Messages being sent on one stream. Default 4.
+    pub messages_per_stream: u8,
     /// Bytes of want messages on their way to one peer. Default 128 KiB.
     pub want_bytes_per_peer: u32,
-    /// Wants that one peer is told at a time. Servers keep 1024 and silently drop the rest, so this
+    /// Wants that one peer is sent at a time. Servers keep 1024 and silently drop the rest, so this
     /// stays below. Default 1000.
-    pub told_per_peer: u32,
-    /// Pairs of a want and a peer that was told it. Default 524 288.
-    pub told: u32,
+    pub sent_wants_per_peer: u32,
+    /// Pairs of a want and a peer that it was sent to. Default 524 288.
+    pub sent_wants: u32,
     /// Wants of all local sessions. The caller waits above it. Default 2 097 152.
     pub wants: u32,
     /// Local sessions. Default 65 536.
@@ -41,8 +41,8 @@ pub struct Limits {
     /// Entries of one message that are applied; further ones are counted and skipped, so that one
     /// message cannot cost more than a few milliseconds. Default 8192.
     pub entries_per_message: u32,
-    /// Hints about departed peers that wait to be polled; the oldest give way. Default 1024.
-    pub hints: u32,
+    /// Histories of departed peers that wait to be polled; the oldest are dropped. Default 1024.
+    pub peer_histories: u32,
 }
 
 impl Default for Limits {
@@ -51,17 +51,17 @@ impl Default for Limits {
             peers: 1024,
             ledger_per_peer: 4096,
             ledger: 131_072,
-            answer_bytes_per_peer: 4 << 20,
-            answer_bytes: 64 << 20,
+            response_bytes_per_peer: 4 << 20,
+            response_bytes: 64 << 20,
             loads_per_peer: 256,
-            messages_per_lane: 4,
+            messages_per_stream: 4,
             want_bytes_per_peer: 128 << 10,
-            told_per_peer: 1000,
-            told: 524_288,
+            sent_wants_per_peer: 1000,
+            sent_wants: 524_288,
             wants: 2_097_152,
             sessions: 65_536,
             entries_per_message: 8192,
-            hints: 1024,
+            peer_histories: 1024,
         }
     }
 }
@@ -79,4 +79,4 @@ pub const BLOCK_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
 /// The fewest digest bytes that prove anything.
 pub const DIGEST_BYTES_MIN: usize = 20;
 /// Payloads accepted from a peer beyond those it was asked for: late answers to repeated wants.
-pub const ACCEPT_SLACK: u32 = 64;
+pub const PAYLOAD_SLACK: u32 = 64;

@@ -15,30 +15,30 @@ use crate::message::{Message, Version};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Output<P> {
-    /// Open a stream for this lane and answer with `handle_open`.
+    /// Open an outbound stream of this kind and answer with `handle_open`.
     Open {
         /// The peer.
         peer: P,
-        /// The lane.
-        lane: Lane,
+        /// Which stream.
+        stream: StreamKind,
     },
-    /// Close the stream of this lane: it has been idle. Nothing of it is outstanding; no answer.
+    /// Close this stream: it has been idle. Nothing of it is outstanding; no answer.
     Close {
         /// The peer.
         peer: P,
-        /// The lane.
-        lane: Lane,
+        /// Which stream.
+        stream: StreamKind,
     },
-    /// Reset the stream of this lane, and drop at once what is on its way on it: the peer takes it too
-    /// slowly while others wait for the memory. What was sent on it needs no answer any more, and
-    /// answers are ignored; the lane counts as closed.
+    /// Reset this stream, and drop at once what is being sent on it: the peer reads too slowly while
+    /// others wait for the memory. What was sent on it needs no answer any more, and answers are ignored;
+    /// the stream counts as closed.
     Reset {
         /// The peer.
         peer: P,
-        /// The lane.
-        lane: Lane,
+        /// Which stream.
+        stream: StreamKind,
     },
-    /// Send a message on an open lane and answer with `handle_sent`.
+    /// Send a message on an open stream and answer with `handle_sent`.
     Send(Outgoing<P>),
     /// Look blocks up in the local store and answer with `handle_load`.
     Load(Load<P>),
@@ -67,9 +67,9 @@ pub struct Outgoing<P> {
     pub id: SendId,
     /// The receiver.
     pub peer: P,
-    /// The lane on whose stream it goes.
-    pub lane: Lane,
-    /// The version negotiated on that lane: how to encode it.
+    /// The stream that it goes on.
+    pub stream: StreamKind,
+    /// The version negotiated on that stream: how to encode it.
     pub version: Version,
     /// The message.
     pub message: Message,
@@ -86,19 +86,19 @@ pub struct Load<P> {
     /// The blocks looked up.
     pub cids: Vec<Cid>,
     /// Sizes or bytes.
-    pub what: What,
+    pub kind: LoadKind,
 }
 
 impl<P> Load<P> {
     /// The answers of a store that has its blocks at hand: `find` gives the bytes of a block, or `None`
     /// when there is none, or it is not for this peer.
     pub fn answers(&self, mut find: impl FnMut(&Cid) -> Option<Bytes>) -> Vec<Loaded> {
-        let mut answer = |cid: &Cid| match (find(cid), self.what) {
+        let mut answer = |cid: &Cid| match (find(cid), self.kind) {
             (None, _) => LoadAnswer::NotFound,
-            (Some(data), What::Size) => {
+            (Some(data), LoadKind::Size) => {
                 LoadAnswer::Size(u32::try_from(data.len()).unwrap_or(u32::MAX))
             }
-            (Some(data), What::Data) => LoadAnswer::Data(data),
+            (Some(data), LoadKind::Data) => LoadAnswer::Data(data),
         };
         self.cids.iter().map(|cid| Loaded { cid: *cid, answer: answer(cid) }).collect()
     }
@@ -106,7 +106,7 @@ impl<P> Load<P> {
 
 /// What a [`Load`] asks the store for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum What {
+pub enum LoadKind {
     /// The length of each block.
     Size,
     /// The bytes of each block.
@@ -144,18 +144,23 @@ pub struct BlockInfo {
     pub size: u32,
 }
 
-/// One of the two streams that we open to a peer.
+/// One of the two outbound streams to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
+pub enum StreamKind {
     /// Our wants and cancels.
-    Wants,
-    /// Our answers to the peer's wants.
-    Answers,
+    Requests,
+    /// Our responses to the peer's wants.
+    Responses,
+}
+
+impl StreamKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Requests, Self::Responses];
 }
 
 /// Whether a peer speaks Bitswap at all, as far as is known before a stream is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Support {
+pub enum ProtocolSupport {
     /// Nobody said. It is tried.
     #[default]
     Unknown,
@@ -167,18 +172,18 @@ pub enum Support {
 
 /// Whether a provider lookup goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lookup {
+pub enum ProviderProgress {
     /// More answers may follow.
-    More,
+    Partial,
     /// That was the last answer.
-    Done,
+    Final,
 }
 
 /// Names a message in `handle_sent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SendId {
     pub(crate) peer: crate::util::rows::Id<crate::peer::Peer>,
-    pub(crate) lane: Lane,
+    pub(crate) stream: StreamKind,
     pub(crate) seq: u32,
 }
 
@@ -225,7 +230,7 @@ pub struct Rates {
 
 /// What is worth keeping of a peer that left, and is handed back when it returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hint {
+pub struct PeerHistory {
     /// Its answers took this long, network and all.
     pub latency: Duration,
     /// Bytes per second that it delivered; 0 when it delivered nothing.
@@ -267,13 +272,13 @@ pub enum Event<P> {
         reason: WantFailure<P>,
     },
     /// The last connection to a peer closed; everything kept about it is freed.
-    PeerGone {
+    PeerDisconnected {
         /// The peer.
         peer: P,
         /// What to hand back to `handle_connected` should it return.
-        hint: Hint,
+        history: PeerHistory,
     },
-    /// No lane to this peer can be opened: it does not speak Bitswap, or does not answer.
+    /// No stream to this peer can be opened: it does not speak Bitswap, or does not answer.
     Unreachable {
         /// The peer.
         peer: P,
@@ -300,13 +305,13 @@ pub struct PeerReport<P> {
     /// The peer.
     pub peer: P,
     /// What was asked and answered.
-    pub did: PeerDid,
+    pub outcome: PeerOutcome,
 }
 
-/// What a peer did about a want.
+/// What came of asking a peer for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum PeerDid {
+pub enum PeerOutcome {
     /// It was asked and has not answered yet.
     Asked,
     /// It said that it has the block; the block is being waited for.

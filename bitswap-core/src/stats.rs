@@ -3,19 +3,19 @@
 use core::time::Duration;
 
 use crate::message::Version;
-use crate::output::Support;
+use crate::output::ProtocolSupport;
 
 /// What was asked for and received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fetched {
-    /// Messages handed to the transport on the wants lane.
+    /// Messages handed to the transport on the wants stream.
     pub messages_sent: u64,
-    /// Want-blocks told.
+    /// Want-blocks sent.
     pub want_blocks_sent: u64,
-    /// Want-haves told.
+    /// Want-haves sent.
     pub want_haves_sent: u64,
-    /// Cancels told.
+    /// Cancels sent.
     pub cancels_sent: u64,
     /// Blocks that ended a want.
     pub blocks: u64,
@@ -40,7 +40,7 @@ pub struct Fetched {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Served {
-    /// Messages handed to the transport on the answers lane.
+    /// Messages handed to the transport on the answers stream.
     pub messages_sent: u64,
     /// Wants received.
     pub wants: u64,
@@ -83,12 +83,12 @@ pub struct Stats {
     pub sessions: u32,
     /// Wants that have not ended, of all sessions together, each CID once.
     pub wants: u32,
-    /// Pairs of a want and a peer that was told it.
-    pub told: u32,
+    /// Pairs of a want and a peer that it was sent to.
+    pub sent_wants: u32,
     /// Wants of peers that are remembered now.
     pub ledger: u32,
     /// Bytes of blocks being loaded, waiting to be sent or being sent.
-    pub answer_bytes: u64,
+    pub response_bytes: u64,
     /// Bytes of memory held, by the engine's own sums.
     pub held_bytes: u64,
 }
@@ -104,8 +104,8 @@ pub struct PeerStats {
     /// Messages received from it.
     pub messages_received: u64,
     /// Whether it speaks Bitswap: as it says, and as it answered when a stream was opened.
-    pub support: Support,
-    /// The version of the wants lane, while it is open.
+    pub support: ProtocolSupport,
+    /// The version of the wants stream, while it is open.
     pub version: Option<Version>,
     /// Measured time from asking to answer.
     pub latency: Option<Duration>,
@@ -113,12 +113,12 @@ pub struct PeerStats {
     pub throughput: u64,
     /// Bytes asked of it and not yet delivered, partly estimated.
     pub asked_bytes: u64,
-    /// Wants that it was told and that have not ended.
-    pub told: u32,
+    /// Wants that it was sent and that have not ended.
+    pub sent_wants: u32,
     /// Its wants that are remembered.
     pub ledger: u32,
     /// Bytes of blocks being loaded, waiting to be sent or being sent to it.
-    pub answer_bytes: u64,
+    pub response_bytes: u64,
 }
 
 /// One session.
@@ -134,11 +134,11 @@ pub struct SessionStats {
     /// Their bytes.
     pub bytes: u64,
     /// Delivered and not yet taken, in bytes.
-    pub untaken_bytes: u64,
+    pub unreleased_bytes: u64,
     /// Asked for and not yet delivered, in bytes, partly estimated.
     pub asked_bytes: u64,
     /// Requests answered by the peer that was guessed, in per mille of all, smoothed.
-    pub guess_per_mille: u32,
+    pub first_choice_per_mille: u32,
 }
 
 /// Why the engine wants to be called at [`Engine::poll_timeout`](crate::Engine::poll_timeout).
@@ -153,10 +153,10 @@ pub enum TimerReason {
     Search,
     /// A want's own time is up.
     WantTimeout,
-    /// A lane that failed to open is tried again.
-    LaneRetry,
-    /// An idle lane is closed.
-    LaneIdle,
+    /// A stream that failed to open is tried again.
+    StreamRetry,
+    /// An idle stream is closed.
+    StreamIdle,
     /// A rate limit lets more through.
     Throttle,
     /// Cancels have waited long enough for other entries to go with.

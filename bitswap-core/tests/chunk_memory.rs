@@ -140,7 +140,7 @@ impl Run {
                 Some(block) => {
                     // Nobody else holds what it is given.
                     let data = Bytes::copy_from_slice(block.data());
-                    self.download.handle_block(&Block::from_store(cid, data), NOW);
+                    self.download.handle_block(&Block::new_unchecked(cid, data), NOW);
                     self.drain();
                     withheld = 0;
                 }

@@ -11,7 +11,7 @@ use bitswap_core::error::SendError;
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
     Config, Engine, Entry, Fetched, Limits, LoadAnswer, Loaded, Output, PeerStats, Presence,
-    Served, SessionStats, Stats, Support, Timestamp, Version, Want, WantKind,
+    ProtocolSupport, Served, SessionStats, Stats, Timestamp, Version, Want, WantKind,
 };
 use pair::{ALICE, BOB, LATENCY, Pair, block, bringing, ms};
 
@@ -89,7 +89,7 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
             peers: 1,
             sessions: 1,
             wants: 4,
-            told: 4,
+            sent_wants: 4,
         }),
     );
     pair.pass(2 * LATENCY);
@@ -110,7 +110,7 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
             peers: 1,
             sessions: 1,
             wants: 1,
-            told: 1,
+            sent_wants: 1,
         }),
     );
     // Bob remembers the want that he could not serve.
@@ -121,15 +121,15 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
     );
     // A smoothed share that starts at half: three guesses were right, then one was wrong.
     exact(
-        pair.alice().session(session).unwrap(),
-        of!(SessionStats { wants: 1, blocks: 3, bytes: 6000, guess_per_mille: 591 }),
+        pair.alice().session_stats(session).unwrap(),
+        of!(SessionStats { wants: 1, blocks: 3, bytes: 6000, first_choice_per_mille: 591 }),
     );
 
     // Bob gets the block later, and sends it unasked.
     pair.put(&[late]);
     pair.pass(LATENCY);
-    let of_bob = pair.alice().peer(BOB).unwrap();
-    let of_alice = pair.bob().peer(ALICE).unwrap();
+    let of_bob = pair.alice().peer_stats(BOB).unwrap();
+    let of_alice = pair.bob().peer_stats(ALICE).unwrap();
     let fetched = of!(Fetched {
         messages_sent: 1,
         want_blocks_sent: 4,
@@ -166,7 +166,7 @@ fn a_scripted_exchange_has_exact_counters_on_both_sides() {
     let (alice, bob) = (pair.alice().stats(), pair.bob().stats());
     exact(without_memory(alice), of!(Stats { fetched: fetched, messages_received: 2 }));
     exact(without_memory(bob), of!(Stats { served: served, messages_received: 1 }));
-    assert_eq!(pair.alice().peer(BOB), None);
+    assert_eq!(pair.alice().peer_stats(BOB), None);
 }
 
 #[test]
@@ -188,8 +188,8 @@ fn a_cancelled_want_counts_as_a_cancel_on_both_sides() {
         of!(Stats { fetched: fetched, messages_received: 1, peers: 1, sessions: 1 }),
     );
     exact(without_memory(bob), of!(Stats { served: served, messages_received: 2, peers: 1 }));
-    let of_bob = pair.alice().peer(BOB).unwrap();
-    let of_alice = pair.bob().peer(ALICE).unwrap();
+    let of_bob = pair.alice().peer_stats(BOB).unwrap();
+    let of_alice = pair.bob().peer_stats(ALICE).unwrap();
     exact(
         of_bob,
         of!(PeerStats { fetched: fetched, messages_received: 1, version: Some(Version::V1_2) }),
@@ -220,7 +220,7 @@ fn a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted()
         of!(Stats { fetched: fetched, messages_received: 1, peers: 1, sessions: 1 }),
     );
     exact(
-        pair.alice().peer(BOB).unwrap(),
+        pair.alice().peer_stats(BOB).unwrap(),
         of!(PeerStats { fetched: fetched, messages_received: 1, version: Some(Version::V1_2) }),
     );
     assert!(pair.hosts[ALICE].events.is_empty());
@@ -240,7 +240,7 @@ fn a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout() {
     engine.handle_message(7, Message { presences, ..Message::default() }, now);
     drain(&mut engine, now);
     let fetched = of!(Fetched { messages_sent: 1, want_blocks_sent: 1, haves: 1 });
-    exact(engine.peer(7).unwrap().fetched, fetched);
+    exact(engine.peer_stats(7).unwrap().fetched, fetched);
     while engine.stats().fetched.timeouts == 0 {
         now = engine.poll_timeout().expect("a want has a timer");
         engine.handle_timeout(now);
@@ -256,17 +256,17 @@ fn a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout() {
             peers: 1,
             sessions: 1,
             wants: 1,
-            told: 1
+            sent_wants: 1
         }),
     );
     exact(
-        engine.peer(7).unwrap(),
+        engine.peer_stats(7).unwrap(),
         of!(PeerStats {
             fetched: fetched,
             messages_received: 1,
             version: Some(Version::V1_2),
             asked_bytes: 16 << 10,
-            told: 1,
+            sent_wants: 1,
         }),
     );
 }
@@ -294,8 +294,8 @@ fn what_a_server_skips_evicts_and_fails_to_send_is_counted() {
     let mut failed = false;
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } if !failed => {
-                engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+            Output::Open { peer, stream } if !failed => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Load(load) => {
                 let answer = |cid: &cid::Cid| Loaded { cid: *cid, answer: LoadAnswer::NotFound };
@@ -321,14 +321,14 @@ fn what_a_server_skips_evicts_and_fails_to_send_is_counted() {
         of!(Stats { served: served, messages_received: 1, peers: 1, ledger: 2 }),
     );
     exact(
-        engine.peer(7).unwrap(),
+        engine.peer_stats(7).unwrap(),
         of!(PeerStats { served: served, messages_received: 1, ledger: 2 }),
     );
 }
 
 #[test]
-fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
-    let limits = limits(|limits| limits.answer_bytes = 4096);
+fn a_stream_that_is_reset_because_its_peer_is_slow_is_counted() {
+    let limits = limits(|limits| limits.response_bytes = 4096);
     let mut engine: Engine<u8> =
         Engine::new(Config::default().limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
     // Two peers want a block, and there is memory for one. The first one does not take it in the two
@@ -344,8 +344,8 @@ fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
         }
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
-                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream } => {
+                    engine.handle_open(peer, stream, Ok(Version::V1_2), now);
                 }
                 Output::Load(load) => {
                     let answers = load.answers(|_| Some(block(0, 4096).data().clone()));
@@ -358,7 +358,7 @@ fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
     }
     assert_eq!(resets, [7]);
     exact(
-        engine.peer(7).unwrap(),
+        engine.peer_stats(7).unwrap(),
         of!(PeerStats {
             served: of!(Served { messages_sent: 1, wants: 1, slow_resets: 1 }),
             messages_received: 1,
@@ -372,7 +372,7 @@ fn a_lane_that_is_reset_because_its_peer_is_slow_is_counted() {
             messages_received: 2,
             peers: 2,
             ledger: 2,
-            answer_bytes: 4096,
+            response_bytes: 4096,
         }),
     );
 }
@@ -383,7 +383,7 @@ fn what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_byte
     let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], now);
     for peer in 1..=3 {
         engine.handle_connected(peer, None, now);
-        engine.handle_support(peer, Support::Yes, now);
+        engine.handle_support(peer, ProtocolSupport::Yes, now);
     }
     let session = engine.open_session(Default::default(), now).unwrap();
     let wanted = block(0, 1000);
@@ -391,7 +391,7 @@ fn what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_byte
     drain(&mut engine, now);
 
     // One peer is asked for the block, two whether they have it. Nothing is known of its size.
-    let asked = (1..=3).find(|peer| engine.peer(*peer).unwrap().asked_bytes > 0).unwrap();
+    let asked = (1..=3).find(|peer| engine.peer_stats(*peer).unwrap().asked_bytes > 0).unwrap();
     let question = of!(Fetched { messages_sent: 1, want_haves_sent: 1 });
     let request = of!(Fetched { messages_sent: 1, want_blocks_sent: 1 });
     let version = Some(Version::V1_2);
@@ -399,35 +399,35 @@ fn what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_byte
         let (fetched, asked_bytes) =
             if peer == asked { (request, 16 << 10) } else { (question, 0) };
         exact(
-            engine.peer(peer).unwrap(),
+            engine.peer_stats(peer).unwrap(),
             of!(PeerStats {
                 fetched: fetched,
-                support: Support::Yes,
+                support: ProtocolSupport::Yes,
                 version: version,
                 asked_bytes: asked_bytes,
-                told: 1,
+                sent_wants: 1,
             }),
         );
     }
     let fetched = of!(Fetched { messages_sent: 3, want_blocks_sent: 1, want_haves_sent: 2 });
     exact(
         without_memory(engine.stats()),
-        of!(Stats { fetched: fetched, peers: 3, sessions: 1, wants: 1, told: 3 }),
+        of!(Stats { fetched: fetched, peers: 3, sessions: 1, wants: 1, sent_wants: 3 }),
     );
-    let of_session = of!(SessionStats { guess_per_mille: 500 });
+    let of_session = of!(SessionStats { first_choice_per_mille: 500 });
     let mut waiting = of_session;
     (waiting.wants, waiting.asked, waiting.asked_bytes) = (1, 1, 16 << 10);
-    exact(engine.session(session).unwrap(), waiting);
+    exact(engine.session_stats(session).unwrap(), waiting);
 
     // It is delivered, and the user is slow.
     engine.handle_message(asked, bringing(&[wanted]), now + ms(20));
     let mut delivered = of_session;
-    (delivered.blocks, delivered.bytes, delivered.guess_per_mille) = (1, 1000, 625);
-    delivered.untaken_bytes = 1000;
-    exact(engine.session(session).unwrap(), delivered);
-    engine.taken(session, 1000, now + ms(20));
-    delivered.untaken_bytes = 0;
-    exact(engine.session(session).unwrap(), delivered);
+    (delivered.blocks, delivered.bytes, delivered.first_choice_per_mille) = (1, 1000, 625);
+    delivered.unreleased_bytes = 1000;
+    exact(engine.session_stats(session).unwrap(), delivered);
+    engine.release_capacity(session, 1000, now + ms(20));
+    delivered.unreleased_bytes = 0;
+    exact(engine.session_stats(session).unwrap(), delivered);
 }
 
 #[test]
@@ -444,7 +444,7 @@ fn what_is_measured_of_a_peer_is_exact() {
         engine.handle_message(7, bringing(std::slice::from_ref(block)), now);
         drain(&mut engine, now);
     }
-    let measured = engine.peer(7).unwrap();
+    let measured = engine.peer_stats(7).unwrap();
     // 40 ms to the first block, of which 30 000 bytes take 28.61 ms at the guess of 1 MiB/s; 60 ms to the
     // second, before which 16 KiB were asked for: an eighth of what is left of them counts. It came 20 ms
     // after the first: 30 000 bytes in 20 ms, smoothed by the guess for as long.
@@ -481,7 +481,9 @@ fn what_is_served_is_counted_when_the_transport_has_it() {
     let mut out = None;
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), now),
+            Output::Open { peer, stream } => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+            }
             Output::Load(load) => {
                 let stored = [&small, &large];
                 let data = |cid: &cid::Cid| {
@@ -495,20 +497,20 @@ fn what_is_served_is_counted_when_the_transport_has_it() {
         }
     }
     let on_its_way = of!(Served { messages_sent: 1, wants: 2 });
-    let stats = of!(Stats { messages_received: 1, peers: 1, ledger: 2, answer_bytes: 300 });
-    let peer = of!(PeerStats { messages_received: 1, ledger: 2, answer_bytes: 300 });
+    let stats = of!(Stats { messages_received: 1, peers: 1, ledger: 2, response_bytes: 300 });
+    let peer = of!(PeerStats { messages_received: 1, ledger: 2, response_bytes: 300 });
     let (mut stats, mut peer) = (stats, peer);
     (stats.served, peer.served) = (on_its_way, on_its_way);
     exact(without_memory(engine.stats()), stats);
-    exact(engine.peer(7).unwrap(), peer);
+    exact(engine.peer_stats(7).unwrap(), peer);
 
     let now = now + ms(10);
     engine.handle_sent(out.expect("a message"), Ok(()), now);
     let taken = of!(Served { messages_sent: 1, wants: 2, blocks: 1, bytes: 300, haves: 1 });
-    (stats.served, stats.ledger, stats.answer_bytes) = (taken, 0, 0);
-    (peer.served, peer.ledger, peer.answer_bytes) = (taken, 0, 0);
+    (stats.served, stats.ledger, stats.response_bytes) = (taken, 0, 0);
+    (peer.served, peer.ledger, peer.response_bytes) = (taken, 0, 0);
     exact(without_memory(engine.stats()), stats);
-    exact(engine.peer(7).unwrap(), peer);
+    exact(engine.peer_stats(7).unwrap(), peer);
 }
 
 #[test]
@@ -518,7 +520,7 @@ fn every_counter_of_the_docs_has_an_exact_value_that_is_not_zero() {
     a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted();
     a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout();
     what_a_server_skips_evicts_and_fails_to_send_is_counted();
-    a_lane_that_is_reset_because_its_peer_is_slow_is_counted();
+    a_stream_that_is_reset_because_its_peer_is_slow_is_counted();
     what_is_asked_and_not_delivered_or_delivered_and_not_taken_is_counted_in_bytes();
     what_is_measured_of_a_peer_is_exact();
     what_is_served_is_counted_when_the_transport_has_it();
@@ -557,7 +559,7 @@ fn documented(text: &str) -> BTreeSet<String> {
 fn an_input_about_nobody_is_stale() {
     let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], Timestamp::ZERO);
     engine.handle_disconnected(1, Timestamp::ZERO);
-    engine.handle_support(1, Support::Yes, Timestamp::ZERO);
+    engine.handle_support(1, ProtocolSupport::Yes, Timestamp::ZERO);
     engine.handle_message(1, Message::default(), Timestamp::ZERO);
     exact(without_memory(engine.stats()), of!(Stats { stale_inputs: 3 }));
 }
@@ -569,14 +571,16 @@ fn limits(change: impl FnOnce(&mut Limits)) -> Limits {
     limits
 }
 
-/// Lanes open at once, sends succeed at once, and there are no providers.
+/// Streams open at once, sends succeed at once, and there are no providers.
 fn drain(engine: &mut Engine<u8>, now: Timestamp) {
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), now),
+            Output::Open { peer, stream } => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+            }
             Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
             Output::FindProviders { id, .. } => {
-                engine.handle_providers(id, &[], bitswap_core::Lookup::Done, now);
+                engine.handle_providers(id, &[], bitswap_core::ProviderProgress::Final, now);
             }
             _ => {}
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
-use bitswap_core::{Config, Lane, Limits, Support, Version};
+use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -19,8 +19,8 @@ fn version() -> impl Strategy<Value = Version> {
     ]
 }
 
-fn lane() -> impl Strategy<Value = Lane> {
-    prop_oneof![Just(Lane::Wants), Just(Lane::Answers)]
+fn stream() -> impl Strategy<Value = StreamKind> {
+    prop_oneof![Just(StreamKind::Requests), Just(StreamKind::Responses)]
 }
 
 fn opened() -> impl Strategy<Value = Opened> {
@@ -79,8 +79,12 @@ fn session() -> impl Strategy<Value = SessionOp> {
         })
 }
 
-fn support() -> impl Strategy<Value = Support> {
-    prop_oneof![Just(Support::Unknown), Just(Support::No), Just(Support::Yes)]
+fn support() -> impl Strategy<Value = ProtocolSupport> {
+    prop_oneof![
+        Just(ProtocolSupport::Unknown),
+        Just(ProtocolSupport::No),
+        Just(ProtocolSupport::Yes)
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -96,7 +100,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (any::<u8>(), support()).prop_map(|(peer, support)| Op::Support(peer, support)),
         8 => (any::<u8>(), opened()).prop_map(|(nth, opened)| Op::Opened(nth, opened)),
         8 => (any::<u8>(), prop::bool::weighted(0.9)).prop_map(|(nth, ok)| Op::Sent(nth, ok)),
-        1 => (any::<u8>(), lane()).prop_map(|(peer, lane)| Op::Reset(peer, lane)),
+        1 => (any::<u8>(), stream()).prop_map(|(peer, stream)| Op::Reset(peer, stream)),
         5 => (any::<u8>(), vec(want(), 0..8), prop::bool::weighted(0.1))
             .prop_map(|(peer, entries, full)| Op::Wantlist(peer, entries, full)),
         8 => (any::<u8>(), vec(answer(), 0..6)).prop_map(|(peer, items)| Op::Answer(peer, items)),
@@ -118,17 +122,17 @@ fn op() -> impl Strategy<Value = Op> {
 /// Limits that are as small as they may be.
 fn small_limits() -> impl Strategy<Value = Config> {
     (1..5u32, 1..20u32, 1..3u8, 1..40u32, 1..30u32, 1..200_000u32).prop_map(
-        |(loads, told, messages, wants, ledger, answer_bytes)| {
+        |(loads, told, messages, wants, ledger, response_bytes)| {
             let mut limits = Limits::default();
             limits.loads_per_peer = loads;
-            limits.told_per_peer = told;
-            limits.told = told * 3;
-            limits.messages_per_lane = messages;
+            limits.sent_wants_per_peer = told;
+            limits.sent_wants = told * 3;
+            limits.messages_per_stream = messages;
             limits.wants = wants;
             limits.ledger_per_peer = ledger;
             limits.ledger = ledger * 2;
-            limits.answer_bytes_per_peer = answer_bytes;
-            limits.answer_bytes = answer_bytes * 2;
+            limits.response_bytes_per_peer = response_bytes;
+            limits.response_bytes = response_bytes * 2;
             limits.peers = 6;
             Config::default().limits(limits).expect("every limit is at least 1")
         },

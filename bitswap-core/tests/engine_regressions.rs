@@ -1,7 +1,7 @@
 //! Sequences of operations that random exploration found and shrank, each named for what it guards.
 
 use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
-use bitswap_core::{Config, Lane, Limits, Support, Version};
+use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
 /// after every step.
@@ -39,12 +39,12 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
     limits.peers = 6;
     limits.ledger_per_peer = 1;
     limits.ledger = 2;
-    limits.answer_bytes_per_peer = 1;
-    limits.answer_bytes = 2;
+    limits.response_bytes_per_peer = 1;
+    limits.response_bytes = 2;
     limits.loads_per_peer = 1;
-    limits.messages_per_lane = 1;
-    limits.told_per_peer = 5;
-    limits.told = 15;
+    limits.messages_per_stream = 1;
+    limits.sent_wants_per_peer = 5;
+    limits.sent_wants = 15;
     limits.wants = 20;
     let config = Config::default().limits(limits).expect("every limit is at least 1");
     run(
@@ -60,7 +60,7 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
             Op::Want(58, vec![137, 81]),
             Op::Connect(232, Version::V1_2),
             Op::Want(1, vec![107, 15, 6]),
-            Op::Support(75, Support::No),
+            Op::Support(75, ProtocolSupport::No),
             Op::Want(60, vec![137, 209, 134]),
             Op::Drain,
             Op::Wantlist(65, vec![], false),
@@ -71,7 +71,7 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
 }
 
 #[test]
-fn a_shut_down_engine_sets_no_timer_for_a_lane_that_it_has_no_use_for() {
+fn a_shut_down_engine_sets_no_timer_for_a_stream_that_it_has_no_use_for() {
     let mut rig = Rig::new(Config::default(), [7; 32]);
     let ops = [
         session(None),
@@ -83,7 +83,7 @@ fn a_shut_down_engine_sets_no_timer_for_a_lane_that_it_has_no_use_for() {
         Op::Clock(100_000),
         Op::Drain,
         Op::Opened(0, Opened::Yes),
-        Op::Reset(131, Lane::Wants),
+        Op::Reset(131, StreamKind::Requests),
         Op::Wait(200_000),
         Op::Shutdown,
         Op::Drain,
@@ -123,7 +123,7 @@ fn a_want_have_after_a_lost_block_does_not_replace_the_want_for_the_block() {
             Op::Drain,
             Op::Sent(0, true),
             Op::Clock(10_000_001),
-            Op::Reset(153, Lane::Answers),
+            Op::Reset(153, StreamKind::Responses),
             Op::Wantlist(233, vec![want_have(76)], false),
         ],
     );
@@ -154,9 +154,9 @@ fn a_block_that_arrives_after_the_message_before_it_failed_answers_its_want() {
 /// Room for six pairs of a want and a peer, two of them with each peer.
 fn room_for_six() -> Config {
     let mut limits = Limits::default();
-    (limits.peers, limits.told, limits.told_per_peer, limits.wants) = (6, 6, 2, 15);
+    (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 6, 2, 15);
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (2, 4, 1);
-    (limits.answer_bytes_per_peer, limits.answer_bytes, limits.messages_per_lane) = (1, 2, 1);
+    (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
     Config::default().limits(limits).expect("all are above 0")
 }
 
@@ -203,7 +203,7 @@ fn a_have_that_arrived_stands_when_the_message_before_it_failed() {
             Op::Announce(vec![136]),
             Op::Drain,
             Op::Loaded(0, LoadOp::True, false),
-            Op::Reset(0, Lane::Wants),
+            Op::Reset(0, StreamKind::Requests),
             Op::Drain,
             Op::Sent(103, true),
             Op::Sent(0, false),
@@ -214,9 +214,9 @@ fn a_have_that_arrived_stands_when_the_message_before_it_failed() {
 #[test]
 fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
     let mut limits = Limits::default();
-    (limits.peers, limits.told, limits.told_per_peer, limits.wants) = (6, 3, 1, 6);
+    (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 3, 1, 6);
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (1, 2, 1);
-    (limits.answer_bytes_per_peer, limits.answer_bytes, limits.messages_per_lane) = (1, 2, 1);
+    (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
     run(
         Config::default().limits(limits).expect("all are above 0"),
         &[

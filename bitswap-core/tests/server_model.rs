@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{
-    BlockInfo, Config, Engine, Entry, Lane, Limits, Load, Loaded, Message, Outgoing, Output,
-    SendId, Timestamp, Version, WantKind, Wantlist, What,
+    BlockInfo, Config, Engine, Entry, Limits, Load, LoadKind, Loaded, Message, Outgoing, Output,
+    SendId, StreamKind, Timestamp, Version, WantKind, Wantlist,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -185,7 +185,7 @@ impl World {
             }
             Op::Store(n) => {
                 let size = self.keep(*n) as u32;
-                self.engine.announce(&[BlockInfo { cid: cid(*n), size }], self.at());
+                self.engine.notify_new_blocks(&[BlockInfo { cid: cid(*n), size }], self.at());
             }
             Op::Poll(times) => {
                 for _ in 0..*times {
@@ -198,7 +198,7 @@ impl World {
                 if !self.opening.is_empty() {
                     let peer = self.opening.remove(which % self.opening.len());
                     let result = if *ok { Ok(Version::V1_2) } else { Err(OpenError::Timeout) };
-                    self.engine.handle_open(peer, Lane::Answers, result, self.at());
+                    self.engine.handle_open(peer, StreamKind::Responses, result, self.at());
                 }
             }
             Op::Load { which, part } => self.load(*which, *part),
@@ -210,11 +210,11 @@ impl World {
             }
             Op::Reset(peer) => {
                 self.lost(*peer);
-                self.engine.handle_reset(*peer, Lane::Answers, self.at());
+                self.engine.handle_reset(*peer, StreamKind::Responses, self.at());
             }
             Op::Reconnect(peer) => {
                 self.engine.handle_disconnected(*peer, self.at());
-                assert_eq!(self.engine.peer(*peer), None);
+                assert_eq!(self.engine.peer_stats(*peer), None);
                 self.peers[*peer as usize] = PeerModel::default();
                 self.opening.retain(|other| other != peer);
                 self.loads.retain(|(load, _)| load.peer != *peer);
@@ -303,7 +303,7 @@ impl World {
             .map(|cid| {
                 let answer = match self.has(load.peer, &cid) {
                     None => bitswap_core::LoadAnswer::NotFound,
-                    Some(size) if load.what == What::Size => {
+                    Some(size) if load.kind == LoadKind::Size => {
                         bitswap_core::LoadAnswer::Size(size as u32)
                     }
                     Some(_) => bitswap_core::LoadAnswer::Data(self.store[&cid].clone()),
@@ -370,7 +370,7 @@ impl World {
         self.log.push(format!("{output:?}"));
         assert!(self.engine.poll_timeout().is_some_and(|at| at <= self.at()));
         match output {
-            Output::Open { peer, lane: Lane::Answers } => {
+            Output::Open { peer, stream: StreamKind::Responses } => {
                 assert!(!self.opening.contains(&peer), "one request to open at a time");
                 self.opening.push(peer);
             }
@@ -379,12 +379,11 @@ impl World {
                 self.loads.push_back((load, cids));
             }
             Output::Send(outgoing) => self.check_message(&outgoing),
-            Output::Reset { peer, lane: Lane::Answers } => {
+            Output::Reset { peer, stream: StreamKind::Responses } => {
                 assert!(self.flights.iter().any(|(_, other, _)| *other == peer));
-                assert!(
-                    (0..PEERS)
-                        .any(|other| other != peer && self.engine.peer(other).unwrap().ledger > 0)
-                );
+                assert!((0..PEERS).any(
+                    |other| other != peer && self.engine.peer_stats(other).unwrap().ledger > 0
+                ));
                 self.flights.retain(|(_, other, _)| *other != peer);
                 self.lost(peer);
             }
@@ -445,20 +444,20 @@ impl World {
         assert!(stats.ledger <= limits.ledger);
         // Where a size is not known, 256 KiB are set aside for it: a block of the biggest kind.
         let block = 300_000;
-        assert!(stats.answer_bytes <= u64::from(limits.answer_bytes) + block);
+        assert!(stats.response_bytes <= u64::from(limits.response_bytes) + block);
         let mut sum = 0;
         for peer in 0..PEERS {
-            let stats = self.engine.peer(peer).unwrap();
-            sum += stats.answer_bytes;
+            let stats = self.engine.peer_stats(peer).unwrap();
+            sum += stats.response_bytes;
             assert!(stats.ledger <= limits.ledger_per_peer);
-            assert!(stats.answer_bytes <= u64::from(limits.answer_bytes_per_peer) + block);
+            assert!(stats.response_bytes <= u64::from(limits.response_bytes_per_peer) + block);
             let looking: usize =
                 self.loads.iter().filter(|(load, _)| load.peer == peer).map(|(_, l)| l.len()).sum();
             assert!(looking <= limits.loads_per_peer as usize);
             let flying = self.flights.iter().filter(|(_, other, _)| *other == peer).count();
-            assert!(flying <= usize::from(limits.messages_per_lane));
+            assert!(flying <= usize::from(limits.messages_per_stream));
         }
-        assert_eq!(sum, stats.answer_bytes);
+        assert_eq!(sum, stats.response_bytes);
     }
 
     /// Everything works from now on, until nothing more happens.
@@ -469,7 +468,7 @@ impl World {
             }
             self.check_bounds();
             if let Some(peer) = self.opening.pop() {
-                self.engine.handle_open(peer, Lane::Answers, Ok(Version::V1_2), self.at());
+                self.engine.handle_open(peer, StreamKind::Responses, Ok(Version::V1_2), self.at());
             } else if !self.loads.is_empty() {
                 self.load(0, usize::MAX);
             } else if !self.flights.is_empty() {
@@ -485,7 +484,7 @@ impl World {
     }
 
     fn check_rest(&self) {
-        assert_eq!(self.engine.stats().answer_bytes, 0);
+        assert_eq!(self.engine.stats().response_bytes, 0);
         if !self.wide {
             return;
         }
@@ -495,11 +494,12 @@ impl World {
                 assert!(self.has(peer, cid).is_none(), "{peer} still wants {cid}: {want:?}");
                 assert!(!want.asks || want.absent, "{peer} was not told that {cid} is missing");
             }
-            let mut left: Vec<Cid> = self.engine.wants_of(peer).iter().map(|e| e.cid).collect();
+            let mut left: Vec<Cid> =
+                self.engine.peer_wantlist(peer).iter().map(|e| e.cid).collect();
             left.sort_unstable();
             let wanted: Vec<Cid> = model.wants.keys().copied().collect();
             assert_eq!(left, wanted);
-            assert_eq!(self.engine.peer(peer).unwrap().ledger as usize, wanted.len());
+            assert_eq!(self.engine.peer_stats(peer).unwrap().ledger as usize, wanted.len());
         }
     }
 
@@ -531,10 +531,10 @@ fn narrow(seed: [u8; 6]) -> Limits {
     let [ledger_per_peer, ledger, bytes_per_peer, bytes, loads, messages] = seed;
     limits.ledger_per_peer = u32::from(ledger_per_peer % 8) + 1;
     limits.ledger = u32::from(ledger % 12) + 1;
-    limits.answer_bytes_per_peer = 1 << (bytes_per_peer % 20);
-    limits.answer_bytes = 1 << (bytes % 20);
+    limits.response_bytes_per_peer = 1 << (bytes_per_peer % 20);
+    limits.response_bytes = 1 << (bytes % 20);
     limits.loads_per_peer = u32::from(loads % 8) + 1;
-    limits.messages_per_lane = messages % 4 + 1;
+    limits.messages_per_stream = messages % 4 + 1;
     limits
 }
 

@@ -6,13 +6,13 @@
 
 mod api;
 mod connections;
-mod hints;
 mod inbox;
 mod peer;
+mod peer_histories;
 mod storage;
 mod timer;
 
-pub use api::{Keep, PeerInfo, Stats};
+pub use api::{BlockDisposition, PeerInfo, Stats};
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::mem;
@@ -36,14 +36,14 @@ use libp2p_swarm::{
 use crate::blockstore::Blockstore;
 use crate::config::Config;
 use crate::event::{Event, PutId};
-use crate::executor::Executor;
+use crate::executor::TaskSpawner;
 use crate::handler::{Arrivals, Handler, Settings};
 use crate::protocol::Offer;
 use crate::traffic::Traffic;
 use connections::tell;
-use hints::Hints;
 use inbox::Inbox;
 use peer::{Peer, StreamIds};
+use peer_histories::PeerHistories;
 use storage::{Answer, Storage};
 use timer::{Alarm, Clock};
 
@@ -57,10 +57,10 @@ pub struct Behaviour<S> {
     alarm: Alarm,
     settings: Settings,
     items_per_second: u32,
-    executor: Arc<dyn Executor>,
+    executor: Arc<dyn TaskSpawner>,
     peers: BTreeMap<PeerId, Peer>,
     streams: StreamIds,
-    hints: Hints,
+    histories: PeerHistories,
     storage: Storage<S>,
     /// Sessions whose blocks go to the store.
     storing: HashSet<SessionId>,
@@ -92,9 +92,9 @@ impl<S: Blockstore> Behaviour<S> {
     ///
     /// `seed` decides how work is spread among equal peers and keys the tables that peers can fill:
     /// take it from the system's random source.
-    pub fn new(config: Config, store: Arc<S>, executor: impl Executor, seed: [u8; 32]) -> Self {
+    pub fn new(config: Config, store: Arc<S>, executor: impl TaskSpawner, seed: [u8; 32]) -> Self {
         let clock = Clock::new();
-        let executor: Arc<dyn Executor> = Arc::new(executor);
+        let executor: Arc<dyn TaskSpawner> = Arc::new(executor);
         let settings = Settings {
             streams_max: config.inbound_streams_max,
             tick: config.tick(),
@@ -111,7 +111,7 @@ impl<S: Blockstore> Behaviour<S> {
             executor,
             peers: BTreeMap::new(),
             streams: StreamIds::default(),
-            hints: Hints::new(config.hints_max),
+            histories: PeerHistories::new(config.peer_histories_max),
             storing: HashSet::new(),
             arrived: (Vec::new(), Vec::new()),
             puts: HashMap::new(),
@@ -145,18 +145,18 @@ impl<S: Blockstore> Behaviour<S> {
 
     fn carry_out(&mut self, output: Output<PeerId>, now: Timestamp) {
         let (peer, told) = match output {
-            Output::Open { peer, lane } => {
+            Output::Open { peer, stream: kind } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                (peer, known.open(lane, &mut self.streams))
+                (peer, known.open(kind, &mut self.streams))
             }
-            Output::Close { peer, lane } => {
+            Output::Close { peer, stream: kind } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                known.close(lane);
+                known.close(kind);
                 (peer, None)
             }
-            Output::Reset { peer, lane } => {
+            Output::Reset { peer, stream: kind } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
-                known.reset(lane);
+                known.reset(kind);
                 (peer, None)
             }
             Output::Send(outgoing) => {
@@ -206,9 +206,9 @@ impl<S: Blockstore> Behaviour<S> {
             }
             Happened::Stored { session, cid } => Event::Stored { session, cid },
             Happened::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
-            Happened::PeerGone { peer, hint } => {
-                self.hints.put(peer, hint);
-                Event::PeerGone { peer, hint }
+            Happened::PeerDisconnected { peer, history } => {
+                self.histories.put(peer, history);
+                Event::PeerDisconnected { peer, history }
             }
             Happened::Unreachable { peer, error } => Event::Unreachable { peer, error },
             other => return tracing::debug!(?other, "an event that this crate does not know"),
@@ -232,7 +232,7 @@ impl<S: Blockstore> Behaviour<S> {
             Answer::Put { id, blocks, result } => {
                 let put = self.puts.remove(&id);
                 if !blocks.is_empty() {
-                    self.with_engine(|engine, now| engine.announce(&blocks, now));
+                    self.with_engine(|engine, now| engine.notify_new_blocks(&blocks, now));
                 }
                 let Some(Put { asked, events }) = put else { return };
                 if asked {

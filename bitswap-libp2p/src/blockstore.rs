@@ -15,7 +15,7 @@ use thiserror::Error;
 
 /// A store of blocks.
 ///
-/// The futures run on the [`Executor`](crate::Executor), never in the swarm's task, so they may
+/// The futures run on the [`TaskSpawner`](crate::TaskSpawner), never in the swarm's task, so they may
 /// take their time; they should still not block the thread they run on. Lookups come in batches
 /// of what one peer asked for. A store is keyed by multihash: a block stored as dag-pb is found
 /// as raw too.

@@ -15,7 +15,7 @@ pub struct Config {
     pub(crate) items_per_second: u32,
     pub(crate) stall_window: Duration,
     pub(crate) open_timeout: Duration,
-    pub(crate) hints_max: usize,
+    pub(crate) peer_histories_max: usize,
     pub(crate) newest: Version,
 }
 
@@ -27,7 +27,7 @@ impl Default for Config {
             items_per_second: 262_144,
             stall_window: Duration::from_secs(10),
             open_timeout: Duration::from_secs(10),
-            hints_max: 4096,
+            peer_histories_max: 4096,
             newest: Version::V1_2,
         }
     }
@@ -98,8 +98,8 @@ impl Config {
     /// Peers that have left and of which is remembered how they served us; the ones that left
     /// first give way. Default 4096.
     #[must_use]
-    pub const fn hints_max(mut self, peers: usize) -> Self {
-        self.hints_max = peers;
+    pub const fn peer_histories_max(mut self, peers: usize) -> Self {
+        self.peer_histories_max = peers;
         self
     }
 

@@ -1,7 +1,7 @@
 //! What the behaviour tells the program it is embedded in.
 
 use bitswap_core::error::OpenError;
-use bitswap_core::{Block, Hint, LookupId, SessionId, WantFailure};
+use bitswap_core::{Block, LookupId, PeerHistory, SessionId, WantFailure};
 use cid::Cid;
 use libp2p_identity::PeerId;
 
@@ -66,11 +66,11 @@ pub enum Event {
         error: StoreError,
     },
     /// The last connection to a peer that is not relayed closed; what was kept of it is freed.
-    PeerGone {
+    PeerDisconnected {
         /// The peer.
         peer: PeerId,
         /// What it was like. The behaviour remembers it, within its bounds, until the peer returns.
-        hint: Hint,
+        history: PeerHistory,
     },
     /// No stream to this peer can be opened: it does not speak Bitswap, or does not answer.
     Unreachable {

@@ -6,7 +6,7 @@
 //! stops reading, and with it the peer stops sending.
 
 mod incoming;
-mod lane;
+mod outbound_stream;
 mod reader;
 mod readers;
 mod report;
@@ -14,7 +14,7 @@ mod weight;
 mod writer;
 
 pub(crate) use reader::Arrivals;
-pub(crate) use report::{LaneReport, News, Report};
+pub(crate) use report::{Report, StreamEvent, StreamReport};
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -25,8 +25,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
-use bitswap_core::message::Accept;
-use bitswap_core::{Lane, Support, Version};
+use bitswap_core::message::PayloadFilter;
+use bitswap_core::{ProtocolSupport, StreamKind, Version};
 use futures::AsyncReadExt;
 use futures::io::WriteHalf;
 use futures_timer::Delay;
@@ -39,13 +39,13 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
-use crate::executor::Executor;
-use crate::lanes::{LANES, Lanes};
+use crate::executor::TaskSpawner;
 use crate::mailbox::{Command, Mailbox, StreamId, Taken};
 use crate::memory::{Held, Memory};
+use crate::per_stream::PerStream;
 use crate::protocol::Offer;
 use incoming::Incoming;
-use lane::LaneStream;
+use outbound_stream::OutboundStream;
 use reader::{Ended, Item, Source, Whole};
 use readers::Readers;
 use writer::{Closing, Writer};
@@ -65,10 +65,10 @@ pub(crate) struct Settings {
 
 /// What a handler shares: with the other connections of its peer, and with all.
 pub(crate) struct Shares {
-    pub(crate) accept: Arc<Mutex<Accept>>,
+    pub(crate) filter: Arc<Mutex<PayloadFilter>>,
     pub(crate) allowance: Arc<Mutex<Allowance>>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) executor: Arc<dyn TaskSpawner>,
     pub(crate) arrivals: Arrivals,
 }
 
@@ -77,8 +77,8 @@ pub struct Handler {
     settings: Settings,
     mailbox: Mailbox,
     keep_alive: bool,
-    requests: VecDeque<(Lane, StreamId, Version)>,
-    lanes: Lanes<LaneStream>,
+    requests: VecDeque<(StreamKind, StreamId, Version)>,
+    streams: PerStream<OutboundStream>,
     closing: Vec<Closing<WriteHalf<Stream>>>,
     readers: Readers,
     incoming: Incoming,
@@ -93,16 +93,16 @@ pub struct Handler {
 
 impl Handler {
     pub(crate) fn new(settings: Settings, mailbox: Mailbox, shares: Shares) -> Self {
-        let Shares { accept, allowance, memory, executor, arrivals } = shares;
+        let Shares { filter, allowance, memory, executor, arrivals } = shares;
         Self {
             settings,
             mailbox,
             keep_alive: false,
             requests: VecDeque::new(),
-            lanes: Lanes::default(),
+            streams: PerStream::default(),
             closing: Vec::new(),
             readers: Readers::new(settings.streams_max, memory.clone(), arrivals),
-            incoming: Incoming::new(accept, allowance, memory, executor),
+            incoming: Incoming::new(filter, allowance, memory, executor),
             listed: [false; 4],
             ticker: None,
             report: Report::default(),
@@ -110,58 +110,63 @@ impl Handler {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn on_command(&mut self, command: Command) {
         match command {
-            Command::Open { lane, stream, first } => {
-                *self.lanes.get_mut(lane) = LaneStream::Opening(stream);
-                self.requests.push_back((lane, stream, first));
+            Command::Open { kind, stream, first } => {
+                *self.streams.get_mut(kind) = OutboundStream::Opening(stream);
+                self.requests.push_back((kind, stream, first));
             }
-            Command::Send { lane, stream, id, version, message } => {
-                self.lanes.get_mut(lane).send(stream, id, version, message);
+            Command::Send { kind, stream, id, version, message } => {
+                self.streams.get_mut(kind).send(stream, id, version, message);
             }
-            Command::Close { lane, stream } => {
-                if let Some(closing) = self.lanes.get_mut(lane).close(stream) {
+            Command::Close { kind, stream } => {
+                if let Some(closing) = self.streams.get_mut(kind).close(stream) {
                     self.closing.push(closing);
                     self.readers.drain(stream);
                 }
             }
-            Command::Reset { lane, stream } => {
-                self.lanes.get_mut(lane).reset(stream);
+            Command::Reset { kind, stream } => {
+                self.streams.get_mut(kind).reset(stream);
                 self.readers.drop_half_of(stream);
             }
         }
     }
 
-    /// Our stream for a lane is gone: drops it and reports it, if nobody did so before.
-    fn lane_failed(&mut self, lane: Lane, stream: StreamId, error: SendError) {
-        if self.lanes.get(lane).is_open(stream) {
-            self.lanes.get_mut(lane).reset(stream);
+    /// Our stream for a stream is gone: drops it and reports it, if nobody did so before.
+    fn stream_failed(&mut self, kind: StreamKind, stream: StreamId, error: SendError) {
+        if self.streams.get(kind).is_open(stream) {
+            self.streams.get_mut(kind).reset(stream);
             self.readers.drop_half_of(stream);
-            self.report.lane(lane, stream, News::Failed(error));
+            self.report.kind(kind, stream, StreamEvent::Failed(error));
         }
     }
 
-    fn opened(&mut self, mut stream: Stream, version: Version, lane: Lane, id: StreamId) {
+    fn opened(&mut self, mut stream: Stream, version: Version, kind: StreamKind, id: StreamId) {
         // Whether the connection is needed is known better than by its open streams.
         stream.ignore_for_keep_alive();
-        if self.lanes.get(lane).is_opening(id) {
+        if self.streams.get(kind).is_opening(id) {
             let (read, write) = stream.split();
-            *self.lanes.get_mut(lane) = LaneStream::Open(id, Writer::new(write));
-            self.readers.add(Source::Ours(read, lane, id));
-            self.report.lane(lane, id, News::Opened(Ok(version)));
+            *self.streams.get_mut(kind) = OutboundStream::Open(id, Writer::new(write));
+            self.readers.add(Source::Ours(read, kind, id));
+            self.report.kind(kind, id, StreamEvent::Opened(Ok(version)));
         }
     }
 
-    fn open_failed(&mut self, error: &StreamUpgradeError<Infallible>, lane: Lane, id: StreamId) {
-        if self.lanes.get(lane).is_opening(id) {
-            tracing::debug!(%error, ?lane, "no stream could be opened");
-            self.lanes.get_mut(lane).reset(id);
+    fn open_failed(
+        &mut self,
+        error: &StreamUpgradeError<Infallible>,
+        kind: StreamKind,
+        id: StreamId,
+    ) {
+        if self.streams.get(kind).is_opening(id) {
+            tracing::debug!(%error, ?kind, "no stream could be opened");
+            self.streams.get_mut(kind).reset(id);
             let error = match error {
                 StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
                 StreamUpgradeError::Timeout => OpenError::Timeout,
                 _ => OpenError::Closed,
             };
-            self.report.lane(lane, id, News::Opened(Err(error)));
+            self.report.kind(kind, id, StreamEvent::Opened(Err(error)));
         }
     }
 
@@ -176,14 +181,14 @@ impl Handler {
             }
         }
         let any = self.listed.contains(&true);
-        self.report.support = Some(if any { Support::Yes } else { Support::No });
+        self.report.support = Some(if any { ProtocolSupport::Yes } else { ProtocolSupport::No });
     }
 
     /// Whether a stream owes progress.
     fn is_busy(&self) -> bool {
         self.readers.is_busy()
             || !self.closing.is_empty()
-            || LANES.iter().any(|lane| self.lanes.get(*lane).is_busy())
+            || StreamKind::ALL.iter().any(|kind| self.streams.get(*kind).is_busy())
     }
 
     /// Ends streams that stopped moving.
@@ -208,29 +213,29 @@ impl Handler {
     fn tick(&mut self) {
         self.readers.tick();
         self.closing.retain_mut(|closing| !closing.tick());
-        for lane in LANES {
-            if let LaneStream::Open(id, writer) = self.lanes.get_mut(lane)
+        for kind in StreamKind::ALL {
+            if let OutboundStream::Open(id, writer) = self.streams.get_mut(kind)
                 && writer.tick()
             {
                 let id = *id;
                 self.report.traffic.stalled_streams += 1;
-                self.lane_failed(lane, id, SendError::Timeout);
+                self.stream_failed(kind, id, SendError::Timeout);
             }
         }
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        for lane in LANES {
-            let LaneStream::Open(id, writer) = self.lanes.get_mut(lane) else { continue };
+        for kind in StreamKind::ALL {
+            let OutboundStream::Open(id, writer) = self.streams.get_mut(kind) else { continue };
             let id = *id;
             let report = &mut self.report;
-            let written = writer.poll(cx, |sent| report.lane(lane, id, News::Sent(sent)));
+            let written = writer.poll(cx, |sent| report.kind(kind, id, StreamEvent::Sent(sent)));
             match written {
                 Ok(bytes) => report.traffic.bytes_sent += bytes,
                 Err(error) => {
-                    tracing::debug!(%error, ?lane, "a stream of ours failed");
+                    tracing::debug!(%error, ?kind, "a stream of ours failed");
                     report.traffic.failed_streams += 1;
-                    self.lane_failed(lane, id, SendError::Closed);
+                    self.stream_failed(kind, id, SendError::Closed);
                 }
             }
         }
@@ -269,21 +274,21 @@ impl Handler {
         drop(held);
     }
 
-    /// A stream that was read is gone. If it was ours, so is the lane, unless the peer had merely
+    /// A stream that was read is gone. If it was ours, so is the stream, unless the peer had merely
     /// nothing to say on it.
-    fn ended(&mut self, why: Ended, ours: Option<(Lane, StreamId)>, cx: &mut Context<'_>) {
+    fn ended(&mut self, why: Ended, ours: Option<(StreamKind, StreamId)>, cx: &mut Context<'_>) {
         let traffic = &mut self.report.traffic;
         let error = match why {
             // Yamux shows a stream that was reset as one that has ended. If it was ours, its other
             // half knows better; if not, it is told from an end by the frame it cuts.
             Ended::Finished => {
-                if let Some((lane, stream)) = ours
-                    && let LaneStream::Open(open, writer) = self.lanes.get_mut(lane)
+                if let Some((kind, stream)) = ours
+                    && let OutboundStream::Open(open, writer) = self.streams.get_mut(kind)
                     && *open == stream
                     && writer.is_gone(cx)
                 {
                     traffic.failed_streams += 1;
-                    self.lane_failed(lane, stream, SendError::Closed);
+                    self.stream_failed(kind, stream, SendError::Closed);
                 }
                 return;
             }
@@ -310,8 +315,8 @@ impl Handler {
                 SendError::Closed
             }
         };
-        if let Some((lane, stream)) = ours {
-            self.lane_failed(lane, stream, error);
+        if let Some((kind, stream)) = ours {
+            self.stream_failed(kind, stream, error);
         }
     }
 }
@@ -322,7 +327,7 @@ impl ConnectionHandler for Handler {
     type InboundProtocol = Offer;
     type OutboundProtocol = Offer;
     type InboundOpenInfo = ();
-    type OutboundOpenInfo = (Lane, StreamId);
+    type OutboundOpenInfo = (StreamKind, StreamId);
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
         SubstreamProtocol::new(self.settings.offer, ())
@@ -335,16 +340,16 @@ impl ConnectionHandler for Handler {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Offer, (Lane, StreamId), Report>> {
+    ) -> Poll<ConnectionHandlerEvent<Offer, (StreamKind, StreamId), Report>> {
         let Taken { commands, keep_alive, applied } = self.mailbox.take(cx.waker());
         self.keep_alive = keep_alive;
         self.unapplied &= !applied;
         for command in commands {
-            self.obey(command);
+            self.on_command(command);
         }
-        if let Some((lane, stream, first)) = self.requests.pop_front() {
+        if let Some((kind, stream, first)) = self.requests.pop_front() {
             let offer =
-                SubstreamProtocol::new(self.settings.offer.starting_with(first), (lane, stream))
+                SubstreamProtocol::new(self.settings.offer.starting_with(first), (kind, stream))
                     .with_timeout(self.settings.open_timeout);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: offer,
@@ -375,7 +380,7 @@ impl ConnectionHandler for Handler {
 
     fn on_connection_event(
         &mut self,
-        event: ConnectionEvent<'_, Offer, Offer, (), (Lane, StreamId)>,
+        event: ConnectionEvent<'_, Offer, Offer, (), (StreamKind, StreamId)>,
     ) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
@@ -387,10 +392,10 @@ impl ConnectionHandler for Handler {
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: (stream, version),
-                info: (lane, id),
-            }) => self.opened(stream, version, lane, id),
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: (lane, id), error }) => {
-                self.open_failed(&error, lane, id);
+                info: (kind, id),
+            }) => self.opened(stream, version, kind, id),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: (kind, id), error }) => {
+                self.open_failed(&error, kind, id);
             }
             ConnectionEvent::RemoteProtocolsChange(change) => self.protocols_changed(&change),
             _ => {}

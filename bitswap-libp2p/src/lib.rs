@@ -3,7 +3,7 @@
 //! [`Behaviour`] puts the engine of [`bitswap_core`] into a swarm: it opens and reads streams, asks
 //! a [`Blockstore`] for what peers want, stores what arrives, and keeps connections open only
 //! while they are needed. It composes with any other behaviour and runs on any async runtime: the
-//! two things it needs of one are in the trait [`Executor`].
+//! two things it needs of one are in the trait [`TaskSpawner`].
 //!
 //! # Use
 //!
@@ -13,7 +13,7 @@
 //! use std::sync::Arc;
 //!
 //! use bitswap_core::{Prefix, SessionOptions};
-//! use bitswap_libp2p::{Behaviour, Config, Event, Executor, Job, Keep, MemoryStore};
+//! use bitswap_libp2p::{Behaviour, Config, Event, TaskSpawner, BlockingTask, BlockDisposition, MemoryStore};
 //! use futures::StreamExt;
 //! use futures::future::BoxFuture;
 //! use libp2p::swarm::{Swarm, SwarmEvent};
@@ -22,12 +22,12 @@
 //! /// Work that must not hold up the swarm goes to tokio.
 //! struct Tokio;
 //!
-//! impl Executor for Tokio {
+//! impl TaskSpawner for Tokio {
 //!     fn spawn(&self, future: BoxFuture<'static, ()>) {
 //!         tokio::spawn(future);
 //!     }
 //!
-//!     fn compute(&self, job: Job) {
+//!     fn spawn_blocking(&self, job: BlockingTask) {
 //!         tokio::task::spawn_blocking(job);
 //!     }
 //! }
@@ -64,7 +64,7 @@
 //!
 //! // The other wants it. Wants of a session can be made before anybody is connected.
 //! let mut client = swarm(Arc::new(MemoryStore::new()))?;
-//! let session = client.behaviour_mut().open_session(SessionOptions::default(), Keep::InStore)?;
+//! let session = client.behaviour_mut().open_session(SessionOptions::default(), BlockDisposition::Store)?;
 //! client.behaviour_mut().want(session, [cid.into()])?;
 //! client.dial(address)?;
 //!
@@ -79,7 +79,7 @@
 //!     }
 //! };
 //! // The session may ask for as much again.
-//! client.behaviour_mut().taken(session, received.data().len() as u64);
+//! client.behaviour_mut().release_capacity(session, received.data().len() as u64);
 //! assert_eq!(received.data(), data);
 //! assert_eq!(client.behaviour().store().bytes_of(&cid).as_deref(), Some(data));
 //! # Ok(())
@@ -129,9 +129,9 @@ mod config;
 mod event;
 mod executor;
 mod handler;
-mod lanes;
 mod mailbox;
 mod memory;
+mod per_stream;
 mod progress;
 mod protocol;
 #[cfg(test)]
@@ -140,9 +140,9 @@ mod traffic;
 
 pub use bitswap_core;
 
-pub use behaviour::{Behaviour, Keep, PeerInfo, Stats};
+pub use behaviour::{Behaviour, BlockDisposition, PeerInfo, Stats};
 pub use blockstore::{Blockstore, MemoryStore, StoreError};
 pub use config::Config;
 pub use event::{Event, PutId};
-pub use executor::{Executor, Job};
+pub use executor::{BlockingTask, TaskSpawner};
 pub use traffic::Traffic;

@@ -3,7 +3,7 @@
 //! Why not the swarm's own way, `ToSwarm::NotifyHandler`? Its channel holds a few dozen events, and
 //! while one event finds no room there, the swarm polls no behaviour at all: one connection whose
 //! task is held up would stall every peer. A mailbox always has room, because what is put into it
-//! is bounded by the engine: a lane has at most one `Open`, `Close` or `Reset` and the messages of its
+//! is bounded by the engine: a stream has at most one `Open`, `Close` or `Reset` and the messages of its
 //! credit on their way, see [`bitswap_core::Limits`].
 
 use std::collections::VecDeque;
@@ -11,9 +11,9 @@ use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use bitswap_core::{Lane, Message, SendId, Version};
+use bitswap_core::{Message, SendId, StreamKind, Version};
 
-/// Names one stream of a lane. A lane that is opened again gets another, so what is said of the
+/// Names one stream of a stream. A stream that is opened again gets another, so what is said of the
 /// old stream cannot be taken for the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u64);
@@ -21,14 +21,14 @@ pub struct StreamId(pub(crate) u64);
 /// Something the task of a connection is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Negotiate a stream for a lane.
-    Open { lane: Lane, stream: StreamId, first: Version },
+    /// Negotiate a stream for a stream.
+    Open { kind: StreamKind, stream: StreamId, first: Version },
     /// Write a message.
-    Send { lane: Lane, stream: StreamId, id: SendId, version: Version, message: Message },
+    Send { kind: StreamKind, stream: StreamId, id: SendId, version: Version, message: Message },
     /// Close the stream in good order.
-    Close { lane: Lane, stream: StreamId },
+    Close { kind: StreamKind, stream: StreamId },
     /// Drop the stream with all that waits on it.
-    Reset { lane: Lane, stream: StreamId },
+    Reset { kind: StreamKind, stream: StreamId },
 }
 
 /// The behaviour's end and the task's end are clones of each other.
@@ -134,10 +134,10 @@ mod tests {
         let mailbox = Mailbox::new();
         let (id, version) = (a_send(), Version::V1_2);
         for stream in [StreamId(1), StreamId(2)] {
-            let (lane, message) = (Lane::Answers, Message::default());
-            mailbox.put(Command::Send { lane, stream, id, version, message });
+            let (kind, message) = (StreamKind::Responses, Message::default());
+            mailbox.put(Command::Send { kind, stream, id, version, message });
         }
-        mailbox.put(Command::Reset { lane: Lane::Answers, stream: StreamId(1) });
+        mailbox.put(Command::Reset { kind: StreamKind::Responses, stream: StreamId(1) });
         let commands = Vec::from(mailbox.take(&futures::task::noop_waker()).commands);
         assert!(
             matches!(
@@ -161,8 +161,8 @@ mod tests {
         engine.want(session, [want], now).unwrap();
         loop {
             match engine.poll_output().expect("it asks the peer") {
-                Output::Open { peer, lane } => {
-                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream: kind } => {
+                    engine.handle_open(peer, kind, Ok(Version::V1_2), now);
                 }
                 Output::Send(sending) => return sending.id,
                 _ => {}
@@ -180,9 +180,9 @@ mod tests {
         mailbox.keep_alive(true);
         assert_eq!(wakes.count(), 1);
         assert!(mailbox.take(&task).keep_alive);
-        let (lane, stream) = (Lane::Wants, StreamId(1));
-        mailbox.put(Command::Close { lane, stream });
-        mailbox.put(Command::Reset { lane, stream });
+        let (kind, stream) = (StreamKind::Requests, StreamId(1));
+        mailbox.put(Command::Close { kind, stream });
+        mailbox.put(Command::Reset { kind, stream });
         assert_eq!(wakes.count(), 2, "one wake until the task looks");
         let commands = mailbox.take(&task).commands;
         assert!(matches!(Vec::from(commands)[..], [Command::Close { .. }, Command::Reset { .. }]));

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::{Entry, Message, Prefix, Version, WantKind};
-use bitswap_libp2p::{Behaviour, Config, Executor, Job, MemoryStore};
+use bitswap_libp2p::{Behaviour, BlockingTask, Config, MemoryStore, TaskSpawner};
 use bytes::Bytes;
 use cap::Cap;
 use futures::AsyncWriteExt;
@@ -37,12 +37,12 @@ const BESIDE: usize = 1 << 20;
 
 struct OnTokio;
 
-impl Executor for OnTokio {
+impl TaskSpawner for OnTokio {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         tokio::spawn(future);
     }
 
-    fn compute(&self, job: Job) {
+    fn spawn_blocking(&self, job: BlockingTask) {
         tokio::task::spawn_blocking(job);
     }
 }
@@ -117,7 +117,7 @@ async fn ask(node: &Host<Behaviour<MemoryStore>>, peer: &RawPeer) {
     raw_peer::send(&mut stream, &message).await;
     let id = peer.id;
     soon("the want", async {
-        while node.behaviour(move |node| node.wants_of(id).len()).await == 0 {
+        while node.behaviour(move |node| node.peer_wantlist(id).len()).await == 0 {
             tokio::task::yield_now().await;
         }
     })

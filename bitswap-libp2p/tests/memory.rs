@@ -19,7 +19,9 @@ use std::time::Duration;
 
 use bitswap_core::message::Message;
 use bitswap_core::{Block, Entry, Prefix, Presence, SessionOptions, Version, Want, WantKind};
-use bitswap_libp2p::{Behaviour, Config, Event, Executor, Job, Keep, MemoryStore};
+use bitswap_libp2p::{
+    Behaviour, BlockDisposition, BlockingTask, Config, Event, MemoryStore, TaskSpawner,
+};
 use cap::Cap;
 use cid::Cid;
 use cid::multihash::Multihash;
@@ -69,15 +71,15 @@ fn message(blocks: &[&Block]) -> Message {
 /// Computations run at once, or wait until a test lets them go.
 #[derive(Clone, Default)]
 struct Computing {
-    held: Option<Arc<Mutex<VecDeque<Job>>>>,
+    held: Option<Arc<Mutex<VecDeque<BlockingTask>>>>,
 }
 
-impl Executor for Computing {
+impl TaskSpawner for Computing {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         tokio::spawn(future);
     }
 
-    fn compute(&self, job: Job) {
+    fn spawn_blocking(&self, job: BlockingTask) {
         match &self.held {
             Some(held) => held.lock().unwrap().push_back(job),
             None => drop(tokio::task::spawn_blocking(job)),
@@ -95,7 +97,8 @@ async fn wanting(computing: Computing, wants: &[Block]) -> (Node, RawPeer) {
     let cids: Vec<Cid> = wants.iter().map(|block| *block.cid()).collect();
     let count = cids.len();
     node.behaviour(move |node| {
-        let session = node.open_session(SessionOptions::default(), Keep::ByUser).unwrap();
+        let session =
+            node.open_session(SessionOptions::default(), BlockDisposition::Return).unwrap();
         node.want(session, cids.into_iter().map(Want::from)).unwrap();
     })
     .await;

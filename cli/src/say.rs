@@ -159,7 +159,7 @@ fn waiting_object(waiting: &StallReport) -> Value {
     });
     let oldest = waiting.oldest.iter().map(|wait| {
         let did = |report: &PeerReport<PeerId>| {
-            json!({"peer": report.peer.to_string(), "did": format!("{:?}", report.did)})
+            json!({"peer": report.peer.to_string(), "did": format!("{:?}", report.outcome)})
         };
         let asked: Vec<Value> = wait.reports.iter().map(did).collect();
         json!({"cid": wait.cid.to_string(), "asked": asked})

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bitswap_core::Support;
+use bitswap_core::ProtocolSupport;
 use bitswap_node::{Node, NodeClosed};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
@@ -57,7 +57,7 @@ impl Strangers {
     async fn look(&mut self, node: &Node, say: &Say) -> Result<Option<Vec<PeerId>>, NodeClosed> {
         for info in node.peers().await? {
             let stats = info.bitswap.and_then(|bitswap| bitswap.stats);
-            let is_stranger = stats.is_some_and(|stats| stats.support == Support::No);
+            let is_stranger = stats.is_some_and(|stats| stats.support == ProtocolSupport::No);
             if is_stranger && self.known.insert(info.peer) {
                 let peer = info.peer.to_string();
                 let text = format!("{peer} does not speak Bitswap: it is not asked");

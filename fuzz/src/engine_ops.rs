@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bitswap_core::message::Message;
-use bitswap_core::{Lane, Outgoing, Rates, Timestamp};
+use bitswap_core::{Outgoing, Rates, StreamKind, Timestamp};
 
 use crate::Input;
 use crate::engine::{Between, Call, Mask, Op, Peer, Setup, Untouched, World, blocks};
@@ -103,7 +103,7 @@ fn heal(world: &mut World<'_>) {
 /// What a peer that has all blocks answers.
 fn honest_answer(sending: &Outgoing<Peer>) -> Option<Message> {
     let mut answer = Message::default();
-    if sending.lane == Lane::Wants {
+    if sending.stream == StreamKind::Requests {
         let entries = sending.message.wantlist.entries.iter();
         let wanted = entries.filter(|entry| !entry.cancel);
         let cids: Vec<_> = wanted.map(|entry| entry.cid).collect();
@@ -119,9 +119,9 @@ fn leave(world: &mut World<'_>, setup: &Setup) {
     world.disconnect_all();
     world.drain();
     let stats = world.engine().engine().stats();
-    let left = (stats.peers, stats.sessions, stats.wants, stats.told, stats.ledger);
+    let left = (stats.peers, stats.sessions, stats.wants, stats.sent_wants, stats.ledger);
     assert_eq!(left, (0, 0, 0, 0, 0), "peers, sessions, wants, told and ledger of an empty world");
-    assert_eq!(stats.answer_bytes, 0, "answers on their way in an empty world");
+    assert_eq!(stats.response_bytes, 0, "answers on their way in an empty world");
     let fresh = bitswap_core::Engine::<Peer>::new(setup.config.clone(), setup.seed, setup.start);
     assert_eq!(stats.held_bytes, fresh.stats().held_bytes, "bytes held in an empty world");
 }

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use bitswap_core::message::{Accept, Entry, FrameDecoder, Message, Presence, decode};
+use bitswap_core::message::{Entry, FrameDecoder, Message, PayloadFilter, Presence, decode};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    Config, Event, Lookup, Output, PeerSet, SessionId, SessionOptions, Timestamp, Version, Want,
-    WantKind,
+    Config, Event, Output, PeerSet, ProviderProgress, SessionId, SessionOptions, Timestamp,
+    Version, Want, WantKind,
 };
 use bytes::Bytes;
 
@@ -58,7 +58,7 @@ struct Host<'a> {
     model: Model,
     session: Option<SessionId>,
     now: Timestamp,
-    accept: Accept,
+    filter: PayloadFilter,
     hostile: FrameDecoder,
     seen: Seen,
 }
@@ -71,7 +71,7 @@ impl<'a> Host<'a> {
             model: Model::default(),
             session: None,
             now: Timestamp::ZERO,
-            accept: Accept::new(),
+            filter: PayloadFilter::new(),
             hostile: FrameDecoder::default(),
             seen: Seen::default(),
         }
@@ -81,9 +81,9 @@ impl<'a> Host<'a> {
     fn play(mut self, steps: &[[u8; 2]], stream: Option<&[u8]>) -> (Seen, u64) {
         let peers = PeerSet::Only(vec![HONEST]);
         self.call(Call::OpenSession { options: SessionOptions { peers, ..Default::default() } });
-        self.call(Call::Connected { peer: HONEST, hint: None });
+        self.call(Call::Connected { peer: HONEST, history: None });
         if stream.is_some() {
-            self.call(Call::Connected { peer: HOSTILE, hint: None });
+            self.call(Call::Connected { peer: HOSTILE, history: None });
         }
         let share = stream.unwrap_or_default().len().div_ceil(steps.len().max(1)).max(1);
         let mut hostile = stream.unwrap_or_default().chunks(share);
@@ -156,7 +156,7 @@ impl<'a> Host<'a> {
                     Ok(decoded) => {
                         let mut message = decoded.message;
                         let mut payloads = decoded.payloads;
-                        payloads.retain(|payload| self.accept.admit(&payload.prefix));
+                        payloads.retain(|payload| self.filter.admit(&payload.prefix));
                         let blocks =
                             payloads.into_iter().filter_map(|payload| payload.verify().ok());
                         message.add_blocks(blocks);
@@ -195,14 +195,14 @@ impl<'a> Host<'a> {
 
     fn answer(&mut self, output: Output<Peer>) {
         match output {
-            Output::Open { peer, lane } => {
-                self.call(Call::Open { peer, lane, result: Ok(Version::V1_2) });
+            Output::Open { peer, stream: kind } => {
+                self.call(Call::Open { peer, kind, result: Ok(Version::V1_2) });
             }
             Output::Send(sending) => {
                 if sending.peer == HONEST {
                     self.seen.sent.push(sending.message);
                 } else {
-                    self.accept.told(&sending.message);
+                    self.filter.sent(&sending.message);
                 }
                 self.call(Call::Sent { id: sending.id, result: Ok(()) });
             }
@@ -211,9 +211,13 @@ impl<'a> Host<'a> {
                 self.call(Call::Load { id: load.id, answers });
             }
             Output::FindProviders { id, .. } => {
-                self.call(Call::Providers { id, peers: Vec::new(), lookup: Lookup::Done });
+                self.call(Call::Providers {
+                    id,
+                    peers: Vec::new(),
+                    progress: ProviderProgress::Final,
+                });
             }
-            Output::Event(Event::PeerGone { .. }) => {}
+            Output::Event(Event::PeerDisconnected { .. }) => {}
             Output::Event(event) => {
                 if let Event::Block { session, block, .. } = &event {
                     let bytes = block.data().len() as u64;

@@ -23,8 +23,8 @@ const OPS_MAX: usize = 400;
 /// have to wait for the longest deadline or the next search.
 const HEAL_MAX: Duration = Duration::from_secs(120);
 
-/// How long a lane that failed is left alone at most. What it has to say is still missing until then.
-const LANES_REST_MAX: Duration = Duration::from_secs(31);
+/// How long a stream that failed is left alone at most. What it has to say is still missing until then.
+const STREAMS_REST_MAX: Duration = Duration::from_secs(31);
 
 /// Rounds of answers in that time.
 const HEAL_ROUNDS_MAX: u32 = 3000;
@@ -57,12 +57,12 @@ pub fn check(data: &[u8], between: &mut dyn Between) {
 
 fn step(link: &mut Link<'_>, [code, a, b]: [u8; 3]) {
     let side = usize::from(code & 1);
-    let lane = usize::from(code >> 1 & 1);
+    let kind = usize::from(code >> 1 & 1);
     let some = usize::from(a) << (b % 8);
     match code >> 2 {
         0..=1 => link.lose(side),
         2..=3 => link.connect(),
-        4 => link.reset(side, lane),
+        4 => link.reset(side, kind),
         5..=10 => link.want(side, Mask(a & b)),
         11..=12 => link.cancel(side, Mask(a & b)),
         13..=15 => link.store(side, Mask(a & b)),
@@ -74,10 +74,10 @@ fn step(link: &mut Link<'_>, [code, a, b]: [u8; 3]) {
                 3 if b == 0 => Err(OpenError::Unsupported),
                 _ => Ok(Version::V1_2),
             };
-            link.open(side, lane, result);
+            link.open(side, kind, result);
         }
-        21..=30 => link.write(side, lane, some),
-        31..=40 => link.deliver(side, lane, some),
+        21..=30 => link.write(side, kind, some),
+        31..=40 => link.deliver(side, kind, some),
         41..=46 => link.load(side),
         47..=49 => link.wait(Duration::from_micros(some as u64)),
         50..=53 => link.wait_until_due(),
@@ -94,7 +94,7 @@ fn heal(link: &mut Link<'_>) {
     for round in 0.. {
         // What no answer moves, time does.
         if link.calm() {
-            let rested = !link.is_timed() || link.now().since(start) >= LANES_REST_MAX;
+            let rested = !link.is_timed() || link.now().since(start) >= STREAMS_REST_MAX;
             if rested && link.servable_wants() == 0 {
                 return;
             }

@@ -193,7 +193,7 @@ impl Between for Faulty {
         Some(match call {
             Call::Message { peer, mut message } if self.has(Fault::Unverified) => {
                 for block in &mut message.blocks {
-                    *block = Block::from_store(*block.cid(), Bytes::from_static(b"other bytes"));
+                    *block = Block::new_unchecked(*block.cid(), Bytes::from_static(b"other bytes"));
                 }
                 Call::Message { peer, message }
             }

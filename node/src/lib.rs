@@ -63,7 +63,7 @@ mod transport;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.
 pub use bitswap_core::{
-    Block, ByteSize, PeerDid, PeerReport, PeerSet, Rates, SessionOptions, SessionStats,
+    Block, ByteSize, PeerOutcome, PeerReport, PeerSet, Rates, SessionOptions, SessionStats,
     WhenMissing, chunk,
 };
 pub use bitswap_libp2p::{Blockstore, Config, MemoryStore, StoreError};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use bitswap_core::{PeerDid, PeerReport};
+use bitswap_core::{PeerOutcome, PeerReport};
 use libp2p::PeerId;
 
 use crate::node::LostPeer;
@@ -17,7 +17,7 @@ impl fmt::Display for PeerReports<'_> {
         }
         for (at, report) in self.0.iter().enumerate() {
             let separator = if at == 0 { "asked " } else { "; " };
-            write!(f, "{separator}{}: {}", report.peer, did(report.did))?;
+            write!(f, "{separator}{}: {}", report.peer, outcome(report.outcome))?;
         }
         Ok(())
     }
@@ -37,15 +37,15 @@ impl fmt::Display for LostPeers<'_> {
 }
 
 /// What a peer did, in a word or two.
-fn did(did: PeerDid) -> &'static str {
-    match did {
-        PeerDid::Asked => "no answer yet",
-        PeerDid::Have => "HAVE, the block is under way",
-        PeerDid::HaveThenSilent => "HAVE then silent",
-        PeerDid::Silent => "silent",
-        PeerDid::DontHave => "DONT_HAVE",
-        PeerDid::NoBitswap => "does not speak Bitswap",
-        PeerDid::Unreachable => "no stream to it opens",
+fn outcome(outcome: PeerOutcome) -> &'static str {
+    match outcome {
+        PeerOutcome::Asked => "no answer yet",
+        PeerOutcome::Have => "HAVE, the block is under way",
+        PeerOutcome::HaveThenSilent => "HAVE then silent",
+        PeerOutcome::Silent => "silent",
+        PeerOutcome::DontHave => "DONT_HAVE",
+        PeerOutcome::NoBitswap => "does not speak Bitswap",
+        PeerOutcome::Unreachable => "no stream to it opens",
         _ => "unknown",
     }
 }

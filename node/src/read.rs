@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bitswap_core::chunk::{Bounds, Contents, Manifest, Segment};
 use bitswap_core::{Block, SessionOptions};
-use bitswap_libp2p::Keep;
+use bitswap_libp2p::BlockDisposition;
 use bytes::Bytes;
 use cid::Cid;
 use futures::FutureExt as _;
@@ -37,7 +37,11 @@ impl Node {
         root: Cid,
         options: SessionOptions<PeerId>,
     ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<>, ReadError> {
-        let keep = if self.store().keeps_what_is_read() { Keep::InStore } else { Keep::ByUser };
+        let keep = if self.store().keeps_what_is_read() {
+            BlockDisposition::Store
+        } else {
+            BlockDisposition::Return
+        };
         let session = Arc::new(self.session_keeping(options, keep).await?);
         let reader = Reader {
             session,

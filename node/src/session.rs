@@ -95,7 +95,7 @@ impl Session {
     /// When the node has stopped.
     pub async fn stats(&self) -> Result<SessionStats, NodeClosed> {
         let id = self.id;
-        let stats = self.node.call(move |driver| driver.bitswap().session(id)).await?;
+        let stats = self.node.call(move |driver| driver.bitswap().session_stats(id)).await?;
         Ok(stats.unwrap_or_default())
     }
 
@@ -114,10 +114,10 @@ impl Session {
     /// The block, if its bytes are in the store or in the CID itself.
     async fn local(&self, cid: Cid) -> Result<Option<Block>, GetError> {
         if let Ok(Link::Inline { data, .. }) = Link::of(&cid) {
-            return Ok(Some(Block::from_store(cid, data)));
+            return Ok(Some(Block::new_unchecked(cid, data)));
         }
         let found = self.node.store().block(cid).await?;
-        Ok(found.map(|data| Block::from_store(cid, data)))
+        Ok(found.map(|data| Block::new_unchecked(cid, data)))
     }
 }
 

@@ -252,15 +252,15 @@ struct Left {
     peers: u32,
     sessions: u32,
     wants: u32,
-    told: u32,
+    sent_wants: u32,
     ledger: u32,
-    answer_bytes: u64,
+    response_bytes: u64,
 }
 
 impl From<Stats> for Left {
     fn from(stats: Stats) -> Self {
-        let Stats { peers, sessions, wants, told, ledger, answer_bytes, .. } = stats;
-        Self { peers, sessions, wants, told, ledger, answer_bytes }
+        let Stats { peers, sessions, wants, sent_wants, ledger, response_bytes, .. } = stats;
+        Self { peers, sessions, wants, sent_wants, ledger, response_bytes }
     }
 }
 
@@ -331,7 +331,7 @@ fn watch(world: &mut World, fetch: FetchId) -> Result<u64, String> {
         for host in world.hosts() {
             let stats = world.engine(host).stats();
             let streams = world.counts(host).gate_bytes_max;
-            held = held.max(stats.held_bytes + stats.answer_bytes + streams);
+            held = held.max(stats.held_bytes + stats.response_bytes + streams);
         }
     }
     Ok(held)

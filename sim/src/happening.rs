@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::wire_len;
-use bitswap_core::{Lane, Load, LookupId, Message, Rng, SendId, SessionId, Timestamp, Version};
+use bitswap_core::{
+    Load, LookupId, Message, Rng, SendId, SessionId, StreamKind, Timestamp, Version,
+};
 use bytes::Bytes;
 use cid::Cid;
 
@@ -24,7 +26,7 @@ pub(crate) enum Happening {
     Deliver {
         from: Node,
         to: Node,
-        lane: Lane,
+        kind: StreamKind,
         stream: u32,
         connection: Connection,
         message: Message,
@@ -37,7 +39,7 @@ pub(crate) enum Happening {
     Opened {
         node: Node,
         peer: Node,
-        lane: Lane,
+        kind: StreamKind,
         connection: Connection,
         result: Result<Version, OpenError>,
     },
@@ -87,7 +89,7 @@ impl Outside {
         &mut self,
         from: Node,
         to: Node,
-        lane: Lane,
+        kind: StreamKind,
         version: Version,
         connection: Connection,
         mut message: Message,
@@ -116,7 +118,7 @@ impl Outside {
             let flipped = altered(block.cid(), crate::store::rotten(block.data()));
             message.blocks[0] = flipped.expect("the CID was hashed before");
         }
-        let passage = self.network.send(from, to, lane, bytes, self.now, &mut self.rng);
+        let passage = self.network.send(from, to, kind, bytes, self.now, &mut self.rng);
         if self.cuts_per_million > 0 && self.rng.below(1_000_000) < u64::from(self.cuts_per_million)
         {
             // The connection dies with this message: between its departure and its arrival.
@@ -128,7 +130,7 @@ impl Outside {
             );
         }
         let stream = passage.stream;
-        let deliver = Happening::Deliver { from, to, lane, stream, connection, message };
+        let deliver = Happening::Deliver { from, to, kind, stream, connection, message };
         self.later(passage.arrives, deliver);
         Some((passage.taken, Ok(())))
     }
@@ -145,8 +147,8 @@ impl Outside {
         self.trace
             .note(self.now, || format!("{from} -> {to}: {} B on stream {stream}", bytes.len()));
         if self.network.is_alive(connection) {
-            let (now, lane) = (self.now, Lane::Answers);
-            let passage = self.network.send(from, to, lane, bytes.len(), now, &mut self.rng);
+            let (now, kind) = (self.now, StreamKind::Responses);
+            let passage = self.network.send(from, to, kind, bytes.len(), now, &mut self.rng);
             self.later(passage.arrives, Happening::Bytes { from, to, connection, stream, bytes });
         }
     }

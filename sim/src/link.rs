@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Lane, Rng, Timestamp};
+use bitswap_core::{Rng, StreamKind, Timestamp};
 
 use crate::draw;
 
@@ -11,7 +11,7 @@ use crate::draw;
 pub struct Link {
     /// From the last byte's departure to its arrival.
     pub latency: Duration,
-    /// Added to the latency: up to this much, drawn for each message. Order within a lane is kept.
+    /// Added to the latency: up to this much, drawn for each message. Order within a stream is kept.
     pub jitter: Duration,
     /// Bytes per second; `None` is unlimited, and with 0 nothing ever arrives.
     pub bandwidth: Option<u64>,
@@ -53,11 +53,11 @@ pub(crate) struct Pipe {
     free_at: Timestamp,
     /// Nothing leaves before.
     pub(crate) clogged_until: Timestamp,
-    /// The last arrival on each lane.
+    /// The last arrival on each stream.
     last: [Timestamp; 2],
     /// Messages that have not left, with when they will have.
-    queued: Vec<(Lane, Timestamp)>,
-    /// How often the stream of each lane was reset.
+    queued: Vec<(StreamKind, Timestamp)>,
+    /// How often the stream of each stream was reset.
     cuts: [u32; 2],
 }
 
@@ -77,7 +77,7 @@ impl Pipe {
     pub(crate) fn carry(
         &mut self,
         bytes: usize,
-        lane: Lane,
+        kind: StreamKind,
         now: Timestamp,
         rng: &mut Rng,
     ) -> Passage {
@@ -93,7 +93,7 @@ impl Pipe {
         let left = start + time(bytes as u64);
         self.free_at = left;
         self.queued.retain(|(_, left)| *left > now);
-        self.queued.push((lane, left));
+        self.queued.push((kind, left));
         let ahead = time(self.link.buffer);
         let taken = Timestamp::from_micros(
             left.as_micros().saturating_sub(ahead.as_micros() as u64).max(now.as_micros()),
@@ -103,23 +103,23 @@ impl Pipe {
         } else {
             draw::up_to(rng, self.link.jitter)
         };
-        let last = &mut self.last[lane as usize];
+        let last = &mut self.last[kind as usize];
         *last = (left + self.link.latency + jitter).max(*last);
-        Passage { taken, arrives: *last, stream: self.cuts[lane as usize] }
+        Passage { taken, arrives: *last, stream: self.cuts[kind as usize] }
     }
 
-    /// The sender resets the stream of a lane: what of it has not arrived never does, and what has not
+    /// The sender resets the stream of a stream: what of it has not arrived never does, and what has not
     /// left holds up nothing any more.
-    pub(crate) fn cut(&mut self, lane: Lane, now: Timestamp) {
-        self.cuts[lane as usize] += 1;
-        self.last[lane as usize] = now;
-        self.queued.retain(|(on, _)| *on != lane);
+    pub(crate) fn cut(&mut self, kind: StreamKind, now: Timestamp) {
+        self.cuts[kind as usize] += 1;
+        self.last[kind as usize] = now;
+        self.queued.retain(|(on, _)| *on != kind);
         self.free_at = self.queued.iter().map(|(_, left)| *left).max().unwrap_or(now);
     }
 
-    /// Whether the stream of a lane was reset since this one was in use.
-    pub(crate) const fn is_cut(&self, lane: Lane, stream: u32) -> bool {
-        self.cuts[lane as usize] != stream
+    /// Whether the stream of a stream was reset since this one was in use.
+    pub(crate) const fn is_cut(&self, kind: StreamKind, stream: u32) -> bool {
+        self.cuts[kind as usize] != stream
     }
 }
 
@@ -135,18 +135,18 @@ mod tests {
     fn messages_queue_for_bandwidth_and_keep_their_order() {
         let mut rng = Rng::new(&[1; 32], "test");
         let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
-        let first = pipe.carry(100, Lane::Wants, at(0), &mut rng);
+        let first = pipe.carry(100, StreamKind::Requests, at(0), &mut rng);
         assert_eq!(first, Passage { taken: at(100), arrives: at(110), stream: 0 });
-        let second = pipe.carry(50, Lane::Answers, at(20), &mut rng);
+        let second = pipe.carry(50, StreamKind::Responses, at(20), &mut rng);
         assert_eq!(second, Passage { taken: at(150), arrives: at(160), stream: 0 });
         pipe.link.buffer = 100;
-        let third = pipe.carry(50, Lane::Wants, at(160), &mut rng);
+        let third = pipe.carry(50, StreamKind::Requests, at(160), &mut rng);
         assert_eq!(third, Passage { taken: at(160), arrives: at(220), stream: 0 });
         pipe.link.bandwidth = None;
         pipe.link.jitter = Duration::from_millis(50);
         let mut last = Timestamp::ZERO;
         for ms in 220..270 {
-            let passage = pipe.carry(1, Lane::Wants, at(ms), &mut rng);
+            let passage = pipe.carry(1, StreamKind::Requests, at(ms), &mut rng);
             assert!(passage.arrives >= last);
             last = passage.arrives;
         }
@@ -156,14 +156,17 @@ mod tests {
     fn a_stream_that_is_reset_holds_up_nothing_any_more() {
         let mut rng = Rng::new(&[1; 32], "test");
         let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
-        pipe.carry(100, Lane::Wants, at(0), &mut rng);
-        let slow = pipe.carry(1_000_000, Lane::Answers, at(0), &mut rng);
-        pipe.cut(Lane::Answers, at(50));
-        assert!(pipe.is_cut(Lane::Answers, slow.stream) && !pipe.is_cut(Lane::Wants, 0));
-        let next = pipe.carry(10, Lane::Answers, at(50), &mut rng);
+        pipe.carry(100, StreamKind::Requests, at(0), &mut rng);
+        let slow = pipe.carry(1_000_000, StreamKind::Responses, at(0), &mut rng);
+        pipe.cut(StreamKind::Responses, at(50));
+        assert!(
+            pipe.is_cut(StreamKind::Responses, slow.stream)
+                && !pipe.is_cut(StreamKind::Requests, 0)
+        );
+        let next = pipe.carry(10, StreamKind::Responses, at(50), &mut rng);
         assert_eq!(next, Passage { taken: at(110), arrives: at(120), stream: 1 });
         pipe.link.bandwidth = Some(0);
-        let never = pipe.carry(1, Lane::Answers, at(200), &mut rng);
+        let never = pipe.carry(1, StreamKind::Responses, at(200), &mut rng);
         assert_eq!((never.taken, never.arrives), (Timestamp::MAX, Timestamp::MAX));
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitswap_core::error::OpenError;
-use bitswap_core::{Lane, Rng, Timestamp, Version};
+use bitswap_core::{Rng, StreamKind, Timestamp, Version};
 
 use crate::draw;
 use crate::link::{Link, Passage, Pipe};
@@ -194,11 +194,11 @@ impl Network {
         &mut self,
         from: Node,
         to: Node,
-        lane: Lane,
+        kind: StreamKind,
         bytes: usize,
         now: Timestamp,
         rng: &mut Rng,
     ) -> Passage {
-        self.pipe(from, to).carry(bytes, lane, now, rng)
+        self.pipe(from, to).carry(bytes, kind, now, rng)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{LoadAnswer, Rng, What};
+use bitswap_core::{LoadAnswer, LoadKind, Rng};
 use bytes::Bytes;
 use cid::Cid;
 
@@ -55,7 +55,7 @@ impl Store {
         &self,
         universe: &Universe,
         cid: &Cid,
-        what: What,
+        what: LoadKind,
         rng: &mut Rng,
     ) -> LoadAnswer {
         let Some(number) = universe.number(cid).filter(|number| self.has(*number)) else {
@@ -66,14 +66,14 @@ impl Store {
         }
         let data = universe.block(number).data();
         match what {
-            What::Size => LoadAnswer::Size(data.len() as u32),
-            What::Data
+            LoadKind::Size => LoadAnswer::Size(data.len() as u32),
+            LoadKind::Data
                 if self.conduct.rot_per_mille > 0
                     && draw::chance(rng, self.conduct.rot_per_mille) =>
             {
                 LoadAnswer::Data(rotten(data))
             }
-            What::Data => LoadAnswer::Data(data.clone()),
+            LoadKind::Data => LoadAnswer::Data(data.clone()),
         }
     }
 }

@@ -81,7 +81,7 @@ fn liars_of_every_kind_together_do_not_hold_a_want_up() {
     ending.rests();
 }
 
-/// After a reconnect: one round trip for the lane, one for the block and one for its lane.
+/// After a reconnect: one round trip for the stream, one for the block and one for its stream.
 #[test]
 fn wants_are_told_again_within_a_round_trip_of_a_reconnect() {
     for away_ms in [0, 1, 5, 19, 100] {
@@ -170,7 +170,7 @@ fn a_block_that_is_put_later_reaches_who_waits_for_it() {
         .stocked(|_, _| false)
         .at_ms(5000, |world, players| world.put(players.seeders[2], 0))
         .run(1);
-    // Lanes may have closed since, so one is opened.
+    // Streams may have closed since, so one is opened.
     assert!(ending.took() <= MS(5000 + 20 + 10 + 10), "{:?}", ending.took());
     ending.rests();
 }

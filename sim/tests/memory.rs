@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bitswap_core::{
-    Block, Config, Engine, Entry, Event, Lane, Message, Output, PeerSet, Presence, SessionId,
-    SessionOptions, Support, Timestamp, Version, Want, WantKind, Wantlist,
+    Block, Config, Engine, Entry, Event, Message, Output, PeerSet, Presence, ProtocolSupport,
+    SessionId, SessionOptions, StreamKind, Timestamp, Version, Want, WantKind, Wantlist,
 };
 use bytes::Bytes;
 use cap::Cap;
@@ -122,14 +122,14 @@ impl Bench {
     fn drain(&mut self) {
         while let Some(output) = self.call("poll_output", |engine, _| engine.poll_output()) {
             match output {
-                Output::Open { peer, lane } => self.call("handle_open", |engine, now| {
-                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream: kind } => self.call("handle_open", |engine, now| {
+                    engine.handle_open(peer, kind, Ok(Version::V1_2), now);
                 }),
                 Output::Send(sending) => {
                     self.call("handle_sent", |engine, now| {
                         engine.handle_sent(sending.id, Ok(()), now);
                     });
-                    if sending.lane == Lane::Wants {
+                    if sending.stream == StreamKind::Requests {
                         let answer = self.answer(&sending.message.wantlist);
                         if !answer.is_empty() {
                             self.mail.push_back((sending.peer, answer));
@@ -139,7 +139,7 @@ impl Bench {
                 Output::Event(Event::Block { session, block, .. }) => {
                     self.ended += 1;
                     let bytes = block.data().len() as u64;
-                    self.call("taken", |engine, now| engine.taken(session, bytes, now));
+                    self.call("taken", |engine, now| engine.release_capacity(session, bytes, now));
                 }
                 _ => {}
             }
@@ -151,7 +151,7 @@ impl Bench {
         for entry in list.entries.iter().filter(|entry| !entry.cancel) {
             match entry.kind {
                 WantKind::Block => {
-                    message.blocks.push(Block::from_store(entry.cid, self.data.clone()));
+                    message.blocks.push(Block::new_unchecked(entry.cid, self.data.clone()));
                 }
                 WantKind::Have => {
                     message.presences.push(Presence { cid: entry.cid, have: true });
@@ -280,7 +280,9 @@ fn nanos_of_an_arrival(sessions: u64, wants: u64, only: bool) -> u128 {
     let times = (0..10).map(|round| {
         bench.now = bench.now + Duration::from_millis(50);
         bench.spent = Duration::ZERO;
-        for support in [Support::No, Support::Yes, Support::No, Support::Yes] {
+        for support in
+            [ProtocolSupport::No, ProtocolSupport::Yes, ProtocolSupport::No, ProtocolSupport::Yes]
+        {
             bench.call("handle_support", |engine, now| engine.handle_support(0, support, now));
             bench.drain();
         }
@@ -319,7 +321,7 @@ fn wants_are_not_copied_for_each_peer() {
     bench.drain();
     bench.mail.clear();
     let held = ALLOCATOR.allocated() - before;
-    let told = bench.engine.stats().told as usize;
+    let told = bench.engine.stats().sent_wants as usize;
     println!("{held} B for 50 000 wants and 600 peers, {told} pairs told");
     assert!(held <= 50_000 * BYTES_PER_WANT + told * 100 + 600 * 4096, "{held} bytes");
     let counted = bench.engine.stats().held_bytes as usize;

@@ -116,7 +116,7 @@ fn nothing_is_left_when_a_fetch_is_complete() {
     ending.rests();
     for node in ending.world.hosts() {
         let stats = ending.world.engine(node).stats();
-        assert_eq!((stats.ledger, stats.answer_bytes), (0, 0), "{node}");
+        assert_eq!((stats.ledger, stats.response_bytes), (0, 0), "{node}");
     }
 }
 

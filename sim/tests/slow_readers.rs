@@ -28,7 +28,7 @@ fn universe() -> Universe {
     Universe::new(BLOCKS.get_or_init(|| vec![256 << 10; 100]).iter().copied())
 }
 
-/// How long each honest peer needs, and how many lanes were reset.
+/// How long each honest peer needs, and how many streams were reset.
 fn run(case: Case) -> (Vec<Duration>, u64) {
     let mut world = World::new(7, universe(), Opening::RoundTrip);
     world.every_link(Link::latency_ms(10));

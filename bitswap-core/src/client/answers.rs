@@ -67,7 +67,7 @@ impl Client {
     fn is_credible_claim(&mut self, peer: Ref<Peer>, want: Ref<Want>, now: Timestamp) -> bool {
         let Some(id) = self.peers.id(peer) else { return false };
         let is_open = self.wants.want(want).is_some_and(|row| {
-            !row.is_over() && row.peers() < u32::from(self.config.told_peers_max)
+            !row.is_over() && row.peers() < u32::from(self.config.peers_per_want_max)
         });
         is_open
             && self.may_learn(want, id)

@@ -152,7 +152,7 @@ impl Client {
     }
 
     /// The user has released bytes of delivered blocks.
-    pub(crate) fn taken(&mut self, session: Id<Session>, bytes: u64) {
+    pub(crate) fn release_capacity(&mut self, session: Id<Session>, bytes: u64) {
         if let Some(row) = self.sessions.get_mut(session) {
             row.release(bytes);
             self.schedule.set_ready(session.at(), row);
@@ -160,7 +160,7 @@ impl Client {
     }
 
     /// Blocks that are in the local store now end the wants for them.
-    pub(crate) fn announce(&mut self, blocks: &[BlockInfo], now: Timestamp) {
+    pub(crate) fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
         for block in blocks {
             if let Some(want) = self.wants.find(&block.cid) {
                 self.end_want(want, End::Stored, None, now);

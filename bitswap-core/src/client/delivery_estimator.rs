@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 
-use crate::output::Hint;
+use crate::output::PeerHistory;
 use crate::time::{Timestamp, micros};
 
 /// Span of deliveries that the throughput looks back on, in microseconds.
@@ -40,7 +40,7 @@ pub(super) struct DeliveryEstimator {
 
 impl DeliveryEstimator {
     /// What was known of the peer when it was last here.
-    pub(super) fn from_hint(hint: Option<Hint>) -> Self {
+    pub(super) fn from_history(hint: Option<PeerHistory>) -> Self {
         let Some(hint) = hint.filter(|hint| hint.blocks > 0) else { return Self::default() };
         let latency = micros(hint.latency).min(LATENCY_MAX);
         // A tenth of the span: soon outweighed by what is measured now.

@@ -9,7 +9,7 @@ use super::peer_state::PeerState;
 use super::peer_want::Answer;
 use super::session::Session;
 use super::want_table::Want;
-use crate::output::{PeerDid, PeerReport};
+use crate::output::{PeerOutcome, PeerReport};
 use crate::peer::Peer;
 use crate::stats::{Fetched, PeerStats, SessionStats};
 use crate::util::rows::{Id, Ref};
@@ -42,14 +42,14 @@ impl Client {
             return answers;
         };
         let why = |state: &PeerState| match state {
-            _ if state.is_mute() => Some(PeerDid::NoBitswap),
-            _ if state.stream().retry_at().is_some() => Some(PeerDid::Unreachable),
+            _ if state.is_mute() => Some(PeerOutcome::NoBitswap),
+            _ if state.stream().retry_at().is_some() => Some(PeerOutcome::Unreachable),
             _ => None,
         };
         self.peers
             .iter()
             .filter(|(_, state)| session.peers().may_ask(state.id()))
-            .filter_map(|(peer, state)| Some(PeerReport { peer, did: why(state)? }))
+            .filter_map(|(peer, state)| Some(PeerReport { peer, outcome: why(state)? }))
             .take(UNREACHED_MAX)
             .collect()
     }
@@ -57,14 +57,14 @@ impl Client {
     fn answers(&self, want: Ref<Want>) -> Vec<PeerReport<Ref<Peer>>> {
         let sent = self.wants.peer_wants_of(want).filter(|(_, of)| of.sent().is_some());
         sent.map(|(_, of)| {
-            let did = match of.answer() {
-                Answer::None => PeerDid::Asked,
-                Answer::Have => PeerDid::Have,
-                Answer::DontHave => PeerDid::DontHave,
-                Answer::Silent => PeerDid::Silent,
-                Answer::HaveThenSilent => PeerDid::HaveThenSilent,
+            let outcome = match of.answer() {
+                Answer::None => PeerOutcome::Asked,
+                Answer::Have => PeerOutcome::Have,
+                Answer::DontHave => PeerOutcome::DontHave,
+                Answer::Silent => PeerOutcome::Silent,
+                Answer::HaveThenSilent => PeerOutcome::HaveThenSilent,
             };
-            PeerReport { peer: of.peer(), did }
+            PeerReport { peer: of.peer(), outcome }
         })
         .collect()
     }

@@ -14,8 +14,8 @@ use crate::memory::{Terms, list};
 /// The terms of this half.
 pub(crate) fn terms(config: &Config) -> Terms {
     let limits = &config.limits;
-    let (peers, told) = (u64::from(limits.peers), u64::from(limits.told_per_peer));
-    let messages = u64::from(limits.messages_per_lane);
+    let (peers, told) = (u64::from(limits.peers), u64::from(limits.sent_wants_per_peer));
+    let messages = u64::from(limits.messages_per_stream);
     let peer_wants = |wants: u64| bound::peer_wants(wants) + Due::<PeerWant>::bytes_max(wants);
     // The lists that grow by doubling have been as long as they can be.
     let wants = u64::from(limits.wants).max(1);
@@ -30,7 +30,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
             + Timers::peers_bytes_max(1)
             + list::<Output>(1),
         one_peer: peer_wants(told),
-        all_peers: peer_wants((peers * told).min(limits.told.into())),
+        all_peers: peer_wants((peers * told).min(limits.sent_wants.into())),
         session: Session::bytes_max(sessions, peers),
         want: (bound::wants(wants)
             + 2 * Due::<PeerWant>::bytes_max(wants)

@@ -153,7 +153,7 @@ impl Client {
     fn serve_peer(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Output> {
         let limits = self.config.limits;
         let state = self.peers.get_mut(peer)?;
-        if state.stream_mut().close_idle(self.config.lane_idle, now) {
+        if state.stream_mut().close_idle(self.config.stream_idle, now) {
             self.peers.set_sending(peer);
             return Some(Output::Close(peer));
         }
@@ -163,7 +163,7 @@ impl Client {
         let Some(version) = state.stream().version() else {
             return state.stream_mut().open(now).then_some(Output::Open(peer));
         };
-        if !state.stream().has_room(limits.messages_per_lane, limits.want_bytes_per_peer) {
+        if !state.stream().has_room(limits.messages_per_stream, limits.want_bytes_per_peer) {
             return None;
         }
         let (message, bytes) = self.compose(peer, version, now);
@@ -272,7 +272,7 @@ impl Client {
     /// Arms the one timer of a peer: for its next attempt to open, its idle stream or its cancels.
     pub(super) fn arm_peer(&mut self, peer: Ref<Peer>) {
         if let Some(state) = self.peers.get_mut(peer) {
-            let due = state.due(self.config.lane_idle);
+            let due = state.due(self.config.stream_idle);
             let before = state.set_timer(due);
             self.timers.set_peer(peer, before, due);
         }

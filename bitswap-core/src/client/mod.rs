@@ -56,7 +56,7 @@ use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::message::{Message, Version};
-use crate::output::{Hint, Support, WantFailure};
+use crate::output::{PeerHistory, ProtocolSupport, WantFailure};
 use crate::peer::Peer;
 use crate::rng::Rng;
 use crate::stats::{Fetched, TimerReason};
@@ -131,12 +131,17 @@ impl Client {
 
     // Peers come, go and change.
 
-    pub(crate) fn connected(&mut self, peer: Id<Peer>, hint: Option<Hint>, now: Timestamp) {
-        self.peers.insert(PeerState::new(peer, hint, self.config.open_retry, now));
+    pub(crate) fn connected(
+        &mut self,
+        peer: Id<Peer>,
+        history: Option<PeerHistory>,
+        now: Timestamp,
+    ) {
+        self.peers.insert(PeerState::new(peer, history, self.config.open_retry, now));
         self.schedule.peer_can_be_asked();
     }
 
-    pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Hint> {
+    pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<PeerHistory> {
         self.give_up_peer(peer, now);
         let state = self.peers.remove(peer)?;
         self.timers.set_peer(peer, state.timer(), None);
@@ -145,15 +150,17 @@ impl Client {
         self.outbox.retain(|output| !is_about(output));
         self.schedule.peer_has_room();
         self.release();
-        Some(state.hint())
+        Some(state.history())
     }
 
-    pub(crate) fn support(&mut self, peer: Ref<Peer>, support: Support, now: Timestamp) {
+    pub(crate) fn support(&mut self, peer: Ref<Peer>, support: ProtocolSupport, now: Timestamp) {
         let Some(state) = self.peers.get_mut(peer) else { return };
         let is_news = state.set_support(support);
         match support {
-            Support::No => self.give_up_peer(peer, now),
-            Support::Yes if is_news || state.stream().is_refused() => state.stream_mut().revive(),
+            ProtocolSupport::No => self.give_up_peer(peer, now),
+            ProtocolSupport::Yes if is_news || state.stream().is_refused() => {
+                state.stream_mut().revive()
+            }
             _ => {}
         }
         self.refresh_peer(peer);

@@ -162,7 +162,7 @@ impl Selector<'_> {
     /// More peers may learn of the want.
     pub(super) fn may_widen(&self, want: Option<Ref<Want>>) -> bool {
         let want = want.and_then(|want| self.wants.want(want));
-        want.is_none_or(|want| want.peers() < u32::from(self.config.told_peers_max))
+        want.is_none_or(|want| want.peers() < u32::from(self.config.peers_per_want_max))
     }
 
     fn caution(&self, request: Request) -> Caution {
@@ -211,11 +211,12 @@ impl Selector<'_> {
             }
             _ => {}
         }
-        let is_full = self.wants.peer_wants_len() >= limits.told as usize && earlier.is_none();
+        let is_full =
+            self.wants.peer_wants_len() >= limits.sent_wants as usize && earlier.is_none();
         let is_wary = purpose == Purpose::Block
             && !state.is_measured()
             && (caution.only_proven || caution.is_sampled && state.asked_bytes() > 0);
-        let wants_max = if earlier.is_some() { u32::MAX } else { limits.told_per_peer };
+        let wants_max = if earlier.is_some() { u32::MAX } else { limits.sent_wants_per_peer };
         if is_wary || is_full || !state.has_room(size, wants_max, self.has_choice()) {
             selected.is_busy = true;
             if state.is_measured() && member.has_served() {
@@ -334,7 +335,7 @@ mod tests {
     use super::*;
     use crate::client::options::{Options, WhenMissing};
     use crate::client::peer_state::PeerState;
-    use crate::output::Support;
+    use crate::output::ProtocolSupport;
     use crate::time::Timestamp;
 
     const START: Timestamp = Timestamp::ZERO;
@@ -457,7 +458,7 @@ mod tests {
         assert!(world.select(Purpose::Block, 3).peers.is_empty());
         world.session.peers_mut().allow(peer(1), |_| true);
         assert_eq!(world.first(), peer(1));
-        world.state(1).set_support(Support::No);
+        world.state(1).set_support(ProtocolSupport::No);
         let selected = world.select(Purpose::Block, 3);
         assert!(selected.peers.is_empty() && !selected.is_busy);
     }

@@ -6,9 +6,9 @@ use core::time::Duration;
 use super::delivery_estimator::DeliveryEstimator;
 use super::message_queue::MessageQueue;
 use super::reachability::Reachability;
-use crate::lane::LaneState;
 use crate::message::Version;
-use crate::output::{Hint, Support};
+use crate::outbound_stream::OutboundStream;
+use crate::output::{PeerHistory, ProtocolSupport};
 use crate::peer::Peer;
 use crate::stats::{Fetched, PeerStats, TimerReason};
 use crate::time::{Timestamp, micros};
@@ -34,10 +34,10 @@ const CLAIMS_TIME: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct PeerState {
     id: Id<Peer>,
-    support: Support,
+    support: ProtocolSupport,
     /// Whether it can be asked, as the peers' table has counted it.
     reachability: Reachability,
-    stream: LaneState,
+    stream: OutboundStream,
     estimator: DeliveryEstimator,
     queue: MessageQueue,
     /// HAVEs of wants that it was not sent, since `claims_since`.
@@ -65,13 +65,18 @@ pub(super) struct PeerState {
 }
 
 impl PeerState {
-    pub(super) fn new(id: Id<Peer>, hint: Option<Hint>, retry: Duration, now: Timestamp) -> Self {
+    pub(super) fn new(
+        id: Id<Peer>,
+        history: Option<PeerHistory>,
+        retry: Duration,
+        now: Timestamp,
+    ) -> Self {
         Self {
             id,
-            support: Support::Unknown,
+            support: ProtocolSupport::Unknown,
             reachability: Reachability::Askable,
-            stream: LaneState::new(retry, now),
-            estimator: DeliveryEstimator::from_hint(hint),
+            stream: OutboundStream::new(retry, now),
+            estimator: DeliveryEstimator::from_history(history),
             queue: MessageQueue::new(now),
             claims: 0,
             claims_since: now,
@@ -91,11 +96,11 @@ impl PeerState {
         self.id
     }
 
-    pub(super) const fn stream(&self) -> &LaneState {
+    pub(super) const fn stream(&self) -> &OutboundStream {
         &self.stream
     }
 
-    pub(super) const fn stream_mut(&mut self) -> &mut LaneState {
+    pub(super) const fn stream_mut(&mut self) -> &mut OutboundStream {
         &mut self.stream
     }
 
@@ -114,12 +119,12 @@ impl PeerState {
     // Whether it can be asked.
 
     /// What it says of itself; whether that is news.
-    pub(super) fn set_support(&mut self, support: Support) -> bool {
+    pub(super) fn set_support(&mut self, support: ProtocolSupport) -> bool {
         core::mem::replace(&mut self.support, support) != support
     }
 
     pub(super) fn says_no(&self) -> bool {
-        self.support == Support::No
+        self.support == ProtocolSupport::No
     }
 
     /// It does not speak Bitswap, as far as it says.
@@ -131,7 +136,7 @@ impl PeerState {
     pub(super) fn has_spoken(&mut self) -> bool {
         let surprise = self.is_mute();
         if surprise {
-            self.support = Support::Yes;
+            self.support = ProtocolSupport::Yes;
             self.stream.revive();
         }
         surprise
@@ -290,8 +295,8 @@ impl PeerState {
     pub(super) fn due(&self, idle: Duration) -> Option<(Timestamp, TimerReason)> {
         let cancels = self.queue.cancels_due_at().filter(|_| self.stream.can_act());
         [
-            (self.stream.retry_at(), TimerReason::LaneRetry),
-            (self.stream.idle_at(idle), TimerReason::LaneIdle),
+            (self.stream.retry_at(), TimerReason::StreamRetry),
+            (self.stream.idle_at(idle), TimerReason::StreamIdle),
             (cancels, TimerReason::Cancel),
         ]
         .into_iter()
@@ -327,16 +332,16 @@ impl PeerState {
     pub(super) fn add_stats(&self, stats: &mut PeerStats) {
         stats.fetched = self.fetched;
         // What it did counts for more than what it says.
-        stats.support = if self.stream.is_refused() { Support::No } else { self.support };
+        stats.support = if self.stream.is_refused() { ProtocolSupport::No } else { self.support };
         stats.version = self.stream.version();
         stats.latency = self.estimator.latency();
         stats.throughput = self.estimator.throughput().unwrap_or(0);
         stats.asked_bytes = self.asked_bytes;
-        stats.told = self.queue.len();
+        stats.sent_wants = self.queue.len();
     }
 
-    pub(super) fn hint(&self) -> Hint {
-        Hint {
+    pub(super) fn history(&self) -> PeerHistory {
+        PeerHistory {
             latency: self.estimator.latency().unwrap_or_default(),
             throughput: self.estimator.throughput().unwrap_or(0),
             blocks: self.fetched.blocks,
@@ -410,7 +415,7 @@ mod tests {
     fn who_sends_a_message_speaks_bitswap() {
         let mut peer = peer();
         assert!(!peer.has_spoken());
-        assert!(peer.set_support(Support::No) && peer.is_mute() && !peer.is_usable());
+        assert!(peer.set_support(ProtocolSupport::No) && peer.is_mute() && !peer.is_usable());
         assert!(peer.has_spoken() && peer.is_usable() && !peer.has_spoken());
     }
 }

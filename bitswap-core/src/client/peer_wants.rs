@@ -158,8 +158,11 @@ impl Client {
     /// There is no room for another peer want of this peer.
     pub(super) fn is_crowded(&self, peer: Ref<Peer>) -> bool {
         let limits = &self.config.limits;
-        self.wants.peer_wants_len() >= limits.told as usize
-            || self.peers.get(peer).is_some_and(|peer| peer.queue().len() >= limits.told_per_peer)
+        self.wants.peer_wants_len() >= limits.sent_wants as usize
+            || self
+                .peers
+                .get(peer)
+                .is_some_and(|peer| peer.queue().len() >= limits.sent_wants_per_peer)
     }
 
     // Deadlines.

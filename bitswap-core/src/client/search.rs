@@ -76,7 +76,7 @@ impl Client {
     /// forgotten it before they got it: they may be asked again. Where there is no room for more peer wants
     /// these are given up, and others have their turn first.
     fn give_second_chances(&mut self, session: Ref<Session>, now: Timestamp) {
-        if self.wants.peer_wants_len() >= self.config.limits.told as usize {
+        if self.wants.peer_wants_len() >= self.config.limits.sent_wants as usize {
             self.full_at = Some(now);
         }
         // What one session gives up is not all taken by it again: the others that search now do the same.
@@ -200,7 +200,7 @@ impl Client {
         &mut self,
         id: u64,
         peers: &[Ref<Peer>],
-        state: output::Lookup,
+        state: output::ProviderProgress,
         now: Timestamp,
     ) -> bool {
         let Some(session) = self.lookups.session(id) else { return false };
@@ -211,7 +211,7 @@ impl Client {
         for peer in peers {
             self.provider_found(*peer, lookup.want.at(), now);
         }
-        if state == output::Lookup::Done {
+        if state == output::ProviderProgress::Final {
             if let Some(row) = self.sessions.at_mut(session) {
                 self.lookups.end(row.search_mut(), |_| true);
             }

@@ -163,9 +163,9 @@ impl Session {
             asked: self.wants.asked_len(),
             blocks: self.blocks,
             bytes: self.bytes,
-            untaken_bytes: self.unreleased,
+            unreleased_bytes: self.unreleased,
             asked_bytes: self.wants.asked_bytes(),
-            guess_per_mille: self.peers.first_choice_rate(),
+            first_choice_per_mille: self.peers.first_choice_rate(),
         }
     }
 

@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(timers.first(), None);
         timers.searches.set(Ref::from_place(1), None, Some(at(9)));
         assert_eq!(timers.first(), Some((at(9), TimerReason::Search)));
-        let retry = Some((at(7), TimerReason::LaneRetry));
+        let retry = Some((at(7), TimerReason::StreamRetry));
         timers.set_peer(Ref::from_place(4), None, retry);
         assert_eq!(timers.first(), retry);
         let cancel = Some((at(6), TimerReason::Cancel));

@@ -13,8 +13,8 @@ use crate::error::{OpenError, SendError, WantError};
 use crate::memory::{MemoryMax, list, tree};
 use crate::message::{Entry, Message, Version};
 use crate::output::{
-    BlockInfo, Event, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, PeerReport, Rates,
-    SendId, SessionId, Support, Want,
+    BlockInfo, Event, LoadId, Loaded, LookupId, Output, PeerHistory, PeerReport, ProtocolSupport,
+    ProviderProgress, Rates, SendId, SessionId, StreamKind, Want,
 };
 use crate::peer::Peer;
 use crate::server::{self, Server};
@@ -40,7 +40,7 @@ pub struct Engine<P> {
     now: Timestamp,
     /// Something happened since the outputs were last drained.
     dirty: bool,
-    hints_max: usize,
+    peer_histories_max: usize,
     peers_max: usize,
     rows: Rows<Known<P>, Peer>,
     places: BTreeMap<P, Id<Peer>>,
@@ -48,7 +48,7 @@ pub struct Engine<P> {
     admitted: BTreeMap<P, Vec<Id<Session>>>,
     client: Client,
     server: Server,
-    gone: VecDeque<(P, Hint)>,
+    gone: VecDeque<(P, PeerHistory)>,
     messages_received: u64,
     stale_inputs: u64,
 }
@@ -60,7 +60,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Self {
             now,
             dirty: false,
-            hints_max: config.limits.hints as usize,
+            peer_histories_max: config.limits.peer_histories as usize,
             peers_max: config.limits.peers as usize,
             rows: Rows::default(),
             places: BTreeMap::new(),
@@ -80,10 +80,12 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     #[must_use]
     pub fn memory_max(config: &Config) -> MemoryMax {
         let (client, server) = (client::memory_bound::terms(config), server::bound::terms(config));
-        let (peers, hints) = (u64::from(config.limits.peers), u64::from(config.limits.hints));
+        let (peers, histories) =
+            (u64::from(config.limits.peers), u64::from(config.limits.peer_histories));
         // A peer's row has a page of the table for itself at worst.
-        let own =
-            Rows::<Known<P>, Peer>::bytes_max(1) + tree::<(P, Id<Peer>)>(1) + list::<(P, Hint)>(1);
+        let own = Rows::<Known<P>, Peer>::bytes_max(1)
+            + tree::<(P, Id<Peer>)>(1)
+            + list::<(P, PeerHistory)>(1);
         let each = client.each_peer + server.each_peer;
         MemoryMax {
             empty: client.empty
@@ -93,7 +95,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             peer: own + each + client.one_peer + server.one_peer,
             peers: Rows::<Known<P>, Peer>::bytes_max(peers)
                 + tree::<(P, Id<Peer>)>(peers)
-                + list::<(P, Hint)>(hints)
+                + list::<(P, PeerHistory)>(histories)
                 + peers * each
                 + client.all_peers
                 + server.all_peers,
@@ -104,9 +106,9 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     // Inputs from the network.
 
-    /// The first connection to a peer opened. `hint` is what [`Event::PeerGone`] told of it, if it
+    /// The first connection to a peer opened. `history` is what [`Event::PeerDisconnected`] told of it, if it
     /// was here before. Ignored when the peer is connected already or [`crate::Limits::peers`] are.
-    pub fn handle_connected(&mut self, peer: P, hint: Option<Hint>, now: Timestamp) {
+    pub fn handle_connected(&mut self, peer: P, history: Option<PeerHistory>, now: Timestamp) {
         self.input(now);
         if self.places.contains_key(&peer) || self.rows.len() >= self.peers_max {
             self.stale_inputs += 1;
@@ -114,7 +116,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         }
         let id = self.rows.insert(Known { name: peer, messages_received: 0 });
         self.places.insert(peer, id);
-        self.client.connected(id, hint, self.now);
+        self.client.connected(id, history, self.now);
         self.server.connected(id.at(), self.now);
         for session in self.admitted.get(&peer).into_iter().flatten() {
             self.client.admit(*session, id.at());
@@ -129,22 +131,22 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             self.stale_inputs += 1;
             return;
         };
-        let hint = self.client.disconnected(id.at(), self.now);
+        let history = self.client.disconnected(id.at(), self.now);
         self.server.disconnected(id.at(), self.now);
         self.rows.remove(id.at());
         if self.places.is_empty() {
             self.places = BTreeMap::new();
         }
-        if let Some(hint) = hint {
-            if self.gone.len() >= self.hints_max {
+        if let Some(history) = history {
+            if self.gone.len() >= self.peer_histories_max {
                 self.gone.pop_front();
             }
-            self.gone.push_back((peer, hint));
+            self.gone.push_back((peer, history));
         }
     }
 
     /// Something said whether the peer speaks Bitswap: identify, usually.
-    pub fn handle_support(&mut self, peer: P, support: Support, now: Timestamp) {
+    pub fn handle_support(&mut self, peer: P, support: ProtocolSupport, now: Timestamp) {
         if let Some(id) = self.peer_input(peer, now) {
             self.client.support(id.at(), support, self.now);
         }
@@ -154,16 +156,16 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub fn handle_open(
         &mut self,
         peer: P,
-        lane: Lane,
+        stream: StreamKind,
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) {
         let Some(id) = self.peer_input(peer, now) else {
             return;
         };
-        let known = match lane {
-            Lane::Wants => self.client.opened(id.at(), result, self.now),
-            Lane::Answers => self.server.opened(id.at(), result, self.now),
+        let known = match stream {
+            StreamKind::Requests => self.client.opened(id.at(), result, self.now),
+            StreamKind::Responses => self.server.opened(id.at(), result, self.now),
         };
         self.stale_inputs += u64::from(!known);
     }
@@ -186,26 +188,26 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     /// The answer to [`Output::Send`]: the transport took the message, or could not.
     ///
-    /// `Ok` is not delivery. An error closes the lane; what the message said is said again.
+    /// `Ok` is not delivery. An error closes the stream; what the message said is said again.
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
         self.input(now);
         let known = self.rows.get(id.peer).is_some()
-            && match id.lane {
-                Lane::Wants => self.client.sent(id.peer.at(), id.seq, result, self.now),
-                Lane::Answers => self.server.sent(id.peer.at(), id.seq, result, self.now),
+            && match id.stream {
+                StreamKind::Requests => self.client.sent(id.peer.at(), id.seq, result, self.now),
+                StreamKind::Responses => self.server.sent(id.peer.at(), id.seq, result, self.now),
             };
         self.stale_inputs += u64::from(!known);
     }
 
-    /// What was said on this lane lately may be lost although the transport took it: its stream was
-    /// reset, or one of several connections closed. The lane counts as closed from now on.
-    pub fn handle_reset(&mut self, peer: P, lane: Lane, now: Timestamp) {
+    /// What was said on this stream lately may be lost although the transport took it: its stream was
+    /// reset, or one of several connections closed. The stream counts as closed from now on.
+    pub fn handle_reset(&mut self, peer: P, stream: StreamKind, now: Timestamp) {
         let Some(id) = self.peer_input(peer, now) else {
             return;
         };
-        match lane {
-            Lane::Wants => self.client.reset(id.at(), self.now),
-            Lane::Answers => self.server.reset(id.at(), self.now),
+        match stream {
+            StreamKind::Requests => self.client.reset(id.at(), self.now),
+            StreamKind::Responses => self.server.reset(id.at(), self.now),
         }
     }
 
@@ -223,7 +225,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     /// The answer to [`Output::FindProviders`], whole or in parts. Peers that are not connected yet
     /// may be left out now and named again once they are.
-    pub fn handle_providers(&mut self, id: LookupId, peers: &[P], lookup: Lookup, now: Timestamp) {
+    pub fn handle_providers(
+        &mut self,
+        id: LookupId,
+        peers: &[P],
+        lookup: ProviderProgress,
+        now: Timestamp,
+    ) {
         self.input(now);
         let places: Vec<Ref<Peer>> =
             peers.iter().filter_map(|peer| self.places.get(peer)).map(|id| id.at()).collect();
@@ -313,17 +321,17 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     /// The user has taken this many bytes of delivered blocks out of memory, so the session may
     /// ask for as many more.
-    pub fn taken(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
+    pub fn release_capacity(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
         self.input(now);
-        self.client.taken(session.0, bytes);
+        self.client.release_capacity(session.0, bytes);
     }
 
     /// These blocks are in the local store now. Peers that want them are answered, and local wants
     /// for them end with [`Event::Stored`].
-    pub fn announce(&mut self, blocks: &[BlockInfo], now: Timestamp) {
+    pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
         self.input(now);
-        self.client.announce(blocks, self.now);
-        self.server.announce(blocks, self.now);
+        self.client.notify_new_blocks(blocks, self.now);
+        self.server.notify_new_blocks(blocks, self.now);
     }
 
     /// Changes the limits on bandwidth.
@@ -385,22 +393,22 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             peers: self.places.len() as u32,
             sessions: self.client.sessions_len(),
             wants: self.client.wants_len(),
-            told: self.client.peer_wants_len(),
+            sent_wants: self.client.peer_wants_len(),
             ledger: self.server.ledger_len(None),
-            answer_bytes: self.server.answer_bytes(None),
+            response_bytes: self.server.response_bytes(None),
             held_bytes: self.held_bytes() as u64,
         }
     }
 
     /// What is known of a connected peer.
     #[must_use]
-    pub fn peer(&self, peer: P) -> Option<PeerStats> {
+    pub fn peer_stats(&self, peer: P) -> Option<PeerStats> {
         let id = *self.places.get(&peer)?;
         let mut stats = PeerStats {
             served: self.server.peer_served(id.at())?,
             messages_received: self.rows.at(id.at())?.messages_received,
             ledger: self.server.ledger_len(Some(id.at())),
-            answer_bytes: self.server.answer_bytes(Some(id.at())),
+            response_bytes: self.server.response_bytes(Some(id.at())),
             ..PeerStats::default()
         };
         self.client.add_peer_stats(id.at(), &mut stats);
@@ -409,14 +417,14 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     /// What is known of a session.
     #[must_use]
-    pub fn session(&self, session: SessionId) -> Option<SessionStats> {
+    pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
         self.client.session_stats(session.0)
     }
 
     /// The wants of a peer that are remembered, most urgent first.
     #[must_use]
-    pub fn wants_of(&self, peer: P) -> Vec<Entry> {
-        self.places.get(&peer).map(|id| self.server.wants_of(id.at())).unwrap_or_default()
+    pub fn peer_wantlist(&self, peer: P) -> Vec<Entry> {
+        self.places.get(&peer).map(|id| self.server.peer_wantlist(id.at())).unwrap_or_default()
     }
 
     /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
@@ -453,11 +461,11 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     }
 
     fn next_output(&mut self) -> Option<Output<P>> {
-        if let Some((peer, hint)) = self.gone.pop_front() {
+        if let Some((peer, history)) = self.gone.pop_front() {
             if self.gone.is_empty() {
                 self.gone = VecDeque::new();
             }
-            return Some(Output::Event(Event::PeerGone { peer, hint }));
+            return Some(Output::Event(Event::PeerDisconnected { peer, history }));
         }
         loop {
             // An output about a peer that is gone has no receiver, so the next one is taken.
@@ -479,7 +487,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.rows.bytes()
             + tree(self.places.len(), size_of::<(P, Id<Peer>)>())
             + tree(self.admitted.len(), size_of::<(P, Vec<Id<Session>>)>())
-            + self.gone.capacity() * size_of::<(P, Hint)>()
+            + self.gone.capacity() * size_of::<(P, PeerHistory)>()
             + self.client.held_bytes()
             + self.server.held_bytes()
     }

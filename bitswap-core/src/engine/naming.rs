@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::Engine;
 use crate::message::{Message, Version};
-use crate::output::{Event, Lane, Load, LoadId, LookupId, Outgoing, Output, PeerReport};
+use crate::output::{Event, Load, LoadId, LookupId, Outgoing, Output, PeerReport, StreamKind};
 use crate::output::{SendId, SessionId, WantFailure};
 use crate::peer::Peer;
 use crate::util::rows::Ref;
@@ -15,13 +15,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub(super) fn client_output(&self, output: client::Output) -> Option<Output<P>> {
         Some(match output {
             client::Output::Open(peer) => {
-                Output::Open { peer: self.name(peer)?, lane: Lane::Wants }
+                Output::Open { peer: self.name(peer)?, stream: StreamKind::Requests }
             }
             client::Output::Close(peer) => {
-                Output::Close { peer: self.name(peer)?, lane: Lane::Wants }
+                Output::Close { peer: self.name(peer)?, stream: StreamKind::Requests }
             }
             client::Output::Send { peer, seq, version, message } => {
-                self.outgoing(peer, Lane::Wants, seq, version, message)?
+                self.outgoing(peer, StreamKind::Requests, seq, version, message)?
             }
             client::Output::FindProviders { id, session, cid } => {
                 Output::FindProviders { id: LookupId(id), session: SessionId(session), cid }
@@ -51,19 +51,19 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub(super) fn server_output(&self, output: server::Output) -> Option<Output<P>> {
         Some(match output {
             server::Output::Open(peer) => {
-                Output::Open { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Open { peer: self.name(peer)?, stream: StreamKind::Responses }
             }
             server::Output::Close(peer) => {
-                Output::Close { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Close { peer: self.name(peer)?, stream: StreamKind::Responses }
             }
             server::Output::Reset(peer) => {
-                Output::Reset { peer: self.name(peer)?, lane: Lane::Answers }
+                Output::Reset { peer: self.name(peer)?, stream: StreamKind::Responses }
             }
             server::Output::Send { peer, seq, version, message } => {
-                self.outgoing(peer, Lane::Answers, seq, version, message)?
+                self.outgoing(peer, StreamKind::Responses, seq, version, message)?
             }
-            server::Output::Load { id, peer, cids, what } => {
-                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, what })
+            server::Output::Load { id, peer, cids, kind } => {
+                Output::Load(Load { id: LoadId(id), peer: self.name(peer)?, cids, kind })
             }
         })
     }
@@ -71,13 +71,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     fn outgoing(
         &self,
         peer: Ref<Peer>,
-        lane: Lane,
+        stream: StreamKind,
         seq: u32,
         version: Version,
         message: Message,
     ) -> Option<Output<P>> {
-        let id = SendId { peer: self.rows.id(peer)?, lane, seq };
-        Some(Output::Send(Outgoing { id, peer: self.name(peer)?, lane, version, message }))
+        let id = SendId { peer: self.rows.id(peer)?, stream, seq };
+        Some(Output::Send(Outgoing { id, peer: self.name(peer)?, stream, version, message }))
     }
 
     fn name(&self, peer: Ref<Peer>) -> Option<P> {
@@ -88,7 +88,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         reports
             .into_iter()
             .filter_map(|report| {
-                Some(PeerReport { peer: self.name(report.peer)?, did: report.did })
+                Some(PeerReport { peer: self.name(report.peer)?, outcome: report.outcome })
             })
             .collect()
     }

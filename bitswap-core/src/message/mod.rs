@@ -3,18 +3,18 @@
 //! Received bytes go through [`FrameDecoder`] (lengths), [`decode`] (protobuf), [`Accept`] (is it
 //! worth hashing) and [`Payload::verify`] (hash). [`Message::encode`] is the way back.
 
-mod accept;
 mod encode;
 mod frame;
 mod merge;
+mod payload_filter;
 mod size;
 mod split;
 mod version;
 mod wire;
 
-pub use accept::{Accept, Refused};
 pub use encode::Frame;
 pub use frame::FrameDecoder;
+pub use payload_filter::{PayloadFilter, Rejected};
 pub use version::Version;
 pub use wire::{Decoded, Payload, decode, decode_answers};
 

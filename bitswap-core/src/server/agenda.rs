@@ -173,15 +173,15 @@ mod tests {
             agenda.touch(peer);
         }
         agenda.set_timer(b, Some((at(5), TimerReason::Rest)));
-        agenda.set_timer(d, Some((at(4), TimerReason::LaneIdle)));
-        agenda.set_timer(a, Some((at(9), TimerReason::LaneRetry)));
+        agenda.set_timer(d, Some((at(4), TimerReason::StreamIdle)));
+        agenda.set_timer(a, Some((at(9), TimerReason::StreamRetry)));
         agenda.validate().unwrap();
-        assert_eq!(agenda.first_timer(), Some((at(4), TimerReason::LaneIdle)));
+        assert_eq!(agenda.first_timer(), Some((at(4), TimerReason::StreamIdle)));
         agenda.run_timers(at(5));
         agenda.validate().unwrap();
         let order: [_; 5] = core::array::from_fn(|_| agenda.next());
         assert_eq!(order, [Some(c), Some(a), Some(d), Some(b), None]);
-        assert_eq!(agenda.first_timer(), Some((at(9), TimerReason::LaneRetry)));
+        assert_eq!(agenda.first_timer(), Some((at(9), TimerReason::StreamRetry)));
         agenda.set_timer(a, None);
         assert_eq!(agenda.first_timer(), None);
     }

@@ -17,10 +17,11 @@ use super::scheduler::Scheduler;
 pub(crate) fn terms(config: &Config) -> Terms {
     let limits = &config.limits;
     let (peers, wants) = (u64::from(limits.peers), u64::from(limits.ledger_per_peer));
-    let (loads, messages) = (u64::from(limits.loads_per_peer), u64::from(limits.messages_per_lane));
+    let (loads, messages) =
+        (u64::from(limits.loads_per_peer), u64::from(limits.messages_per_stream));
     let block = u64::from(config.block_bytes_max);
     // A block beyond the limit of a peer is held alone.
-    let blocks = block.max(limits.answer_bytes_per_peer.into());
+    let blocks = block.max(limits.response_bytes_per_peer.into());
     let key = CID_BYTES_MAX as u64;
 
     let ledger = |rows: u64| Ledger::bytes_max(rows, wants, key);
@@ -41,7 +42,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
         all_peers: ledger((peers * wants).min(limits.ledger.into()))
             + lookups(peers * loads)
             + peers * flights
-            + (peers * blocks).min(u64::from(limits.answer_bytes) + block),
+            + (peers * blocks).min(u64::from(limits.response_bytes) + block),
         session: 0,
         want: 0,
     }

@@ -84,7 +84,7 @@ impl Draft {
         if target == 0 || !fits {
             return None;
         }
-        let block = Block::from_store(cid, data.clone());
+        let block = Block::new_unchecked(cid, data.clone());
         self.add(ledger, row, Response::Block(bytes as u32), block.encoded_len(self.version))?;
         self.block_bytes += bytes;
         self.blocks.push(block);
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::output::What;
+    use crate::output::LoadKind;
     use crate::server::samples::{cid, peer, want_block, want_have_or};
 
     /// A ledger with loaded blocks of these sizes, the most urgent first.
@@ -146,7 +146,7 @@ mod tests {
         for (n, size) in (0..).zip(sizes) {
             ledger.apply(peer(0), &want_block(n, 0));
             let row = ledger.queue(peer(0)).unwrap().next_data().unwrap();
-            ledger.lookup_started(row, What::Data);
+            ledger.lookup_started(row, LoadKind::Data);
             ledger.block_found(row, Bytes::from(alloc::vec![0; *size]), true);
         }
         ledger
@@ -157,7 +157,7 @@ mod tests {
         for n in numbers {
             ledger.apply(peer(0), &want_have_or(n, 0));
             let row = ledger.queue(peer(0)).unwrap().next_size().unwrap();
-            ledger.lookup_started(row, What::Size);
+            ledger.lookup_started(row, LoadKind::Size);
             ledger.not_found(row);
         }
     }

@@ -77,7 +77,7 @@ fn cheapest(queue: &TaskQueue, newcomer: Option<i32>) -> Option<Ref<Want>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::What;
+    use crate::output::LoadKind;
     use crate::server::samples::{self, key, want_block};
     use crate::server::want::Response;
     use crate::time::Timestamp;
@@ -124,7 +124,7 @@ mod tests {
     const fn queued(_: &mut Want) {}
 
     fn loading(want: &mut Want) {
-        want.lookup_started(What::Data);
+        want.lookup_started(LoadKind::Data);
     }
 
     #[test]

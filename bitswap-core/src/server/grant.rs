@@ -46,8 +46,8 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(limits: &Limits) -> Self {
         Self {
-            bytes_max: limits.answer_bytes.into(),
-            peer_bytes_max: limits.answer_bytes_per_peer.into(),
+            bytes_max: limits.response_bytes.into(),
+            peer_bytes_max: limits.response_bytes_per_peer.into(),
         }
     }
 

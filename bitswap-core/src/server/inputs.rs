@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use crate::error::{OpenError, SendError};
-use crate::lane::LaneState;
 use crate::message::{Version, Wantlist};
-use crate::output::{BlockInfo, LoadAnswer, Loaded, Rates, What};
+use crate::outbound_stream::OutboundStream;
+use crate::output::{BlockInfo, LoadAnswer, LoadKind, Loaded, Rates};
 use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
@@ -30,7 +30,10 @@ impl Server {
         if known {
             self.memory.expects_nothing(peer);
         }
-        if known && result.is_err() && !self.peers.lane(peer).is_some_and(LaneState::is_closed) {
+        if known
+            && result.is_err()
+            && !self.peers.stream(peer).is_some_and(OutboundStream::is_closed)
+        {
             self.ledger.unload(peer);
         }
         self.refresh(peer);
@@ -72,7 +75,7 @@ impl Server {
 
     /// These blocks are in the store now: wants for them that were answered by absence, or may be about to be, are
     /// looked up again. The lookup asks the host, which may refuse the peer.
-    pub(crate) fn announce(&mut self, blocks: &[BlockInfo], _now: Timestamp) {
+    pub(crate) fn notify_new_blocks(&mut self, blocks: &[BlockInfo], _now: Timestamp) {
         for block in blocks {
             for row in self.ledger.of_cid(&block.cid) {
                 if let Some(peer) = self.ledger.block_stored(row, block.size) {
@@ -106,16 +109,15 @@ impl Server {
     fn found(&mut self, lookup: Answered, answer: LoadAnswer) {
         // The want may have ended meanwhile.
         let Some(row) = self.ledger.row(lookup.want) else { return };
-        let size = match (lookup.what, &answer) {
-            (What::Size, LoadAnswer::Size(size)) => Some(*size as usize),
+        let size = match (lookup.kind, &answer) {
+            (LoadKind::Size, LoadAnswer::Size(size)) => Some(*size as usize),
             (_, LoadAnswer::Data(data)) => Some(data.len()),
-            (_, LoadAnswer::NotFound | LoadAnswer::Failed) | (What::Data, LoadAnswer::Size(_)) => {
-                None
-            }
+            (_, LoadAnswer::NotFound | LoadAnswer::Failed)
+            | (LoadKind::Data, LoadAnswer::Size(_)) => None,
         };
         match (size.filter(|size| *size <= self.settings.block_bytes_max), answer) {
             (None, _) => self.ledger.not_found(row),
-            (Some(_), LoadAnswer::Data(data)) if lookup.what == What::Data => {
+            (Some(_), LoadAnswer::Data(data)) if lookup.kind == LoadKind::Data => {
                 let keep = self.may_keep(lookup, &data);
                 self.ledger.block_found(row, data, keep);
             }
@@ -127,7 +129,7 @@ impl Server {
     fn may_keep(&mut self, lookup: Answered, data: &Bytes) -> bool {
         let (peer, size) = (lookup.peer, data.len() as u32);
         self.loader.learn(peer, size);
-        self.peers.lane(peer).is_some_and(can_hold_blocks)
+        self.peers.stream(peer).is_some_and(can_hold_blocks)
             && self.memory.may_keep(peer, size, lookup.reserved)
     }
 
@@ -148,7 +150,7 @@ impl Server {
             self.memory.took_nothing(peer);
             self.peers.count(peer, |served| served.failed_sends += 1);
         }
-        if self.peers.lane(peer).is_some_and(|lane| lane.head().is_none()) {
+        if self.peers.stream(peer).is_some_and(|stream| stream.head().is_none()) {
             self.memory.expects_nothing(peer);
         }
         for sent in responses {
@@ -174,7 +176,7 @@ impl Server {
 
     /// A stream that is not tried again yet holds no blocks.
     fn unload_if_retrying(&mut self, peer: Ref<Peer>) {
-        if self.peers.lane(peer).is_some_and(|lane| lane.retry_at().is_some()) {
+        if self.peers.stream(peer).is_some_and(|stream| stream.retry_at().is_some()) {
             self.ledger.unload(peer);
         }
     }

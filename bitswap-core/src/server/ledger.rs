@@ -15,7 +15,7 @@ use cid::Cid;
 use crate::config::Config;
 use crate::key::Key;
 use crate::message::Entry;
-use crate::output::What;
+use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::time::Timestamp;
 use crate::util::rows::{Id, Ref};
@@ -182,8 +182,12 @@ impl Ledger {
     // Lookups.
 
     /// A lookup of a want starts: what to remember it by, and what to look up.
-    pub(super) fn lookup_started(&mut self, row: Ref<Want>, what: What) -> Option<(Id<Want>, Key)> {
-        self.update(row, |want| want.lookup_started(what));
+    pub(super) fn lookup_started(
+        &mut self,
+        row: Ref<Want>,
+        kind: LoadKind,
+    ) -> Option<(Id<Want>, Key)> {
+        self.update(row, |want| want.lookup_started(kind));
         Some((self.id(row)?, self.at(row)?.key().clone()))
     }
 
@@ -288,7 +292,7 @@ impl Ledger {
     // Queries.
 
     /// The peer's wants, most urgent first.
-    pub(super) fn wants_of(&self, peer: Ref<Peer>) -> Vec<Entry> {
+    pub(super) fn peer_wantlist(&self, peer: Ref<Peer>) -> Vec<Entry> {
         let mut wants: Vec<(Position, Entry)> = self
             .table
             .of_peer(peer)
@@ -425,20 +429,20 @@ mod tests {
                 4 if step % 9 == 0 => ledger.keep_only(who, [want_block(n, 0)].iter()),
                 4..6 => {
                     let queue = ledger.queue(who).unwrap();
-                    let size = queue.next_size().map(|row| (row, What::Size));
-                    let next = size.or_else(|| queue.next_data().map(|row| (row, What::Data)));
-                    if let Some((row, what)) = next {
-                        lookups.push((ledger.lookup_started(row, what).unwrap().0, what));
+                    let size = queue.next_size().map(|row| (row, LoadKind::Size));
+                    let next = size.or_else(|| queue.next_data().map(|row| (row, LoadKind::Data)));
+                    if let Some((row, kind)) = next {
+                        lookups.push((ledger.lookup_started(row, kind).unwrap().0, kind));
                     }
                 }
                 6..8 if !lookups.is_empty() => {
-                    let (want, what) = lookups.swap_remove(pick(&mut rng, lookups.len()));
+                    let (want, kind) = lookups.swap_remove(pick(&mut rng, lookups.len()));
                     let size = [10, 5000][pick(&mut rng, 2)];
                     if let Some(row) = ledger.row(want) {
-                        match (rng.below(3), what) {
+                        match (rng.below(3), kind) {
                             (0, _) => ledger.not_found(row),
-                            (_, What::Size) => ledger.size_found(row, size),
-                            (keep, What::Data) => {
+                            (_, LoadKind::Size) => ledger.size_found(row, size),
+                            (keep, LoadKind::Data) => {
                                 let data = Bytes::from(alloc::vec![0; size as usize]);
                                 ledger.block_found(row, data, keep == 1);
                             }
@@ -499,7 +503,7 @@ mod tests {
         entry.kind = WantKind::Block;
         ledger.apply(peer(0), &entry);
         let row = only(&ledger, 0);
-        let (want, _) = ledger.lookup_started(row, What::Data).unwrap();
+        let (want, _) = ledger.lookup_started(row, LoadKind::Data).unwrap();
         ledger.not_found(row);
         ledger.sent(row, Response::DontHave, 1);
         ledger.apply(peer(0), &want_block(1, 0));
@@ -515,7 +519,7 @@ mod tests {
         let answer = |ledger: &mut Ledger, n, at| {
             ledger.apply(peer(0), &want_block(n, 0));
             let row = only(ledger, 0);
-            let (want, _) = ledger.lookup_started(row, What::Data).unwrap();
+            let (want, _) = ledger.lookup_started(row, LoadKind::Data).unwrap();
             ledger.block_found(row, Bytes::from_static(b"block"), true);
             ledger.sent(row, Response::Block(5), n);
             ledger.transport_took(want, Response::Block(5), n, Timestamp::from_micros(at));
@@ -535,7 +539,7 @@ mod tests {
         let mut ledger = ledger(9, 9);
         ledger.apply(peer(0), &want_block(1, 0));
         let row = only(&ledger, 0);
-        let (first, _) = ledger.lookup_started(row, What::Data).unwrap();
+        let (first, _) = ledger.lookup_started(row, LoadKind::Data).unwrap();
         ledger.block_found(row, Bytes::from_static(b"block"), true);
         ledger.sent(row, Response::Block(5), 1);
         ledger.transport_took(first, Response::Block(5), 1, Timestamp::ZERO);

@@ -9,9 +9,9 @@ use cid::Cid;
 
 use crate::config::Config;
 use crate::key::Key;
-use crate::lane::LaneState;
 use crate::message::Version;
-use crate::output::What;
+use crate::outbound_stream::OutboundStream;
+use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::time::Timestamp;
 use crate::util::list::{Linked, Links, List};
@@ -38,7 +38,7 @@ const LOWEST_ESTIMATE: u32 = 8 << 10;
 pub(super) struct Load {
     pub(super) id: u64,
     pub(super) cids: Vec<Cid>,
-    pub(super) what: What,
+    pub(super) kind: LoadKind,
 }
 
 /// A want whose lookup was answered.
@@ -47,7 +47,7 @@ pub(super) struct Answered {
     pub(super) peer: Ref<Peer>,
     /// The want may have ended since.
     pub(super) want: Id<Want>,
-    pub(super) what: What,
+    pub(super) kind: LoadKind,
     /// Bytes that were expected.
     pub(super) reserved: u32,
 }
@@ -56,7 +56,7 @@ pub(super) struct Answered {
 #[derive(Debug)]
 struct Lookup {
     peer: Ref<Peer>,
-    what: What,
+    kind: LoadKind,
     items: Vec<Item>,
     /// How many items are not answered: at most [`BATCH`].
     unanswered: u8,
@@ -176,7 +176,7 @@ impl Loader {
     pub(super) fn start(
         &mut self,
         peer: Ref<Peer>,
-        lane: &LaneState,
+        stream: &OutboundStream,
         ledger: &mut Ledger,
         memory: &mut Memory,
         now: Timestamp,
@@ -189,33 +189,33 @@ impl Loader {
         }
         let estimate = state.estimate;
         // Sizes first: they cost no memory, and their answers are small.
-        let (mut what, mut items) = (What::Size, Vec::new());
-        if !lane.is_refused() {
+        let (mut kind, mut items) = (LoadKind::Size, Vec::new());
+        if !stream.is_refused() {
             items = take_sizes(peer, room, ledger, TaskQueue::next_size);
         }
         if items.is_empty() {
-            what = What::Data;
-            items = take_data(peer, room, estimate, lane, ledger, memory, now);
+            kind = LoadKind::Data;
+            items = take_data(peer, room, estimate, stream, ledger, memory, now);
         }
-        let can_deny = lane.version().is_none_or(Version::has_presence) && !lane.is_refused();
+        let can_deny = stream.version().is_none_or(Version::has_presence) && !stream.is_refused();
         if items.is_empty() && can_deny {
             // No memory for more blocks: the peer need not wait for it to be told of those that are absent.
-            what = What::Size;
+            kind = LoadKind::Size;
             items = take_sizes(peer, room, ledger, TaskQueue::next_unsure);
         }
         if items.is_empty() {
             return None;
         }
         let cids = items.iter().map(|item| item.key.cid()).collect();
-        Some(Load { id: self.insert(peer, what, items)?.to_bits(), cids, what })
+        Some(Load { id: self.insert(peer, kind, items)?.to_bits(), cids, kind })
     }
 
-    fn insert(&mut self, peer: Ref<Peer>, what: What, items: Vec<Item>) -> Option<Id<Lookup>> {
+    fn insert(&mut self, peer: Ref<Peer>, kind: LoadKind, items: Vec<Item>) -> Option<Id<Lookup>> {
         let state = consistent(self.peers.get_mut(peer), "the loader does not know a peer")?;
         state.items += items.len() as u32;
         state.reserved += items.iter().map(|item| u64::from(item.reserved)).sum::<u64>();
         let unanswered = items.len() as u8;
-        let lookup = Lookup { peer, what, items, unanswered, of_peer: Links::default() };
+        let lookup = Lookup { peer, kind, items, unanswered, of_peer: Links::default() };
         self.heap_bytes += lookup.heap_bytes();
         let id = self.lookups.insert(lookup);
         state.lookups.push_back(&mut self.lookups, id.at());
@@ -236,7 +236,7 @@ impl Loader {
         item.answered = true;
         let (want, reserved) = (item.want, item.reserved);
         lookup.unanswered -= 1;
-        let (peer, what, done) = (lookup.peer, lookup.what, lookup.unanswered == 0);
+        let (peer, kind, done) = (lookup.peer, lookup.kind, lookup.unanswered == 0);
         let state = consistent(self.peers.get_mut(peer), "a peer left and its lookup stayed")?;
         state.items -= 1;
         state.reserved -= u64::from(reserved);
@@ -246,7 +246,7 @@ impl Loader {
                 self.heap_bytes -= lookup.heap_bytes();
             }
         }
-        Some(Answered { peer, want, what, reserved })
+        Some(Answered { peer, want, kind, reserved })
     }
 
     /// Bytes allocated.
@@ -303,7 +303,7 @@ fn take_sizes(
     while items.len() < room
         && let Some(row) = ledger.queue(peer).and_then(&next)
     {
-        items.extend(take(ledger, row, What::Size, 0));
+        items.extend(take(ledger, row, LoadKind::Size, 0));
     }
     items
 }
@@ -313,20 +313,20 @@ fn take_data(
     peer: Ref<Peer>,
     room: usize,
     estimate: u32,
-    lane: &LaneState,
+    stream: &OutboundStream,
     ledger: &mut Ledger,
     memory: &mut Memory,
     now: Timestamp,
 ) -> Vec<Item> {
     let mut items = Vec::new();
-    let mut grant = if can_hold_blocks(lane) { memory.grant(peer, now) } else { None };
+    let mut grant = if can_hold_blocks(stream) { memory.grant(peer, now) } else { None };
     while items.len() < room
         && let Some(grant) = &mut grant
         && let Some(row) = ledger.queue(peer).and_then(TaskQueue::next_data)
         && grant.has_memory()
         && let Some(want) = ledger.at(row)
     {
-        if lane.version().is_some_and(|version| !version.can_carry(&want.key().cid())) {
+        if stream.version().is_some_and(|version| !version.can_carry(&want.key().cid())) {
             ledger.cannot_be_sent(row);
             continue;
         }
@@ -334,14 +334,14 @@ fn take_data(
         if !grant.reserve(bytes) {
             break;
         }
-        items.extend(take(ledger, row, What::Data, bytes));
+        items.extend(take(ledger, row, LoadKind::Data, bytes));
     }
     memory.conclude(peer, grant, now);
     items
 }
 
-fn take(ledger: &mut Ledger, row: Ref<Want>, what: What, reserved: u32) -> Option<Item> {
-    let (want, key) = ledger.lookup_started(row, what)?;
+fn take(ledger: &mut Ledger, row: Ref<Want>, kind: LoadKind, reserved: u32) -> Option<Item> {
+    let (want, key) = ledger.lookup_started(row, kind)?;
     Some(Item { key, want, reserved, answered: false })
 }
 
@@ -358,7 +358,7 @@ mod tests {
         loader: Loader,
         ledger: Ledger,
         memory: Memory,
-        lane: LaneState,
+        stream: OutboundStream,
     }
 
     impl Case {
@@ -368,7 +368,7 @@ mod tests {
                 loader: Loader::new(&config),
                 ledger: Ledger::new(&config, &[1; 32]),
                 memory: Memory::new(&config.limits),
-                lane: LaneState::new(Duration::from_secs(1), NOW),
+                stream: OutboundStream::new(Duration::from_secs(1), NOW),
             };
             case.loader.connected(peer(0));
             case.ledger.connected(peer(0));
@@ -377,13 +377,13 @@ mod tests {
         }
 
         fn open(&mut self, result: Result<Version, OpenError>) {
-            self.lane.open(NOW);
-            self.lane.opened(result, NOW);
+            self.stream.open(NOW);
+            self.stream.opened(result, NOW);
         }
 
         fn start(&mut self) -> Option<Load> {
-            let Self { loader, ledger, memory, lane } = self;
-            let load = loader.start(peer(0), lane, ledger, memory, NOW);
+            let Self { loader, ledger, memory, stream } = self;
+            let load = loader.start(peer(0), stream, ledger, memory, NOW);
             loader.validate().unwrap();
             ledger.validate().unwrap();
             load
@@ -398,11 +398,11 @@ mod tests {
         }
         case.ledger.apply(peer(0), &want_have_or(9, 0));
         let sizes = case.start().unwrap();
-        assert_eq!((sizes.what, &sizes.cids[..]), (What::Size, &[cid(9)][..]));
+        assert_eq!((sizes.kind, &sizes.cids[..]), (LoadKind::Size, &[cid(9)][..]));
         assert_eq!(case.loader.reserved_bytes(peer(0)), 0);
         // The first window has room for two blocks of unknown size.
         let data = case.start().unwrap();
-        assert_eq!((data.what, &data.cids[..]), (What::Data, &[cid(0), cid(1)][..]));
+        assert_eq!((data.kind, &data.cids[..]), (LoadKind::Data, &[cid(0), cid(1)][..]));
         assert_eq!(case.loader.reserved_bytes(peer(0)), 512 << 10);
     }
 

@@ -379,8 +379,8 @@ mod tests {
     /// Memory of so many bytes for three peers.
     fn memory(bytes: u32) -> Memory {
         let mut memory = Memory::new(&Limits {
-            answer_bytes: bytes,
-            answer_bytes_per_peer: bytes,
+            response_bytes: bytes,
+            response_bytes_per_peer: bytes,
             ..Limits::default()
         });
         (0..3).for_each(|place| memory.connected(peer(place), at(0)));

@@ -55,7 +55,7 @@ use cid::Cid;
 
 use crate::config::Config;
 use crate::message::{Entry, Message, Version};
-use crate::output::What;
+use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
@@ -75,7 +75,7 @@ pub(crate) enum Output {
     Close(Ref<Peer>),
     Reset(Ref<Peer>),
     Send { peer: Ref<Peer>, seq: u32, version: Version, message: Message },
-    Load { id: u64, peer: Ref<Peer>, cids: Vec<Cid>, what: What },
+    Load { id: u64, peer: Ref<Peer>, cids: Vec<Cid>, kind: LoadKind },
 }
 
 /// The settings that matter to the wiring.
@@ -84,9 +84,9 @@ struct Settings {
     serve: bool,
     block_bytes_max: usize,
     entries_per_message: usize,
-    messages_per_lane: u8,
-    lane_bytes: u32,
-    lane_idle: Duration,
+    messages_per_stream: u8,
+    stream_bytes: u32,
+    stream_idle: Duration,
 }
 
 /// The server half.
@@ -109,14 +109,14 @@ impl Server {
                 serve: config.serve,
                 block_bytes_max: config.block_bytes_max as usize,
                 entries_per_message: config.limits.entries_per_message as usize,
-                messages_per_lane: config.limits.messages_per_lane,
-                lane_bytes: config.limits.answer_bytes_per_peer,
-                lane_idle: config.lane_idle,
+                messages_per_stream: config.limits.messages_per_stream,
+                stream_bytes: config.limits.response_bytes_per_peer,
+                stream_idle: config.stream_idle,
             },
             ledger: Ledger::new(config, seed),
             loader: Loader::new(config),
             memory: Memory::new(&config.limits),
-            scheduler: Scheduler::new(config.rates, config.answer_target_bytes, now),
+            scheduler: Scheduler::new(config.rates, config.response_target_bytes, now),
             peers: Peers::new(config.open_retry),
             agenda: Agenda::default(),
             closing: false,
@@ -151,20 +151,20 @@ impl Server {
     }
 
     fn usage(&self, peer: Ref<Peer>) -> Option<Usage> {
-        let lane = self.peers.lane(peer)?;
+        let stream = self.peers.stream(peer)?;
         Some(Usage {
             reserved: self.loader.reserved_bytes(peer),
             loaded: self.ledger.queue(peer)?.loaded_bytes(),
-            in_flight: lane.bytes(),
-            head: lane.head(),
+            in_flight: stream.bytes(),
+            head: stream.head(),
         })
     }
 
     // Queries.
 
     /// The peer's wants, most urgent first.
-    pub(crate) fn wants_of(&self, peer: Ref<Peer>) -> Vec<Entry> {
-        self.ledger.wants_of(peer)
+    pub(crate) fn peer_wantlist(&self, peer: Ref<Peer>) -> Vec<Entry> {
+        self.ledger.peer_wantlist(peer)
     }
 
     pub(crate) const fn served(&self) -> Served {
@@ -181,7 +181,7 @@ impl Server {
     }
 
     /// Bytes of blocks loading, loaded and on their way, for one peer or for all.
-    pub(crate) fn answer_bytes(&self, peer: Option<Ref<Peer>>) -> u64 {
+    pub(crate) fn response_bytes(&self, peer: Option<Ref<Peer>>) -> u64 {
         peer.map_or_else(|| self.memory.total(), |peer| self.memory.used_by(peer))
     }
 

@@ -66,14 +66,14 @@ impl Server {
                 self.memory.expects(peer, now);
                 return Some(Output::Open(peer));
             }
-        } else if let Some(close) = self.close_idle(peer, self.settings.lane_idle, now) {
+        } else if let Some(close) = self.close_idle(peer, self.settings.stream_idle, now) {
             return Some(close);
         }
-        let lane = self.peers.lane(peer)?;
-        let load = self.loader.start(peer, lane, &mut self.ledger, &mut self.memory, now);
-        if let Some(Load { id, cids, what }) = load {
+        let stream = self.peers.stream(peer)?;
+        let load = self.loader.start(peer, stream, &mut self.ledger, &mut self.memory, now);
+        if let Some(Load { id, cids, kind }) = load {
             self.refresh(peer);
-            return Some(Output::Load { id, peer, cids, what });
+            return Some(Output::Load { id, peer, cids, kind });
         }
         if !self.has_room(peer) {
             return None;
@@ -109,9 +109,9 @@ impl Server {
 
     /// Composes a message with blocks up to `target` bytes. The peer's stream has room for it.
     fn compose(&mut self, peer: Ref<Peer>, target: u64, now: Timestamp) -> Option<Output> {
-        let lane = self.peers.lane(peer)?;
-        let version = consistent(lane.version(), "a message is composed for a closed stream")?;
-        let seq = lane.next_seq();
+        let stream = self.peers.stream(peer)?;
+        let version = consistent(stream.version(), "a message is composed for a closed stream")?;
+        let seq = stream.next_seq();
         let Some(draft) = Draft::compose(&mut self.ledger, peer, version, seq, target) else {
             self.refresh(peer);
             return None;
@@ -162,11 +162,11 @@ impl Server {
     }
 
     fn next_timer(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<(Timestamp, TimerReason)> {
-        let lane = self.peers.lane(peer)?;
+        let stream = self.peers.stream(peer)?;
         let own = if !self.has_pending(peer) {
-            lane.idle_at(self.settings.lane_idle).map(|at| (at, TimerReason::LaneIdle))
-        } else if let Some(at) = lane.retry_at() {
-            Some((at, TimerReason::LaneRetry))
+            stream.idle_at(self.settings.stream_idle).map(|at| (at, TimerReason::StreamIdle))
+        } else if let Some(at) = stream.retry_at() {
+            Some((at, TimerReason::StreamRetry))
         } else if self.has_room(peer)
             && self.ledger.queue(peer)?.has_blocks()
             && !self.scheduler.may_send(peer, now)
@@ -188,8 +188,10 @@ impl Server {
 
     /// The peer's stream is open and takes another message.
     fn has_room(&self, peer: Ref<Peer>) -> bool {
-        let Settings { messages_per_lane, lane_bytes, .. } = self.settings;
-        self.peers.lane(peer).is_some_and(|lane| lane.has_room(messages_per_lane, lane_bytes))
+        let Settings { messages_per_stream, stream_bytes, .. } = self.settings;
+        self.peers
+            .stream(peer)
+            .is_some_and(|stream| stream.has_room(messages_per_stream, stream_bytes))
     }
 
     /// Bytes of blocks still waiting for a peer.

@@ -1,15 +1,15 @@
-//! Whether a peer takes what is sent to it, and how long it rests after its lane was reset.
+//! Whether a peer takes what is sent to it, and how long it rests after its stream was reset.
 
 use core::time::Duration;
 
 use crate::time::Timestamp;
 
-/// A lane that takes fewer bytes per second than this does not keep pace.
+/// A stream that takes fewer bytes per second than this does not keep pace.
 const SPEED_MIN: u64 = 64 << 10;
-/// How far a lane may fall behind that speed, besides the time that the message being sent may take:
+/// How far a stream may fall behind that speed, besides the time that the message being sent may take:
 /// transports take bytes in lumps of half a stream's first window, which is 128 KiB.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long a peer rests after its lane was reset; doubles each time.
+/// How long a peer rests after its stream was reset; doubles each time.
 const REST_FIRST: Duration = Duration::from_secs(1);
 /// The longest rest. A peer that stops reading each time holds memory for a few seconds in four minutes.
 const REST_MAX: Duration = Duration::from_secs(256);
@@ -66,7 +66,7 @@ impl Pace {
         u128::from(held) * now.since(since).as_micros() / u128::from((taken + next).max(1))
     }
 
-    /// Its lane was reset because it takes too little: it rests.
+    /// Its stream was reset because it takes too little: it rests.
     pub(super) fn rest(&mut self, now: Timestamp) {
         self.resets = self.resets.saturating_add(1);
         (self.owes, self.taken, self.rest) = (None, 0, Some(now + self.last_rest()));
@@ -90,13 +90,13 @@ impl Pace {
         self.rest
     }
 
-    /// No reset of its lane is remembered.
+    /// No reset of its stream is remembered.
     pub(super) const fn is_trusted(&self) -> bool {
         self.resets == 0
     }
 }
 
-/// The time in which a lane takes so many bytes if it just keeps pace.
+/// The time in which a stream takes so many bytes if it just keeps pace.
 fn time_for(bytes: u64) -> Duration {
     Duration::from_micros(bytes.saturating_mul(1_000_000) / SPEED_MIN)
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_is_late_once_it_took_less_than_64_kib_per_second_for_two_seconds() {
+    fn a_stream_is_late_once_it_took_less_than_64_kib_per_second_for_two_seconds() {
         let mut pace = Pace::default();
         assert_eq!(pace.late_at(256 << 10), None, "nothing is sent");
         pace.begin(at(1000));

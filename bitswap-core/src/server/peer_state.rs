@@ -1,13 +1,13 @@
 //! The stream to each peer, what the transport has of it, and what was served.
 //!
-//! Invariant: a peer's lane and its list of messages in flight know the same messages.
+//! Invariant: a peer's stream and its list of messages in flight know the same messages.
 
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::OpenError;
-use crate::lane::LaneState;
 use crate::message::Version;
+use crate::outbound_stream::OutboundStream;
 use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
@@ -20,7 +20,7 @@ use super::in_flight::{InFlight, SentResponse, Unanswered};
 /// One connected peer.
 #[derive(Debug)]
 pub(super) struct PeerState {
-    lane: LaneState,
+    stream: OutboundStream,
     in_flight: InFlight,
     served: Served,
 }
@@ -28,37 +28,37 @@ pub(super) struct PeerState {
 impl PeerState {
     /// There is something to send: true when the host must be asked to open the stream.
     pub(super) fn open(&mut self, now: Timestamp) -> bool {
-        self.lane.open(now)
+        self.stream.open(now)
     }
 
     /// The host's answer to that; false when it was not asked.
     pub(super) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
-        self.lane.opened(result, now)
+        self.stream.opened(result, now)
     }
 
     /// The peer has shown that it speaks Bitswap after all.
     pub(super) fn revive(&mut self) {
-        self.lane.revive();
+        self.stream.revive();
     }
 
     /// Closes the stream when it was idle for so long: true when the host must be told.
     pub(super) fn close_idle(&mut self, idle: Duration, now: Timestamp) -> bool {
-        self.lane.close_idle(idle, now)
+        self.stream.close_idle(idle, now)
     }
 
     /// The transport reset the stream.
     pub(super) fn reset(&mut self, now: Timestamp) {
-        self.lane.reset(now);
+        self.stream.reset(now);
     }
 
     /// We reset the stream: the messages that the transport had. None when there is no stream.
     pub(super) fn abort(&mut self) -> Option<Vec<Unanswered>> {
-        self.lane.abort().then(|| self.in_flight.remove_all())
+        self.stream.abort().then(|| self.in_flight.remove_all())
     }
 
-    /// Hands a message to the transport, with so many bytes of blocks. Its number was [`LaneState::next_seq`].
+    /// Hands a message to the transport, with so many bytes of blocks. Its number was [`OutboundStream::next_seq`].
     pub(super) fn send(&mut self, bytes: u32, responses: Vec<SentResponse>, now: Timestamp) -> u32 {
-        let seq = self.lane.send(bytes, now);
+        let seq = self.stream.send(bytes, now);
         self.in_flight.push(seq, responses);
         seq
     }
@@ -71,19 +71,19 @@ impl PeerState {
         ok: bool,
         now: Timestamp,
     ) -> Option<(u32, Vec<SentResponse>)> {
-        let bytes = self.lane.sent(seq, ok, now)?;
+        let bytes = self.stream.sent(seq, ok, now)?;
         let responses = consistent(self.in_flight.remove(seq), "a message has no responses")?;
         Some((bytes, responses))
     }
 
     fn heap_bytes(&self) -> usize {
-        self.lane.heap_bytes() + self.in_flight.heap_bytes()
+        self.stream.heap_bytes() + self.in_flight.heap_bytes()
     }
 }
 
-/// Blocks may be brought into memory for a peer with this lane: it is open or may be opened at once.
-pub(super) fn can_hold_blocks(lane: &LaneState) -> bool {
-    !lane.is_refused() && lane.retry_at().is_none()
+/// Blocks may be brought into memory for a peer with this stream: it is open or may be opened at once.
+pub(super) fn can_hold_blocks(stream: &OutboundStream) -> bool {
+    !stream.is_refused() && stream.retry_at().is_none()
 }
 
 /// All connected peers.
@@ -102,8 +102,8 @@ impl Peers {
     }
 
     pub(super) fn connected(&mut self, peer: Ref<Peer>, now: Timestamp) {
-        let lane = LaneState::new(self.open_retry, now);
-        let state = PeerState { lane, in_flight: InFlight::default(), served: Served::default() };
+        let stream = OutboundStream::new(self.open_retry, now);
+        let state = PeerState { stream, in_flight: InFlight::default(), served: Served::default() };
         self.states.insert(peer, state);
     }
 
@@ -118,8 +118,8 @@ impl Peers {
         self.states.iter().map(|(peer, _)| peer).collect()
     }
 
-    pub(super) fn lane(&self, peer: Ref<Peer>) -> Option<&LaneState> {
-        consistent(self.states.get(peer), "a peer is not connected").map(|state| &state.lane)
+    pub(super) fn stream(&self, peer: Ref<Peer>) -> Option<&OutboundStream> {
+        consistent(self.states.get(peer), "a peer is not connected").map(|state| &state.stream)
     }
 
     /// Does something to a peer.
@@ -170,8 +170,8 @@ impl Peers {
         for (_, state) in self.states.iter() {
             state.in_flight.validate()?;
             bytes += state.heap_bytes();
-            if state.in_flight.len() != state.lane.len() {
-                return Err("a lane and the list of its messages differ");
+            if state.in_flight.len() != state.stream.len() {
+                return Err("a stream and the list of its messages differ");
             }
         }
         if bytes != self.heap_bytes {
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(bytes(&mut peers, 1, true), None);
         assert_eq!(bytes(&mut peers, 0, false), Some((10, 1)));
         assert!(peers.bytes() < held);
-        assert_eq!(peers.lane(peer(0)).unwrap().version(), None, "a failure closes the stream");
+        assert_eq!(peers.stream(peer(0)).unwrap().version(), None, "a failure closes the stream");
         peers.disconnected(peer(0));
         assert_eq!(peers.bytes(), 0);
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_only_the_lane_knows_is_noticed() {
+    fn a_message_that_only_the_stream_knows_is_noticed() {
         let mut peers = sending();
         peers.states.get_mut(peer(0)).unwrap().in_flight.remove(0);
         assert!(peers.validate().is_err());

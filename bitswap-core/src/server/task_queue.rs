@@ -9,7 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::memory::tree;
-use crate::output::What;
+use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::util::rows::Ref;
 use crate::util::side_table::SideTable;
@@ -59,8 +59,8 @@ impl TaskQueue {
         let was_there = match want.state() {
             State::Loading(_) | State::InFlight(..) => true,
             State::Unavailable => self.evictable.remove(&Evictable::Unavailable(want.age(), row)),
-            State::Queued(What::Size) => self.sizes.remove(&position),
-            State::Queued(What::Data) => {
+            State::Queued(LoadKind::Size) => self.sizes.remove(&position),
+            State::Queued(LoadKind::Data) => {
                 if want.absence_matters() {
                     self.unsure.remove(&position);
                 }
@@ -92,8 +92,8 @@ impl TaskQueue {
         let is_new = match want.state() {
             State::Loading(_) | State::InFlight(..) => true,
             State::Unavailable => self.evictable.insert(Evictable::Unavailable(want.age(), row)),
-            State::Queued(What::Size) => self.sizes.insert(position),
-            State::Queued(What::Data) => {
+            State::Queued(LoadKind::Size) => self.sizes.insert(position),
+            State::Queued(LoadKind::Data) => {
                 if want.absence_matters() {
                     self.unsure.insert(position);
                 }
@@ -359,7 +359,7 @@ mod tests {
         let order: Vec<_> = (0..3)
             .map(|_| {
                 let next = case.queue.next_data().unwrap();
-                case.change(next, None, |want| want.lookup_started(What::Data));
+                case.change(next, None, |want| want.lookup_started(LoadKind::Data));
                 next
             })
             .collect();
@@ -373,7 +373,7 @@ mod tests {
         let mut case = Case::default();
         let [a, b] = [1, 2].map(|n| case.add(block(n, 0)));
         assert_eq!(case.queue.to_load_bytes(1000), 2000);
-        case.change(a, None, |want| want.lookup_started(What::Data));
+        case.change(a, None, |want| want.lookup_started(LoadKind::Data));
         let data = Bytes::from_static(&[0; 30]);
         case.change(a, Some(data.clone()), |want| want.block_found(30, true, None));
         assert_eq!((case.queue.loaded_bytes(), case.queue.to_load_bytes(1000)), (30, 1000));
@@ -405,7 +405,7 @@ mod tests {
         let [a, b, c, d] = [1, 2, 3, 4].map(|n| case.add(block(n, 0)));
         let answer = |case: &mut Case, row, at| {
             case.change(row, None, |want| {
-                want.lookup_started(What::Data);
+                want.lookup_started(LoadKind::Data);
                 want.block_found(9, true, None);
                 want.sent(Response::Block(9), 1);
             });
@@ -427,7 +427,7 @@ mod tests {
     fn a_want_that_changed_in_its_queue_is_noticed() {
         let mut case = Case::default();
         let row = case.add(block(1, 0));
-        case.rows.at_mut(row).unwrap().lookup_started(What::Data);
+        case.rows.at_mut(row).unwrap().lookup_started(LoadKind::Data);
         assert!(case.validate().is_err());
     }
 }

@@ -11,7 +11,7 @@ use cid::Cid;
 
 use crate::key::Key;
 use crate::message::{Entry, WantKind};
-use crate::output::What;
+use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -24,9 +24,9 @@ pub(super) enum State {
     /// The block was not there, and the peer was told so if it had asked: waits for the block.
     Unavailable,
     /// To be looked up.
-    Queued(What),
+    Queued(LoadKind),
     /// Being looked up. A later answer to the same lookup finds the want by its generational id.
-    Loading(What),
+    Loading(LoadKind),
     /// HAVE or DONT_HAVE is to be sent.
     Presence { have: bool },
     /// The block is in memory and is to be sent.
@@ -244,9 +244,9 @@ impl Want {
     }
 
     /// It is part of a lookup from now on.
-    pub(super) fn lookup_started(&mut self, what: What) {
+    pub(super) fn lookup_started(&mut self, kind: LoadKind) {
         debug_assert!(matches!(self.state, State::Queued(_)), "it is not to be looked up");
-        self.state = State::Loading(what);
+        self.state = State::Loading(kind);
     }
 
     /// The store does not have the block, or does not tell.
@@ -267,7 +267,7 @@ impl Want {
         self.stored_meanwhile = false;
         self.size = Some(size);
         self.state = if self.takes_block(replace_have_bytes) {
-            State::Queued(What::Data)
+            State::Queued(LoadKind::Data)
         } else {
             State::Presence { have: true }
         };
@@ -276,7 +276,7 @@ impl Want {
     /// The block was loaded, and has this size. It stays in memory, if it is the response at all, only when `keep`.
     pub(super) fn block_found(&mut self, size: u32, keep: bool, replace_have_bytes: Option<u32>) {
         self.size_found(size, replace_have_bytes);
-        if keep && self.state == State::Queued(What::Data) {
+        if keep && self.state == State::Queued(LoadKind::Data) {
             self.state = State::Loaded;
         }
     }
@@ -284,7 +284,7 @@ impl Want {
     /// The block that was loaded for it is given up.
     pub(super) fn unloaded(&mut self) {
         debug_assert!(self.state == State::Loaded, "there is no block to give up");
-        self.state = State::Queued(What::Data);
+        self.state = State::Queued(LoadKind::Data);
     }
 
     /// The stream's version has no way to send the response. Another one may: the want waits on.
@@ -341,8 +341,9 @@ impl Want {
 
     /// Looks it up (again), for what it is answered with as far as its size is known.
     fn requeue(&mut self, replace_have_bytes: Option<u32>) {
-        let what = if self.takes_block(replace_have_bytes) { What::Data } else { What::Size };
-        self.state = State::Queued(what);
+        let kind =
+            if self.takes_block(replace_have_bytes) { LoadKind::Data } else { LoadKind::Size };
+        self.state = State::Queued(kind);
     }
 
     /// The block itself is the response, as far as its size is known.
@@ -383,7 +384,7 @@ mod tests {
     fn in_all_states(entry: &Entry) -> [Want; 9] {
         let loading = || {
             let mut want = want(entry);
-            want.lookup_started(What::Data);
+            want.lookup_started(LoadKind::Data);
             want
         };
         let loaded = || {
@@ -413,7 +414,7 @@ mod tests {
         ]
     }
 
-    const QUEUED: State = State::Queued(What::Data);
+    const QUEUED: State = State::Queued(LoadKind::Data);
 
     #[test]
     fn a_want_that_is_sent_again_is_answered_again_unless_its_block_is_on_its_way() {
@@ -425,7 +426,7 @@ mod tests {
         let expected = [
             QUEUED,
             QUEUED,
-            State::Loading(What::Data),
+            State::Loading(LoadKind::Data),
             QUEUED,
             State::Presence { have: false },
             State::Loaded,
@@ -453,7 +454,7 @@ mod tests {
             assert_eq!(changed, want.size.is_some() || want.stored_meanwhile);
             changed.then_some(want.state)
         });
-        let (queued, loading) = (Some(QUEUED), Some(State::Loading(What::Data)));
+        let (queued, loading) = (Some(QUEUED), Some(State::Loading(LoadKind::Data)));
         let expected = [queued, queued, loading, None, queued, None, None, None, None];
         assert_eq!(after, expected);
         let mut unservable = Want::unservable(peer(0), key(1), &want_have_or(1, 0), 1);
@@ -463,11 +464,11 @@ mod tests {
     #[test]
     fn absence_is_looked_up_again_when_the_block_was_stored_meanwhile() {
         let mut want = want(&want_have_or(1, 0));
-        want.lookup_started(What::Size);
+        want.lookup_started(LoadKind::Size);
         want.block_stored(500, SMALL);
         want.not_found(SMALL);
-        assert_eq!(want.state, State::Queued(What::Size));
-        want.lookup_started(What::Size);
+        assert_eq!(want.state, State::Queued(LoadKind::Size));
+        want.lookup_started(LoadKind::Size);
         want.not_found(SMALL);
         assert_eq!(want.state, State::Presence { have: false }, "once");
     }
@@ -476,8 +477,8 @@ mod tests {
     fn a_want_have_gets_the_block_when_it_is_small() {
         for (size, state) in [(100, QUEUED), (101, State::Presence { have: true })] {
             let mut want = want(&want_have_or(1, 0));
-            assert_eq!(want.state, State::Queued(What::Size));
-            want.lookup_started(What::Size);
+            assert_eq!(want.state, State::Queued(LoadKind::Size));
+            want.lookup_started(LoadKind::Size);
             want.size_found(size, SMALL);
             assert_eq!(want.state, state);
         }
@@ -487,7 +488,7 @@ mod tests {
             (101, true, State::Presence { have: true }),
         ] {
             let mut want = want(&want_have_or(1, 0));
-            want.lookup_started(What::Data);
+            want.lookup_started(LoadKind::Data);
             want.block_found(size, keep, SMALL);
             assert_eq!(want.state, state);
         }
@@ -497,7 +498,7 @@ mod tests {
     fn a_dont_have_is_owed_once_and_again_when_it_was_lost() {
         let mut want = want(&want_have_or(1, 0));
         let deny = |want: &mut Want, seq| {
-            want.lookup_started(What::Size);
+            want.lookup_started(LoadKind::Size);
             want.not_found(SMALL);
             assert_eq!(want.state, State::Presence { have: false });
             want.sent(Response::DontHave, seq);
@@ -508,12 +509,12 @@ mod tests {
         want.transport_took(Response::DontHave, NOW);
         assert_eq!((want.state, want.dont_have_owed), (State::Unavailable, false));
         want.block_stored(500, SMALL);
-        want.lookup_started(What::Size);
+        want.lookup_started(LoadKind::Size);
         want.not_found(SMALL);
         assert_eq!(want.state, State::Unavailable, "it was told already");
         // The message before that one fails late: it is to be told again.
         want.send_failed(Response::DontHave, 1, SMALL);
-        assert_eq!((want.state, want.dont_have_owed), (State::Queued(What::Size), true));
+        assert_eq!((want.state, want.dont_have_owed), (State::Queued(LoadKind::Size), true));
     }
 
     #[test]

@@ -17,8 +17,8 @@ use crate::engine::Engine;
 use crate::error::{OpenError, SendError, WantError};
 use crate::message::{Message, Version};
 use crate::output::{
-    BlockInfo, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Output, Rates, SendId, SessionId,
-    Support, Want,
+    BlockInfo, LoadId, Loaded, LookupId, Output, PeerHistory, ProtocolSupport, ProviderProgress,
+    Rates, SendId, SessionId, StreamKind, Want,
 };
 use crate::time::Timestamp;
 
@@ -78,7 +78,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         };
         let (must, may) = shadow.told.wants(other_name);
         let kept: Vec<Cid> =
-            other.engine.wants_of(name).into_iter().map(|entry| entry.cid).collect();
+            other.engine.peer_wantlist(name).into_iter().map(|entry| entry.cid).collect();
         let lost = must.iter().find(|cid| !kept.contains(cid));
         self.require(lost.is_none(), || {
             format!("{other_name:?} was told of {lost:?} by {name:?} and does not know it")
@@ -113,12 +113,12 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// [`Engine::handle_connected`].
-    pub fn handle_connected(&mut self, peer: P, hint: Option<Hint>, now: Timestamp) {
+    pub fn handle_connected(&mut self, peer: P, history: Option<PeerHistory>, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Peer("connected", peer));
             shadow.connected(peer);
         }
-        self.engine.handle_connected(peer, hint, now);
+        self.engine.handle_connected(peer, history, now);
     }
 
     /// [`Engine::handle_disconnected`].
@@ -131,10 +131,10 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// [`Engine::handle_support`].
-    pub fn handle_support(&mut self, peer: P, support: Support, now: Timestamp) {
+    pub fn handle_support(&mut self, peer: P, support: ProtocolSupport, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Peer("support", peer));
-            shadow.lanes.support(peer, support);
+            shadow.streams.support(peer, support);
         }
         self.engine.handle_support(peer, support, now);
     }
@@ -143,15 +143,15 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn handle_open(
         &mut self,
         peer: P,
-        lane: Lane,
+        stream: StreamKind,
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) {
         if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Lane("opened", peer, lane, result.is_ok()));
-            shadow.lanes.opened(peer, lane, result);
+            shadow.input(now, || Record::StreamResult("opened", peer, stream, result.is_ok()));
+            shadow.streams.opened(peer, stream, result);
         }
-        self.engine.handle_open(peer, lane, result, now);
+        self.engine.handle_open(peer, stream, result, now);
     }
 
     /// [`Engine::handle_message`].
@@ -169,10 +169,10 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             shadow.input(now, || Record::Sent(id, result.is_ok()));
             // Of answers only those in this message are lost: of what the transport took before, a reset
             // would tell.
-            if let Some((peer, Lane::Wants)) = shadow.lanes.sent(id, result.is_ok())
+            if let Some((peer, StreamKind::Requests)) = shadow.streams.sent(id, result.is_ok())
                 && result.is_err()
             {
-                shadow.lost(peer, Lane::Wants);
+                shadow.lost(peer, StreamKind::Requests);
             }
             shadow.answers.sent(id, result.is_ok(), shadow.now);
         }
@@ -180,13 +180,13 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// [`Engine::handle_reset`].
-    pub fn handle_reset(&mut self, peer: P, lane: Lane, now: Timestamp) {
+    pub fn handle_reset(&mut self, peer: P, stream: StreamKind, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Lane("reset", peer, lane, true));
-            shadow.lanes.reset(peer, lane);
-            shadow.lost(peer, lane);
+            shadow.input(now, || Record::StreamResult("reset", peer, stream, true));
+            shadow.streams.reset(peer, stream);
+            shadow.lost(peer, stream);
         }
-        self.engine.handle_reset(peer, lane, now);
+        self.engine.handle_reset(peer, stream, now);
     }
 
     /// [`Engine::handle_load`].
@@ -206,9 +206,15 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// [`Engine::handle_providers`].
-    pub fn handle_providers(&mut self, id: LookupId, peers: &[P], lookup: Lookup, now: Timestamp) {
+    pub fn handle_providers(
+        &mut self,
+        id: LookupId,
+        peers: &[P],
+        lookup: ProviderProgress,
+        now: Timestamp,
+    ) {
         if let Some(shadow) = &mut self.shadow {
-            let last = lookup == Lookup::Done;
+            let last = lookup == ProviderProgress::Final;
             shadow.input(now, || Record::Found(id, peers.len(), last));
             shadow.wishes.found(id, last);
         }
@@ -304,23 +310,23 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// [`Engine::taken`].
-    pub fn taken(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
+    pub fn release_capacity(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             shadow.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
-            shadow.wishes.taken(session, bytes);
+            shadow.wishes.release_capacity(session, bytes);
         }
-        self.engine.taken(session, bytes, now);
+        self.engine.release_capacity(session, bytes, now);
     }
 
     /// [`Engine::announce`].
-    pub fn announce(&mut self, blocks: &[BlockInfo], now: Timestamp) {
+    pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
         if let Some(shadow) = &mut self.shadow {
             let cids = blocks.iter().map(|block| &block.cid);
             shadow.input(now, || Record::Announced(Cids::of(cids)));
             shadow.wishes.announced(blocks);
             shadow.answers.announced(blocks);
         }
-        self.engine.announce(blocks, now);
+        self.engine.notify_new_blocks(blocks, now);
     }
 
     /// [`Engine::set_rates`].

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::message::Version;
-use crate::output::{Lane, Support};
+use crate::output::{ProtocolSupport, StreamKind};
 
 /// One operation. Numbers name peers, sessions, blocks and outstanding requests of a
 /// [`Rig`](super::Rig) and wrap around, so every value means something.
@@ -19,18 +19,18 @@ pub enum Op {
     Drain,
     /// One output is taken.
     Poll,
-    /// A peer connects; its lanes negotiate this version.
+    /// A peer connects; its streams negotiate this version.
     Connect(u8, Version),
     /// A peer is gone.
     Disconnect(u8),
     /// What a peer supports becomes known.
-    Support(u8, Support),
-    /// An outstanding request for a lane is answered.
+    Support(u8, ProtocolSupport),
+    /// An outstanding request for a stream is answered.
     Opened(u8, Opened),
     /// An outstanding message is answered: taken or failed.
     Sent(u8, bool),
-    /// A lane was reset.
-    Reset(u8, Lane),
+    /// A stream was reset.
+    Reset(u8, StreamKind),
     /// A peer changes or replaces its wantlist.
     Wantlist(u8, Vec<WantOp>, bool),
     /// A peer sends blocks, HAVEs and DONT_HAVEs.
@@ -57,10 +57,10 @@ pub enum Op {
     Shutdown,
 }
 
-/// How a request for a lane ends.
+/// How a request for a stream ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opened {
-    /// The lane is open for the peer's version.
+    /// The stream is open for the peer's version.
     Yes,
     /// The peer does not speak Bitswap.
     Unsupported,
@@ -172,7 +172,7 @@ impl Source<'_> {
     }
 
     fn op(&mut self) -> Op {
-        let lane = |flag| if flag { Lane::Wants } else { Lane::Answers };
+        let stream = |flag| if flag { StreamKind::Requests } else { StreamKind::Responses };
         match self.byte() % 32 {
             0 => Op::Wait(self.number()),
             1 | 2 => Op::Deadline,
@@ -186,7 +186,7 @@ impl Source<'_> {
             8 => Op::Connect(self.byte(), Version::V1_2),
             9 => Op::Disconnect(self.byte()),
             10 => {
-                let kinds = [Support::Unknown, Support::No, Support::Yes];
+                let kinds = [ProtocolSupport::Unknown, ProtocolSupport::No, ProtocolSupport::Yes];
                 Op::Support(self.byte(), kinds[usize::from(self.byte() % 3)])
             }
             11 | 12 => {
@@ -201,7 +201,7 @@ impl Source<'_> {
                 let taken = !self.byte().is_multiple_of(8);
                 Op::Sent(self.byte(), taken)
             }
-            15 => Op::Reset(self.byte(), lane(self.flag())),
+            15 => Op::Reset(self.byte(), stream(self.flag())),
             16 | 17 => {
                 let entries = self.list(Self::want);
                 Op::Wantlist(self.byte(), entries, self.byte().is_multiple_of(8))

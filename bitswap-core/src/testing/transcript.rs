@@ -24,16 +24,16 @@ impl Transcript {
     pub(super) fn add<P: Hash>(&mut self, output: &Output<P>) {
         let to = &mut self.hasher;
         match output {
-            Output::Open { peer, lane } => (0u8, peer, lane).hash(to),
-            Output::Close { peer, lane } => (1u8, peer, lane).hash(to),
+            Output::Open { peer, stream } => (0u8, peer, stream).hash(to),
+            Output::Close { peer, stream } => (1u8, peer, stream).hash(to),
             Output::Send(sending) => {
-                let SendId { peer, lane, seq } = sending.id;
-                (2u8, peer.at(), lane, seq, &sending.peer, sending.version).hash(to);
+                let SendId { peer, stream, seq } = sending.id;
+                (2u8, peer.at(), stream, seq, &sending.peer, sending.version).hash(to);
                 message(&sending.message, to);
             }
             Output::Load(load) => {
                 let LoadId(id) = load.id;
-                (3u8, id, &load.peer, load.what).hash(to);
+                (3u8, id, &load.peer, load.kind).hash(to);
                 load.cids.iter().for_each(|at| cid(at, to));
             }
             Output::FindProviders { id: LookupId(id), session, cid: of } => {
@@ -41,7 +41,7 @@ impl Transcript {
                 cid(of, to);
             }
             Output::StopLookup { id: LookupId(id) } => (5u8, id).hash(to),
-            Output::Reset { peer, lane } => (11u8, peer, lane).hash(to),
+            Output::Reset { peer, stream } => (11u8, peer, stream).hash(to),
             Output::Event(of) => event(of, to),
         }
     }
@@ -62,13 +62,14 @@ fn event<P: Hash>(event: &Event<P>, to: &mut SipHasher13) {
             cid(of, to);
             match reason {
                 WantFailure::NotFound(reports) | WantFailure::TimedOut(reports) => {
-                    reports.iter().for_each(|report| (&report.peer, report.did).hash(to));
+                    reports.iter().for_each(|report| (&report.peer, report.outcome).hash(to));
                 }
                 WantFailure::ShutDown => {}
             }
         }
-        Event::PeerGone { peer, hint } => {
-            (9u8, peer, hint.latency, hint.throughput, hint.blocks, hint.timeouts).hash(to);
+        Event::PeerDisconnected { peer, history } => {
+            (9u8, peer, history.latency, history.throughput, history.blocks, history.timeouts)
+                .hash(to);
         }
         Event::Unreachable { peer, .. } => (10u8, peer).hash(to),
     }

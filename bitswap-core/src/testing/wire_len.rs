@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(wire_len(&presence(false), Version::V1_2), 0x2c + 1);
         let blocks = Message { blocks: vec![block.clone()], ..Message::default() };
         assert_eq!(wire_len(&blocks, Version::V1_2), 0x11 + 1);
-        let old = Block::from_store(raw, block.data().clone());
+        let old = Block::new_unchecked(raw, block.data().clone());
         let old = Message { blocks: vec![old], ..Message::default() };
         assert_eq!(wire_len(&old, Version::V1_0), 9 + 1);
     }

@@ -1,6 +1,6 @@
 //! What the peers' answers do.
 
-use bitswap_core::{Config, Event, Message, PeerDid};
+use bitswap_core::{Config, Event, Message, PeerOutcome};
 
 use crate::driver::{Driver, Told, block, cid, ms, sized};
 
@@ -30,7 +30,7 @@ fn a_wanted_block_is_delivered_and_only_the_others_get_a_cancel() {
     let mut expected: Vec<_> = others.iter().map(|p| (*p, cid(1), Told::Cancel)).collect();
     expected.sort();
     assert_eq!(told, expected);
-    assert_eq!((d.engine.stats().wants, d.engine.stats().told), (0, 0));
+    assert_eq!((d.engine.stats().wants, d.engine.stats().sent_wants), (0, 0));
 }
 
 #[test]
@@ -94,7 +94,12 @@ fn a_block_that_is_still_queued_is_taken_and_never_asked_for() {
     assert_eq!(d.opens, [1]);
     d.block(1, &block(1));
     assert_eq!(d.events().len(), 1);
-    d.engine.handle_open(1, bitswap_core::Lane::Wants, Ok(bitswap_core::Version::V1_2), d.now);
+    d.engine.handle_open(
+        1,
+        bitswap_core::StreamKind::Requests,
+        Ok(bitswap_core::Version::V1_2),
+        d.now,
+    );
     d.drain();
     d.pass(ms(1000));
     assert!(d.told().is_empty());
@@ -126,7 +131,7 @@ fn a_second_copy_is_counted_and_not_delivered() {
 fn a_block_stored_locally_ends_the_want() {
     let (mut d, s, ..) = wanting(2);
     let info = bitswap_core::BlockInfo { cid: cid(1), size: 16 };
-    d.engine.announce(&[info], d.now);
+    d.engine.notify_new_blocks(&[info], d.now);
     d.drain();
     assert_eq!(d.events(), [Event::Stored { session: s, cid: cid(1) }]);
     d.pass(ms(300));
@@ -167,10 +172,10 @@ fn a_block_that_is_cancelled_before_it_is_delivered_leaves_its_room() {
     let (mut d, s, guess, _) = wanting(1);
     let message = Message { blocks: vec![block(1)], ..Message::default() };
     d.engine.handle_message(guess, message, d.now);
-    assert_eq!(d.engine.session(s).unwrap().untaken_bytes, 16);
+    assert_eq!(d.engine.session_stats(s).unwrap().unreleased_bytes, 16);
     d.cancel(s, cid(1));
     assert_eq!(d.events(), []);
-    assert_eq!(d.engine.session(s).unwrap().untaken_bytes, 0);
+    assert_eq!(d.engine.session_stats(s).unwrap().unreleased_bytes, 0);
 }
 
 #[test]
@@ -197,9 +202,9 @@ fn a_block_above_the_largest_that_was_chosen_is_as_good_as_none() {
     d.dont_have(1 - first, *large.cid());
     assert_eq!(d.events().len(), 1, "only the one that is small enough");
     assert_eq!(d.engine.stats().fetched.unwanted_blocks, 1);
-    let did: Vec<_> =
-        d.engine.diagnose(s, large.cid()).unwrap().iter().map(|report| report.did).collect();
-    assert_eq!(did, [PeerDid::DontHave; 2]);
+    let outcome: Vec<_> =
+        d.engine.diagnose(s, large.cid()).unwrap().iter().map(|report| report.outcome).collect();
+    assert_eq!(outcome, [PeerOutcome::DontHave; 2]);
     d.cancel(s, *large.cid());
     d.pass(ms(300));
     assert!(d.told().contains(&(first, *large.cid(), Told::Cancel)));

@@ -107,8 +107,8 @@ fn no_more_is_told_to_one_peer_than_servers_keep() {
     let cids: Vec<_> = (0..3000).map(cid).collect();
     d.want(s, &cids);
     for n in 0..3000 {
-        let peer = d.engine.peer(1).unwrap();
-        assert!(peer.told <= 1000);
+        let peer = d.engine.peer_stats(1).unwrap();
+        assert!(peer.sent_wants <= 1000);
         d.pass(ms(1));
         d.block(1, &block(n));
     }
@@ -127,14 +127,14 @@ fn a_session_asks_for_no_more_than_its_window() {
     let cids: Vec<_> = (0..100).map(cid).collect();
     d.want(s, &cids);
     // 16 KiB are assumed of an unknown block.
-    assert_eq!(d.engine.session(s).unwrap().asked, 4);
+    assert_eq!(d.engine.session_stats(s).unwrap().asked, 4);
     let asked = d.told();
     let (peer, c, _) = *asked.iter().find(|(.., w)| *w == Told::Block).unwrap();
     let n = (0..100).find(|n| cid(*n) == c).unwrap();
     d.block(peer, &block(n));
-    let stats = d.engine.session(s).unwrap();
-    assert_eq!(stats.untaken_bytes, 16);
-    assert!(stats.asked_bytes + stats.untaken_bytes <= (64 << 10) + (16 << 10));
+    let stats = d.engine.session_stats(s).unwrap();
+    assert_eq!(stats.unreleased_bytes, 16);
+    assert!(stats.asked_bytes + stats.unreleased_bytes <= (64 << 10) + (16 << 10));
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn where_there_are_many_peers_trust_in_each_grows_with_what_it_delivered() {
             d.block(fast, &blocks[cids.iter().position(|other| *other == cid).unwrap()]);
             delivered += 8000;
             d.pass(ms(1));
-            assert!(d.engine.peer(fast).unwrap().asked_bytes <= 4 * delivered);
+            assert!(d.engine.peer_stats(fast).unwrap().asked_bytes <= 4 * delivered);
         }
         wanted.extend(d.told().iter().filter(|told| told.0 == fast).map(|told| told.1));
     }

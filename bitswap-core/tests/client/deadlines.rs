@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bitswap_core::{PeerDid, PeerReport};
+use bitswap_core::{PeerOutcome, PeerReport};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
@@ -45,9 +45,12 @@ fn a_peer_that_says_have_and_stays_silent_is_left() {
     d.have(liar, cid(1));
     d.dont_have(other, cid(1));
     d.pass(ms(3000));
-    let did = d.engine.diagnose(s, &cid(1)).unwrap();
-    assert!(did.contains(&PeerReport { peer: liar, did: PeerDid::HaveThenSilent }), "{did:?}");
-    assert!(did.contains(&PeerReport { peer: other, did: PeerDid::DontHave }));
+    let outcome = d.engine.diagnose(s, &cid(1)).unwrap();
+    assert!(
+        outcome.contains(&PeerReport { peer: liar, outcome: PeerOutcome::HaveThenSilent }),
+        "{outcome:?}"
+    );
+    assert!(outcome.contains(&PeerReport { peer: other, outcome: PeerOutcome::DontHave }));
     d.connect(7);
     assert_eq!(d.told().last(), Some(&(7, cid(1), Told::Block)));
     d.block(7, &block(1));

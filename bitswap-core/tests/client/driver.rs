@@ -1,10 +1,10 @@
-//! An engine with its outputs sorted by kind, and lanes that open at once.
+//! An engine with its outputs sorted by kind, and streams that open at once.
 
 use std::time::Duration;
 
 use bitswap_core::{
-    Block, Config, Engine, Event, Lane, LookupId, Message, Outgoing, Output, PeerSet, Prefix,
-    Presence, SendId, SessionId, SessionOptions, Timestamp, Version, Want, WantKind,
+    Block, Config, Engine, Event, LookupId, Message, Outgoing, Output, PeerSet, Prefix, Presence,
+    SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version, Want, WantKind,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -22,7 +22,7 @@ pub(crate) enum Told {
 pub(crate) struct Driver {
     pub(crate) engine: Engine<Peer>,
     pub(crate) now: Timestamp,
-    /// Lanes open by themselves with this version.
+    /// Streams open by themselves with this version.
     pub(crate) version: Option<Version>,
     /// Messages are taken by the transport at once.
     pub(crate) takes: bool,
@@ -56,7 +56,7 @@ impl Driver {
         }
     }
 
-    /// An engine with these peers, whose lanes are open.
+    /// An engine with these peers, whose streams are open.
     pub(crate) fn peers(peers: impl IntoIterator<Item = Peer>) -> Self {
         let mut driver = Self::new();
         for peer in peers {
@@ -140,13 +140,13 @@ impl Driver {
     pub(crate) fn drain(&mut self) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
+                Output::Open { peer, stream } => {
                     self.opens.push(peer);
                     if let Some(version) = self.version {
-                        self.engine.handle_open(peer, lane, Ok(version), self.now);
+                        self.engine.handle_open(peer, stream, Ok(version), self.now);
                     }
                 }
-                Output::Close { peer, lane: Lane::Wants } => self.closes.push(peer),
+                Output::Close { peer, stream: StreamKind::Requests } => self.closes.push(peer),
                 Output::Send(Outgoing { id, peer, message, .. }) => {
                     self.messages.push((peer, message));
                     if self.takes {

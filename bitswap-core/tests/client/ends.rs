@@ -14,7 +14,7 @@ fn nothing_follows_a_cancel() {
     d.cancel(s, cid(1));
     d.block(1, &block(1));
     assert!(d.events().is_empty());
-    assert_eq!(d.engine.session(s).unwrap().wants, 1);
+    assert_eq!(d.engine.session_stats(s).unwrap().wants, 1);
 }
 
 #[test]
@@ -51,7 +51,12 @@ fn a_want_cancelled_before_it_was_told_is_never_told() {
     let s = d.session();
     d.want(s, &[cid(1)]);
     d.cancel(s, cid(1));
-    d.engine.handle_open(1, bitswap_core::Lane::Wants, Ok(bitswap_core::Version::V1_2), d.now);
+    d.engine.handle_open(
+        1,
+        bitswap_core::StreamKind::Requests,
+        Ok(bitswap_core::Version::V1_2),
+        d.now,
+    );
     d.drain();
     d.pass(ms(1000));
     assert!(d.told().is_empty());
@@ -103,7 +108,7 @@ fn closing_a_session_cancels_its_wants_and_silences_it() {
     assert!(d.events().is_empty());
     assert_eq!(d.engine.want(s, [cid(3).into()], d.now), Err(WantError::NoSession));
     let stats = d.engine.stats();
-    assert_eq!((stats.sessions, stats.wants, stats.told), (0, 0, 0));
+    assert_eq!((stats.sessions, stats.wants, stats.sent_wants), (0, 0, 0));
 }
 
 #[test]

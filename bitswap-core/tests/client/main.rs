@@ -5,7 +5,7 @@ mod asking;
 mod deadlines;
 mod driver;
 mod ends;
-mod lanes;
 mod missing;
 mod sessions;
+mod streams;
 mod unsolicited;

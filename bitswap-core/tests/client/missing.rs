@@ -2,8 +2,8 @@
 
 use bitswap_core::error::OpenError;
 use bitswap_core::{
-    Event, Lane, Lookup, PeerDid, PeerReport, SessionOptions, Support, Version, WantFailure,
-    WhenMissing,
+    Event, PeerOutcome, PeerReport, ProtocolSupport, ProviderProgress, SessionOptions, StreamKind,
+    Version, WantFailure, WhenMissing,
 };
 
 use crate::driver::{Driver, Told, block, cid, ms};
@@ -33,7 +33,7 @@ fn a_provider_is_asked_for_the_block() {
     d.told();
     d.dont_have(1, cid(1));
     d.engine.handle_connected(2, None, d.now);
-    d.engine.handle_providers(d.lookups[0].0, &[2], Lookup::More, d.now);
+    d.engine.handle_providers(d.lookups[0].0, &[2], ProviderProgress::Partial, d.now);
     d.drain();
     assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
 }
@@ -49,13 +49,13 @@ fn when_all_lack_it_the_want_waits_or_fails_as_the_caller_chose() {
         }
         d.pass(ms(100));
         assert!(d.events().is_empty(), "the lookup is still under way");
-        d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+        d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
         d.drain();
         let events = d.events();
         assert_eq!(events.len(), usize::from(fails));
         if let [Event::Failed { reason: WantFailure::NotFound(reports), .. }] = &events[..] {
             for peer in 0..3 {
-                assert!(reports.contains(&PeerReport { peer, did: PeerDid::DontHave }));
+                assert!(reports.contains(&PeerReport { peer, outcome: PeerOutcome::DontHave }));
             }
         }
     }
@@ -66,10 +66,10 @@ fn a_peer_that_is_silent_is_not_taken_for_one_that_lacks_the_block() {
     let mut d = Driver::peers([1]);
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
-    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
     d.drain();
     d.pass(ms(5_000));
-    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap()[0].did, PeerDid::Silent);
+    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap()[0].outcome, PeerOutcome::Silent);
     assert!(d.events().is_empty(), "it may be slow");
     d.dont_have(1, cid(1));
     let events = d.events();
@@ -90,7 +90,7 @@ fn many_missing_wants_fail_one_lookup_at_a_time() {
     }
     let mut done = 0;
     while done < d.lookups.len() {
-        d.engine.handle_providers(d.lookups[done].0, &[], Lookup::Done, d.now);
+        d.engine.handle_providers(d.lookups[done].0, &[], ProviderProgress::Final, d.now);
         d.drain();
         done += 1;
     }
@@ -110,7 +110,7 @@ fn that_nobody_is_connected_is_no_answer() {
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
     d.dont_have(1, cid(1));
     finish_lookups(&mut d);
-    assert_eq!(not_found(&mut d), [vec![PeerReport { peer: 1, did: PeerDid::DontHave }]]);
+    assert_eq!(not_found(&mut d), [vec![PeerReport { peer: 1, outcome: PeerOutcome::DontHave }]]);
 }
 
 #[test]
@@ -151,10 +151,10 @@ fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
     finish_lookups(&mut d);
-    d.engine.handle_open(1, Lane::Wants, Err(OpenError::Timeout), d.now);
+    d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Timeout), d.now);
     d.drain();
     assert_eq!(not_found(&mut d).len(), 0);
-    let report = PeerReport { peer: 1, did: PeerDid::Unreachable };
+    let report = PeerReport { peer: 1, outcome: PeerOutcome::Unreachable };
     assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap(), [report]);
     d.version = Some(Version::V1_2);
     wait(&mut d, 60);
@@ -170,13 +170,13 @@ fn a_peer_that_does_not_speak_bitswap_lacks_every_block_and_is_named() {
         let s = d.session_with(failing());
         d.want(s, &[cid(1)]);
         if refuses {
-            d.engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), d.now);
+            d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Unsupported), d.now);
         } else {
-            d.engine.handle_support(1, Support::No, d.now);
+            d.engine.handle_support(1, ProtocolSupport::No, d.now);
         }
         d.drain();
         finish_lookups(&mut d);
-        let mute = PeerReport { peer: 1, did: PeerDid::NoBitswap };
+        let mute = PeerReport { peer: 1, outcome: PeerOutcome::NoBitswap };
         assert_eq!(not_found(&mut d), [vec![mute]], "{refuses}");
     }
 }
@@ -192,7 +192,7 @@ fn wait(d: &mut Driver, seconds: u64) {
 fn finish_lookups(d: &mut Driver) {
     let mut done = 0;
     while done < d.lookups.len() {
-        d.engine.handle_providers(d.lookups[done].0, &[], Lookup::Done, d.now);
+        d.engine.handle_providers(d.lookups[done].0, &[], ProviderProgress::Final, d.now);
         d.drain();
         done += 1;
     }
@@ -235,7 +235,7 @@ fn searches(d: &mut Driver, count: usize) -> Vec<u64> {
     let mut times = vec![d.now.as_micros() / 1_000_000];
     while times.len() < count {
         let id = d.lookups.last().unwrap().0;
-        d.engine.handle_providers(id, &[], Lookup::Done, d.now);
+        d.engine.handle_providers(id, &[], ProviderProgress::Final, d.now);
         d.drain();
         let before = d.lookups.len();
         while d.lookups.len() == before {
@@ -271,7 +271,7 @@ fn a_silent_peer_that_cannot_say_so_counts_as_lacking_the_block_after_three_sear
         }
         assert!(step < 100, "the want does not end");
         if lookups < d.lookups.len() {
-            d.engine.handle_providers(d.lookups[lookups].0, &[], Lookup::Done, d.now);
+            d.engine.handle_providers(d.lookups[lookups].0, &[], ProviderProgress::Final, d.now);
             d.drain();
             lookups += 1;
         } else {
@@ -313,7 +313,7 @@ fn of_many_missing_wants_256_get_a_second_chance_at_a_time() {
         told = d.told();
     }
     let first_search = d.lookups.len();
-    d.engine.handle_providers(d.lookups[0].0, &[], Lookup::Done, d.now);
+    d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
     d.drain();
     assert!(d.told().is_empty());
     while d.lookups.len() == first_search {

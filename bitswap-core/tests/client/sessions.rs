@@ -1,6 +1,6 @@
 //! Sessions: fixed peers, priorities, download limits, and what is left when they are gone.
 
-use bitswap_core::{Config, Lane, Limits, Rates, Version, Want};
+use bitswap_core::{Config, Limits, Rates, StreamKind, Version, Want};
 
 use crate::driver::{Driver, Told, block, cid, ms, sized};
 
@@ -54,7 +54,7 @@ fn the_download_limit_holds() {
             if what == Told::Block {
                 let n = (0..2000).find(|n| *sized(*n, 10_000).cid() == c).unwrap();
                 d.block(1, &sized(n, 10_000));
-                d.engine.taken(s, 10_000, d.now);
+                d.engine.release_capacity(s, 10_000, d.now);
                 got += 10_000;
             }
         }
@@ -93,10 +93,10 @@ fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
     d.want(second, &[cid(1)]);
     // The second session relies on what the first has asked, and may not ask there itself.
     d.engine.close_session(first, d.now);
-    d.engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), d.now);
+    d.engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), d.now);
     d.version = Some(Version::V1_2);
     d.drain();
-    d.engine.handle_open(2, Lane::Wants, Ok(Version::V1_2), d.now);
+    d.engine.handle_open(2, StreamKind::Requests, Ok(Version::V1_2), d.now);
     d.drain();
     assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
 }
@@ -104,7 +104,7 @@ fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
 #[test]
 fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() {
     let mut limits = Limits::default();
-    limits.told_per_peer = 1;
+    limits.sent_wants_per_peer = 1;
     let mut d = Driver::with(Config::default().limits(limits).unwrap());
     d.connect(1);
     let [first, second, third] = [d.session(), d.session(), d.session()];

@@ -47,7 +47,7 @@ fn haves_that_nobody_asked_for_give_away_a_few_wants_a_second() {
     assert_eq!(d.told().len(), WANTS as usize, "all of the one peer that there is");
     d.connect(1);
     d.told();
-    let counted = |d: &Driver| d.engine.peer(1).unwrap().fetched.haves;
+    let counted = |d: &Driver| d.engine.peer_stats(1).unwrap().fetched.haves;
     cids.iter().for_each(|cid| d.have(1, *cid));
     assert_eq!(counted(&d), 16, "of {WANTS}");
     d.pass(ms(5));

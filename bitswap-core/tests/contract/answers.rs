@@ -3,41 +3,41 @@
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
-    Config, Engine, Entry, Lane, LoadAnswer, LoadId, Loaded, Lookup, LookupId, Outgoing, Output,
-    SessionOptions, Timestamp, Version, Want, WantKind,
+    Config, Engine, Entry, LoadAnswer, LoadId, Loaded, LookupId, Outgoing, Output,
+    ProviderProgress, SessionOptions, StreamKind, Timestamp, Version, Want, WantKind,
 };
 
 use crate::pair::{block, ms};
 
 const NOW: Timestamp = Timestamp::ZERO;
 
-/// Guards `LaneState::opened`: only a lane that is opening takes an answer.
+/// Guards `OutboundStream::opened`: only a stream that is opening takes an answer.
 #[test]
-fn a_lane_is_opened_once() {
+fn a_stream_is_opened_once() {
     let mut engine = with_peer();
     want(&mut engine);
-    assert_eq!(opens(&mut engine), [Lane::Wants]);
-    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
-    engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), NOW);
-    engine.handle_open(1, Lane::Answers, Ok(Version::V1_2), NOW);
+    assert_eq!(opens(&mut engine), [StreamKind::Requests]);
+    engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), NOW);
+    engine.handle_open(1, StreamKind::Requests, Err(OpenError::Unsupported), NOW);
+    engine.handle_open(1, StreamKind::Responses, Ok(Version::V1_2), NOW);
     assert_eq!(engine.stats().stale_inputs, 2);
-    assert_eq!(engine.peer(1).unwrap().version, Some(Version::V1_2));
+    assert_eq!(engine.peer_stats(1).unwrap().version, Some(Version::V1_2));
 }
 
-/// Guards `LaneState::sent`: a number is taken out by its first report.
+/// Guards `OutboundStream::sent`: a number is taken out by its first report.
 #[test]
 fn a_send_is_reported_once() {
     let mut engine = with_peer();
     want(&mut engine);
     opens(&mut engine);
-    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
+    engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), NOW);
     let sent = sends(&mut engine);
     let [first] = &sent[..] else { panic!("one message, not {sent:?}") };
     engine.handle_sent(first.id, Ok(()), NOW);
-    // The failure comes too late: the lane stays open.
+    // The failure comes too late: the stream stays open.
     engine.handle_sent(first.id, Err(SendError::Closed), NOW);
     assert_eq!(engine.stats().stale_inputs, 1);
-    assert_eq!(engine.peer(1).unwrap().version, Some(Version::V1_2));
+    assert_eq!(engine.peer_stats(1).unwrap().version, Some(Version::V1_2));
     assert!(sends(&mut engine).is_empty(), "nothing is said again");
 }
 
@@ -52,7 +52,9 @@ fn a_lookup_in_the_store_is_answered_once() {
     let mut load = None;
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), NOW),
+            Output::Open { peer, stream } => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), NOW)
+            }
             Output::Load(wanted) => load = Some(wanted.id),
             other => panic!("{other:?}"),
         }
@@ -86,10 +88,10 @@ fn a_search_for_providers_is_answered_until_it_is_done() {
         now = engine.poll_timeout().expect("a want has a timer");
         engine.handle_timeout(now);
     };
-    engine.handle_providers(search, &[], Lookup::More, now);
-    engine.handle_providers(search, &[], Lookup::Done, now);
+    engine.handle_providers(search, &[], ProviderProgress::Partial, now);
+    engine.handle_providers(search, &[], ProviderProgress::Final, now);
     assert_eq!(engine.stats().stale_inputs, 0, "an answer in two parts");
-    engine.handle_providers(search, &[1], Lookup::Done, now);
+    engine.handle_providers(search, &[1], ProviderProgress::Final, now);
     assert_eq!(engine.stats().stale_inputs, 1, "it was done");
 }
 
@@ -106,15 +108,15 @@ fn an_id_outlives_its_peer_harmlessly() {
     assert_eq!(second.message.wantlist.entries.len(), 1);
     engine.handle_sent(first.id, Err(SendError::Closed), NOW);
     assert_eq!(engine.stats().stale_inputs, 1);
-    assert_eq!(engine.peer(1).unwrap().version, Some(Version::V1_2), "its lane stays open");
+    assert_eq!(engine.peer_stats(1).unwrap().version, Some(Version::V1_2), "its stream stays open");
     engine.handle_sent(second.id, Ok(()), NOW);
     assert_eq!(engine.stats().stale_inputs, 1);
 }
 
-/// Opens the lane of wants; the message that goes there.
+/// Opens the stream of wants; the message that goes there.
 fn tell(engine: &mut Engine<u8>) -> Outgoing<u8> {
-    assert_eq!(opens(engine), [Lane::Wants]);
-    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), NOW);
+    assert_eq!(opens(engine), [StreamKind::Requests]);
+    engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), NOW);
     sends(engine).pop().expect("the want is told")
 }
 
@@ -134,12 +136,12 @@ fn outputs(engine: &mut Engine<u8>) -> Vec<Output<u8>> {
     std::iter::from_fn(|| engine.poll_output()).collect()
 }
 
-fn opens(engine: &mut Engine<u8>) -> Vec<Lane> {
-    let lane = |output| match output {
-        Output::Open { lane, .. } => Some(lane),
+fn opens(engine: &mut Engine<u8>) -> Vec<StreamKind> {
+    let stream = |output| match output {
+        Output::Open { stream, .. } => Some(stream),
         _ => None,
     };
-    outputs(engine).into_iter().filter_map(lane).collect()
+    outputs(engine).into_iter().filter_map(stream).collect()
 }
 
 fn sends(engine: &mut Engine<u8>) -> Vec<Outgoing<u8>> {

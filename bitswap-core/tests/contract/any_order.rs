@@ -1,7 +1,7 @@
 //! 1. Any order of calls is legal; draining late only merges what there is to say.
 
 use bitswap_core::{
-    Config, Engine, Event, Lane, Limits, Output, SessionOptions, Timestamp, Version, Want,
+    Config, Engine, Event, Limits, Output, SessionOptions, StreamKind, Timestamp, Version, Want,
 };
 use cid::Cid;
 
@@ -12,7 +12,7 @@ use crate::pair::{ALICE, BOB, LATENCY, Pair, block, ms};
 fn what_is_undone_before_the_drain_is_never_said() {
     let mut now = Timestamp::ZERO;
     let mut limits = Limits::default();
-    limits.messages_per_lane = 1;
+    limits.messages_per_stream = 1;
     let config = Config::default().limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);
@@ -22,8 +22,11 @@ fn what_is_undone_before_the_drain_is_never_said() {
     engine.want(session, [first, early].map(Want::from), now).unwrap();
     engine.cancel(session, [early], now);
     let open = engine.poll_output();
-    assert!(matches!(open, Some(Output::Open { peer: 1, lane: Lane::Wants })), "{open:?}");
-    engine.handle_open(1, Lane::Wants, Ok(Version::V1_2), now);
+    assert!(
+        matches!(open, Some(Output::Open { peer: 1, stream: StreamKind::Requests })),
+        "{open:?}"
+    );
+    engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), now);
     let Some(Output::Send(sent)) = engine.poll_output() else { panic!("the want is told") };
     assert_eq!(sent.message.wantlist.entries.len(), 1, "{sent:?}");
 
@@ -99,7 +102,7 @@ fn calls_out_of_their_natural_order_do_no_harm() {
 fn much_at_once_comes_out_in_bounded_pieces() {
     let now = Timestamp::ZERO;
     let mut limits = Limits::default();
-    limits.told_per_peer = 20_000;
+    limits.sent_wants_per_peer = 20_000;
     let config = Config::default().limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);
@@ -120,12 +123,14 @@ fn much_at_once_comes_out_in_bounded_pieces() {
     assert!(lengths.len() > 2, "{lengths:?}: there was no need for pieces");
 }
 
-/// Opens lanes and takes messages; the CIDs told, without cancels.
+/// Opens streams and takes messages; the CIDs told, without cancels.
 fn told(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
     let mut told = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), now),
+            Output::Open { peer, stream } => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+            }
             Output::Send(outgoing) => {
                 for entry in outgoing.message.wantlist.entries {
                     assert!(!entry.cancel, "a cancel of what was never told");

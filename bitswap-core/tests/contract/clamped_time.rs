@@ -20,7 +20,7 @@ fn an_input_from_the_past_happens_at_the_latest_time_seen() {
         let now_known = pair.alice().poll_timeout();
         assert_eq!(now_known, Some(now), "an output is due at the latest time seen");
         pair.pass(ms(20_000));
-        let latency = pair.alice().peer(BOB).and_then(|peer| peer.latency);
+        let latency = pair.alice().peer_stats(BOB).and_then(|peer| peer.latency);
         (std::mem::take(&mut pair.hosts[ALICE].transcript), latency)
     };
     let (straight, latency) = run(false);

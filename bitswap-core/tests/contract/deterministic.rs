@@ -20,8 +20,8 @@ fn equal_seeds_give_equal_outputs_and_other_seeds_others() {
         while let Some(output) = engine.poll_output() {
             transcript.push(format!("{output:?}"));
             match output {
-                Output::Open { peer, lane } => {
-                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream } => {
+                    engine.handle_open(peer, stream, Ok(Version::V1_2), now);
                 }
                 Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
                 _ => {}

@@ -94,7 +94,7 @@ fn a_block_stored_here_ends_the_want() {
     pair.pass(LATENCY);
     let now = pair.now;
     let info = BlockInfo { cid: *wanted.cid(), size: 1000 };
-    pair.alice().announce(&[info, info], now);
+    pair.alice().notify_new_blocks(&[info, info], now);
     pair.alice().handle_message(BOB, bringing(std::slice::from_ref(&wanted)), now);
     pair.pass(ms(10_000));
     let ends = ends(&pair);

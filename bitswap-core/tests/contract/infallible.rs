@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
-    Block, BlockInfo, Config, Engine, Entry, Event, Lane, Limits, LoadAnswer, LoadId, Loaded,
-    Lookup, LookupId, Output, PeerSet, Presence, Rates, Rng, SendId, SessionId, SessionOptions,
-    Support, Timestamp, Version, Want, WantKind, WhenMissing,
+    Block, BlockInfo, Config, Engine, Entry, Event, Limits, LoadAnswer, LoadId, Loaded, LookupId,
+    Output, PeerSet, Presence, ProtocolSupport, ProviderProgress, Rates, Rng, SendId, SessionId,
+    SessionOptions, StreamKind, Timestamp, Version, Want, WantKind, WhenMissing,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -65,7 +65,7 @@ fn nonsense_leaves_an_honest_exchange_as_it_was() {
     pair.pass(ms(30_000));
     assert_eq!(pair.alice().stats().fetched.blocks, 20);
     assert_eq!(pair.alice().stats().wants, 0);
-    assert_eq!(pair.alice().peer(9).unwrap().fetched.unwanted_blocks, 200);
+    assert_eq!(pair.alice().peer_stats(9).unwrap().fetched.unwanted_blocks, 200);
 }
 
 /// Guards `Client::want`: the bound is checked before anything is changed.
@@ -97,7 +97,7 @@ struct Chaos {
     now: Timestamp,
     blocks: Vec<Block>,
     sessions: Vec<SessionId>,
-    opens: VecDeque<(u8, Lane)>,
+    opens: VecDeque<(u8, StreamKind)>,
     sends: VecDeque<SendId>,
     loads: VecDeque<(LoadId, Vec<Cid>)>,
     lookups: VecDeque<LookupId>,
@@ -112,17 +112,17 @@ impl Chaos {
         limits.peers = 4;
         limits.ledger_per_peer = 3;
         limits.ledger = 6;
-        limits.answer_bytes_per_peer = 300;
-        limits.answer_bytes = 500;
+        limits.response_bytes_per_peer = 300;
+        limits.response_bytes = 500;
         limits.loads_per_peer = 2;
-        limits.messages_per_lane = 1;
+        limits.messages_per_stream = 1;
         limits.want_bytes_per_peer = 100;
-        limits.told_per_peer = 3;
-        limits.told = 8;
+        limits.sent_wants_per_peer = 3;
+        limits.sent_wants = 8;
         limits.wants = 12;
         limits.sessions = 3;
         limits.entries_per_message = 4;
-        limits.hints = 2;
+        limits.peer_histories = 2;
         let config = Config::default().limits(limits).unwrap();
         Self {
             rng: Rng::new(&bytes, "chaos"),
@@ -238,7 +238,7 @@ impl Chaos {
                 self.engine.handle_disconnected(peer, now);
             }
             4 => {
-                let support = [Support::Unknown, Support::No, Support::Yes];
+                let support = [ProtocolSupport::Unknown, ProtocolSupport::No, ProtocolSupport::Yes];
                 let (peer, at) = (self.peer(), self.rng.below(3) as usize);
                 self.engine.handle_support(peer, support[at], now);
             }
@@ -267,7 +267,7 @@ impl Chaos {
             13 => {
                 let bytes = self.rng.next_u64() >> self.rng.below(64);
                 if let Some(session) = self.session() {
-                    self.engine.taken(session, bytes, now);
+                    self.engine.release_capacity(session, bytes, now);
                     if self.one_in(4) {
                         self.engine.close_session(session, now);
                     }
@@ -278,7 +278,7 @@ impl Chaos {
                     cid: chaos.cid(),
                     size: chaos.rng.next_u64() as u32,
                 });
-                self.engine.announce(&blocks, now);
+                self.engine.notify_new_blocks(&blocks, now);
             }
             15 => {
                 let rate = |chaos: &mut Self| {
@@ -289,8 +289,8 @@ impl Chaos {
                 self.engine.set_rates(rates, now);
             }
             16 => {
-                let (peer, lane) = (self.peer(), self.lane());
-                self.engine.handle_reset(peer, lane, now);
+                let (peer, stream) = (self.peer(), self.stream());
+                self.engine.handle_reset(peer, stream, now);
             }
             17 => {
                 // From a jump back to one of some hours.
@@ -306,20 +306,20 @@ impl Chaos {
         }
     }
 
-    fn lane(&mut self) -> Lane {
-        if self.one_in(2) { Lane::Wants } else { Lane::Answers }
+    fn stream(&mut self) -> StreamKind {
+        if self.one_in(2) { StreamKind::Requests } else { StreamKind::Responses }
     }
 
     fn answers(&mut self) {
         let now = self.now;
-        if let Some((peer, lane)) = self.answer(|chaos| &mut chaos.opens) {
+        if let Some((peer, stream)) = self.answer(|chaos| &mut chaos.opens) {
             let result = match self.rng.below(6) {
                 0 => Err(OpenError::Unsupported),
                 1 => Err(OpenError::Closed),
                 2 => Ok(Version::V1_0),
                 _ => Ok(Version::V1_2),
             };
-            self.engine.handle_open(peer, lane, result, now);
+            self.engine.handle_open(peer, stream, result, now);
         }
         if let Some(id) = self.answer(|chaos| &mut chaos.sends) {
             let result = if self.one_in(4) { Err(SendError::Timeout) } else { Ok(()) };
@@ -328,7 +328,8 @@ impl Chaos {
         self.load();
         if let Some(id) = self.answer(|chaos| &mut chaos.lookups) {
             let peers = self.some(2, Self::peer);
-            let lookup = if self.one_in(2) { Lookup::Done } else { Lookup::More };
+            let lookup =
+                if self.one_in(2) { ProviderProgress::Final } else { ProviderProgress::Partial };
             self.engine.handle_providers(id, &peers, lookup, now);
         }
     }
@@ -337,7 +338,7 @@ impl Chaos {
         for _ in 0..10_000 {
             let Some(output) = self.engine.poll_output() else { return };
             match output {
-                Output::Open { peer, lane } => self.opens.push_back((peer, lane)),
+                Output::Open { peer, stream } => self.opens.push_back((peer, stream)),
                 Output::Send(outgoing) => self.sends.push_back(outgoing.id),
                 Output::Load(load) => self.loads.push_back((load.id, load.cids)),
                 Output::FindProviders { id, .. } => self.lookups.push_back(id),

@@ -50,7 +50,7 @@ fn a_peer_that_leaves_leaves_nothing_behind() {
         pair.stock(&blocks[..200]);
         pair.want(session, &blocks);
         pair.pass(ms(2_000));
-        assert_eq!(pair.alice().session(session).unwrap().blocks, 200);
+        assert_eq!(pair.alice().session_stats(session).unwrap().blocks, 200);
         let now = pair.now;
         pair.alice().close_session(session, now);
         pair.disconnect();
@@ -89,7 +89,7 @@ fn a_flood_is_held_to_the_limits_and_forgotten() {
     for _ in 0..3 {
         flood(&mut engine, now);
         assert_eq!(allocated(), before);
-        assert_eq!(engine.stats().answer_bytes, 0);
+        assert_eq!(engine.stats().response_bytes, 0);
         assert_eq!(engine.stats().ledger, 0);
     }
 }
@@ -107,8 +107,8 @@ fn flood(engine: &mut Engine<u8>, now: Timestamp) {
         engine.handle_message(1, Message { wantlist, ..Message::default() }, now);
         while let Some(output) = engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
-                    engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+                Output::Open { peer, stream } => {
+                    engine.handle_open(peer, stream, Ok(Version::V1_2), now);
                 }
                 Output::Load(load) => {
                     let answer =
@@ -120,7 +120,7 @@ fn flood(engine: &mut Engine<u8>, now: Timestamp) {
             }
         }
         assert!(engine.stats().ledger <= Limits::default().ledger_per_peer);
-        assert!(engine.stats().answer_bytes <= 4 << 20);
+        assert!(engine.stats().response_bytes <= 4 << 20);
     }
     // It leaves while the store is being asked.
     let entries = (0..100).map(|n| Entry::want(*block(n, 4).cid(), WantKind::Have, i32::MAX, true));
@@ -165,12 +165,14 @@ fn the_engines_own_sum_is_what_is_allocated() {
     drop(wants);
     while let Some(output) = engine.poll_output() {
         match output {
-            Output::Open { peer, lane } => engine.handle_open(peer, lane, Ok(Version::V1_2), now),
+            Output::Open { peer, stream } => {
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+            }
             Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
             _ => {}
         }
     }
-    assert!(engine.stats().told >= 10_000, "{}", engine.stats().told);
+    assert!(engine.stats().sent_wants >= 10_000, "{}", engine.stats().sent_wants);
     step(&engine, "wants, and pairs of these with peers", 8);
     for peer in 0..100 {
         let entries = (0..500)
@@ -270,8 +272,8 @@ impl Flood {
     fn drain(&mut self, block: usize) {
         while let Some(output) = self.engine.poll_output() {
             match output {
-                Output::Open { peer, lane } => {
-                    self.engine.handle_open(peer, lane, Ok(Version::V1_2), self.now);
+                Output::Open { peer, stream } => {
+                    self.engine.handle_open(peer, stream, Ok(Version::V1_2), self.now);
                 }
                 Output::Load(load) => {
                     let fate = self.rng.below(8);
@@ -391,14 +393,14 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
         limits.peers = 6;
         limits.ledger_per_peer = 300;
         limits.ledger = 900;
-        limits.answer_bytes_per_peer = 64 << 10;
-        limits.answer_bytes = 200 << 10;
+        limits.response_bytes_per_peer = 64 << 10;
+        limits.response_bytes = 200 << 10;
         limits.loads_per_peer = 40;
-        limits.told_per_peer = 50;
-        limits.told = 200;
+        limits.sent_wants_per_peer = 50;
+        limits.sent_wants = 200;
         limits.wants = 500;
         limits.sessions = 5;
-        limits.hints = 4;
+        limits.peer_histories = 4;
         let config = Config::default().limits(limits).unwrap().block_bytes_max(8 << 10).unwrap();
         let mut flood = Flood::new(config, seed);
         let fresh = flood.held();
@@ -448,11 +450,11 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
 /// than twice what they take, whose CIDs are of less than half the longest length.
 fn a_full_ledger_takes_most_of_what_the_formula_says() {
     let mut limits = Limits::default();
-    limits.answer_bytes_per_peer = 4 << 10;
-    limits.answer_bytes = 4 << 10;
+    limits.response_bytes_per_peer = 4 << 10;
+    limits.response_bytes = 4 << 10;
     limits.loads_per_peer = 1;
-    limits.messages_per_lane = 1;
-    limits.told_per_peer = 1;
+    limits.messages_per_stream = 1;
+    limits.sent_wants_per_peer = 1;
     let config = Config::default().limits(limits).unwrap().block_bytes_max(1 << 10).unwrap();
     let most = Engine::<u16>::memory_max(&config).peer as usize;
     let mut flood = Flood::new(config, 1);
@@ -475,13 +477,13 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
         limits.peers = PEERS.into();
         limits.ledger_per_peer = 16;
         limits.ledger = 128;
-        limits.answer_bytes_per_peer = 4 << 10;
-        limits.answer_bytes = 4 << 10;
+        limits.response_bytes_per_peer = 4 << 10;
+        limits.response_bytes = 4 << 10;
         limits.loads_per_peer = 16;
-        limits.messages_per_lane = 1;
-        limits.told_per_peer = 1;
-        limits.told = 8;
-        limits.hints = 1;
+        limits.messages_per_stream = 1;
+        limits.sent_wants_per_peer = 1;
+        limits.sent_wants = 8;
+        limits.peer_histories = 1;
         limits
     };
     let new = |limits: Limits, block: u32| {
@@ -514,7 +516,7 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
     println!("{} KiB held for a ledger that many fill, of {}", flood.most >> 10, most >> 10);
     // Blocks.
     let mut limits = small();
-    (limits.answer_bytes_per_peer, limits.answer_bytes) = (4 << 20, 8 << 20);
+    (limits.response_bytes_per_peer, limits.response_bytes) = (4 << 20, 8 << 20);
     let (mut flood, most) = new(limits, 1 << 20);
     wants(&mut flood, 16);
     flood.drain(500 << 10);
@@ -522,7 +524,7 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
     println!("{} KiB held for the blocks of many, of {}", flood.most >> 10, most >> 10);
     // Pairs.
     let mut limits = small();
-    (limits.told_per_peer, limits.told) = (1000, 4000);
+    (limits.sent_wants_per_peer, limits.sent_wants) = (1000, 4000);
     let (mut flood, most) = new(limits, 1 << 10);
     for peer in 0..PEERS {
         let peers = PeerSet::Only(vec![peer]);
@@ -536,12 +538,12 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
     let before = flood.held();
     (0..PEERS).for_each(|peer| flood.engine.handle_connected(peer, None, flood.now));
     while let Some(output) = flood.engine.poll_output() {
-        if let Output::Open { peer, lane } = output {
-            flood.engine.handle_open(peer, lane, Ok(Version::V1_2), flood.now);
+        if let Output::Open { peer, stream } = output {
+            flood.engine.handle_open(peer, stream, Ok(Version::V1_2), flood.now);
         }
     }
     let held = flood.held() - before;
-    assert_eq!(flood.engine.stats().told, 4000);
+    assert_eq!(flood.engine.stats().sent_wants, 4000);
     assert!((most / 3..=most).contains(&held), "{held} held of {most}");
     println!("{} KiB held for the pairs of many, of {}", held >> 10, most >> 10);
 }

@@ -5,7 +5,7 @@ use bitswap_core::{Config, Engine, SessionOptions, TimerReason, Timestamp, Want}
 use crate::pair::{ALICE, BOB, Pair, block, ms};
 
 /// Guards `Engine::input`: `self.dirty = true`. `Pair::drain` checks the clause at every output of
-/// every test here; this one goes through a life with timeouts, idle lanes and a reconnect.
+/// every test here; this one goes through a life with timeouts, idle streams and a reconnect.
 #[test]
 fn the_timer_is_due_while_an_output_is_ready_and_ahead_after_a_drain() {
     let blocks: Vec<_> = (0..20).map(|n| block(n, 30_000)).collect();
@@ -22,7 +22,7 @@ fn the_timer_is_due_while_an_output_is_ready_and_ahead_after_a_drain() {
     assert_eq!(pair.alice().stats().fetched.blocks, 20);
     assert_eq!(pair.hosts[ALICE].events.len(), 21, "20 blocks, and one peer that left");
     assert_eq!(pair.alice().stats().peers, 1);
-    assert!(pair.alice().peer(BOB).is_some());
+    assert!(pair.alice().peer_stats(BOB).is_some());
 }
 
 /// Guards `Engine::poll_timeout_reason`, which the host's sleep follows.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use bitswap_core::{
-    Block, BlockInfo, Config, Engine, Event, Lookup, Message, Outgoing, Output, Prefix, SessionId,
-    SessionOptions, Timestamp, Version, Want,
+    Block, BlockInfo, Config, Engine, Event, Message, Outgoing, Output, Prefix, ProviderProgress,
+    SessionId, SessionOptions, Timestamp, Version, Want,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -93,7 +93,7 @@ impl Pair {
             .map(|block| BlockInfo { cid: *block.cid(), size: block.data().len() as u32 })
             .collect();
         let now = self.now;
-        self.bob().announce(&infos, now);
+        self.bob().notify_new_blocks(&infos, now);
         self.drain();
     }
 
@@ -158,8 +158,8 @@ impl Pair {
 impl Host {
     fn carry_out(&mut self, output: Output<Peer>, now: Timestamp) -> Option<Message> {
         match output {
-            Output::Open { peer, lane } => {
-                self.engine.handle_open(peer, lane, Ok(Version::V1_2), now);
+            Output::Open { peer, stream } => {
+                self.engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(Outgoing { id, message, .. }) => {
                 self.engine.handle_sent(id, Ok(()), now);
@@ -170,11 +170,11 @@ impl Host {
                 self.engine.handle_load(load.id, answers, now);
             }
             Output::FindProviders { id, .. } => {
-                self.engine.handle_providers(id, &[], Lookup::Done, now);
+                self.engine.handle_providers(id, &[], ProviderProgress::Final, now);
             }
             Output::Event(event) => {
                 if let Event::Block { session, block, .. } = &event {
-                    self.engine.taken(*session, block.data().len() as u64, now);
+                    self.engine.release_capacity(*session, block.data().len() as u64, now);
                 }
                 self.events.push(event);
             }

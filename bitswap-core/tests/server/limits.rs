@@ -27,7 +27,7 @@ fn wants_that_cannot_be_served_give_way_oldest_first() {
     assert_eq!(rig.said(), Said::new(&[cid(9)], &[], &[]));
     assert_eq!(rig.engine.stats().served.evicted_wants, 1);
     for n in 0..3 {
-        rig.announce(cid(n), 10);
+        rig.notify_new_blocks(cid(n), 10);
     }
     assert_eq!(rig.said(), Said::new(&[cid(1), cid(2)], &[], &[]), "the oldest was forgotten");
 }
@@ -58,7 +58,7 @@ fn in_a_full_ledger_higher_priorities_replace_lower_ones() {
     rig.opens_at_once = false;
     let at = |n, priority| Entry::want(cid(n), WantKind::Block, priority, false);
     rig.tell(0, [at(1, 10), at(2, 20), at(3, 30), at(4, 5), at(5, 25), at(6, 40)]);
-    let left: Vec<_> = rig.engine.wants_of(0).iter().map(|entry| entry.priority).collect();
+    let left: Vec<_> = rig.engine.peer_wantlist(0).iter().map(|entry| entry.priority).collect();
     assert_eq!(left, [40, 30, 25]);
     let served = rig.engine.stats().served;
     assert_eq!((served.skipped_entries, served.evicted_wants, served.wants), (1, 2, 6));
@@ -109,7 +109,7 @@ fn entries_beyond_the_bound_of_a_message_are_skipped() {
     assert_eq!((rig.ledger(0), rig.engine.stats().served.skipped_entries), (5, 3));
     // In a full wantlist the rest counts as not wanted.
     rig.tell_full(0, (0..8).rev().map(|n| want(cid(n))).collect::<Vec<_>>());
-    let mut left: Vec<_> = rig.engine.wants_of(0).iter().map(|entry| entry.cid).collect();
+    let mut left: Vec<_> = rig.engine.peer_wantlist(0).iter().map(|entry| entry.cid).collect();
     left.sort_unstable();
     assert_eq!(left, [3, 4, 5, 6, 7].map(cid));
 }
@@ -138,7 +138,7 @@ fn a_peer_leaves_nothing_behind() {
         // Answers that come too late do no harm.
         rig.answer_loads();
         let stats = rig.engine.stats();
-        assert_eq!((stats.held_bytes, stats.ledger, stats.answer_bytes), (before, 0, 0));
+        assert_eq!((stats.held_bytes, stats.ledger, stats.response_bytes), (before, 0, 0));
     }
     rig.engine.handle_disconnected(7, rig.at());
     rig.run();
@@ -200,10 +200,10 @@ fn want_and_cancel_for_ever_costs_no_memory_and_few_lookups() {
 fn limits_of_one_still_serve_everybody() {
     let mut rig = Rig::new(limits(|limits| {
         limits.ledger_per_peer = 1;
-        limits.answer_bytes = 1;
-        limits.answer_bytes_per_peer = 1;
+        limits.response_bytes = 1;
+        limits.response_bytes_per_peer = 1;
         limits.loads_per_peer = 1;
-        limits.messages_per_lane = 1;
+        limits.messages_per_stream = 1;
     }));
     for peer in 0..3 {
         rig.connect(peer);
@@ -244,7 +244,7 @@ fn the_worst_wantlist_is_applied_within_its_bound() {
 
 #[test]
 fn peers_that_take_no_answers_do_not_keep_others_out_of_the_ledger() {
-    // Their presences wait for a lane that never opens, or are in messages that are never read.
+    // Their presences wait for a stream that never opens, or are in messages that are never read.
     for never_opens in [true, false] {
         let mut rig = Rig::new(limits(|limits| {
             limits.ledger = 400;

@@ -1,11 +1,11 @@
 //! The store answers: in parts, late, wrongly, or not at all.
 
 use crate::rig::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
-use bitswap_core::{Config, LoadAnswer, Loaded, What};
+use bitswap_core::{Config, LoadAnswer, LoadKind, Loaded};
 use bytes::Bytes;
 
 fn slow_store(blocks: u32, size: usize) -> Rig {
-    let mut rig = Rig::with_peer(limits(|limits| limits.answer_bytes_per_peer = 1 << 20));
+    let mut rig = Rig::with_peer(limits(|limits| limits.response_bytes_per_peer = 1 << 20));
     rig.fast = false;
     for n in 0..blocks {
         rig.put(cid(n), size);
@@ -74,9 +74,9 @@ fn a_size_in_place_of_data_is_no_block_and_data_in_place_of_a_size_is_its_size()
     rig.tell(0, [want_or(cid(0)), ask(cid(1))]);
     rig.run();
     for load in std::mem::take(&mut rig.unanswered) {
-        let answer = match load.what {
-            What::Data => LoadAnswer::Size(5),
-            What::Size => LoadAnswer::Data(Bytes::from(vec![0; 5000])),
+        let answer = match load.kind {
+            LoadKind::Data => LoadAnswer::Size(5),
+            LoadKind::Size => LoadAnswer::Data(Bytes::from(vec![0; 5000])),
         };
         rig.answer_load(load.id, vec![Loaded { cid: load.cids[0], answer }]);
     }
@@ -92,7 +92,7 @@ fn a_block_that_turns_out_big_does_not_replace_have() {
     rig.answer_load(load.id, vec![Loaded { cid: cid(1), answer: LoadAnswer::Size(1024) }]);
     rig.run();
     let load = rig.unanswered.pop_front().unwrap();
-    assert_eq!(load.what, What::Data);
+    assert_eq!(load.kind, LoadKind::Data);
     let big = LoadAnswer::Data(Bytes::from(vec![0; 1025]));
     rig.answer_load(load.id, vec![Loaded { cid: cid(1), answer: big }]);
     assert_eq!(rig.said(), Said::new(&[], &[cid(1)], &[]));
@@ -134,7 +134,7 @@ fn a_slow_reader_holds_its_credit_at_most() {
     // At first it has not read anything yet: two blocks.
     rig.tell(0, wants(100..110));
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 600_000);
+    assert_eq!(rig.engine.stats().response_bytes, 600_000);
     // After it has read some, its credit is 1 MiB.
     rig.reads = true;
     rig.take_all();
@@ -144,7 +144,7 @@ fn a_slow_reader_holds_its_credit_at_most() {
     rig.loads.clear();
     rig.tell(0, wants(0..100));
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 900_000, "a fourth block would not fit");
+    assert_eq!(rig.engine.stats().response_bytes, 900_000, "a fourth block would not fit");
     assert_eq!(rig.loads.iter().map(|load| load.cids.len()).sum::<usize>(), 3);
     // Each block read makes room for another one.
     let first = rig.unsent.pop_front().unwrap();
@@ -155,7 +155,7 @@ fn a_slow_reader_holds_its_credit_at_most() {
     rig.take_all();
     rig.run();
     assert_eq!(rig.engine.stats().served.blocks, 110);
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn data_that_nobody_wants_any_more_is_dropped() {
     rig.run();
     rig.cancel(0, &[cid(0)]);
     rig.tell_full(0, []);
-    assert!(rig.engine.stats().answer_bytes > 0, "the store is still at it");
+    assert!(rig.engine.stats().response_bytes > 0, "the store is still at it");
     rig.answer_loads();
     assert_eq!(rig.said(), Said::default());
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
 }
 
 #[test]
@@ -206,8 +206,8 @@ fn nothing_is_loaded_for_a_peer_that_cannot_be_answered() {
     rig.tell(0, [want(cid(0))]);
     rig.run();
     let loads = rig.loads.len();
-    assert_eq!(rig.engine.stats().answer_bytes, 0, "what was loaded is let go");
-    rig.announce(cid(1), 10);
+    assert_eq!(rig.engine.stats().response_bytes, 0, "what was loaded is let go");
+    rig.notify_new_blocks(cid(1), 10);
     rig.pass(60_000_000);
     rig.run();
     assert_eq!(rig.loads.len(), loads);
@@ -220,12 +220,12 @@ fn nothing_is_loaded_for_a_peer_that_cannot_be_answered() {
 
 #[test]
 fn an_empty_block_goes_with_a_block_beyond_the_credit() {
-    let mut rig = Rig::with_peer(limits(|limits| limits.answer_bytes_per_peer = 64));
+    let mut rig = Rig::with_peer(limits(|limits| limits.response_bytes_per_peer = 64));
     rig.put(cid(1), 0);
     rig.put(cid(2), 1024);
     rig.put(cid(3), 1024);
     rig.reads = false;
     rig.tell(0, [want(cid(1)), want(cid(2)), want(cid(3))]);
     assert_eq!(rig.said(), Said::new(&[cid(1), cid(2)], &[], &[]));
-    assert_eq!(rig.engine.stats().answer_bytes, 1024, "the third waits for its turn");
+    assert_eq!(rig.engine.stats().response_bytes, 1024, "the third waits for its turn");
 }

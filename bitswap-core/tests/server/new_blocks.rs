@@ -9,12 +9,12 @@ fn a_late_block_is_pushed_unasked() {
     rig.tell(0, [want(cid(1)), want_or(cid(2)), ask(cid(3)), ask_or(cid(4)), want(cid(5))]);
     assert_eq!(rig.said(), Said::new(&[], &[], &[cid(2), cid(4)]));
     for (n, size) in [(1, 10), (2, 5000), (3, 10), (4, 5000), (5, 0)] {
-        rig.announce(cid(n), size);
+        rig.notify_new_blocks(cid(n), size);
     }
     let said = rig.said();
     assert_eq!(said, Said::new(&[cid(1), cid(2), cid(3), cid(5)], &[cid(4)], &[]));
     assert_eq!(rig.ledger(0), 0);
-    rig.announce(cid(1), 10);
+    rig.notify_new_blocks(cid(1), 10);
     assert_eq!(rig.said(), Said::default(), "once");
 }
 
@@ -27,7 +27,7 @@ fn nothing_is_pushed_after_a_cancel_or_a_full_wantlist_without_it() {
     rig.tell_full(0, [want(cid(3))]);
     rig.run();
     for n in 1..=3 {
-        rig.announce(cid(n), 10);
+        rig.notify_new_blocks(cid(n), 10);
     }
     assert_eq!(rig.said(), Said::new(&[cid(3)], &[], &[]));
 }
@@ -40,7 +40,7 @@ fn every_peer_that_wants_it_gets_it() {
         rig.tell(peer, [if peer % 2 == 0 { want(cid(1)) } else { ask(cid(1)) }]);
     }
     rig.run();
-    rig.announce(cid(1), 4000);
+    rig.notify_new_blocks(cid(1), 4000);
     let messages = rig.run();
     let (mut blocks, mut haves) = (Vec::new(), Vec::new());
     for (peer, message) in &messages {
@@ -60,8 +60,8 @@ fn absence_found_before_the_block_came_does_not_win_over_it() {
     rig.run();
     let loads = std::mem::take(&mut rig.unanswered);
     let stale: Vec<_> = loads.iter().map(|load| (load.id, rig.look_up(load))).collect();
-    rig.announce(cid(1), 10);
-    rig.announce(cid(2), 5000);
+    rig.notify_new_blocks(cid(1), 10);
+    rig.notify_new_blocks(cid(2), 5000);
     for (id, answers) in stale {
         rig.engine.handle_load(id, answers, rig.at());
     }
@@ -75,7 +75,7 @@ fn a_dont_have_that_was_not_said_yet_gives_way_to_the_block() {
     rig.opens_at_once = false;
     rig.tell(0, [want_or(cid(1))]);
     rig.run();
-    rig.announce(cid(1), 10);
+    rig.notify_new_blocks(cid(1), 10);
     rig.run();
     rig.answer_opens();
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
@@ -87,7 +87,7 @@ fn a_block_follows_a_dont_have_that_is_on_its_way() {
     rig.reads = false;
     rig.tell(0, [want_or(cid(1))]);
     assert_eq!(rig.said(), Said::new(&[], &[], &[cid(1)]));
-    rig.announce(cid(1), 10);
+    rig.notify_new_blocks(cid(1), 10);
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
     rig.take_all();
     rig.run();
@@ -107,10 +107,10 @@ fn a_refused_peer_cannot_tell_refusal_from_absence() {
         let both = if asked { vec![cid(1), cid(2)] } else { vec![] };
         assert_eq!(said, Said::new(&[], &[], &both));
         // Not even when the refused block is stored anew.
-        rig.announce(cid(1), 10);
+        rig.notify_new_blocks(cid(1), 10);
         assert_eq!(rig.said(), Said::default());
     }
     rig.refused.clear();
-    rig.announce(cid(1), 10);
+    rig.notify_new_blocks(cid(1), 10);
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::{
-    BlockInfo, Config, Engine, Entry, Lane, Limits, Load, LoadId, Loaded, Message, Outgoing,
-    Output, Presence, SendId, Timestamp, Version, WantKind, Wantlist,
+    BlockInfo, Config, Engine, Entry, Limits, Load, LoadId, Loaded, Message, Outgoing, Output,
+    Presence, SendId, StreamKind, Timestamp, Version, WantKind, Wantlist,
 };
 use bytes::Bytes;
 use cid::Cid;
@@ -95,7 +95,7 @@ pub struct Rig {
     pub store: BTreeMap<Cid, Bytes>,
     /// Pairs that the host does not serve.
     pub refused: BTreeSet<(u32, Cid)>,
-    /// How opening the answers lane of a peer ends, other than with 1.2.0.
+    /// How opening the answers stream of a peer ends, other than with 1.2.0.
     pub opens: BTreeMap<u32, Result<Version, OpenError>>,
     /// Whether the transport takes messages at once; otherwise they wait in `unsent`.
     pub reads: bool,
@@ -157,9 +157,9 @@ impl Rig {
     }
 
     /// Stores a block and announces it.
-    pub fn announce(&mut self, cid: Cid, size: usize) {
+    pub fn notify_new_blocks(&mut self, cid: Cid, size: usize) {
         self.put(cid, size);
-        self.engine.announce(&[BlockInfo { cid, size: size as u32 }], self.at());
+        self.engine.notify_new_blocks(&[BlockInfo { cid, size: size as u32 }], self.at());
     }
 
     /// The peer tells these entries.
@@ -198,16 +198,16 @@ impl Rig {
             assert!(steps < 1_000_000, "the engine goes round in circles");
             assert!(self.engine.poll_timeout().is_some_and(|at| at <= self.at()));
             match output {
-                Output::Open { peer, lane } => {
-                    assert_eq!(lane, Lane::Answers);
+                Output::Open { peer, stream } => {
+                    assert_eq!(stream, StreamKind::Responses);
                     self.opening.push(peer);
                     if self.opens_at_once {
                         self.answer_opens();
                     }
                 }
                 Output::Close { peer, .. } => self.closed.push(peer),
-                Output::Reset { peer, lane } => {
-                    assert_eq!(lane, Lane::Answers);
+                Output::Reset { peer, stream } => {
+                    assert_eq!(stream, StreamKind::Responses);
                     self.reset.push(peer);
                     self.unsent.retain(|outgoing| outgoing.peer != peer);
                 }
@@ -256,7 +256,7 @@ impl Rig {
         for peer in std::mem::take(&mut self.opening) {
             self.opened.push(peer);
             let result = self.opens.get(&peer).copied().unwrap_or(Ok(Version::V1_2));
-            self.engine.handle_open(peer, Lane::Answers, result, self.at());
+            self.engine.handle_open(peer, StreamKind::Responses, result, self.at());
         }
     }
 
@@ -312,6 +312,6 @@ impl Rig {
     }
 
     pub fn ledger(&self, peer: u32) -> u32 {
-        self.engine.peer(peer).unwrap().ledger
+        self.engine.peer_stats(peer).unwrap().ledger
     }
 }

@@ -1,8 +1,8 @@
-//! The transport takes answers, fails them, loses them; lanes open and close.
+//! The transport takes answers, fails them, loses them; streams open and close.
 
 use crate::rig::{Rig, Said, ask, ask_or, cid, limits, want, want_or};
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{BlockInfo, Config, Lane, TimerReason, Timestamp};
+use bitswap_core::{BlockInfo, Config, StreamKind, TimerReason, Timestamp};
 
 fn rig() -> Rig {
     let mut rig = Rig::with_peer(Config::default());
@@ -30,7 +30,7 @@ fn a_failed_send_is_said_again_on_a_new_stream() {
     let served = rig.engine.stats().served;
     assert_eq!((served.blocks, served.bytes, served.haves, served.dont_haves), (2, 50_010, 1, 1));
     assert!(served.failed_sends > 0);
-    assert_eq!((rig.ledger(0), rig.engine.stats().answer_bytes), (1, 0));
+    assert_eq!((rig.ledger(0), rig.engine.stats().response_bytes), (1, 0));
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_lost_dont_have_is_said_again_after_an_announcement_that_was_not_true() {
     let absent = Said::new(&[], &[], &[cid(99)]);
     assert_eq!(rig.said(), absent);
     // The host says that the block is here, and then does not find it.
-    rig.engine.announce(&[BlockInfo { cid: cid(99), size: 10 }], rig.at());
+    rig.engine.notify_new_blocks(&[BlockInfo { cid: cid(99), size: 10 }], rig.at());
     assert_eq!(rig.said(), Said::new(&[], &[], &[]));
     let lost = rig.unsent.pop_front().unwrap();
     rig.sent(lost.id, Err(SendError::Closed));
@@ -67,7 +67,7 @@ fn a_peer_whose_streams_take_nothing_is_left_alone_for_a_while() {
 }
 
 #[test]
-fn no_blocks_are_held_for_a_lane_that_rests() {
+fn no_blocks_are_held_for_a_stream_that_rests() {
     let mut rig = rig();
     rig.reads = false;
     (10..30).for_each(|n| rig.put(cid(n), 50_000));
@@ -76,11 +76,11 @@ fn no_blocks_are_held_for_a_lane_that_rests() {
         rig.run();
         let lost = std::mem::take(&mut rig.unsent);
         let on_their_way = lost.len() as u64 * 50_000;
-        assert!(rig.engine.stats().answer_bytes > on_their_way, "others wait for their turn");
+        assert!(rig.engine.stats().response_bytes > on_their_way, "others wait for their turn");
         lost.into_iter().for_each(|outgoing| rig.sent(outgoing.id, Err(SendError::Closed)));
     }
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_dont_have_that_failed_is_still_owed_when_the_block_goes_away_again() {
     rig.tell(0, [want_or(cid(99))]);
     assert_eq!(rig.said(), Said::new(&[], &[], &[cid(99)]));
     // Announced, but gone again before it is looked up.
-    rig.announce(cid(99), 10);
+    rig.notify_new_blocks(cid(99), 10);
     rig.store.remove(&cid(99));
     let lost = rig.unsent.pop_front().unwrap();
     rig.sent(lost.id, Err(SendError::Closed));
@@ -117,14 +117,14 @@ fn a_reset_brings_back_what_was_sent_last_and_not_cancelled() {
     assert_eq!(rig.said(), Said::new(&[cid(1), cid(2), cid(4)], &[cid(3)], &[]));
     assert_eq!(rig.ledger(0), 0);
     rig.cancel(0, &[cid(2)]);
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     assert_eq!(rig.ledger(0), 3);
     assert_eq!(rig.said(), Said::new(&[cid(1), cid(4)], &[cid(3)], &[]));
     assert_eq!((rig.opened.len(), rig.ledger(0)), (2, 0));
     // Long after, it has arrived.
     rig.pass(10_000_001);
     rig.run();
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     assert_eq!(rig.said(), Said::default());
 }
 
@@ -137,7 +137,7 @@ fn a_reset_brings_back_a_bounded_few() {
         rig.run();
         rig.pass(1);
     }
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     let said = rig.said();
     assert_eq!(said, Said::new(&(236..300).map(cid).collect::<Vec<_>>(), &[], &[]));
 }
@@ -149,7 +149,7 @@ fn a_full_wantlist_confirms_what_it_does_not_repeat() {
     rig.run();
     rig.tell_full(0, [want(cid(2))]);
     assert_eq!(rig.said(), Said::new(&[cid(2)], &[], &[]));
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     assert_eq!(rig.said(), Said::new(&[cid(2)], &[], &[]));
 }
 
@@ -170,7 +170,7 @@ fn unknown_and_repeated_reports_are_counted_and_change_nothing() {
 
 #[test]
 fn at_most_four_messages_are_on_their_way() {
-    let mut rig = Rig::with_peer(Config::default().answer_target_bytes(1).unwrap());
+    let mut rig = Rig::with_peer(Config::default().response_target_bytes(1).unwrap());
     rig.reads = false;
     for n in 0..10 {
         rig.put(cid(n), 10);
@@ -191,12 +191,12 @@ fn at_most_four_messages_are_on_their_way() {
 }
 
 #[test]
-fn an_idle_lane_is_closed_after_five_seconds() {
+fn an_idle_stream_is_closed_after_five_seconds() {
     let mut rig = rig();
     rig.tell(0, [want(cid(1))]);
     rig.run();
     let idle = Timestamp::from_micros(5_000_000);
-    assert_eq!(rig.engine.poll_timeout_reason(), Some((idle, TimerReason::LaneIdle)));
+    assert_eq!(rig.engine.poll_timeout_reason(), Some((idle, TimerReason::StreamIdle)));
     rig.pass(4_999_999);
     rig.run();
     assert_eq!(rig.closed, [0u32; 0]);
@@ -216,8 +216,12 @@ fn opening_is_tried_again_after_a_pause() {
     rig.run();
     assert_eq!(rig.opened.len(), 1);
     let retry = Timestamp::from_micros(100_000);
-    assert_eq!(rig.engine.poll_timeout_reason(), Some((retry, TimerReason::LaneRetry)));
-    assert_eq!(rig.engine.stats().answer_bytes, 0, "nothing is held for a lane that is not there");
+    assert_eq!(rig.engine.poll_timeout_reason(), Some((retry, TimerReason::StreamRetry)));
+    assert_eq!(
+        rig.engine.stats().response_bytes,
+        0,
+        "nothing is held for a stream that is not there"
+    );
     rig.jump();
     rig.run();
     assert_eq!(rig.opened.len(), 2);
@@ -228,16 +232,16 @@ fn opening_is_tried_again_after_a_pause() {
 }
 
 #[test]
-fn what_was_loaded_for_a_lane_that_does_not_open_is_let_go() {
+fn what_was_loaded_for_a_stream_that_does_not_open_is_let_go() {
     let mut rig = rig();
     rig.opens_at_once = false;
     rig.tell(0, [want(cid(1)), want(cid(4))]);
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 50_010);
+    assert_eq!(rig.engine.stats().response_bytes, 50_010);
     rig.opens.insert(0, Err(OpenError::Timeout));
     rig.answer_opens();
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
     rig.opens.clear();
     rig.opens_at_once = true;
     rig.jump();
@@ -249,14 +253,14 @@ fn a_new_stream_may_speak_an_older_version() {
     let mut rig = rig();
     rig.tell(0, [ask_or(cid(98)), want(cid(1))]);
     rig.run();
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     rig.opens.insert(0, Ok(bitswap_core::Version::V1_0));
     // The rig checks that no presence goes out; a CIDv1 block cannot either.
     rig.tell(0, [want_or(cid(99)), want(cid(1))]);
     assert_eq!(rig.said(), Said::default());
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
     // When it speaks the newest again, it asks again.
-    rig.engine.handle_reset(0, Lane::Answers, rig.at());
+    rig.engine.handle_reset(0, StreamKind::Responses, rig.at());
     rig.opens.clear();
     rig.tell(0, [want_or(cid(99)), want(cid(1))]);
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[cid(99)]));
@@ -269,7 +273,7 @@ fn shutting_down_waits_for_no_lookup() {
     rig.tell(0, [want(cid(1)), ask(cid(3))]);
     rig.run();
     rig.engine.shutdown(rig.at());
-    assert_eq!((rig.engine.stats().answer_bytes, rig.said()), (0, Said::default()));
+    assert_eq!((rig.engine.stats().response_bytes, rig.said()), (0, Said::default()));
     assert_eq!((&rig.closed[..], rig.engine.poll_timeout()), (&[0][..], None));
     rig.answer_loads();
     assert_eq!(rig.said(), Said::default());
@@ -277,7 +281,7 @@ fn shutting_down_waits_for_no_lookup() {
 }
 
 #[test]
-fn shutting_down_drops_everything_and_closes_the_lanes() {
+fn shutting_down_drops_everything_and_closes_the_streams() {
     let mut rig = Rig::new(limits(|limits| limits.loads_per_peer = 4));
     for peer in 0..3 {
         rig.connect(peer);
@@ -299,8 +303,8 @@ fn shutting_down_drops_everything_and_closes_the_lanes() {
     rig.take_all();
     rig.answer_loads();
     rig.tell(0, [want_or(cid(1))]);
-    rig.announce(cid(25), 10);
+    rig.notify_new_blocks(cid(25), 10);
     assert_eq!(rig.said(), Said::default());
     assert_eq!((&rig.closed[..], rig.engine.poll_timeout()), (&[0, 1][..], None));
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
 }

@@ -124,18 +124,18 @@ fn slow_readers_leave_room_for_the_others() {
     }
     rig.run();
     let stats = rig.engine.stats();
-    assert!(stats.answer_bytes <= (64 << 20) + (256 << 10));
+    assert!(stats.response_bytes <= (64 << 20) + (256 << 10));
     for peer in 64..72 {
-        assert_eq!(rig.engine.peer(peer).unwrap().served.blocks, 1000);
+        assert_eq!(rig.engine.peer_stats(peer).unwrap().served.blocks, 1000);
     }
     for peer in 0..64 {
-        assert!(rig.engine.peer(peer).unwrap().answer_bytes >= 512 << 10);
+        assert!(rig.engine.peer_stats(peer).unwrap().response_bytes >= 512 << 10);
     }
 }
 
 #[test]
 fn readers_that_stop_reading_leave_memory_for_a_new_peer() {
-    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = 8 << 20));
+    let mut rig = Rig::new(limits(|limits| limits.response_bytes = 8 << 20));
     for n in 0..1000 {
         rig.put(cid(n), 64 << 10);
     }
@@ -154,14 +154,14 @@ fn readers_that_stop_reading_leave_memory_for_a_new_peer() {
     rig.connect(8);
     rig.tell(8, wants(0..100));
     rig.run();
-    assert_eq!(rig.engine.peer(8).unwrap().served.blocks, 100);
+    assert_eq!(rig.engine.peer_stats(8).unwrap().served.blocks, 100);
 }
 
 #[test]
 fn memory_of_all_is_bounded_and_goes_round() {
     // Twenty peers share memory for five blocks, and all get everything.
     let size = 100_000;
-    let config = limits(|limits| limits.answer_bytes = 500_000);
+    let config = limits(|limits| limits.response_bytes = 500_000);
     let mut rig = Rig::new(config);
     rig.reads = false;
     for n in 0..20 {
@@ -174,7 +174,7 @@ fn memory_of_all_is_bounded_and_goes_round() {
     let mut rounds = 0;
     while rig.engine.stats().served.blocks < 400 {
         rig.run();
-        assert!(rig.engine.stats().answer_bytes <= 500_000 + (256 << 10));
+        assert!(rig.engine.stats().response_bytes <= 500_000 + (256 << 10));
         rounds += 1;
         assert!(rounds < 1000, "{:?}", rig.engine.stats());
         let first = rig.unsent.pop_front().unwrap();
@@ -183,7 +183,7 @@ fn memory_of_all_is_bounded_and_goes_round() {
 }
 
 #[test]
-fn idle_lanes_of_a_thousand_peers_close_with_one_timer() {
+fn idle_streams_of_a_thousand_peers_close_with_one_timer() {
     let mut rig = Rig::new(Config::default());
     for peer in 0..1000 {
         rig.connect(peer);
@@ -198,7 +198,7 @@ fn idle_lanes_of_a_thousand_peers_close_with_one_timer() {
         rig.run();
         Some(at)
     });
-    assert_eq!(timers.count(), 1, "all idle lanes close at one moment");
+    assert_eq!(timers.count(), 1, "all idle streams close at one moment");
     assert_eq!(rig.closed.len(), 1000);
 }
 
@@ -229,7 +229,7 @@ fn a_peer_of_small_blocks_saves_up_no_credit_for_big_ones() {
 #[test]
 fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
     const SIZE: usize = 16 << 10;
-    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = 8 << 20));
+    let mut rig = Rig::new(limits(|limits| limits.response_bytes = 8 << 20));
     for n in 0..2000 {
         rig.put(cid(n), SIZE);
     }
@@ -246,7 +246,7 @@ fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
     while blocks * SIZE + (32 << 10) < ((7 << 20) - blocks * SIZE) / 4 {
         blocks += 1;
     }
-    assert_eq!(rig.engine.peer(0).unwrap().answer_bytes, (blocks * SIZE) as u64);
+    assert_eq!(rig.engine.peer_stats(0).unwrap().response_bytes, (blocks * SIZE) as u64);
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn a_block_that_waits_for_a_rate_limit_has_a_throttle_timer() {
         rig.pass(at.as_micros());
         assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
         let idle = rig.now + 5_000_000;
-        let timer = Some((Timestamp::from_micros(idle), TimerReason::LaneIdle));
+        let timer = Some((Timestamp::from_micros(idle), TimerReason::StreamIdle));
         assert_eq!(rig.engine.poll_timeout_reason(), timer);
     }
 }

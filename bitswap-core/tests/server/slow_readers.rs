@@ -1,8 +1,8 @@
-//! Memory under starvation: whose lane is reset, when, for whom, and what becomes of the peer.
+//! Memory under starvation: whose stream is reset, when, for whom, and what becomes of the peer.
 
 use crate::rig::{Rig, Said, ask_or, cid, limits, want};
 use bitswap_core::error::SendError;
-use bitswap_core::{Rates, SendId, TimerReason, Timestamp, What};
+use bitswap_core::{LoadKind, Rates, SendId, TimerReason, Timestamp};
 
 const KIB: usize = 1 << 10;
 /// The size of each block: a peer keeps pace that takes one per second.
@@ -15,7 +15,7 @@ const LATE: u64 = 3 * SECOND;
 
 /// An engine with memory for [`BLOCKS`], and a store with a thousand.
 fn rig() -> Rig {
-    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = (BLOCKS * SIZE) as u32));
+    let mut rig = Rig::new(limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32));
     for n in 0..1000 {
         rig.put(cid(n), SIZE);
     }
@@ -32,7 +32,7 @@ fn join(rig: &mut Rig, peer: u32, blocks: u32) {
 /// Peers from 0 on that read nothing, until they hold all memory; how many they are.
 fn fill(rig: &mut Rig) -> u32 {
     let mut peers = 0;
-    while rig.engine.stats().answer_bytes < (BLOCKS * SIZE) as u64 {
+    while rig.engine.stats().response_bytes < (BLOCKS * SIZE) as u64 {
         rig.slow.insert(peers);
         join(rig, peers, 10);
         peers += 1;
@@ -59,11 +59,11 @@ fn run_to(rig: &mut Rig, end: u64) {
 }
 
 fn held(rig: &Rig, peer: u32) -> u64 {
-    rig.engine.peer(peer).unwrap().answer_bytes / SIZE as u64
+    rig.engine.peer_stats(peer).unwrap().response_bytes / SIZE as u64
 }
 
 fn served(rig: &Rig, peer: u32) -> u64 {
-    rig.engine.peer(peer).unwrap().served.blocks
+    rig.engine.peer_stats(peer).unwrap().served.blocks
 }
 
 fn sends_to(rig: &Rig, peer: u32) -> Vec<SendId> {
@@ -71,7 +71,7 @@ fn sends_to(rig: &Rig, peer: u32) -> Vec<SendId> {
 }
 
 #[test]
-fn the_lane_that_moves_slowest_per_byte_held_is_reset_for_a_starved_peer() {
+fn the_stream_that_moves_slowest_per_byte_held_is_reset_for_a_starved_peer() {
     let mut rig = rig();
     let slow = fill(&mut rig);
     // The first ones found more memory free than the others.
@@ -87,17 +87,17 @@ fn the_lane_that_moves_slowest_per_byte_held_is_reset_for_a_starved_peer() {
     assert_eq!((rig.reset.len(), served(&rig, 100)), (0, 0), "they might take it yet");
     run_to(&mut rig, LATE);
     assert_eq!(rig.reset, [0]);
-    assert_eq!(served(&rig, 100), 10, "what one lane held is enough for a peer that reads");
+    assert_eq!(served(&rig, 100), 10, "what one stream held is enough for a peer that reads");
     assert_eq!(held(&rig, 0), 0);
     assert_eq!(rig.ledger(0), 10, "what was being sent is wanted still");
     assert_eq!(rig.engine.stats().served.slow_resets, 1);
-    assert_eq!(rig.engine.peer(0).unwrap().served.slow_resets, 1);
+    assert_eq!(rig.engine.peer_stats(0).unwrap().served.slow_resets, 1);
     run_to(&mut rig, LATE + 2 * SECOND - 1);
     assert_eq!(rig.reset, [0], "nobody else is starved");
 }
 
 #[test]
-fn starvation_costs_nobody_a_lane_before_it_has_lasted_a_quarter_of_a_second() {
+fn starvation_costs_nobody_a_stream_before_it_has_lasted_a_quarter_of_a_second() {
     let mut rig = rig();
     fill(&mut rig);
     run_to(&mut rig, 10 * SECOND);
@@ -154,7 +154,7 @@ fn a_peer_that_takes_150_kb_per_second_is_not_reset_for_any_other() {
 
 #[test]
 fn a_peer_rests_after_each_reset_twice_as_long_and_then_begins_with_one_block() {
-    let mut rig = Rig::new(limits(|limits| limits.answer_bytes = SIZE as u32));
+    let mut rig = Rig::new(limits(|limits| limits.response_bytes = SIZE as u32));
     (0..100).for_each(|n| rig.put(cid(n), SIZE));
     rig.slow.insert(0);
     join(&mut rig, 0, 10);
@@ -205,15 +205,16 @@ fn a_resting_peer_is_told_what_is_not_here() {
     assert_eq!(rig.said(), Said::new(&[], &[], &[cid(5000)]));
     // A block that comes after all stays out of memory.
     rig.fast = false;
-    let asked = rig.loads.iter().filter(|load| load.peer == 0 && load.what == What::Data).count();
+    let asked =
+        rig.loads.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
     rig.tell(0, [want(cid(900))]);
     rig.run();
-    let now = rig.loads.iter().filter(|load| load.peer == 0 && load.what == What::Data).count();
+    let now = rig.loads.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
     assert_eq!((now, held(&rig, 0)), (asked, 0));
 }
 
 #[test]
-fn answers_to_what_was_on_its_way_on_a_reset_lane_change_nothing() {
+fn answers_to_what_was_on_its_way_on_a_reset_stream_change_nothing() {
     for result in [Ok(()), Err(SendError::Closed), Err(SendError::Timeout)] {
         let mut rig = rig();
         fill(&mut rig);
@@ -240,7 +241,7 @@ fn answers_to_what_was_on_its_way_on_a_reset_lane_change_nothing() {
 
 /// What the transport took shortly before may be lost with the stream.
 #[test]
-fn what_was_taken_last_on_a_reset_lane_is_sent_again() {
+fn what_was_taken_last_on_a_reset_stream_is_sent_again() {
     let mut rig = rig();
     rig.connect(0);
     rig.tell(0, [want(cid(500))]);
@@ -262,7 +263,7 @@ fn part_of_the_memory_is_for_the_first_block_of_peers_that_hold_nothing() {
     rig.reads = false;
     // Peers that hold something leave two blocks, whatever they are trusted with.
     let mut last = 0;
-    while rig.engine.stats().answer_bytes < ((BLOCKS - 2) * SIZE) as u64 {
+    while rig.engine.stats().response_bytes < ((BLOCKS - 2) * SIZE) as u64 {
         join(&mut rig, last, 10);
         last += 1;
         assert!(last < 100, "they get no more, but there is some");
@@ -284,7 +285,7 @@ fn the_reserve_is_not_for_a_peer_that_was_reset() {
     rig.slow.extend(200..202);
     join(&mut rig, 200, 1);
     run_to(&mut rig, LATE + SECOND);
-    let free = (BLOCKS * SIZE) as u64 - rig.engine.stats().answer_bytes;
+    let free = (BLOCKS * SIZE) as u64 - rig.engine.stats().response_bytes;
     assert_eq!((held(&rig, 0), free), (0, 2 * SIZE as u64));
     join(&mut rig, 201, 1);
     assert_eq!(held(&rig, 201), 1);
@@ -297,7 +298,7 @@ fn the_reserve_is_not_for_a_peer_that_was_reset() {
 
 /// What becomes free is for those that read, also if they hold more.
 #[test]
-fn a_lane_that_has_fallen_behind_is_given_no_more() {
+fn a_stream_that_has_fallen_behind_is_given_no_more() {
     let mut rig = rig();
     fill(&mut rig);
     run_to(&mut rig, LATE);
@@ -313,7 +314,7 @@ fn a_lane_that_has_fallen_behind_is_given_no_more() {
 }
 
 #[test]
-fn a_starved_peer_that_does_not_take_what_it_holds_costs_nobody_a_lane() {
+fn a_starved_peer_that_does_not_take_what_it_holds_costs_nobody_a_stream() {
     let mut rig = rig();
     for n in 2000..2010 {
         rig.put(cid(n), KIB);
@@ -327,7 +328,7 @@ fn a_starved_peer_that_does_not_take_what_it_holds_costs_nobody_a_lane() {
     rig.tell(100, (2000..2010).map(|n| want(cid(n))).collect::<Vec<_>>());
     rig.run();
     // So little that it is starved, and it does not take it.
-    assert_eq!(rig.engine.peer(100).unwrap().answer_bytes, KIB as u64);
+    assert_eq!(rig.engine.peer_stats(100).unwrap().response_bytes, KIB as u64);
     run_to(&mut rig, 100 * SECOND);
     assert_eq!(rig.reset, []);
 }
@@ -351,13 +352,13 @@ fn a_peer_that_never_agrees_to_a_stream_keeps_no_memory_either() {
 #[test]
 fn a_peer_that_waits_for_our_own_limit_is_not_reset() {
     let rates = Rates { upload_per_peer: Some(1), ..Rates::default() };
-    let limits = limits(|limits| limits.answer_bytes = (BLOCKS * SIZE) as u32);
+    let limits = limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32);
     let mut rig = Rig::new(limits.rates(rates));
     for n in 0..1000 {
         rig.put(cid(n), SIZE);
     }
     let mut peers = 0;
-    while rig.engine.stats().answer_bytes < (BLOCKS * SIZE) as u64 {
+    while rig.engine.stats().response_bytes < (BLOCKS * SIZE) as u64 {
         join(&mut rig, peers, 10);
         peers += 1;
     }

@@ -1,7 +1,7 @@
 //! A peer tells what it wants, and gets its answers: exactly these and no others.
 
 use crate::rig::{Rig, Said, ask, ask_or, cid, cid_v0, want, want_or};
-use bitswap_core::{Config, Entry, Message, Output, Version, WantKind, What};
+use bitswap_core::{Config, Entry, LoadKind, Message, Output, Version, WantKind};
 
 /// Blocks in the store: 1 and 2 small, 3 and 4 big, 5 empty. The rest is missing.
 fn rig() -> Rig {
@@ -63,7 +63,7 @@ fn small_blocks_never_replace_have_when_that_is_off() {
     rig.put(cid(1), 10);
     rig.tell(0, [ask(cid(1)), ask(cid(5))]);
     assert_eq!(rig.said(), Said::new(&[], &[cid(1), cid(5)], &[]));
-    assert!(rig.loads.iter().all(|load| load.what == What::Size));
+    assert!(rig.loads.iter().all(|load| load.kind == LoadKind::Size));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn have_and_block_end_their_wants_and_dont_have_ends_none() {
     let mut rig = rig();
     rig.tell(0, [want(cid(1)), ask(cid(3)), ask_or(cid(98)), want_or(cid(99)), want(cid(97))]);
     rig.run();
-    let left: Vec<_> = rig.engine.wants_of(0).into_iter().map(|entry| entry.cid).collect();
+    let left: Vec<_> = rig.engine.peer_wantlist(0).into_iter().map(|entry| entry.cid).collect();
     assert_eq!(left, [cid(98), cid(99), cid(97)]);
     assert_eq!((rig.ledger(0), rig.engine.stats().ledger), (3, 3));
 }
@@ -170,8 +170,8 @@ fn a_block_is_not_sent_once_its_cancel_came() {
     rig.cancel(0, &[cid(4)]);
     rig.answer_loads();
     assert_eq!(rig.said(), Said::new(&[cid(1)], &[], &[]));
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
-    // While it waits for room on the lane, loaded.
+    assert_eq!(rig.engine.stats().response_bytes, 0);
+    // While it waits for room on the stream, loaded.
     let mut rig = self::rig();
     rig.reads = false;
     rig.fast = false;
@@ -180,7 +180,7 @@ fn a_block_is_not_sent_once_its_cancel_came() {
     rig.answer_loads();
     rig.cancel(0, &[cid(4)]);
     assert_eq!(rig.said(), Said::default());
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
     // Presences too.
     rig.tell(0, [ask(cid(3)), ask_or(cid(99))]);
     rig.run();
@@ -216,7 +216,7 @@ fn full_replaces_what_was_told_before() {
     assert_eq!(rig.said(), Said::default());
     assert_eq!(rig.ledger(0), 2);
     for n in [96, 97, 98, 99] {
-        rig.announce(cid(n), 10);
+        rig.notify_new_blocks(cid(n), 10);
     }
     assert_eq!(rig.said(), Said::new(&[cid(96), cid(98)], &[], &[]));
     // An empty full wantlist ends all.
@@ -224,7 +224,7 @@ fn full_replaces_what_was_told_before() {
     rig.run();
     rig.tell_full(0, []);
     rig.run();
-    assert_eq!((rig.ledger(0), rig.engine.wants_of(0)), (0, vec![]));
+    assert_eq!((rig.ledger(0), rig.engine.peer_wantlist(0)), (0, vec![]));
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn a_full_wantlist_that_repeats_a_want_under_way_does_not_double_it() {
 
 #[test]
 fn higher_priorities_go_first_and_equal_ones_by_age() {
-    let mut rig = Rig::with_peer(Config::default().answer_target_bytes(1).unwrap());
+    let mut rig = Rig::with_peer(Config::default().response_target_bytes(1).unwrap());
     rig.opens_at_once = false;
     for (n, priority) in [(11, 5), (12, i32::MIN), (13, 5), (14, i32::MAX), (15, 0)] {
         rig.put(cid(n), 100);
@@ -249,7 +249,7 @@ fn higher_priorities_go_first_and_equal_ones_by_age() {
     }
     // A repeated want takes the new priority.
     rig.tell(0, [Entry::want(cid(15), WantKind::Block, 6, false)]);
-    let order: Vec<_> = rig.engine.wants_of(0).iter().map(|entry| entry.cid).collect();
+    let order: Vec<_> = rig.engine.peer_wantlist(0).iter().map(|entry| entry.cid).collect();
     assert_eq!(order, [cid(14), cid(15), cid(11), cid(13), cid(12)]);
     rig.run();
     rig.answer_opens();
@@ -295,7 +295,7 @@ fn peers_before_1_1_get_v0_blocks_only() {
         rig.put(cid_v0(1), 10);
         rig.tell(0, [want(cid(4)), want_or(cid(99)), want(cid_v0(1)), want_or(cid_v0(99))]);
         assert_eq!(rig.said(), Said::new(&[cid_v0(1)], &[], &[]));
-        assert_eq!(rig.engine.stats().answer_bytes, 0);
+        assert_eq!(rig.engine.stats().response_bytes, 0);
     }
 }
 
@@ -315,10 +315,10 @@ fn what_a_version_cannot_carry_is_not_looked_up_or_let_go() {
     rig.opens_at_once = false;
     rig.tell(0, [want(cid(4))]);
     rig.run();
-    assert_eq!(rig.engine.stats().answer_bytes, 50_000);
+    assert_eq!(rig.engine.stats().response_bytes, 50_000);
     rig.answer_opens();
     assert_eq!(rig.said(), Said::default());
-    assert_eq!(rig.engine.stats().answer_bytes, 0);
+    assert_eq!(rig.engine.stats().response_bytes, 0);
 }
 
 #[test]
@@ -327,13 +327,13 @@ fn a_node_that_does_not_serve_says_nothing_and_remembers_nothing() {
     rig.put(cid(1), 10);
     rig.tell(0, [want_or(cid(1)), ask_or(cid(99))]);
     assert_eq!(rig.said(), Said::default());
-    rig.announce(cid(99), 10);
+    rig.notify_new_blocks(cid(99), 10);
     assert_eq!(rig.said(), Said::default());
     assert_eq!((rig.ledger(0), rig.loads.len(), rig.opened.len()), (0, 0, 0));
 }
 
 #[test]
-fn the_first_want_asks_to_open_a_lane_and_to_load_at_once() {
+fn the_first_want_asks_to_open_a_stream_and_to_load_at_once() {
     let mut rig = rig();
     rig.tell(0, [want(cid(1)), ask(cid(4))]);
     let mut outputs = Vec::new();
@@ -344,8 +344,8 @@ fn the_first_want_asks_to_open_a_lane_and_to_load_at_once() {
     else {
         panic!("{outputs:?}");
     };
-    assert_eq!((sizes.what, &sizes.cids), (What::Size, &vec![cid(4)]));
-    assert_eq!((datas.what, &datas.cids), (What::Data, &vec![cid(1)]));
+    assert_eq!((sizes.kind, &sizes.cids), (LoadKind::Size, &vec![cid(4)]));
+    assert_eq!((datas.kind, &datas.cids), (LoadKind::Data, &vec![cid(1)]));
 }
 
 #[test]
@@ -358,7 +358,7 @@ fn a_peer_that_is_only_looking_costs_no_stream_when_nothing_is_here() {
 
 #[test]
 fn small_blocks_share_messages_and_big_ones_go_alone() {
-    let config = Config::default().answer_target_bytes(16 << 10).unwrap();
+    let config = Config::default().response_target_bytes(16 << 10).unwrap();
     let mut rig = Rig::with_peer(config);
     rig.opens_at_once = false;
     for n in 0..12 {
@@ -384,7 +384,7 @@ fn counters_tell_what_was_asked_and_sent() {
     rig.tell(0, [want_or(cid(99))]);
     rig.run();
     let served = rig.engine.stats().served;
-    assert_eq!(served, rig.engine.peer(0).unwrap().served);
+    assert_eq!(served, rig.engine.peer_stats(0).unwrap().served);
     assert_eq!((served.wants, served.cancels), (4, 2));
     assert_eq!((served.blocks, served.bytes, served.haves, served.dont_haves), (1, 10, 1, 1));
     assert_eq!((served.skipped_entries, served.evicted_wants, served.failed_sends), (0, 0, 0));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bitswap_core::error::WantError;
 use bitswap_core::{
-    Block, BlockInfo, Entry, Lookup, LookupId, PeerReport, PeerStats, Rates, SessionId,
+    Block, BlockInfo, Entry, LookupId, PeerReport, PeerStats, ProviderProgress, Rates, SessionId,
     SessionOptions, SessionStats, Want,
 };
 use cid::Cid;
@@ -18,13 +18,13 @@ use crate::traffic::Traffic;
 
 /// Where the blocks of a session go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keep {
+pub enum BlockDisposition {
     /// Into the store, and then to the user; other peers are served from there.
     #[default]
-    InStore,
+    Store,
     /// To the user alone: a file that is written elsewhere, or bytes that are used once. What the
-    /// user can serve afterwards is told with [`Behaviour::announce`].
-    ByUser,
+    /// user can serve afterwards is told with [`Behaviour::notify_new_blocks`].
+    Return,
 }
 
 /// The behaviour as a whole.
@@ -60,10 +60,10 @@ impl<S: Blockstore> Behaviour<S> {
     pub fn open_session(
         &mut self,
         options: SessionOptions<PeerId>,
-        keep: Keep,
+        disposition: BlockDisposition,
     ) -> Result<SessionId, WantError> {
         let session = self.with_engine(|engine, now| engine.open_session(options, now))?;
-        if keep == Keep::InStore {
+        if disposition == BlockDisposition::Store {
             self.storing.insert(session);
         }
         Ok(session)
@@ -99,8 +99,8 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// This many bytes of delivered blocks are used and out of memory, so the session may ask for
     /// as many more. See [`SessionOptions::window_bytes`].
-    pub fn taken(&mut self, session: SessionId, bytes: u64) {
-        self.with_engine(|engine, now| engine.taken(session, bytes, now));
+    pub fn release_capacity(&mut self, session: SessionId, bytes: u64) {
+        self.with_engine(|engine, now| engine.release_capacity(session, bytes, now));
     }
 
     /// Stores blocks, and then serves them to peers that want them. [`Event::Put`] tells when.
@@ -110,13 +110,13 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// These blocks are in the local store now, put there by the user. Peers that want them are
     /// answered, and local wants for them end with [`Event::Stored`].
-    pub fn announce(&mut self, blocks: &[BlockInfo]) {
-        self.with_engine(|engine, now| engine.announce(blocks, now));
+    pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo]) {
+        self.with_engine(|engine, now| engine.notify_new_blocks(blocks, now));
     }
 
-    /// The answer to [`Event::FindProviders`], whole or in parts, until [`Lookup::Done`]. Peers
+    /// The answer to [`Event::FindProviders`], whole or in parts, until [`ProviderProgress::Final`]. Peers
     /// that are not connected yet may be dialed, and named once they are.
-    pub fn providers(&mut self, id: LookupId, peers: &[PeerId], lookup: Lookup) {
+    pub fn providers(&mut self, id: LookupId, peers: &[PeerId], lookup: ProviderProgress) {
         self.with_engine(|engine, now| engine.handle_providers(id, peers, lookup, now));
     }
 
@@ -179,7 +179,7 @@ impl<S: Blockstore> Behaviour<S> {
     pub fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
         let known = self.peers.get(&peer).filter(|known| known.connections() > 0)?;
         Some(PeerInfo {
-            stats: self.engine.peer(peer),
+            stats: self.engine.peer_stats(peer),
             traffic: known.traffic,
             connections: known.connections(),
         })
@@ -187,14 +187,14 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// What is known of a session.
     #[must_use]
-    pub fn session(&self, session: SessionId) -> Option<SessionStats> {
-        self.engine.session(session)
+    pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
+        self.engine.session_stats(session)
     }
 
     /// The wants of a peer that are remembered, most urgent first.
     #[must_use]
-    pub fn wants_of(&self, peer: PeerId) -> Vec<Entry> {
-        self.engine.wants_of(peer)
+    pub fn peer_wantlist(&self, peer: PeerId) -> Vec<Entry> {
+        self.engine.peer_wantlist(peer)
     }
 
     /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
@@ -227,7 +227,7 @@ impl<S: Blockstore> Behaviour<S> {
         self.puts.values_mut().for_each(|put| put.events.retain(&mut keep));
         // Nobody else can say that they were taken.
         if bytes > 0 {
-            self.taken(silent, bytes);
+            self.release_capacity(silent, bytes);
         }
     }
 }

@@ -25,7 +25,7 @@ impl<S: Blockstore> Behaviour<S> {
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
             let (told, ledger) =
-                self.engine.peer(id).map_or((0, 0), |stats| (stats.told, stats.ledger));
+                self.engine.peer_stats(id).map_or((0, 0), |stats| (stats.sent_wants, stats.ledger));
             peer.memory().set_wants(told);
             peer.keep_alive(peer.is_busy() || told > 0 || ledger > 0);
         }
@@ -37,7 +37,7 @@ impl<S: Blockstore> Behaviour<S> {
         let known = self.peers.entry(peer).or_insert_with(new);
         let mailbox = known.connecting(id);
         let shares = Shares {
-            accept: known.accept().clone(),
+            filter: known.filter().clone(),
             allowance: known.allowance().clone(),
             memory: known.memory().clone(),
             executor: self.executor.clone(),
@@ -59,13 +59,13 @@ impl<S: Blockstore> Behaviour<S> {
             return;
         }
         known.known = true;
-        let hint = self.hints.take(&peer);
-        self.with_engine(|engine, now| engine.handle_connected(peer, hint, now));
-        if self.engine.peer(peer).is_none()
+        let history = self.histories.take(&peer);
+        self.with_engine(|engine, now| engine.handle_connected(peer, history, now));
+        if self.engine.peer_stats(peer).is_none()
             && let Some(known) = self.peers.get_mut(&peer)
         {
             known.known = false;
-            hint.into_iter().for_each(|hint| self.hints.put(peer, hint));
+            history.into_iter().for_each(|history| self.histories.put(peer, history));
         }
     }
 
@@ -101,14 +101,14 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     pub(super) fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
-        let Report { lanes, messages, held, support, traffic, .. } = report;
+        let Report { streams, messages, held, support, traffic, .. } = report;
         self.traffic += traffic;
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.traffic += traffic;
         let support = support.map(|support| known.support(connection, support));
         let mut told = Vec::new();
-        for lane in lanes {
-            told.extend(known.news(lane, &mut self.streams));
+        for kind in streams {
+            told.extend(known.news(kind, &mut self.streams));
         }
         if !messages.is_empty() {
             self.inbox.push(Received { peer, connection, messages, held });
@@ -142,8 +142,8 @@ fn hear(engine: &mut Engine<PeerId>, peer: PeerId, messages: Vec<Message>, now: 
 /// Tells the engine one thing about a peer.
 pub(super) fn tell(engine: &mut Engine<PeerId>, peer: PeerId, told: Told, now: Timestamp) {
     match told {
-        Told::Opened(lane, result) => engine.handle_open(peer, lane, result, now),
+        Told::Opened(kind, result) => engine.handle_open(peer, kind, result, now),
         Told::Sent(id, result) => engine.handle_sent(id, result, now),
-        Told::Reset(lane) => engine.handle_reset(peer, lane, now),
+        Told::Reset(kind) => engine.handle_reset(peer, kind, now),
     }
 }

@@ -6,29 +6,29 @@
 //! 1. All our streams to a peer are on one connection, the first established one of its list.
 //! 2. Whatever the engine asked for is answered once, at the latest when its connection closes. What
 //!    a connection says later about a stream that was given up is not passed on.
-//! 3. When a connection closes, what a lane said may be lost although the transport took it.
+//! 3. When a connection closes, what a stream said may be lost although the transport took it.
 
 use std::sync::{Arc, Mutex};
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::message::Accept;
-use bitswap_core::{Lane, Outgoing, SendId, Support, Version};
+use bitswap_core::message::PayloadFilter;
+use bitswap_core::{Outgoing, ProtocolSupport, SendId, StreamKind, Version};
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 
 use crate::allowance::Allowance;
-use crate::handler::{LaneReport, News};
-use crate::lanes::{LANES, Lanes};
+use crate::handler::{StreamEvent, StreamReport};
 use crate::mailbox::{Command, Mailbox, StreamId};
 use crate::memory::Memory;
+use crate::per_stream::PerStream;
 use crate::traffic::Traffic;
 
 /// A peer with at least one connection that is not relayed.
 #[derive(Debug)]
 pub(crate) struct Peer {
     connections: Vec<Connection>,
-    lanes: Lanes<LaneBook>,
-    accept: Arc<Mutex<Accept>>,
+    streams: PerStream<StreamState>,
+    filter: Arc<Mutex<PayloadFilter>>,
     allowance: Arc<Mutex<Allowance>>,
     memory: Arc<Memory>,
     /// The version that the peer agreed to last.
@@ -44,12 +44,12 @@ struct Connection {
     mailbox: Mailbox,
     /// False until all behaviours of the swarm have agreed to it.
     established: bool,
-    support: Support,
+    support: ProtocolSupport,
 }
 
-/// What is open and on its way in a lane.
+/// What is open and on its way in a stream.
 #[derive(Debug, Default)]
-enum LaneBook {
+enum StreamState {
     #[default]
     Closed,
     Opening(StreamId),
@@ -59,9 +59,9 @@ enum LaneBook {
 /// Something the engine must be told about the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Told {
-    Opened(Lane, Result<Version, OpenError>),
+    Opened(StreamKind, Result<Version, OpenError>),
     Sent(SendId, Result<(), SendError>),
-    Reset(Lane),
+    Reset(StreamKind),
 }
 
 /// Names streams, each once.
@@ -79,8 +79,8 @@ impl Peer {
     pub(crate) fn new(allowance: Allowance) -> Self {
         Self {
             connections: Vec::new(),
-            lanes: Lanes::default(),
-            accept: Arc::default(),
+            streams: PerStream::default(),
+            filter: Arc::default(),
             allowance: Arc::new(Mutex::new(allowance)),
             memory: Arc::default(),
             works: Version::V1_2,
@@ -90,8 +90,8 @@ impl Peer {
     }
 
     /// What of the peer's blocks is worth hashing; one value for all its connections.
-    pub(crate) const fn accept(&self) -> &Arc<Mutex<Accept>> {
-        &self.accept
+    pub(crate) const fn filter(&self) -> &Arc<Mutex<PayloadFilter>> {
+        &self.filter
     }
 
     /// How much the peer may still say; one value for all its connections.
@@ -108,7 +108,7 @@ impl Peer {
     pub(crate) fn connecting(&mut self, id: ConnectionId) -> Mailbox {
         let mailbox = Mailbox::new();
         let established = false;
-        let support = Support::Unknown;
+        let support = ProtocolSupport::Unknown;
         let mine = mailbox.clone();
         self.connections.push(Connection { id, mailbox: mine, established, support });
         mailbox
@@ -133,13 +133,13 @@ impl Peer {
             return Vec::new();
         }
         let mut told = if used == Some(id) {
-            self.move_lanes(None, streams)
+            self.move_streams(None, streams)
         } else {
             // The peer may have been answering there.
-            self.give_up(Lane::Wants, self.used().map(|used| used.mailbox.clone()))
+            self.give_up(StreamKind::Requests, self.used().map(|used| used.mailbox.clone()))
         };
         // Also if our stream there was closed in good order: what it said last may not have arrived.
-        let reset = Told::Reset(Lane::Wants);
+        let reset = Told::Reset(StreamKind::Requests);
         if self.connections() > 0 && !told.contains(&reset) {
             told.push(reset);
         }
@@ -157,57 +157,61 @@ impl Peer {
     }
 
     /// What a connection says of the peer's protocols; what that makes of the peer.
-    pub(crate) fn support(&mut self, id: ConnectionId, support: Support) -> Support {
+    pub(crate) fn support(
+        &mut self,
+        id: ConnectionId,
+        support: ProtocolSupport,
+    ) -> ProtocolSupport {
         for connection in self.connections.iter_mut().filter(|known| known.id == id) {
             connection.support = support;
         }
         self.connections.iter().map(|known| known.support).max().unwrap_or_default()
     }
 
-    /// Opens a lane.
-    pub(crate) fn open(&mut self, lane: Lane, streams: &mut StreamIds) -> Option<Told> {
+    /// Opens a stream.
+    pub(crate) fn open(&mut self, kind: StreamKind, streams: &mut StreamIds) -> Option<Told> {
         let Some(used) = self.used() else {
-            return Some(Told::Opened(lane, Err(OpenError::Closed)));
+            return Some(Told::Opened(kind, Err(OpenError::Closed)));
         };
         let stream = streams.next();
-        used.mailbox.put(Command::Open { lane, stream, first: self.works });
-        *self.lanes.get_mut(lane) = LaneBook::Opening(stream);
+        used.mailbox.put(Command::Open { kind, stream, first: self.works });
+        *self.streams.get_mut(kind) = StreamState::Opening(stream);
         None
     }
 
-    /// Closes a lane in good order.
-    pub(crate) fn close(&mut self, lane: Lane) {
-        if let LaneBook::Open(stream, _) = *self.lanes.get(lane)
+    /// Closes a stream in good order.
+    pub(crate) fn close(&mut self, kind: StreamKind) {
+        if let StreamState::Open(stream, _) = *self.streams.get(kind)
             && let Some(used) = self.used()
         {
-            used.mailbox.put(Command::Close { lane, stream });
-            *self.lanes.get_mut(lane) = LaneBook::Closed;
+            used.mailbox.put(Command::Close { kind, stream });
+            *self.streams.get_mut(kind) = StreamState::Closed;
         }
     }
 
-    /// Resets a lane with all that is on its way; nobody asks what became of it.
-    pub(crate) fn reset(&mut self, lane: Lane) {
-        if let LaneBook::Open(stream, _) = *self.lanes.get(lane)
+    /// Resets a stream with all that is on its way; nobody asks what became of it.
+    pub(crate) fn reset(&mut self, kind: StreamKind) {
+        if let StreamState::Open(stream, _) = *self.streams.get(kind)
             && let Some(used) = self.used()
         {
-            used.mailbox.put(Command::Reset { lane, stream });
-            *self.lanes.get_mut(lane) = LaneBook::Closed;
+            used.mailbox.put(Command::Reset { kind, stream });
+            *self.streams.get_mut(kind) = StreamState::Closed;
         }
     }
 
-    /// Sends a message on an open lane.
+    /// Sends a message on an open stream.
     pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Told> {
-        let Outgoing { id, lane, version, message, .. } = outgoing;
+        let Outgoing { id, stream: kind, version, message, .. } = outgoing;
         let mailbox = self.used().map(|used| used.mailbox.clone());
-        match (self.lanes.get_mut(lane), mailbox) {
-            (LaneBook::Open(stream, sending), Some(mailbox)) => {
-                if lane == Lane::Wants {
+        match (self.streams.get_mut(kind), mailbox) {
+            (StreamState::Open(stream, sending), Some(mailbox)) => {
+                if kind == StreamKind::Requests {
                     // Before an answer can arrive.
-                    let accept = self.accept.lock();
-                    accept.unwrap_or_else(std::sync::PoisonError::into_inner).told(&message);
+                    let filter = self.filter.lock();
+                    filter.unwrap_or_else(std::sync::PoisonError::into_inner).sent(&message);
                 }
                 sending.push(id);
-                mailbox.put(Command::Send { lane, stream: *stream, id, version, message });
+                mailbox.put(Command::Send { kind, stream: *stream, id, version, message });
                 None
             }
             _ => Some(Told::Sent(id, Err(SendError::Closed))),
@@ -215,19 +219,19 @@ impl Peer {
     }
 
     /// What a connection says of a stream of ours.
-    pub(crate) fn news(&mut self, report: LaneReport, streams: &mut StreamIds) -> Vec<Told> {
-        let LaneReport { lane, stream, news } = report;
-        let book = self.lanes.get_mut(lane);
+    pub(crate) fn news(&mut self, report: StreamReport, streams: &mut StreamIds) -> Vec<Told> {
+        let StreamReport { kind, stream, news } = report;
+        let book = self.streams.get_mut(kind);
         match (&mut *book, news) {
-            (LaneBook::Opening(opening), News::Opened(result)) if *opening == stream => {
-                let mut told = vec![Told::Opened(lane, result)];
+            (StreamState::Opening(opening), StreamEvent::Opened(result)) if *opening == stream => {
+                let mut told = vec![Told::Opened(kind, result)];
                 match result {
                     Ok(version) => {
-                        *book = LaneBook::Open(stream, Vec::new());
+                        *book = StreamState::Open(stream, Vec::new());
                         self.works = version;
                     }
                     Err(error) => {
-                        *book = LaneBook::Closed;
+                        *book = StreamState::Closed;
                         if error != OpenError::Unsupported {
                             told.extend(self.use_another(streams));
                         }
@@ -235,7 +239,7 @@ impl Peer {
                 }
                 told
             }
-            (LaneBook::Open(open, sending), News::Sent(id)) if *open == stream => {
+            (StreamState::Open(open, sending), StreamEvent::Sent(id)) if *open == stream => {
                 match sending.iter().position(|sent| *sent == id) {
                     Some(at) => {
                         sending.remove(at);
@@ -244,8 +248,8 @@ impl Peer {
                     None => Vec::new(),
                 }
             }
-            (LaneBook::Open(open, _), News::Failed(error)) if *open == stream => {
-                let mut told = self.lane_lost(lane, error);
+            (StreamState::Open(open, _), StreamEvent::Failed(error)) if *open == stream => {
+                let mut told = self.stream_lost(kind, error);
                 if error == SendError::Timeout {
                     told.extend(self.use_another(streams));
                 }
@@ -257,10 +261,10 @@ impl Peer {
 
     /// Whether something is on its way to the peer.
     pub(crate) fn is_busy(&self) -> bool {
-        LANES.iter().any(|lane| match self.lanes.get(*lane) {
-            LaneBook::Closed => false,
-            LaneBook::Opening(_) => true,
-            LaneBook::Open(_, sending) => !sending.is_empty(),
+        StreamKind::ALL.iter().any(|kind| match self.streams.get(*kind) {
+            StreamState::Closed => false,
+            StreamState::Opening(_) => true,
+            StreamState::Open(_, sending) => !sending.is_empty(),
         })
     }
 
@@ -296,40 +300,40 @@ impl Peer {
         let stuck = self.connections.remove(at);
         let mailbox = stuck.mailbox.clone();
         self.connections.push(stuck);
-        self.move_lanes(Some(mailbox), streams)
+        self.move_streams(Some(mailbox), streams)
     }
 
     /// The connection that was in use is not any more. Streams that were being opened are opened on
     /// the next one; the engine opens the others again when it needs them.
-    fn move_lanes(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<Told> {
+    fn move_streams(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<Told> {
         let mut told = Vec::new();
-        for lane in LANES {
-            if let LaneBook::Opening(stream) = *self.lanes.get(lane) {
-                *self.lanes.get_mut(lane) = LaneBook::Closed;
-                old.iter().for_each(|old| old.put(Command::Reset { lane, stream }));
-                told.extend(self.open(lane, streams));
+        for kind in StreamKind::ALL {
+            if let StreamState::Opening(stream) = *self.streams.get(kind) {
+                *self.streams.get_mut(kind) = StreamState::Closed;
+                old.iter().for_each(|old| old.put(Command::Reset { kind, stream }));
+                told.extend(self.open(kind, streams));
             } else {
-                told.extend(self.give_up(lane, old.clone()));
+                told.extend(self.give_up(kind, old.clone()));
             }
         }
         told
     }
 
-    /// Gives up the stream of a lane, if it is open.
-    fn give_up(&mut self, lane: Lane, mailbox: Option<Mailbox>) -> Vec<Told> {
-        let LaneBook::Open(stream, _) = *self.lanes.get(lane) else {
+    /// Gives up the stream of a stream, if it is open.
+    fn give_up(&mut self, kind: StreamKind, mailbox: Option<Mailbox>) -> Vec<Told> {
+        let StreamState::Open(stream, _) = *self.streams.get(kind) else {
             return Vec::new();
         };
-        mailbox.iter().for_each(|mailbox| mailbox.put(Command::Reset { lane, stream }));
-        self.lane_lost(lane, SendError::Closed)
+        mailbox.iter().for_each(|mailbox| mailbox.put(Command::Reset { kind, stream }));
+        self.stream_lost(kind, SendError::Closed)
     }
 
-    /// The stream of a lane is gone.
-    fn lane_lost(&mut self, lane: Lane, error: SendError) -> Vec<Told> {
-        match std::mem::take(self.lanes.get_mut(lane)) {
-            LaneBook::Open(_, sending) => {
+    /// The stream of a stream is gone.
+    fn stream_lost(&mut self, kind: StreamKind, error: SendError) -> Vec<Told> {
+        match std::mem::take(self.streams.get_mut(kind)) {
+            StreamState::Open(_, sending) => {
                 let failed = sending.into_iter().map(|id| Told::Sent(id, Err(error)));
-                failed.chain([Told::Reset(lane)]).collect()
+                failed.chain([Told::Reset(kind)]).collect()
             }
             _ => Vec::new(),
         }
@@ -363,13 +367,13 @@ mod tests {
     /// The stream that a task was asked to open, if that is all it was asked.
     fn asked_to_open(mailbox: &Mailbox) -> Option<StreamId> {
         match Vec::from(mailbox.take(&noop_waker()).commands)[..] {
-            [Command::Open { lane: Lane::Wants, stream, .. }] => Some(stream),
+            [Command::Open { kind: StreamKind::Requests, stream, .. }] => Some(stream),
             _ => None,
         }
     }
 
-    fn opened(stream: StreamId, result: Result<Version, OpenError>) -> LaneReport {
-        LaneReport { lane: Lane::Wants, stream, news: News::Opened(result) }
+    fn opened(stream: StreamId, result: Result<Version, OpenError>) -> StreamReport {
+        StreamReport { kind: StreamKind::Requests, stream, news: StreamEvent::Opened(result) }
     }
 
     const YES: Result<Version, OpenError> = Ok(Version::V1_2);
@@ -378,14 +382,14 @@ mod tests {
     fn a_stream_being_opened_moves_to_the_next_connection() {
         let (mut peer, tasks) = peer(2);
         let streams = &mut StreamIds::default();
-        assert_eq!(peer.open(Lane::Wants, streams), None);
+        assert_eq!(peer.open(StreamKind::Requests, streams), None);
         let first = asked_to_open(&tasks[0]).unwrap();
         let told = peer.disconnected(id(0), streams);
-        assert_eq!(told, [Told::Reset(Lane::Wants)], "the engine's request stands");
+        assert_eq!(told, [Told::Reset(StreamKind::Requests)], "the engine's request stands");
         let second = asked_to_open(&tasks[1]).unwrap();
         assert_eq!(peer.news(opened(first, YES), streams), [], "of a stream given up");
         let told = peer.news(opened(second, YES), streams);
-        assert_eq!(told, [Told::Opened(Lane::Wants, YES)]);
+        assert_eq!(told, [Told::Opened(StreamKind::Requests, YES)]);
         assert_eq!(peer.news(opened(second, YES), streams), [], "answered once");
     }
 
@@ -393,8 +397,8 @@ mod tests {
     fn the_last_connection_answers_what_is_open() {
         let (mut peer, _) = peer(1);
         let streams = &mut StreamIds::default();
-        peer.open(Lane::Wants, streams);
-        let closed = Told::Opened(Lane::Wants, Err(OpenError::Closed));
+        peer.open(StreamKind::Requests, streams);
+        let closed = Told::Opened(StreamKind::Requests, Err(OpenError::Closed));
         assert_eq!(peer.disconnected(id(0), streams), [closed]);
         assert!(peer.is_empty() && !peer.is_busy());
     }
@@ -403,13 +407,13 @@ mod tests {
     fn any_connection_that_closes_may_have_lost_answers_to_our_wants() {
         let (mut peer, tasks) = peer(2);
         let streams = &mut StreamIds::default();
-        assert_eq!(peer.disconnected(id(1), streams), [Told::Reset(Lane::Wants)]);
-        peer.open(Lane::Wants, streams);
+        assert_eq!(peer.disconnected(id(1), streams), [Told::Reset(StreamKind::Requests)]);
+        peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
         peer.news(opened(stream, YES), streams);
         peer.connecting(id(2));
         peer.connected(id(2));
-        assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(Lane::Wants)]);
+        assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(StreamKind::Requests)]);
         let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
     }
@@ -418,11 +422,11 @@ mod tests {
     fn what_was_said_before_a_stream_was_closed_may_be_lost_with_its_connection() {
         let (mut peer, tasks) = peer(2);
         let streams = &mut StreamIds::default();
-        peer.open(Lane::Wants, streams);
+        peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
         peer.news(opened(stream, YES), streams);
-        peer.close(Lane::Wants);
-        assert_eq!(peer.disconnected(id(0), streams), [Told::Reset(Lane::Wants)]);
+        peer.close(StreamKind::Requests);
+        assert_eq!(peer.disconnected(id(0), streams), [Told::Reset(StreamKind::Requests)]);
         assert_eq!(peer.disconnected(id(1), streams), [], "the peer is gone with its last one");
     }
 
@@ -439,7 +443,7 @@ mod tests {
         let used = peer.connecting(id(3));
         peer.connected(id(3));
         peer.connected(id(2));
-        peer.open(Lane::Wants, streams);
+        peer.open(StreamKind::Requests, streams);
         assert!(asked_to_open(&used).is_some() && asked_to_open(&late).is_none());
         assert!(asked_to_open(&tasks[0]).is_none());
     }
@@ -448,12 +452,12 @@ mod tests {
     fn a_connection_on_which_nothing_can_be_opened_is_left_for_another() {
         let (mut peer, tasks) = peer(2);
         let streams = &mut StreamIds::default();
-        peer.open(Lane::Wants, streams);
+        peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
         let timeout = Err(OpenError::Timeout);
         let told = peer.news(opened(stream, timeout), streams);
-        assert_eq!(told, [Told::Opened(Lane::Wants, timeout)]);
-        peer.open(Lane::Wants, streams);
+        assert_eq!(told, [Told::Opened(StreamKind::Requests, timeout)]);
+        peer.open(StreamKind::Requests, streams);
         assert!(asked_to_open(&tasks[0]).is_none() && asked_to_open(&tasks[1]).is_some());
     }
 
@@ -462,41 +466,45 @@ mod tests {
         for (error, leaves) in [(SendError::Timeout, true), (SendError::Closed, false)] {
             let (mut peer, tasks) = peer(2);
             let streams = &mut StreamIds::default();
-            peer.open(Lane::Wants, streams);
+            peer.open(StreamKind::Requests, streams);
             let stream = asked_to_open(&tasks[0]).unwrap();
             peer.news(opened(stream, YES), streams);
-            let failed = LaneReport { lane: Lane::Wants, stream, news: News::Failed(error) };
-            assert_eq!(peer.news(failed, streams), [Told::Reset(Lane::Wants)]);
-            peer.open(Lane::Wants, streams);
+            let failed = StreamReport {
+                kind: StreamKind::Requests,
+                stream,
+                news: StreamEvent::Failed(error),
+            };
+            assert_eq!(peer.news(failed, streams), [Told::Reset(StreamKind::Requests)]);
+            peer.open(StreamKind::Requests, streams);
             assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
             assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
         }
     }
 
     #[test]
-    fn a_lane_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
+    fn a_stream_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
         let (mut peer, tasks) = peer(1);
         let streams = &mut StreamIds::default();
-        peer.reset(Lane::Wants);
-        peer.open(Lane::Wants, streams);
+        peer.reset(StreamKind::Requests);
+        peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
         peer.news(opened(stream, YES), streams);
-        peer.reset(Lane::Wants);
+        peer.reset(StreamKind::Requests);
         assert!(!peer.is_busy());
         let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(
-            matches!(commands[..], [Command::Reset { lane: Lane::Wants, stream: at }] if at == stream)
+            matches!(commands[..], [Command::Reset { kind: StreamKind::Requests, stream: at }] if at == stream)
         );
-        let news = News::Failed(SendError::Closed);
-        let late = LaneReport { lane: Lane::Wants, stream, news };
+        let news = StreamEvent::Failed(SendError::Closed);
+        let late = StreamReport { kind: StreamKind::Requests, stream, news };
         assert_eq!(peer.news(late, streams), []);
     }
 
     #[test]
     fn one_connection_that_lists_bitswap_is_enough() {
         let (mut peer, _) = peer(2);
-        assert_eq!(peer.support(id(0), Support::No), Support::No);
-        assert_eq!(peer.support(id(1), Support::Yes), Support::Yes);
-        assert_eq!(peer.support(id(0), Support::No), Support::Yes);
+        assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::No);
+        assert_eq!(peer.support(id(1), ProtocolSupport::Yes), ProtocolSupport::Yes);
+        assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::Yes);
     }
 }

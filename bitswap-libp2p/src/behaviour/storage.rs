@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bitswap_core::{Block, BlockInfo, Load, LoadAnswer, LoadId, Loaded, What};
+use bitswap_core::{Block, BlockInfo, Load, LoadAnswer, LoadId, LoadKind, Loaded};
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
@@ -12,7 +12,7 @@ use libp2p_identity::PeerId;
 
 use crate::blockstore::{Blockstore, StoreError};
 use crate::event::PutId;
-use crate::executor::Executor;
+use crate::executor::TaskSpawner;
 
 /// Who may have what: called beside the swarm's task for each block that a peer asks for.
 pub(crate) type Access = Arc<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
@@ -20,7 +20,7 @@ pub(crate) type Access = Arc<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
 /// The store and what is under way in it.
 pub(crate) struct Storage<S> {
     store: Arc<S>,
-    executor: Arc<dyn Executor>,
+    executor: Arc<dyn TaskSpawner>,
     access: Access,
     // Each future has a sender of its own, and every sender has room for one answer, so answering
     // never waits and the channel holds one answer per running future at most.
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
 }
 
 impl<S: Blockstore> Storage<S> {
-    pub(crate) fn new(store: Arc<S>, executor: Arc<dyn Executor>) -> Self {
+    pub(crate) fn new(store: Arc<S>, executor: Arc<dyn TaskSpawner>) -> Self {
         let (answer, answers) = mpsc::channel(0);
         Self { store, executor, access: Arc::new(|_, _| true), answer, answers, running: 0 }
     }
@@ -57,14 +57,14 @@ impl<S: Blockstore> Storage<S> {
 
     /// Looks blocks up for a peer.
     pub(crate) fn load(&mut self, load: Load<PeerId>) {
-        let Load { id, peer, cids, what } = load;
+        let Load { id, peer, cids, kind } = load;
         let (store, access) = (self.store.clone(), self.access.clone());
         let unanswered = cids.clone();
         self.spawn(
             async move {
                 let (allowed, refused): (Vec<_>, Vec<_>) =
                     cids.into_iter().partition(|cid| access(&peer, cid));
-                let (mut loaded, error) = look_up(&*store, allowed, what).await;
+                let (mut loaded, error) = look_up(&*store, allowed, kind).await;
                 loaded.extend(refused.into_iter().map(|cid| answered(cid, LoadAnswer::NotFound)));
                 Answer::Load { id, loaded, error }
             },
@@ -149,14 +149,14 @@ impl<L: FnOnce(StoreError) -> Answer> Drop for Reply<L> {
 async fn look_up(
     store: &impl Blockstore,
     cids: Vec<Cid>,
-    what: What,
+    what: LoadKind,
 ) -> (Vec<Loaded>, Option<StoreError>) {
     if cids.is_empty() {
         return (Vec::new(), None);
     }
     match what {
-        What::Size => matched(&cids, store.sizes(cids.clone()).await, LoadAnswer::Size),
-        What::Data => matched(&cids, store.get(cids.clone()).await, LoadAnswer::Data),
+        LoadKind::Size => matched(&cids, store.sizes(cids.clone()).await, LoadAnswer::Size),
+        LoadKind::Data => matched(&cids, store.get(cids.clone()).await, LoadAnswer::Data),
     }
 }
 

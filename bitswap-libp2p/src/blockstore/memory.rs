@@ -100,7 +100,7 @@ mod tests {
             (Cid::new_v1(0x55, hash), Cid::new_v1(0x70, hash), Cid::new_v0(hash).unwrap());
         let other = Cid::new_v1(0x55, Multihash::wrap(0x12, &[8; 32]).unwrap());
         let store = MemoryStore::new();
-        block_on(store.put(vec![Block::from_store(raw, Bytes::from_static(b"abc"))])).unwrap();
+        block_on(store.put(vec![Block::new_unchecked(raw, Bytes::from_static(b"abc"))])).unwrap();
         let sizes = block_on(store.sizes(vec![dag_pb, other, v0]));
         let sizes: Vec<_> = sizes.into_iter().map(Result::unwrap).collect();
         assert_eq!(sizes, [Some(3), None, Some(3)]);

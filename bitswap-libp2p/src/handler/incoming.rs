@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bitswap_core::error::DecodeError;
-use bitswap_core::message::{Accept, Decoded, Payload, decode_answers};
+use bitswap_core::message::{Decoded, Payload, PayloadFilter, decode_answers};
 use bitswap_core::{Block, Message};
 use bytes::Bytes;
 use futures::channel::oneshot;
@@ -15,7 +15,7 @@ use futures_timer::Delay;
 
 use super::weight::Weight;
 use crate::allowance::Allowance;
-use crate::executor::Executor;
+use crate::executor::TaskSpawner;
 use crate::memory::{Held, Memory};
 use crate::traffic::Traffic;
 
@@ -25,14 +25,14 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// Messages received and not reported yet.
 pub(crate) struct Incoming {
-    accept: Arc<Mutex<Accept>>,
+    filter: Arc<Mutex<PayloadFilter>>,
     allowance: Arc<Mutex<Allowance>>,
     /// Armed while the peer has said more than its allowance.
     pause: Option<Delay>,
     memory: Arc<Memory>,
     /// The last look found no room in it.
     crowded: bool,
-    executor: Arc<dyn Executor>,
+    executor: Arc<dyn TaskSpawner>,
     queue: VecDeque<Pending>,
 }
 
@@ -55,13 +55,13 @@ struct Verified {
 
 impl Incoming {
     pub(crate) fn new(
-        accept: Arc<Mutex<Accept>>,
+        filter: Arc<Mutex<PayloadFilter>>,
         allowance: Arc<Mutex<Allowance>>,
         memory: Arc<Memory>,
-        executor: Arc<dyn Executor>,
+        executor: Arc<dyn TaskSpawner>,
     ) -> Self {
         let queue = VecDeque::new();
-        Self { accept, allowance, pause: None, memory, crowded: false, executor, queue }
+        Self { filter, allowance, pause: None, memory, crowded: false, executor, queue }
     }
 
     /// Room for another frame; while there is none, the task is woken once there may be.
@@ -126,7 +126,7 @@ impl Incoming {
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
             let job = move || drop(answer.send(verify(payloads, frame_bytes)));
-            self.executor.compute(Box::new(job));
+            self.executor.spawn_blocking(Box::new(job));
             Pending { message, hashing: Some(verified), held }
         };
         self.queue.push_back(pending);
@@ -165,8 +165,8 @@ impl Incoming {
         }
         let all = payloads.len();
         {
-            let mut accept = lock(&self.accept);
-            payloads.retain(|payload| accept.admit(&payload.prefix));
+            let mut filter = lock(&self.filter);
+            payloads.retain(|payload| filter.admit(&payload.prefix));
         }
         traffic.refused_payloads += (all - payloads.len()) as u64;
         payloads
@@ -219,17 +219,17 @@ mod tests {
     use futures::task::noop_waker;
 
     use super::*;
-    use crate::executor::Job;
+    use crate::executor::BlockingTask;
     use crate::tests::{block, bytes, room};
 
     struct Inline;
 
-    impl Executor for Inline {
+    impl TaskSpawner for Inline {
         fn spawn(&self, _future: BoxFuture<'static, ()>) {
             unreachable!("nothing is stored here");
         }
 
-        fn compute(&self, job: Job) {
+        fn spawn_blocking(&self, job: BlockingTask) {
             job();
         }
     }
@@ -244,16 +244,16 @@ mod tests {
     /// Whether a peer that may say one item an hour is paused after these blocks.
     fn pauses(asked: bool) -> bool {
         let blocks: Vec<Block> = (0..100).map(|seed| block(bytes(seed, 1000))).collect();
-        let mut accept = Accept::default();
+        let mut filter = PayloadFilter::default();
         if asked {
             let want = |block: &Block| Entry::want(*block.cid(), WantKind::Block, 0, true);
             let entries = blocks.iter().map(want).collect();
             let wantlist = Wantlist { entries, full: false };
-            accept.told(&Message { wantlist, ..Message::default() });
+            filter.sent(&Message { wantlist, ..Message::default() });
         }
         let allowance = Allowance::new(1, Instant::now() + Duration::from_secs(3600));
-        let (accept, allowance) = (Arc::new(Mutex::new(accept)), Arc::new(Mutex::new(allowance)));
-        let mut incoming = Incoming::new(accept, allowance, Arc::default(), Arc::new(Inline));
+        let (filter, allowance) = (Arc::new(Mutex::new(filter)), Arc::new(Mutex::new(allowance)));
+        let mut incoming = Incoming::new(filter, allowance, Arc::default(), Arc::new(Inline));
         let mut traffic = Traffic::default();
         for block in blocks {
             let message = Message { blocks: vec![block], ..Message::default() };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use bitswap_core::Lane;
+use bitswap_core::StreamKind;
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::FrameDecoder;
 use bytes::Bytes;
@@ -61,8 +61,8 @@ impl Shared {
 pub(crate) enum Source<S = Stream> {
     /// The peer's. Nothing is ever written to it.
     Theirs(S),
-    /// One that we opened for a lane. Some peers answer on it.
-    Ours(ReadHalf<S>, Lane, StreamId),
+    /// One that we opened for a stream. Some peers answer on it.
+    Ours(ReadHalf<S>, StreamKind, StreamId),
 }
 
 /// Names a reader among those of its connection.
@@ -75,7 +75,7 @@ pub(crate) enum Item {
     /// A whole frame, without its length.
     Frame(Whole),
     /// Nothing follows. Names our own stream, if it was one.
-    Ended(Ended, Option<(Lane, StreamId)>),
+    Ended(Ended, Option<(StreamKind, StreamId)>),
 }
 
 /// A whole frame.
@@ -187,7 +187,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 
     fn ended(&mut self, why: Ended) -> Item {
         let of = match self.source.take() {
-            Some(Source::Ours(_, lane, stream)) => Some((lane, stream)),
+            Some(Source::Ours(_, kind, stream)) => Some((kind, stream)),
             _ => None,
         };
         self.decoder = FrameDecoder::default();

@@ -3,7 +3,7 @@
 use std::mem;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Lane, Message, SendId, Support, Version};
+use bitswap_core::{Message, ProtocolSupport, SendId, StreamKind, Version};
 
 use super::weight::Weight;
 use crate::mailbox::StreamId;
@@ -24,13 +24,13 @@ const MESSAGES_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub struct Report {
     /// About our own streams, in order.
-    pub(crate) lanes: Vec<LaneReport>,
-    /// Messages received. They came after what is told of the lanes.
+    pub(crate) streams: Vec<StreamReport>,
+    /// Messages received. They came after what is told of the streams.
     pub(crate) messages: Vec<Message>,
     /// The memory of the messages.
     pub(crate) held: Vec<Held>,
     /// What the peer's list of protocols says, when it changed.
-    pub(crate) support: Option<Support>,
+    pub(crate) support: Option<ProtocolSupport>,
     /// What happened on streams.
     pub(crate) traffic: Traffic,
     bytes: usize,
@@ -39,15 +39,15 @@ pub struct Report {
 
 /// What became of a stream that the behaviour had asked for.
 #[derive(Debug)]
-pub(crate) struct LaneReport {
-    pub(crate) lane: Lane,
+pub(crate) struct StreamReport {
+    pub(crate) kind: StreamKind,
     pub(crate) stream: StreamId,
-    pub(crate) news: News,
+    pub(crate) news: StreamEvent,
 }
 
-/// See [`LaneReport`].
+/// See [`StreamReport`].
 #[derive(Debug)]
-pub(crate) enum News {
+pub(crate) enum StreamEvent {
     /// The answer to `Open`.
     Opened(Result<Version, OpenError>),
     /// The stream took all bytes of a message.
@@ -57,8 +57,8 @@ pub(crate) enum News {
 }
 
 impl Report {
-    pub(crate) fn lane(&mut self, lane: Lane, stream: StreamId, news: News) {
-        self.lanes.push(LaneReport { lane, stream, news });
+    pub(crate) fn kind(&mut self, kind: StreamKind, stream: StreamId, news: StreamEvent) {
+        self.streams.push(StreamReport { kind, stream, news });
     }
 
     pub(crate) fn message(&mut self, message: Message, held: Held) {
@@ -84,7 +84,7 @@ impl Report {
             return Some(mem::take(self));
         }
         self.is_news().then(|| Self {
-            lanes: mem::take(&mut self.lanes),
+            streams: mem::take(&mut self.streams),
             support: self.support.take(),
             traffic: mem::take(&mut self.traffic),
             ..Self::default()
@@ -95,6 +95,6 @@ impl Report {
     fn is_news(&self) -> bool {
         let Traffic { bytes_received, bytes_sent, .. } = self.traffic;
         let quiet = Traffic { bytes_received, bytes_sent, ..Traffic::default() };
-        !self.lanes.is_empty() || self.support.is_some() || self.traffic != quiet
+        !self.streams.is_empty() || self.support.is_some() || self.traffic != quiet
     }
 }

@@ -3,28 +3,29 @@
 use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Lane, Message, Version};
+use bitswap_core::{Message, StreamKind, Version};
 use futures::{AsyncReadExt, AsyncWriteExt};
 
 use super::host::Host;
 use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
-use crate::handler::News;
+use crate::handler::StreamEvent;
 use crate::mailbox::{Command, StreamId};
 
 const STREAM: StreamId = StreamId(7);
-const OPEN: Command = Command::Open { lane: Lane::Wants, stream: STREAM, first: Version::V1_2 };
+const OPEN: Command =
+    Command::Open { kind: StreamKind::Requests, stream: STREAM, first: Version::V1_2 };
 
 async fn command(host: &Host<Probe>, command: Command) {
     host.behaviour(move |probe| probe.mailboxes[0].put(command)).await;
 }
 
 /// The next news of [`STREAM`].
-async fn news(host: &mut Host<Probe>) -> News {
-    host.until_told("news of a lane", |mut report| {
-        assert!(report.lanes.len() <= 1);
-        let report = report.lanes.pop()?;
-        assert_eq!((report.lane, report.stream), (Lane::Wants, STREAM));
+async fn news(host: &mut Host<Probe>) -> StreamEvent {
+    host.until_told("news of a kind", |mut report| {
+        assert!(report.streams.len() <= 1);
+        let report = report.streams.pop()?;
+        assert_eq!((report.kind, report.stream), (StreamKind::Requests, STREAM));
         Some(report.news)
     })
     .await
@@ -49,7 +50,7 @@ async fn each_version_is_agreed_on_with_a_peer_that_speaks_no_newer() {
         command(&host, OPEN).await;
         let accepted = peer.accept(versions).await.unwrap();
         assert_eq!(accepted.version, versions[0]);
-        let News::Opened(Ok(version)) = news(&mut host).await else { panic!("not opened") };
+        let StreamEvent::Opened(Ok(version)) = news(&mut host).await else { panic!("not opened") };
         assert_eq!(version, versions[0]);
     }
 }
@@ -61,7 +62,7 @@ async fn a_peer_without_bitswap_is_unsupported() {
     let stream = peer.accept_bare().await;
     let refuse = multistream_select::listener_select_proto(stream, ["/other"].into_iter());
     let refused = tokio::spawn(refuse);
-    assert!(matches!(news(&mut host).await, News::Opened(Err(OpenError::Unsupported))));
+    assert!(matches!(news(&mut host).await, StreamEvent::Opened(Err(OpenError::Unsupported))));
     assert!(refused.await.unwrap().is_err());
 }
 
@@ -72,16 +73,16 @@ async fn a_negotiation_that_never_ends_times_out() {
     let (mut host, mut peer) = connected(probe).await;
     command(&host, OPEN).await;
     let _silent = peer.accept_bare().await;
-    assert!(matches!(news(&mut host).await, News::Opened(Err(OpenError::Timeout))));
+    assert!(matches!(news(&mut host).await, StreamEvent::Opened(Err(OpenError::Timeout))));
 }
 
 #[tokio::test]
-async fn closing_a_lane_ends_its_stream() {
+async fn closing_a_stream_ends_its_stream() {
     let (mut host, mut peer) = connected(Probe::new()).await;
     command(&host, OPEN).await;
     let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
     news(&mut host).await;
-    command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+    command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
     assert_eq!(stream.message().await, None);
 }
 
@@ -92,7 +93,7 @@ async fn a_stream_that_the_peer_resets_is_reported() {
     let stream = peer.accept(&Version::PREFERRED).await.unwrap();
     news(&mut host).await;
     drop(stream);
-    assert!(matches!(news(&mut host).await, News::Failed(SendError::Closed)));
+    assert!(matches!(news(&mut host).await, StreamEvent::Failed(SendError::Closed)));
 }
 
 #[tokio::test]
@@ -102,7 +103,7 @@ async fn a_peer_that_ends_its_side_of_our_stream_still_gets_messages() {
     let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
     news(&mut host).await;
     stream.stream.close().await.unwrap();
-    command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+    command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
     let mut rest = Vec::new();
     let read = super::soon("an end", stream.stream.read_to_end(&mut rest)).await;
     assert_eq!(read.unwrap(), 0, "ended, not reset");
@@ -120,7 +121,7 @@ async fn a_stream_that_the_peer_never_closes_ends_a_while_after_our_half() {
         news(&mut host).await;
         ours.stream.write_all(begun).await.unwrap();
         ours.stream.flush().await.unwrap();
-        command(&host, Command::Close { lane: Lane::Wants, stream: STREAM }).await;
+        command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
         assert_eq!(ours.message().await, None, "our half ends in good order");
         // The clock of this test: it begins later, and ends when it has not moved for as long.
         let mut clock = peer.open(Version::V1_2).await;

@@ -16,7 +16,7 @@ use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes, room, soon};
 use crate::handler::Report;
-use crate::{Config, Keep};
+use crate::{BlockDisposition, Config};
 
 /// As many want-haves as one message may hold, different for each `round`.
 fn flood(round: u32) -> Message {
@@ -102,7 +102,7 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let dial = libp2p_swarm::dial_opts::DialOpts::from(node.address.clone());
     honest.call(|swarm| swarm.dial(dial)).await.unwrap();
     for one in &blocks {
-        wants(&honest, Keep::ByUser, [*one.cid()]).await;
+        wants(&honest, BlockDisposition::Return, [*one.cid()]).await;
         until_got(&mut honest, std::slice::from_ref(one)).await;
         node.behaviour(|node| node.stats()).await;
     }

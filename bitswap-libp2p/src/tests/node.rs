@@ -9,7 +9,7 @@ use cid::Cid;
 use super::host::Host;
 use super::probe::OnTokio;
 use super::{block, bytes};
-use crate::{Behaviour, Blockstore, Config, Event, Keep, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Blockstore, Config, Event, MemoryStore};
 
 pub(crate) type Node<S = MemoryStore> = Host<Behaviour<S>>;
 
@@ -32,7 +32,7 @@ pub(crate) fn holding(blocks: &[Block]) -> Arc<MemoryStore> {
 /// Opens a session and wants blocks.
 pub(crate) async fn want<S: Blockstore>(
     node: &Node<S>,
-    keep: Keep,
+    keep: BlockDisposition,
     cids: impl IntoIterator<Item = Cid>,
 ) -> SessionId {
     let wants: Vec<Want> = cids.into_iter().map(Want::from).collect();
@@ -71,8 +71,8 @@ async fn a_block_travels_both_ways() {
     a.connect(&mut b).await;
     assert_eq!(hello.cid().to_string(), known);
     let wanted = [hello, ours];
-    want(&b, Keep::InStore, wanted.iter().map(|block| *block.cid())).await;
-    want(&a, Keep::ByUser, [*theirs.cid()]).await;
+    want(&b, BlockDisposition::Store, wanted.iter().map(|block| *block.cid())).await;
+    want(&a, BlockDisposition::Return, [*theirs.cid()]).await;
     until_got(&mut b, &wanted).await;
     until_got(&mut a, std::slice::from_ref(&theirs)).await;
     let has = |block: &Block| {
@@ -89,7 +89,7 @@ async fn a_thousand_wants_are_served_and_counted() {
     let mut a = node(&blocks).await;
     let mut b = node(&[]).await;
     a.connect(&mut b).await;
-    want(&b, Keep::InStore, blocks.iter().map(|block| *block.cid())).await;
+    want(&b, BlockDisposition::Store, blocks.iter().map(|block| *block.cid())).await;
     until_got(&mut b, &blocks).await;
     let (fetched, served) = (b.behaviour(|b| b.stats()).await, a.behaviour(|a| a.stats()).await);
     assert_eq!((fetched.engine.fetched.blocks, fetched.engine.fetched.bytes), (1000, 20_000_000));
@@ -105,10 +105,10 @@ async fn a_block_put_later_is_pushed_to_the_peer_that_wants_it() {
     let mut a = node(&[]).await;
     let mut b = node(&[]).await;
     a.connect(&mut b).await;
-    want(&b, Keep::ByUser, [*late.cid()]).await;
+    want(&b, BlockDisposition::Return, [*late.cid()]).await;
     let asked = b.id;
     super::soon("the want", async {
-        while a.behaviour(move |a| a.wants_of(asked)).await.is_empty() {}
+        while a.behaviour(move |a| a.peer_wantlist(asked)).await.is_empty() {}
     })
     .await;
     let put = late.clone();
@@ -123,11 +123,11 @@ async fn a_block_put_later_is_pushed_to_the_peer_that_wants_it() {
 
 #[tokio::test]
 async fn a_found_provider_is_asked() {
-    use bitswap_core::Lookup;
+    use bitswap_core::ProviderProgress;
     let found = block("found");
     let mut a = node(std::slice::from_ref(&found)).await;
     let mut b = node(&[]).await;
-    want(&b, Keep::ByUser, [*found.cid()]).await;
+    want(&b, BlockDisposition::Return, [*found.cid()]).await;
     let (id, cid) = b
         .until_told("a lookup", |event| match event {
             Event::FindProviders { id, cid, .. } => Some((id, cid)),
@@ -137,7 +137,7 @@ async fn a_found_provider_is_asked() {
     assert_eq!(cid, *found.cid());
     a.connect(&mut b).await;
     let provider = a.id;
-    b.behaviour(move |b| b.providers(id, &[provider], Lookup::Done)).await;
+    b.behaviour(move |b| b.providers(id, &[provider], ProviderProgress::Final)).await;
     until_got(&mut b, &[found]).await;
 }
 
@@ -146,12 +146,12 @@ async fn nothing_is_told_of_a_want_after_its_cancel() {
     // All in one call of the behaviour, so its events cannot have been polled in between.
     let (first, second) = (block("first"), block("second"));
     let mut a = node(&[]).await;
-    let session = want(&a, Keep::InStore, [*first.cid(), *second.cid()]).await;
+    let session = want(&a, BlockDisposition::Store, [*first.cid(), *second.cid()]).await;
     let cids = (*first.cid(), *second.cid());
     a.behaviour(move |a| {
         let size = 5;
         let stored = |cid| bitswap_core::BlockInfo { cid, size };
-        a.announce(&[stored(cids.0), stored(cids.1)]);
+        a.notify_new_blocks(&[stored(cids.0), stored(cids.1)]);
         a.cancel(session, [cids.0]);
     })
     .await;
@@ -170,7 +170,7 @@ async fn a_fetch_from_two_peers_takes_from_both_and_nothing_twice() {
     let mut c = node(&[]).await;
     a.connect(&mut c).await;
     b.connect(&mut c).await;
-    want(&c, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    want(&c, BlockDisposition::Return, blocks.iter().map(|block| *block.cid())).await;
     until_got(&mut c, &blocks).await;
     let stats = c.behaviour(|c| c.stats()).await;
     assert_eq!(stats.engine.fetched.blocks, 200);
@@ -189,8 +189,8 @@ async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
         let mut a = node_with(config, holding(std::slice::from_ref(&ours))).await;
         let mut b = node(std::slice::from_ref(&theirs)).await;
         a.connect(&mut b).await;
-        want(&a, Keep::InStore, [*theirs.cid()]).await;
-        want(&b, Keep::InStore, [*ours.cid()]).await;
+        want(&a, BlockDisposition::Store, [*theirs.cid()]).await;
+        want(&b, BlockDisposition::Store, [*ours.cid()]).await;
         until_got(&mut a, &[theirs]).await;
         until_got(&mut b, &[ours]).await;
         for (node, peer) in [(&a, b.id), (&b, a.id)] {

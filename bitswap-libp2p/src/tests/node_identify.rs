@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Block, Support};
+use bitswap_core::{Block, ProtocolSupport};
 use libp2p::identity::Keypair;
 use libp2p::swarm::NetworkBehaviour;
 use libp2p::{PeerId, identify};
@@ -12,7 +12,7 @@ use super::block;
 use super::host::Host;
 use super::node::holding;
 use super::probe::OnTokio;
-use crate::{Behaviour, Config, Event, Keep, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Config, Event, MemoryStore};
 
 #[derive(NetworkBehaviour)]
 struct Full {
@@ -39,12 +39,12 @@ async fn full(blocks: &[Block]) -> Host<Full> {
 }
 
 /// Waits until the node knows what identify says of a peer.
-async fn support(node: &Host<Full>, peer: PeerId) -> Support {
+async fn support(node: &Host<Full>, peer: PeerId) -> ProtocolSupport {
     super::soon("identify", async {
         loop {
             let info = node.behaviour(move |node| node.bitswap.peer(peer)).await;
             let support = info.and_then(|info| info.stats).unwrap().support;
-            if support != Support::Unknown {
+            if support != ProtocolSupport::Unknown {
                 return support;
             }
         }
@@ -61,12 +61,12 @@ async fn a_peer_that_lists_bitswap_is_asked_and_one_that_does_not_is_left_alone(
     let other = Other { identify: identify(&key), nothing: dummy::Behaviour };
     let mut other = Host::with_key(&key, other, IDLE).await;
     b.connect(&mut other).await;
-    assert_eq!(support(&b, other.id).await, Support::No);
+    assert_eq!(support(&b, other.id).await, ProtocolSupport::No);
     a.connect(&mut b).await;
-    assert_eq!(support(&b, a.id).await, Support::Yes);
+    assert_eq!(support(&b, a.id).await, ProtocolSupport::Yes);
     let cid = *ours.cid();
     b.behaviour(move |b| {
-        let session = b.bitswap.open_session(Default::default(), Keep::ByUser).unwrap();
+        let session = b.bitswap.open_session(Default::default(), BlockDisposition::Return).unwrap();
         b.bitswap.want(session, [cid.into()]).unwrap();
     })
     .await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bitswap_core::{Entry, Lane, Message, PeerSet, SessionOptions, Version, WantKind};
+use bitswap_core::{Entry, Message, PeerSet, SessionOptions, StreamKind, Version, WantKind};
 use either::Either;
 use futures::task::noop_waker_ref;
 use libp2p::core::Endpoint;
@@ -17,9 +17,9 @@ use libp2p_swarm::{
 
 use super::probe::OnTokio;
 use super::{block, room};
-use crate::handler::{Handler, News, Report};
+use crate::handler::{Handler, Report, StreamEvent};
 use crate::mailbox::StreamId;
-use crate::{Behaviour, Config, Keep, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Config, MemoryStore};
 
 type Node = Behaviour<MemoryStore>;
 
@@ -60,7 +60,7 @@ fn connected() -> (Node, Vec<Handler>) {
 }
 
 /// The numbers of the connections that are kept alive, and the streams that any of them is to open.
-fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(Lane, StreamId)>) {
+fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(StreamKind, StreamId)>) {
     let cx = &mut Context::from_waker(noop_waker_ref());
     let (mut kept, mut opening) = (Vec::new(), Vec::new());
     for (number, connection) in connections.iter_mut().enumerate() {
@@ -100,7 +100,7 @@ async fn a_connection_is_needed_as_soon_as_its_peer_is_asked() {
     for number in SOME {
         let peers = PeerSet::Only(vec![peer(number as usize)]);
         let options = SessionOptions { peers, ..SessionOptions::default() };
-        let session = node.open_session(options, Keep::ByUser).unwrap();
+        let session = node.open_session(options, BlockDisposition::Return).unwrap();
         let cid = *block(number.to_string()).cid();
         node.want(session, [cid.into()]).unwrap();
         let kept = look(&mut connections).0;
@@ -116,9 +116,9 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
         says(&mut node, number, Entry::want(cid, WantKind::Block, 1, false));
         let (kept, opening) = look(&mut connections);
         assert_eq!(kept, [number], "something may have to be said to it");
-        let [(lane, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
+        let [(kind, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
         let mut report = Report::default();
-        report.lane(lane, stream, News::Opened(Ok(Version::V1_2)));
+        report.kind(kind, stream, StreamEvent::Opened(Ok(Version::V1_2)));
         reports(&mut node, number, report);
         super::soon("the store", async {
             while node.stats().store_calls > 0 {

@@ -15,7 +15,7 @@ use super::node::{Node, holding, node, node_with, until_got, want};
 use super::probe::OnTokio;
 use super::raw_peer::{RawPeer, RawStream, send};
 use super::{block, bytes, soon};
-use crate::{Behaviour, Config, Event, Keep, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Config, Event, MemoryStore};
 
 /// What a peer made by hand answers with.
 fn answer(blocks: impl IntoIterator<Item = Block>) -> Message {
@@ -67,7 +67,7 @@ async fn a_peer_of_each_version_serves_and_is_served() {
         let mut node = node(std::slice::from_ref(&ours)).await;
         let mut peer = RawPeer::dial(&node.address).await;
         connected(&mut node, 1).await;
-        want(&node, Keep::ByUser, [*theirs.cid()]).await;
+        want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
         let mut wants = peer.accept(&[version]).await.expect("it is offered");
         assert_eq!(wants.version, version);
         assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
@@ -91,9 +91,9 @@ async fn the_version_that_worked_is_offered_first() {
     let mut node = node(std::slice::from_ref(&theirs)).await;
     let mut peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
-    want(&node, Keep::ByUser, [*v0("nobody has it").cid()]).await;
+    want(&node, BlockDisposition::Return, [*v0("nobody has it").cid()]).await;
     peer.accept(&[Version::V1_0]).await.expect("offered third");
-    // Its other lane opens next: this time the first offer is what worked.
+    // Its other stream opens next: this time the first offer is what worked.
     let mut stream = peer.open(Version::V1_0).await;
     send(&mut stream, &wish([*theirs.cid()])).await;
     let mut bare = peer.accept_bare().await;
@@ -116,7 +116,8 @@ async fn answers_on_a_stream_of_their_own_each_are_all_read() {
     let mut node = node(&[]).await;
     let mut peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
-    let session = want(&node, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    let session =
+        want(&node, BlockDisposition::Return, blocks.iter().map(|block| *block.cid())).await;
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     let mut left: Vec<Block> = blocks.clone();
     while !left.is_empty() {
@@ -142,7 +143,7 @@ async fn answers_on_a_stream_of_their_own_each_are_all_read() {
             }
         }
         let taken = 20_000 * now.len() as u64;
-        node.behaviour(move |node| node.taken(session, taken)).await;
+        node.behaviour(move |node| node.release_capacity(session, taken)).await;
     }
     until_got(&mut node, &blocks).await;
     assert_eq!(node.behaviour(|node| node.stats()).await.traffic.evicted_streams, 0);
@@ -154,7 +155,7 @@ async fn answers_on_the_stream_that_we_opened_are_read() {
     let mut node = node(&[]).await;
     let mut peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     send(&mut wants.stream, &answer([theirs.clone()])).await;
@@ -168,13 +169,13 @@ async fn a_reconnected_peer_is_told_again() {
     let mut node = node(&[]).await;
     let mut peer = RawPeer::dial_as(&key, &node.address).await;
     connected(&mut node, 1).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     peer.hang_up();
     let gone = key.public().to_peer_id();
     node.until_told("the peer to be gone", |event| match event {
-        Event::PeerGone { peer, .. } => (peer == gone).then_some(()),
+        Event::PeerDisconnected { peer, .. } => (peer == gone).then_some(()),
         _ => None,
     })
     .await;
@@ -200,7 +201,7 @@ async fn twice_connected(blocks: &[Block]) -> (Node, RawPeer, RawPeer) {
 async fn when_the_connection_in_use_closes_the_other_takes_over() {
     let theirs = block("theirs");
     let (mut node, mut first, mut second) = twice_connected(&[]).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
     let mut wants = first.accept(&Version::PREFERRED).await.expect("the first is in use");
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     first.hang_up();
@@ -218,7 +219,7 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
     // The peer may have been answering on the one that closed.
     let theirs = block("theirs");
     let (mut node, mut first, second) = twice_connected(&[]).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
     let mut wants = first.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     second.hang_up();
@@ -271,7 +272,7 @@ async fn a_want_stream_that_the_peer_resets_is_opened_again_with_the_wants() {
     let mut node = node(&[]).await;
     let mut peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
-    want(&node, Keep::ByUser, [*theirs.cid()]).await;
+    want(&node, BlockDisposition::Return, [*theirs.cid()]).await;
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     drop(wants);
@@ -313,8 +314,8 @@ async fn peers_that_stand_still_hold_up_nobody() {
 
     let mut honest = super::node::node(&theirs).await;
     honest.connect(&mut node).await;
-    want(&honest, Keep::ByUser, all()).await;
-    want(&node, Keep::ByUser, theirs.iter().map(|block| *block.cid())).await;
+    want(&honest, BlockDisposition::Return, all()).await;
+    want(&node, BlockDisposition::Return, theirs.iter().map(|block| *block.cid())).await;
     until_got(&mut honest, &ours).await;
     until_got(&mut node, &theirs).await;
 }
@@ -342,7 +343,7 @@ async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
         .behaviour(move |node| {
             let peers = bitswap_core::PeerSet::Only(vec![only]);
             let options = SessionOptions { peers, ..SessionOptions::default() };
-            let session = node.open_session(options, Keep::ByUser).unwrap();
+            let session = node.open_session(options, BlockDisposition::Return).unwrap();
             node.want(session, [cid.into()]).unwrap();
             session
         })
@@ -390,7 +391,7 @@ async fn a_shutdown_tells_the_user_and_the_peers() {
     let mut peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
     let cid = *block("never").cid();
-    want(&node, Keep::ByUser, [cid]).await;
+    want(&node, BlockDisposition::Return, [cid]).await;
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [cid]);
     node.behaviour(|node| node.shutdown()).await;
@@ -410,20 +411,20 @@ async fn a_peer_that_returns_is_known() {
     let mut a = node(&blocks).await;
     let mut b = node(&[]).await;
     a.connect(&mut b).await;
-    want(&b, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    want(&b, BlockDisposition::Return, blocks.iter().map(|block| *block.cid())).await;
     until_got(&mut b, &blocks).await;
     let id = a.id;
     b.call(move |b| b.disconnect_peer_id(id)).await.unwrap();
-    let hint = b
+    let history = b
         .until_told("the peer to be gone", |event| match event {
-            Event::PeerGone { peer, hint } if peer == id => Some(hint),
+            Event::PeerDisconnected { peer, history } if peer == id => Some(history),
             _ => None,
         })
         .await;
-    assert_eq!(hint.blocks, 10);
+    assert_eq!(history.blocks, 10);
     b.connect(&mut a).await;
     let stats = b.behaviour(move |b| b.peer(id)).await.unwrap().stats.unwrap();
-    assert_eq!(stats.latency, Some(hint.latency));
+    assert_eq!(stats.latency, Some(history.latency));
 }
 
 #[tokio::test]
@@ -442,7 +443,10 @@ async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let known = move |node: &mut Behaviour<MemoryStore>| node.peer(id).map(|peer| peer.stats);
     assert_eq!(node.behaviour(known).await, Some(None));
     first.hang_up();
-    node.until_told("a place", |event| matches!(event, Event::PeerGone { .. }).then_some(())).await;
+    node.until_told("a place", |event| {
+        matches!(event, Event::PeerDisconnected { .. }).then_some(())
+    })
+    .await;
     assert!(node.behaviour(known).await.flatten().is_some());
     send(&mut second.open(Version::V1_2).await, &wish([*ours.cid()])).await;
     let mut answers = second.accept(&Version::PREFERRED).await.unwrap();

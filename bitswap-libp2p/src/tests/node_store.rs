@@ -26,7 +26,7 @@ use super::node::{holding, node, node_with, until_got, want};
 use super::probe::OnTokio;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes};
-use crate::{Behaviour, Blockstore, Config, Event, Keep, MemoryStore, StoreError};
+use crate::{Behaviour, BlockDisposition, Blockstore, Config, Event, MemoryStore, StoreError};
 
 thread_local! {
     /// Whether this thread is inside of the behaviour.
@@ -155,10 +155,11 @@ async fn a_slow_store_holds_up_its_own_answers_and_nothing_else() {
     let mut b = node(&theirs).await;
     a.connect(&mut b).await;
     // They ask for what the store will not give yet; meanwhile we fetch from them.
-    want(&b, Keep::ByUser, ours.iter().map(|block| *block.cid())).await;
+    want(&b, BlockDisposition::Return, ours.iter().map(|block| *block.cid())).await;
     let wants: Vec<bitswap_core::Want> = theirs.iter().map(|block| (*block.cid()).into()).collect();
     a.behaviour(move |a| {
-        let session = a.inner.open_session(bitswap_core::SessionOptions::default(), Keep::ByUser);
+        let session =
+            a.inner.open_session(bitswap_core::SessionOptions::default(), BlockDisposition::Return);
         a.inner.want(session.unwrap(), wants).unwrap();
     })
     .await;
@@ -219,7 +220,7 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         let mut a = node_with(Config::default(), Arc::new(broken)).await;
         let mut b = node(std::slice::from_ref(&theirs)).await;
         a.connect(&mut b).await;
-        want(&b, Keep::ByUser, [*block("anything").cid()]).await;
+        want(&b, BlockDisposition::Return, [*block("anything").cid()]).await;
         let failed = |event| match event {
             Event::StoreFailed { error } => error.source().map(ToString::to_string),
             _ => None,
@@ -227,7 +228,7 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
         let error = a.until_told("the failure", failed).await;
         assert!(error.contains(said), "{error}");
         // What arrives cannot be stored: that is told, and the block is delivered all the same.
-        want(&a, Keep::InStore, [*theirs.cid()]).await;
+        want(&a, BlockDisposition::Store, [*theirs.cid()]).await;
         let mut told = false;
         a.until_told("the block", |event| match event {
             Event::StoreFailed { error } => {
@@ -304,13 +305,14 @@ async fn a_delivery_that_a_cancel_silences_gives_its_room_in_the_window_back() {
     let mut b = node(&[cancelled.clone(), kept.clone()]).await;
     a.connect(&mut b).await;
     let wanted = [*cancelled.cid(), *kept.cid()];
-    let session = want(&a, Keep::InStore, wanted).await;
+    let session = want(&a, BlockDisposition::Store, wanted).await;
     // Both are here, and wait for the store before the user hears of them.
-    let untaken = move |a: &mut Behaviour<Waiting>| a.session(session).unwrap().untaken_bytes;
-    super::soon("both blocks", async { while a.behaviour(untaken).await < 110_000 {} }).await;
+    let unreleased =
+        move |a: &mut Behaviour<Waiting>| a.session_stats(session).unwrap().unreleased_bytes;
+    super::soon("both blocks", async { while a.behaviour(unreleased).await < 110_000 {} }).await;
     let [first, second] = wanted;
     a.behaviour(move |a| a.cancel(session, [first])).await;
-    assert_eq!(a.behaviour(untaken).await, 50_000, "the user will never say that it took it");
+    assert_eq!(a.behaviour(unreleased).await, 50_000, "the user will never say that it took it");
     gate.add_permits(10);
     let got = a.until_told("the other block", |event| match event {
         Event::Block { block, .. } => Some(*block.cid()),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bitswap_core::message::Accept;
+use bitswap_core::message::PayloadFilter;
 use bitswap_core::{Entry, Message, Version, WantKind};
 use futures::future::BoxFuture;
 use libp2p::core::Endpoint;
@@ -17,7 +17,7 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
-use crate::executor::{Executor, Job};
+use crate::executor::{BlockingTask, TaskSpawner};
 use crate::handler::{Arrivals, Handler, Report, Settings, Shares};
 use crate::mailbox::Mailbox;
 use crate::memory::Memory;
@@ -26,22 +26,22 @@ use crate::protocol::Offer;
 /// Work on tokio.
 pub(crate) struct OnTokio;
 
-impl Executor for OnTokio {
+impl TaskSpawner for OnTokio {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         tokio::spawn(future);
     }
 
-    fn compute(&self, job: Job) {
+    fn spawn_blocking(&self, job: BlockingTask) {
         tokio::task::spawn_blocking(job);
     }
 }
 
 /// Computations wait until a test lets them go.
 #[derive(Clone, Default)]
-pub(crate) struct Held(Arc<Mutex<VecDeque<Job>>>);
+pub(crate) struct Held(Arc<Mutex<VecDeque<BlockingTask>>>);
 
 impl Held {
-    pub(crate) fn take(&self) -> Option<Job> {
+    pub(crate) fn take(&self) -> Option<BlockingTask> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 
@@ -50,26 +50,26 @@ impl Held {
     }
 }
 
-impl Executor for Held {
+impl TaskSpawner for Held {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         tokio::spawn(future);
     }
 
-    fn compute(&self, job: Job) {
+    fn spawn_blocking(&self, job: BlockingTask) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
     }
 }
 
 pub(crate) struct Probe {
     pub(crate) settings: Settings,
-    pub(crate) accept: Arc<Mutex<Accept>>,
+    pub(crate) filter: Arc<Mutex<PayloadFilter>>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Whether connections are needed from the start.
     pub(crate) needed: bool,
     /// Whether messages count as applied as soon as they are reported.
     pub(crate) applies: bool,
-    executor: Arc<dyn Executor>,
+    executor: Arc<dyn TaskSpawner>,
     reports: VecDeque<Report>,
 }
 
@@ -78,7 +78,7 @@ impl Probe {
         Self::with(OnTokio)
     }
 
-    pub(crate) fn with(executor: impl Executor) -> Self {
+    pub(crate) fn with(executor: impl TaskSpawner) -> Self {
         Self {
             settings: Settings {
                 streams_max: 512,
@@ -86,7 +86,7 @@ impl Probe {
                 open_timeout: Duration::from_secs(10),
                 offer: Offer::up_to(Version::V1_2),
             },
-            accept: Arc::default(),
+            filter: Arc::default(),
             memory: Arc::default(),
             mailboxes: Vec::new(),
             needed: false,
@@ -103,7 +103,7 @@ impl Probe {
         let mut message = Message::default();
         message.wantlist.entries = entries;
         for _ in 0..blocks {
-            self.accept.lock().unwrap().told(&message);
+            self.filter.lock().unwrap().sent(&message);
         }
         self.memory.set_wants(blocks as u32);
         self
@@ -126,7 +126,7 @@ impl NetworkBehaviour for Probe {
         self.mailboxes.push(mailbox.clone());
         let allowance = Allowance::new(1 << 24, Instant::now());
         let shares = Shares {
-            accept: self.accept.clone(),
+            filter: self.filter.clone(),
             allowance: Arc::new(Mutex::new(allowance)),
             memory: self.memory.clone(),
             executor: self.executor.clone(),

@@ -5,7 +5,7 @@ use bitswap_core::{Entry, Limits, Message, Version, WantKind};
 use super::node::{holding, node, node_with, until_got, want};
 use super::raw_peer::{RawPeer, is_reset, send};
 use super::{block, bytes, soon};
-use crate::{Config, Keep};
+use crate::{BlockDisposition, Config};
 
 /// Memory for eight blocks.
 const MEMORY: u32 = 1 << 20;
@@ -14,7 +14,7 @@ const MEMORY: u32 = 1 << 20;
 async fn streams_of_peers_that_read_nothing_are_reset_for_one_that_waits() {
     let blocks: Vec<_> = (0..20).map(|seed| block(bytes(seed, 128 << 10))).collect();
     let mut limits = Limits::default();
-    limits.answer_bytes = MEMORY;
+    limits.response_bytes = MEMORY;
     let engine = bitswap_core::Config::default().limits(limits).unwrap();
     let mut node_full = node_with(Config::default().engine(engine), holding(&blocks)).await;
     let mut slow = Vec::new();
@@ -29,12 +29,13 @@ async fn streams_of_peers_that_read_nothing_are_reset_for_one_that_waits() {
         slow.push((peer, asks, answers));
     }
     soon("all memory to be used", async {
-        while node_full.behaviour(|node| node.stats()).await.engine.answer_bytes < MEMORY.into() {}
+        while node_full.behaviour(|node| node.stats()).await.engine.response_bytes < MEMORY.into() {
+        }
     })
     .await;
     let mut honest = node(&[]).await;
     honest.connect(&mut node_full).await;
-    want(&honest, Keep::ByUser, blocks.iter().map(|block| *block.cid())).await;
+    want(&honest, BlockDisposition::Return, blocks.iter().map(|block| *block.cid())).await;
     until_got(&mut honest, &blocks).await;
     let mut resets = 0;
     for (peer, _asks, mut answers) in slow {

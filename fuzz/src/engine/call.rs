@@ -3,8 +3,9 @@
 use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Hint, Lane, LoadId, Loaded, Lookup, LookupId, Message, Output, Rates, SendId,
-    SessionId, SessionOptions, Support, Timestamp, Version, Want,
+    BlockInfo, LoadId, Loaded, LookupId, Message, Output, PeerHistory, ProtocolSupport,
+    ProviderProgress, Rates, SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version,
+    Want,
 };
 use cid::Cid;
 
@@ -14,15 +15,15 @@ use super::Peer;
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is the engine's method of the same name")]
 pub enum Call {
-    Connected { peer: Peer, hint: Option<Hint> },
+    Connected { peer: Peer, history: Option<PeerHistory> },
     Disconnected { peer: Peer },
-    Support { peer: Peer, support: Support },
-    Open { peer: Peer, lane: Lane, result: Result<Version, OpenError> },
+    Support { peer: Peer, support: ProtocolSupport },
+    Open { peer: Peer, kind: StreamKind, result: Result<Version, OpenError> },
     Message { peer: Peer, message: Message },
     Sent { id: SendId, result: Result<(), SendError> },
-    Reset { peer: Peer, lane: Lane },
+    Reset { peer: Peer, kind: StreamKind },
     Load { id: LoadId, answers: Vec<Loaded> },
-    Providers { id: LookupId, peers: Vec<Peer>, lookup: Lookup },
+    Providers { id: LookupId, peers: Vec<Peer>, progress: ProviderProgress },
     Timeout,
     OpenSession { options: SessionOptions<Peer> },
     CloseSession { session: SessionId },
@@ -48,22 +49,24 @@ pub enum Reply {
 /// Makes a call.
 pub fn apply(engine: &mut Checked<Peer>, call: Call, now: Timestamp) -> Reply {
     match call {
-        Call::Connected { peer, hint } => engine.handle_connected(peer, hint, now),
+        Call::Connected { peer, history } => engine.handle_connected(peer, history, now),
         Call::Disconnected { peer } => engine.handle_disconnected(peer, now),
         Call::Support { peer, support } => engine.handle_support(peer, support, now),
-        Call::Open { peer, lane, result } => engine.handle_open(peer, lane, result, now),
+        Call::Open { peer, kind, result } => engine.handle_open(peer, kind, result, now),
         Call::Message { peer, message } => engine.handle_message(peer, message, now),
         Call::Sent { id, result } => engine.handle_sent(id, result, now),
-        Call::Reset { peer, lane } => engine.handle_reset(peer, lane, now),
+        Call::Reset { peer, kind } => engine.handle_reset(peer, kind, now),
         Call::Load { id, answers } => engine.handle_load(id, answers, now),
-        Call::Providers { id, peers, lookup } => engine.handle_providers(id, &peers, lookup, now),
+        Call::Providers { id, peers, progress } => {
+            engine.handle_providers(id, &peers, progress, now)
+        }
         Call::Timeout => engine.handle_timeout(now),
         Call::OpenSession { options } => return Reply::Session(engine.open_session(options, now)),
         Call::CloseSession { session } => engine.close_session(session, now),
         Call::Want { session, wants } => return Reply::Wanted(engine.want(session, wants, now)),
         Call::Cancel { session, cids } => engine.cancel(session, cids, now),
-        Call::Taken { session, bytes } => engine.taken(session, bytes, now),
-        Call::Announce { blocks } => engine.announce(&blocks, now),
+        Call::Taken { session, bytes } => engine.release_capacity(session, bytes, now),
+        Call::Announce { blocks } => engine.notify_new_blocks(&blocks, now),
         Call::SetRates { rates } => engine.set_rates(rates, now),
         Call::Shutdown => engine.shutdown(now),
     }

@@ -1,7 +1,7 @@
 //! The operations that a fuzz input spells: four bytes each.
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Lane, Lookup, Support, Version, WantKind};
+use bitswap_core::{ProtocolSupport, ProviderProgress, StreamKind, Version, WantKind};
 
 use super::{BLOCKS, Peer};
 
@@ -35,12 +35,12 @@ impl std::fmt::Debug for Mask {
 /// lookups) are named by their place among those that there are; places wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// A peer connects, with a hint or without.
+    /// A peer connects, with a history or without.
     Connect {
         /// The peer.
         peer: Peer,
         /// It was here before.
-        hint: bool,
+        history: bool,
     },
     /// A peer's last connection closes.
     Disconnect {
@@ -52,14 +52,14 @@ pub enum Op {
         /// The peer.
         peer: Peer,
         /// What it says.
-        support: Support,
+        support: ProtocolSupport,
     },
     /// A stream opens or fails to, asked for or not.
     Open {
         /// The peer.
         peer: Peer,
-        /// The lane.
-        lane: Lane,
+        /// The stream.
+        kind: StreamKind,
         /// The negotiated version.
         result: Result<Version, OpenError>,
     },
@@ -74,8 +74,8 @@ pub enum Op {
     Reset {
         /// The peer.
         peer: Peer,
-        /// The lane.
-        lane: Lane,
+        /// The stream.
+        kind: StreamKind,
     },
     /// A peer's message has these entries.
     Wants {
@@ -134,7 +134,7 @@ pub enum Op {
         /// The peers.
         peers: Mask,
         /// Whether more follow.
-        lookup: Lookup,
+        progress: ProviderProgress,
     },
     /// A session opens.
     Session {
@@ -210,16 +210,17 @@ impl Op {
     #[must_use]
     pub fn read([code, a, b, c]: [u8; Self::LEN]) -> (Self, bool) {
         let peer = a % PEERS;
-        let lane = if a & 4 == 0 { Lane::Wants } else { Lane::Answers };
+        let kind = if a & 4 == 0 { StreamKind::Requests } else { StreamKind::Responses };
         let bit = |at: u8| c >> at & 1 == 1;
         let op = match code & 0x7f {
-            0..=7 => Self::Connect { peer, hint: bit(0) },
+            0..=7 => Self::Connect { peer, history: bit(0) },
             8..=11 => Self::Disconnect { peer },
             12..=13 => {
-                let support = [Support::Yes, Support::No, Support::Unknown][usize::from(b % 3)];
+                let support = [ProtocolSupport::Yes, ProtocolSupport::No, ProtocolSupport::Unknown]
+                    [usize::from(b % 3)];
                 Self::Support { peer, support }
             }
-            14..=25 => Self::Open { peer, lane, result: open(b) },
+            14..=25 => Self::Open { peer, kind, result: open(b) },
             26..=37 => {
                 let result = match b % 8 {
                     0 => Err(SendError::Closed),
@@ -228,7 +229,7 @@ impl Op {
                 };
                 Self::Sent { nth: a, result }
             }
-            38..=41 => Self::Reset { peer, lane },
+            38..=41 => Self::Reset { peer, kind },
             42..=55 => Self::Wants {
                 peer,
                 cids: Mask(b),
@@ -243,8 +244,9 @@ impl Op {
             66..=75 => Self::Presences { peer, cids: Mask(b), have: bit(0), more: bit(5) },
             76..=83 => Self::Load { nth: a & 0x7f, cids: Mask(b), have: Mask(c), failed: a > 0x7f },
             84..=87 => {
-                let lookup = if bit(0) { Lookup::More } else { Lookup::Done };
-                Self::Providers { nth: a, peers: Mask(b), lookup }
+                let progress =
+                    if bit(0) { ProviderProgress::Partial } else { ProviderProgress::Final };
+                Self::Providers { nth: a, peers: Mask(b), progress }
             }
             88..=91 => Self::Session { only: Mask(b & 0x1e), style: c },
             92..=93 => Self::Close { nth: a },

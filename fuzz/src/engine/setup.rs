@@ -31,17 +31,17 @@ impl Setup {
             limits.peers = 5;
             limits.ledger_per_peer = u32::from(size >> 1 & 3) + 1;
             limits.ledger = u32::from(size >> 1 & 7) + 1;
-            limits.answer_bytes_per_peer = 1 << (size >> 3 & 15);
-            limits.answer_bytes = 1 << (size >> 3 & 15);
+            limits.response_bytes_per_peer = 1 << (size >> 3 & 15);
+            limits.response_bytes = 1 << (size >> 3 & 15);
             limits.loads_per_peer = u32::from(size >> 4 & 3) + 1;
-            limits.messages_per_lane = (size >> 5 & 3) + 1;
+            limits.messages_per_stream = (size >> 5 & 3) + 1;
             limits.want_bytes_per_peer = 1 << (size >> 4 & 15);
-            limits.told_per_peer = u32::from(size >> 6) + 1;
-            limits.told = u32::from(size >> 2 & 7) + 1;
+            limits.sent_wants_per_peer = u32::from(size >> 6) + 1;
+            limits.sent_wants = u32::from(size >> 2 & 7) + 1;
             limits.wants = 20;
             limits.sessions = 3;
             limits.entries_per_message = 3;
-            limits.hints = 2;
+            limits.peer_histories = 2;
         }
         let config = Config::default().limits(limits).expect("no limit is zero");
         let config = config.serve(policy & 7 != 7);

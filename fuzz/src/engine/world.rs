@@ -6,8 +6,9 @@ use std::time::Duration;
 use bitswap_core::message::Entry;
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Event, Hint, Lane, Load, LoadAnswer, Loaded, Lookup, LookupId, Message, Outgoing,
-    Output, Presence, Rates, SendId, SessionId, Timestamp, Version, Want, What,
+    BlockInfo, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Message, Outgoing, Output,
+    PeerHistory, Presence, ProviderProgress, Rates, SendId, SessionId, StreamKind, Timestamp,
+    Version, Want,
 };
 use bytes::Bytes;
 
@@ -28,10 +29,10 @@ pub struct World<'a> {
     sends: Requests<Outgoing<Peer>>,
     loads: Requests<Load<Peer>>,
     searches: Requests<LookupId>,
-    opens: Vec<(Peer, Lane)>,
+    opens: Vec<(Peer, StreamKind)>,
     connected: BTreeSet<Peer>,
     /// Delivered bytes that were not taken.
-    untaken: BTreeMap<SessionId, u64>,
+    unreleased: BTreeMap<SessionId, u64>,
     /// A message that goes on.
     draft: Option<(Peer, Message)>,
 }
@@ -56,7 +57,7 @@ impl<'a> World<'a> {
             searches: Requests::new(),
             opens: Vec::new(),
             connected: BTreeSet::new(),
-            untaken: BTreeMap::new(),
+            unreleased: BTreeMap::new(),
             draft: None,
         }
     }
@@ -86,12 +87,12 @@ impl<'a> World<'a> {
             _ => self.flush(),
         }
         match op {
-            Op::Connect { peer, hint } => self.connect(peer, hint),
+            Op::Connect { peer, history } => self.connect(peer, history),
             Op::Disconnect { peer } => self.disconnect(peer),
             Op::Support { peer, support } => self.call(Call::Support { peer, support }),
-            Op::Open { peer, lane, result } => {
-                self.opens.retain(|open| *open != (peer, lane));
-                self.call(Call::Open { peer, lane, result });
+            Op::Open { peer, kind, result } => {
+                self.opens.retain(|open| *open != (peer, kind));
+                self.call(Call::Open { peer, kind, result });
             }
             Op::Sent { nth, result } => {
                 if let Some(id) = self.sends.nth(nth).map(|sending| sending.id) {
@@ -99,7 +100,7 @@ impl<'a> World<'a> {
                     self.call(Call::Sent { id, result });
                 }
             }
-            Op::Reset { peer, lane } => self.call(Call::Reset { peer, lane }),
+            Op::Reset { peer, kind } => self.call(Call::Reset { peer, kind }),
             Op::Wants { peer, cids, kind, cancel, dont_have, full, more, priority } => {
                 let list = &mut self.draft(peer).wantlist;
                 list.full |= full;
@@ -133,13 +134,13 @@ impl<'a> World<'a> {
                     self.answer_load(&load, cids, have, failed);
                 }
             }
-            Op::Providers { nth, peers, lookup } => {
+            Op::Providers { nth, peers, progress } => {
                 if let Some(id) = self.searches.nth(nth).copied() {
-                    if lookup == Lookup::Done {
+                    if progress == ProviderProgress::Final {
                         self.searches.answer(|search| *search == id);
                     }
                     let peers = peers.places().map(|at| at as Peer).collect();
-                    self.call(Call::Providers { id, peers, lookup });
+                    self.call(Call::Providers { id, peers, progress });
                 }
             }
             Op::Session { only, style } => {
@@ -191,8 +192,8 @@ impl<'a> World<'a> {
         match (call, reply) {
             (_, Reply::Session(Ok(session))) => self.sessions.push(session),
             (Call::Taken { session, bytes }, _) => {
-                if let Some(untaken) = self.untaken.get_mut(&session) {
-                    *untaken = untaken.saturating_sub(bytes);
+                if let Some(unreleased) = self.unreleased.get_mut(&session) {
+                    *unreleased = unreleased.saturating_sub(bytes);
                 }
             }
             _ => {}
@@ -200,15 +201,15 @@ impl<'a> World<'a> {
     }
 
     /// A peer connects.
-    pub fn connect(&mut self, peer: Peer, hint: bool) {
-        let hint = hint.then_some(Hint {
+    pub fn connect(&mut self, peer: Peer, history: bool) {
+        let history = history.then_some(PeerHistory {
             latency: Duration::from_millis(u64::from(peer)),
             throughput: 1000,
             blocks: 3,
             timeouts: 1,
         });
         self.connected.insert(peer);
-        self.call(Call::Connected { peer, hint });
+        self.call(Call::Connected { peer, history });
     }
 
     /// A peer's last connection closes.
@@ -234,7 +235,7 @@ impl<'a> World<'a> {
 
     /// The user takes all that was delivered.
     pub fn take_all(&mut self) {
-        for (session, bytes) in std::mem::take(&mut self.untaken) {
+        for (session, bytes) in std::mem::take(&mut self.unreleased) {
             if bytes > 0 {
                 self.call(Call::Taken { session, bytes });
             }
@@ -276,7 +277,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Takes all outputs. What was sent on the wants lanes is returned.
+    /// Takes all outputs. What was sent on the wants streams is returned.
     ///
     /// # Panics
     ///
@@ -299,7 +300,7 @@ impl<'a> World<'a> {
 
     fn note(&mut self, output: Output<Peer>, sent: &mut Vec<Outgoing<Peer>>) {
         match output {
-            Output::Open { peer, lane } => self.opens.push((peer, lane)),
+            Output::Open { peer, stream: kind } => self.opens.push((peer, kind)),
             Output::Send(sending) => {
                 self.sends.open.push(sending.clone());
                 sent.push(sending);
@@ -308,7 +309,7 @@ impl<'a> World<'a> {
             Output::FindProviders { id, .. } => self.searches.open.push(id),
             Output::StopLookup { id } => self.searches.answer(|search| *search == id),
             Output::Event(Event::Block { session, block, .. }) => {
-                *self.untaken.entry(session).or_default() += block.data().len() as u64;
+                *self.unreleased.entry(session).or_default() += block.data().len() as u64;
             }
             // What was sent is answered all the same, late: the engine must not mind.
             Output::Close { .. } | Output::Reset { .. } | Output::Event(_) => {}
@@ -325,11 +326,11 @@ impl<'a> World<'a> {
                 continue;
             };
             let data = block(at).data();
-            let answer = match load.what {
+            let answer = match load.kind {
                 _ if !have.has(at) && failed => LoadAnswer::Failed,
                 _ if !have.has(at) => LoadAnswer::NotFound,
-                What::Size => LoadAnswer::Size(data.len() as u32),
-                What::Data => LoadAnswer::Data(Bytes::clone(data)),
+                LoadKind::Size => LoadAnswer::Size(data.len() as u32),
+                LoadKind::Data => LoadAnswer::Data(Bytes::clone(data)),
             };
             answers.push(Loaded { cid: *cid, answer });
         }
@@ -343,9 +344,9 @@ impl<'a> World<'a> {
     /// Answers everything that waits, once. Whether something did.
     pub fn answer_all(&mut self, have: Mask) -> bool {
         let mut any = false;
-        for (peer, lane) in std::mem::take(&mut self.opens) {
+        for (peer, kind) in std::mem::take(&mut self.opens) {
             any = true;
-            self.call(Call::Open { peer, lane, result: Ok(Version::V1_2) });
+            self.call(Call::Open { peer, kind, result: Ok(Version::V1_2) });
         }
         let sends: Vec<SendId> = self.sends.open.iter().map(|sending| sending.id).collect();
         for id in sends {
@@ -360,7 +361,7 @@ impl<'a> World<'a> {
         for id in self.searches.open.clone() {
             any = true;
             self.searches.answer(|search| *search == id);
-            self.call(Call::Providers { id, peers: Vec::new(), lookup: Lookup::Done });
+            self.call(Call::Providers { id, peers: Vec::new(), progress: ProviderProgress::Final });
         }
         any
     }

@@ -48,7 +48,7 @@ impl<'a> Link<'a> {
             on!(self, side, lost());
             self.sides[side].connected = true;
             let peer = self.sides[side].other;
-            on!(self, side, call(Call::Connected { peer, hint: None }));
+            on!(self, side, call(Call::Connected { peer, history: None }));
         }
         (self.up, self.hampered) = (true, false);
     }
@@ -59,8 +59,8 @@ impl<'a> Link<'a> {
         self.up = false;
     }
 
-    pub(super) fn reset(&mut self, side: usize, lane: usize) {
-        on!(self, side, reset(lane));
+    pub(super) fn reset(&mut self, side: usize, kind: usize) {
+        on!(self, side, reset(kind));
     }
 
     pub(super) fn want(&mut self, side: usize, cids: Mask) {
@@ -75,23 +75,23 @@ impl<'a> Link<'a> {
         on!(self, side, store(cids));
     }
 
-    pub(super) fn open(&mut self, side: usize, lane: usize, result: Result<Version, OpenError>) {
-        if self.sides[side].opening[lane] {
+    pub(super) fn open(&mut self, side: usize, kind: usize, result: Result<Version, OpenError>) {
+        if self.sides[side].opening[kind] {
             let refused = result == Err(OpenError::Unsupported);
             self.hampered |= refused || result.is_ok_and(|version| version != Version::V1_2);
-            on!(self, side, opened(lane, result));
+            on!(self, side, opened(kind, result));
         }
     }
 
-    pub(super) fn write(&mut self, side: usize, lane: usize, bytes: usize) {
-        on!(self, side, write(lane, bytes));
+    pub(super) fn write(&mut self, side: usize, kind: usize, bytes: usize) {
+        on!(self, side, write(kind, bytes));
     }
 
     /// Up to this many bytes of a side's stream reach the other. A connection that is gone swallows
     /// them.
-    pub(super) fn deliver(&mut self, side: usize, lane: usize, mut bytes: usize) {
+    pub(super) fn deliver(&mut self, side: usize, kind: usize, mut bytes: usize) {
         let other = 1 - side;
-        while let Some(stream) = &mut self.sides[side].streams[lane] {
+        while let Some(stream) = &mut self.sides[side].streams[kind] {
             if !self.up {
                 stream.wire.clear();
                 return;
@@ -146,11 +146,11 @@ impl<'a> Link<'a> {
         self.drain();
         let idle = self.sides.iter().all(Side::is_idle);
         for side in 0..2 {
-            for lane in 0..2 {
-                self.open(side, lane, Ok(Version::V1_2));
+            for kind in 0..2 {
+                self.open(side, kind, Ok(Version::V1_2));
                 self.drain();
-                self.write(side, lane, usize::MAX);
-                self.deliver(side, lane, usize::MAX);
+                self.write(side, kind, usize::MAX);
+                self.deliver(side, kind, usize::MAX);
             }
             while on!(self, side, load()) {}
         }

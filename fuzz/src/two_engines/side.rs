@@ -3,19 +3,18 @@
 use std::collections::VecDeque;
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
-use bitswap_core::message::{Accept, FrameDecoder, decode};
+use bitswap_core::message::{FrameDecoder, PayloadFilter, decode};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Config, Lane, Load, LoadAnswer, Loaded, Lookup, Message, Outgoing, Output, SendId,
-    SessionId, SessionOptions, Timestamp, Version, Want, What,
+    BlockInfo, Config, Load, LoadAnswer, LoadKind, Loaded, Message, Outgoing, Output,
+    ProviderProgress, SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version, Want,
 };
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::engine::{Between, Call, Mask, Model, Peer, Reply, apply, block, blocks, cid};
 
-/// The two lanes by their place.
-pub(super) const LANES: [Lane; 2] = [Lane::Wants, Lane::Answers];
+/// The two streams by their place.
 /// Outputs of one drain at most.
 const OUTPUTS_MAX: usize = 20_000;
 
@@ -43,10 +42,10 @@ pub(super) struct Side {
     /// Whether the engine was told that the other is connected.
     pub(super) connected: bool,
     pub(super) streams: [Option<Stream>; 2],
-    /// Lanes whose opening was asked for.
+    /// Streams whose opening was asked for.
     pub(super) opening: [bool; 2],
     loads: VecDeque<Load<Peer>>,
-    accept: Accept,
+    filter: PayloadFilter,
 }
 
 impl Side {
@@ -61,7 +60,7 @@ impl Side {
             streams: [None, None],
             opening: [false; 2],
             loads: VecDeque::new(),
-            accept: Accept::new(),
+            filter: PayloadFilter::new(),
         };
         let options = SessionOptions::default();
         let reply = side.call(Call::OpenSession { options }, Timestamp::ZERO, between);
@@ -102,14 +101,14 @@ impl Side {
 
     fn note(&mut self, output: Output<Peer>, now: Timestamp, between: &mut dyn Between) {
         match output {
-            Output::Open { lane, .. } => self.opening[lane as usize] = true,
-            Output::Close { lane, .. } => self.close(lane as usize),
-            Output::Reset { lane, .. } => self.streams[lane as usize] = None,
+            Output::Open { stream: kind, .. } => self.opening[kind as usize] = true,
+            Output::Close { stream: kind, .. } => self.close(kind as usize),
+            Output::Reset { stream: kind, .. } => self.streams[kind as usize] = None,
             Output::Send(sending) => self.send(sending),
             Output::Load(load) => self.loads.push_back(load),
             Output::FindProviders { id, .. } => {
-                let lookup = Lookup::Done;
-                self.call(Call::Providers { id, peers: Vec::new(), lookup }, now, between);
+                let progress = ProviderProgress::Final;
+                self.call(Call::Providers { id, peers: Vec::new(), progress }, now, between);
             }
             Output::Event(bitswap_core::Event::Block { session, block, .. }) => {
                 let bytes = block.data().len() as u64;
@@ -120,33 +119,33 @@ impl Side {
     }
 
     fn send(&mut self, sending: Outgoing<Peer>) {
-        self.accept.told(&sending.message);
+        self.filter.sent(&sending.message);
         let frame = sending.message.encode(sending.version);
         assert_eq!(frame.left_out(), 0, "no block is sent to a version that cannot carry it");
         let bytes = frame.into_segments().concat();
-        if let Some(stream) = &mut self.streams[sending.lane as usize] {
+        if let Some(stream) = &mut self.streams[sending.stream as usize] {
             stream.outbox.push_back((sending.id, bytes.into()));
         }
     }
 
     /// Closes a stream of our own; what it holds still arrives. Its end is not told apart from a
     /// pause, so it simply moves on.
-    fn close(&self, lane: usize) {
-        if let Some(stream) = &self.streams[lane] {
+    fn close(&self, kind: usize) {
+        if let Some(stream) = &self.streams[kind] {
             assert!(stream.outbox.is_empty(), "a stream is closed under a message");
         }
     }
 
-    /// The stream opens: what an older one of this lane held is gone with it, if it was not all
+    /// The stream opens: what an older one of this stream held is gone with it, if it was not all
     /// delivered.
     pub(super) fn opened(
         &mut self,
-        lane: usize,
+        kind: usize,
         result: Result<Version, OpenError>,
         now: Timestamp,
         between: &mut dyn Between,
     ) {
-        self.opening[lane] = false;
+        self.opening[kind] = false;
         if result.is_ok() {
             let mut stream = Stream {
                 outbox: VecDeque::new(),
@@ -154,25 +153,25 @@ impl Side {
                 decoder: FrameDecoder::default(),
             };
             // Closed in order before: its last bytes go first.
-            if let Some(before) = self.streams[lane].take() {
+            if let Some(before) = self.streams[kind].take() {
                 (stream.wire, stream.decoder) = (before.wire, before.decoder);
             }
-            self.streams[lane] = Some(stream);
+            self.streams[kind] = Some(stream);
         }
         let peer = self.other;
-        self.call(Call::Open { peer, lane: LANES[lane], result }, now, between);
+        self.call(Call::Open { peer, kind: StreamKind::ALL[kind], result }, now, between);
     }
 
     /// The transport takes up to this many bytes.
     pub(super) fn write(
         &mut self,
-        lane: usize,
+        kind: usize,
         mut bytes: usize,
         now: Timestamp,
         between: &mut dyn Between,
     ) {
         let mut taken = Vec::new();
-        let Some(stream) = &mut self.streams[lane] else { return };
+        let Some(stream) = &mut self.streams[kind] else { return };
         while let Some((id, rest)) = stream.outbox.front_mut() {
             let some = bytes.min(rest.len());
             stream.wire.extend(rest.drain(..some));
@@ -189,12 +188,12 @@ impl Side {
     }
 
     /// The stream is gone with all that is on it, and we notice.
-    pub(super) fn reset(&mut self, lane: usize, now: Timestamp, between: &mut dyn Between) {
-        let Some(stream) = self.streams[lane].take() else { return };
+    pub(super) fn reset(&mut self, kind: usize, now: Timestamp, between: &mut dyn Between) {
+        let Some(stream) = self.streams[kind].take() else { return };
         for (id, _) in stream.outbox {
             self.call(Call::Sent { id, result: Err(SendError::Closed) }, now, between);
         }
-        self.call(Call::Reset { peer: self.other, lane: LANES[lane] }, now, between);
+        self.call(Call::Reset { peer: self.other, kind: StreamKind::ALL[kind] }, now, between);
     }
 
     /// The connection is gone, and we notice.
@@ -203,7 +202,7 @@ impl Side {
             self.connected = false;
             self.streams = [None, None];
             self.opening = [false; 2];
-            self.accept = Accept::new();
+            self.filter = PayloadFilter::new();
             self.call(Call::Disconnected { peer: self.other }, now, between);
         }
     }
@@ -219,21 +218,21 @@ impl Side {
         let mut message: Message = decoded.message;
         let payloads = decoded.payloads.into_iter();
         let admitted: Vec<_> =
-            payloads.filter(|payload| self.accept.admit(&payload.prefix)).collect();
+            payloads.filter(|payload| self.filter.admit(&payload.prefix)).collect();
         message.add_blocks(admitted.into_iter().filter_map(|payload| payload.verify().ok()));
         self.call(Call::Message { peer: self.other, message }, now, between);
         Ok(())
     }
 
-    /// Answers the oldest lookup. False when there is none.
+    /// Answers the oldest progress. False when there is none.
     pub(super) fn load(&mut self, now: Timestamp, between: &mut dyn Between) -> bool {
         let Some(load) = self.loads.pop_front() else { return false };
         let answer = |cid: &Cid| {
             let at = blocks().iter().position(|block| block.cid() == cid);
-            let answer = match (at.filter(|at| self.store.has(*at)), load.what) {
+            let answer = match (at.filter(|at| self.store.has(*at)), load.kind) {
                 (None, _) => LoadAnswer::NotFound,
-                (Some(at), What::Size) => LoadAnswer::Size(block(at).data().len() as u32),
-                (Some(at), What::Data) => LoadAnswer::Data(block(at).data().clone()),
+                (Some(at), LoadKind::Size) => LoadAnswer::Size(block(at).data().len() as u32),
+                (Some(at), LoadKind::Data) => LoadAnswer::Data(block(at).data().clone()),
             };
             Loaded { cid: *cid, answer }
         };

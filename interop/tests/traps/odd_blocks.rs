@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use bitswap_core::{PeerDid, SessionOptions, WhenMissing};
+use bitswap_core::{PeerOutcome, SessionOptions, WhenMissing};
 use bitswap_interop::{KuboOld, KuboOldOptions, content, us};
 use bitswap_node::GetError;
 use cid::Cid;
@@ -47,7 +47,7 @@ async fn an_empty_block_that_kubo_denies_is_reported_as_missing() {
     let missing = soon("an answer", session.get(raw(b""))).await.unwrap_err();
     let GetError::NotFound(reports) = missing else { panic!("{missing:?}") };
     assert_eq!(reports.len(), 1);
-    assert_eq!(reports[0].did, PeerDid::DontHave);
+    assert_eq!(reports[0].outcome, PeerOutcome::DontHave);
 }
 
 /// A file whose last leaf is an identity link: 256 KiB and a few bytes more, small leaves inlined.

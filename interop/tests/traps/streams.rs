@@ -32,7 +32,7 @@ async fn our_idle_stream_is_closed_before_helia_resets_it() {
 /// And when it does reset our stream, the next want finds that out and goes on another one.
 #[tokio::test]
 async fn a_want_is_not_lost_on_a_stream_that_helia_has_reset() {
-    let engine = bitswap_core::Config::default().lane_idle(Duration::from_secs(600)).unwrap();
+    let engine = bitswap_core::Config::default().stream_idle(Duration::from_secs(600)).unwrap();
     let config = Config::default().engine(engine);
     let us = us_with(UsOptions { config, ..UsOptions::default() }).await;
     let helia = helia().await;

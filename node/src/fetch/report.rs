@@ -63,15 +63,15 @@ impl fmt::Display for StalledWant {
 mod tests {
     use std::time::Duration;
 
-    use bitswap_core::PeerDid;
+    use bitswap_core::PeerOutcome;
 
     use super::*;
 
     #[test]
     fn it_says_whom_it_asked_and_what_they_said() {
         let (a, b) = (PeerId::random(), PeerId::random());
-        let reports = [(a, PeerDid::HaveThenSilent), (b, PeerDid::DontHave)];
-        let reports = reports.map(|(peer, did)| PeerReport { peer, did }).to_vec();
+        let reports = [(a, PeerOutcome::HaveThenSilent), (b, PeerOutcome::DontHave)];
+        let reports = reports.map(|(peer, outcome)| PeerReport { peer, outcome }).to_vec();
         let cid: Cid =
             "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse().unwrap();
         let oldest = vec![StalledWant { cid, reports }];

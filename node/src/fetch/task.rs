@@ -9,7 +9,7 @@ use bitswap_core::chunk::{
     FileRole, FsError, Missing, Outcome, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
-use bitswap_libp2p::{Blockstore as _, Keep};
+use bitswap_libp2p::{BlockDisposition, Blockstore as _};
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, Either, FutureExt as _};
@@ -81,8 +81,9 @@ pub(super) async fn run(
     let FetchOptions { download, session, share } = options;
     // The download's window is the narrower one: it counts until the bytes are written.
     let window_bytes = download.window.saturating_mul(2).max(session.window_bytes);
-    let session =
-        node.session_keeping(SessionOptions { window_bytes, ..session }, Keep::ByUser).await?;
+    let session = node
+        .session_keeping(SessionOptions { window_bytes, ..session }, BlockDisposition::Return)
+        .await?;
     let whole = download.wanted == (0..u64::MAX);
     let mut task = Task {
         waiter: session.waiter(),

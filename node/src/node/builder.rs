@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use bitswap_libp2p::{Behaviour, Blockstore, Config, Executor, Job};
+use bitswap_libp2p::{Behaviour, BlockingTask, Blockstore, Config, TaskSpawner};
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
@@ -252,12 +252,12 @@ fn started_or_logged<T>(discovery: io::Result<Option<T>>) -> Option<T> {
 #[derive(Clone)]
 struct Tasks(Arc<dyn Runtime>);
 
-impl Executor for Tasks {
+impl TaskSpawner for Tasks {
     fn spawn(&self, future: BoxFuture<'static, ()>) {
         self.0.spawn(future);
     }
 
-    fn compute(&self, job: Job) {
+    fn spawn_blocking(&self, job: BlockingTask) {
         self.0.spawn_blocking(job);
     }
 }

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, WantError};
-use bitswap_core::{Lookup, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
-use bitswap_libp2p::{Behaviour as Bitswap, Event as BitswapEvent, Keep};
+use bitswap_core::{ProviderProgress, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
+use bitswap_libp2p::{Behaviour as Bitswap, BlockDisposition, Event as BitswapEvent};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
@@ -174,7 +174,7 @@ impl Driver {
     pub(super) fn open_session(
         &mut self,
         options: SessionOptions<PeerId>,
-        keep: Keep,
+        keep: BlockDisposition,
     ) -> Result<SessionId, WantError> {
         let fails = options.when_missing == WhenMissing::Fail;
         let session = self.bitswap().open_session(options, keep)?;
@@ -221,7 +221,7 @@ impl Driver {
 
     fn release(&mut self, release: Release) {
         match release {
-            Release::Taken(session, bytes) => self.bitswap().taken(session, bytes),
+            Release::Taken(session, bytes) => self.bitswap().release_capacity(session, bytes),
             Release::Waiter(session, token) => {
                 let alone = self.routes.leave(session, token);
                 if !alone.is_empty() {
@@ -335,7 +335,7 @@ impl Driver {
         self.dialer.connected(peer, self.now());
         self.want_held();
         for lookup in self.lookups.decided(peer) {
-            self.bitswap().providers(lookup, &[peer], Lookup::More);
+            self.bitswap().providers(lookup, &[peer], ProviderProgress::Partial);
         }
         self.listeners.send(&NodeEvent::Connected(peer));
     }
@@ -350,7 +350,7 @@ impl Driver {
                 Use::Named
             } else if stats.fetched.blocks > 0 {
                 Use::Served
-            } else if stats.told > 0 || stats.served.blocks > 0 {
+            } else if stats.sent_wants > 0 || stats.served.blocks > 0 {
                 Use::Some
             } else {
                 Use::None

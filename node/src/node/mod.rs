@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bitswap_core::chunk::RAW;
 use bitswap_core::{Block, BlockInfo, Rates, SessionOptions};
-use bitswap_libp2p::{Blockstore as _, Keep};
+use bitswap_libp2p::{BlockDisposition, Blockstore as _};
 use bytes::Bytes;
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -132,7 +132,7 @@ impl Node {
             return Err(PutError::TooLarge { bytes: bytes.len(), max: BLOCK_MAX });
         }
         let cid = Cid::new_v1(RAW, store::sha2_256(&bytes));
-        self.put_blocks(vec![Block::from_store(cid, bytes)]).await?;
+        self.put_blocks(vec![Block::new_unchecked(cid, bytes)]).await?;
         Ok(cid)
     }
 
@@ -166,14 +166,14 @@ impl Node {
     ///
     /// [`GetError::Want`] when there are too many, [`GetError::NodeClosed`].
     pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session, GetError> {
-        self.session_keeping(options, Keep::InStore).await
+        self.session_keeping(options, BlockDisposition::Store).await
     }
 
     /// Opens a session whose blocks go where `keep` says.
     pub(crate) async fn session_keeping(
         &self,
         options: SessionOptions<PeerId>,
-        keep: Keep,
+        keep: BlockDisposition,
     ) -> Result<Session, GetError> {
         let id = self.call(move |driver| driver.open_session(options, keep)).await??;
         Ok(Session::new(self.clone(), id))
@@ -318,7 +318,7 @@ impl Node {
 
     /// These blocks are in the store now: peers and sessions that want them get them.
     pub(crate) async fn notify_new_blocks(&self, blocks: Vec<BlockInfo>) -> Result<(), NodeClosed> {
-        self.call(move |driver| driver.bitswap().announce(&blocks)).await
+        self.call(move |driver| driver.bitswap().notify_new_blocks(&blocks)).await
     }
 
     /// A new name for a waiter.

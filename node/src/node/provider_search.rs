@@ -1,6 +1,6 @@
 //! How the node looks for providers of a block, and provides its own.
 
-use bitswap_core::{Lookup, LookupId};
+use bitswap_core::{LookupId, ProviderProgress};
 use cid::Cid;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -17,7 +17,7 @@ impl Driver {
     /// The engine looks for a block.
     pub(super) fn look_up(&mut self, id: LookupId, cid: Cid) {
         if !self.lookups.start(id, cid, self.dht.is_some()) {
-            self.bitswap().providers(id, &[], Lookup::Done);
+            self.bitswap().providers(id, &[], ProviderProgress::Final);
         } else if let (Some(dht), Some(kad)) =
             (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut())
         {
@@ -36,7 +36,7 @@ impl Driver {
     /// A lookup found something.
     pub(super) fn found(&mut self, found: Found) {
         match found {
-            Found::Done(id) => self.bitswap().providers(id, &[], Lookup::Done),
+            Found::Done(id) => self.bitswap().providers(id, &[], ProviderProgress::Final),
             Found::Provider(id, provider) => self.provider(id, provider),
         }
     }
@@ -47,7 +47,7 @@ impl Driver {
             return;
         }
         if self.swarm.is_connected(&peer) {
-            self.bitswap().providers(id, &[peer], Lookup::More);
+            self.bitswap().providers(id, &[peer], ProviderProgress::Partial);
             return;
         }
         let Some(Provider { addresses, .. }) = self.lookups.pend(id, provider) else { return };

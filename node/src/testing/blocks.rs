@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitswap_core::{PeerDid, SessionOptions, WhenMissing};
+use bitswap_core::{PeerOutcome, SessionOptions, WhenMissing};
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::{join, join_all};
@@ -105,7 +105,7 @@ pub async fn a_get_fails_with_what_each_peer_said_when_all_lack_the_block(
         panic!("found, or failed otherwise");
     };
     assert_eq!(reports.len(), 1);
-    assert_eq!((reports[0].peer, reports[0].did), (a.peer_id(), PeerDid::DontHave));
+    assert_eq!((reports[0].peer, reports[0].outcome), (a.peer_id(), PeerOutcome::DontHave));
 
     // Nobody is asked at all: the time for it runs out.
     let want_timeout = Some(Duration::from_millis(50));
@@ -135,8 +135,8 @@ pub async fn a_peer_that_may_not_have_a_block_hears_that_it_is_not_there(
     assert_eq!(get(&friend).await.unwrap().data(), "for friends");
     let refused = get(&other).await;
     let Err(GetError::NotFound(reports)) = refused else { panic!("{refused:?}") };
-    let said: Vec<_> = reports.iter().map(|report| (report.peer, report.did)).collect();
-    assert_eq!(said, [(a.peer_id(), PeerDid::DontHave)]);
+    let said: Vec<_> = reports.iter().map(|report| (report.peer, report.outcome)).collect();
+    assert_eq!(said, [(a.peer_id(), PeerOutcome::DontHave)]);
     // The policy of a running node changes.
     a.set_access(|_, _| true).await.unwrap();
     let late = client(&runtime).await;

@@ -66,7 +66,7 @@ pub async fn a_leaf_that_cannot_be_made_again_is_not_promised(runtime: Arc<dyn R
     let bytes: &[u8] = &[0x0a, 7, 8, 2, 0x12, 3, b'o', b'd', b'd'];
     let cid = Cid::new_v1(0x70, crate::store::sha2_256(bytes));
     let (a, b) = pair(&runtime).await;
-    a.put_blocks(vec![Block::from_store(cid, Bytes::from_static(bytes))]).await.unwrap();
+    a.put_blocks(vec![Block::new_unchecked(cid, Bytes::from_static(bytes))]).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let target = directory.path().join("target");
     b.fetch_file(cid, &target, FetchOptions::default()).unwrap().finish().await.unwrap();
@@ -77,7 +77,7 @@ pub async fn a_leaf_that_cannot_be_made_again_is_not_promised(runtime: Arc<dyn R
 pub async fn a_leaf_that_a_file_repeats_is_collected_once(runtime: Arc<dyn Runtime>) {
     const TIMES: u64 = 1 << 16;
     let node = client(&runtime).await;
-    let block = Block::from_store(raw(b"!"), Bytes::from_static(b"!"));
+    let block = Block::new_unchecked(raw(b"!"), Bytes::from_static(b"!"));
     let mut tree = Tree::new(Profile::UnixfsV1_2025);
     let mut nodes = Vec::new();
     for offset in 0..TIMES {

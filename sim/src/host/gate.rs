@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bitswap_core::Message;
 use bitswap_core::error::DecodeError;
-use bitswap_core::limits::ACCEPT_SLACK;
-use bitswap_core::message::{Accept, FrameDecoder, decode};
+use bitswap_core::limits::PAYLOAD_SLACK;
+use bitswap_core::message::{FrameDecoder, PayloadFilter, decode};
 
 use crate::network::Connection;
 
@@ -19,8 +19,8 @@ type Stream = (Connection, u32);
 /// The streams of one peer, and what of its blocks is worth hashing.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
-    accept: Accept,
-    /// Wants told, counted apart from `accept`, which is held to them.
+    filter: PayloadFilter,
+    /// Wants told, counted apart from `filter`, which is held to them.
     told: u64,
     hashed: u64,
     streams: BTreeMap<Stream, Reader>,
@@ -38,7 +38,7 @@ struct Reader {
 impl Gate {
     /// A message is sent to the peer.
     pub(super) fn told(&mut self, message: &Message) {
-        self.accept.told(message);
+        self.filter.sent(message);
         let wants = message.wantlist.entries.iter().filter(|entry| !entry.cancel);
         self.told += wants.count() as u64;
     }
@@ -93,7 +93,7 @@ impl Gate {
             let decoded = decode(&frame)?;
             let mut message = decoded.message;
             let mut payloads = decoded.payloads;
-            payloads.retain(|payload| self.accept.admit(&payload.prefix));
+            payloads.retain(|payload| self.filter.admit(&payload.prefix));
             self.hashed += payloads.len() as u64;
             // Bytes that are no block under their prefix are dropped, and their stream lives on.
             message.add_blocks(payloads.into_iter().filter_map(|payload| payload.verify().ok()));
@@ -104,7 +104,7 @@ impl Gate {
             holds <= 2 * arrived + DECODER_BYTES,
             "a frame of which {arrived} B arrived takes {holds} B"
         );
-        let most = self.told + u64::from(ACCEPT_SLACK);
+        let most = self.told + u64::from(PAYLOAD_SLACK);
         assert!(
             self.hashed <= most,
             "{} payloads were hashed, {} wants told",

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Hint, Lane, Load, Loaded, Lookup, LookupId, Message, SendId, SessionId,
-    SessionOptions, Timestamp, Version, Want,
+    BlockInfo, Load, Loaded, LookupId, Message, PeerHistory, ProviderProgress, SendId, SessionId,
+    SessionOptions, StreamKind, Timestamp, Version, Want,
 };
 use cid::Cid;
 
@@ -47,18 +47,18 @@ pub(crate) struct Host {
     sessions: BTreeMap<SessionId, usize>,
     /// Live connections of each peer; the first one is used.
     connections: BTreeMap<Node, Vec<Connection>>,
-    /// The connection of each open or opening lane.
-    lanes: BTreeMap<(Node, Lane), Connection>,
+    /// The connection of each open or opening stream.
+    streams: BTreeMap<(Node, StreamKind), Connection>,
     /// The connection that each peer was last sent wants on, on a stream that may be closed by now.
     spoke_on: BTreeMap<Node, Connection>,
-    /// Lanes of which the answer is still due.
-    opening: BTreeSet<(Node, Lane)>,
+    /// Streams of which the answer is still due.
+    opening: BTreeSet<(Node, StreamKind)>,
     /// Messages that the transport has not taken yet.
-    sends: BTreeMap<SendId, (Node, Lane, Connection)>,
+    sends: BTreeMap<SendId, (Node, StreamKind, Connection)>,
     /// What stands between the bytes of each connected peer and the engine.
     gates: BTreeMap<Node, Gate>,
     lookups: BTreeMap<LookupId, Cid>,
-    hints: BTreeMap<Node, Hint>,
+    histories: BTreeMap<Node, PeerHistory>,
     /// How often each peer has connected, as this end saw it.
     pub(crate) greeted: BTreeMap<Node, u32>,
     /// The earliest wake-up in the queue.
@@ -79,13 +79,13 @@ impl Host {
             fetches: Vec::new(),
             sessions: BTreeMap::new(),
             connections: BTreeMap::new(),
-            lanes: BTreeMap::new(),
+            streams: BTreeMap::new(),
             spoke_on: BTreeMap::new(),
             opening: BTreeSet::new(),
             sends: BTreeMap::new(),
             gates: BTreeMap::new(),
             lookups: BTreeMap::new(),
-            hints: BTreeMap::new(),
+            histories: BTreeMap::new(),
             greeted: BTreeMap::new(),
             armed: None,
             disk_free_at: Timestamp::ZERO,
@@ -114,9 +114,9 @@ impl Host {
         if connections.len() == 1 {
             *self.greeted.entry(peer).or_default() += 1;
             self.gates.insert(peer, Gate::default());
-            let hint = self.hints.remove(&peer);
+            let history = self.histories.remove(&peer);
             let now = self.now(out);
-            self.engine(|engine| engine.handle_connected(peer, hint, now));
+            self.engine(|engine| engine.handle_connected(peer, history, now));
         }
     }
 
@@ -147,24 +147,24 @@ impl Host {
             self.sent(id, Err(SendError::Closed), out);
         }
         let mut reset = self.spoke_on.get(&peer) == Some(&connection) && !last;
-        for lane in [Lane::Wants, Lane::Answers] {
-            if self.lanes.get(&(peer, lane)) == Some(&connection) {
-                self.lanes.remove(&(peer, lane));
-                if self.opening.remove(&(peer, lane)) {
+        for kind in [StreamKind::Requests, StreamKind::Responses] {
+            if self.streams.get(&(peer, kind)) == Some(&connection) {
+                self.streams.remove(&(peer, kind));
+                if self.opening.remove(&(peer, kind)) {
                     let now = self.now(out);
                     self.engine(|engine| {
-                        engine.handle_open(peer, lane, Err(OpenError::Closed), now);
+                        engine.handle_open(peer, kind, Err(OpenError::Closed), now);
                     });
                 } else if !last {
                     let now = self.now(out);
-                    self.engine(|engine| engine.handle_reset(peer, lane, now));
-                    reset &= lane != Lane::Wants;
+                    self.engine(|engine| engine.handle_reset(peer, kind, now));
+                    reset &= kind != StreamKind::Requests;
                 }
             }
         }
         if reset {
             let now = self.now(out);
-            self.engine(|engine| engine.handle_reset(peer, Lane::Wants, now));
+            self.engine(|engine| engine.handle_reset(peer, StreamKind::Requests, now));
         }
         if last {
             self.spoke_on.remove(&peer);
@@ -215,20 +215,20 @@ impl Host {
     pub(crate) fn opened(
         &mut self,
         peer: Node,
-        lane: Lane,
+        kind: StreamKind,
         connection: Connection,
         result: Result<Version, OpenError>,
         out: &Outside,
     ) {
-        if self.lanes.get(&(peer, lane)) != Some(&connection) {
+        if self.streams.get(&(peer, kind)) != Some(&connection) {
             return;
         }
-        self.opening.remove(&(peer, lane));
+        self.opening.remove(&(peer, kind));
         if result.is_err() {
-            self.lanes.remove(&(peer, lane));
+            self.streams.remove(&(peer, kind));
         }
         let now = self.now(out);
-        self.engine(|engine| engine.handle_open(peer, lane, result, now));
+        self.engine(|engine| engine.handle_open(peer, kind, result, now));
     }
 
     // Store, search, time.
@@ -239,7 +239,7 @@ impl Host {
             .iter()
             .map(|cid| Loaded {
                 cid: *cid,
-                answer: self.store.load(&out.universe, cid, load.what, &mut out.rng),
+                answer: self.store.load(&out.universe, cid, load.kind, &mut out.rng),
             })
             .collect();
         let now = self.now(out);
@@ -250,12 +250,18 @@ impl Host {
         self.lookups.contains_key(&id)
     }
 
-    pub(crate) fn found(&mut self, id: LookupId, peers: &[Node], lookup: Lookup, out: &Outside) {
-        if lookup == Lookup::Done {
+    pub(crate) fn found(
+        &mut self,
+        id: LookupId,
+        peers: &[Node],
+        progress: ProviderProgress,
+        out: &Outside,
+    ) {
+        if progress == ProviderProgress::Final {
             self.lookups.remove(&id);
         }
         let now = self.now(out);
-        self.engine(|engine| engine.handle_providers(id, peers, lookup, now));
+        self.engine(|engine| engine.handle_providers(id, peers, progress, now));
     }
 
     /// A wake-up from the queue. The engine is called only if it still wants to be: an early call

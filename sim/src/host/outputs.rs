@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bitswap_core::testing::Checked;
-use bitswap_core::{Event, Lane, Output, SessionId};
+use bitswap_core::{Event, Output, SessionId, StreamKind};
 use cid::Cid;
 
 use super::{Host, shift};
@@ -16,31 +16,31 @@ impl Host {
     pub(crate) fn drain(&mut self, out: &mut Outside) {
         while let Some(output) = self.engine(Checked::poll_output) {
             match output {
-                Output::Open { peer, lane } => self.open(peer, lane, out),
-                Output::Close { peer, lane } => {
-                    self.lanes.remove(&(peer, lane));
+                Output::Open { peer, stream: kind } => self.open(peer, kind, out),
+                Output::Close { peer, stream: kind } => {
+                    self.streams.remove(&(peer, kind));
                 }
-                Output::Reset { peer, lane } => {
-                    self.lanes.remove(&(peer, lane));
-                    self.sends.retain(|_, (to, on, _)| (*to, *on) != (peer, lane));
-                    out.network.pipe(self.name, peer).cut(lane, out.now);
-                    out.trace.note(out.now, || format!("{} resets {lane:?} to {peer}", self.name));
+                Output::Reset { peer, stream: kind } => {
+                    self.streams.remove(&(peer, kind));
+                    self.sends.retain(|_, (to, on, _)| (*to, *on) != (peer, kind));
+                    out.network.pipe(self.name, peer).cut(kind, out.now);
+                    out.trace.note(out.now, || format!("{} resets {kind:?} to {peer}", self.name));
                 }
                 Output::Send(sending) => {
-                    let lane = self.lanes.get(&(sending.peer, sending.lane)).copied();
+                    let kind = self.streams.get(&(sending.peer, sending.stream)).copied();
                     self.counts.sent(&sending.message, out.now);
                     if let Some(gate) = self.gates.get_mut(&sending.peer) {
                         gate.told(&sending.message);
                     }
-                    if sending.lane == Lane::Wants {
-                        lane.map(|connection| self.spoke_on.insert(sending.peer, connection));
+                    if sending.stream == StreamKind::Requests {
+                        kind.map(|connection| self.spoke_on.insert(sending.peer, connection));
                     }
-                    let taken = lane.and_then(|connection| {
-                        self.sends.insert(sending.id, (sending.peer, sending.lane, connection));
+                    let taken = kind.and_then(|connection| {
+                        self.sends.insert(sending.id, (sending.peer, sending.stream, connection));
                         out.send(
                             self.name,
                             sending.peer,
-                            sending.lane,
+                            sending.stream,
                             sending.version,
                             connection,
                             sending.message,
@@ -74,16 +74,16 @@ impl Host {
         self.arm(out);
     }
 
-    fn open(&mut self, peer: Node, lane: Lane, out: &mut Outside) {
+    fn open(&mut self, peer: Node, kind: StreamKind, out: &mut Outside) {
         let Some(connection) = self.connections.get(&peer).and_then(|all| all.first()).copied()
         else {
             return;
         };
-        self.lanes.insert((peer, lane), connection);
-        self.opening.insert((peer, lane));
+        self.streams.insert((peer, kind), connection);
+        self.opening.insert((peer, kind));
         let (at, result) = out.network.open(self.name, peer, out.now, &mut out.rng);
         let node = self.name;
-        out.later(at, Happening::Opened { node, peer, lane, connection, result });
+        out.later(at, Happening::Opened { node, peer, kind, connection, result });
     }
 
     fn event(&mut self, event: Event<Node>, out: &mut Outside) {
@@ -105,8 +105,8 @@ impl Host {
                 out.trace.note(out.now, || format!("{} failed: {reason:?}", self.name));
                 self.ended(session, &cid, true, out);
             }
-            Event::PeerGone { peer, hint } => {
-                self.hints.insert(peer, hint);
+            Event::PeerDisconnected { peer, history } => {
+                self.histories.insert(peer, history);
             }
             other => out.trace.note(out.now, || format!("{}: {other:?}", self.name)),
         }
@@ -115,7 +115,7 @@ impl Host {
     fn take(&mut self, session: SessionId, bytes: u64, out: &mut Outside) {
         let now = self.now(out);
         match self.conduct.disk {
-            None => self.engine(|engine| engine.taken(session, bytes, now)),
+            None => self.engine(|engine| engine.release_capacity(session, bytes, now)),
             Some(rate) => {
                 let time = Duration::from_micros(bytes * 1_000_000 / rate.max(1));
                 self.disk_free_at = self.disk_free_at.max(out.now) + time;

@@ -89,11 +89,11 @@ impl Host {
         let block = out.universe.block(number);
         let info = BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
         let now = self.now(out);
-        self.engine(|engine| engine.announce(&[info], now));
+        self.engine(|engine| engine.notify_new_blocks(&[info], now));
     }
 
-    pub(crate) fn taken(&mut self, session: SessionId, bytes: u64, out: &Outside) {
+    pub(crate) fn release_capacity(&mut self, session: SessionId, bytes: u64, out: &Outside) {
         let now = self.now(out);
-        self.engine(|engine| engine.taken(session, bytes, now));
+        self.engine(|engine| engine.release_capacity(session, bytes, now));
     }
 }

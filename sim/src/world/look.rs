@@ -58,8 +58,8 @@ impl World {
         let waits = state.outstanding.iter().map(|cid| {
             let number = self.outside.universe.number(cid);
             let engine = host.engine.engine();
-            let did = state.session.map(|session| engine.diagnose(session, cid));
-            format!("{number:?}: {did:?}")
+            let outcome = state.session.map(|session| engine.diagnose(session, cid));
+            format!("{number:?}: {outcome:?}")
         });
         let waits: Vec<String> = waits.take(5).collect();
         format!(

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::testing::Checked;
-use bitswap_core::{Config, Lane, Lookup, Rng, SessionOptions, Timestamp, Version};
+use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
 use cid::Cid;
 
 use crate::actor::{Actor, Cast, Scene, Sent};
@@ -126,8 +126,8 @@ impl World {
             Happening::Up { a, b } => {
                 self.connect(a, b);
             }
-            Happening::Deliver { from, to, lane, stream, connection, message } => {
-                let cut = out.network.pipe(from, to).is_cut(lane, stream);
+            Happening::Deliver { from, to, kind, stream, connection, message } => {
+                let cut = out.network.pipe(from, to).is_cut(kind, stream);
                 if cut || !out.network.is_alive(connection) {
                     return;
                 }
@@ -169,10 +169,10 @@ impl World {
             Happening::Sent { node, id, result } => {
                 self.tell(node, |host, out| host.sent(id, result, out));
             }
-            Happening::Opened { node, peer, lane, connection, result } => {
+            Happening::Opened { node, peer, kind, connection, result } => {
                 self.tell(node, |host, out| {
                     if out.network.is_alive(connection) {
-                        host.opened(peer, lane, connection, result, out);
+                        host.opened(peer, kind, connection, result, out);
                     }
                 });
             }
@@ -180,7 +180,7 @@ impl World {
                 self.tell(node, |host, out| host.loaded(&load, out));
             }
             Happening::Taken { node, session, bytes } => {
-                self.tell(node, |host, out| host.taken(session, bytes, out));
+                self.tell(node, |host, out| host.release_capacity(session, bytes, out));
             }
         }
     }
@@ -226,7 +226,7 @@ impl World {
         let missing: Vec<Node> =
             found.iter().copied().filter(|peer| !host.is_connected(*peer)).collect();
         if last || missing.is_empty() {
-            self.tell(node, |host, out| host.found(id, &found, Lookup::Done, out));
+            self.tell(node, |host, out| host.found(id, &found, ProviderProgress::Final, out));
             return;
         }
         let mut ready = self.outside.now;
@@ -238,7 +238,7 @@ impl World {
             ready = ready.max(at);
         }
         let found_now: Vec<Node> = found;
-        self.tell(node, |host, out| host.found(id, &found_now, Lookup::More, out));
+        self.tell(node, |host, out| host.found(id, &found_now, ProviderProgress::Partial, out));
         self.outside.later(ready, Happening::Found { node, id, cid: *cid, last: true });
     }
 
@@ -273,9 +273,12 @@ fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mu
         match what {
             Sent::Message(version, message) => {
                 cast.counts.sent(&message, out.now);
-                let lane =
-                    if message.wantlist.entries.is_empty() { Lane::Answers } else { Lane::Wants };
-                out.send(cast.name, to, lane, version, connection, message);
+                let kind = if message.wantlist.entries.is_empty() {
+                    StreamKind::Responses
+                } else {
+                    StreamKind::Requests
+                };
+                out.send(cast.name, to, kind, version, connection, message);
             }
             Sent::Bytes(stream, bytes) => {
                 out.send_bytes(cast.name, to, connection, stream, bytes);

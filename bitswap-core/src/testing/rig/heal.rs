@@ -17,7 +17,7 @@ impl Rig {
         self.engine.require(waiting == 0, || {
             format!("liveness: {waiting} wants are live although a peer has all their blocks")
         });
-        // Lanes that failed to open are tried again by then.
+        // Streams that failed to open are tried again by then.
         let later = self.now + Duration::from_secs(60);
         self.settle(move |rig| rig.now > later);
         let unanswered = self.engine.unanswered();
@@ -74,8 +74,8 @@ impl Rig {
     /// Answers every outstanding request. False when there was none.
     fn answer_all(&mut self) -> bool {
         let mut any = false;
-        while let Some((peer, lane)) = self.opens.pop_front() {
-            self.opened(peer, lane, Opened::Yes);
+        while let Some((peer, stream)) = self.opens.pop_front() {
+            self.opened(peer, stream, Opened::Yes);
             any = true;
         }
         while let Some(id) = self.sends.pop_front() {
@@ -90,8 +90,8 @@ impl Rig {
             self.found(0, &[], true);
             any = true;
         }
-        for (session, bytes) in core::mem::take(&mut self.untaken) {
-            self.engine.taken(session, bytes, self.now);
+        for (session, bytes) in core::mem::take(&mut self.unreleased) {
+            self.engine.release_capacity(session, bytes, self.now);
             any = true;
         }
         let asked = core::mem::take(&mut self.asked);

@@ -20,8 +20,8 @@ use crate::engine::Engine;
 use crate::error::{OpenError, SendError};
 use crate::message::{Entry, Message, Presence, Version, WantKind, Wantlist};
 use crate::output::{
-    BlockInfo, Event, Hint, Lane, Load, LoadAnswer, Loaded, Lookup, LookupId, Output, Rates,
-    SendId, SessionId, Want, What,
+    BlockInfo, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Output, PeerHistory,
+    ProviderProgress, Rates, SendId, SessionId, StreamKind, Want,
 };
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
@@ -50,10 +50,10 @@ pub struct Rig {
     blocks: Vec<Block>,
     stored: BTreeSet<usize>,
     versions: BTreeMap<u8, Version>,
-    hints: BTreeMap<u8, Hint>,
+    histories: BTreeMap<u8, PeerHistory>,
     sessions: [Option<SessionId>; SESSIONS as usize],
-    untaken: BTreeMap<SessionId, u64>,
-    opens: VecDeque<(u8, Lane)>,
+    unreleased: BTreeMap<SessionId, u64>,
+    opens: VecDeque<(u8, StreamKind)>,
     sends: VecDeque<SendId>,
     loads: VecDeque<Load<u8>>,
     searches: VecDeque<LookupId>,
@@ -77,7 +77,7 @@ impl Rig {
                 return v0;
             }
             let (cid, data) = v0.into_parts();
-            Block::from_store(Cid::new_v1(0x55, *cid.hash()), data)
+            Block::new_unchecked(Cid::new_v1(0x55, *cid.hash()), data)
         });
         Self {
             engine: Checked::new(config.clone(), seed, Timestamp::ZERO),
@@ -87,9 +87,9 @@ impl Rig {
             blocks: blocks.collect(),
             stored: BTreeSet::new(),
             versions: BTreeMap::new(),
-            hints: BTreeMap::new(),
+            histories: BTreeMap::new(),
             sessions: [None; SESSIONS as usize],
-            untaken: BTreeMap::new(),
+            unreleased: BTreeMap::new(),
             opens: VecDeque::new(),
             sends: VecDeque::new(),
             loads: VecDeque::new(),
@@ -142,14 +142,14 @@ impl Rig {
             Op::Connect(peer, version) => {
                 let peer = peer % PEERS;
                 self.versions.entry(peer).or_insert(*version);
-                let hint = self.hints.remove(&peer);
-                self.engine.handle_connected(peer, hint, now);
+                let history = self.histories.remove(&peer);
+                self.engine.handle_connected(peer, history, now);
             }
             Op::Disconnect(peer) => self.disconnect(peer % PEERS),
             Op::Support(peer, support) => self.engine.handle_support(peer % PEERS, *support, now),
             Op::Opened(nth, opened) => {
-                if let Some((peer, lane)) = take(&mut self.opens, *nth) {
-                    self.opened(peer, lane, *opened);
+                if let Some((peer, stream)) = take(&mut self.opens, *nth) {
+                    self.opened(peer, stream, *opened);
                 }
             }
             Op::Sent(nth, taken) => {
@@ -158,7 +158,7 @@ impl Rig {
                     self.engine.handle_sent(id, result, now);
                 }
             }
-            Op::Reset(peer, lane) => self.engine.handle_reset(peer % PEERS, *lane, now),
+            Op::Reset(peer, stream) => self.engine.handle_reset(peer % PEERS, *stream, now),
             Op::Wantlist(peer, entries, full) => {
                 let entries = entries.iter().map(|entry| self.entry(*entry)).collect();
                 let wantlist = Wantlist { entries, full: *full };
@@ -193,8 +193,8 @@ impl Rig {
             }
             Op::Taken(session) => {
                 if let Some(id) = self.sessions[usize::from(session % SESSIONS)] {
-                    let bytes = self.untaken.remove(&id).unwrap_or(0);
-                    self.engine.taken(id, bytes, now);
+                    let bytes = self.unreleased.remove(&id).unwrap_or(0);
+                    self.engine.release_capacity(id, bytes, now);
                 }
             }
             Op::Announce(blocks) => {
@@ -203,7 +203,7 @@ impl Rig {
                 self.stored.extend(&numbers);
                 let infos: Vec<BlockInfo> =
                     numbers.iter().map(|number| self.info(*number)).collect();
-                self.engine.announce(&infos, now);
+                self.engine.notify_new_blocks(&infos, now);
             }
             Op::Rates(upload, download) => {
                 let rate = |rate: &Option<u32>| rate.map(|rate| u64::from(rate) + 1000);
@@ -262,14 +262,14 @@ impl Rig {
         self.engine.handle_disconnected(peer, self.now);
     }
 
-    fn opened(&mut self, peer: u8, lane: Lane, opened: Opened) {
+    fn opened(&mut self, peer: u8, stream: StreamKind, opened: Opened) {
         let version = self.versions.get(&peer).copied().unwrap_or(Version::V1_2);
         let result = match opened {
             Opened::Yes => Ok(version),
             Opened::Unsupported => Err(OpenError::Unsupported),
             Opened::Failed => Err(OpenError::Timeout),
         };
-        self.engine.handle_open(peer, lane, result, self.now);
+        self.engine.handle_open(peer, stream, result, self.now);
     }
 
     fn session(&mut self, op: &SessionOp) {
@@ -294,12 +294,12 @@ impl Rig {
             return;
         }
         let place = usize::from(nth) % self.loads.len();
-        let Load { id, cids, what, .. } = self.loads[place].clone();
+        let Load { id, cids, kind, .. } = self.loads[place].clone();
         let answered = if whole { cids.len() } else { 1 };
         let answers: Vec<Loaded> = cids
             .iter()
             .take(answered)
-            .map(|cid| Loaded { cid: *cid, answer: self.look_up(cid, what, op) })
+            .map(|cid| Loaded { cid: *cid, answer: self.look_up(cid, kind, op) })
             .collect();
         let left: Vec<Cid> = cids.iter().skip(answered).copied().collect();
         if left.is_empty() {
@@ -310,19 +310,19 @@ impl Rig {
         self.engine.handle_load(id, answers, self.now);
     }
 
-    fn look_up(&self, cid: &Cid, what: What, op: LoadOp) -> LoadAnswer {
+    fn look_up(&self, cid: &Cid, what: LoadKind, op: LoadOp) -> LoadAnswer {
         let block = self.stored.iter().map(|number| &self.blocks[*number]);
         let block = block.into_iter().find(|block| block.cid() == cid);
         let what = match (what, op) {
-            (What::Size, LoadOp::Nonsense) => What::Data,
-            (What::Data, LoadOp::Nonsense) => What::Size,
+            (LoadKind::Size, LoadOp::Nonsense) => LoadKind::Data,
+            (LoadKind::Data, LoadOp::Nonsense) => LoadKind::Size,
             (what, _) => what,
         };
         match (op, block, what) {
             (LoadOp::Failed, ..) => LoadAnswer::Failed,
             (LoadOp::Absent, ..) | (_, None, _) => LoadAnswer::NotFound,
-            (_, Some(block), What::Size) => LoadAnswer::Size(block.data().len() as u32),
-            (_, Some(block), What::Data) => LoadAnswer::Data(block.data().clone()),
+            (_, Some(block), LoadKind::Size) => LoadAnswer::Size(block.data().len() as u32),
+            (_, Some(block), LoadKind::Data) => LoadAnswer::Data(block.data().clone()),
         }
     }
 
@@ -336,7 +336,7 @@ impl Rig {
             self.searches.remove(place);
         }
         let peers: Vec<u8> = peers.iter().map(|peer| peer % PEERS).collect();
-        let lookup = if last { Lookup::Done } else { Lookup::More };
+        let lookup = if last { ProviderProgress::Final } else { ProviderProgress::Partial };
         self.engine.handle_providers(id, &peers, lookup, self.now);
     }
 
@@ -359,7 +359,7 @@ impl Rig {
     fn output(&mut self, output: Output<u8>) {
         self.outputs += 1;
         match output {
-            Output::Open { peer, lane } => self.opens.push_back((peer, lane)),
+            Output::Open { peer, stream } => self.opens.push_back((peer, stream)),
             // What was sent is answered all the same, late: the engine must not mind.
             Output::Close { .. } | Output::Reset { .. } => {}
             Output::Send(sending) => {
@@ -373,10 +373,10 @@ impl Rig {
             Output::FindProviders { id, .. } => self.searches.push_back(id),
             Output::StopLookup { id } => self.searches.retain(|other| *other != id),
             Output::Event(Event::Block { session, block, .. }) => {
-                *self.untaken.entry(session).or_default() += block.data().len() as u64;
+                *self.unreleased.entry(session).or_default() += block.data().len() as u64;
             }
-            Output::Event(Event::PeerGone { peer, hint }) => {
-                self.hints.insert(peer, hint);
+            Output::Event(Event::PeerDisconnected { peer, history }) => {
+                self.histories.insert(peer, history);
             }
             Output::Event(_) => {}
         }

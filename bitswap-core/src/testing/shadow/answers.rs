@@ -12,7 +12,7 @@ use super::known::{Known, WORDS, contradictory};
 use super::{Verdict, ensure};
 use crate::config::Config;
 use crate::message::{Entry, Message, Version, WantKind, Wantlist};
-use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, Loaded, SendId, What};
+use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, LoadKind, Loaded, SendId};
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 
@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 struct Lookup<P> {
     peer: P,
     open: BTreeSet<Cid>,
-    what: What,
+    kind: LoadKind,
 }
 
 /// A message on its way.
@@ -146,7 +146,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     pub(super) fn load(&mut self, load: &Load<P>) -> Verdict {
-        let Load { id, peer, cids, what } = load;
+        let Load { id, peer, cids, kind } = load;
         ensure!(self.serve, "the store was asked although nobody is served");
         ensure!(!cids.is_empty(), "the store was asked nothing for {peer:?}");
         let open: BTreeSet<Cid> = cids.iter().copied().collect();
@@ -159,7 +159,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 );
             }
         }
-        let again = self.loads.insert(*id, Lookup { peer: *peer, open, what: *what });
+        let again = self.loads.insert(*id, Lookup { peer: *peer, open, kind: *kind });
         ensure!(again.is_none(), "the name {id:?} was used again");
         let under_way: usize =
             self.loads.values().filter(|load| load.peer == *peer).map(|load| load.open.len()).sum();
@@ -183,7 +183,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 LoadAnswer::Size(size) if *size as usize > self.block_bytes_max => Known::Absent,
                 LoadAnswer::Data(data) if data.len() > self.block_bytes_max => Known::Absent,
                 // Not what was asked for: as good as a failure.
-                LoadAnswer::Size(_) if load.what == What::Data => Known::Failed,
+                LoadAnswer::Size(_) if load.kind == LoadKind::Data => Known::Failed,
                 LoadAnswer::Size(_) => Known::Size,
                 LoadAnswer::Data(data) => Known::Data(data.clone()),
                 LoadAnswer::NotFound => Known::Absent,
@@ -265,7 +265,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         self.shut = true;
     }
 
-    /// Wants of a peer that should have been answered by now. `version` is its answers lane's.
+    /// Wants of a peer that should have been answered by now. `version` is its answers stream's.
     pub(super) fn unanswered(&self, peer: P, version: Version) -> Vec<Cid> {
         let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
             return Vec::new();

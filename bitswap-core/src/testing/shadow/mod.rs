@@ -5,9 +5,9 @@
 mod answers;
 mod asks;
 mod known;
-mod lanes;
 mod proof;
 mod record;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -21,8 +21,8 @@ use core::fmt::{Debug, Write as _};
 use cid::Cid;
 
 use answers::Answers;
-use lanes::Lanes;
 pub(super) use record::{Cids, Record};
+use streams::Streams;
 use told::Told;
 use wishes::Wishes;
 
@@ -30,7 +30,7 @@ use crate::block::Block;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::message::Message;
-use crate::output::{Event, Lane, Outgoing, Output, SessionId};
+use crate::output::{Event, Outgoing, Output, SessionId, StreamKind};
 use crate::time::Timestamp;
 
 /// Lines of the log that a violation prints.
@@ -57,7 +57,7 @@ pub(super) struct Shadow<P> {
     pub(super) wishes: Wishes<P>,
     pub(super) told: Told<P>,
     pub(super) answers: Answers<P>,
-    pub(super) lanes: Lanes<P>,
+    pub(super) streams: Streams<P>,
     block_bytes_max: usize,
     sizes: Sizes,
     drains: u64,
@@ -79,7 +79,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             wishes: Wishes::default(),
             told: Told::new(config),
             answers: Answers::new(config),
-            lanes: Lanes::new(config),
+            streams: Streams::new(config),
             block_bytes_max: config.block_bytes_max as usize,
             sizes: Sizes::default(),
             drains: 0,
@@ -101,25 +101,25 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     }
 
     pub(super) fn connected(&mut self, peer: P) {
-        if self.lanes.connected(peer) {
+        if self.streams.connected(peer) {
             self.told.connected(peer);
             self.answers.connected(peer);
-            self.sizes.peers = self.sizes.peers.max(self.lanes.peers());
+            self.sizes.peers = self.sizes.peers.max(self.streams.peers());
         }
     }
 
     pub(super) fn disconnected(&mut self, peer: P) {
-        self.lanes.disconnected(peer);
+        self.streams.disconnected(peer);
         self.told.disconnected(peer);
         self.answers.disconnected(peer);
     }
 
     pub(super) fn received(&mut self, peer: P, message: &Message) {
-        if !self.lanes.is_connected(peer) {
+        if !self.streams.is_connected(peer) {
             return;
         }
         let list = &message.wantlist;
-        self.lanes.spoke(peer, list.full || !list.entries.is_empty());
+        self.streams.spoke(peer, list.full || !list.entries.is_empty());
         self.answers.wanted(peer, &message.wantlist);
         for block in &message.blocks {
             if block.data().len() > self.block_bytes_max {
@@ -136,11 +136,11 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         }
     }
 
-    /// What a lane said since it was opened may be lost.
-    pub(super) fn lost(&mut self, peer: P, lane: Lane) {
-        match lane {
-            Lane::Wants => self.told.lost(peer),
-            Lane::Answers => self.answers.lost(peer, self.now),
+    /// What a stream said since it was opened may be lost.
+    pub(super) fn lost(&mut self, peer: P, stream: StreamKind) {
+        match stream {
+            StreamKind::Requests => self.told.lost(peer),
+            StreamKind::Responses => self.answers.lost(peer, self.now),
         }
     }
 
@@ -167,15 +167,15 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     fn judge(&mut self, output: &Output<P>) -> Verdict {
         match output {
-            Output::Open { peer, lane } => self.lanes.open(*peer, *lane),
-            Output::Close { peer, lane } => self.lanes.close(*peer, *lane),
-            Output::Reset { peer, lane } => {
-                self.lanes.abort(*peer, *lane, self.now)?;
+            Output::Open { peer, stream } => self.streams.open(*peer, *stream),
+            Output::Close { peer, stream } => self.streams.close(*peer, *stream),
+            Output::Reset { peer, stream } => {
+                self.streams.abort(*peer, *stream, self.now)?;
                 self.answers.aborted(*peer, self.now)
             }
             Output::Send(sending) => self.send(sending),
             Output::Load(load) => {
-                self.lanes.expect_connected(load.peer)?;
+                self.streams.expect_connected(load.peer)?;
                 self.answers.load(load)
             }
             Output::FindProviders { id, session, cid } => self.wishes.search(*id, *session, cid),
@@ -185,20 +185,20 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     }
 
     fn send(&mut self, sending: &Outgoing<P>) -> Verdict {
-        let Outgoing { id, peer, lane, version, message } = sending;
-        self.lanes.send(*id, *peer, *lane, *version, message, self.now)?;
-        match lane {
-            Lane::Wants => {
+        let Outgoing { id, peer, stream, version, message } = sending;
+        self.streams.send(*id, *peer, *stream, *version, message, self.now)?;
+        match stream {
+            StreamKind::Requests => {
                 ensure!(
                     message.blocks.is_empty() && message.presences.is_empty(),
-                    "answers to {peer:?} went on the lane for wants"
+                    "answers to {peer:?} went on the stream for wants"
                 );
                 self.told.say(*peer, *version, &message.wantlist, &self.wishes)
             }
-            Lane::Answers => {
+            StreamKind::Responses => {
                 ensure!(
                     message.wantlist.entries.is_empty() && !message.wantlist.full,
-                    "wants went to {peer:?} on the lane for answers"
+                    "wants went to {peer:?} on the stream for answers"
                 );
                 self.answers.say(*id, *peer, *version, message)
             }
@@ -212,8 +212,8 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             Event::Failed { session, cid, reason } => {
                 self.wishes.failed(*session, cid, reason, self.now)
             }
-            Event::PeerGone { .. } => Ok(()),
-            Event::Unreachable { peer, error } => self.lanes.unreachable(*peer, *error),
+            Event::PeerDisconnected { .. } => Ok(()),
+            Event::Unreachable { peer, error } => self.streams.unreachable(*peer, *error),
         }
     }
 
@@ -242,14 +242,14 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         self.wishes.settled()?;
         let stats = engine.stats();
         let seen =
-            (self.wishes.cids() as u32, self.wishes.sessions() as u32, self.lanes.peers() as u32);
+            (self.wishes.cids() as u32, self.wishes.sessions() as u32, self.streams.peers() as u32);
         ensure!(
             seen == (stats.wants, stats.sessions, stats.peers),
             "the engine counts {:?} wants, sessions and peers, there are {seen:?}",
             (stats.wants, stats.sessions, stats.peers)
         );
         // What looks at all rows is costly.
-        if stats.wants + stats.told + stats.ledger < 64 || self.drains.is_multiple_of(16) {
+        if stats.wants + stats.sent_wants + stats.ledger < 64 || self.drains.is_multiple_of(16) {
             let valid = engine.validate();
             ensure!(valid.is_ok(), "inside: {}", valid.err().unwrap_or_default());
         }
@@ -266,14 +266,14 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     /// The most that an engine with these limits may hold for what it was given so far.
     fn bytes_max(&self) -> u64 {
-        let limits = self.lanes.limits();
+        let limits = self.streams.limits();
         let peers = self.sizes.peers as u64;
         let all = u64::from;
         let ledger = (peers * all(limits.ledger_per_peer)).min(all(limits.ledger));
         // A block of up to 4 MiB may be beyond each limit of the blocks.
-        let answers = (peers * all(limits.answer_bytes_per_peer).max(4 << 20))
-            .min(all(limits.answer_bytes) + (4 << 20));
-        let told = (peers * all(limits.told_per_peer)).min(all(limits.told));
+        let answers = (peers * all(limits.response_bytes_per_peer).max(4 << 20))
+            .min(all(limits.response_bytes) + (4 << 20));
+        let told = (peers * all(limits.sent_wants_per_peer)).min(all(limits.sent_wants));
         // A CID of 168 bytes and 160 for the row and its places in two indexes.
         (256 << 10)
             + peers * (16 << 10)
@@ -282,13 +282,13 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             + told * 64
             + self.sizes.wants as u64 * 300
             + self.sizes.sessions as u64 * 1024
-            + self.wishes.untaken()
+            + self.wishes.unreleased()
     }
 
     /// Wants of connected peers that should have been answered by now.
     pub(super) fn unanswered(&self) -> Vec<(P, Cid)> {
         let mut all = Vec::new();
-        for (peer, version) in self.lanes.answerable() {
+        for (peer, version) in self.streams.answerable() {
             let cids = self.answers.unanswered(peer, version);
             all.extend(cids.into_iter().map(|cid| (peer, cid)));
         }

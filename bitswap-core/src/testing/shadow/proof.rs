@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn wrong_bytes_are_found_by_their_hash_and_beside_the_right_ones() {
         let right = Prefix::V0.block(Bytes::from_static(b"right")).unwrap();
-        let wrong = Block::from_store(*right.cid(), Bytes::from_static(b"wrong"));
+        let wrong = Block::new_unchecked(*right.cid(), Bytes::from_static(b"wrong"));
         let mut proofs = Proofs::default();
         let hashed = proofs.check(&wrong).unwrap_err();
         assert!(hashed.contains("do not hash to"), "{hashed}");

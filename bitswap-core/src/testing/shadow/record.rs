@@ -6,7 +6,7 @@ use core::fmt;
 use cid::Cid;
 
 use crate::message::{Entry, Message, WantKind};
-use crate::output::{Event, Lane, LoadId, LookupId, Output, SendId, SessionId, What};
+use crate::output::{Event, LoadId, LoadKind, LookupId, Output, SendId, SessionId, StreamKind};
 
 /// Items of a message or list that are kept.
 const KEPT: usize = 8;
@@ -18,8 +18,8 @@ pub(in crate::testing) enum Record<P> {
     Input(&'static str),
     /// An input about a peer.
     Peer(&'static str, P),
-    /// An input about a peer and a lane.
-    Lane(&'static str, P, Lane, bool),
+    /// An input about a peer and a stream.
+    StreamResult(&'static str, P, StreamKind, bool),
     /// A message came.
     Received(P, Brief),
     /// A message was taken by the transport, or not.
@@ -32,12 +32,12 @@ pub(in crate::testing) enum Record<P> {
     Wish(&'static str, SessionId, Cids),
     /// Blocks were stored locally.
     Announced(Cids),
-    /// A lane was asked for or given up.
-    Stream(&'static str, P, Lane),
+    /// A stream was asked for or given up.
+    Stream(&'static str, P, StreamKind),
     /// A message went out.
     Sending(SendId, P, Brief),
     /// The store is asked.
-    Load(LoadId, P, What, Cids),
+    Load(LoadId, P, LoadKind, Cids),
     /// A search begins.
     Search(LookupId, Cid),
     /// A search ends.
@@ -99,14 +99,14 @@ impl<P: Copy> Record<P> {
 
     pub(super) fn output(output: &Output<P>) -> Self {
         match output {
-            Output::Open { peer, lane } => Self::Stream("open", *peer, *lane),
-            Output::Close { peer, lane } => Self::Stream("close", *peer, *lane),
-            Output::Reset { peer, lane } => Self::Stream("reset", *peer, *lane),
+            Output::Open { peer, stream } => Self::Stream("open", *peer, *stream),
+            Output::Close { peer, stream } => Self::Stream("close", *peer, *stream),
+            Output::Reset { peer, stream } => Self::Stream("reset", *peer, *stream),
             Output::Send(sending) => {
                 Self::Sending(sending.id, sending.peer, Brief::of(&sending.message))
             }
             Output::Load(load) => {
-                Self::Load(load.id, load.peer, load.what, Cids::of(load.cids.iter()))
+                Self::Load(load.id, load.peer, load.kind, Cids::of(load.cids.iter()))
             }
             Output::FindProviders { id, cid, .. } => Self::Search(*id, *cid),
             Output::StopLookup { id } => Self::Stop(*id),
@@ -117,7 +117,7 @@ impl<P: Copy> Record<P> {
             Output::Event(Event::Failed { session, cid, .. }) => {
                 Self::Ended("failed", *session, *cid)
             }
-            Output::Event(Event::PeerGone { peer, .. }) => Self::Told("gone", *peer),
+            Output::Event(Event::PeerDisconnected { peer, .. }) => Self::Told("gone", *peer),
             Output::Event(Event::Unreachable { peer, .. }) => Self::Told("unreachable", *peer),
         }
     }
@@ -144,7 +144,7 @@ struct Name<'a>(&'a SendId);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}/{:?}/{}", self.0.peer.at(), self.0.lane, self.0.seq)
+        write!(f, "{:?}/{:?}/{}", self.0.peer.at(), self.0.stream, self.0.seq)
     }
 }
 
@@ -186,14 +186,16 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
         match self {
             Self::Input(what) => write!(f, "> {what}"),
             Self::Peer(what, peer) => write!(f, "> {what} {peer:?}"),
-            Self::Lane(what, peer, lane, ok) => write!(f, "> {what} {peer:?} {lane:?} {ok}"),
+            Self::StreamResult(what, peer, stream, ok) => {
+                write!(f, "> {what} {peer:?} {stream:?} {ok}")
+            }
             Self::Received(peer, brief) => write!(f, "> from {peer:?}: {brief}"),
             Self::Sent(id, ok) => write!(f, "> sent {} {ok}", Name(id)),
             Self::Loaded(id) => write!(f, "> loaded {}", id.0),
             Self::Found(id, peers, last) => write!(f, "> found {}: {peers}, last: {last}", id.0),
             Self::Wish(what, id, cids) => write!(f, "> {what} s{:?} {cids}", id.0.at()),
             Self::Announced(cids) => write!(f, "> announced {cids}"),
-            Self::Stream(what, peer, lane) => write!(f, "< {what} {peer:?} {lane:?}"),
+            Self::Stream(what, peer, stream) => write!(f, "< {what} {peer:?} {stream:?}"),
             Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
             Self::Load(id, peer, what, cids) => {
                 write!(f, "< load {} {peer:?} {what:?} {cids}", id.0)

@@ -14,7 +14,7 @@ use crate::block::Block;
 use crate::client::{PeerSet, SessionOptions};
 use crate::error::OpenError;
 use crate::message::{Entry, Presence, Version, WantKind, Wantlist};
-use crate::output::{Load, LoadAnswer, LoadId, Loaded, LookupId, SendId, WantFailure, What};
+use crate::output::{Load, LoadAnswer, LoadId, LoadKind, Loaded, LookupId, SendId, WantFailure};
 use crate::peer::Peer;
 use crate::prefix::Prefix;
 use crate::util::rows::Id;
@@ -23,7 +23,7 @@ const NOW: Timestamp = Timestamp::from_micros(1000);
 const SESSION: SessionId = SessionId(Id::from_bits(1 << 32));
 const US: Id<Peer> = Id::from_bits(1 << 32 | 7);
 
-/// A watcher that has seen peers 1 and 2 connect and open both lanes.
+/// A watcher that has seen peers 1 and 2 connect and open both streams.
 struct Scene {
     shadow: Shadow<u8>,
     blocks: Vec<Block>,
@@ -39,9 +39,9 @@ impl Scene {
         let mut shadow = Shadow::new(&Config::default(), NOW);
         for peer in [1, 2] {
             shadow.connected(peer);
-            for lane in [Lane::Wants, Lane::Answers] {
-                shadow.output(&Output::Open { peer, lane }, Some(NOW));
-                shadow.lanes.opened(peer, lane, Ok(version));
+            for stream in [StreamKind::Requests, StreamKind::Responses] {
+                shadow.output(&Output::Open { peer, stream }, Some(NOW));
+                shadow.streams.opened(peer, stream, Ok(version));
             }
         }
         let blocks = [10, 2000].map(|len| Prefix::V0.block(Bytes::from(vec![1; len])).unwrap());
@@ -68,7 +68,7 @@ impl Scene {
 
     fn loaded(mut self, block: usize, answer: LoadAnswer) -> Self {
         let cid = *self.blocks[block].cid();
-        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], what: What::Data };
+        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
         self.shadow.output(&Output::Load(load), Some(NOW));
         self.shadow.answers.loaded(LoadId(1), &[Loaded { cid, answer }]);
         self
@@ -89,29 +89,29 @@ impl Scene {
 
     fn tells(&mut self, entry: Entry) {
         let wantlist = Wantlist { entries: vec![entry], full: false };
-        self.sends(Lane::Wants, Message { wantlist, ..Message::default() });
+        self.sends(StreamKind::Requests, Message { wantlist, ..Message::default() });
     }
 
-    fn sends(&mut self, lane: Lane, message: Message) {
+    fn sends(&mut self, stream: StreamKind, message: Message) {
         let version = Version::V1_2;
-        self.sends_as(lane, version, message);
+        self.sends_as(stream, version, message);
     }
 
-    fn sends_as(&mut self, lane: Lane, version: Version, message: Message) {
+    fn sends_as(&mut self, stream: StreamKind, version: Version, message: Message) {
         self.seq += 1;
-        let id = SendId { peer: US, lane, seq: self.seq };
+        let id = SendId { peer: US, stream, seq: self.seq };
         self.shadow
-            .output(&Output::Send(Outgoing { id, peer: 1, lane, version, message }), Some(NOW));
+            .output(&Output::Send(Outgoing { id, peer: 1, stream, version, message }), Some(NOW));
     }
 
     fn gives(&mut self, block: usize) {
         let blocks = vec![self.blocks[block].clone()];
-        self.sends(Lane::Answers, Message { blocks, ..Message::default() });
+        self.sends(StreamKind::Responses, Message { blocks, ..Message::default() });
     }
 
     fn says(&mut self, block: usize, have: bool) {
         let presences = vec![Presence { cid: *self.blocks[block].cid(), have }];
-        self.sends(Lane::Answers, Message { presences, ..Message::default() });
+        self.sends(StreamKind::Responses, Message { presences, ..Message::default() });
     }
 
     fn delivers(&mut self, block: Block) {
@@ -149,7 +149,7 @@ fn is_silent(scene: Scene, act: impl FnOnce(&mut Scene)) {
 fn an_output_without_a_timer() {
     for timeout in [None, Some(NOW + Duration::from_micros(1))] {
         calls("contract 2", Scene::new(), |scene| {
-            let close = Output::Close { peer: 1, lane: Lane::Wants };
+            let close = Output::Close { peer: 1, stream: StreamKind::Requests };
             scene.shadow.output(&close, timeout);
         });
     }
@@ -166,7 +166,7 @@ fn a_block_that_nobody_brought_or_wants_or_with_other_bytes() {
     calls("does not want", scene(), |scene| scene.delivers(scene.blocks[1].clone()));
     calls("do not hash", scene(), |scene| {
         scene.arrives(0);
-        let wrong = Block::from_store(*scene.blocks[0].cid(), Bytes::from_static(b"no"));
+        let wrong = Block::new_unchecked(*scene.blocks[0].cid(), Bytes::from_static(b"no"));
         scene.delivers(wrong);
     });
     calls("contract 7", scene(), |scene| {
@@ -228,13 +228,21 @@ fn words_that_an_old_version_lacks() {
     calls("a want-have went", scene(), |scene| {
         let entries = vec![scene.want(0, WantKind::Have)];
         let wantlist = Wantlist { entries, full: false };
-        scene.sends_as(Lane::Wants, Version::V1_1, Message { wantlist, ..Message::default() });
+        scene.sends_as(
+            StreamKind::Requests,
+            Version::V1_1,
+            Message { wantlist, ..Message::default() },
+        );
     });
     calls("presences went", scene(), |scene| {
         let presences = vec![Presence { cid: *scene.blocks[0].cid(), have: true }];
-        scene.sends_as(Lane::Answers, Version::V1_1, Message { presences, ..Message::default() });
+        scene.sends_as(
+            StreamKind::Responses,
+            Version::V1_1,
+            Message { presences, ..Message::default() },
+        );
     });
-    calls("while Wants was", scene(), |scene| scene.tells(scene.want(0, WantKind::Block)));
+    calls("while Requests was", scene(), |scene| scene.tells(scene.want(0, WantKind::Block)));
 }
 
 #[test]
@@ -243,7 +251,7 @@ fn a_block_for_which_nobody_asks() {
     is_silent(Scene::new().asked(asks(WantKind::Block)).has(1), |scene| scene.gives(1));
     calls("for which it does not ask", Scene::new().asked(asks(WantKind::Block)), |scene| {
         let (cid, data) = scene.blocks[1].clone().into_parts();
-        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], what: What::Data };
+        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
         scene.shadow.output(&Output::Load(load), Some(NOW));
         let wantlist = Wantlist { entries: vec![scene.cancel(1)], full: false };
         scene.shadow.received(1, &Message { wantlist, ..Message::default() });
@@ -290,25 +298,25 @@ fn presences_that_the_store_or_the_peer_contradicts() {
 
 #[test]
 fn lanes_and_messages_out_of_order() {
-    let open = |peer, lane| Output::Open { peer, lane };
+    let open = |peer, stream| Output::Open { peer, stream };
     calls("while it is Open", Scene::new(), |scene| {
-        scene.shadow.output(&open(1, Lane::Wants), Some(NOW));
+        scene.shadow.output(&open(1, StreamKind::Requests), Some(NOW));
     });
     calls("not connected", Scene::new(), |scene| {
-        scene.shadow.output(&open(9, Lane::Wants), Some(NOW));
+        scene.shadow.output(&open(9, StreamKind::Requests), Some(NOW));
     });
     calls("speaks no Bitswap", Scene::new(), |scene| {
         scene.shadow.connected(3);
-        scene.shadow.output(&open(3, Lane::Wants), Some(NOW));
-        scene.shadow.lanes.opened(3, Lane::Wants, Err(OpenError::Unsupported));
-        scene.shadow.output(&open(3, Lane::Wants), Some(NOW));
+        scene.shadow.output(&open(3, StreamKind::Requests), Some(NOW));
+        scene.shadow.streams.opened(3, StreamKind::Requests, Err(OpenError::Unsupported));
+        scene.shadow.output(&open(3, StreamKind::Requests), Some(NOW));
     });
     calls("an empty message", Scene::new(), |scene| {
-        scene.sends(Lane::Wants, Message::default());
+        scene.sends(StreamKind::Requests, Message::default());
     });
     calls("closed under a message", Scene::new().session(PeerSet::Any).wants(0), |scene| {
         scene.tells(scene.want(0, WantKind::Block));
-        let close = Output::Close { peer: 1, lane: Lane::Wants };
+        let close = Output::Close { peer: 1, stream: StreamKind::Requests };
         scene.shadow.output(&close, Some(NOW));
     });
     calls("4 messages were on their way", Scene::new().session(PeerSet::Any).wants(0), |scene| {
@@ -319,7 +327,7 @@ fn lanes_and_messages_out_of_order() {
 }
 
 #[test]
-fn a_lane_that_is_reset_for_nothing_or_too_early() {
+fn a_stream_that_is_reset_for_nothing_or_too_early() {
     let gives = || {
         let mut scene = Scene::new().asked(|scene| scene.want(1, WantKind::Block)).has(1);
         scene.gives(1);
@@ -329,35 +337,35 @@ fn a_lane_that_is_reset_for_nothing_or_too_early() {
         let wantlist = Wantlist { entries: vec![scene.want(0, WantKind::Block)], full: false };
         scene.shadow.received(2, &Message { wantlist, ..Message::default() });
     };
-    let resets = |scene: &mut Scene, peer, lane, after| {
+    let resets = |scene: &mut Scene, peer, stream, after| {
         scene.shadow.now = NOW + Duration::from_millis(after);
-        scene.shadow.output(&Output::Reset { peer, lane }, Some(NOW));
+        scene.shadow.output(&Output::Reset { peer, stream }, Some(NOW));
     };
     is_silent(gives(), |scene| {
         waits(scene);
-        resets(scene, 1, Lane::Answers, 2000);
+        resets(scene, 1, StreamKind::Responses, 2000);
         // What was on its way goes again, on a new stream.
-        let open = Output::Open { peer: 1, lane: Lane::Answers };
+        let open = Output::Open { peer: 1, stream: StreamKind::Responses };
         scene.shadow.output(&open, Some(NOW));
-        scene.shadow.lanes.opened(1, Lane::Answers, Ok(Version::V1_2));
+        scene.shadow.streams.opened(1, StreamKind::Responses, Ok(Version::V1_2));
         scene.gives(1);
     });
-    calls("nobody else waits", gives(), |scene| resets(scene, 1, Lane::Answers, 2000));
-    for (phrase, peer, lane, after) in [
-        ("to take anything", 1, Lane::Answers, 1999),
-        ("to take anything", 2, Lane::Answers, 2000),
-        ("holds no blocks", 1, Lane::Wants, 2000),
-        ("not connected", 9, Lane::Answers, 2000),
+    calls("nobody else waits", gives(), |scene| resets(scene, 1, StreamKind::Responses, 2000));
+    for (phrase, peer, stream, after) in [
+        ("to take anything", 1, StreamKind::Responses, 1999),
+        ("to take anything", 2, StreamKind::Responses, 2000),
+        ("holds no blocks", 1, StreamKind::Requests, 2000),
+        ("not connected", 9, StreamKind::Responses, 2000),
     ] {
         calls(phrase, gives(), |scene| {
             waits(scene);
-            resets(scene, peer, lane, after);
+            resets(scene, peer, stream, after);
         });
     }
     calls("reset while it is Some(Closed)", gives(), |scene| {
         waits(scene);
-        resets(scene, 1, Lane::Answers, 2000);
-        resets(scene, 1, Lane::Answers, 4000);
+        resets(scene, 1, StreamKind::Responses, 2000);
+        resets(scene, 1, StreamKind::Responses, 4000);
     });
 }
 
@@ -378,7 +386,8 @@ fn a_search_for_what_nobody_wants() {
 
 #[test]
 fn a_violation_prints_the_last_steps() {
-    let complaint = complaint(Scene::new(), |scene| scene.sends(Lane::Wants, Message::default()));
-    let log = format!("{:>12} < open 1 Wants", 1000);
+    let complaint =
+        complaint(Scene::new(), |scene| scene.sends(StreamKind::Requests, Message::default()));
+    let log = format!("{:>12} < open 1 Requests", 1000);
     assert!(complaint.contains(&log), "{complaint}");
 }

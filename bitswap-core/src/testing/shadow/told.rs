@@ -43,7 +43,7 @@ pub(in crate::testing) struct Told<P> {
 
 impl<P: Copy + Ord + Debug> Told<P> {
     pub(super) fn new(config: &Config) -> Self {
-        let limit = config.limits.told_per_peer as usize;
+        let limit = config.limits.sent_wants_per_peer as usize;
         Self { peers: BTreeMap::new(), per_peer_max: limit.min(SERVERS_KEEP) }
     }
 
@@ -85,7 +85,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
         }
     }
 
-    /// Messages on the lane for wants may be lost.
+    /// Messages on the stream for wants may be lost.
     pub(super) fn lost(&mut self, peer: P) {
         if let Some(row) = self.peers.get_mut(&peer) {
             let wants = core::mem::take(&mut row.wants);

@@ -17,7 +17,7 @@ use crate::time::Timestamp;
 struct Session<P> {
     only: Option<BTreeSet<P>>,
     options: SessionOptions<P>,
-    untaken: u64,
+    unreleased: u64,
 }
 
 /// What one session wants of one CID.
@@ -116,8 +116,8 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
     }
 
     /// Delivered and not yet taken.
-    pub(super) fn untaken(&self) -> u64 {
-        self.sessions.values().map(|session| session.untaken).sum()
+    pub(super) fn unreleased(&self) -> u64 {
+        self.sessions.values().map(|session| session.unreleased).sum()
     }
 
     // Inputs.
@@ -132,7 +132,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             PeerSet::Any => None,
             PeerSet::Only(peers) => Some(peers.iter().copied().collect()),
         };
-        self.sessions.insert(id, Session { only, options, untaken: 0 });
+        self.sessions.insert(id, Session { only, options, unreleased: 0 });
         Ok(())
     }
 
@@ -207,9 +207,9 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         }
     }
 
-    pub(in crate::testing) fn taken(&mut self, session: SessionId, bytes: u64) {
+    pub(in crate::testing) fn release_capacity(&mut self, session: SessionId, bytes: u64) {
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.untaken = session.untaken.saturating_sub(bytes);
+            session.unreleased = session.unreleased.saturating_sub(bytes);
         }
     }
 
@@ -285,7 +285,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
             "{cid} was delivered in the name of {from:?}, who did not bring it"
         );
         if let Some(session) = self.sessions.get_mut(&session) {
-            session.untaken += block.data().len() as u64;
+            session.unreleased += block.data().len() as u64;
         }
         self.proofs.check(block)
     }

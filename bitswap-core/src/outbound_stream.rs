@@ -1,4 +1,4 @@
-//! One lane to one peer: is its stream open, for which version, and how much is on its way.
+//! One stream to one peer: is its stream open, for which version, and how much is on its way.
 
 use core::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::error::OpenError;
 use crate::message::Version;
 use crate::time::Timestamp;
 
-/// Longest pause between two attempts to open a lane.
+/// Longest pause between two attempts to open a stream.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// Whether a lane can be written to.
+/// Whether a stream can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stream {
+enum State {
     Closed,
     Opening,
     Open(Version),
@@ -28,10 +28,10 @@ struct Sending {
     bytes: u32,
 }
 
-/// The state of one lane.
+/// The state of one stream.
 #[derive(Clone, Debug)]
-pub(crate) struct LaneState {
-    stream: Stream,
+pub(crate) struct OutboundStream {
+    state: State,
     sending: alloc::vec::Vec<Sending>,
     bytes: u32,
     next_seq: u32,
@@ -42,10 +42,10 @@ pub(crate) struct LaneState {
     active: Timestamp,
 }
 
-impl LaneState {
+impl OutboundStream {
     pub(crate) const fn new(retry: Duration, now: Timestamp) -> Self {
         Self {
-            stream: Stream::Closed,
+            state: State::Closed,
             sending: alloc::vec::Vec::new(),
             bytes: 0,
             next_seq: 0,
@@ -57,26 +57,26 @@ impl LaneState {
 
     /// There is something to say: true when the host must be asked to open the stream.
     pub(crate) fn open(&mut self, now: Timestamp) -> bool {
-        let due = match self.stream {
-            Stream::Closed => true,
-            Stream::Waiting(until) => until <= now,
+        let due = match self.state {
+            State::Closed => true,
+            State::Waiting(until) => until <= now,
             _ => false,
         };
         if due {
-            self.stream = Stream::Opening;
+            self.state = State::Opening;
         }
         due
     }
 
     /// The host's answer to a request to open. False when none was under way.
     pub(crate) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
-        if self.stream != Stream::Opening {
+        if self.state != State::Opening {
             return false;
         }
         self.active = now;
         match result {
-            Ok(version) => self.stream = Stream::Open(version),
-            Err(OpenError::Unsupported) => self.stream = Stream::Refused,
+            Ok(version) => self.state = State::Open(version),
+            Err(OpenError::Unsupported) => self.state = State::Refused,
             // The connection that it was to be opened on closed; there may be another one.
             Err(OpenError::Closed) => self.lost(now),
             Err(_) => self.back_off(now),
@@ -89,7 +89,7 @@ impl LaneState {
     fn lost(&mut self, now: Timestamp) {
         if self.failures == 0 {
             self.failures = 1;
-            self.stream = Stream::Closed;
+            self.state = State::Closed;
         } else {
             self.back_off(now);
         }
@@ -98,50 +98,50 @@ impl LaneState {
     fn back_off(&mut self, now: Timestamp) {
         let pause = self.retry.saturating_mul(1 << self.failures.min(16)).min(RETRY_MAX);
         self.failures = self.failures.saturating_add(1);
-        self.stream = Stream::Waiting(now + pause);
+        self.state = State::Waiting(now + pause);
     }
 
     /// The peer has shown that it speaks Bitswap after all.
     pub(crate) fn revive(&mut self) {
-        if matches!(self.stream, Stream::Refused | Stream::Waiting(_)) {
-            self.stream = Stream::Closed;
+        if matches!(self.state, State::Refused | State::Waiting(_)) {
+            self.state = State::Closed;
             self.failures = 0;
         }
     }
 
-    /// The version to compose for, while the lane is open.
+    /// The version to compose for, while the stream is open.
     pub(crate) const fn version(&self) -> Option<Version> {
-        match self.stream {
-            Stream::Open(version) => Some(version),
+        match self.state {
+            State::Open(version) => Some(version),
             _ => None,
         }
     }
 
-    /// Nothing is on its way, and the lane is open or opening it can be asked for at once.
+    /// Nothing is on its way, and the stream is open or opening it can be asked for at once.
     pub(crate) fn can_act(&self) -> bool {
-        self.sending.is_empty() && matches!(self.stream, Stream::Closed | Stream::Open(_))
+        self.sending.is_empty() && matches!(self.state, State::Closed | State::Open(_))
     }
 
     pub(crate) fn is_refused(&self) -> bool {
-        self.stream == Stream::Refused
+        self.state == State::Refused
     }
 
     /// The pause after a failed attempt is over.
     pub(crate) fn retry(&mut self) {
-        if matches!(self.stream, Stream::Waiting(_)) {
-            self.stream = Stream::Closed;
+        if matches!(self.state, State::Waiting(_)) {
+            self.state = State::Closed;
         }
     }
 
     /// When the next attempt to open is due.
     pub(crate) const fn retry_at(&self) -> Option<Timestamp> {
-        match self.stream {
-            Stream::Waiting(until) => Some(until),
+        match self.state {
+            State::Waiting(until) => Some(until),
             _ => None,
         }
     }
 
-    /// The lane is open and takes another message.
+    /// The stream is open and takes another message.
     pub(crate) fn has_room(&self, messages: u8, bytes: u32) -> bool {
         self.version().is_some() && self.sending.len() < usize::from(messages) && self.bytes < bytes
     }
@@ -178,7 +178,7 @@ impl LaneState {
     }
 
     /// A message was written or failed; its size, or `None` when it is unknown or was reported before.
-    /// A failure closes the lane.
+    /// A failure closes the stream.
     pub(crate) fn sent(&mut self, seq: u32, ok: bool, now: Timestamp) -> Option<u32> {
         let at = self.sending.iter().position(|sending| sending.seq == seq)?;
         let Sending { bytes, .. } = self.sending.remove(at);
@@ -197,12 +197,12 @@ impl LaneState {
 
     /// Opening it may be asked for at once.
     pub(crate) fn is_closed(&self) -> bool {
-        self.stream == Stream::Closed
+        self.state == State::Closed
     }
 
     /// The stream is gone, if there is one.
     pub(crate) fn reset(&mut self, now: Timestamp) {
-        if matches!(self.stream, Stream::Open(_)) {
+        if matches!(self.state, State::Open(_)) {
             self.lost(now);
         }
     }
@@ -213,21 +213,21 @@ impl LaneState {
         if open {
             self.sending = alloc::vec::Vec::new();
             self.bytes = 0;
-            self.stream = Stream::Closed;
+            self.state = State::Closed;
         }
         open
     }
 
-    /// When the lane, if nothing more is said, has been idle for `idle`.
+    /// When the stream, if nothing more is said, has been idle for `idle`.
     pub(crate) fn idle_at(&self, idle: Duration) -> Option<Timestamp> {
         (self.version().is_some() && self.sending.is_empty()).then(|| self.active + idle)
     }
 
-    /// Closes an idle lane: true when the host must be told.
+    /// Closes an idle stream: true when the host must be told.
     pub(crate) fn close_idle(&mut self, idle: Duration, now: Timestamp) -> bool {
         let due = self.idle_at(idle).is_some_and(|at| at <= now);
         if due {
-            self.stream = Stream::Closed;
+            self.state = State::Closed;
         }
         due
     }
@@ -251,77 +251,77 @@ mod tests {
 
     #[test]
     fn a_failed_open_backs_off_and_a_refusal_is_final() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        assert!(lane.open(at(0)));
-        assert!(!lane.open(at(0)), "one request at a time");
-        assert!(lane.opened(Err(OpenError::Timeout), at(10)));
-        assert_eq!(lane.retry_at(), Some(at(110)));
-        assert!(!lane.open(at(109)));
-        assert!(lane.open(at(110)));
-        lane.opened(Err(OpenError::Closed), at(120));
-        assert_eq!(lane.retry_at(), Some(at(320)), "the second failure is no accident");
-        assert!(lane.open(at(320)));
-        lane.opened(Err(OpenError::Unsupported), at(330));
-        assert!(!lane.open(at(1_000_000)));
-        lane.revive();
-        assert!(lane.open(at(1_000_000)));
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        assert!(stream.open(at(0)));
+        assert!(!stream.open(at(0)), "one request at a time");
+        assert!(stream.opened(Err(OpenError::Timeout), at(10)));
+        assert_eq!(stream.retry_at(), Some(at(110)));
+        assert!(!stream.open(at(109)));
+        assert!(stream.open(at(110)));
+        stream.opened(Err(OpenError::Closed), at(120));
+        assert_eq!(stream.retry_at(), Some(at(320)), "the second failure is no accident");
+        assert!(stream.open(at(320)));
+        stream.opened(Err(OpenError::Unsupported), at(330));
+        assert!(!stream.open(at(1_000_000)));
+        stream.revive();
+        assert!(stream.open(at(1_000_000)));
     }
 
     #[test]
-    fn a_connection_that_closes_while_the_lane_opens_costs_no_time() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        lane.open(at(0));
-        lane.opened(Err(OpenError::Closed), at(10));
-        assert!(lane.open(at(10)));
-        lane.opened(Err(OpenError::Closed), at(20));
-        assert!(!lane.open(at(20)), "but only once");
+    fn a_connection_that_closes_while_the_stream_opens_costs_no_time() {
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        stream.open(at(0));
+        stream.opened(Err(OpenError::Closed), at(10));
+        assert!(stream.open(at(10)));
+        stream.opened(Err(OpenError::Closed), at(20));
+        assert!(!stream.open(at(20)), "but only once");
     }
 
     #[test]
     fn a_stream_that_takes_nothing_backs_off_until_a_message_gets_through() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        let fail = |lane: &mut LaneState, now| {
-            assert!(lane.open(now));
-            lane.opened(Ok(Version::V1_2), now);
-            let seq = lane.send(1, now);
-            lane.sent(seq, false, now);
-            lane.retry_at()
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        let fail = |stream: &mut OutboundStream, now| {
+            assert!(stream.open(now));
+            stream.opened(Ok(Version::V1_2), now);
+            let seq = stream.send(1, now);
+            stream.sent(seq, false, now);
+            stream.retry_at()
         };
-        assert_eq!(fail(&mut lane, at(0)), None, "an accident");
-        assert_eq!(fail(&mut lane, at(0)), Some(at(200)));
-        assert_eq!(fail(&mut lane, at(200)), Some(at(600)));
-        lane.open(at(600));
-        lane.opened(Ok(Version::V1_2), at(600));
-        let seq = lane.send(1, at(600));
-        lane.sent(seq, true, at(600));
-        lane.reset(at(600));
-        assert_eq!(lane.retry_at(), None, "an accident again");
+        assert_eq!(fail(&mut stream, at(0)), None, "an accident");
+        assert_eq!(fail(&mut stream, at(0)), Some(at(200)));
+        assert_eq!(fail(&mut stream, at(200)), Some(at(600)));
+        stream.open(at(600));
+        stream.opened(Ok(Version::V1_2), at(600));
+        let seq = stream.send(1, at(600));
+        stream.sent(seq, true, at(600));
+        stream.reset(at(600));
+        assert_eq!(stream.retry_at(), None, "an accident again");
     }
 
     #[test]
     fn credit_is_bytes_and_messages() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        lane.open(at(0));
-        lane.opened(Ok(Version::V1_2), at(0));
-        let first = lane.send(60, at(1));
-        assert!(lane.has_room(2, 100));
-        let second = lane.send(60, at(1));
-        assert!(!lane.has_room(2, 100) && !lane.has_room(4, 100) && !lane.has_room(2, 1000));
-        assert_eq!(lane.sent(first, true, at(2)), Some(60));
-        assert_eq!(lane.sent(first, true, at(2)), None, "answered once");
-        assert!(lane.has_room(2, 100));
-        assert_eq!(lane.sent(second, false, at(3)), Some(60));
-        assert_eq!(lane.version(), None, "a failure closes the lane");
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        stream.open(at(0));
+        stream.opened(Ok(Version::V1_2), at(0));
+        let first = stream.send(60, at(1));
+        assert!(stream.has_room(2, 100));
+        let second = stream.send(60, at(1));
+        assert!(!stream.has_room(2, 100) && !stream.has_room(4, 100) && !stream.has_room(2, 1000));
+        assert_eq!(stream.sent(first, true, at(2)), Some(60));
+        assert_eq!(stream.sent(first, true, at(2)), None, "answered once");
+        assert!(stream.has_room(2, 100));
+        assert_eq!(stream.sent(second, false, at(3)), Some(60));
+        assert_eq!(stream.version(), None, "a failure closes the stream");
     }
 
     #[test]
     fn pauses_double_up_to_half_a_minute_however_often_it_fails() {
-        let mut lane = LaneState::new(RETRY, at(0));
+        let mut stream = OutboundStream::new(RETRY, at(0));
         let mut now = at(0);
         let pauses = (0..40).map(|_| {
-            assert!(lane.open(now));
-            lane.opened(Err(OpenError::Timeout), now);
-            let next = lane.retry_at().expect("it waits");
+            assert!(stream.open(now));
+            stream.opened(Err(OpenError::Timeout), now);
+            let next = stream.retry_at().expect("it waits");
             let pause = next.since(now);
             now = next;
             pause.as_millis()
@@ -332,49 +332,49 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_whose_bytes_or_messages_are_used_up_has_no_room() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        assert!(!lane.has_room(2, 100), "it is closed");
-        lane.open(at(0));
-        assert!(!lane.has_room(2, 100), "it is being opened");
-        lane.opened(Ok(Version::V1_2), at(0));
-        assert!(!lane.has_room(0, 100) && !lane.has_room(2, 0));
-        lane.send(100, at(0));
-        assert!(!lane.has_room(1, 101) && !lane.has_room(2, 100));
-        assert!(lane.has_room(2, 101));
+    fn a_stream_whose_bytes_or_messages_are_used_up_has_no_room() {
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        assert!(!stream.has_room(2, 100), "it is closed");
+        stream.open(at(0));
+        assert!(!stream.has_room(2, 100), "it is being opened");
+        stream.opened(Ok(Version::V1_2), at(0));
+        assert!(!stream.has_room(0, 100) && !stream.has_room(2, 0));
+        stream.send(100, at(0));
+        assert!(!stream.has_room(1, 101) && !stream.has_room(2, 100));
+        assert!(stream.has_room(2, 101));
     }
 
     #[test]
-    fn a_lane_acts_only_while_nothing_is_on_its_way() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        assert!(lane.can_act(), "it may be opened");
-        lane.open(at(0));
-        assert!(!lane.can_act(), "it is being opened");
-        lane.opened(Ok(Version::V1_2), at(0));
-        assert!(lane.can_act());
-        let seq = lane.send(1, at(0));
-        assert!(!lane.can_act());
-        lane.sent(seq, true, at(0));
-        assert!(lane.can_act());
-        lane.reset(at(0));
-        lane.open(at(0));
-        lane.opened(Err(OpenError::Timeout), at(0));
-        assert!(!lane.can_act(), "it waits for its next attempt");
-        lane.retry();
-        assert!(lane.can_act());
+    fn a_stream_acts_only_while_nothing_is_on_its_way() {
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        assert!(stream.can_act(), "it may be opened");
+        stream.open(at(0));
+        assert!(!stream.can_act(), "it is being opened");
+        stream.opened(Ok(Version::V1_2), at(0));
+        assert!(stream.can_act());
+        let seq = stream.send(1, at(0));
+        assert!(!stream.can_act());
+        stream.sent(seq, true, at(0));
+        assert!(stream.can_act());
+        stream.reset(at(0));
+        stream.open(at(0));
+        stream.opened(Err(OpenError::Timeout), at(0));
+        assert!(!stream.can_act(), "it waits for its next attempt");
+        stream.retry();
+        assert!(stream.can_act());
     }
 
     #[test]
-    fn an_idle_lane_closes_once() {
-        let mut lane = LaneState::new(RETRY, at(0));
-        lane.open(at(0));
-        lane.opened(Ok(Version::V1_2), at(0));
-        let seq = lane.send(1, at(1000));
-        assert_eq!(lane.idle_at(IDLE), None, "not while something is on its way");
-        lane.sent(seq, true, at(2000));
-        assert_eq!(lane.idle_at(IDLE), Some(at(7000)));
-        assert!(!lane.close_idle(IDLE, at(6999)));
-        assert!(lane.close_idle(IDLE, at(7000)));
-        assert!(!lane.close_idle(IDLE, at(7000)));
+    fn an_idle_stream_closes_once() {
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        stream.open(at(0));
+        stream.opened(Ok(Version::V1_2), at(0));
+        let seq = stream.send(1, at(1000));
+        assert_eq!(stream.idle_at(IDLE), None, "not while something is on its way");
+        stream.sent(seq, true, at(2000));
+        assert_eq!(stream.idle_at(IDLE), Some(at(7000)));
+        assert!(!stream.close_idle(IDLE, at(6999)));
+        assert!(stream.close_idle(IDLE, at(7000)));
+        assert!(!stream.close_idle(IDLE, at(7000)));
     }
 }

@@ -1,12 +1,12 @@
-//! Lanes: opened when there is something to say, closed when idle, put right when lost.
+//! Streams: opened when there is something to say, closed when idle, put right when lost.
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Event, Lane, Support, Version, Want};
+use bitswap_core::{Event, ProtocolSupport, StreamKind, Version, Want};
 
 use crate::driver::{Driver, Told, block, cid, ms};
 
 #[test]
-fn a_lane_opens_for_a_want_and_closes_when_idle() {
+fn a_stream_opens_for_a_want_and_closes_when_idle() {
     let mut d = Driver::peers([1]);
     assert!(d.opens.is_empty(), "nothing to say yet");
     let s = d.session();
@@ -22,13 +22,13 @@ fn a_lane_opens_for_a_want_and_closes_when_idle() {
 }
 
 #[test]
-fn a_reset_lane_tells_everything_again_as_the_whole_wantlist() {
+fn a_reset_stream_tells_everything_again_as_the_whole_wantlist() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2), cid(3)]);
     d.told();
     d.cancel(s, cid(3));
-    d.engine.handle_reset(1, Lane::Wants, d.now);
+    d.engine.handle_reset(1, StreamKind::Requests, d.now);
     d.drain();
     assert_eq!(d.messages.len(), 1);
     assert!(d.messages[0].1.wantlist.full, "so that the lost cancel does not matter");
@@ -63,7 +63,7 @@ fn a_reconnected_peer_is_told_at_once() {
     d.want(s, &[cid(1)]);
     d.told();
     d.disconnect(1);
-    assert!(matches!(d.events()[..], [Event::PeerGone { peer: 1, .. }]));
+    assert!(matches!(d.events()[..], [Event::PeerDisconnected { peer: 1, .. }]));
     d.connect(1);
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
 }
@@ -86,16 +86,16 @@ fn a_peer_without_bitswap_is_left_alone_until_it_speaks() {
     d.version = None;
     let s = d.session();
     d.want(s, &[cid(1)]);
-    d.engine.handle_open(1, Lane::Wants, Err(OpenError::Unsupported), d.now);
+    d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Unsupported), d.now);
     d.drain();
     let gone = Event::Unreachable { peer: 1, error: OpenError::Unsupported };
     assert_eq!(d.events(), [gone]);
-    assert_eq!(d.engine.peer(1).unwrap().support, Support::No);
+    assert_eq!(d.engine.peer_stats(1).unwrap().support, ProtocolSupport::No);
     d.pass(ms(60_000));
     assert_eq!(d.opens, [1]);
     d.version = Some(Version::V1_2);
     d.message(1, bitswap_core::Message::default());
-    assert_ne!(d.engine.peer(1).unwrap().support, Support::No);
+    assert_ne!(d.engine.peer_stats(1).unwrap().support, ProtocolSupport::No);
     assert_eq!(d.opens, [1, 1]);
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
 }
@@ -103,22 +103,22 @@ fn a_peer_without_bitswap_is_left_alone_until_it_speaks() {
 #[test]
 fn a_peer_that_lists_no_bitswap_is_not_asked() {
     let mut d = Driver::peers([1]);
-    d.engine.handle_support(1, Support::No, d.now);
+    d.engine.handle_support(1, ProtocolSupport::No, d.now);
     let s = d.session();
     d.want(s, &[cid(1)]);
     assert!(d.opens.is_empty());
-    d.engine.handle_support(1, Support::Yes, d.now);
+    d.engine.handle_support(1, ProtocolSupport::Yes, d.now);
     d.drain();
     assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
 }
 
 #[test]
-fn a_lane_that_does_not_open_is_tried_again_later() {
+fn a_stream_that_does_not_open_is_tried_again_later() {
     let mut d = Driver::peers([1]);
     d.version = None;
     let s = d.session();
     d.want(s, &[cid(1)]);
-    d.engine.handle_open(1, Lane::Wants, Err(OpenError::Timeout), d.now);
+    d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Timeout), d.now);
     d.drain();
     assert_eq!(d.opens, [1]);
     d.pass(ms(100));
@@ -165,7 +165,7 @@ fn a_block_that_answers_an_earlier_question_leaves_a_cancel_for_the_later_one() 
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2)]);
-    d.engine.handle_reset(1, Lane::Wants, d.now);
+    d.engine.handle_reset(1, StreamKind::Requests, d.now);
     d.drain();
     d.told();
     d.block(1, &block(1));
@@ -207,10 +207,10 @@ fn a_want_that_comes_back_is_not_asked_as_want_have_of_what_became_an_older_peer
     d.want(first, &[cid(1)]);
     let asked = Driver::told_peers(&d.told(), cid(1), Told::Have)[0];
     d.version = None;
-    d.engine.handle_reset(asked, Lane::Wants, d.now);
+    d.engine.handle_reset(asked, StreamKind::Requests, d.now);
     d.drain();
     d.cancel(first, cid(1));
-    d.engine.handle_open(asked, Lane::Wants, Ok(Version::V1_1), d.now);
+    d.engine.handle_open(asked, StreamKind::Requests, Ok(Version::V1_1), d.now);
     d.engine.want(first, [Want::from(cid(1))], d.now).unwrap();
     d.drain();
     let told = d.told();

@@ -1,4 +1,4 @@
-//! The stream of a lane, from the request to its end.
+//! The stream of a stream, from the request to its end.
 
 use bitswap_core::{Message, SendId, Version};
 use futures::io::WriteHalf;
@@ -7,9 +7,9 @@ use libp2p_swarm::Stream;
 use super::writer::{Closing, Writer};
 use crate::mailbox::StreamId;
 
-/// Our stream for a lane, of which there is at most one.
+/// Our stream for a stream, of which there is at most one.
 #[derive(Debug, Default)]
-pub(crate) enum LaneStream {
+pub(crate) enum OutboundStream {
     /// None.
     #[default]
     Closed,
@@ -19,7 +19,7 @@ pub(crate) enum LaneStream {
     Open(StreamId, Writer<WriteHalf<Stream>>),
 }
 
-impl LaneStream {
+impl OutboundStream {
     /// Whether this stream is being negotiated.
     pub(crate) fn is_opening(&self, stream: StreamId) -> bool {
         matches!(self, Self::Opening(opening) if *opening == stream)

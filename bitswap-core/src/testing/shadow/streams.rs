@@ -1,4 +1,4 @@
-//! Which lanes are open, for which version, and what is on its way on them.
+//! Which streams are open, for which version, and what is on its way on them.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::error::OpenError;
 use crate::limits::{Limits, MESSAGE_BYTES_MAX};
 use crate::message::{Message, Version};
-use crate::output::{Lane, SendId, Support};
+use crate::output::{ProtocolSupport, SendId, StreamKind};
 use crate::testing::wire_len;
 use crate::time::Timestamp;
 
@@ -26,31 +26,31 @@ enum State {
 
 #[derive(Debug)]
 struct Peer {
-    lanes: [State; 2],
-    /// The version that the lane for answers had last.
+    streams: [State; 2],
+    /// The version that the stream for answers had last.
     version: Option<Version>,
-    /// Errors of attempts to open a lane.
+    /// Errors of attempts to open a stream.
     errors: Vec<OpenError>,
-    /// Lanes on which it speaks no Bitswap, as far as was said.
+    /// Streams on which it speaks no Bitswap, as far as was said.
     refused: [bool; 2],
 }
 
 #[derive(Debug)]
 struct Sending<P> {
     peer: P,
-    lane: Lane,
+    stream: StreamKind,
     bytes: usize,
     at: Timestamp,
 }
 
 #[derive(Debug)]
-pub(in crate::testing) struct Lanes<P> {
+pub(in crate::testing) struct Streams<P> {
     limits: Limits,
     peers: BTreeMap<P, Peer>,
     sending: BTreeMap<SendId, Sending<P>>,
 }
 
-impl<P: Copy + Ord + Debug> Lanes<P> {
+impl<P: Copy + Ord + Debug> Streams<P> {
     pub(super) fn new(config: &Config) -> Self {
         Self { limits: config.limits, peers: BTreeMap::new(), sending: BTreeMap::new() }
     }
@@ -76,10 +76,10 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
     pub(super) fn connected(&mut self, peer: P) -> bool {
         let new = !self.is_connected(peer) && self.peers.len() < self.limits.peers as usize;
         if new {
-            let lanes = [State::Closed; 2];
+            let streams = [State::Closed; 2];
             self.peers.insert(
                 peer,
-                Peer { lanes, version: None, errors: Vec::new(), refused: [false; 2] },
+                Peer { streams, version: None, errors: Vec::new(), refused: [false; 2] },
             );
         }
         new
@@ -94,39 +94,39 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
     /// when it wants some.
     pub(super) fn spoke(&mut self, peer: P, wants: bool) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.refused[Lane::Wants as usize] = false;
-            peer.refused[Lane::Answers as usize] &= !wants;
+            peer.refused[StreamKind::Requests as usize] = false;
+            peer.refused[StreamKind::Responses as usize] &= !wants;
         }
     }
 
-    pub(in crate::testing) fn support(&mut self, peer: P, support: Support) {
+    pub(in crate::testing) fn support(&mut self, peer: P, support: ProtocolSupport) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            peer.refused[Lane::Wants as usize] = support == Support::No;
+            peer.refused[StreamKind::Requests as usize] = support == ProtocolSupport::No;
         }
     }
 
     pub(in crate::testing) fn opened(
         &mut self,
         peer: P,
-        lane: Lane,
+        stream: StreamKind,
         result: Result<Version, OpenError>,
     ) {
         let Some(peer) = self.peers.get_mut(&peer) else {
             return;
         };
-        let state = &mut peer.lanes[lane as usize];
+        let state = &mut peer.streams[stream as usize];
         if *state != State::Opening {
             return;
         }
         *state = match result {
             Ok(version) => {
-                if lane == Lane::Answers {
+                if stream == StreamKind::Responses {
                     peer.version = Some(version);
                 }
                 State::Open(version)
             }
             Err(error) => {
-                peer.refused[lane as usize] |= error == OpenError::Unsupported;
+                peer.refused[stream as usize] |= error == OpenError::Unsupported;
                 if !peer.errors.contains(&error) {
                     peer.errors.push(error);
                 }
@@ -135,18 +135,18 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         };
     }
 
-    /// A message is answered. Its peer and lane, if it was on its way; an error closes the lane.
-    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) -> Option<(P, Lane)> {
-        let Sending { peer, lane, .. } = self.sending.remove(&id)?;
+    /// A message is answered. Its peer and stream, if it was on its way; an error closes the stream.
+    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) -> Option<(P, StreamKind)> {
+        let Sending { peer, stream, .. } = self.sending.remove(&id)?;
         if !ok {
-            self.reset(peer, lane);
+            self.reset(peer, stream);
         }
-        Some((peer, lane))
+        Some((peer, stream))
     }
 
-    pub(in crate::testing) fn reset(&mut self, peer: P, lane: Lane) {
+    pub(in crate::testing) fn reset(&mut self, peer: P, stream: StreamKind) {
         if let Some(peer) = self.peers.get_mut(&peer) {
-            let state = &mut peer.lanes[lane as usize];
+            let state = &mut peer.streams[stream as usize];
             if matches!(state, State::Open(_)) {
                 *state = State::Closed;
             }
@@ -155,35 +155,41 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
 
     /// Peers that can be answered, with the version to answer in: the newest until one is known.
     pub(super) fn answerable(&self) -> impl Iterator<Item = (P, Version)> {
-        let peers = self.peers.iter().filter(|(_, row)| !row.refused[Lane::Answers as usize]);
+        let peers =
+            self.peers.iter().filter(|(_, row)| !row.refused[StreamKind::Responses as usize]);
         peers.map(|(peer, row)| (*peer, row.version.unwrap_or(Version::V1_2)))
     }
 
-    pub(super) fn open(&mut self, peer: P, lane: Lane) -> Verdict {
+    pub(super) fn open(&mut self, peer: P, stream: StreamKind) -> Verdict {
         self.expect_connected(peer)?;
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
-        let state = &mut row.lanes[lane as usize];
-        ensure!(*state == State::Closed, "{lane:?} to {peer:?} is asked for while it is {state:?}");
+        let state = &mut row.streams[stream as usize];
+        ensure!(
+            *state == State::Closed,
+            "{stream:?} to {peer:?} is asked for while it is {state:?}"
+        );
         *state = State::Opening;
         ensure!(
-            !row.refused[lane as usize],
-            "{lane:?} is asked for, but {peer:?} speaks no Bitswap"
+            !row.refused[stream as usize],
+            "{stream:?} is asked for, but {peer:?} speaks no Bitswap"
         );
         Ok(())
     }
 
-    pub(super) fn close(&mut self, peer: P, lane: Lane) -> Verdict {
+    pub(super) fn close(&mut self, peer: P, stream: StreamKind) -> Verdict {
         self.expect_connected(peer)?;
-        let on_its_way =
-            self.sending.values().filter(|sending| (sending.peer, sending.lane) == (peer, lane));
-        ensure!(on_its_way.count() == 0, "{lane:?} to {peer:?} is closed under a message");
+        let on_its_way = self
+            .sending
+            .values()
+            .filter(|sending| (sending.peer, sending.stream) == (peer, stream));
+        ensure!(on_its_way.count() == 0, "{stream:?} to {peer:?} is closed under a message");
         if let Some(row) = self.peers.get_mut(&peer) {
-            let state = &mut row.lanes[lane as usize];
+            let state = &mut row.streams[stream as usize];
             ensure!(
                 matches!(state, State::Open(_)),
-                "{lane:?} to {peer:?} is closed while it is {state:?}"
+                "{stream:?} to {peer:?} is closed while it is {state:?}"
             );
             *state = State::Closed;
         }
@@ -191,23 +197,26 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
     }
 
     /// The engine gives a stream up: nothing that is on its way on it is answered any more.
-    pub(super) fn abort(&mut self, peer: P, lane: Lane, now: Timestamp) -> Verdict {
+    pub(super) fn abort(&mut self, peer: P, stream: StreamKind, now: Timestamp) -> Verdict {
         self.expect_connected(peer)?;
-        ensure!(lane == Lane::Answers, "{lane:?} to {peer:?} is reset: it holds no blocks");
-        let state = self.peers.get(&peer).map(|row| row.lanes[lane as usize]);
+        ensure!(
+            stream == StreamKind::Responses,
+            "{stream:?} to {peer:?} is reset: it holds no blocks"
+        );
+        let state = self.peers.get(&peer).map(|row| row.streams[stream as usize]);
         ensure!(
             matches!(state, Some(State::Open(_))),
-            "{lane:?} to {peer:?} is reset while it is {state:?}"
+            "{stream:?} to {peer:?} is reset while it is {state:?}"
         );
         let is_old = |sending: &Sending<P>| {
-            (sending.peer, sending.lane) == (peer, lane) && now.since(sending.at) >= PATIENCE
+            (sending.peer, sending.stream) == (peer, stream) && now.since(sending.at) >= PATIENCE
         };
         ensure!(
             self.sending.values().any(is_old),
-            "{lane:?} to {peer:?} is reset although it has not had {PATIENCE:?} to take anything"
+            "{stream:?} to {peer:?} is reset although it has not had {PATIENCE:?} to take anything"
         );
-        self.sending.retain(|_, sending| (sending.peer, sending.lane) != (peer, lane));
-        self.reset(peer, lane);
+        self.sending.retain(|_, sending| (sending.peer, sending.stream) != (peer, stream));
+        self.reset(peer, stream);
         Ok(())
     }
 
@@ -215,16 +224,16 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         &mut self,
         id: SendId,
         peer: P,
-        lane: Lane,
+        stream: StreamKind,
         version: Version,
         message: &Message,
         now: Timestamp,
     ) -> Verdict {
         self.expect_connected(peer)?;
-        let state = self.peers.get(&peer).map(|row| row.lanes[lane as usize]);
+        let state = self.peers.get(&peer).map(|row| row.streams[stream as usize]);
         ensure!(
             state == Some(State::Open(version)),
-            "a message for {version:?} went to {peer:?} while {lane:?} was {state:?}"
+            "a message for {version:?} went to {peer:?} while {stream:?} was {state:?}"
         );
         ensure!(!message.is_empty(), "an empty message went to {peer:?}");
         ensure!(
@@ -233,39 +242,39 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
         );
         let len = wire_len(message, version);
         ensure!(len <= MESSAGE_BYTES_MAX + 4, "a message of {len} bytes went to {peer:?}");
-        let before = |lane| {
+        let before = |stream| {
             self.sending
                 .values()
-                .filter(move |sending| (sending.peer, sending.lane) == (peer, lane))
+                .filter(move |sending| (sending.peer, sending.stream) == (peer, stream))
         };
-        let messages = before(lane).count();
+        let messages = before(stream).count();
         ensure!(
-            messages < usize::from(self.limits.messages_per_lane),
-            "{messages} messages were on their way on {lane:?} to {peer:?} and another went"
+            messages < usize::from(self.limits.messages_per_stream),
+            "{messages} messages were on their way on {stream:?} to {peer:?} and another went"
         );
-        let on_its_way: usize = before(lane).map(|sending| sending.bytes).sum();
+        let on_its_way: usize = before(stream).map(|sending| sending.bytes).sum();
         let sizes = message.blocks.iter().map(|block| block.data().len());
         let block_bytes: usize = sizes.clone().sum();
-        let (bytes, credit, within) = match lane {
+        let (bytes, credit, within) = match stream {
             // The engine may count an entry by its greatest length. The last message may overshoot.
-            Lane::Wants => {
+            StreamKind::Requests => {
                 let credit = self.limits.want_bytes_per_peer as usize * 5 / 4;
                 (len, credit, on_its_way < credit)
             }
             // A block beyond the credit goes alone, but for empty ones.
-            Lane::Answers => {
-                let credit = self.limits.answer_bytes_per_peer as usize;
+            StreamKind::Responses => {
+                let credit = self.limits.response_bytes_per_peer as usize;
                 let bytes = on_its_way + block_bytes;
                 let alone = Some(bytes) == sizes.max();
                 (block_bytes, credit, bytes <= credit || alone)
             }
         };
         ensure!(
-            within || message.blocks.is_empty() && lane == Lane::Answers,
-            "{bytes} bytes went to {peer:?} on {lane:?} with {on_its_way} on their way, the credit \
+            within || message.blocks.is_empty() && stream == StreamKind::Responses,
+            "{bytes} bytes went to {peer:?} on {stream:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );
-        let again = self.sending.insert(id, Sending { peer, lane, bytes, at: now });
+        let again = self.sending.insert(id, Sending { peer, stream, bytes, at: now });
         ensure!(again.is_none(), "the name {id:?} was used again");
         Ok(())
     }
@@ -273,7 +282,7 @@ impl<P: Copy + Ord + Debug> Lanes<P> {
     pub(super) fn unreachable(&self, peer: P, error: OpenError) -> Verdict {
         self.expect_connected(peer)?;
         let seen = self.peers.get(&peer).is_some_and(|row| row.errors.contains(&error));
-        ensure!(seen, "{peer:?} was called unreachable, but no lane failed with {error:?}");
+        ensure!(seen, "{peer:?} was called unreachable, but no stream failed with {error:?}");
         Ok(())
     }
 }
