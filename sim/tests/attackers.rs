@@ -59,6 +59,7 @@ fn random_combinations_of_attackers_hold_no_honest_transfer_up() {
         9_261_095_668_048,
         249_167_242_949_459,
         52_529_615_215_657,
+        48_483_903_724_283,
     ];
     let first = if cfg!(debug_assertions) { 1..=20 } else { 1..=100 };
     let failed = failures(known.into_iter().chain(first).map(Attack::draw));

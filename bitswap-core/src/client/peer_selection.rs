@@ -77,6 +77,8 @@ pub(super) struct Candidate {
     cost: u64,
     /// Microseconds until the block would be here.
     expected: u64,
+    /// The same, longer by how often the peer lacked or did not deliver blocks: they are asked for elsewhere then.
+    likely: u64,
     /// The same of a peer that has only said HAVE so far, if it keeps what that promises.
     promised: Option<u64>,
     tie: u64,
@@ -144,7 +146,7 @@ impl Selector<'_> {
         if let Some(soonest) = selected.soonest.filter(|_| for_block) {
             let asked = selected.peers.len();
             let most = soonest.saturating_mul(BUSY_FACTOR);
-            selected.peers.retain(|candidate| candidate.expected <= most);
+            selected.peers.retain(|candidate| candidate.likely <= most);
             selected.is_busy |= selected.peers.len() < asked;
         }
         sort(&mut selected.peers);
@@ -230,14 +232,16 @@ impl Selector<'_> {
         }
         let said_have = earlier.is_some_and(|earlier| earlier.answer() == Answer::Have);
         let expected = state.expected(size, micros(self.config.first_deadline) / 4);
-        let likelihood = self.likelihood(member, said_have);
+        let likelihood = self.likelihood(member, said_have).max(1);
+        let by_likelihood = |time: u64| time.saturating_mul(1000) / likelihood;
         selected.peers.push(Candidate {
             peer: member.id(),
             said_have,
             is_proven: member.has_served(),
             is_flawless: !member.has_lacked(),
-            cost: expected.saturating_add(LEAST_COST).saturating_mul(1000) / likelihood.max(1),
+            cost: by_likelihood(expected.saturating_add(LEAST_COST)),
             expected,
+            likely: if member.has_lacked() { by_likelihood(expected) } else { expected },
             promised: state.promised().filter(|_| member.is_worth_a_trial()),
             tie: rng.next_u64(),
         });
@@ -492,6 +496,22 @@ mod tests {
         world.state(2).answered(Duration::from_millis(1));
         world.session.peers_mut().add(peer(2));
         assert!(world.select(Purpose::Block, 1).trial.is_none());
+    }
+
+    #[test]
+    fn no_block_is_asked_of_an_unreliable_peer_that_a_busy_one_is_likely_to_bring_sooner() {
+        let mut world = World::new(2);
+        world.served(0, 100);
+        world.served(1, 800);
+        for _ in 0..8 {
+            world.state(0).charge(SIZE, false, START);
+        }
+        assert!(!world.state(0).has_room(SIZE, 1000, false), "the first one is busy");
+        assert_eq!(world.first(), peer(1), "it may take longer, but is there");
+        world.session.peers_mut().learn(peer(1), false);
+        world.session.peers_mut().learn(peer(1), false);
+        let selected = world.select(Purpose::Block, 1);
+        assert!(selected.peers.is_empty() && selected.is_busy, "{selected:?}");
     }
 
     #[test]
