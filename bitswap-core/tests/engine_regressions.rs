@@ -234,3 +234,31 @@ fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
         ],
     );
 }
+
+#[test]
+fn a_want_that_is_cancelled_at_the_end_of_a_message_had_its_place_in_a_full_ledger_until_then() {
+    let mut limits = Limits::default();
+    (limits.ledger_per_peer, limits.ledger) = (4, 8);
+    run(
+        Config::default().limits(limits).expect("all are above 0"),
+        &[
+            Op::Announce(vec![14]),
+            Op::Connect(4, Version::V1_2),
+            Op::Wantlist(
+                4,
+                vec![want_have(6), want_have(11), WantOp { priority: i32::MIN, ..want_block(14) }],
+                false,
+            ),
+            Op::Wantlist(
+                4,
+                vec![
+                    WantOp { priority: i32::MAX, ..want_have(5) },
+                    want_have(15),
+                    want_have(14),
+                    cancel(5),
+                ],
+                false,
+            ),
+        ],
+    );
+}

@@ -107,6 +107,8 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
         let mut wanted = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
+        // What a message cancels at its end had its place until then.
+        let mut most = row.asks.len();
         for (place, entry) in list.entries.iter().enumerate() {
             let is_skipped = place >= self.entries_max;
             if is_skipped {
@@ -122,17 +124,20 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 wanted.insert(entry.cid);
                 self.serials += 1;
                 row.ask(entry, on_their_way.contains(&entry.cid), self.serials);
+                most = most.max(row.asks.len());
             }
         }
         row.murky.extend(wanted.intersection(&cancelled));
-        self.overflow();
+        self.overflow(peer, most);
     }
 
-    /// Which wants gave way where there are too many is not known from outside.
-    fn overflow(&mut self) {
-        let all: usize = self.peers.values().map(|row| row.asks.len()).sum();
-        for row in self.peers.values_mut() {
-            if all > self.ledger_max || row.asks.len() > self.ledger_per_peer {
+    /// Which wants were evicted where there are too many is not known from outside. `most`: of this peer there
+    /// were so many at a time.
+    fn overflow(&mut self, peer: P, most: usize) {
+        let others = self.peers.iter().filter(|(other, _)| **other != peer);
+        let all = most + others.map(|(_, row)| row.asks.len()).sum::<usize>();
+        for (other, row) in &mut self.peers {
+            if all > self.ledger_max || *other == peer && most > self.ledger_per_peer {
                 row.murky.extend(row.asks.keys());
             }
         }
