@@ -38,7 +38,7 @@
 //!         .with_tokio()
 //!         .with_tcp(tcp::Config::default(), noise::Config::new, || {
 //!             let mut muxer = yamux::Config::default();
-//!             muxer.set_max_num_streams(4096);
+//!             muxer.set_max_num_streams(1024);
 //!             muxer
 //!         })?
 //!         .with_behaviour(|_| Behaviour::new(Config::default(), store, Tokio, seed))?
@@ -94,11 +94,11 @@
 //! * streams being negotiated: `SwarmBuilder::with_swarm_config` with
 //!   [`with_max_negotiating_inbound_streams`](libp2p_swarm::Config::with_max_negotiating_inbound_streams)`(1024)`;
 //!   the default is 128;
-//! * streams of a connection: `yamux::Config::set_max_num_streams(4096)`; the default of 512 is what
+//! * streams of a connection: `yamux::Config::set_max_num_streams(1024)`; the default of 512 is what
 //!   this crate alone reads at a time ([`Config::inbound_streams_max`]), and one more closes the
-//!   connection. 4096 is also what keeps each stream's window at 256 KiB: yamux lets windows grow by
-//!   what a smaller number leaves of its 1 GiB for a connection. With 1536, transfers of 50 MB from
-//!   Helia 7 were measured to stall for half a minute; with 4096 they take three seconds.
+//!   connection. No more than that: yamux lets the windows of busy streams grow only by what 256 KiB for
+//!   each allowed stream leaves of its 1 GiB for a connection, and 4096 leave nothing. Then no stream
+//!   is faster than 256 KiB per round trip: 20 MiB over 100 ms take nine seconds longer.
 //!
 //! Add the behaviour before the swarm listens: some peers ask a connection that did not offer
 //! Bitswap at first never again. Identify is not needed, but without it peers that wait for it

@@ -155,7 +155,7 @@ impl<B: NetworkBehaviour> Drop for Host<B> {
 /// TCP, noise and yamux.
 pub(crate) fn transport(key: &Keypair) -> Boxed<(PeerId, StreamMuxerBox)> {
     let mut muxer = yamux::Config::default();
-    muxer.set_max_num_streams(4096);
+    muxer.set_max_num_streams(1024);
     tcp::tokio::Transport::new(tcp::Config::default())
         .upgrade(Version::V1)
         .authenticate(noise::Config::new(key).unwrap())

@@ -1,4 +1,6 @@
 //! One file between Kubo, Helia and our node, in all directions, in one run: `interop/run --speed`.
+//! With `--rtt MS` the same, `ipfs get` left out, over a path that delivers each byte half of that time late. With
+//! `--only NAME` the rows whose name contains that, as in `--only "Helia → ours"`.
 //!
 //! Repositories, input and output are in the temporary directory. What is measured begins with the peers
 //! connected and ends with the whole file at the client; importing it is left out. Each direction has fresh
@@ -17,6 +19,7 @@ use bitswap_interop::{
     us::{self, UsOptions},
 };
 use bitswap_node::Node;
+use bitswap_node::testing::DelayedPath;
 use bitswap_runtime_tokio::Tokio;
 use cid::Cid;
 use multiaddr::Multiaddr;
@@ -102,11 +105,16 @@ async fn transfer(
     server: &str,
     client: Client,
     profile: Profile,
+    round_trip: Option<Duration>,
     folder: &Path,
 ) -> Result<Duration, Failed> {
     let (input, output) = (folder.join("in"), folder.join("out"));
     let (server, root) = Server::start(server, &input, profile).await?;
     let addr = server.addr().await;
+    let addr = match round_trip {
+        Some(round_trip) => DelayedPath::to(&addr, round_trip).address().clone(),
+        None => addr,
+    };
     Command::new("sync").status()?;
     let taken = match client {
         Client::KuboGet | Client::KuboPin => {
@@ -146,20 +154,56 @@ async fn transfer(
     Ok(taken)
 }
 
+/// What is asked for on the command line.
+struct Arguments {
+    mib: usize,
+    round_trip: Option<Duration>,
+    only: String,
+}
+
+impl Arguments {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Failed> {
+        let (mut mib, mut round_trip, mut only) = (None, None, String::new());
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--rtt" => {
+                    let millis = arguments.next().ok_or("--rtt takes milliseconds")?.parse()?;
+                    round_trip = Some(Duration::from_millis(millis));
+                }
+                "--only" => only = arguments.next().ok_or("--only takes a part of a name")?,
+                number => mib = Some(number.parse()?),
+            }
+        }
+        let default = if round_trip.is_some() { 20 } else { 256 };
+        Ok(Self { mib: mib.unwrap_or(default), round_trip, only })
+    }
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
-    let mib = std::env::args().nth(1).map_or(Ok(256), |mib| mib.parse::<usize>())?;
+    let Arguments { mib, round_trip, only } = Arguments::parse(std::env::args().skip(1))?;
     let folder = tempfile::tempdir()?;
     fs::write(folder.path().join("in"), content::bytes(1, mib * MIB))?;
+    let (servers, clients): (&[&str], &[Client]) = if round_trip.is_some() {
+        (&Server::ALL, &[Client::KuboPin, Client::Helia, Client::Us])
+    } else {
+        (&Server::ALL, &[Client::KuboGet, Client::KuboPin, Client::Helia, Client::Us])
+    };
     println!("| server → client | 256 KiB chunks, CIDv0 | 1 MiB chunks, CIDv1 |");
     println!("| --- | --- | --- |");
-    for server in Server::ALL {
-        for client in [Client::KuboGet, Client::KuboPin, Client::Helia, Client::Us] {
-            let mut row = format!("| {server} → {} |", client.name());
+    for server in servers {
+        for client in clients {
+            let name = format!("{server} → {}", client.name());
+            if !name.contains(&only) {
+                continue;
+            }
+            let mut row = format!("| {name} |");
             for profile in [Profile::UnixfsV0_2015, Profile::UnixfsV1_2025] {
                 let mut rounds = Vec::new();
                 for _ in 0..ROUNDS {
-                    rounds.push(transfer(server, client, profile, folder.path()).await?);
+                    let taken =
+                        transfer(server, *client, profile, round_trip, folder.path()).await?;
+                    rounds.push(taken);
                 }
                 rounds.sort();
                 let taken = rounds[ROUNDS / 2].as_secs_f64();

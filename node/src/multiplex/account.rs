@@ -6,11 +6,11 @@ use std::task::{Context, Poll, Waker};
 
 use libp2p::PeerId;
 
-use super::unread::WINDOW;
+use super::unread::FRAME_BYTES_MAX;
 
-/// Memory of the frames of a peer that were not read to their end. More than the largest frame needs: a
+/// Memory of the frames of a peer that were not read to their end. More than the longest frames need: a
 /// stream on which nothing is expected any more may keep its last, small one until it is dropped.
-const UNREAD_MAX: usize = WINDOW + (16 << 10);
+pub(super) const UNREAD_MAX: usize = 4 * FRAME_BYTES_MAX + (16 << 10);
 
 /// Streams that a peer may have opened and that are not dropped yet, over all its connections; further
 /// ones are reset. Other implementations answer a long wantlist in hundreds of streams at once.

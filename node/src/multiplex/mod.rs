@@ -25,12 +25,16 @@ use unread::{Socket, Unread};
 /// Streams that one connection may hold open; a peer that opens more loses the connection. Other
 /// implementations answer a long wantlist with one short stream per message, hundreds at once; what
 /// is refused they do not send again.
-///
-/// The number also decides about the windows: what 256 KiB for each stream leaves of the connection's
-/// 1 GiB, yamux uses to let the windows of busy streams grow. 4096 leaves nothing. Measured with 1536:
-/// transfers of 50 MB from Helia 7 stall for half a minute; why is not known. What the streams really
-/// hold is bounded in [`unread`], and how many of the peer's are kept in [`account`].
 const STREAMS_MAX: usize = 4096;
+
+/// The receive window of a stream that was just opened: what the specification of yamux says.
+const WINDOW_BYTES: usize = 256 << 10;
+
+/// Bytes by which the windows of a connection's streams may grow, all together. A window is doubled when
+/// half of it was used up within two round trips, so that a stream is as fast as the path: 64 MiB fill
+/// 1 Gbit/s over 500 ms. It is no bound on memory: what the streams hold is bounded in [`unread`], whatever
+/// their windows, and how many of the peer's streams are kept in [`account`].
+const WINDOW_GROWTH_BYTES: usize = 64 << 20;
 
 /// The upgrade of a connection to many streams.
 #[derive(Clone, Debug)]
@@ -44,6 +48,9 @@ impl Multiplex {
 
     fn over<C: AsyncRead + AsyncWrite + Unpin>(self, socket: C, mode: yamux::Mode) -> Muxer<C> {
         let mut config = yamux::Config::default();
+        config.set_max_connection_receive_window(Some(
+            STREAMS_MAX * WINDOW_BYTES + WINDOW_GROWTH_BYTES,
+        ));
         config.set_max_num_streams(STREAMS_MAX);
         let Self(account) = self;
         let unread = Unread::new(account.clone());

@@ -1,10 +1,14 @@
 //! What has arrived on the streams of a connection and was not read there yet.
 //!
-//! Each stream may send a window of 256 KiB before its receiver has read any of it, and a connection
-//! has thousands of streams. So frames are counted as they leave the socket, by reading along the
-//! headers of yamux, and until the last of their bytes is read from the stream; a header is held back
+//! Each stream may send its window, 256 KiB and more on a long path, before its receiver has read any of it,
+//! and a connection has thousands of streams. So frames are counted as they leave the socket, by reading along
+//! the headers of yamux, and until the last of their bytes is read from the stream; a header is held back
 //! while there is no room for its frame. Whoever owns a stream reads or drops it without waiting for
 //! the peer, so that ends by itself.
+//!
+//! A frame may be as long as the window, and yamux keeps all of it until its last byte is there. So a long
+//! frame is handed to yamux as several frames, each of which is counted alone: what is held does not depend
+//! on the window.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,8 +20,8 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use super::account::Account;
 
-/// The receive window of a stream, and the largest frame.
-pub(super) const WINDOW: usize = 256 << 10;
+/// The longest frame that yamux is given. Other implementations send no longer ones.
+pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// Memory of a frame besides its bytes.
 const PER_FRAME: usize = 96;
@@ -28,6 +32,7 @@ const HEADER: usize = 12;
 const DATA: u8 = 0;
 const WINDOW_UPDATE: u8 = 1;
 const SYN: u16 = 1;
+const FIN: u16 = 4;
 const RST: u16 = 8;
 
 /// What is unread on the streams of one connection. A handle.
@@ -172,6 +177,10 @@ enum At {
 struct Next {
     id: u32,
     bytes: usize,
+    /// Bytes of the peer's frame that yamux is given in frames of their own after these.
+    later: usize,
+    /// The last of them ends the stream.
+    ends: bool,
 }
 
 impl<C> Socket<C> {
@@ -179,8 +188,8 @@ impl<C> Socket<C> {
         Self { inner, unread, header: [0; HEADER], at: At::Header(0) }
     }
 
-    /// A header is complete.
-    fn begin(&self) -> io::Result<Next> {
+    /// A header of the peer is complete; it becomes the one that yamux is given.
+    fn begin(&mut self) -> Next {
         let [_, tag, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3] = self.header;
         let flags = u16::from_be_bytes([f0, f1]);
         let id = u32::from_be_bytes([i0, i1, i2, i3]);
@@ -188,13 +197,29 @@ impl<C> Socket<C> {
         if flags & (SYN | RST) == SYN && matches!(tag, DATA | WINDOW_UPDATE) {
             self.unread.opened(id);
         }
-        let len = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-        if tag == DATA && len > WINDOW {
-            let why = "the peer sent a yamux frame that is larger than the window of a stream";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        let len = if tag == DATA { u32::from_be_bytes([l0, l1, l2, l3]) as usize } else { 0 };
+        if len <= FRAME_BYTES_MAX {
+            return Next { id, bytes: len, later: 0, ends: false };
         }
-        Ok(Next { id, bytes: if tag == DATA { len } else { 0 } })
+        let ends = flags & FIN == FIN;
+        self.header = data_header(flags & !FIN, id, FRAME_BYTES_MAX);
+        Next { id, bytes: FRAME_BYTES_MAX, later: len - FRAME_BYTES_MAX, ends }
     }
+
+    /// A frame is complete that is followed by more of the same frame of the peer.
+    fn go_on(&mut self, Next { id, later, ends, .. }: Next) -> Next {
+        let bytes = later.min(FRAME_BYTES_MAX);
+        let later = later - bytes;
+        let flags = if ends && later == 0 { FIN } else { 0 };
+        self.header = data_header(flags, id, bytes);
+        Next { id, bytes, later, ends }
+    }
+}
+
+fn data_header(flags: u16, id: u32, len: usize) -> [u8; HEADER] {
+    let ([f0, f1], [i0, i1, i2, i3]) = (flags.to_be_bytes(), id.to_be_bytes());
+    let [l0, l1, l2, l3] = (len as u32).to_be_bytes();
+    [0, DATA, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3]
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
@@ -206,7 +231,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
         let this = self.get_mut();
         loop {
             match this.at {
-                At::Header(HEADER) => this.at = At::Room(this.begin()?),
+                At::Header(HEADER) => this.at = At::Room(this.begin()),
                 At::Header(filled) => {
                     let rest = this.header.get_mut(filled..).unwrap_or_default();
                     let read = ready!(Pin::new(&mut this.inner).poll_read(cx, rest))?;
@@ -237,7 +262,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
                     let read = ready!(Pin::new(&mut this.inner).poll_read(cx, part))?;
                     this.at = if read == left {
                         this.unread.arrived(next.id, next.bytes);
-                        At::Header(0)
+                        if next.later > 0 { At::Room(this.go_on(next)) } else { At::Header(0) }
                     } else {
                         At::Body(left - read, next)
                     };
@@ -271,6 +296,7 @@ mod tests {
     use futures::io::{AsyncReadExt as _, Cursor};
     use futures::{FutureExt as _, future::poll_fn};
 
+    use super::super::account::UNREAD_MAX;
     use super::*;
     use crate::multiplex::tests::Wakes;
 
@@ -357,11 +383,11 @@ mod tests {
     fn a_frame_for_which_there_is_no_room_is_not_begun_and_one_that_is_alone_always_is() {
         let unread = Unread::default();
         unread.opened(1);
-        // As large as frames get, one after another, and a change of a window between them.
-        let first = frame(0, 1, WINDOW);
+        // As much as there is room for, then more, and a change of a window between them.
+        let first = [frame(0, 1, FRAME_BYTES_MAX), frame(0, 1, FRAME_BYTES_MAX)].concat().repeat(2);
         let second = [header(WINDOW_UPDATE, 0, 1, 9), frame(0, 1, 20 << 10)].concat();
         let mut socket = Socket::new(Cursor::new([&first[..], &second].concat()), unread.clone());
-        let mut buffer = vec![0; 2 * WINDOW];
+        let mut buffer = vec![0; 2 * FRAME_BYTES_MAX];
         let mut given = 0;
         while let Some(read) = socket.read(&mut buffer).now_or_never() {
             let read = read.unwrap();
@@ -369,8 +395,8 @@ mod tests {
             given += read;
         }
         assert_eq!(given, first.len() + HEADER, "the window is known, and nothing of the frame");
-        assert_eq!(total(&unread), WINDOW + PER_FRAME);
-        unread.read(1, WINDOW);
+        assert_eq!(total(&unread), 4 * (FRAME_BYTES_MAX + PER_FRAME));
+        unread.read(1, FRAME_BYTES_MAX);
         assert!(socket.read(&mut buffer).now_or_never().is_none());
         unread.read(1, 0);
         let mut rest = vec![0; second.len() - HEADER];
@@ -404,7 +430,7 @@ mod tests {
         unread.opened(1);
         let wire = frame(0, 1, 1).repeat(10_000);
         let taken = read_all(wire, 4096, &unread).unwrap() / (HEADER + 1);
-        assert!(total(&unread) <= WINDOW + (16 << 10), "{taken} frames taken");
+        assert!(total(&unread) <= UNREAD_MAX, "{taken} frames taken");
         assert!(taken < 3300, "{taken} frames taken");
     }
 
@@ -413,8 +439,10 @@ mod tests {
         let unread = Unread::default();
         unread.opened(1);
         unread.opened(2);
-        let half = WINDOW / 2 + (8 << 10) - PER_FRAME;
-        read_all([frame(0, 1, half), frame(0, 2, half)].concat(), 1000, &unread).unwrap();
+        let small = UNREAD_MAX - 4 * (FRAME_BYTES_MAX + PER_FRAME) - PER_FRAME;
+        let second = [frame(0, 2, 3 * FRAME_BYTES_MAX), frame(0, 2, small)].concat();
+        read_all([frame(0, 1, FRAME_BYTES_MAX), second].concat(), 1000, &unread).unwrap();
+        assert_eq!(total(&unread), UNREAD_MAX);
         let mut socket = Socket::new(Cursor::new(frame(0, 1, 1)), unread.clone());
         let (wakes, task) = Wakes::new();
         let mut buffer = [0; 100];
@@ -422,7 +450,7 @@ mod tests {
             Pin::new(&mut socket).poll_read(&mut Context::from_waker(&task), &mut buffer).is_ready()
         };
         assert!(!poll());
-        unread.read(1, half);
+        unread.read(1, FRAME_BYTES_MAX);
         assert_eq!(wakes.count(), 0, "yamux keeps it until the next read");
         unread.dropped(2);
         assert_eq!(wakes.count(), 1);
@@ -431,12 +459,48 @@ mod tests {
         assert!(poll());
     }
 
-    #[test]
-    fn a_frame_beyond_the_window_is_refused_before_there_is_memory_for_it() {
+    /// Headers and bytes as yamux is given them; what it is given is read at once.
+    fn given(wire: Vec<u8>, piece: usize) -> Vec<(u16, usize)> {
         let unread = Unread::default();
-        let refused = read_all(header(DATA, 0, 1, WINDOW as u32 + 1), 100, &unread);
-        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidData);
-        assert!(read_all(header(DATA, 0, 1, WINDOW as u32), 100, &unread).is_ok());
+        unread.opened(1);
+        let mut socket = Socket::new(Cursor::new(wire), unread.clone());
+        let (mut all, mut buffer) = (Vec::new(), vec![0; piece]);
+        while let Some(Ok(read @ 1..)) = socket.read(&mut buffer).now_or_never() {
+            all.extend_from_slice(&buffer[..read]);
+            unread.read(1, FRAME_BYTES_MAX);
+            unread.read(1, 0);
+        }
+        let (mut frames, mut next) = (Vec::new(), 0);
+        while let Some(header) = all.get(next..next + HEADER) {
+            let len = u32::from_be_bytes(header[8..].try_into().unwrap()) as usize;
+            frames.push((u16::from_be_bytes([header[2], header[3]]), len));
+            next += HEADER + len;
+            assert!(next <= all.len(), "the last frame is whole");
+        }
+        frames
+    }
+
+    #[test]
+    fn a_long_frame_is_handed_on_as_several_of_which_the_first_opens_and_the_last_ends_its_stream()
+    {
+        const MAX: usize = FRAME_BYTES_MAX;
+        for piece in [1, 12, 4096, 1 << 20] {
+            assert_eq!(given(frame(SYN | FIN, 1, MAX), piece), [(SYN | FIN, MAX)]);
+            let two = [(SYN, MAX), (FIN, 1)];
+            assert_eq!(given(frame(SYN | FIN, 1, MAX + 1), piece), two);
+            let wire = [frame(0, 1, 3 * MAX), frame(FIN, 1, 5)].concat();
+            assert_eq!(given(wire, piece), [(0, MAX), (0, MAX), (0, MAX), (FIN, 5)]);
+        }
+    }
+
+    #[test]
+    fn of_a_frame_as_long_as_frames_get_no_more_is_held_than_there_is_room_for() {
+        let unread = Unread::default();
+        unread.opened(1);
+        let wire = frame(0, 1, 3 << 20);
+        let given = read_all(wire, 1 << 20, &unread).unwrap();
+        assert_eq!(given, 4 * (HEADER + FRAME_BYTES_MAX));
+        assert_eq!(total(&unread), 4 * (FRAME_BYTES_MAX + PER_FRAME));
     }
 
     #[test]

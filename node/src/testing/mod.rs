@@ -18,6 +18,7 @@ mod hooked;
 mod hostile;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
+mod path;
 pub mod raw;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod resuming;
@@ -33,6 +34,7 @@ use futures::future::{Either, select};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+pub use self::path::DelayedPath;
 pub use crate::fs::faulty::{Fault, FaultyFs};
 use crate::node::Node;
 use crate::runtime::Runtime;
@@ -45,6 +47,7 @@ pub mod tests {
     pub use super::finding::*;
     pub use super::hostile::*;
     pub use super::losing::*;
+    pub use super::path::a_large_file_takes_few_round_trips;
     pub use super::resuming::*;
     pub use super::sharing::*;
 }
@@ -114,6 +117,7 @@ macro_rules! suite {
             a_want_ends_when_a_lost_peer_stays_away_for_the_grace
             a_node_that_came_back_with_another_identity_is_found_at_its_address
             a_port_is_listened_on_by_one_node_only
+            a_large_file_takes_few_round_trips
         }
     };
     ($run:path: $($test:ident)*) => {
