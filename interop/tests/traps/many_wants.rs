@@ -85,7 +85,7 @@ async fn of_1500_wants_never_more_than_1024_are_told_to_kubo() {
         until("our wants", async || session.stats().await.unwrap().wants == 1500).await;
         until("as many there as may be", async || {
             let known = kubo.bitswap_wantlist(Some(&ours)).await.unwrap().len();
-            let told = peer(&us).await.told as usize;
+            let told = peer(&us).await.sent_wants as usize;
             assert!(told <= 1024 && known <= told, "{known} of {told}");
             told >= 1000 && known == told
         })
