@@ -59,8 +59,9 @@ pub(crate) struct Host {
     gates: BTreeMap<Node, Gate>,
     lookups: BTreeMap<LookupId, Cid>,
     histories: BTreeMap<Node, PeerHistory>,
-    /// How often each peer has connected, as this end saw it.
-    pub(crate) greeted: BTreeMap<Node, u32>,
+    /// With which connection each peer was met. What two engines know of each other can be compared when both met
+    /// with the same one: one of them may not have noticed that the other was gone for a while.
+    met_with: BTreeMap<Node, Connection>,
     /// The earliest wake-up in the queue.
     armed: Option<Timestamp>,
     disk_free_at: Timestamp,
@@ -86,7 +87,7 @@ impl Host {
             gates: BTreeMap::new(),
             lookups: BTreeMap::new(),
             histories: BTreeMap::new(),
-            greeted: BTreeMap::new(),
+            met_with: BTreeMap::new(),
             armed: None,
             disk_free_at: Timestamp::ZERO,
             drain_waits: false,
@@ -112,12 +113,17 @@ impl Host {
         let connections = self.connections.entry(peer).or_default();
         connections.push(connection);
         if connections.len() == 1 {
-            *self.greeted.entry(peer).or_default() += 1;
+            self.met_with.insert(peer, connection);
             self.gates.insert(peer, Gate::default());
             let history = self.histories.remove(&peer);
             let now = self.now(out);
             self.engine(|engine| engine.handle_connected(peer, history, now));
         }
+    }
+
+    /// The connection with which a peer was met that is connected still.
+    pub(crate) fn met_with(&self, peer: Node) -> Option<Connection> {
+        self.met_with.get(&peer).copied().filter(|_| self.is_connected(peer))
     }
 
     pub(crate) fn is_connected(&self, peer: Node) -> bool {

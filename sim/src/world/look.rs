@@ -166,8 +166,8 @@ impl World {
         for a in &hosts {
             for b in hosts.iter().filter(|b| *b != a) {
                 let (one, other) = (self.host_ref(*a), self.host_ref(*b));
-                let met = one.is_connected(*b) && other.is_connected(*a);
-                if met && one.greeted.get(b) == other.greeted.get(a) {
+                let met = one.met_with(*b);
+                if met.is_some() && met == other.met_with(*a) {
                     one.engine.agrees_with(*a, &other.engine, *b);
                 }
             }
