@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
+use bitswap_testing::{AnswerOp, LoadOp, Op, Opened, Harness, SessionOp, WantOp};
 use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
 use proptest::collection::vec;
 use proptest::option;
@@ -140,12 +140,12 @@ fn small_limits() -> impl Strategy<Value = Config> {
 }
 
 fn run(config: Config, ops: &[Op]) -> u64 {
-    let mut rig = Rig::new(config, [7; 32]);
+    let mut harness = Harness::new(config, [7; 32]);
     for op in ops {
-        rig.apply(op);
+        harness.apply(op);
     }
-    let transcript = rig.transcript();
-    rig.heal();
+    let transcript = harness.transcript();
+    harness.heal();
     transcript
 }
 
@@ -179,14 +179,14 @@ proptest! {
 
     #[test]
     fn a_shut_down_engine_ends_all_wants_and_comes_to_rest(ops in vec(op(), 1..60)) {
-        let mut rig = Rig::new(Config::default(), [7; 32]);
+        let mut harness = Harness::new(Config::default(), [7; 32]);
         for op in &ops {
-            rig.apply(op);
+            harness.apply(op);
         }
-        rig.apply(&Op::Shutdown);
-        rig.apply(&Op::Drain);
-        prop_assert_eq!(rig.engine().stats().wants, 0);
-        rig.heal();
+        harness.apply(&Op::Shutdown);
+        harness.apply(&Op::Drain);
+        prop_assert_eq!(harness.engine().stats().wants, 0);
+        harness.heal();
     }
 }
 

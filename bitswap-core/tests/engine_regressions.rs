@@ -1,14 +1,14 @@
 //! Sequences of operations that random exploration found and shrank, each named for what it guards.
 
-use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
+use bitswap_testing::{AnswerOp, LoadOp, Op, Opened, Harness, SessionOp, WantOp};
 use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
 /// after every step.
 fn run(config: Config, ops: &[Op]) {
-    let mut rig = Rig::new(config, [7; 32]);
-    ops.iter().for_each(|op| rig.apply(op));
-    rig.heal();
+    let mut harness = Harness::new(config, [7; 32]);
+    ops.iter().for_each(|op| harness.apply(op));
+    harness.heal();
 }
 
 fn session(only: Option<Vec<u8>>) -> Op {
@@ -72,7 +72,7 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
 
 #[test]
 fn a_shut_down_engine_sets_no_timer_for_a_stream_that_it_has_no_use_for() {
-    let mut rig = Rig::new(Config::default(), [7; 32]);
+    let mut harness = Harness::new(Config::default(), [7; 32]);
     let ops = [
         session(None),
         Op::Connect(71, Version::V1_2),
@@ -88,8 +88,8 @@ fn a_shut_down_engine_sets_no_timer_for_a_stream_that_it_has_no_use_for() {
         Op::Shutdown,
         Op::Drain,
     ];
-    ops.iter().for_each(|op| rig.apply(op));
-    rig.heal();
+    ops.iter().for_each(|op| harness.apply(op));
+    harness.heal();
 }
 
 #[test]

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bitswap_core::message::{Entry, FrameDecoder, Message, PayloadFilter, Presence, decode};
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{
     Config, Event, Output, PeerSet, ProviderProgress, SessionId, SessionOptions, Timestamp,
     Version, Want, WantKind,

@@ -1,7 +1,7 @@
 //! One input of an engine as a value, and the place between an engine and its host.
 
 use bitswap_core::error::{OpenError, SendError, WantError};
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{
     BlockInfo, LoadId, Loaded, LookupId, Message, Output, PeerHistory, ProtocolSupport,
     ProviderProgress, Rates, SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version,

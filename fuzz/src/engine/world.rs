@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::message::Entry;
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{
     BlockInfo, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Message, Outgoing, Output,
     PeerHistory, Presence, ProviderProgress, Rates, SendId, SessionId, StreamKind, Timestamp,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::{FrameDecoder, PayloadFilter, decode};
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{
     BlockInfo, Config, Load, LoadAnswer, LoadKind, Loaded, Message, Outgoing, Output,
     ProviderProgress, SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version, Want,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{
     BlockInfo, Load, Loaded, LookupId, Message, PeerHistory, ProviderProgress, SendId, SessionId,
     SessionOptions, StreamKind, Timestamp, Version, Want,

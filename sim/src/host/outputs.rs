@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{Event, Output, SessionId, StreamKind};
 use cid::Cid;
 

@@ -6,7 +6,7 @@ mod setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bitswap_core::testing::Checked;
+use bitswap_testing::Checked;
 use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
 use cid::Cid;
 

@@ -7,9 +7,9 @@ use core::time::Duration;
 use cid::Cid;
 
 use super::known::Known;
-use crate::message::{Entry, WantKind};
-use crate::output::SendId;
-use crate::time::Timestamp;
+use bitswap_core::SendId;
+use bitswap_core::Timestamp;
+use bitswap_core::message::{Entry, WantKind};
 
 /// The server puts the wants of its last answers back when their stream is lost: those that the
 /// transport took in this time, and no more than so many.

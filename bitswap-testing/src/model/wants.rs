@@ -1,6 +1,7 @@
 //! What local users want: every want ends exactly once.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 
@@ -8,10 +9,10 @@ use cid::Cid;
 
 use super::proof::Proofs;
 use super::{Verdict, ensure};
-use crate::block::Block;
-use crate::client::{PeerSet, SessionOptions, WhenMissing};
-use crate::output::{BlockInfo, LookupId, SessionId, WantFailure};
-use crate::time::Timestamp;
+use bitswap_core::Block;
+use bitswap_core::Timestamp;
+use bitswap_core::{BlockInfo, LookupId, SessionId, WantFailure};
+use bitswap_core::{PeerSet, SessionOptions, WhenMissing};
 
 #[derive(Debug)]
 struct Session<P> {
@@ -34,7 +35,7 @@ struct Wish {
 }
 
 #[derive(Debug)]
-pub(in crate::testing) struct Wishes<P> {
+pub(crate) struct Wants<P> {
     sessions: BTreeMap<SessionId, Session<P>>,
     wishes: BTreeMap<Cid, BTreeMap<SessionId, Wish>>,
     /// Live ones among them, and CIDs that have a live one.
@@ -53,7 +54,7 @@ pub(in crate::testing) struct Wishes<P> {
     drained: bool,
 }
 
-impl<P> Default for Wishes<P> {
+impl<P> Default for Wants<P> {
     fn default() -> Self {
         Self {
             sessions: BTreeMap::new(),
@@ -71,7 +72,7 @@ impl<P> Default for Wishes<P> {
     }
 }
 
-impl<P: Copy + Ord + Debug> Wishes<P> {
+impl<P: Copy + Ord + Debug> Wants<P> {
     /// Live wants, one for each session.
     pub(super) fn wants(&self) -> usize {
         self.wants
@@ -105,7 +106,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
     }
 
     /// Live wants whose sessions may ask the peer.
-    pub(in crate::testing) fn waiting_for(&self, peer: P) -> usize {
+    pub(crate) fn waiting_for(&self, peer: P) -> usize {
         let sessions = self.wishes.keys().flat_map(|cid| self.live_sessions(cid));
         sessions.filter(|session| self.admits(session, peer)).count()
     }
@@ -122,11 +123,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
 
     // Inputs.
 
-    pub(in crate::testing) fn session(
-        &mut self,
-        id: SessionId,
-        options: SessionOptions<P>,
-    ) -> Verdict {
+    pub(crate) fn session(&mut self, id: SessionId, options: SessionOptions<P>) -> Verdict {
         ensure!(!self.has_session(id), "{id:?} was given to two sessions");
         let only = match &options.peers {
             PeerSet::Any => None,
@@ -136,14 +133,14 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         Ok(())
     }
 
-    pub(in crate::testing) fn close(&mut self, session: SessionId) {
+    pub(crate) fn close(&mut self, session: SessionId) {
         if self.sessions.remove(&session).is_some() {
             let cids: Vec<Cid> = self.wishes.keys().copied().collect();
             self.cancel(session, &cids);
         }
     }
 
-    pub(in crate::testing) fn want(&mut self, session: SessionId, cids: &[Cid], now: Timestamp) {
+    pub(crate) fn want(&mut self, session: SessionId, cids: &[Cid], now: Timestamp) {
         let may_fail = !self.drained
             && self.sessions.get(&session).is_some_and(|session| {
                 let options = &session.options;
@@ -165,7 +162,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         }
     }
 
-    pub(in crate::testing) fn cancel(&mut self, session: SessionId, cids: &[Cid]) {
+    pub(crate) fn cancel(&mut self, session: SessionId, cids: &[Cid]) {
         for cid in cids {
             self.change(session, cid, |_| None);
         }
@@ -207,7 +204,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         }
     }
 
-    pub(in crate::testing) fn release_capacity(&mut self, session: SessionId, bytes: u64) {
+    pub(crate) fn release_capacity(&mut self, session: SessionId, bytes: u64) {
         if let Some(session) = self.sessions.get_mut(&session) {
             session.unreleased = session.unreleased.saturating_sub(bytes);
         }
@@ -223,7 +220,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         wanted
     }
 
-    pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
+    pub(crate) fn announced(&mut self, blocks: &[BlockInfo]) {
         for block in blocks {
             if self.is_wanted(&block.cid) {
                 self.stored.insert(block.cid);
@@ -232,7 +229,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         }
     }
 
-    pub(in crate::testing) fn shut(&mut self) {
+    pub(crate) fn shut(&mut self) {
         self.shut = true;
         let cids: Vec<Cid> = self.wishes.keys().copied().collect();
         for cid in cids {
@@ -245,7 +242,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
         self.drained = false;
     }
 
-    pub(in crate::testing) fn found(&mut self, id: LookupId, last: bool) {
+    pub(crate) fn found(&mut self, id: LookupId, last: bool) {
         if last && self.searches.remove(&id).is_some() {
             self.answered.insert(id);
         }
@@ -331,6 +328,7 @@ impl<P: Copy + Ord + Debug> Wishes<P> {
                 ensure!(self.shut, "{cid} failed by a shutdown that did not happen");
                 Ok(())
             }
+            other => Err(format!("{cid} failed for a reason without a rule: {other:?}")),
         }
     }
 

@@ -5,15 +5,15 @@ use core::fmt;
 
 use cid::Cid;
 
-use crate::message::{Entry, Message, WantKind};
-use crate::output::{Event, LoadId, LoadKind, LookupId, Output, SendId, SessionId, StreamKind};
+use bitswap_core::message::{Entry, Message, WantKind};
+use bitswap_core::{Event, LoadId, LoadKind, LookupId, Output, SendId, SessionId, StreamKind};
 
 /// Items of a message or list that are kept.
 const KEPT: usize = 8;
 
 /// An input or output.
 #[derive(Debug)]
-pub(in crate::testing) enum Record<P> {
+pub(crate) enum Record<P> {
     /// An input in words.
     Input(&'static str),
     /// An input about a peer.
@@ -44,13 +44,15 @@ pub(in crate::testing) enum Record<P> {
     Stop(LookupId),
     /// A want ended.
     Ended(&'static str, SessionId, Cid),
-    /// Another event.
-    Told(&'static str, P),
+    /// An event about a peer.
+    PeerEvent(&'static str, P),
+    /// An event that the checker has no rule for.
+    UnknownEvent,
 }
 
 /// The beginning of a message.
 #[derive(Debug)]
-pub(in crate::testing) struct Brief {
+pub(crate) struct Brief {
     entries: Vec<Entry>,
     blocks: Cids,
     presences: Vec<(Cid, bool)>,
@@ -60,13 +62,13 @@ pub(in crate::testing) struct Brief {
 
 /// The beginning of a list of CIDs.
 #[derive(Debug)]
-pub(in crate::testing) struct Cids {
+pub(crate) struct Cids {
     first: Vec<Cid>,
     count: usize,
 }
 
 impl Cids {
-    pub(in crate::testing) fn of<'a>(cids: impl Iterator<Item = &'a Cid>) -> Self {
+    pub(crate) fn of<'a>(cids: impl Iterator<Item = &'a Cid>) -> Self {
         let mut first = Vec::new();
         let mut count = 0;
         for cid in cids {
@@ -84,7 +86,7 @@ impl Brief {
         let presences = message.presences.iter();
         Self {
             entries: message.wantlist.entries.iter().take(KEPT).cloned().collect(),
-            blocks: Cids::of(message.blocks.iter().map(crate::Block::cid)),
+            blocks: Cids::of(message.blocks.iter().map(bitswap_core::Block::cid)),
             presences: presences.take(KEPT).map(|item| (item.cid, item.have)).collect(),
             counts: [message.wantlist.entries.len(), message.blocks.len(), message.presences.len()],
             full: message.wantlist.full,
@@ -93,7 +95,7 @@ impl Brief {
 }
 
 impl<P: Copy> Record<P> {
-    pub(in crate::testing) fn received(peer: P, message: &Message) -> Self {
+    pub(crate) fn received(peer: P, message: &Message) -> Self {
         Self::Received(peer, Brief::of(message))
     }
 
@@ -117,8 +119,9 @@ impl<P: Copy> Record<P> {
             Output::Event(Event::Failed { session, cid, .. }) => {
                 Self::Ended("failed", *session, *cid)
             }
-            Output::Event(Event::PeerDisconnected { peer, .. }) => Self::Told("gone", *peer),
-            Output::Event(Event::Unreachable { peer, .. }) => Self::Told("unreachable", *peer),
+            Output::Event(Event::PeerDisconnected { peer, .. }) => Self::PeerEvent("gone", *peer),
+            Output::Event(Event::Unreachable { peer, .. }) => Self::PeerEvent("unreachable", *peer),
+            Output::Event(_) => Self::UnknownEvent,
         }
     }
 }
@@ -144,7 +147,8 @@ struct Name<'a>(&'a SendId);
 
 impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}/{:?}/{}", self.0.peer.at(), self.0.stream, self.0.seq)
+        let (peer, stream, number) = self.0.to_parts();
+        write!(f, "{}/{stream:?}/{number}", peer as u32)
     }
 }
 
@@ -191,19 +195,24 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
             }
             Self::Received(peer, brief) => write!(f, "> from {peer:?}: {brief}"),
             Self::Sent(id, ok) => write!(f, "> sent {} {ok}", Name(id)),
-            Self::Loaded(id) => write!(f, "> loaded {}", id.0),
-            Self::Found(id, peers, last) => write!(f, "> found {}: {peers}, last: {last}", id.0),
-            Self::Wish(what, id, cids) => write!(f, "> {what} s{:?} {cids}", id.0.at()),
+            Self::Loaded(id) => write!(f, "> loaded {}", id.to_bits()),
+            Self::Found(id, peers, last) => {
+                write!(f, "> found {}: {peers}, last: {last}", id.to_bits())
+            }
+            Self::Wish(what, id, cids) => write!(f, "> {what} s{} {cids}", id.to_bits() as u32),
             Self::Announced(cids) => write!(f, "> announced {cids}"),
             Self::Stream(what, peer, stream) => write!(f, "< {what} {peer:?} {stream:?}"),
             Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
             Self::Load(id, peer, what, cids) => {
-                write!(f, "< load {} {peer:?} {what:?} {cids}", id.0)
+                write!(f, "< load {} {peer:?} {what:?} {cids}", id.to_bits())
             }
-            Self::Search(id, cid) => write!(f, "< search {} {}", id.0, short(cid)),
-            Self::Stop(id) => write!(f, "< stop {}", id.0),
-            Self::Ended(how, id, cid) => write!(f, "< {how} s{:?} {}", id.0.at(), short(cid)),
-            Self::Told(what, peer) => write!(f, "< {what} {peer:?}"),
+            Self::Search(id, cid) => write!(f, "< search {} {}", id.to_bits(), short(cid)),
+            Self::Stop(id) => write!(f, "< stop {}", id.to_bits()),
+            Self::Ended(how, id, cid) => {
+                write!(f, "< {how} s{} {}", id.to_bits() as u32, short(cid))
+            }
+            Self::PeerEvent(what, peer) => write!(f, "< {what} {peer:?}"),
+            Self::UnknownEvent => write!(f, "< an event of an unknown kind"),
         }
     }
 }

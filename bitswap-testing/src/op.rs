@@ -2,11 +2,11 @@
 
 use alloc::vec::Vec;
 
-use crate::message::Version;
-use crate::output::{ProtocolSupport, StreamKind};
+use bitswap_core::message::Version;
+use bitswap_core::{ProtocolSupport, StreamKind};
 
 /// One operation. Numbers name peers, sessions, blocks and outstanding requests of a
-/// [`Rig`](super::Rig) and wrap around, so every value means something.
+/// [`Harness`](super::Harness) and wrap around, so every value means something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Nothing happens for so many microseconds. The engine is told only if it asked to be.

@@ -1,8 +1,8 @@
 //! The length of a message on the wire, from the protobuf schema alone: no code is shared with the
 //! codec, so each checks the other.
 
-use crate::Block;
-use crate::message::{Entry, Message, Presence, Version, WantKind};
+use bitswap_core::Block;
+use bitswap_core::message::{Entry, Message, Presence, Version, WantKind};
 
 /// Bytes that `message` takes on a stream of `version`, its length prefix included.
 #[must_use]
@@ -67,7 +67,7 @@ mod tests {
     use alloc::vec;
 
     use super::*;
-    use crate::message::Wantlist;
+    use bitswap_core::message::Wantlist;
     use bytes::Bytes;
 
     #[test]

@@ -6,13 +6,13 @@ use core::fmt::Debug;
 use core::time::Duration;
 
 use super::{Verdict, ensure};
-use crate::config::Config;
-use crate::error::OpenError;
-use crate::limits::{Limits, MESSAGE_BYTES_MAX};
-use crate::message::{Message, Version};
-use crate::output::{ProtocolSupport, SendId, StreamKind};
-use crate::testing::wire_len;
-use crate::time::Timestamp;
+use crate::wire_len;
+use bitswap_core::Config;
+use bitswap_core::Timestamp;
+use bitswap_core::error::OpenError;
+use bitswap_core::limits::{Limits, MESSAGE_BYTES_MAX};
+use bitswap_core::message::{Message, Version};
+use bitswap_core::{ProtocolSupport, SendId, StreamKind};
 
 /// What is reset for being slow has been on its way for this long at least.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -44,7 +44,7 @@ struct Sending<P> {
 }
 
 #[derive(Debug)]
-pub(in crate::testing) struct Streams<P> {
+pub(crate) struct Streams<P> {
     limits: Limits,
     peers: BTreeMap<P, Peer>,
     sending: BTreeMap<SendId, Sending<P>>,
@@ -52,7 +52,7 @@ pub(in crate::testing) struct Streams<P> {
 
 impl<P: Copy + Ord + Debug> Streams<P> {
     pub(super) fn new(config: &Config) -> Self {
-        Self { limits: config.limits, peers: BTreeMap::new(), sending: BTreeMap::new() }
+        Self { limits: config.settings().limits, peers: BTreeMap::new(), sending: BTreeMap::new() }
     }
 
     pub(super) fn limits(&self) -> &Limits {
@@ -99,13 +99,13 @@ impl<P: Copy + Ord + Debug> Streams<P> {
         }
     }
 
-    pub(in crate::testing) fn support(&mut self, peer: P, support: ProtocolSupport) {
+    pub(crate) fn support(&mut self, peer: P, support: ProtocolSupport) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.refused[StreamKind::Requests as usize] = support == ProtocolSupport::No;
         }
     }
 
-    pub(in crate::testing) fn opened(
+    pub(crate) fn opened(
         &mut self,
         peer: P,
         stream: StreamKind,
@@ -136,7 +136,7 @@ impl<P: Copy + Ord + Debug> Streams<P> {
     }
 
     /// A message is answered. Its peer and stream, if it was on its way; an error closes the stream.
-    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool) -> Option<(P, StreamKind)> {
+    pub(crate) fn sent(&mut self, id: SendId, ok: bool) -> Option<(P, StreamKind)> {
         let Sending { peer, stream, .. } = self.sending.remove(&id)?;
         if !ok {
             self.reset(peer, stream);
@@ -144,7 +144,7 @@ impl<P: Copy + Ord + Debug> Streams<P> {
         Some((peer, stream))
     }
 
-    pub(in crate::testing) fn reset(&mut self, peer: P, stream: StreamKind) {
+    pub(crate) fn reset(&mut self, peer: P, stream: StreamKind) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             let state = &mut peer.streams[stream as usize];
             if matches!(state, State::Open(_)) {

@@ -7,13 +7,14 @@ mod asks;
 mod known;
 mod proof;
 mod record;
+mod requests;
 mod streams;
 #[cfg(test)]
 mod tests;
-mod told;
-mod wishes;
+mod wants;
 
 use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Debug, Write as _};
@@ -22,16 +23,16 @@ use cid::Cid;
 
 use answers::Answers;
 pub(super) use record::{Cids, Record};
+use requests::Requests;
 use streams::Streams;
-use told::Told;
-use wishes::Wishes;
+use wants::Wants;
 
-use crate::block::Block;
-use crate::config::Config;
-use crate::engine::Engine;
-use crate::message::Message;
-use crate::output::{Event, Outgoing, Output, SessionId, StreamKind};
-use crate::time::Timestamp;
+use bitswap_core::Block;
+use bitswap_core::Config;
+use bitswap_core::Engine;
+use bitswap_core::Timestamp;
+use bitswap_core::message::Message;
+use bitswap_core::{Event, Outgoing, Output, SessionId, StreamKind};
 
 /// Lines of the log that a violation prints.
 const LOG_LINES: usize = 60;
@@ -51,11 +52,11 @@ pub(super) use ensure;
 
 /// The watcher's own books.
 #[derive(Debug)]
-pub(super) struct Shadow<P> {
+pub(super) struct Model<P> {
     pub(super) now: Timestamp,
     log: VecDeque<(Timestamp, Record<P>)>,
-    pub(super) wishes: Wishes<P>,
-    pub(super) told: Told<P>,
+    pub(super) wants: Wants<P>,
+    pub(super) requests: Requests<P>,
     pub(super) answers: Answers<P>,
     pub(super) streams: Streams<P>,
     block_bytes_max: usize,
@@ -71,16 +72,16 @@ struct Sizes {
     sessions: usize,
 }
 
-impl<P: Copy + Ord + Debug> Shadow<P> {
+impl<P: Copy + Ord + Debug> Model<P> {
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
         Self {
             now,
             log: VecDeque::new(),
-            wishes: Wishes::default(),
-            told: Told::new(config),
+            wants: Wants::default(),
+            requests: Requests::new(config),
             answers: Answers::new(config),
             streams: Streams::new(config),
-            block_bytes_max: config.block_bytes_max as usize,
+            block_bytes_max: config.settings().block_bytes_max as usize,
             sizes: Sizes::default(),
             drains: 0,
         }
@@ -89,7 +90,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
     /// Writes an input down and moves the time.
     pub(super) fn input(&mut self, now: Timestamp, record: impl FnOnce() -> Record<P>) {
         self.now = self.now.max(now);
-        self.wishes.stirred();
+        self.wants.stirred();
         self.write(record());
     }
 
@@ -102,7 +103,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     pub(super) fn connected(&mut self, peer: P) {
         if self.streams.connected(peer) {
-            self.told.connected(peer);
+            self.requests.connected(peer);
             self.answers.connected(peer);
             self.sizes.peers = self.sizes.peers.max(self.streams.peers());
         }
@@ -110,7 +111,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     pub(super) fn disconnected(&mut self, peer: P) {
         self.streams.disconnected(peer);
-        self.told.disconnected(peer);
+        self.requests.disconnected(peer);
         self.answers.disconnected(peer);
     }
 
@@ -123,30 +124,30 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
         self.answers.wanted(peer, &message.wantlist);
         for block in &message.blocks {
             if block.data().len() > self.block_bytes_max {
-                let wanted = self.wishes.is_wanted(block.cid());
-                self.told.answered(peer, block.cid(), false, wanted);
+                let wanted = self.wants.is_wanted(block.cid());
+                self.requests.answered(peer, block.cid(), false, wanted);
             } else {
-                let wanted = self.wishes.arrived(peer, block);
-                self.told.delivered(peer, block.cid(), wanted);
+                let wanted = self.wants.arrived(peer, block);
+                self.requests.delivered(peer, block.cid(), wanted);
             }
         }
         for presence in &message.presences {
-            let wanted = self.wishes.is_wanted(&presence.cid);
-            self.told.answered(peer, &presence.cid, presence.have, wanted);
+            let wanted = self.wants.is_wanted(&presence.cid);
+            self.requests.answered(peer, &presence.cid, presence.have, wanted);
         }
     }
 
     /// What a stream said since it was opened may be lost.
     pub(super) fn lost(&mut self, peer: P, stream: StreamKind) {
         match stream {
-            StreamKind::Requests => self.told.lost(peer),
+            StreamKind::Requests => self.requests.lost(peer),
             StreamKind::Responses => self.answers.lost(peer, self.now),
         }
     }
 
     pub(super) fn wanted_sizes(&mut self) {
-        self.sizes.wants = self.sizes.wants.max(self.wishes.wants());
-        self.sizes.sessions = self.sizes.sessions.max(self.wishes.sessions());
+        self.sizes.wants = self.sizes.wants.max(self.wants.wants());
+        self.sizes.sessions = self.sizes.sessions.max(self.wants.sessions());
     }
 
     /// Checks an output that was just polled. `timeout` is what the engine told before.
@@ -178,8 +179,8 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
                 self.streams.expect_connected(load.peer)?;
                 self.answers.load(load)
             }
-            Output::FindProviders { id, session, cid } => self.wishes.search(*id, *session, cid),
-            Output::StopLookup { id } => self.wishes.stop_search(*id),
+            Output::FindProviders { id, session, cid } => self.wants.search(*id, *session, cid),
+            Output::StopLookup { id } => self.wants.stop_search(*id),
             Output::Event(event) => self.event(event),
         }
     }
@@ -193,7 +194,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
                     message.blocks.is_empty() && message.presences.is_empty(),
                     "answers to {peer:?} went on the stream for wants"
                 );
-                self.told.say(*peer, *version, &message.wantlist, &self.wishes)
+                self.requests.say(*peer, *version, &message.wantlist, &self.wants)
             }
             StreamKind::Responses => {
                 ensure!(
@@ -207,23 +208,24 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     fn event(&mut self, event: &Event<P>) -> Verdict {
         match event {
-            Event::Block { session, block, from } => self.wishes.delivered(*session, block, *from),
-            Event::Stored { session, cid } => self.wishes.stored(*session, cid),
+            Event::Block { session, block, from } => self.wants.delivered(*session, block, *from),
+            Event::Stored { session, cid } => self.wants.stored(*session, cid),
             Event::Failed { session, cid, reason } => {
-                self.wishes.failed(*session, cid, reason, self.now)
+                self.wants.failed(*session, cid, reason, self.now)
             }
             Event::PeerDisconnected { .. } => Ok(()),
             Event::Unreachable { peer, error } => self.streams.unreachable(*peer, *error),
+            other => Err(format!("an event without a rule: {other:?}")),
         }
     }
 
     /// Checks the engine after it had nothing more to say.
     pub(super) fn drained(&mut self, engine: &Engine<P>) {
         self.drains += 1;
-        self.wishes.resolve(|session, cid| engine.diagnose(session, cid).is_some());
+        self.wants.resolve(|session, cid| engine.diagnose(session, cid).is_some());
         let verdict = self.at_rest(engine);
         self.hold(verdict);
-        self.wishes.calm();
+        self.wants.calm();
     }
 
     fn at_rest(&self, engine: &Engine<P>) -> Verdict {
@@ -235,14 +237,14 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             self.now
         );
         ensure!(
-            self.wishes.wants() == 0 || timeout.is_some() || self.now == Timestamp::MAX,
+            self.wants.wants() == 0 || timeout.is_some() || self.now == Timestamp::MAX,
             "liveness: {} wants are live and no timer is set",
-            self.wishes.wants()
+            self.wants.wants()
         );
-        self.wishes.settled()?;
+        self.wants.settled()?;
         let stats = engine.stats();
         let seen =
-            (self.wishes.cids() as u32, self.wishes.sessions() as u32, self.streams.peers() as u32);
+            (self.wants.cids() as u32, self.wants.sessions() as u32, self.streams.peers() as u32);
         ensure!(
             seen == (stats.wants, stats.sessions, stats.peers),
             "the engine counts {:?} wants, sessions and peers, there are {seen:?}",
@@ -282,7 +284,7 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
             + told * 64
             + self.sizes.wants as u64 * 300
             + self.sizes.sessions as u64 * 1024
-            + self.wishes.unreleased()
+            + self.wants.unreleased()
     }
 
     /// Wants of connected peers that should have been answered by now.
@@ -297,12 +299,12 @@ impl<P: Copy + Ord + Debug> Shadow<P> {
 
     /// The block is what its CID says.
     pub(super) fn trust(&mut self, block: &Block) {
-        self.wishes.trust(block);
+        self.wants.trust(block);
     }
 
     /// Whether the session is one that the watcher saw opened and not closed.
     pub(super) fn has_session(&self, session: SessionId) -> bool {
-        self.wishes.has_session(session)
+        self.wants.has_session(session)
     }
 
     /// The engine answered an input in a way that it must not.

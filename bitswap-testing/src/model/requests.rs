@@ -6,9 +6,9 @@ use core::fmt::Debug;
 
 use cid::Cid;
 
-use super::{Verdict, Wishes, ensure};
-use crate::config::Config;
-use crate::message::{Version, WantKind, Wantlist};
+use super::{Verdict, Wants, ensure};
+use bitswap_core::Config;
+use bitswap_core::message::{Version, WantKind, Wantlist};
 
 /// Wants that servers keep of one peer.
 const SERVERS_KEEP: usize = 1024;
@@ -36,14 +36,14 @@ struct Peer {
 }
 
 #[derive(Debug)]
-pub(in crate::testing) struct Told<P> {
+pub(crate) struct Requests<P> {
     peers: BTreeMap<P, Peer>,
     per_peer_max: usize,
 }
 
-impl<P: Copy + Ord + Debug> Told<P> {
+impl<P: Copy + Ord + Debug> Requests<P> {
     pub(super) fn new(config: &Config) -> Self {
-        let limit = config.limits.sent_wants_per_peer as usize;
+        let limit = config.settings().limits.sent_wants_per_peer as usize;
         Self { peers: BTreeMap::new(), per_peer_max: limit.min(SERVERS_KEEP) }
     }
 
@@ -99,7 +99,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
         peer: P,
         version: Version,
         list: &Wantlist,
-        wishes: &Wishes<P>,
+        wishes: &Wants<P>,
     ) -> Verdict {
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
@@ -158,7 +158,7 @@ impl<P: Copy + Ord + Debug> Told<P> {
     }
 
     /// Wants that the peer must keep for us, and those that it may keep beside them.
-    pub(in crate::testing) fn wants(&self, peer: P) -> (Vec<Cid>, Vec<Cid>) {
+    pub(crate) fn wants(&self, peer: P) -> (Vec<Cid>, Vec<Cid>) {
         let Some(row) = self.peers.get(&peer) else {
             return (Vec::new(), Vec::new());
         };

@@ -7,7 +7,7 @@ use cid::Cid;
 use sha2::{Digest, Sha256};
 
 use super::{Verdict, ensure};
-use crate::block::Block;
+use bitswap_core::Block;
 
 /// SHA2-256 in the table of multihash codes.
 const SHA2_256: u64 = 0x12;
@@ -48,7 +48,7 @@ impl Proofs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Prefix;
+    use bitswap_core::Prefix;
 
     #[test]
     fn wrong_bytes_are_found_by_their_hash_and_beside_the_right_ones() {

@@ -10,11 +10,12 @@ use cid::Cid;
 use super::asks::{Ask, Peer};
 use super::known::{Known, WORDS, contradictory};
 use super::{Verdict, ensure};
-use crate::config::Config;
-use crate::message::{Entry, Message, Version, WantKind, Wantlist};
-use crate::output::{BlockInfo, Load, LoadAnswer, LoadId, LoadKind, Loaded, SendId};
-use crate::prefix::Prefix;
-use crate::time::Timestamp;
+use bitswap_core::Config;
+use bitswap_core::Prefix;
+use bitswap_core::Timestamp;
+use bitswap_core::message::{Entry, Message, Version, WantKind, Wantlist};
+use bitswap_core::testing::Settings;
+use bitswap_core::{BlockInfo, Load, LoadAnswer, LoadId, LoadKind, Loaded, SendId};
 
 #[derive(Debug)]
 struct Lookup<P> {
@@ -40,7 +41,7 @@ struct Saying {
 }
 
 #[derive(Debug)]
-pub(in crate::testing) struct Answers<P> {
+pub(crate) struct Answers<P> {
     peers: BTreeMap<P, Peer>,
     loads: BTreeMap<LoadId, Lookup<P>>,
     sending: BTreeMap<SendId, Sending<P>>,
@@ -57,19 +58,20 @@ pub(in crate::testing) struct Answers<P> {
 
 impl<P: Copy + Ord + Debug> Answers<P> {
     pub(super) fn new(config: &Config) -> Self {
+        let Settings { limits, serve, block_bytes_max, replace_have_bytes } = config.settings();
         Self {
             peers: BTreeMap::new(),
             loads: BTreeMap::new(),
             sending: BTreeMap::new(),
             serials: 0,
-            serve: config.serve,
+            serve,
             shut: false,
-            block_bytes_max: config.block_bytes_max as usize,
-            small: config.replace_have_bytes.unwrap_or(0) as usize,
-            loads_max: config.limits.loads_per_peer as usize,
-            entries_max: config.limits.entries_per_message as usize,
-            ledger_max: config.limits.ledger as usize,
-            ledger_per_peer: config.limits.ledger_per_peer as usize,
+            block_bytes_max: block_bytes_max as usize,
+            small: replace_have_bytes.unwrap_or(0) as usize,
+            loads_max: limits.loads_per_peer as usize,
+            entries_max: limits.entries_per_message as usize,
+            ledger_max: limits.ledger as usize,
+            ledger_per_peer: limits.ledger_per_peer as usize,
         }
     }
 
@@ -171,7 +173,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         Ok(())
     }
 
-    pub(in crate::testing) fn loaded(&mut self, id: LoadId, answers: &[Loaded]) {
+    pub(crate) fn loaded(&mut self, id: LoadId, answers: &[Loaded]) {
         let Some(load) = self.loads.get_mut(&id) else {
             return;
         };
@@ -206,7 +208,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// Blocks came into the store: what it said before no longer counts.
-    pub(in crate::testing) fn announced(&mut self, blocks: &[BlockInfo]) {
+    pub(crate) fn announced(&mut self, blocks: &[BlockInfo]) {
         for row in self.peers.values_mut() {
             for block in blocks {
                 let last = row.known.get(&block.cid).and_then(|words| words.last());
@@ -221,7 +223,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// The transport took a message, or not: then it has to be said again.
-    pub(in crate::testing) fn sent(&mut self, id: SendId, ok: bool, now: Timestamp) {
+    pub(crate) fn sent(&mut self, id: SendId, ok: bool, now: Timestamp) {
         let Some(Sending { peer, says }) = self.sending.remove(&id) else {
             return;
         };
@@ -261,7 +263,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// Nobody is served any more. What is composed already may still go.
-    pub(in crate::testing) fn shut(&mut self) {
+    pub(crate) fn shut(&mut self) {
         self.shut = true;
     }
 

@@ -13,18 +13,18 @@ use cid::Cid;
 
 use super::checked::Checked;
 use super::op::{AnswerOp, LoadOp, Op, Opened, SessionOp, WantOp};
-use crate::block::Block;
-use crate::client::{PeerSet, SessionOptions, WhenMissing};
-use crate::config::Config;
-use crate::engine::Engine;
-use crate::error::{OpenError, SendError};
-use crate::message::{Entry, Message, Presence, Version, WantKind, Wantlist};
-use crate::output::{
+use bitswap_core::Block;
+use bitswap_core::Config;
+use bitswap_core::Engine;
+use bitswap_core::Prefix;
+use bitswap_core::Timestamp;
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::message::{Entry, Message, Presence, Version, WantKind, Wantlist};
+use bitswap_core::{
     BlockInfo, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Output, PeerHistory,
     ProviderProgress, Rates, SendId, SessionId, StreamKind, Want,
 };
-use crate::prefix::Prefix;
-use crate::time::Timestamp;
+use bitswap_core::{PeerSet, SessionOptions, WhenMissing};
 
 /// Peers that operations name.
 pub const PEERS: u8 = 5;
@@ -42,7 +42,7 @@ const HEALED_WITHIN: Duration = Duration::from_secs(600);
 
 /// One engine and its host.
 #[derive(Debug)]
-pub struct Rig {
+pub struct Harness {
     engine: Checked<u8>,
     config: Config,
     seed: [u8; 32],
@@ -62,7 +62,7 @@ pub struct Rig {
     outputs: u64,
 }
 
-impl Rig {
+impl Harness {
     /// An engine without peers or wants.
     ///
     /// # Panics

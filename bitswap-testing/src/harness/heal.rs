@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Rig {
+impl Harness {
     /// The world becomes whole: every request is answered, a peer that has everything connects.
     /// Checks that every want that may be asked of it ends, that every peer gets its answers, that
     /// rest follows, and that nothing is kept of what is gone.
@@ -12,17 +12,18 @@ impl Rig {
         self.versions.insert(HONEST, Version::V1_2);
         self.engine.handle_connected(HONEST, None, self.now);
         let limit = self.now + HEALED_WITHIN;
-        self.settle(move |rig| rig.waiting() == 0 || rig.now > limit);
+        self.settle(move |harness| harness.waiting() == 0 || harness.now > limit);
         let waiting = self.waiting();
         self.engine.require(waiting == 0, || {
             format!("liveness: {waiting} wants are live although a peer has all their blocks")
         });
         // Streams that failed to open are tried again by then.
         let later = self.now + Duration::from_secs(60);
-        self.settle(move |rig| rig.now > later);
+        self.settle(move |harness| harness.now > later);
         let unanswered = self.engine.unanswered();
-        let roomy = self.config.limits.ledger_per_peer as usize >= SIZES.len()
-            && self.config.limits.ledger as usize >= SIZES.len() * usize::from(PEERS + 1);
+        let roomy = self.config.settings().limits.ledger_per_peer as usize >= SIZES.len()
+            && self.config.settings().limits.ledger as usize
+                >= SIZES.len() * usize::from(PEERS + 1);
         self.engine.require(unanswered.is_empty() || !roomy, || {
             format!("liveness: these wants of peers have no answer: {unanswered:?}")
         });
@@ -30,7 +31,7 @@ impl Rig {
             self.engine.close_session(session, self.now);
         }
         let rest = self.now + Duration::from_secs(120);
-        self.settle(move |rig| rig.now > rest);
+        self.settle(move |harness| harness.now > rest);
         let timeout = self.engine.poll_timeout();
         self.engine.require(timeout.is_none(), || {
             format!("liveness: nothing is wanted, but a timer is set for {timeout:?}")

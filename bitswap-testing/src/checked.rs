@@ -8,19 +8,19 @@ use core::hash::Hash;
 
 use cid::Cid;
 
-use super::shadow::{Cids, Record, Shadow, Verdict};
+use super::model::{Cids, Model, Record, Verdict};
 use super::transcript::Transcript;
-use crate::block::Block;
-use crate::client::SessionOptions;
-use crate::config::Config;
-use crate::engine::Engine;
-use crate::error::{OpenError, SendError, WantError};
-use crate::message::{Message, Version};
-use crate::output::{
+use bitswap_core::Block;
+use bitswap_core::Config;
+use bitswap_core::Engine;
+use bitswap_core::SessionOptions;
+use bitswap_core::Timestamp;
+use bitswap_core::error::{OpenError, SendError, WantError};
+use bitswap_core::message::{Message, Version};
+use bitswap_core::{
     BlockInfo, LoadId, Loaded, LookupId, Output, PeerHistory, ProtocolSupport, ProviderProgress,
     Rates, SendId, SessionId, StreamKind, Want,
 };
-use crate::time::Timestamp;
 
 /// An [`Engine`] with the same inputs and outputs, which is held to its contract after every step.
 ///
@@ -30,7 +30,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Checked<P> {
     engine: Engine<P>,
-    shadow: Option<Box<Shadow<P>>>,
+    model: Option<Box<Model<P>>>,
     transcript: Transcript,
 }
 
@@ -38,23 +38,23 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// An engine under watch.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
-        let shadow = Some(Box::new(Shadow::new(&config, now)));
+        let model = Some(Box::new(Model::new(&config, now)));
         let engine = Engine::new(config, seed, now);
-        Self { engine, shadow, transcript: Transcript::default() }
+        Self { engine, model, transcript: Transcript::default() }
     }
 
     /// An engine that nobody watches: for measuring its speed.
     #[must_use]
     pub fn unwatched(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
         let engine = Engine::new(config, seed, now);
-        Self { engine, shadow: None, transcript: Transcript::default() }
+        Self { engine, model: None, transcript: Transcript::default() }
     }
 
     /// These blocks are what their CIDs say: those delivered are compared with them, which is faster
     /// than to hash them.
     pub fn trust<'a>(&mut self, blocks: impl IntoIterator<Item = &'a Block>) {
-        if let Some(shadow) = &mut self.shadow {
-            blocks.into_iter().for_each(|block| shadow.trust(block));
+        if let Some(model) = &mut self.model {
+            blocks.into_iter().for_each(|block| model.trust(block));
         }
     }
 
@@ -73,10 +73,10 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// Checks that two engines agree, when nothing is on its way between them: what `other` keeps
     /// of our wants is what it was told.
     pub fn agrees_with(&self, name: P, other: &Self, other_name: P) {
-        let Some(shadow) = &self.shadow else {
+        let Some(model) = &self.model else {
             return;
         };
-        let (must, may) = shadow.told.wants(other_name);
+        let (must, may) = model.requests.wants(other_name);
         let kept: Vec<Cid> =
             other.engine.peer_wantlist(name).into_iter().map(|entry| entry.cid).collect();
         let lost = must.iter().find(|cid| !kept.contains(cid));
@@ -92,21 +92,21 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// Live wants of sessions that may ask the peer.
     #[must_use]
     pub fn waiting_for(&self, peer: P) -> usize {
-        self.shadow.as_ref().map_or(0, |shadow| shadow.wishes.waiting_for(peer))
+        self.model.as_ref().map_or(0, |model| model.wants.waiting_for(peer))
     }
 
     /// Wants of connected peers that should have been answered by now, if nothing is on its way and
     /// no lookup is open. Wants that gave way in a full ledger are among them.
     #[must_use]
     pub fn unanswered(&self) -> Vec<(P, Cid)> {
-        self.shadow.as_ref().map(|shadow| shadow.unanswered()).unwrap_or_default()
+        self.model.as_ref().map(|model| model.unanswered()).unwrap_or_default()
     }
 
     /// Fails the run with a message and the log, unless `holds`: for rules over several engines.
     pub fn require(&self, holds: bool, what: impl FnOnce() -> alloc::string::String) {
         if !holds {
-            match &self.shadow {
-                Some(shadow) => shadow.hold(Err(what())),
+            match &self.model {
+                Some(model) => model.hold(Err(what())),
                 None => panic!("{}", what()),
             }
         }
@@ -114,27 +114,27 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
 
     /// [`Engine::handle_connected`].
     pub fn handle_connected(&mut self, peer: P, history: Option<PeerHistory>, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Peer("connected", peer));
-            shadow.connected(peer);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Peer("connected", peer));
+            model.connected(peer);
         }
         self.engine.handle_connected(peer, history, now);
     }
 
     /// [`Engine::handle_disconnected`].
     pub fn handle_disconnected(&mut self, peer: P, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Peer("disconnected", peer));
-            shadow.disconnected(peer);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Peer("disconnected", peer));
+            model.disconnected(peer);
         }
         self.engine.handle_disconnected(peer, now);
     }
 
     /// [`Engine::handle_support`].
     pub fn handle_support(&mut self, peer: P, support: ProtocolSupport, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Peer("support", peer));
-            shadow.streams.support(peer, support);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Peer("support", peer));
+            model.streams.support(peer, support);
         }
         self.engine.handle_support(peer, support, now);
     }
@@ -147,44 +147,44 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         result: Result<Version, OpenError>,
         now: Timestamp,
     ) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::StreamResult("opened", peer, stream, result.is_ok()));
-            shadow.streams.opened(peer, stream, result);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::StreamResult("opened", peer, stream, result.is_ok()));
+            model.streams.opened(peer, stream, result);
         }
         self.engine.handle_open(peer, stream, result, now);
     }
 
     /// [`Engine::handle_message`].
     pub fn handle_message(&mut self, peer: P, message: Message, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::received(peer, &message));
-            shadow.received(peer, &message);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::received(peer, &message));
+            model.received(peer, &message);
         }
         self.engine.handle_message(peer, message, now);
     }
 
     /// [`Engine::handle_sent`].
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Sent(id, result.is_ok()));
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Sent(id, result.is_ok()));
             // Of answers only those in this message are lost: of what the transport took before, a reset
             // would tell.
-            if let Some((peer, StreamKind::Requests)) = shadow.streams.sent(id, result.is_ok())
+            if let Some((peer, StreamKind::Requests)) = model.streams.sent(id, result.is_ok())
                 && result.is_err()
             {
-                shadow.lost(peer, StreamKind::Requests);
+                model.lost(peer, StreamKind::Requests);
             }
-            shadow.answers.sent(id, result.is_ok(), shadow.now);
+            model.answers.sent(id, result.is_ok(), model.now);
         }
         self.engine.handle_sent(id, result, now);
     }
 
     /// [`Engine::handle_reset`].
     pub fn handle_reset(&mut self, peer: P, stream: StreamKind, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::StreamResult("reset", peer, stream, true));
-            shadow.streams.reset(peer, stream);
-            shadow.lost(peer, stream);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::StreamResult("reset", peer, stream, true));
+            model.streams.reset(peer, stream);
+            model.lost(peer, stream);
         }
         self.engine.handle_reset(peer, stream, now);
     }
@@ -196,12 +196,12 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         answers: impl IntoIterator<Item = Loaded>,
         now: Timestamp,
     ) {
-        let Some(shadow) = &mut self.shadow else {
+        let Some(model) = &mut self.model else {
             return self.engine.handle_load(id, answers, now);
         };
         let answers: Vec<Loaded> = answers.into_iter().collect();
-        shadow.input(now, || Record::Loaded(id));
-        shadow.answers.loaded(id, &answers);
+        model.input(now, || Record::Loaded(id));
+        model.answers.loaded(id, &answers);
         self.engine.handle_load(id, answers, now);
     }
 
@@ -213,18 +213,18 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         lookup: ProviderProgress,
         now: Timestamp,
     ) {
-        if let Some(shadow) = &mut self.shadow {
+        if let Some(model) = &mut self.model {
             let last = lookup == ProviderProgress::Final;
-            shadow.input(now, || Record::Found(id, peers.len(), last));
-            shadow.wishes.found(id, last);
+            model.input(now, || Record::Found(id, peers.len(), last));
+            model.wants.found(id, last);
         }
         self.engine.handle_providers(id, peers, lookup, now);
     }
 
     /// [`Engine::handle_timeout`].
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Input("timeout"));
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Input("timeout"));
         }
         self.engine.handle_timeout(now);
     }
@@ -240,12 +240,12 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         now: Timestamp,
     ) -> Result<SessionId, WantError> {
         let result = self.engine.open_session(options.clone(), now);
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Input("session"));
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Input("session"));
             if let Ok(session) = result {
-                let verdict = shadow.wishes.session(session, options);
-                shadow.hold(verdict);
-                shadow.wanted_sizes();
+                let verdict = model.wants.session(session, options);
+                model.hold(verdict);
+                model.wanted_sizes();
             }
         }
         result
@@ -253,9 +253,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
 
     /// [`Engine::close_session`].
     pub fn close_session(&mut self, session: SessionId, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Wish("close", session, Cids::of([].iter())));
-            shadow.wishes.close(session);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Wish("close", session, Cids::of([].iter())));
+            model.wants.close(session);
         }
         self.engine.close_session(session, now);
     }
@@ -271,24 +271,24 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         wants: impl IntoIterator<Item = Want>,
         now: Timestamp,
     ) -> Result<(), WantError> {
-        let Some(shadow) = &mut self.shadow else {
+        let Some(model) = &mut self.model else {
             return self.engine.want(session, wants, now);
         };
         let wants: Vec<Want> = wants.into_iter().collect();
         let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-        shadow.input(now, || Record::Wish("want", session, Cids::of(cids.iter())));
+        model.input(now, || Record::Wish("want", session, Cids::of(cids.iter())));
         let result = self.engine.want(session, wants, now);
-        let known = shadow.has_session(session);
+        let known = model.has_session(session);
         let verdict: Verdict = match result {
             Ok(()) if !known && !cids.is_empty() => {
                 Err(format!("{session:?} wants, but is closed"))
             }
             _ => Ok(()),
         };
-        shadow.hold(verdict);
+        model.hold(verdict);
         if result.is_ok() && known {
-            shadow.wishes.want(session, &cids, shadow.now);
-            shadow.wanted_sizes();
+            model.wants.want(session, &cids, model.now);
+            model.wanted_sizes();
         }
         result
     }
@@ -300,49 +300,49 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         cids: impl IntoIterator<Item = Cid>,
         now: Timestamp,
     ) {
-        let Some(shadow) = &mut self.shadow else {
+        let Some(model) = &mut self.model else {
             return self.engine.cancel(session, cids, now);
         };
         let cids: Vec<Cid> = cids.into_iter().collect();
-        shadow.input(now, || Record::Wish("cancel", session, Cids::of(cids.iter())));
-        shadow.wishes.cancel(session, &cids);
+        model.input(now, || Record::Wish("cancel", session, Cids::of(cids.iter())));
+        model.wants.cancel(session, &cids);
         self.engine.cancel(session, cids, now);
     }
 
     /// [`Engine::taken`].
     pub fn release_capacity(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
-            shadow.wishes.release_capacity(session, bytes);
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
+            model.wants.release_capacity(session, bytes);
         }
         self.engine.release_capacity(session, bytes, now);
     }
 
     /// [`Engine::announce`].
     pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
+        if let Some(model) = &mut self.model {
             let cids = blocks.iter().map(|block| &block.cid);
-            shadow.input(now, || Record::Announced(Cids::of(cids)));
-            shadow.wishes.announced(blocks);
-            shadow.answers.announced(blocks);
+            model.input(now, || Record::Announced(Cids::of(cids)));
+            model.wants.announced(blocks);
+            model.answers.announced(blocks);
         }
         self.engine.notify_new_blocks(blocks, now);
     }
 
     /// [`Engine::set_rates`].
     pub fn set_rates(&mut self, rates: Rates, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Input("rates"));
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Input("rates"));
         }
         self.engine.set_rates(rates, now);
     }
 
     /// [`Engine::shutdown`].
     pub fn shutdown(&mut self, now: Timestamp) {
-        if let Some(shadow) = &mut self.shadow {
-            shadow.input(now, || Record::Input("shutdown"));
-            shadow.wishes.shut();
-            shadow.answers.shut();
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Input("shutdown"));
+            model.wants.shut();
+            model.answers.shut();
         }
         self.engine.shutdown(now);
     }
@@ -350,7 +350,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// [`Engine::poll_output`].
     #[must_use]
     pub fn poll_output(&mut self) -> Option<Output<P>> {
-        let Some(shadow) = &mut self.shadow else {
+        let Some(model) = &mut self.model else {
             return self.engine.poll_output();
         };
         let timeout = self.engine.poll_timeout();
@@ -358,9 +358,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         match &output {
             Some(output) => {
                 self.transcript.add(output);
-                shadow.output(output, timeout);
+                model.output(output, timeout);
             }
-            None => shadow.drained(&self.engine),
+            None => model.drained(&self.engine),
         }
         output
     }

@@ -5,42 +5,41 @@ use core::hash::{Hash, Hasher};
 use cid::Cid;
 use siphasher::sip::SipHasher13;
 
-use crate::message::Message;
-use crate::output::{Event, LoadId, LookupId, Output, SendId, WantFailure};
+use bitswap_core::message::Message;
+use bitswap_core::{Event, Output, WantFailure};
 
 /// The running hash.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Transcript {
+pub(crate) struct Transcript {
     hasher: SipHasher13,
 }
 
 impl Transcript {
     /// The hash so far.
-    pub(super) fn value(&self) -> u64 {
+    pub(crate) fn value(&self) -> u64 {
         self.hasher.finish()
     }
 
     /// Adds an output.
-    pub(super) fn add<P: Hash>(&mut self, output: &Output<P>) {
+    pub(crate) fn add<P: Hash>(&mut self, output: &Output<P>) {
         let to = &mut self.hasher;
         match output {
             Output::Open { peer, stream } => (0u8, peer, stream).hash(to),
             Output::Close { peer, stream } => (1u8, peer, stream).hash(to),
             Output::Send(sending) => {
-                let SendId { peer, stream, seq } = sending.id;
-                (2u8, peer.at(), stream, seq, &sending.peer, sending.version).hash(to);
+                let (peer, stream, number) = sending.id.to_parts();
+                (2u8, peer as u32, stream, number, &sending.peer, sending.version).hash(to);
                 message(&sending.message, to);
             }
             Output::Load(load) => {
-                let LoadId(id) = load.id;
-                (3u8, id, &load.peer, load.kind).hash(to);
+                (3u8, load.id, &load.peer, load.kind).hash(to);
                 load.cids.iter().for_each(|at| cid(at, to));
             }
-            Output::FindProviders { id: LookupId(id), session, cid: of } => {
+            Output::FindProviders { id, session, cid: of } => {
                 (4u8, id, session).hash(to);
                 cid(of, to);
             }
-            Output::StopLookup { id: LookupId(id) } => (5u8, id).hash(to),
+            Output::StopLookup { id } => (5u8, id).hash(to),
             Output::Reset { peer, stream } => (11u8, peer, stream).hash(to),
             Output::Event(of) => event(of, to),
         }
@@ -64,7 +63,8 @@ fn event<P: Hash>(event: &Event<P>, to: &mut SipHasher13) {
                 WantFailure::NotFound(reports) | WantFailure::TimedOut(reports) => {
                     reports.iter().for_each(|report| (&report.peer, report.outcome).hash(to));
                 }
-                WantFailure::ShutDown => {}
+                // What is without a rule ends the run.
+                _ => {}
             }
         }
         Event::PeerDisconnected { peer, history } => {
@@ -72,6 +72,8 @@ fn event<P: Hash>(event: &Event<P>, to: &mut SipHasher13) {
                 .hash(to);
         }
         Event::Unreachable { peer, .. } => (10u8, peer).hash(to),
+        // What is without a rule ends the run.
+        _ => {}
     }
 }
 

@@ -10,22 +10,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use bytes::Bytes;
 
 use super::*;
-use crate::block::Block;
-use crate::client::{PeerSet, SessionOptions};
-use crate::error::OpenError;
-use crate::message::{Entry, Presence, Version, WantKind, Wantlist};
-use crate::output::{Load, LoadAnswer, LoadId, LoadKind, Loaded, LookupId, SendId, WantFailure};
-use crate::peer::Peer;
-use crate::prefix::Prefix;
-use crate::util::rows::Id;
+use bitswap_core::Block;
+use bitswap_core::Prefix;
+use bitswap_core::error::OpenError;
+use bitswap_core::message::{Entry, Presence, Version, WantKind, Wantlist};
+use bitswap_core::{Load, LoadAnswer, LoadId, LoadKind, Loaded, LookupId, SendId, WantFailure};
+use bitswap_core::{PeerSet, SessionOptions};
 
 const NOW: Timestamp = Timestamp::from_micros(1000);
-const SESSION: SessionId = SessionId(Id::from_bits(1 << 32));
-const US: Id<Peer> = Id::from_bits(1 << 32 | 7);
+const SESSION: SessionId = SessionId::from_bits(1 << 32);
+const US: u64 = 1 << 32 | 7;
 
 /// A watcher that has seen peers 1 and 2 connect and open both streams.
 struct Scene {
-    shadow: Shadow<u8>,
+    model: Model<u8>,
     blocks: Vec<Block>,
     seq: u32,
 }
@@ -36,41 +34,42 @@ impl Scene {
     }
 
     fn of_version(version: Version) -> Self {
-        let mut shadow = Shadow::new(&Config::default(), NOW);
+        let mut model = Model::new(&Config::default(), NOW);
         for peer in [1, 2] {
-            shadow.connected(peer);
+            model.connected(peer);
             for stream in [StreamKind::Requests, StreamKind::Responses] {
-                shadow.output(&Output::Open { peer, stream }, Some(NOW));
-                shadow.streams.opened(peer, stream, Ok(version));
+                model.output(&Output::Open { peer, stream }, Some(NOW));
+                model.streams.opened(peer, stream, Ok(version));
             }
         }
         let blocks = [10, 2000].map(|len| Prefix::V0.block(Bytes::from(vec![1; len])).unwrap());
-        Self { shadow, blocks: blocks.to_vec(), seq: 0 }
+        Self { model, blocks: blocks.to_vec(), seq: 0 }
     }
 
     fn session(mut self, peers: PeerSet<u8>) -> Self {
         let options = SessionOptions { peers, ..SessionOptions::default() };
-        self.shadow.wishes.session(SESSION, options).unwrap();
+        self.model.wants.session(SESSION, options).unwrap();
         self
     }
 
     fn wants(mut self, block: usize) -> Self {
         let cid = *self.blocks[block].cid();
-        self.shadow.wishes.want(SESSION, &[cid], NOW);
+        self.model.wants.want(SESSION, &[cid], NOW);
         self
     }
 
     fn asked(mut self, entry: impl FnOnce(&Self) -> Entry) -> Self {
         let wantlist = Wantlist { entries: vec![entry(&self)], full: false };
-        self.shadow.received(1, &Message { wantlist, ..Message::default() });
+        self.model.received(1, &Message { wantlist, ..Message::default() });
         self
     }
 
     fn loaded(mut self, block: usize, answer: LoadAnswer) -> Self {
         let cid = *self.blocks[block].cid();
-        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
-        self.shadow.output(&Output::Load(load), Some(NOW));
-        self.shadow.answers.loaded(LoadId(1), &[Loaded { cid, answer }]);
+        let load =
+            Load { id: LoadId::from_bits(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
+        self.model.output(&Output::Load(load), Some(NOW));
+        self.model.answers.loaded(LoadId::from_bits(1), &[Loaded { cid, answer }]);
         self
     }
 
@@ -99,8 +98,8 @@ impl Scene {
 
     fn sends_as(&mut self, stream: StreamKind, version: Version, message: Message) {
         self.seq += 1;
-        let id = SendId { peer: US, stream, seq: self.seq };
-        self.shadow
+        let id = SendId::from_parts(US, stream, self.seq);
+        self.model
             .output(&Output::Send(Outgoing { id, peer: 1, stream, version, message }), Some(NOW));
     }
 
@@ -116,12 +115,12 @@ impl Scene {
 
     fn delivers(&mut self, block: Block) {
         let event = Event::Block { session: SESSION, block, from: Some(1) };
-        self.shadow.output(&Output::Event(event), Some(NOW));
+        self.model.output(&Output::Event(event), Some(NOW));
     }
 
     fn arrives(&mut self, block: usize) {
         let blocks = vec![self.blocks[block].clone()];
-        self.shadow.received(1, &Message { blocks, ..Message::default() });
+        self.model.received(1, &Message { blocks, ..Message::default() });
     }
 }
 
@@ -150,7 +149,7 @@ fn an_output_without_a_timer() {
     for timeout in [None, Some(NOW + Duration::from_micros(1))] {
         calls("contract 2", Scene::new(), |scene| {
             let close = Output::Close { peer: 1, stream: StreamKind::Requests };
-            scene.shadow.output(&close, timeout);
+            scene.model.output(&close, timeout);
         });
     }
 }
@@ -181,7 +180,7 @@ fn an_end_that_is_held_back_or_has_no_reason() {
     let scene = || Scene::new().session(PeerSet::Any).wants(0);
     let mut held = scene();
     held.arrives(0);
-    assert!(held.shadow.wishes.settled().unwrap_err().contains("was not told"));
+    assert!(held.model.wants.settled().unwrap_err().contains("was not told"));
     for (reason, phrase) in [
         (WantFailure::NotFound(Vec::new()), "in a session that waits"),
         (WantFailure::TimedOut(Vec::new()), "timed out"),
@@ -190,7 +189,7 @@ fn an_end_that_is_held_back_or_has_no_reason() {
         calls(phrase, scene(), |scene| {
             let cid = *scene.blocks[0].cid();
             let event = Event::Failed { session: SESSION, cid, reason };
-            scene.shadow.output(&Output::Event(event), Some(NOW));
+            scene.model.output(&Output::Event(event), Some(NOW));
         });
     }
 }
@@ -251,11 +250,15 @@ fn a_block_for_which_nobody_asks() {
     is_silent(Scene::new().asked(asks(WantKind::Block)).has(1), |scene| scene.gives(1));
     calls("for which it does not ask", Scene::new().asked(asks(WantKind::Block)), |scene| {
         let (cid, data) = scene.blocks[1].clone().into_parts();
-        let load = Load { id: LoadId(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
-        scene.shadow.output(&Output::Load(load), Some(NOW));
+        let load =
+            Load { id: LoadId::from_bits(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
+        scene.model.output(&Output::Load(load), Some(NOW));
         let wantlist = Wantlist { entries: vec![scene.cancel(1)], full: false };
-        scene.shadow.received(1, &Message { wantlist, ..Message::default() });
-        scene.shadow.answers.loaded(LoadId(1), &[Loaded { cid, answer: LoadAnswer::Data(data) }]);
+        scene.model.received(1, &Message { wantlist, ..Message::default() });
+        scene
+            .model
+            .answers
+            .loaded(LoadId::from_bits(1), &[Loaded { cid, answer: LoadAnswer::Data(data) }]);
         scene.gives(1);
     });
     calls("did not give", Scene::new().asked(asks(WantKind::Block)), |scene| scene.gives(1));
@@ -300,16 +303,16 @@ fn presences_that_the_store_or_the_peer_contradicts() {
 fn lanes_and_messages_out_of_order() {
     let open = |peer, stream| Output::Open { peer, stream };
     calls("while it is Open", Scene::new(), |scene| {
-        scene.shadow.output(&open(1, StreamKind::Requests), Some(NOW));
+        scene.model.output(&open(1, StreamKind::Requests), Some(NOW));
     });
     calls("not connected", Scene::new(), |scene| {
-        scene.shadow.output(&open(9, StreamKind::Requests), Some(NOW));
+        scene.model.output(&open(9, StreamKind::Requests), Some(NOW));
     });
     calls("speaks no Bitswap", Scene::new(), |scene| {
-        scene.shadow.connected(3);
-        scene.shadow.output(&open(3, StreamKind::Requests), Some(NOW));
-        scene.shadow.streams.opened(3, StreamKind::Requests, Err(OpenError::Unsupported));
-        scene.shadow.output(&open(3, StreamKind::Requests), Some(NOW));
+        scene.model.connected(3);
+        scene.model.output(&open(3, StreamKind::Requests), Some(NOW));
+        scene.model.streams.opened(3, StreamKind::Requests, Err(OpenError::Unsupported));
+        scene.model.output(&open(3, StreamKind::Requests), Some(NOW));
     });
     calls("an empty message", Scene::new(), |scene| {
         scene.sends(StreamKind::Requests, Message::default());
@@ -317,7 +320,7 @@ fn lanes_and_messages_out_of_order() {
     calls("closed under a message", Scene::new().session(PeerSet::Any).wants(0), |scene| {
         scene.tells(scene.want(0, WantKind::Block));
         let close = Output::Close { peer: 1, stream: StreamKind::Requests };
-        scene.shadow.output(&close, Some(NOW));
+        scene.model.output(&close, Some(NOW));
     });
     calls("4 messages were on their way", Scene::new().session(PeerSet::Any).wants(0), |scene| {
         for _ in 0..5 {
@@ -335,19 +338,19 @@ fn a_stream_that_is_reset_for_nothing_or_too_early() {
     };
     let waits = |scene: &mut Scene| {
         let wantlist = Wantlist { entries: vec![scene.want(0, WantKind::Block)], full: false };
-        scene.shadow.received(2, &Message { wantlist, ..Message::default() });
+        scene.model.received(2, &Message { wantlist, ..Message::default() });
     };
     let resets = |scene: &mut Scene, peer, stream, after| {
-        scene.shadow.now = NOW + Duration::from_millis(after);
-        scene.shadow.output(&Output::Reset { peer, stream }, Some(NOW));
+        scene.model.now = NOW + Duration::from_millis(after);
+        scene.model.output(&Output::Reset { peer, stream }, Some(NOW));
     };
     is_silent(gives(), |scene| {
         waits(scene);
         resets(scene, 1, StreamKind::Responses, 2000);
         // What was on its way goes again, on a new stream.
         let open = Output::Open { peer: 1, stream: StreamKind::Responses };
-        scene.shadow.output(&open, Some(NOW));
-        scene.shadow.streams.opened(1, StreamKind::Responses, Ok(Version::V1_2));
+        scene.model.output(&open, Some(NOW));
+        scene.model.streams.opened(1, StreamKind::Responses, Ok(Version::V1_2));
         scene.gives(1);
     });
     calls("nobody else waits", gives(), |scene| resets(scene, 1, StreamKind::Responses, 2000));
@@ -373,14 +376,14 @@ fn a_stream_that_is_reset_for_nothing_or_too_early() {
 fn a_search_for_what_nobody_wants() {
     let search = |scene: &mut Scene| {
         let cid = *scene.blocks[0].cid();
-        let search = Output::FindProviders { id: LookupId(1), session: SESSION, cid };
-        scene.shadow.output(&search, Some(NOW));
+        let search = Output::FindProviders { id: LookupId::from_bits(1), session: SESSION, cid };
+        scene.model.output(&search, Some(NOW));
     };
     is_silent(Scene::new().session(PeerSet::Any).wants(0), search);
     calls("which it does not want", Scene::new().session(PeerSet::Any), search);
     calls("must not", Scene::new().session(PeerSet::Only(vec![1])).wants(0), search);
     calls("does not run", Scene::new(), |scene| {
-        scene.shadow.output(&Output::StopLookup { id: LookupId(5) }, Some(NOW));
+        scene.model.output(&Output::StopLookup { id: LookupId::from_bits(5) }, Some(NOW));
     });
 }
 
