@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::hash::Hash;
+use core::ops::Deref;
 
 use cid::Cid;
 
@@ -32,6 +33,15 @@ pub struct Checked<P> {
     engine: Engine<P>,
     model: Option<Box<Model<P>>>,
     transcript: Transcript,
+}
+
+/// The engine's pure queries.
+impl<P> Deref for Checked<P> {
+    type Target = Engine<P>;
+
+    fn deref(&self) -> &Engine<P> {
+        &self.engine
+    }
 }
 
 impl<P: Copy + Ord + Debug + Hash> Checked<P> {
@@ -309,7 +319,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         self.engine.cancel(session, cids, now);
     }
 
-    /// [`Engine::taken`].
+    /// [`Engine::release_capacity`].
     pub fn release_capacity(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
@@ -318,7 +328,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         self.engine.release_capacity(session, bytes, now);
     }
 
-    /// [`Engine::announce`].
+    /// [`Engine::notify_new_blocks`].
     pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
         if let Some(model) = &mut self.model {
             let cids = blocks.iter().map(|block| &block.cid);

@@ -1,16 +1,21 @@
-//! Operations on one engine, drawn by the property tests and decoded from bytes by the fuzzers.
+//! Operations on one engine: drawn by property tests, decoded from the bytes of a fuzzer.
+
+mod decode;
 
 use alloc::vec::Vec;
 
-use bitswap_core::message::Version;
-use bitswap_core::{ProtocolSupport, StreamKind};
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::{ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
 
-/// One operation. Numbers name peers, sessions, blocks and outstanding requests of a
-/// [`Harness`](super::Harness) and wrap around, so every value means something.
+/// One operation on a [`Harness`](crate::Harness).
+///
+/// Numbers name peers and blocks and wrap around, so every value means something. What has no name before
+/// it exists is named by its place: a session among all that were opened, a request among those that are
+/// outstanding, and after these the last few, which may have been answered already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Nothing happens for so many microseconds. The engine is told only if it asked to be.
-    Wait(u32),
+    /// Nothing happens for so many microseconds. The engine is called only if it asked to be.
+    Wait(u64),
     /// Time goes on to the engine's next deadline, which is handled.
     Deadline,
     /// An early or late call without a reason, so many microseconds before or after now.
@@ -19,7 +24,9 @@ pub enum Op {
     Drain,
     /// One output is taken.
     Poll,
-    /// A peer connects; its streams negotiate this version.
+    /// The host remembers a peer, whether or not it was here before.
+    Remember(u8),
+    /// A peer connects, with the history that is remembered of it; its streams negotiate this version.
     Connect(u8, Version),
     /// A peer is gone.
     Disconnect(u8),
@@ -27,32 +34,35 @@ pub enum Op {
     Support(u8, ProtocolSupport),
     /// An outstanding request for a stream is answered.
     Opened(u8, Opened),
-    /// An outstanding message is answered: taken or failed.
-    Sent(u8, bool),
+    /// A stream opens or fails to, asked for or not.
+    Open(u8, StreamKind, Result<Version, OpenError>),
+    /// A message is answered: taken or failed.
+    Sent(u8, Result<(), SendError>),
     /// A stream was reset.
     Reset(u8, StreamKind),
-    /// A peer changes or replaces its wantlist.
-    Wantlist(u8, Vec<WantOp>, bool),
-    /// A peer sends blocks, HAVEs and DONT_HAVEs.
-    Answer(u8, Vec<AnswerOp>),
-    /// An outstanding store lookup is answered, wholly or for its first CID only.
-    Loaded(u8, LoadOp, bool),
-    /// An outstanding provider search is answered by these peers; true: finally.
-    Found(u8, Vec<u8>, bool),
+    /// A peer sends a message.
+    Message(u8, MessageOp),
+    /// A store lookup is answered, wholly or in part.
+    Loaded(u8, LoadOp, LoadPart),
+    /// A provider search is answered by these peers.
+    Found(u8, Vec<u8>, ProviderProgress),
     /// A session opens.
     Session(SessionOp),
     /// A session closes.
     Close(u8),
     /// A session wants blocks.
-    Want(u8, Vec<u8>),
+    Want(u8, Vec<u8>, WantedAs),
     /// A session cancels wants.
     Cancel(u8, Vec<u8>),
-    /// A session's user has taken what was delivered.
-    Taken(u8),
+    /// A session's user releases so many of the delivered bytes; `None`: all.
+    Release(u8, Option<u64>),
     /// Blocks come into the local store.
-    Announce(Vec<u8>),
-    /// Bandwidth limits change: bytes per second up and down.
-    Rates(Option<u32>, Option<u32>),
+    Store(Vec<u8>),
+    /// Bandwidth limits change.
+    Rates(Rates),
+    /// Everything outstanding is answered, as if the store had these blocks and no others, until nothing
+    /// is outstanding.
+    Settle(Vec<u8>),
     /// The engine is shut down.
     Shutdown,
 }
@@ -66,6 +76,17 @@ pub enum Opened {
     Unsupported,
     /// It failed for now.
     Failed,
+}
+
+/// A message of a peer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MessageOp {
+    /// Wants and cancels.
+    pub entries: Vec<WantOp>,
+    /// They are the whole wantlist.
+    pub full: bool,
+    /// Blocks and presences.
+    pub responses: Vec<ResponseOp>,
 }
 
 /// An entry of a peer's wantlist.
@@ -83,9 +104,9 @@ pub struct WantOp {
     pub dont_have: bool,
 }
 
-/// One item of a peer's answer.
+/// One item of a peer's response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnswerOp {
+pub enum ResponseOp {
     /// The block.
     Block(u8),
     /// Altered bytes.
@@ -96,8 +117,8 @@ pub enum AnswerOp {
     DontHave(u8),
 }
 
-/// What the store says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the store answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoadOp {
     /// The truth.
     True,
@@ -107,6 +128,24 @@ pub enum LoadOp {
     Failed,
     /// What was not asked for.
     Nonsense,
+    /// It has these blocks and no others, whatever it answered before. What it lacks fails, or is absent.
+    Has {
+        /// The blocks.
+        blocks: Vec<u8>,
+        /// What it lacks fails.
+        fails: bool,
+    },
+}
+
+/// Which part of a store lookup is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoadPart {
+    /// All of it.
+    All,
+    /// Its first CID.
+    First,
+    /// Those of its CIDs that are these blocks.
+    Blocks(Vec<u8>),
 }
 
 /// Options of a session.
@@ -118,159 +157,37 @@ pub struct SessionOp {
     pub fail: bool,
     /// Milliseconds that a want may take.
     pub timeout_ms: Option<u16>,
-    /// Its window.
+    /// Its window, less one byte.
     pub window_bytes: u32,
     /// Providers are looked for.
     pub search: bool,
 }
 
+/// How a session wants blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WantedAs {
+    /// The priority.
+    pub priority: i32,
+    /// Their lengths are given.
+    pub sized: bool,
+}
+
 impl Op {
-    /// Operations from bytes: every input means something, and near inputs near things.
+    /// A peer changes or replaces its wantlist.
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Vec<Self> {
-        let mut source = Source { bytes };
-        let mut ops = Vec::new();
-        while !source.bytes.is_empty() {
-            ops.push(source.op());
-        }
-        ops
-    }
-}
-
-struct Source<'a> {
-    bytes: &'a [u8],
-}
-
-impl Source<'_> {
-    fn byte(&mut self) -> u8 {
-        match self.bytes.split_first() {
-            Some((first, rest)) => {
-                self.bytes = rest;
-                *first
-            }
-            None => 0,
-        }
+    pub const fn wantlist(peer: u8, entries: Vec<WantOp>, full: bool) -> Self {
+        Self::Message(peer, MessageOp { entries, full, responses: Vec::new() })
     }
 
-    fn flag(&mut self) -> bool {
-        self.byte() & 1 == 1
+    /// A peer sends blocks, HAVEs and DONT_HAVEs.
+    #[must_use]
+    pub const fn responses(peer: u8, responses: Vec<ResponseOp>) -> Self {
+        Self::Message(peer, MessageOp { entries: Vec::new(), full: false, responses })
     }
 
-    fn number(&mut self) -> u32 {
-        // A power of two and a mantissa: small and large values from two bytes.
-        let shift = self.byte() % 26;
-        (u32::from(self.byte()) << shift) >> 2
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> T) -> Vec<T> {
-        let len = self.byte() % 8;
-        (0..len).map(|_| item(self)).collect()
-    }
-
-    fn maybe<T>(&mut self, item: impl FnOnce(&mut Self) -> T) -> Option<T> {
-        self.flag().then(|| item(self))
-    }
-
-    fn op(&mut self) -> Op {
-        let stream = |flag| if flag { StreamKind::Requests } else { StreamKind::Responses };
-        match self.byte() % 32 {
-            0 => Op::Wait(self.number()),
-            1 | 2 => Op::Deadline,
-            3 => Op::Clock(self.number() as i32 - (1 << 20)),
-            4 | 5 => Op::Drain,
-            6 => Op::Poll,
-            7 => {
-                let version = Version::PREFERRED[usize::from(self.byte() % 4)];
-                Op::Connect(self.byte(), version)
-            }
-            8 => Op::Connect(self.byte(), Version::V1_2),
-            9 => Op::Disconnect(self.byte()),
-            10 => {
-                let kinds = [ProtocolSupport::Unknown, ProtocolSupport::No, ProtocolSupport::Yes];
-                Op::Support(self.byte(), kinds[usize::from(self.byte() % 3)])
-            }
-            11 | 12 => {
-                let opened = match self.byte() % 8 {
-                    0 => Opened::Unsupported,
-                    1 => Opened::Failed,
-                    _ => Opened::Yes,
-                };
-                Op::Opened(self.byte(), opened)
-            }
-            13 | 14 => {
-                let taken = !self.byte().is_multiple_of(8);
-                Op::Sent(self.byte(), taken)
-            }
-            15 => Op::Reset(self.byte(), stream(self.flag())),
-            16 | 17 => {
-                let entries = self.list(Self::want);
-                Op::Wantlist(self.byte(), entries, self.byte().is_multiple_of(8))
-            }
-            18..=20 => {
-                let items = self.list(Self::answer);
-                Op::Answer(self.byte(), items)
-            }
-            21 | 22 => {
-                let answers = [
-                    LoadOp::True,
-                    LoadOp::True,
-                    LoadOp::True,
-                    LoadOp::True,
-                    LoadOp::True,
-                    LoadOp::Absent,
-                    LoadOp::Failed,
-                    LoadOp::Nonsense,
-                ];
-                let answer = answers[usize::from(self.byte() % 8)];
-                Op::Loaded(self.byte(), answer, !self.byte().is_multiple_of(4))
-            }
-            23 => {
-                let peers = self.list(Self::byte);
-                Op::Found(self.byte(), peers, self.flag())
-            }
-            24 => Op::Session(SessionOp {
-                only: self.maybe(|source| source.list(Self::byte)),
-                fail: self.flag(),
-                timeout_ms: self.maybe(|source| u16::from(source.byte()) * 64),
-                window_bytes: self.number(),
-                search: self.flag(),
-            }),
-            25 => Op::Close(self.byte()),
-            26 | 27 => {
-                let blocks = self.list(Self::byte);
-                Op::Want(self.byte(), blocks)
-            }
-            28 => {
-                let blocks = self.list(Self::byte);
-                Op::Cancel(self.byte(), blocks)
-            }
-            29 => Op::Taken(self.byte()),
-            30 => Op::Announce(self.list(Self::byte)),
-            _ => match self.byte() {
-                0 => Op::Shutdown,
-                _ => Op::Rates(self.maybe(Self::number), self.maybe(Self::number)),
-            },
-        }
-    }
-
-    fn want(&mut self) -> WantOp {
-        let flags = self.byte();
-        WantOp {
-            block: self.byte(),
-            priority: i32::from(self.byte()).wrapping_sub(128).wrapping_mul(1 << 24),
-            cancel: flags & 3 == 3,
-            whole: flags & 4 == 4,
-            dont_have: flags & 8 == 8,
-        }
-    }
-
-    fn answer(&mut self) -> AnswerOp {
-        let block = self.byte();
-        match self.byte() % 8 {
-            0 => AnswerOp::Altered(block),
-            1..=3 => AnswerOp::Have(block),
-            4 => AnswerOp::DontHave(block),
-            _ => AnswerOp::Block(block),
-        }
+    /// A session wants blocks of no special priority and unknown length.
+    #[must_use]
+    pub const fn want(session: u8, blocks: Vec<u8>) -> Self {
+        Self::Want(session, blocks, WantedAs { priority: 0, sized: false })
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_testing::wire_len;
 use bitswap_core::{
     Load, LookupId, Message, Rng, SendId, SessionId, StreamKind, Timestamp, Version,
 };
+use bitswap_testing::wire_len;
 use bytes::Bytes;
 use cid::Cid;
 

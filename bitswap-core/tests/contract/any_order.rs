@@ -62,7 +62,7 @@ fn draining_late_merges_and_loses_nothing() {
         }
         pair.pass(10 * LATENCY);
         let mut got: Vec<Cid> = Vec::new();
-        for event in &pair.hosts[ALICE].events {
+        for event in &pair.events[ALICE] {
             let Event::Block { block, from: Some(BOB), .. } = event else { panic!("{event:?}") };
             got.push(*block.cid());
         }
@@ -94,7 +94,7 @@ fn calls_out_of_their_natural_order_do_no_harm() {
     pair.pass(ms(300));
     pair.connect();
     pair.pass(2 * LATENCY);
-    assert!(matches!(pair.hosts[ALICE].events[..], [Event::Block { .. }]));
+    assert!(matches!(pair.events[ALICE][..], [Event::Block { .. }]));
 }
 
 /// Guards `MESSAGE_BYTES` of `client/tell.rs`: a call that brings much is carried out in pieces.

@@ -1,227 +1,287 @@
-//! One engine under watch, with a host that does what operations say, and heals at the end.
+//! One engine under watch, with a host that does what operations say, and everything healed at the end.
 
 mod heal;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
-use alloc::format;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bitswap_core::error::OpenError;
+use bitswap_core::{
+    Block, Config, Engine, Entry, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Message,
+    Output, PeerHistory, PeerSet, Prefix, Presence, SendId, SessionId, SessionOptions, StreamKind,
+    Timestamp, Want, WantKind, WhenMissing,
+};
 use bytes::Bytes;
 use cid::Cid;
 
-use super::checked::Checked;
-use super::op::{AnswerOp, LoadOp, Op, Opened, SessionOp, WantOp};
-use bitswap_core::Block;
-use bitswap_core::Config;
-use bitswap_core::Engine;
-use bitswap_core::Prefix;
-use bitswap_core::Timestamp;
-use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::message::{Entry, Message, Presence, Version, WantKind, Wantlist};
-use bitswap_core::{
-    BlockInfo, Event, Load, LoadAnswer, LoadKind, Loaded, LookupId, Output, PeerHistory,
-    ProviderProgress, Rates, SendId, SessionId, StreamKind, Want,
-};
-use bitswap_core::{PeerSet, SessionOptions, WhenMissing};
+use crate::op::{LoadOp, LoadPart, MessageOp, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs};
+use crate::{AtOnce, Call, Checked, Host, Interceptor, PassThrough};
 
 /// Peers that operations name.
 pub const PEERS: u8 = 5;
-/// A peer that has every block and answers at once, when healing.
-const HONEST: u8 = 100;
-/// Sessions that operations name.
-const SESSIONS: u8 = 4;
 /// Sizes of the blocks that operations name, around the limits that matter.
 const SIZES: [usize; 16] = [
     0, 1, 40, 100, 1023, 1024, 1025, 3000, 8000, 8001, 16_384, 40_000, 70_000, 131_072, 200_000, 9,
 ];
-/// Virtual time in which everything must have ended once the world is whole again. The longest
-/// deadline is 7 s and doubles with each peer that was silent, searches back off further.
-const HEALED_WITHIN: Duration = Duration::from_secs(600);
+/// The prefixes of CIDs: version 0, a digest that is cut, another hash and codec, and the usual.
+const V1: [u8; 4] = [1, 0x55, 0x12, 32];
+const V1_CUT: [u8; 4] = [1, 0x55, 0x12, 20];
+const V1_SHA2_512: [u8; 4] = [1, 0x71, 0x13, 64];
+/// Requests of each kind that are remembered, to be answered once more.
+const RECENT: usize = 8;
+/// Rounds of answers to one [`Op::Settle`].
+const SETTLE_ROUNDS: usize = 100;
 
-/// One engine and its host.
+/// The blocks that operations name: of all shapes of CIDs.
+///
+/// # Panics
+///
+/// Never: the prefixes are well formed and their hashes known.
+#[must_use]
+pub fn op_blocks() -> Vec<Block> {
+    let blocks = SIZES.iter().enumerate().map(|(number, size)| {
+        let prefix = match number {
+            2 => Prefix::parse(&V1_CUT),
+            10 => Prefix::parse(&V1_SHA2_512),
+            _ if number % 4 == 3 => Ok(Prefix::V0),
+            _ => Prefix::parse(&V1),
+        };
+        let data = Bytes::from(vec![number as u8; *size]);
+        prefix.and_then(|prefix| prefix.block(data)).expect("a known hash")
+    });
+    blocks.collect()
+}
+
+/// One engine and its host, which does what an [`Op`] says.
+///
+/// # Panics
+///
+/// Every method panics when the engine breaks its contract.
 #[derive(Debug)]
-pub struct Harness {
-    engine: Checked<u8>,
+pub struct Harness<I = PassThrough> {
+    host: Host<u8, I>,
     config: Config,
     seed: [u8; 32],
-    now: Timestamp,
     blocks: Vec<Block>,
-    stored: BTreeSet<usize>,
-    versions: BTreeMap<u8, Version>,
+    sessions: Vec<SessionId>,
     histories: BTreeMap<u8, PeerHistory>,
-    sessions: [Option<SessionId>; SESSIONS as usize],
-    unreleased: BTreeMap<SessionId, u64>,
-    opens: VecDeque<(u8, StreamKind)>,
+    /// The last requests of the engine, answered or not.
     sends: VecDeque<SendId>,
     loads: VecDeque<Load<u8>>,
-    searches: VecDeque<LookupId>,
-    /// Wants that the honest peer was asked for and has not answered yet.
-    asked: Vec<Entry>,
-    outputs: u64,
+    lookups: VecDeque<LookupId>,
+    /// Peers that have every block and answer at once.
+    honest: Vec<u8>,
+    /// Wants that an honest peer was sent and has not answered yet.
+    asked: Vec<(u8, Cid)>,
 }
 
 impl Harness {
     /// An engine without peers or wants.
-    ///
-    /// # Panics
-    ///
-    /// Never: the blocks are built from known hashes.
     #[must_use]
     pub fn new(config: Config, seed: [u8; 32]) -> Self {
-        let blocks = SIZES.iter().enumerate().map(|(number, size)| {
-            let data = Bytes::from(vec![number as u8; *size]);
-            let v0 = Prefix::V0.block(data).expect("sha2-256 is known");
-            if number % 4 == 3 {
-                return v0;
-            }
-            let (cid, data) = v0.into_parts();
-            Block::new_unchecked(Cid::new_v1(0x55, *cid.hash()), data)
-        });
+        Self::with(config, seed, Timestamp::ZERO, op_blocks(), PassThrough)
+    }
+}
+
+impl<I: Interceptor<u8>> Harness<I> {
+    /// The same from this moment on, with something between the engine and its host. `blocks` are those of
+    /// [`op_blocks`], which take a while to hash.
+    #[must_use]
+    pub fn with(
+        config: Config,
+        seed: [u8; 32],
+        now: Timestamp,
+        blocks: Vec<Block>,
+        interceptor: I,
+    ) -> Self {
+        let mut engine = Checked::new(config.clone(), seed, now);
+        engine.trust(&blocks);
+        let mut host = Host::with(engine, interceptor, now);
+        host.at_once = AtOnce::NONE;
         Self {
-            engine: Checked::new(config.clone(), seed, Timestamp::ZERO),
+            host,
             config,
             seed,
-            now: Timestamp::ZERO,
-            blocks: blocks.collect(),
-            stored: BTreeSet::new(),
-            versions: BTreeMap::new(),
+            blocks,
+            sessions: Vec::new(),
             histories: BTreeMap::new(),
-            sessions: [None; SESSIONS as usize],
-            unreleased: BTreeMap::new(),
-            opens: VecDeque::new(),
             sends: VecDeque::new(),
             loads: VecDeque::new(),
-            searches: VecDeque::new(),
+            lookups: VecDeque::new(),
+            honest: Vec::new(),
             asked: Vec::new(),
-            outputs: 0,
         }
     }
 
-    /// A hash over everything the engine said.
+    /// A hash over everything that the engine put out.
     #[must_use]
     pub fn transcript(&self) -> u64 {
-        self.engine.transcript()
+        self.host.checked().transcript()
     }
 
     /// The engine, for its pure queries.
     #[must_use]
     pub const fn engine(&self) -> &Engine<u8> {
-        self.engine.engine()
+        self.host.engine()
     }
 
     /// Does what the operation says.
     pub fn apply(&mut self, op: &Op) {
-        let now = self.now;
         match op {
             Op::Wait(micros) => {
-                self.now = now + Duration::from_micros(u64::from(*micros));
-                if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
-                    self.engine.handle_timeout(self.now);
+                self.host.now = self.host.now + Duration::from_micros(*micros);
+                if self.engine().poll_timeout().is_some_and(|at| at <= self.host.now) {
+                    self.host.call(Call::HandleTimeout);
                 }
             }
-            Op::Deadline => self.reach_deadline(),
-            Op::Clock(micros) => {
-                let shift = Duration::from_micros(u64::from(micros.unsigned_abs()));
-                let at = if *micros < 0 {
-                    let before = now.as_micros().saturating_sub(shift.as_micros() as u64);
-                    Timestamp::from_micros(before)
-                } else {
-                    self.now = now + shift;
-                    self.now
-                };
-                self.engine.handle_timeout(at);
-            }
+            Op::Deadline => _ = self.host.wait_until_due(),
+            Op::Clock(micros) => self.clock(*micros),
             Op::Drain => self.drain(),
             Op::Poll => {
-                if let Some(output) = self.engine.poll_output() {
-                    self.output(output);
-                }
+                let mut outputs = Vec::new();
+                self.host.poll(&mut outputs);
+                self.note(outputs);
+            }
+            Op::Remember(peer) => {
+                let history = PeerHistory {
+                    latency: Duration::from_millis(u64::from(peer % PEERS)),
+                    throughput: 1000,
+                    blocks: 3,
+                    timeouts: 1,
+                };
+                self.histories.insert(peer % PEERS, history);
             }
             Op::Connect(peer, version) => {
                 let peer = peer % PEERS;
-                self.versions.entry(peer).or_insert(*version);
+                self.host.open_results.entry(peer).or_insert(Ok(*version));
                 let history = self.histories.remove(&peer);
-                self.engine.handle_connected(peer, history, now);
+                self.host.connect_again(peer, history);
             }
             Op::Disconnect(peer) => self.disconnect(peer % PEERS),
-            Op::Support(peer, support) => self.engine.handle_support(peer % PEERS, *support, now),
+            Op::Support(peer, support) => self.host.support(peer % PEERS, *support),
             Op::Opened(nth, opened) => {
-                if let Some((peer, stream)) = take(&mut self.opens, *nth) {
+                let open = nth_of(self.host.opens.iter(), *nth).copied();
+                if let Some((peer, stream)) = open {
                     self.opened(peer, stream, *opened);
                 }
             }
-            Op::Sent(nth, taken) => {
-                if let Some(id) = take(&mut self.sends, *nth) {
-                    let result = if *taken { Ok(()) } else { Err(SendError::Closed) };
-                    self.engine.handle_sent(id, result, now);
+            Op::Open(peer, stream, result) => self.host.opened(peer % PEERS, *stream, *result),
+            Op::Sent(nth, result) => {
+                let ids = self.host.sends.iter().map(|outgoing| &outgoing.id).chain(&self.sends);
+                if let Some(id) = nth_of(ids, *nth).copied() {
+                    self.host.sent(id, *result);
                 }
             }
-            Op::Reset(peer, stream) => self.engine.handle_reset(peer % PEERS, *stream, now),
-            Op::Wantlist(peer, entries, full) => {
-                let entries = entries.iter().map(|entry| self.entry(*entry)).collect();
-                let wantlist = Wantlist { entries, full: *full };
-                let message = Message { wantlist, ..Message::default() };
-                self.engine.handle_message(peer % PEERS, message, now);
+            Op::Reset(peer, stream) => self.host.reset(peer % PEERS, *stream),
+            Op::Message(peer, message) => {
+                let message = self.message(message);
+                self.host.receive(peer % PEERS, message);
             }
-            Op::Answer(peer, items) => {
-                let message = self.answer(items);
-                self.engine.handle_message(peer % PEERS, message, now);
-            }
-            Op::Loaded(nth, answer, whole) => self.loaded(*nth, *answer, *whole),
-            Op::Found(nth, peers, last) => self.found(*nth, peers, *last),
-            Op::Session(options) => self.session(options),
-            Op::Close(session) => {
-                if let Some(id) = self.sessions[usize::from(session % SESSIONS)].take() {
-                    self.engine.close_session(id, now);
+            Op::Loaded(nth, answer, part) => {
+                let loads = self.host.loads.iter().chain(&self.loads);
+                if let Some(load) = nth_of(loads, *nth).cloned() {
+                    self.load(load, answer, part);
                 }
             }
-            Op::Want(session, blocks) => {
-                if let Some(id) = self.sessions[usize::from(session % SESSIONS)] {
-                    let wants: Vec<Want> =
-                        blocks.iter().map(|block| Want::from(self.cid(*block))).collect();
-                    // Too many wants are refused, which is right.
-                    let _ = self.engine.want(id, wants, now);
+            Op::Found(nth, peers, progress) => {
+                let ids = self.host.lookups.iter().map(|(id, _)| id).chain(&self.lookups);
+                if let Some(id) = nth_of(ids, *nth).copied() {
+                    let peers = peers.iter().map(|peer| peer % PEERS).collect();
+                    self.host.found(id, peers, *progress);
                 }
             }
-            Op::Cancel(session, blocks) => {
-                if let Some(id) = self.sessions[usize::from(session % SESSIONS)] {
+            Op::Session(options) => self.open_session(options),
+            Op::Close(nth) => {
+                if let Some(session) = self.session(*nth) {
+                    self.host.close_session(session);
+                }
+            }
+            Op::Want(nth, blocks, wanted_as) => self.want(*nth, blocks, *wanted_as),
+            Op::Cancel(nth, blocks) => {
+                if let Some(session) = self.session(*nth) {
                     let cids: Vec<Cid> = blocks.iter().map(|block| self.cid(*block)).collect();
-                    self.engine.cancel(id, cids, now);
+                    self.host.cancel(session, cids);
                 }
             }
-            Op::Taken(session) => {
-                if let Some(id) = self.sessions[usize::from(session % SESSIONS)] {
-                    let bytes = self.unreleased.remove(&id).unwrap_or(0);
-                    self.engine.release_capacity(id, bytes, now);
+            Op::Release(nth, bytes) => {
+                if let Some(session) = self.session(*nth) {
+                    let unreleased = self.host.unreleased.get(&session).copied();
+                    let bytes = bytes.or(unreleased).unwrap_or(0);
+                    self.host.release_capacity(session, bytes);
                 }
             }
-            Op::Announce(blocks) => {
-                let numbers: Vec<usize> =
-                    blocks.iter().map(|block| usize::from(*block) % SIZES.len()).collect();
-                self.stored.extend(&numbers);
-                let infos: Vec<BlockInfo> =
-                    numbers.iter().map(|number| self.info(*number)).collect();
-                self.engine.notify_new_blocks(&infos, now);
+            Op::Store(blocks) => {
+                let blocks: Vec<Block> =
+                    blocks.iter().map(|block| self.block(*block).clone()).collect();
+                self.host.store_blocks(&blocks);
             }
-            Op::Rates(upload, download) => {
-                let rate = |rate: &Option<u32>| rate.map(|rate| u64::from(rate) + 1000);
-                let rates =
-                    Rates { upload: rate(upload), upload_per_peer: None, download: rate(download) };
-                self.engine.set_rates(rates, now);
-            }
-            Op::Shutdown => self.engine.shutdown(now),
+            Op::Rates(rates) => self.host.set_rates(*rates),
+            Op::Settle(blocks) => self.settle(blocks),
+            Op::Shutdown => self.host.shutdown(),
         }
     }
 
-    fn cid(&self, block: u8) -> Cid {
-        *self.blocks[usize::from(block) % SIZES.len()].cid()
+    fn block(&self, number: u8) -> &Block {
+        &self.blocks[usize::from(number) % SIZES.len()]
     }
 
-    fn info(&self, number: usize) -> BlockInfo {
-        let block = &self.blocks[number];
-        BlockInfo { cid: *block.cid(), size: block.data().len() as u32 }
+    fn cid(&self, number: u8) -> Cid {
+        *self.block(number).cid()
+    }
+
+    fn session(&self, nth: u8) -> Option<SessionId> {
+        nth_of(self.sessions.iter(), nth).copied()
+    }
+
+    /// A call at a moment that nobody asked for. Time does not go back.
+    fn clock(&mut self, micros: i32) {
+        let (now, shift) = (self.host.now, u64::from(micros.unsigned_abs()));
+        self.host.now = if micros < 0 {
+            Timestamp::from_micros(now.as_micros().saturating_sub(shift))
+        } else {
+            now + Duration::from_micros(shift)
+        };
+        self.host.call(Call::HandleTimeout);
+        self.host.now = self.host.now.max(now);
+    }
+
+    fn disconnect(&mut self, peer: u8) {
+        self.host.open_results.remove(&peer);
+        self.host.disconnect(peer);
+    }
+
+    fn opened(&mut self, peer: u8, stream: StreamKind, opened: Opened) {
+        let result = match opened {
+            Opened::Yes => self.host.open_result(peer),
+            Opened::Unsupported => Err(OpenError::Unsupported),
+            Opened::Failed => Err(OpenError::Timeout),
+        };
+        self.host.opened(peer, stream, result);
+    }
+
+    fn message(&self, op: &MessageOp) -> Message {
+        let mut message = Message::default();
+        message.wantlist.full = op.full;
+        message.wantlist.entries = op.entries.iter().map(|entry| self.entry(*entry)).collect();
+        for response in &op.responses {
+            match *response {
+                ResponseOp::Block(block) => message.blocks.push(self.block(block).clone()),
+                ResponseOp::Altered(block) => {
+                    let altered = Bytes::from(vec![block, 1, 2, 3]);
+                    let prefix = Prefix::of(&self.cid(block));
+                    message.blocks.extend(prefix.and_then(|prefix| prefix.block(altered)));
+                }
+                ResponseOp::Have(block) => {
+                    message.presences.push(Presence { cid: self.cid(block), have: true });
+                }
+                ResponseOp::DontHave(block) => {
+                    message.presences.push(Presence { cid: self.cid(block), have: false });
+                }
+            }
+        }
+        message
     }
 
     fn entry(&self, op: WantOp) -> Entry {
@@ -233,49 +293,7 @@ impl Harness {
         Entry::want(cid, kind, op.priority, op.dont_have)
     }
 
-    fn answer(&self, items: &[AnswerOp]) -> Message {
-        let mut message = Message::default();
-        for item in items {
-            match *item {
-                AnswerOp::Block(block) => {
-                    message.blocks.push(self.blocks[usize::from(block) % SIZES.len()].clone());
-                }
-                AnswerOp::Altered(block) => {
-                    let altered = Bytes::from(vec![block, 1, 2, 3]);
-                    let prefix = Prefix::of(&self.cid(block));
-                    message.blocks.extend(prefix.and_then(|prefix| prefix.block(altered)));
-                }
-                AnswerOp::Have(block) => {
-                    message.presences.push(Presence { cid: self.cid(block), have: true });
-                }
-                AnswerOp::DontHave(block) => {
-                    message.presences.push(Presence { cid: self.cid(block), have: false });
-                }
-            }
-        }
-        message
-    }
-
-    fn disconnect(&mut self, peer: u8) {
-        self.versions.remove(&peer);
-        self.opens.retain(|(other, _)| *other != peer);
-        self.engine.handle_disconnected(peer, self.now);
-    }
-
-    fn opened(&mut self, peer: u8, stream: StreamKind, opened: Opened) {
-        let version = self.versions.get(&peer).copied().unwrap_or(Version::V1_2);
-        let result = match opened {
-            Opened::Yes => Ok(version),
-            Opened::Unsupported => Err(OpenError::Unsupported),
-            Opened::Failed => Err(OpenError::Timeout),
-        };
-        self.engine.handle_open(peer, stream, result, self.now);
-    }
-
-    fn session(&mut self, op: &SessionOp) {
-        let Some(place) = self.sessions.iter().position(Option::is_none) else {
-            return;
-        };
+    fn open_session(&mut self, op: &SessionOp) {
         let options = SessionOptions {
             peers: match &op.only {
                 Some(peers) => PeerSet::Only(peers.iter().map(|peer| peer % PEERS).collect()),
@@ -286,105 +304,115 @@ impl Harness {
             want_timeout: op.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms))),
             find_providers: op.search,
         };
-        self.sessions[place] = self.engine.open_session(options, self.now).ok();
+        self.sessions.extend(self.host.open_session(options));
     }
 
-    fn loaded(&mut self, nth: u8, op: LoadOp, whole: bool) {
-        if self.loads.is_empty() {
-            return;
-        }
-        let place = usize::from(nth) % self.loads.len();
-        let Load { id, cids, kind, .. } = self.loads[place].clone();
-        let answered = if whole { cids.len() } else { 1 };
-        let answers: Vec<Loaded> = cids
-            .iter()
-            .take(answered)
-            .map(|cid| Loaded { cid: *cid, answer: self.look_up(cid, kind, op) })
-            .collect();
-        let left: Vec<Cid> = cids.iter().skip(answered).copied().collect();
-        if left.is_empty() {
-            self.loads.remove(place);
-        } else {
-            self.loads[place].cids = left;
-        }
-        self.engine.handle_load(id, answers, self.now);
-    }
-
-    fn look_up(&self, cid: &Cid, what: LoadKind, op: LoadOp) -> LoadAnswer {
-        let block = self.stored.iter().map(|number| &self.blocks[*number]);
-        let block = block.into_iter().find(|block| block.cid() == cid);
-        let what = match (what, op) {
-            (LoadKind::Size, LoadOp::Nonsense) => LoadKind::Data,
-            (LoadKind::Data, LoadOp::Nonsense) => LoadKind::Size,
-            (what, _) => what,
+    fn want(&mut self, nth: u8, blocks: &[u8], WantedAs { priority, sized }: WantedAs) {
+        let Some(session) = self.session(nth) else { return };
+        let want = |number: &u8| {
+            let block = self.block(*number);
+            let size = sized.then(|| block.data().len() as u32);
+            Want { cid: *block.cid(), priority, size }
         };
-        match (op, block, what) {
-            (LoadOp::Failed, ..) => LoadAnswer::Failed,
-            (LoadOp::Absent, ..) | (_, None, _) => LoadAnswer::NotFound,
-            (_, Some(block), LoadKind::Size) => LoadAnswer::Size(block.data().len() as u32),
-            (_, Some(block), LoadKind::Data) => LoadAnswer::Data(block.data().clone()),
+        let wants: Vec<Want> = blocks.iter().map(want).collect();
+        // Too many wants, or wants of a closed session, are refused, which is right.
+        let _ = self.host.want(session, wants);
+    }
+
+    fn load(&mut self, mut load: Load<u8>, answer: &LoadOp, part: &LoadPart) {
+        match part {
+            LoadPart::All => {}
+            LoadPart::First => load.cids.truncate(1),
+            LoadPart::Blocks(blocks) => {
+                load.cids.retain(|cid| blocks.iter().any(|block| self.cid(*block) == *cid));
+            }
+        }
+        let answers = self.answers(load.clone(), answer);
+        self.host.loaded(load.id, answers);
+    }
+
+    fn answers(&self, mut load: Load<u8>, answer: &LoadOp) -> Vec<Loaded> {
+        let all = |answer: LoadAnswer| {
+            load.cids.iter().map(|cid| Loaded { cid: *cid, answer: answer.clone() }).collect()
+        };
+        match answer {
+            LoadOp::True => self.host.store.answers(&load),
+            LoadOp::Absent => all(LoadAnswer::NotFound),
+            LoadOp::Failed => all(LoadAnswer::Failed),
+            LoadOp::Nonsense => {
+                load.kind = match load.kind {
+                    LoadKind::Size => LoadKind::Data,
+                    LoadKind::Data => LoadKind::Size,
+                };
+                self.host.store.answers(&load)
+            }
+            LoadOp::Has { blocks, fails } => {
+                let has = |cid: &Cid| {
+                    let mut blocks = blocks.iter().map(|number| self.block(*number));
+                    blocks.find(|block| block.cid() == cid).map(|block| block.data().clone())
+                };
+                let mut answers = load.answers(has);
+                for Loaded { answer, .. } in answers.iter_mut().filter(|_| *fails) {
+                    if *answer == LoadAnswer::NotFound {
+                        *answer = LoadAnswer::Failed;
+                    }
+                }
+                answers
+            }
         }
     }
 
-    fn found(&mut self, nth: u8, peers: &[u8], last: bool) {
-        if self.searches.is_empty() {
-            return;
-        }
-        let place = usize::from(nth) % self.searches.len();
-        let id = self.searches[place];
-        if last {
-            self.searches.remove(place);
-        }
-        let peers: Vec<u8> = peers.iter().map(|peer| peer % PEERS).collect();
-        let lookup = if last { ProviderProgress::Final } else { ProviderProgress::Partial };
-        self.engine.handle_providers(id, &peers, lookup, self.now);
-    }
-
-    fn reach_deadline(&mut self) {
-        if let Some(at) = self.engine.poll_timeout() {
-            self.now = self.now.max(at);
-            self.engine.handle_timeout(self.now);
+    fn settle(&mut self, blocks: &[u8]) {
+        let has = LoadOp::Has { blocks: blocks.to_vec(), fails: false };
+        for _ in 0..SETTLE_ROUNDS {
+            self.drain();
+            let mut any = self.host.answer_opens() | self.host.answer_sends();
+            for load in self.host.loads.clone() {
+                self.load(load, &has, &LoadPart::All);
+                any = true;
+            }
+            if !(self.host.answer_lookups() | any) {
+                return;
+            }
         }
     }
 
     fn drain(&mut self) {
-        let mut outputs = 0;
-        while let Some(output) = self.engine.poll_output() {
-            self.output(output);
-            outputs += 1;
-            self.engine.require(outputs < 100_000, || "the engine talks without end".into());
-        }
+        let outputs = self.host.drain();
+        self.note(outputs);
     }
 
-    fn output(&mut self, output: Output<u8>) {
-        self.outputs += 1;
-        match output {
-            Output::Open { peer, stream } => self.opens.push_back((peer, stream)),
-            // What was sent is answered all the same, late: the engine must not mind.
-            Output::Close { .. } | Output::Reset { .. } => {}
-            Output::Send(sending) => {
-                if sending.peer == HONEST {
-                    let wants = sending.message.wantlist.entries.into_iter();
-                    self.asked.extend(wants.filter(|entry| !entry.cancel));
+    fn note(&mut self, outputs: Vec<Output<u8>>) {
+        for output in outputs {
+            match output {
+                Output::Send(outgoing) => {
+                    if self.honest.contains(&outgoing.peer) {
+                        let wants = outgoing.message.wantlist.entries.iter();
+                        let wants = wants.filter(|entry| !entry.cancel);
+                        self.asked.extend(wants.map(|entry| (outgoing.peer, entry.cid)));
+                    }
+                    remember(&mut self.sends, outgoing.id);
                 }
-                self.sends.push_back(sending.id);
+                Output::Load(load) => remember(&mut self.loads, load),
+                Output::FindProviders { id, .. } => remember(&mut self.lookups, id),
+                Output::Event(Event::PeerDisconnected { peer, history }) => {
+                    self.histories.insert(peer, history);
+                }
+                _ => {}
             }
-            Output::Load(load) => self.loads.push_back(load),
-            Output::FindProviders { id, .. } => self.searches.push_back(id),
-            Output::StopLookup { id } => self.searches.retain(|other| *other != id),
-            Output::Event(Event::Block { session, block, .. }) => {
-                *self.unreleased.entry(session).or_default() += block.data().len() as u64;
-            }
-            Output::Event(Event::PeerDisconnected { peer, history }) => {
-                self.histories.insert(peer, history);
-            }
-            Output::Event(_) => {}
         }
     }
 }
 
-/// Takes the `nth` item, counted around.
-fn take<T>(items: &mut VecDeque<T>, nth: u8) -> Option<T> {
-    let len = items.len();
-    if len == 0 { None } else { items.remove(usize::from(nth) % len) }
+fn remember<T>(recent: &mut VecDeque<T>, item: T) {
+    recent.push_back(item);
+    if recent.len() > RECENT {
+        recent.pop_front();
+    }
+}
+
+/// The `nth` item, counted around.
+fn nth_of<T>(items: impl Iterator<Item = T> + Clone, nth: u8) -> Option<T> {
+    let len = items.clone().count();
+    items.into_iter().nth(usize::from(nth).checked_rem(len)?)
 }

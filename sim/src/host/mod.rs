@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_testing::Checked;
 use bitswap_core::{
     BlockInfo, Load, Loaded, LookupId, Message, PeerHistory, ProviderProgress, SendId, SessionId,
     SessionOptions, StreamKind, Timestamp, Version, Want,
 };
+use bitswap_testing::Checked;
 use cid::Cid;
 
 use crate::counts::Counts;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use bitswap_testing::Checked;
 use bitswap_core::{Event, Output, SessionId, StreamKind};
+use bitswap_testing::Checked;
 use cid::Cid;
 
 use super::{Host, shift};

@@ -6,8 +6,8 @@ mod setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bitswap_testing::Checked;
 use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
+use bitswap_testing::Checked;
 use cid::Cid;
 
 use crate::actor::{Actor, Cast, Scene, Sent};
