@@ -35,7 +35,7 @@ fn cancel(block: u8) -> WantOp {
 }
 
 #[test]
-fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
+fn wants_beyond_what_silent_peers_may_be_sent_reach_a_peer_that_has_them() {
     let mut limits = Limits::default();
     limits.peers = 6;
     limits.ledger_per_peer = 1;

@@ -4,6 +4,9 @@
 //! only where it was asked for, HAVE only for what is there, and every bound kept. Once everything
 //! is answered and the transport works: every want for a block that is there has its block, and
 //! the ledger is exactly what the peers still want.
+//!
+//! It has its own operations and does not use the checker of `bitswap-testing`: the two were written apart, so
+//! that a rule which one of them has wrong is right in the other.
 
 #[path = "server/harness.rs"]
 mod harness;

@@ -81,7 +81,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// Checks that two engines agree, when nothing is on its way between them: what `other` keeps
-    /// of our wants is what it was told.
+    /// of our wants is what it was sent.
     pub fn agrees_with(&self, name: P, other: &Self, other_name: P) {
         let Some(model) = &self.model else {
             return;
@@ -91,11 +91,11 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             other.engine.peer_wantlist(name).into_iter().map(|entry| entry.cid).collect();
         let lost = must.iter().find(|cid| !kept.contains(cid));
         self.require(lost.is_none(), || {
-            format!("{other_name:?} was told of {lost:?} by {name:?} and does not know it")
+            format!("{other_name:?} was sent {lost:?} by {name:?} and does not know it")
         });
         let dangling = kept.iter().find(|cid| !must.contains(cid) && !may.contains(cid));
         self.require(dangling.is_none(), || {
-            format!("{other_name:?} keeps {dangling:?} for {name:?}, which told it otherwise")
+            format!("{other_name:?} keeps {dangling:?} for {name:?}, which sent it something else")
         });
     }
 
@@ -106,7 +106,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     }
 
     /// Wants of connected peers that should have been answered by now, if nothing is on its way and
-    /// no lookup is open. Wants that gave way in a full ledger are among them.
+    /// no lookup is open. Wants that were evicted from a full ledger are among them.
     #[must_use]
     pub fn unanswered(&self) -> Vec<(P, Cid)> {
         self.model.as_ref().map(|model| model.unanswered()).unwrap_or_default()
@@ -177,14 +177,14 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::Sent(id, result.is_ok()));
-            // Of answers only those in this message are lost: of what the transport took before, a reset
-            // would tell.
+            // Of responses only those in this message are lost: what the transport took before is
+            // reported by a reset.
             if let Some((peer, StreamKind::Requests)) = model.streams.sent(id, result.is_ok())
                 && result.is_err()
             {
                 model.lost(peer, StreamKind::Requests);
             }
-            model.answers.sent(id, result.is_ok(), model.now);
+            model.responses.sent(id, result.is_ok(), model.now);
         }
         self.engine.handle_sent(id, result, now);
     }
@@ -211,7 +211,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         };
         let answers: Vec<Loaded> = answers.into_iter().collect();
         model.input(now, || Record::Loaded(id));
-        model.answers.loaded(id, &answers);
+        model.responses.loaded(id, &answers);
         self.engine.handle_load(id, answers, now);
     }
 
@@ -264,7 +264,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// [`Engine::close_session`].
     pub fn close_session(&mut self, session: SessionId, now: Timestamp) {
         if let Some(model) = &mut self.model {
-            model.input(now, || Record::Wish("close", session, Cids::of([].iter())));
+            model.input(now, || Record::User("close", session, Cids::of([].iter())));
             model.wants.close(session);
         }
         self.engine.close_session(session, now);
@@ -286,7 +286,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         };
         let wants: Vec<Want> = wants.into_iter().collect();
         let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-        model.input(now, || Record::Wish("want", session, Cids::of(cids.iter())));
+        model.input(now, || Record::User("want", session, Cids::of(cids.iter())));
         let result = self.engine.want(session, wants, now);
         let known = model.has_session(session);
         let verdict: Verdict = match result {
@@ -314,7 +314,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             return self.engine.cancel(session, cids, now);
         };
         let cids: Vec<Cid> = cids.into_iter().collect();
-        model.input(now, || Record::Wish("cancel", session, Cids::of(cids.iter())));
+        model.input(now, || Record::User("cancel", session, Cids::of(cids.iter())));
         model.wants.cancel(session, &cids);
         self.engine.cancel(session, cids, now);
     }
@@ -322,7 +322,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     /// [`Engine::release_capacity`].
     pub fn release_capacity(&mut self, session: SessionId, bytes: u64, now: Timestamp) {
         if let Some(model) = &mut self.model {
-            model.input(now, || Record::Wish("taken", session, Cids::of([].iter())));
+            model.input(now, || Record::User("release", session, Cids::of([].iter())));
             model.wants.release_capacity(session, bytes);
         }
         self.engine.release_capacity(session, bytes, now);
@@ -332,9 +332,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo], now: Timestamp) {
         if let Some(model) = &mut self.model {
             let cids = blocks.iter().map(|block| &block.cid);
-            model.input(now, || Record::Announced(Cids::of(cids)));
-            model.wants.announced(blocks);
-            model.answers.announced(blocks);
+            model.input(now, || Record::Stored(Cids::of(cids)));
+            model.wants.blocks_stored(blocks);
+            model.responses.blocks_stored(blocks);
         }
         self.engine.notify_new_blocks(blocks, now);
     }
@@ -352,7 +352,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::Input("shutdown"));
             model.wants.shut();
-            model.answers.shut();
+            model.responses.shut();
         }
         self.engine.shutdown(now);
     }

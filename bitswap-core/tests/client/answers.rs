@@ -147,7 +147,7 @@ fn an_answer_about_what_is_over_earns_one_cancel() {
 }
 
 #[test]
-fn a_cancel_that_waits_for_its_turn_is_told_unless_the_block_comes() {
+fn a_cancel_that_waits_for_its_turn_is_sent_unless_the_block_comes() {
     let (mut d, s, guess, _) = wanting(1);
     d.cancel(s, cid(1));
     d.pass(ms(100));

@@ -90,7 +90,7 @@ fn a_want_before_any_peer_goes_out_with_the_first_connection() {
 }
 
 #[test]
-fn the_same_want_of_two_sessions_is_told_once() {
+fn the_same_want_of_two_sessions_is_sent_once() {
     let mut d = Driver::peers([1]);
     let (a, b) = (d.session(), d.session());
     d.want(a, &[cid(1)]);
@@ -101,7 +101,7 @@ fn the_same_want_of_two_sessions_is_told_once() {
 }
 
 #[test]
-fn no_more_is_told_to_one_peer_than_servers_keep() {
+fn no_more_is_sent_to_one_peer_than_servers_keep() {
     let mut d = Driver::unwatched(bitswap_core::Config::default());
     d.connect(1);
     let s = d.session();

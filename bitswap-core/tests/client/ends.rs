@@ -45,7 +45,7 @@ fn a_cancel_before_the_event_is_taken_erases_it() {
 }
 
 #[test]
-fn a_want_cancelled_before_it_was_told_is_never_told() {
+fn a_want_cancelled_before_it_was_sent_is_never_sent() {
     let mut d = Driver::peers([1]);
     d.at_once.opens = false;
     let s = d.session();
@@ -58,7 +58,7 @@ fn a_want_cancelled_before_it_was_told_is_never_told() {
 }
 
 #[test]
-fn a_want_back_before_its_cancel_was_told_goes_on_in_silence() {
+fn a_want_back_before_its_cancel_was_sent_goes_on_in_silence() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);

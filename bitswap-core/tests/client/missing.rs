@@ -145,7 +145,7 @@ fn silence_is_no_answer_of_who_could_say_that_it_lacks_the_block() {
 }
 
 #[test]
-fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
+fn a_peer_that_cannot_be_sent_wants_for_now_has_answered_nothing() {
     let mut d = Driver::peers([1]);
     d.at_once.opens = false;
     let s = d.session_with(failing());

@@ -83,7 +83,7 @@ fn nothing_is_left_when_all_is_over() {
 }
 
 #[test]
-fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
+fn a_want_whose_peer_left_before_it_was_sent_is_asked_elsewhere() {
     let mut d = Driver::peers([2]);
     d.at_once.opens = false;
     d.connect(1);

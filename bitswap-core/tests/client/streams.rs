@@ -22,7 +22,7 @@ fn a_stream_opens_for_a_want_and_closes_when_idle() {
 }
 
 #[test]
-fn a_reset_stream_tells_everything_again_as_the_whole_wantlist() {
+fn a_reset_stream_sends_everything_again_as_the_whole_wantlist() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2), cid(3)]);
@@ -40,7 +40,7 @@ fn a_reset_stream_tells_everything_again_as_the_whole_wantlist() {
 }
 
 #[test]
-fn a_failed_send_is_said_again() {
+fn a_failed_send_is_sent_again() {
     let mut d = Driver::peers([1]);
     d.at_once.sends = false;
     let s = d.session();
@@ -57,7 +57,7 @@ fn a_failed_send_is_said_again() {
 }
 
 #[test]
-fn a_reconnected_peer_is_told_at_once() {
+fn a_reconnected_peer_is_sent_the_wants_at_once() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);

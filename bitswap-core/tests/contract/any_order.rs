@@ -109,7 +109,7 @@ fn much_at_once_comes_out_in_bounded_pieces() {
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
     // The first message after connecting is the whole wantlist, so something is said before.
     engine.want(session, [Want::from(*block(0, 4).cid())], now).unwrap();
-    assert_eq!(told(&mut engine, now).len(), 1);
+    assert_eq!(sent_wants(&mut engine, now).len(), 1);
     let wants = (1..10_000).map(|n| Want { size: Some(4), ..Want::from(*block(n, 4).cid()) });
     engine.want(session, wants, now).unwrap();
     let mut lengths = Vec::new();
@@ -124,7 +124,7 @@ fn much_at_once_comes_out_in_bounded_pieces() {
 }
 
 /// Opens streams and takes messages; the CIDs told, without cancels.
-fn told(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
+fn sent_wants(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
     let mut told = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {

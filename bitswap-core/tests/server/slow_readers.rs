@@ -184,7 +184,7 @@ fn after_a_reset_a_peer_is_given_more_only_for_what_it_takes() {
 }
 
 #[test]
-fn a_resting_peer_is_told_what_is_not_here() {
+fn a_resting_peer_is_sent_dont_have() {
     let mut harness = harness();
     fill(&mut harness);
     join(&mut harness, 100, 1);

@@ -15,7 +15,7 @@ fn harness() -> Harness {
 }
 
 /// Tells each batch in turn, running to rest in between, and returns what was said in all.
-fn told(batches: &[Vec<Entry>]) -> Responses {
+fn responses_to(batches: &[Vec<Entry>]) -> Responses {
     let mut harness = harness();
     let mut messages = Vec::new();
     for batch in batches {
@@ -26,7 +26,7 @@ fn told(batches: &[Vec<Entry>]) -> Responses {
 }
 
 /// Tells all batches before anything is polled.
-fn told_at_once(batches: &[Vec<Entry>]) -> Responses {
+fn responses_at_once(batches: &[Vec<Entry>]) -> Responses {
     let mut harness = harness();
     for batch in batches {
         harness.wants(0, batch.clone());
@@ -36,25 +36,26 @@ fn told_at_once(batches: &[Vec<Entry>]) -> Responses {
 
 #[test]
 fn a_want_block_gets_the_block() {
-    let said = told(&[vec![want(cid(1)), want_or(cid(4))]]);
+    let said = responses_to(&[vec![want(cid(1)), want_or(cid(4))]]);
     assert_eq!(said, Responses::new(&[cid(1), cid(4)], &[], &[]));
 }
 
 #[test]
 fn an_empty_block_is_a_block() {
-    assert_eq!(told(&[vec![want_or(cid(5))]]), Responses::new(&[cid(5)], &[], &[]));
-    assert_eq!(told(&[vec![ask_or(cid(5))]]), Responses::new(&[cid(5)], &[], &[]));
+    assert_eq!(responses_to(&[vec![want_or(cid(5))]]), Responses::new(&[cid(5)], &[], &[]));
+    assert_eq!(responses_to(&[vec![ask_or(cid(5))]]), Responses::new(&[cid(5)], &[], &[]));
 }
 
 #[test]
 fn a_want_have_gets_a_small_block_itself_and_have_for_a_big_one() {
-    let said = told(&[vec![ask(cid(1)), ask_or(cid(2)), ask(cid(3)), ask_or(cid(4))]]);
+    let said = responses_to(&[vec![ask(cid(1)), ask_or(cid(2)), ask(cid(3)), ask_or(cid(4))]]);
     assert_eq!(said, Responses::new(&[cid(1), cid(2)], &[cid(3), cid(4)], &[]));
 }
 
 #[test]
 fn a_missing_block_gets_dont_have_only_where_it_was_asked_for() {
-    let said = told(&[vec![want(cid(91)), want_or(cid(92)), ask(cid(93)), ask_or(cid(94))]]);
+    let said =
+        responses_to(&[vec![want(cid(91)), want_or(cid(92)), ask(cid(93)), ask_or(cid(94))]]);
     assert_eq!(said, Responses::new(&[], &[], &[cid(92), cid(94)]));
 }
 
@@ -71,22 +72,22 @@ fn small_blocks_never_replace_have_when_that_is_off() {
 #[test]
 fn the_same_cid_twice_gets_one_answer_and_the_block_wins() {
     for batch in [vec![ask(cid(4)), want(cid(4))], vec![want(cid(4)), ask(cid(4))]] {
-        assert_eq!(told(std::slice::from_ref(&batch)), Responses::new(&[cid(4)], &[], &[]));
+        assert_eq!(responses_to(std::slice::from_ref(&batch)), Responses::new(&[cid(4)], &[], &[]));
         let parts: Vec<_> = batch.into_iter().map(|entry| vec![entry]).collect();
-        assert_eq!(told_at_once(&parts), Responses::new(&[cid(4)], &[], &[]));
+        assert_eq!(responses_at_once(&parts), Responses::new(&[cid(4)], &[], &[]));
     }
 }
 
 #[test]
 fn a_want_block_after_have_gets_the_block() {
-    let said = told(&[vec![ask(cid(4))], vec![want_or(cid(4))]]);
+    let said = responses_to(&[vec![ask(cid(4))], vec![want_or(cid(4))]]);
     assert_eq!(said, Responses::new(&[cid(4)], &[cid(4)], &[]));
 }
 
 #[test]
 fn what_was_answered_is_answered_again_when_it_is_asked_again() {
     let wants = vec![want(cid(1)), ask(cid(3)), ask_or(cid(99))];
-    let said = told(&[wants.clone(), wants]);
+    let said = responses_to(&[wants.clone(), wants]);
     assert_eq!(said, Responses::new(&[cid(1), cid(1)], &[cid(3), cid(3)], &[cid(99), cid(99)]));
 }
 
@@ -212,7 +213,7 @@ fn a_cancelled_lookup_keeps_its_place_until_the_store_answers() {
 }
 
 #[test]
-fn full_replaces_what_was_told_before() {
+fn full_replaces_what_was_sent_before() {
     let mut harness = harness();
     harness.wants(0, [want(cid(97)), want(cid(98)), want_or(cid(99))]);
     harness.run();

@@ -1,13 +1,13 @@
-//! What a watcher knows of an engine from its inputs and outputs alone, and the rules it checks.
+//! What the checker knows of an engine from its inputs and outputs alone, and the rules it checks.
 //!
 //! The rules' names in the messages are those of the contract on the crate's front page.
 
-mod answers;
-mod asks;
-mod known;
+mod peer_wants;
 mod proof;
 mod record;
 mod requests;
+mod responses;
+mod store_answers;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -21,9 +21,9 @@ use core::fmt::{Debug, Write as _};
 
 use cid::Cid;
 
-use answers::Answers;
 pub(super) use record::{Cids, Record};
 use requests::Requests;
+use responses::Responses;
 use streams::Streams;
 use wants::Wants;
 
@@ -50,14 +50,14 @@ macro_rules! ensure {
 }
 pub(super) use ensure;
 
-/// The watcher's own books.
+/// What the checker knows.
 #[derive(Debug)]
 pub(super) struct Model<P> {
     pub(super) now: Timestamp,
     log: VecDeque<(Timestamp, Record<P>)>,
     pub(super) wants: Wants<P>,
     pub(super) requests: Requests<P>,
-    pub(super) answers: Answers<P>,
+    pub(super) responses: Responses<P>,
     pub(super) streams: Streams<P>,
     block_bytes_max: usize,
     sizes: Sizes,
@@ -79,7 +79,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             log: VecDeque::new(),
             wants: Wants::default(),
             requests: Requests::new(config),
-            answers: Answers::new(config),
+            responses: Responses::new(config),
             streams: Streams::new(config),
             block_bytes_max: config.settings().block_bytes_max as usize,
             sizes: Sizes::default(),
@@ -90,7 +90,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     /// Writes an input down and moves the time.
     pub(super) fn input(&mut self, now: Timestamp, record: impl FnOnce() -> Record<P>) {
         self.now = self.now.max(now);
-        self.wants.stirred();
+        self.wants.input();
         self.write(record());
     }
 
@@ -104,7 +104,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     pub(super) fn connected(&mut self, peer: P) {
         if self.streams.connected(peer) {
             self.requests.connected(peer);
-            self.answers.connected(peer);
+            self.responses.connected(peer);
             self.sizes.peers = self.sizes.peers.max(self.streams.peers());
         }
     }
@@ -112,7 +112,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     pub(super) fn disconnected(&mut self, peer: P) {
         self.streams.disconnected(peer);
         self.requests.disconnected(peer);
-        self.answers.disconnected(peer);
+        self.responses.disconnected(peer);
     }
 
     pub(super) fn received(&mut self, peer: P, message: &Message) {
@@ -120,8 +120,8 @@ impl<P: Copy + Ord + Debug> Model<P> {
             return;
         }
         let list = &message.wantlist;
-        self.streams.spoke(peer, list.full || !list.entries.is_empty());
-        self.answers.wanted(peer, &message.wantlist);
+        self.streams.message_received(peer, list.full || !list.entries.is_empty());
+        self.responses.wanted(peer, &message.wantlist);
         for block in &message.blocks {
             if block.data().len() > self.block_bytes_max {
                 let wanted = self.wants.is_wanted(block.cid());
@@ -137,11 +137,11 @@ impl<P: Copy + Ord + Debug> Model<P> {
         }
     }
 
-    /// What a stream said since it was opened may be lost.
+    /// What was sent on a stream since it was opened may be lost.
     pub(super) fn lost(&mut self, peer: P, stream: StreamKind) {
         match stream {
             StreamKind::Requests => self.requests.lost(peer),
-            StreamKind::Responses => self.answers.lost(peer, self.now),
+            StreamKind::Responses => self.responses.lost(peer, self.now),
         }
     }
 
@@ -150,7 +150,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
         self.sizes.sessions = self.sizes.sessions.max(self.wants.sessions());
     }
 
-    /// Checks an output that was just polled. `timeout` is what the engine told before.
+    /// Checks an output that was just polled. `timeout` is what `poll_timeout` returned before.
     pub(super) fn output(&mut self, output: &Output<P>, timeout: Option<Timestamp>) {
         self.write(Record::output(output));
         let verdict = self.ready(timeout).and_then(|()| self.judge(output));
@@ -160,7 +160,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     fn ready(&self, timeout: Option<Timestamp>) -> Verdict {
         ensure!(
             timeout.is_some_and(|at| at <= self.now),
-            "contract 2: an output was ready but poll_timeout() told {timeout:?} at {:?}",
+            "contract 2: an output was ready but poll_timeout() was {timeout:?} at {:?}",
             self.now
         );
         Ok(())
@@ -172,12 +172,12 @@ impl<P: Copy + Ord + Debug> Model<P> {
             Output::Close { peer, stream } => self.streams.close(*peer, *stream),
             Output::Reset { peer, stream } => {
                 self.streams.abort(*peer, *stream, self.now)?;
-                self.answers.aborted(*peer, self.now)
+                self.responses.aborted(*peer, self.now)
             }
             Output::Send(sending) => self.send(sending),
             Output::Load(load) => {
                 self.streams.expect_connected(load.peer)?;
-                self.answers.load(load)
+                self.responses.load(load)
             }
             Output::FindProviders { id, session, cid } => self.wants.search(*id, *session, cid),
             Output::StopLookup { id } => self.wants.stop_search(*id),
@@ -192,16 +192,16 @@ impl<P: Copy + Ord + Debug> Model<P> {
             StreamKind::Requests => {
                 ensure!(
                     message.blocks.is_empty() && message.presences.is_empty(),
-                    "answers to {peer:?} went on the stream for wants"
+                    "responses to {peer:?} went on the request stream"
                 );
-                self.requests.say(*peer, *version, &message.wantlist, &self.wants)
+                self.requests.send(*peer, *version, &message.wantlist, &self.wants)
             }
             StreamKind::Responses => {
                 ensure!(
                     message.wantlist.entries.is_empty() && !message.wantlist.full,
-                    "wants went to {peer:?} on the stream for answers"
+                    "requests went to {peer:?} on the response stream"
                 );
-                self.answers.say(*id, *peer, *version, message)
+                self.responses.send(*id, *peer, *version, message)
             }
         }
     }
@@ -219,20 +219,20 @@ impl<P: Copy + Ord + Debug> Model<P> {
         }
     }
 
-    /// Checks the engine after it had nothing more to say.
+    /// Checks the engine after it had no more outputs.
     pub(super) fn drained(&mut self, engine: &Engine<P>) {
         self.drains += 1;
         self.wants.resolve(|session, cid| engine.diagnose(session, cid).is_some());
         let verdict = self.at_rest(engine);
         self.hold(verdict);
-        self.wants.calm();
+        self.wants.drained();
     }
 
     fn at_rest(&self, engine: &Engine<P>) -> Verdict {
         let timeout = engine.poll_timeout();
         ensure!(
             timeout.is_none_or(|at| at > self.now || self.now == Timestamp::MAX),
-            "contract 2: nothing is ready, but poll_timeout() tells {:?} at {:?}",
+            "contract 2: nothing is ready, but poll_timeout() is {:?} at {:?}",
             engine.poll_timeout_reason(),
             self.now
         );
@@ -273,15 +273,15 @@ impl<P: Copy + Ord + Debug> Model<P> {
         let all = u64::from;
         let ledger = (peers * all(limits.ledger_per_peer)).min(all(limits.ledger));
         // A block of up to 4 MiB may be beyond each limit of the blocks.
-        let answers = (peers * all(limits.response_bytes_per_peer).max(4 << 20))
+        let responses = (peers * all(limits.response_bytes_per_peer).max(4 << 20))
             .min(all(limits.response_bytes) + (4 << 20));
-        let told = (peers * all(limits.sent_wants_per_peer)).min(all(limits.sent_wants));
+        let sent = (peers * all(limits.sent_wants_per_peer)).min(all(limits.sent_wants));
         // A CID of 168 bytes and 160 for the row and its places in two indexes.
         (256 << 10)
             + peers * (16 << 10)
             + ledger * (160 + 168)
-            + answers
-            + told * 64
+            + responses
+            + sent * 64
             + self.sizes.wants as u64 * 300
             + self.sizes.sessions as u64 * 1024
             + self.wants.unreleased()
@@ -291,7 +291,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     pub(super) fn unanswered(&self) -> Vec<(P, Cid)> {
         let mut all = Vec::new();
         for (peer, version) in self.streams.answerable() {
-            let cids = self.answers.unanswered(peer, version);
+            let cids = self.responses.unanswered(peer, version);
             all.extend(cids.into_iter().map(|cid| (peer, cid)));
         }
         all
@@ -302,7 +302,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
         self.wants.trust(block);
     }
 
-    /// Whether the session is one that the watcher saw opened and not closed.
+    /// Whether the session is one that the checker saw opened and not closed.
     pub(super) fn has_session(&self, session: SessionId) -> bool {
         self.wants.has_session(session)
     }

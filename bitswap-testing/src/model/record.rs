@@ -29,9 +29,9 @@ pub(crate) enum Record<P> {
     /// The search answered.
     Found(LookupId, usize, bool),
     /// A session's user did something to these CIDs.
-    Wish(&'static str, SessionId, Cids),
+    User(&'static str, SessionId, Cids),
     /// Blocks were stored locally.
-    Announced(Cids),
+    Stored(Cids),
     /// A stream was asked for or given up.
     Stream(&'static str, P, StreamKind),
     /// A message went out.
@@ -199,8 +199,8 @@ impl<P: fmt::Debug> fmt::Display for Record<P> {
             Self::Found(id, peers, last) => {
                 write!(f, "> found {}: {peers}, last: {last}", id.to_bits())
             }
-            Self::Wish(what, id, cids) => write!(f, "> {what} s{} {cids}", id.to_bits() as u32),
-            Self::Announced(cids) => write!(f, "> announced {cids}"),
+            Self::User(what, id, cids) => write!(f, "> {what} s{} {cids}", id.to_bits() as u32),
+            Self::Stored(cids) => write!(f, "> stored {cids}"),
             Self::Stream(what, peer, stream) => write!(f, "< {what} {peer:?} {stream:?}"),
             Self::Sending(id, peer, brief) => write!(f, "< to {peer:?}: {brief} ({})", Name(id)),
             Self::Load(id, peer, what, cids) => {

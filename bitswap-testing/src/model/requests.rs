@@ -1,4 +1,4 @@
-//! What each peer was told that we want: the truth that the engine's own view must equal.
+//! What each peer was sent of our wants: the truth that the engine's own view must equal.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -21,9 +21,9 @@ struct Peer {
     answered: BTreeSet<Cid>,
     /// Wants of which it is not known whether the peer has them: a message about them was lost.
     unsure: BTreeSet<Cid>,
-    /// CIDs that the peer was told of and has not answered about.
-    told: BTreeSet<Cid>,
-    /// CIDs that it was told of again before it answered: it may deliver the block and hear of the
+    /// CIDs that the peer was sent and has not answered about.
+    unanswered: BTreeSet<Cid>,
+    /// CIDs that it was sent again before it answered: it may deliver the block and hear of the
     /// want once more after that.
     again: BTreeSet<Cid>,
     /// It speaks a version without DONT_HAVE.
@@ -32,7 +32,7 @@ struct Peer {
     /// block since. Then it keeps the want and cannot say so.
     served: BTreeSet<Cid>,
     /// CIDs that the peer answered about although we did not want them any more, or did not ask it.
-    stray: BTreeSet<Cid>,
+    unsolicited: BTreeSet<Cid>,
 }
 
 #[derive(Debug)]
@@ -61,26 +61,26 @@ impl<P: Copy + Ord + Debug> Requests<P> {
             row.wants.remove(cid);
             row.answered.remove(cid);
             row.unsure.remove(cid);
-            row.told.remove(cid);
+            row.unanswered.remove(cid);
             if row.old {
                 row.served.insert(*cid);
             }
             if !wanted | row.again.remove(cid) {
-                row.stray.insert(*cid);
+                row.unsolicited.insert(*cid);
             }
         }
     }
 
-    /// The peer said HAVE or DONT_HAVE.
+    /// The peer sent HAVE or DONT_HAVE.
     pub(super) fn answered(&mut self, peer: P, cid: &Cid, have: bool, wanted: bool) {
         if let Some(row) = self.peers.get_mut(&peer) {
             if have && row.wants.get(cid) == Some(&WantKind::Have) {
                 row.answered.insert(*cid);
             }
-            row.told.remove(cid);
+            row.unanswered.remove(cid);
             row.again.remove(cid);
             if !wanted || !row.wants.contains_key(cid) {
-                row.stray.insert(*cid);
+                row.unsolicited.insert(*cid);
             }
         }
     }
@@ -94,19 +94,19 @@ impl<P: Copy + Ord + Debug> Requests<P> {
     }
 
     /// Checks and applies a wantlist that was sent.
-    pub(super) fn say(
+    pub(super) fn send(
         &mut self,
         peer: P,
         version: Version,
         list: &Wantlist,
-        wishes: &Wants<P>,
+        wants: &Wants<P>,
     ) -> Verdict {
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
         if list.full {
             let before = core::mem::take(row);
-            row.told = before.told;
+            row.unanswered = before.unanswered;
         }
         row.old = !version.has_presence();
         let mut named = BTreeSet::new();
@@ -116,14 +116,14 @@ impl<P: Copy + Ord + Debug> Requests<P> {
             if entry.cancel {
                 ensure!(!list.full, "a whole wantlist to {peer:?} holds a cancel of {cid}");
                 row.answered.remove(&cid);
-                row.told.remove(&cid);
+                row.unanswered.remove(&cid);
                 row.again.remove(&cid);
                 let known = row.wants.remove(&cid).is_some()
                     | row.unsure.remove(&cid)
-                    | row.stray.remove(&cid);
+                    | row.unsolicited.remove(&cid);
                 ensure!(
                     known,
-                    "{peer:?} was sent a cancel for {cid}, of which it was told nothing, or which \
+                    "{peer:?} was sent a cancel for {cid}, of which it was sent nothing, or which \
                      it delivered"
                 );
                 continue;
@@ -132,17 +132,17 @@ impl<P: Copy + Ord + Debug> Requests<P> {
                 version.has_presence() || entry.kind == WantKind::Block,
                 "a want-have went to {peer:?} of {version:?}"
             );
-            ensure!(wishes.is_wanted(&cid), "{peer:?} was told of {cid}, which nobody wants");
+            ensure!(wants.is_wanted(&cid), "{peer:?} was sent {cid}, which nobody wants");
             ensure!(
-                wishes.may_ask(peer, &cid),
+                wants.may_ask(peer, &cid),
                 "privacy: {peer:?} learned of {cid}, which only sessions of other peers want"
             );
-            if !row.told.insert(cid) {
+            if !row.unanswered.insert(cid) {
                 row.again.insert(cid);
             }
             row.answered.remove(&cid);
             row.unsure.remove(&cid);
-            row.stray.remove(&cid);
+            row.unsolicited.remove(&cid);
             row.wants
                 .entry(cid)
                 .and_modify(|kind| *kind = entry.kind.max(*kind))
@@ -150,7 +150,7 @@ impl<P: Copy + Ord + Debug> Requests<P> {
         }
         ensure!(
             row.wants.len() <= self.per_peer_max,
-            "{peer:?} was told {} wants, more than the {} that it keeps",
+            "{peer:?} was sent {} wants, more than the {} that it keeps",
             row.wants.len(),
             self.per_peer_max
         );

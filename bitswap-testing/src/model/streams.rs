@@ -92,7 +92,7 @@ impl<P: Copy + Ord + Debug> Streams<P> {
 
     /// A message from the peer: it speaks Bitswap after all. Whether it reads answers is tried again
     /// when it wants some.
-    pub(super) fn spoke(&mut self, peer: P, wants: bool) {
+    pub(super) fn message_received(&mut self, peer: P, wants: bool) {
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.refused[StreamKind::Requests as usize] = false;
             peer.refused[StreamKind::Responses as usize] &= !wants;

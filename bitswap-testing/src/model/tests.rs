@@ -21,14 +21,14 @@ const NOW: Timestamp = Timestamp::from_micros(1000);
 const SESSION: SessionId = SessionId::from_bits(1 << 32);
 const US: u64 = 1 << 32 | 7;
 
-/// A watcher that has seen peers 1 and 2 connect and open both streams.
-struct Scene {
+/// What the checker knows after it has seen peers 1 and 2 connect and open both streams.
+struct Context {
     model: Model<u8>,
     blocks: Vec<Block>,
     seq: u32,
 }
 
-impl Scene {
+impl Context {
     fn new() -> Self {
         Self::of_version(Version::V1_2)
     }
@@ -69,7 +69,7 @@ impl Scene {
         let load =
             Load { id: LoadId::from_bits(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
         self.model.output(&Output::Load(load), Some(NOW));
-        self.model.answers.loaded(LoadId::from_bits(1), &[Loaded { cid, answer }]);
+        self.model.responses.loaded(LoadId::from_bits(1), &[Loaded { cid, answer }]);
         self
     }
 
@@ -86,7 +86,7 @@ impl Scene {
         Entry::cancel(*self.blocks[block].cid())
     }
 
-    fn tells(&mut self, entry: Entry) {
+    fn sends_entry(&mut self, entry: Entry) {
         let wantlist = Wantlist { entries: vec![entry], full: false };
         self.sends(StreamKind::Requests, Message { wantlist, ..Message::default() });
     }
@@ -103,12 +103,12 @@ impl Scene {
             .output(&Output::Send(Outgoing { id, peer: 1, stream, version, message }), Some(NOW));
     }
 
-    fn gives(&mut self, block: usize) {
+    fn sends_block(&mut self, block: usize) {
         let blocks = vec![self.blocks[block].clone()];
         self.sends(StreamKind::Responses, Message { blocks, ..Message::default() });
     }
 
-    fn says(&mut self, block: usize, have: bool) {
+    fn sends_presence(&mut self, block: usize, have: bool) {
         let presences = vec![Presence { cid: *self.blocks[block].cid(), have }];
         self.sends(StreamKind::Responses, Message { presences, ..Message::default() });
     }
@@ -125,272 +125,283 @@ impl Scene {
 }
 
 /// The complaint about what `act` does, or nothing.
-fn complaint(scene: Scene, act: impl FnOnce(&mut Scene)) -> String {
-    let mut scene = scene;
-    match catch_unwind(AssertUnwindSafe(|| act(&mut scene))) {
+fn complaint(context: Context, act: impl FnOnce(&mut Context)) -> String {
+    let mut context = context;
+    match catch_unwind(AssertUnwindSafe(|| act(&mut context))) {
         Ok(()) => String::new(),
         Err(panic) => panic.downcast_ref::<String>().cloned().unwrap_or_default(),
     }
 }
 
 #[track_caller]
-fn calls(phrase: &str, scene: Scene, act: impl FnOnce(&mut Scene)) {
-    let complaint = complaint(scene, act);
+fn calls(phrase: &str, context: Context, act: impl FnOnce(&mut Context)) {
+    let complaint = complaint(context, act);
     assert!(complaint.contains(phrase), "{phrase:?} is not in {complaint:?}");
 }
 
 #[track_caller]
-fn is_silent(scene: Scene, act: impl FnOnce(&mut Scene)) {
-    assert_eq!(complaint(scene, act), "");
+fn is_silent(context: Context, act: impl FnOnce(&mut Context)) {
+    assert_eq!(complaint(context, act), "");
 }
 
 #[test]
 fn an_output_without_a_timer() {
     for timeout in [None, Some(NOW + Duration::from_micros(1))] {
-        calls("contract 2", Scene::new(), |scene| {
+        calls("contract 2", Context::new(), |context| {
             let close = Output::Close { peer: 1, stream: StreamKind::Requests };
-            scene.model.output(&close, timeout);
+            context.model.output(&close, timeout);
         });
     }
 }
 
 #[test]
 fn a_block_that_nobody_brought_or_wants_or_with_other_bytes() {
-    let scene = || Scene::new().session(PeerSet::Any).wants(0);
-    is_silent(scene(), |scene| {
-        scene.arrives(0);
-        scene.delivers(scene.blocks[0].clone());
+    let context = || Context::new().session(PeerSet::Any).wants(0);
+    is_silent(context(), |context| {
+        context.arrives(0);
+        context.delivers(context.blocks[0].clone());
     });
-    calls("no peer brought it", scene(), |scene| scene.delivers(scene.blocks[0].clone()));
-    calls("does not want", scene(), |scene| scene.delivers(scene.blocks[1].clone()));
-    calls("do not hash", scene(), |scene| {
-        scene.arrives(0);
-        let wrong = Block::new_unchecked(*scene.blocks[0].cid(), Bytes::from_static(b"no"));
-        scene.delivers(wrong);
+    calls("no peer brought it", context(), |context| context.delivers(context.blocks[0].clone()));
+    calls("does not want", context(), |context| context.delivers(context.blocks[1].clone()));
+    calls("do not hash", context(), |context| {
+        context.arrives(0);
+        let wrong = Block::new_unchecked(*context.blocks[0].cid(), Bytes::from_static(b"no"));
+        context.delivers(wrong);
     });
-    calls("contract 7", scene(), |scene| {
-        scene.arrives(0);
-        scene.delivers(scene.blocks[0].clone());
-        scene.delivers(scene.blocks[0].clone());
+    calls("contract 7", context(), |context| {
+        context.arrives(0);
+        context.delivers(context.blocks[0].clone());
+        context.delivers(context.blocks[0].clone());
     });
 }
 
 #[test]
 fn an_end_that_is_held_back_or_has_no_reason() {
-    let scene = || Scene::new().session(PeerSet::Any).wants(0);
-    let mut held = scene();
+    let context = || Context::new().session(PeerSet::Any).wants(0);
+    let mut held = context();
     held.arrives(0);
-    assert!(held.model.wants.settled().unwrap_err().contains("was not told"));
+    assert!(held.model.wants.settled().unwrap_err().contains("was not reported"));
     for (reason, phrase) in [
         (WantFailure::NotFound(Vec::new()), "in a session that waits"),
         (WantFailure::TimedOut(Vec::new()), "timed out"),
         (WantFailure::ShutDown, "did not happen"),
     ] {
-        calls(phrase, scene(), |scene| {
-            let cid = *scene.blocks[0].cid();
+        calls(phrase, context(), |context| {
+            let cid = *context.blocks[0].cid();
             let event = Event::Failed { session: SESSION, cid, reason };
-            scene.model.output(&Output::Event(event), Some(NOW));
+            context.model.output(&Output::Event(event), Some(NOW));
         });
     }
 }
 
 #[test]
-fn a_want_that_is_not_wanted_and_one_told_to_the_wrong_peer() {
-    let block = |scene: &Scene| scene.want(0, WantKind::Block);
-    is_silent(Scene::new().session(PeerSet::Only(vec![1])).wants(0), |scene| {
-        scene.tells(block(scene));
+fn a_want_that_is_not_wanted_and_one_sent_to_the_wrong_peer() {
+    let block = |context: &Context| context.want(0, WantKind::Block);
+    is_silent(Context::new().session(PeerSet::Only(vec![1])).wants(0), |context| {
+        context.sends_entry(block(context));
     });
-    calls("which nobody wants", Scene::new(), |scene| scene.tells(block(scene)));
-    calls("privacy", Scene::new().session(PeerSet::Only(vec![2])).wants(0), |scene| {
-        scene.tells(block(scene));
+    calls("which nobody wants", Context::new(), |context| context.sends_entry(block(context)));
+    calls("privacy", Context::new().session(PeerSet::Only(vec![2])).wants(0), |context| {
+        context.sends_entry(block(context));
     });
 }
 
 #[test]
-fn a_cancel_of_what_was_never_told_or_to_the_deliverer() {
-    let scene = || Scene::new().session(PeerSet::Any).wants(0);
-    calls("told nothing", scene(), |scene| scene.tells(scene.cancel(0)));
-    is_silent(scene(), |scene| {
-        scene.tells(scene.want(0, WantKind::Block));
-        scene.tells(scene.cancel(0));
+fn a_cancel_of_what_was_never_sent_or_to_the_deliverer() {
+    let context = || Context::new().session(PeerSet::Any).wants(0);
+    calls("sent nothing", context(), |context| context.sends_entry(context.cancel(0)));
+    is_silent(context(), |context| {
+        context.sends_entry(context.want(0, WantKind::Block));
+        context.sends_entry(context.cancel(0));
     });
-    calls("which it delivered", scene(), |scene| {
-        scene.tells(scene.want(0, WantKind::Block));
-        scene.arrives(0);
-        scene.tells(scene.cancel(0));
+    calls("which it delivered", context(), |context| {
+        context.sends_entry(context.want(0, WantKind::Block));
+        context.arrives(0);
+        context.sends_entry(context.cancel(0));
     });
 }
 
 #[test]
 fn words_that_an_old_version_lacks() {
-    let scene = || Scene::of_version(Version::V1_1).session(PeerSet::Any).wants(0);
-    calls("a want-have went", scene(), |scene| {
-        let entries = vec![scene.want(0, WantKind::Have)];
+    let context = || Context::of_version(Version::V1_1).session(PeerSet::Any).wants(0);
+    calls("a want-have went", context(), |context| {
+        let entries = vec![context.want(0, WantKind::Have)];
         let wantlist = Wantlist { entries, full: false };
-        scene.sends_as(
+        context.sends_as(
             StreamKind::Requests,
             Version::V1_1,
             Message { wantlist, ..Message::default() },
         );
     });
-    calls("presences went", scene(), |scene| {
-        let presences = vec![Presence { cid: *scene.blocks[0].cid(), have: true }];
-        scene.sends_as(
+    calls("presences went", context(), |context| {
+        let presences = vec![Presence { cid: *context.blocks[0].cid(), have: true }];
+        context.sends_as(
             StreamKind::Responses,
             Version::V1_1,
             Message { presences, ..Message::default() },
         );
     });
-    calls("while Requests was", scene(), |scene| scene.tells(scene.want(0, WantKind::Block)));
+    calls("while Requests was", context(), |context| {
+        context.sends_entry(context.want(0, WantKind::Block))
+    });
 }
 
 #[test]
 fn a_block_for_which_nobody_asks() {
-    let asks = |kind| move |scene: &Scene| scene.want(1, kind);
-    is_silent(Scene::new().asked(asks(WantKind::Block)).has(1), |scene| scene.gives(1));
-    calls("for which it does not ask", Scene::new().asked(asks(WantKind::Block)), |scene| {
-        let (cid, data) = scene.blocks[1].clone().into_parts();
+    let asks = |kind| move |context: &Context| context.want(1, kind);
+    is_silent(Context::new().asked(asks(WantKind::Block)).has(1), |context| context.sends_block(1));
+    calls("for which it does not ask", Context::new().asked(asks(WantKind::Block)), |context| {
+        let (cid, data) = context.blocks[1].clone().into_parts();
         let load =
             Load { id: LoadId::from_bits(1), peer: 1, cids: vec![cid], kind: LoadKind::Data };
-        scene.model.output(&Output::Load(load), Some(NOW));
-        let wantlist = Wantlist { entries: vec![scene.cancel(1)], full: false };
-        scene.model.received(1, &Message { wantlist, ..Message::default() });
-        scene
+        context.model.output(&Output::Load(load), Some(NOW));
+        let wantlist = Wantlist { entries: vec![context.cancel(1)], full: false };
+        context.model.received(1, &Message { wantlist, ..Message::default() });
+        context
             .model
-            .answers
+            .responses
             .loaded(LoadId::from_bits(1), &[Loaded { cid, answer: LoadAnswer::Data(data) }]);
-        scene.gives(1);
+        context.sends_block(1);
     });
-    calls("did not give", Scene::new().asked(asks(WantKind::Block)), |scene| scene.gives(1));
+    calls("did not give", Context::new().asked(asks(WantKind::Block)), |context| {
+        context.sends_block(1)
+    });
     // The answers to lookups of wants that were cancelled since say nothing new.
-    let mut scene = Scene::new().asked(asks(WantKind::Block)).has(1);
+    let mut context = Context::new().asked(asks(WantKind::Block)).has(1);
     for _ in 0..9 {
-        scene = scene.loaded(1, LoadAnswer::NotFound);
+        context = context.loaded(1, LoadAnswer::NotFound);
     }
-    is_silent(scene, |scene| scene.gives(1));
-    calls("twice for one want", Scene::new().asked(asks(WantKind::Block)).has(1), |scene| {
-        scene.gives(1);
-        scene.gives(1);
+    is_silent(context, |context| context.sends_block(1));
+    calls("twice for one want", Context::new().asked(asks(WantKind::Block)).has(1), |context| {
+        context.sends_block(1);
+        context.sends_block(1);
     });
-    calls("asked whether", Scene::new().asked(asks(WantKind::Have)).has(1), |scene| {
-        scene.gives(1);
+    calls("asked whether", Context::new().asked(asks(WantKind::Have)).has(1), |context| {
+        context.sends_block(1);
     });
 }
 
 #[test]
 fn presences_that_the_store_or_the_peer_contradicts() {
-    let asks = |scene: &Scene| scene.want(0, WantKind::Have);
-    is_silent(Scene::new().asked(asks).has(0), |scene| scene.says(0, true));
-    is_silent(Scene::new().asked(asks).loaded(0, LoadAnswer::NotFound), |scene| {
-        scene.says(0, false);
+    let asks = |context: &Context| context.want(0, WantKind::Have);
+    is_silent(Context::new().asked(asks).has(0), |context| context.sends_presence(0, true));
+    is_silent(Context::new().asked(asks).loaded(0, LoadAnswer::NotFound), |context| {
+        context.sends_presence(0, false);
     });
-    calls("HAVE for", Scene::new().asked(asks), |scene| scene.says(0, true));
-    calls("but the store said", Scene::new().asked(asks).has(0), |scene| scene.says(0, false));
+    calls("HAVE for", Context::new().asked(asks), |context| context.sends_presence(0, true));
+    calls("but the store said", Context::new().asked(asks).has(0), |context| {
+        context.sends_presence(0, false)
+    });
     calls(
         "did not ask for it",
-        Scene::new()
-            .asked(|scene| Entry { send_dont_have: false, ..scene.want(0, WantKind::Have) })
+        Context::new()
+            .asked(|context| Entry { send_dont_have: false, ..context.want(0, WantKind::Have) })
             .loaded(0, LoadAnswer::NotFound),
-        |scene| scene.says(0, false),
+        |context| context.sends_presence(0, false),
     );
-    calls("twice", Scene::new().asked(asks).has(0), |scene| {
-        scene.says(0, true);
-        scene.says(0, true);
+    calls("twice", Context::new().asked(asks).has(0), |context| {
+        context.sends_presence(0, true);
+        context.sends_presence(0, true);
     });
 }
 
 #[test]
-fn lanes_and_messages_out_of_order() {
+fn streams_and_messages_out_of_order() {
     let open = |peer, stream| Output::Open { peer, stream };
-    calls("while it is Open", Scene::new(), |scene| {
-        scene.model.output(&open(1, StreamKind::Requests), Some(NOW));
+    calls("while it is Open", Context::new(), |context| {
+        context.model.output(&open(1, StreamKind::Requests), Some(NOW));
     });
-    calls("not connected", Scene::new(), |scene| {
-        scene.model.output(&open(9, StreamKind::Requests), Some(NOW));
+    calls("not connected", Context::new(), |context| {
+        context.model.output(&open(9, StreamKind::Requests), Some(NOW));
     });
-    calls("speaks no Bitswap", Scene::new(), |scene| {
-        scene.model.connected(3);
-        scene.model.output(&open(3, StreamKind::Requests), Some(NOW));
-        scene.model.streams.opened(3, StreamKind::Requests, Err(OpenError::Unsupported));
-        scene.model.output(&open(3, StreamKind::Requests), Some(NOW));
+    calls("speaks no Bitswap", Context::new(), |context| {
+        context.model.connected(3);
+        context.model.output(&open(3, StreamKind::Requests), Some(NOW));
+        context.model.streams.opened(3, StreamKind::Requests, Err(OpenError::Unsupported));
+        context.model.output(&open(3, StreamKind::Requests), Some(NOW));
     });
-    calls("an empty message", Scene::new(), |scene| {
-        scene.sends(StreamKind::Requests, Message::default());
+    calls("an empty message", Context::new(), |context| {
+        context.sends(StreamKind::Requests, Message::default());
     });
-    calls("closed under a message", Scene::new().session(PeerSet::Any).wants(0), |scene| {
-        scene.tells(scene.want(0, WantKind::Block));
+    calls("closed under a message", Context::new().session(PeerSet::Any).wants(0), |context| {
+        context.sends_entry(context.want(0, WantKind::Block));
         let close = Output::Close { peer: 1, stream: StreamKind::Requests };
-        scene.model.output(&close, Some(NOW));
+        context.model.output(&close, Some(NOW));
     });
-    calls("4 messages were on their way", Scene::new().session(PeerSet::Any).wants(0), |scene| {
-        for _ in 0..5 {
-            scene.tells(scene.want(0, WantKind::Block));
-        }
-    });
+    calls(
+        "4 messages were on their way",
+        Context::new().session(PeerSet::Any).wants(0),
+        |context| {
+            for _ in 0..5 {
+                context.sends_entry(context.want(0, WantKind::Block));
+            }
+        },
+    );
 }
 
 #[test]
 fn a_stream_that_is_reset_for_nothing_or_too_early() {
-    let gives = || {
-        let mut scene = Scene::new().asked(|scene| scene.want(1, WantKind::Block)).has(1);
-        scene.gives(1);
-        scene
+    let sent = || {
+        let mut context = Context::new().asked(|context| context.want(1, WantKind::Block)).has(1);
+        context.sends_block(1);
+        context
     };
-    let waits = |scene: &mut Scene| {
-        let wantlist = Wantlist { entries: vec![scene.want(0, WantKind::Block)], full: false };
-        scene.model.received(2, &Message { wantlist, ..Message::default() });
+    let waits = |context: &mut Context| {
+        let wantlist = Wantlist { entries: vec![context.want(0, WantKind::Block)], full: false };
+        context.model.received(2, &Message { wantlist, ..Message::default() });
     };
-    let resets = |scene: &mut Scene, peer, stream, after| {
-        scene.model.now = NOW + Duration::from_millis(after);
-        scene.model.output(&Output::Reset { peer, stream }, Some(NOW));
+    let resets = |context: &mut Context, peer, stream, after| {
+        context.model.now = NOW + Duration::from_millis(after);
+        context.model.output(&Output::Reset { peer, stream }, Some(NOW));
     };
-    is_silent(gives(), |scene| {
-        waits(scene);
-        resets(scene, 1, StreamKind::Responses, 2000);
+    is_silent(sent(), |context| {
+        waits(context);
+        resets(context, 1, StreamKind::Responses, 2000);
         // What was on its way goes again, on a new stream.
         let open = Output::Open { peer: 1, stream: StreamKind::Responses };
-        scene.model.output(&open, Some(NOW));
-        scene.model.streams.opened(1, StreamKind::Responses, Ok(Version::V1_2));
-        scene.gives(1);
+        context.model.output(&open, Some(NOW));
+        context.model.streams.opened(1, StreamKind::Responses, Ok(Version::V1_2));
+        context.sends_block(1);
     });
-    calls("nobody else waits", gives(), |scene| resets(scene, 1, StreamKind::Responses, 2000));
+    calls("nobody else waits", sent(), |context| resets(context, 1, StreamKind::Responses, 2000));
     for (phrase, peer, stream, after) in [
         ("to take anything", 1, StreamKind::Responses, 1999),
         ("to take anything", 2, StreamKind::Responses, 2000),
         ("holds no blocks", 1, StreamKind::Requests, 2000),
         ("not connected", 9, StreamKind::Responses, 2000),
     ] {
-        calls(phrase, gives(), |scene| {
-            waits(scene);
-            resets(scene, peer, stream, after);
+        calls(phrase, sent(), |context| {
+            waits(context);
+            resets(context, peer, stream, after);
         });
     }
-    calls("reset while it is Some(Closed)", gives(), |scene| {
-        waits(scene);
-        resets(scene, 1, StreamKind::Responses, 2000);
-        resets(scene, 1, StreamKind::Responses, 4000);
+    calls("reset while it is Some(Closed)", sent(), |context| {
+        waits(context);
+        resets(context, 1, StreamKind::Responses, 2000);
+        resets(context, 1, StreamKind::Responses, 4000);
     });
 }
 
 #[test]
 fn a_search_for_what_nobody_wants() {
-    let search = |scene: &mut Scene| {
-        let cid = *scene.blocks[0].cid();
+    let search = |context: &mut Context| {
+        let cid = *context.blocks[0].cid();
         let search = Output::FindProviders { id: LookupId::from_bits(1), session: SESSION, cid };
-        scene.model.output(&search, Some(NOW));
+        context.model.output(&search, Some(NOW));
     };
-    is_silent(Scene::new().session(PeerSet::Any).wants(0), search);
-    calls("which it does not want", Scene::new().session(PeerSet::Any), search);
-    calls("must not", Scene::new().session(PeerSet::Only(vec![1])).wants(0), search);
-    calls("does not run", Scene::new(), |scene| {
-        scene.model.output(&Output::StopLookup { id: LookupId::from_bits(5) }, Some(NOW));
+    is_silent(Context::new().session(PeerSet::Any).wants(0), search);
+    calls("which it does not want", Context::new().session(PeerSet::Any), search);
+    calls("must not", Context::new().session(PeerSet::Only(vec![1])).wants(0), search);
+    calls("does not run", Context::new(), |context| {
+        context.model.output(&Output::StopLookup { id: LookupId::from_bits(5) }, Some(NOW));
     });
 }
 
 #[test]
 fn a_violation_prints_the_last_steps() {
-    let complaint =
-        complaint(Scene::new(), |scene| scene.sends(StreamKind::Requests, Message::default()));
+    let complaint = complaint(Context::new(), |context| {
+        context.sends(StreamKind::Requests, Message::default())
+    });
     let log = format!("{:>12} < open 1 Requests", 1000);
     assert!(complaint.contains(&log), "{complaint}");
 }

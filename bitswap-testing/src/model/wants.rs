@@ -23,12 +23,12 @@ struct Session<P> {
 
 /// What one session wants of one CID.
 #[derive(Clone, Copy, Debug)]
-struct Wish {
+struct SessionWant {
     since: Timestamp,
     live: bool,
-    /// Ends that must be told in the next drain: the want has ended and the user does not know yet.
+    /// Ends that must be reported in the next drain: the want has ended and the user does not know yet.
     must: u32,
-    /// Ends that may be told: it was wanted again when it may have failed already.
+    /// Ends that may be reported: it was wanted again when it may have failed already.
     may: u32,
     /// Whether it is live is not known before the next drain.
     unsure: bool,
@@ -37,7 +37,7 @@ struct Wish {
 #[derive(Debug)]
 pub(crate) struct Wants<P> {
     sessions: BTreeMap<SessionId, Session<P>>,
-    wishes: BTreeMap<Cid, BTreeMap<SessionId, Wish>>,
+    session_wants: BTreeMap<Cid, BTreeMap<SessionId, SessionWant>>,
     /// Live ones among them, and CIDs that have a live one.
     wants: usize,
     cids: usize,
@@ -58,7 +58,7 @@ impl<P> Default for Wants<P> {
     fn default() -> Self {
         Self {
             sessions: BTreeMap::new(),
-            wishes: BTreeMap::new(),
+            session_wants: BTreeMap::new(),
             wants: 0,
             cids: 0,
             bringers: BTreeSet::new(),
@@ -92,8 +92,8 @@ impl<P: Copy + Ord + Debug> Wants<P> {
     }
 
     fn live_sessions(&self, cid: &Cid) -> impl Iterator<Item = &SessionId> {
-        let wishes = self.wishes.get(cid).into_iter().flatten();
-        wishes.filter(|(_, wish)| wish.live).map(|(session, _)| session)
+        let wants = self.session_wants.get(cid).into_iter().flatten();
+        wants.filter(|(_, want)| want.live).map(|(session, _)| session)
     }
 
     pub(super) fn is_wanted(&self, cid: &Cid) -> bool {
@@ -107,7 +107,7 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     /// Live wants whose sessions may ask the peer.
     pub(crate) fn waiting_for(&self, peer: P) -> usize {
-        let sessions = self.wishes.keys().flat_map(|cid| self.live_sessions(cid));
+        let sessions = self.session_wants.keys().flat_map(|cid| self.live_sessions(cid));
         sessions.filter(|session| self.admits(session, peer)).count()
     }
 
@@ -135,7 +135,7 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     pub(crate) fn close(&mut self, session: SessionId) {
         if self.sessions.remove(&session).is_some() {
-            let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+            let cids: Vec<Cid> = self.session_wants.keys().copied().collect();
             self.cancel(session, &cids);
         }
     }
@@ -150,14 +150,14 @@ impl<P: Copy + Ord + Debug> Wants<P> {
             // A block that has just come ends a new want for it at once, or the want is a new one.
             let came = self.bringers.iter().any(|(brought, _)| brought == cid);
             let unsure = came || may_fail;
-            self.change(session, cid, |wish| match wish {
-                Some(wish) if wish.live || came => {
-                    let may = wish.may + u32::from(unsure);
-                    Some(Wish { live: true, may, unsure: unsure || wish.unsure, ..wish })
+            self.change(session, cid, |want| match want {
+                Some(want) if want.live || came => {
+                    let may = want.may + u32::from(unsure);
+                    Some(SessionWant { live: true, may, unsure: unsure || want.unsure, ..want })
                 }
-                // The end that is not told yet belongs to the earlier time.
-                Some(wish) => Some(Wish { live: true, ..wish }),
-                None => Some(Wish { since: now, live: true, must: 0, may: 0, unsure: came }),
+                // The end that is not reported yet belongs to the earlier time.
+                Some(want) => Some(SessionWant { live: true, ..want }),
+                None => Some(SessionWant { since: now, live: true, must: 0, may: 0, unsure: came }),
             });
         }
     }
@@ -168,26 +168,26 @@ impl<P: Copy + Ord + Debug> Wants<P> {
         }
     }
 
-    /// Changes one wish and keeps the counts.
+    /// Changes one want and keeps the counts.
     fn change(
         &mut self,
         session: SessionId,
         cid: &Cid,
-        change: impl FnOnce(Option<Wish>) -> Option<Wish>,
+        change: impl FnOnce(Option<SessionWant>) -> Option<SessionWant>,
     ) {
-        let sessions = self.wishes.entry(*cid).or_default();
-        let any = |sessions: &BTreeMap<_, Wish>| sessions.values().any(|wish| wish.live);
+        let sessions = self.session_wants.entry(*cid).or_default();
+        let any = |sessions: &BTreeMap<_, SessionWant>| sessions.values().any(|want| want.live);
         let (was_any, before) = (any(sessions), sessions.remove(&session));
-        self.wants -= usize::from(before.is_some_and(|wish| wish.live));
-        if let Some(wish) = change(before) {
-            self.wants += usize::from(wish.live);
-            if wish.live || wish.must > 0 {
-                sessions.insert(session, wish);
+        self.wants -= usize::from(before.is_some_and(|want| want.live));
+        if let Some(want) = change(before) {
+            self.wants += usize::from(want.live);
+            if want.live || want.must > 0 {
+                sessions.insert(session, want);
             }
         }
         self.cids = self.cids + usize::from(any(sessions)) - usize::from(was_any);
         if sessions.is_empty() {
-            self.wishes.remove(cid);
+            self.session_wants.remove(cid);
         }
     }
 
@@ -195,10 +195,10 @@ impl<P: Copy + Ord + Debug> Wants<P> {
     fn all_end(&mut self, cid: &Cid) {
         let sessions: Vec<SessionId> = self.live_sessions(cid).copied().collect();
         for session in sessions {
-            self.change(session, cid, |wish| {
-                wish.map(|wish| match wish.unsure {
-                    true => Wish { may: wish.may + 1, ..wish },
-                    false => Wish { live: false, must: wish.must + 1, ..wish },
+            self.change(session, cid, |want| {
+                want.map(|want| match want.unsure {
+                    true => SessionWant { may: want.may + 1, ..want },
+                    false => SessionWant { live: false, must: want.must + 1, ..want },
                 })
             });
         }
@@ -220,7 +220,7 @@ impl<P: Copy + Ord + Debug> Wants<P> {
         wanted
     }
 
-    pub(crate) fn announced(&mut self, blocks: &[BlockInfo]) {
+    pub(crate) fn blocks_stored(&mut self, blocks: &[BlockInfo]) {
         for block in blocks {
             if self.is_wanted(&block.cid) {
                 self.stored.insert(block.cid);
@@ -231,14 +231,14 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     pub(crate) fn shut(&mut self) {
         self.shut = true;
-        let cids: Vec<Cid> = self.wishes.keys().copied().collect();
+        let cids: Vec<Cid> = self.session_wants.keys().copied().collect();
         for cid in cids {
             self.all_end(&cid);
         }
     }
 
-    /// Something was handed to the engine.
-    pub(super) fn stirred(&mut self) {
+    /// The engine had an input.
+    pub(super) fn input(&mut self) {
         self.drained = false;
     }
 
@@ -250,18 +250,19 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     // Outputs.
 
-    /// The user is told that a want ended.
+    /// An end of a want is reported to the user.
     fn must_end(&mut self, session: SessionId, cid: &Cid) -> Verdict {
-        let known = self.wishes.get(cid).is_some_and(|sessions| sessions.contains_key(&session));
+        let known =
+            self.session_wants.get(cid).is_some_and(|sessions| sessions.contains_key(&session));
         ensure!(
             known,
-            "contract 7: an end was told of {cid}, which {session:?} does not want (any more)"
+            "contract 7: an end was reported of {cid}, which {session:?} does not want (any more)"
         );
-        self.change(session, cid, |wish| {
-            wish.map(|wish| match wish {
-                Wish { must: 1.., .. } => Wish { must: wish.must - 1, ..wish },
-                Wish { may: 1.., .. } => Wish { may: wish.may - 1, ..wish },
-                _ => Wish { live: false, ..wish },
+        self.change(session, cid, |want| {
+            want.map(|want| match want {
+                SessionWant { must: 1.., .. } => SessionWant { must: want.must - 1, ..want },
+                SessionWant { may: 1.., .. } => SessionWant { may: want.may - 1, ..want },
+                _ => SessionWant { live: false, ..want },
             })
         });
         Ok(())
@@ -294,7 +295,7 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     pub(super) fn stored(&mut self, session: SessionId, cid: &Cid) -> Verdict {
         self.must_end(session, cid)?;
-        ensure!(self.stored.contains(cid), "{cid} is told to be stored, but nobody announced it");
+        ensure!(self.stored.contains(cid), "{cid} was reported as stored, but nobody stored it");
         Ok(())
     }
 
@@ -305,8 +306,8 @@ impl<P: Copy + Ord + Debug> Wants<P> {
         reason: &WantFailure<P>,
         now: Timestamp,
     ) -> Verdict {
-        let wish = self.wishes.get(cid).and_then(|sessions| sessions.get(&session));
-        let since = wish.map(|wish| wish.since);
+        let want = self.session_wants.get(cid).and_then(|sessions| sessions.get(&session));
+        let since = want.map(|want| want.since);
         self.must_end(session, cid)?;
         let options = self.sessions.get(&session).map(|session| &session.options);
         match reason {
@@ -354,9 +355,9 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     /// Checks that nothing was held back.
     pub(super) fn settled(&self) -> Verdict {
-        for (cid, sessions) in &self.wishes {
-            let held = sessions.iter().find(|(_, wish)| wish.must > 0);
-            ensure!(held.is_none(), "contract 7: the end of {cid} was not told: {held:?}");
+        for (cid, sessions) in &self.session_wants {
+            let held = sessions.iter().find(|(_, want)| want.must > 0);
+            ensure!(held.is_none(), "contract 7: the end of {cid} was not reported: {held:?}");
         }
         let orphan = self.searches.iter().find(|(_, session)| !self.has_session(**session));
         ensure!(orphan.is_none(), "a search goes on for a session that was closed: {orphan:?}");
@@ -366,22 +367,22 @@ impl<P: Copy + Ord + Debug> Wants<P> {
     /// Wants that may or may not have ended before they were wanted again: only the engine can tell.
     pub(super) fn resolve(&mut self, is_live: impl Fn(SessionId, &Cid) -> bool) {
         let unsure: Vec<(Cid, SessionId)> = self
-            .wishes
+            .session_wants
             .iter()
-            .flat_map(|(cid, sessions)| sessions.iter().map(move |(id, wish)| (*cid, *id, wish)))
-            .filter(|(_, _, wish)| wish.unsure)
+            .flat_map(|(cid, sessions)| sessions.iter().map(move |(id, want)| (*cid, *id, want)))
+            .filter(|(_, _, want)| want.unsure)
             .map(|(cid, session, _)| (cid, session))
             .collect();
         for (cid, session) in unsure {
             let live = is_live(session, &cid);
-            self.change(session, &cid, |wish| {
-                wish.map(|wish| Wish { live, may: 0, unsure: false, ..wish })
+            self.change(session, &cid, |want| {
+                want.map(|want| SessionWant { live, may: 0, unsure: false, ..want })
             });
         }
     }
 
-    /// Everything due was told; late copies count for nothing.
-    pub(super) fn calm(&mut self) {
+    /// Everything due was reported; late copies count for nothing.
+    pub(super) fn drained(&mut self) {
         self.bringers.clear();
         self.stored.clear();
         self.answered.clear();

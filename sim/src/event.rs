@@ -11,17 +11,17 @@ use bitswap_testing::wire_len;
 use bytes::Bytes;
 use cid::Cid;
 
+use crate::block_set::{BlockSet, altered};
 use crate::network::{Connection, Network};
 use crate::node::Node;
 use crate::queue::Queue;
 use crate::trace::Trace;
-use crate::universe::{Universe, altered};
 use crate::world::World;
 
 /// A step of the user's script.
 pub(crate) type Script = Box<dyn FnOnce(&mut World)>;
 
-pub(crate) enum Happening {
+pub(crate) enum Event {
     /// A message arrives.
     Deliver {
         from: Node,
@@ -64,9 +64,9 @@ pub(crate) enum Happening {
 /// Everything outside of the nodes.
 pub(crate) struct Outside {
     pub(crate) now: Timestamp,
-    pub(crate) queue: Queue<Happening>,
+    pub(crate) queue: Queue<Event>,
     pub(crate) network: Network,
-    pub(crate) universe: Universe,
+    pub(crate) block_set: BlockSet,
     pub(crate) rng: Rng,
     pub(crate) trace: Trace,
     /// Which nodes a provider search finds, by number of the block.
@@ -79,7 +79,7 @@ pub(crate) struct Outside {
 }
 
 impl Outside {
-    pub(crate) fn later(&mut self, at: Timestamp, what: Happening) {
+    pub(crate) fn later(&mut self, at: Timestamp, what: Event) {
         self.queue.push(at.max(self.now), what);
     }
 
@@ -95,7 +95,7 @@ impl Outside {
         mut message: Message,
     ) -> Option<(Timestamp, Result<(), SendError>)> {
         let bytes = wire_len(&message, version);
-        self.trace.message(self.now, &self.universe, (from, to), &message, bytes);
+        self.trace.message(self.now, &self.block_set, (from, to), &message, bytes);
         if !self.network.is_alive(connection) {
             return None;
         }
@@ -104,8 +104,8 @@ impl Outside {
         }
         for block in &mut message.blocks {
             // What travels is bytes: a receiver makes of altered ones a block of another CID.
-            let number = self.universe.number(block.cid());
-            let known = number.map(|number| self.universe.block(number).data());
+            let number = self.block_set.number(block.cid());
+            let known = number.map(|number| self.block_set.block(number).data());
             if known.is_none_or(|known| known.as_ptr() != block.data().as_ptr()) {
                 *block = altered(block.cid(), block.data().clone()).expect("it was hashed before");
             }
@@ -124,13 +124,13 @@ impl Outside {
             // The connection dies with this message: between its departure and its arrival.
             self.later(
                 passage.taken,
-                Happening::Script(Box::new(move |world| {
+                Event::Script(Box::new(move |world| {
                     world.cut(connection);
                 })),
             );
         }
         let stream = passage.stream;
-        let deliver = Happening::Deliver { from, to, kind, stream, connection, message };
+        let deliver = Event::Deliver { from, to, kind, stream, connection, message };
         self.later(passage.arrives, deliver);
         Some((passage.taken, Ok(())))
     }
@@ -149,7 +149,7 @@ impl Outside {
         if self.network.is_alive(connection) {
             let (now, kind) = (self.now, StreamKind::Responses);
             let passage = self.network.send(from, to, kind, bytes.len(), now, &mut self.rng);
-            self.later(passage.arrives, Happening::Bytes { from, to, connection, stream, bytes });
+            self.later(passage.arrives, Event::Bytes { from, to, connection, stream, bytes });
         }
     }
 }

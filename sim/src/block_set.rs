@@ -9,7 +9,7 @@ use cid::Cid;
 
 /// Every block that exists in a run, by number and by CID. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Universe {
+pub struct BlockSet {
     inner: Arc<Inner>,
 }
 
@@ -19,8 +19,8 @@ struct Inner {
     index: BTreeMap<Cid, u32>,
 }
 
-impl Universe {
-    /// Blocks of these sizes. Equal sizes give equal blocks; all blocks of a universe differ.
+impl BlockSet {
+    /// Blocks of these sizes. Equal sizes give equal blocks; all blocks of a set differ.
     ///
     /// # Panics
     ///
@@ -118,11 +118,11 @@ mod tests {
 
     #[test]
     fn blocks_differ_and_are_found_by_cid() {
-        let universe = Universe::new([0, 800, 8000, 8000, 262_144]);
-        assert_eq!(universe.len(), 5);
-        for (number, cid) in universe.cids().iter().enumerate() {
-            assert_eq!(universe.number(cid), Some(number));
+        let block_set = BlockSet::new([0, 800, 8000, 8000, 262_144]);
+        assert_eq!(block_set.len(), 5);
+        for (number, cid) in block_set.cids().iter().enumerate() {
+            assert_eq!(block_set.number(cid), Some(number));
         }
-        assert_eq!(universe.block(4).data().len(), 262_144);
+        assert_eq!(block_set.block(4).data().len(), 262_144);
     }
 }

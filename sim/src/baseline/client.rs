@@ -1,4 +1,4 @@
-//! The naive client: want-haves to all until one answers; then a want-block to one that has it and
+//! The baseline client: want-haves to all until one answers; then a want-block to one that has it and
 //! want-haves to the others that ever answered.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use bitswap_core::{Entry, Message, Rng, Timestamp, WantKind};
 use cid::Cid;
 
-use crate::actor::Scene;
+use crate::actor::Context;
 use crate::draw;
 use crate::fetch::Plan;
 use crate::node::Node;
@@ -199,14 +199,14 @@ impl Client {
     }
 
     /// Sends what waits, one message to a peer and then none for a while.
-    pub(super) fn flush(&mut self, scene: &mut Scene<'_>) {
+    pub(super) fn flush(&mut self, context: &mut Context<'_>) {
         let pause = (PAUSE_PER_PEER * self.outboxes.len() as u32).max(PAUSE);
         for (peer, outbox) in &mut self.outboxes {
             if outbox.pending.is_empty() && outbox.cancels.is_empty() {
                 continue;
             }
-            if outbox.ready_at > scene.now {
-                scene.wake_at(outbox.ready_at);
+            if outbox.ready_at > context.now {
+                context.wake_at(outbox.ready_at);
                 continue;
             }
             let mut message = Message::default();
@@ -215,8 +215,8 @@ impl Client {
                 outbox.told.insert(entry.cid, entry.kind);
                 message.wantlist.entries.push(entry);
             }
-            outbox.ready_at = scene.now + pause;
-            scene.send(*peer, message);
+            outbox.ready_at = context.now + pause;
+            context.send(*peer, message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What one peer asks of us, and what it was answered.
+//! What one peer wants of us, and what it was sent.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use cid::Cid;
 
-use super::known::Known;
+use super::store_answers::StoreAnswer;
 use bitswap_core::SendId;
 use bitswap_core::Timestamp;
 use bitswap_core::message::{Entry, WantKind};
@@ -18,15 +18,15 @@ const UNCONFIRMED_MAX: usize = 64;
 
 /// A want of a peer, until its cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ask {
+pub(super) struct PeerWant {
     pub(super) kind: WantKind,
     pub(super) dont_have: bool,
     /// The last time it asked, it asked for DONT_HAVE.
     pub(super) owed: bool,
-    /// What it was answered since it asked.
-    pub(super) said_have: bool,
-    pub(super) said_dont_have: bool,
-    pub(super) said_block: bool,
+    /// What it was sent since it asked.
+    pub(super) sent_have: bool,
+    pub(super) sent_dont_have: bool,
+    pub(super) sent_block: bool,
     /// The stream was lost while the block was on its way. The transport may take it all the same.
     pub(super) lost_block: bool,
     /// Tells this want from an earlier one for the same CID.
@@ -37,55 +37,55 @@ pub(super) struct Ask {
     pub(super) answered: bool,
     /// The message with its last answer.
     pub(super) last: Option<SendId>,
-    /// It was told since it asked that we lack the block, as far as the transport said. A stream that
+    /// It was sent DONT_HAVE since it asked, as far as the transport said. A stream that
     /// is lost later changes nothing: the want stays, and so does the answer.
     pub(super) knows_absence: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Peer {
-    pub(super) asks: BTreeMap<Cid, Ask>,
-    /// The last words of the store, latest last: lookups of one CID may overtake each other.
-    pub(super) known: BTreeMap<Cid, Vec<Known>>,
+    pub(super) wants: BTreeMap<Cid, PeerWant>,
+    /// The last answers of the store, latest last: lookups of one CID may overtake each other.
+    pub(super) known: BTreeMap<Cid, Vec<StoreAnswer>>,
     /// CIDs that one message both wanted and cancelled, or that came beyond a limit: either reading
     /// of them is right.
-    pub(super) murky: BTreeSet<Cid>,
-    /// Answers that the transport took since the stream was lost last.
+    pub(super) ambiguous: BTreeSet<Cid>,
+    /// Responses that the transport took since the stream was lost last.
     pub(super) confirmed: usize,
 }
 
-impl Ask {
-    pub(super) fn says_block(&mut self, message: SendId) {
+impl PeerWant {
+    pub(super) fn respond_block(&mut self, message: SendId) {
         self.last = Some(message);
-        (self.said_block, self.lost_block, self.answered) = (true, false, true);
+        (self.sent_block, self.lost_block, self.answered) = (true, false, true);
     }
 
     /// A message that answered it was not sent. A later answer stands.
     pub(super) fn failed(&mut self, message: SendId) {
         let answered = self.answered && self.last != Some(message);
-        (self.said_have, self.said_dont_have, self.said_block) = (false, false, false);
+        (self.sent_have, self.sent_dont_have, self.sent_block) = (false, false, false);
         (self.answered, self.knows_absence) = (answered, false);
     }
 
-    pub(super) fn says_presence(&mut self, message: SendId, have: bool) {
+    pub(super) fn respond_presence(&mut self, message: SendId, have: bool) {
         (self.answered, self.last) = (true, Some(message));
         if have {
-            self.said_have = true;
+            self.sent_have = true;
         } else {
-            (self.said_dont_have, self.knows_absence) = (true, true);
+            (self.sent_dont_have, self.knows_absence) = (true, true);
         }
     }
 }
 
 impl Peer {
     pub(super) fn ask(&mut self, entry: &Entry, on_its_way: bool, serial: u64) {
-        let ask = self.asks.entry(entry.cid).or_insert(Ask {
+        let ask = self.wants.entry(entry.cid).or_insert(PeerWant {
             kind: entry.kind,
             dont_have: false,
             owed: false,
-            said_have: false,
-            said_dont_have: false,
-            said_block: false,
+            sent_have: false,
+            sent_dont_have: false,
+            sent_block: false,
             lost_block: false,
             serial,
             taken: None,
@@ -95,7 +95,7 @@ impl Peer {
         });
         let more = entry.kind > ask.kind;
         ask.knows_absence &= on_its_way;
-        if ask.said_block && !on_its_way {
+        if ask.sent_block && !on_its_way {
             // A new want after a block starts anew.
             ask.kind = entry.kind;
             ask.dont_have = false;
@@ -105,27 +105,27 @@ impl Peer {
         ask.dont_have |= entry.send_dont_have;
         ask.owed = entry.send_dont_have;
         // Asked again while the answer is on its way, it need not be answered again.
-        ask.answered &= on_its_way && (ask.said_block || !more);
-        (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+        ask.answered &= on_its_way && (ask.sent_block || !more);
+        (ask.sent_have, ask.sent_dont_have, ask.sent_block) = (false, false, false);
         ask.lost_block = false;
     }
 
-    /// Answers may be lost: blocks may go again, and so may what was said. A block that the transport
+    /// Responses may be lost: blocks may go again, and so may what was said. A block that the transport
     /// took long ago has arrived, and its want has ended. What ended when more blocks were taken since
     /// than are remembered is not known from outside.
     pub(super) fn lost(&mut self, now: Timestamp) {
-        let recent = |ask: &Ask| ask.taken.is_none_or(|at| at + UNCONFIRMED_FOR >= now);
-        self.asks.retain(|_, ask| recent(ask));
-        let taken = self.asks.iter().filter(|(_, ask)| ask.taken.is_some());
+        let recent = |ask: &PeerWant| ask.taken.is_none_or(|at| at + UNCONFIRMED_FOR >= now);
+        self.wants.retain(|_, ask| recent(ask));
+        let taken = self.wants.iter().filter(|(_, ask)| ask.taken.is_some());
         let taken: Vec<Cid> = taken.map(|(cid, _)| *cid).collect();
         if self.confirmed > UNCONFIRMED_MAX {
-            self.murky.extend(taken);
+            self.ambiguous.extend(taken);
         }
         self.confirmed = 0;
-        for ask in self.asks.values_mut() {
+        for ask in self.wants.values_mut() {
             ask.taken = None;
-            ask.lost_block |= ask.said_block;
-            (ask.said_have, ask.said_dont_have, ask.said_block) = (false, false, false);
+            ask.lost_block |= ask.sent_block;
+            (ask.sent_have, ask.sent_dont_have, ask.sent_block) = (false, false, false);
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::draw;
 
 /// How a scripted peer answers, asks, and treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Conduct {
+pub enum PeerBehavior {
     /// As it should, from the blocks it has.
     Honest,
     /// Never.
@@ -107,7 +107,7 @@ pub const PAUSES: [Duration; 5] = [
     Duration::from_secs(8),
 ];
 
-impl Conduct {
+impl PeerBehavior {
     /// Those that random worlds draw from.
     pub(crate) const BASIC: [Self; 11] = [
         Self::Honest,
@@ -174,7 +174,7 @@ impl Conduct {
         }
     }
 
-    /// One of [`Conduct::ATTACKS`] with drawn parameters.
+    /// One of [`PeerBehavior::ATTACKS`] with drawn parameters.
     #[must_use]
     pub fn draw(rng: &mut Rng) -> Self {
         let kind = Self::ATTACKS[rng.below(Self::ATTACKS.len() as u64) as usize];

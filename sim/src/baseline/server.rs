@@ -1,11 +1,11 @@
-//! The naive server: answers at once what it has, in messages of about 16 KiB.
+//! The baseline server: answers at once what it has, in messages of about 16 KiB.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::{Entry, Message, Presence, Timestamp, WantKind};
 
-use crate::actor::Scene;
+use crate::actor::Context;
 use crate::node::Node;
 
 /// A message is sent when it holds this many bytes.
@@ -26,33 +26,34 @@ impl Server {
         Self { stock: stock.iter().copied().collect(), store_takes, loading: BTreeMap::new() }
     }
 
-    pub(super) fn wanted(&mut self, from: Node, entries: &[Entry], scene: &mut Scene<'_>) {
+    pub(super) fn wanted(&mut self, from: Node, entries: &[Entry], context: &mut Context<'_>) {
         if self.store_takes.is_zero() {
-            self.answer(from, entries, scene);
+            self.answer(from, entries, context);
             return;
         }
-        let at = scene.now + self.store_takes;
+        let at = context.now + self.store_takes;
         self.loading.entry(at).or_default().push((from, entries.to_vec()));
-        scene.wake_at(at);
+        context.wake_at(at);
     }
 
-    pub(super) fn woken(&mut self, scene: &mut Scene<'_>) {
-        while let Some(due) = self.loading.first_entry().filter(|first| *first.key() <= scene.now) {
+    pub(super) fn woken(&mut self, context: &mut Context<'_>) {
+        while let Some(due) = self.loading.first_entry().filter(|first| *first.key() <= context.now)
+        {
             for (from, entries) in due.remove() {
-                self.answer(from, &entries, scene);
+                self.answer(from, &entries, context);
             }
         }
         if let Some(at) = self.loading.keys().next() {
-            scene.wake_at(*at);
+            context.wake_at(*at);
         }
     }
 
-    fn answer(&self, from: Node, entries: &[Entry], scene: &mut Scene<'_>) {
+    fn answer(&self, from: Node, entries: &[Entry], context: &mut Context<'_>) {
         let mut message = Message::default();
         let mut bytes = 0;
         for entry in entries.iter().filter(|entry| !entry.cancel) {
-            let number = scene.universe.number(&entry.cid).filter(|at| self.stock.contains(at));
-            let block = number.map(|at| scene.universe.block(at).clone());
+            let number = context.block_set.number(&entry.cid).filter(|at| self.stock.contains(at));
+            let block = number.map(|at| context.block_set.block(at).clone());
             let small = |len| entry.kind == WantKind::Block || len <= SMALL_BLOCK;
             match block {
                 Some(block) if small(block.data().len()) => {
@@ -70,12 +71,12 @@ impl Server {
                 None => {}
             }
             if bytes >= MESSAGE_BYTES {
-                scene.send(from, std::mem::take(&mut message));
+                context.send(from, std::mem::take(&mut message));
                 bytes = 0;
             }
         }
         if !message.is_empty() {
-            scene.send(from, message);
+            context.send(from, message);
         }
     }
 }

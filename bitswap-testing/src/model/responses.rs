@@ -1,4 +1,4 @@
-//! What each peer asked of us, what the store said, and what we answered.
+//! What each peer wants of us, what the store answered, and what was sent.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -7,8 +7,8 @@ use core::fmt::Debug;
 
 use cid::Cid;
 
-use super::asks::{Ask, Peer};
-use super::known::{Known, WORDS, contradictory};
+use super::peer_wants::{Peer, PeerWant};
+use super::store_answers::{ANSWERS, StoreAnswer, contradictory};
 use super::{Verdict, ensure};
 use bitswap_core::Config;
 use bitswap_core::Prefix;
@@ -28,12 +28,12 @@ struct Lookup<P> {
 #[derive(Debug)]
 struct Sending<P> {
     peer: P,
-    says: Vec<Saying>,
+    responses: Vec<Response>,
 }
 
 /// What a message says of one CID.
 #[derive(Debug)]
-struct Saying {
+struct Response {
     cid: Cid,
     is_block: bool,
     /// The want that it answers, if there is one.
@@ -41,7 +41,7 @@ struct Saying {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answers<P> {
+pub(crate) struct Responses<P> {
     peers: BTreeMap<P, Peer>,
     loads: BTreeMap<LoadId, Lookup<P>>,
     sending: BTreeMap<SendId, Sending<P>>,
@@ -56,7 +56,7 @@ pub(crate) struct Answers<P> {
     ledger_per_peer: usize,
 }
 
-impl<P: Copy + Ord + Debug> Answers<P> {
+impl<P: Copy + Ord + Debug> Responses<P> {
     pub(super) fn new(config: &Config) -> Self {
         let Settings { limits, serve, block_bytes_max, replace_have_bytes } = config.settings();
         Self {
@@ -93,11 +93,11 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             .sending
             .values()
             .filter(|sending| sending.peer == peer)
-            .flat_map(|sending| sending.says.iter().map(|saying| saying.cid))
+            .flat_map(|sending| sending.responses.iter().map(|response| response.cid))
             .collect();
         if list.full {
             // What is on its way is the answer to a want that goes on, unless less is asked for now.
-            row.asks.retain(|cid, ask| {
+            row.wants.retain(|cid, ask| {
                 let repeats = |entry: &Entry| {
                     let as_much =
                         entry.kind >= ask.kind && (entry.send_dont_have || !ask.dont_have);
@@ -105,18 +105,18 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 };
                 on_their_way.contains(cid) && list.entries.iter().any(repeats)
             });
-            row.murky.clear();
+            row.ambiguous.clear();
         }
         let mut wanted = BTreeSet::new();
         let mut cancelled = BTreeSet::new();
         for (place, entry) in list.entries.iter().enumerate() {
             let is_skipped = place >= self.entries_max;
             if is_skipped {
-                row.murky.insert(entry.cid);
+                row.ambiguous.insert(entry.cid);
             }
             if entry.cancel {
                 cancelled.insert(entry.cid);
-                row.asks.remove(&entry.cid);
+                row.wants.remove(&entry.cid);
                 if !is_skipped {
                     row.known.remove(&entry.cid);
                 }
@@ -126,21 +126,21 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 row.ask(entry, on_their_way.contains(&entry.cid), self.serials);
             }
         }
-        row.murky.extend(wanted.intersection(&cancelled));
+        row.ambiguous.extend(wanted.intersection(&cancelled));
         self.overflow();
     }
 
-    /// Which wants gave way where there are too many is not known from outside.
+    /// Which wants were evicted where there are too many is not known from outside.
     fn overflow(&mut self) {
-        let all: usize = self.peers.values().map(|row| row.asks.len()).sum();
+        let all: usize = self.peers.values().map(|row| row.wants.len()).sum();
         for row in self.peers.values_mut() {
-            if all > self.ledger_max || row.asks.len() > self.ledger_per_peer {
-                row.murky.extend(row.asks.keys());
+            if all > self.ledger_max || row.wants.len() > self.ledger_per_peer {
+                row.ambiguous.extend(row.wants.keys());
             }
         }
     }
 
-    /// Answers may be lost: blocks may go again, and so may what was said.
+    /// Responses may be lost: blocks may go again, and so may what was said.
     pub(super) fn lost(&mut self, peer: P, now: Timestamp) {
         if let Some(row) = self.peers.get_mut(&peer) {
             row.lost(now);
@@ -156,7 +156,7 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         if let Some(row) = self.peers.get(peer) {
             for cid in cids {
                 ensure!(
-                    row.asks.contains_key(cid) || row.murky.contains(cid),
+                    row.wants.contains_key(cid) || row.ambiguous.contains(cid),
                     "the store was asked for {cid}, which {peer:?} does not want"
                 );
             }
@@ -182,21 +182,23 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 continue;
             }
             let known = match answer {
-                LoadAnswer::Size(size) if *size as usize > self.block_bytes_max => Known::Absent,
-                LoadAnswer::Data(data) if data.len() > self.block_bytes_max => Known::Absent,
+                LoadAnswer::Size(size) if *size as usize > self.block_bytes_max => {
+                    StoreAnswer::Absent
+                }
+                LoadAnswer::Data(data) if data.len() > self.block_bytes_max => StoreAnswer::Absent,
                 // Not what was asked for: as good as a failure.
-                LoadAnswer::Size(_) if load.kind == LoadKind::Data => Known::Failed,
-                LoadAnswer::Size(_) => Known::Size,
-                LoadAnswer::Data(data) => Known::Data(data.clone()),
-                LoadAnswer::NotFound => Known::Absent,
-                LoadAnswer::Failed => Known::Failed,
+                LoadAnswer::Size(_) if load.kind == LoadKind::Data => StoreAnswer::Failed,
+                LoadAnswer::Size(_) => StoreAnswer::Size,
+                LoadAnswer::Data(data) => StoreAnswer::Data(data.clone()),
+                LoadAnswer::NotFound => StoreAnswer::Absent,
+                LoadAnswer::Failed => StoreAnswer::Failed,
             };
             if let Some(row) = self.peers.get_mut(&load.peer) {
                 let words = row.known.entry(*cid).or_default();
                 // Who cancels and wants again has many lookups answered that nobody waits for: what they
                 // repeat must not push out what was said before.
                 words.retain(|word| *word != known);
-                if words.len() == WORDS {
+                if words.len() == ANSWERS {
                     words.remove(0);
                 }
                 words.push(known);
@@ -208,13 +210,13 @@ impl<P: Copy + Ord + Debug> Answers<P> {
     }
 
     /// Blocks came into the store: what it said before no longer counts.
-    pub(crate) fn announced(&mut self, blocks: &[BlockInfo]) {
+    pub(crate) fn blocks_stored(&mut self, blocks: &[BlockInfo]) {
         for row in self.peers.values_mut() {
             for block in blocks {
                 let last = row.known.get(&block.cid).and_then(|words| words.last());
-                if let Some(Known::Absent | Known::Failed) = last {
+                if let Some(StoreAnswer::Absent | StoreAnswer::Failed) = last {
                     row.known.remove(&block.cid);
-                    if let Some(ask) = row.asks.get_mut(&block.cid) {
+                    if let Some(ask) = row.wants.get_mut(&block.cid) {
                         ask.answered = false;
                     }
                 }
@@ -222,22 +224,22 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
     }
 
-    /// The transport took a message, or not: then it has to be said again.
+    /// The transport took a message, or not: then it has to be sent again.
     pub(crate) fn sent(&mut self, id: SendId, ok: bool, now: Timestamp) {
-        let Some(Sending { peer, says }) = self.sending.remove(&id) else {
+        let Some(Sending { peer, responses }) = self.sending.remove(&id) else {
             return;
         };
         let Some(row) = self.peers.get_mut(&peer) else {
             return;
         };
-        for Saying { cid, is_block, serial } in says {
+        for Response { cid, is_block, serial } in responses {
             row.confirmed += usize::from(ok);
-            let Some(ask) = row.asks.get_mut(&cid) else { continue };
+            let Some(ask) = row.wants.get_mut(&cid) else { continue };
             if ok {
-                ask.said_block |= is_block && core::mem::take(&mut ask.lost_block);
+                ask.sent_block |= is_block && core::mem::take(&mut ask.lost_block);
                 // Also one that was asked for again while it was on its way.
                 if is_block && serial == Some(ask.serial) {
-                    (ask.said_block, ask.taken, ask.answered) = (true, Some(now), true);
+                    (ask.sent_block, ask.taken, ask.answered) = (true, Some(now), true);
                 }
             } else {
                 ask.failed(id);
@@ -245,10 +247,10 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         }
     }
 
-    /// The engine gives the peer's stream up: what was on its way has to be said again.
+    /// The engine resets the peer's stream: what was on its way has to be sent again.
     pub(super) fn aborted(&mut self, peer: P, now: Timestamp) -> Verdict {
         let waits =
-            |row: &Peer| !row.murky.is_empty() || row.asks.values().any(|ask| !ask.answered);
+            |row: &Peer| !row.ambiguous.is_empty() || row.wants.values().any(|ask| !ask.answered);
         ensure!(
             self.peers.iter().any(|(other, row)| *other != peer && waits(row)),
             "the answers to {peer:?} are given up, but nobody else waits for any"
@@ -272,27 +274,30 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
             return Vec::new();
         };
-        let due = |cid: &Cid, ask: &Ask| match row.known.get(cid).and_then(|words| words.last()) {
-            _ if !is_servable(cid) => false,
-            // Old versions cannot tell a receiver the CID of a block.
-            _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
-            None => true,
-            // What a server makes of a store that fails, or contradicts itself, is its own matter.
-            Some(Known::Failed) => false,
-            _ if row.known.get(cid).is_some_and(|words| contradictory(words)) => false,
-            Some(Known::Absent) => ask.owed && !ask.knows_absence && version.has_presence(),
-            Some(Known::Size) => ask.kind == WantKind::Have && version.has_presence(),
-            Some(Known::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
-        };
+        let due =
+            |cid: &Cid, ask: &PeerWant| match row.known.get(cid).and_then(|words| words.last()) {
+                _ if !is_servable(cid) => false,
+                // Old versions cannot tell a receiver the CID of a block.
+                _ if !version.has_prefix() && Prefix::of(cid) != Ok(Prefix::V0) => false,
+                None => true,
+                // What a server makes of a store that fails, or contradicts itself, is its own matter.
+                Some(StoreAnswer::Failed) => false,
+                _ if row.known.get(cid).is_some_and(|words| contradictory(words)) => false,
+                Some(StoreAnswer::Absent) => {
+                    ask.owed && !ask.knows_absence && version.has_presence()
+                }
+                Some(StoreAnswer::Size) => ask.kind == WantKind::Have && version.has_presence(),
+                Some(StoreAnswer::Data(_)) => version.has_presence() || ask.kind == WantKind::Block,
+            };
         let asks = row
-            .asks
+            .wants
             .iter()
-            .filter(|(cid, ask)| !ask.answered && !row.murky.contains(cid) && due(cid, ask));
+            .filter(|(cid, ask)| !ask.answered && !row.ambiguous.contains(cid) && due(cid, ask));
         asks.map(|(cid, _)| *cid).collect()
     }
 
     /// Checks and notes an answer that was sent.
-    pub(super) fn say(
+    pub(super) fn send(
         &mut self,
         id: SendId,
         peer: P,
@@ -303,11 +308,12 @@ impl<P: Copy + Ord + Debug> Answers<P> {
         let small = self.small;
         let blocks = message.blocks.iter().map(|block| (*block.cid(), true));
         let presences = message.presences.iter().map(|presence| (presence.cid, false));
-        let asks = self.peers.get(&peer).map(|row| &row.asks);
+        let asks = self.peers.get(&peer).map(|row| &row.wants);
         let serial = |cid: &Cid| asks.and_then(|asks| asks.get(cid)).map(|ask| ask.serial);
-        let says = blocks.chain(presences);
-        let says = says.map(|(cid, is_block)| Saying { cid, is_block, serial: serial(&cid) });
-        self.sending.insert(id, Sending { peer, says: says.collect() });
+        let responses = blocks.chain(presences);
+        let responses =
+            responses.map(|(cid, is_block)| Response { cid, is_block, serial: serial(&cid) });
+        self.sending.insert(id, Sending { peer, responses: responses.collect() });
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
@@ -317,20 +323,20 @@ impl<P: Copy + Ord + Debug> Answers<P> {
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
             ensure!(
                 version.has_prefix() || Prefix::of(&cid) == Ok(Prefix::V0),
-                "{cid} went to {peer:?} of {version:?}, which cannot tell its CID"
+                "{cid} went to {peer:?} of {version:?}, which cannot carry its CID"
             );
             let words = row.known.get(&cid).into_iter().flatten();
             let given = words
-                .filter(|word| matches!(word, Known::Data(data) if data == block.data()))
+                .filter(|word| matches!(word, StoreAnswer::Data(data) if data == block.data()))
                 .count();
             ensure!(given > 0, "{peer:?} was sent {cid} with bytes that the store did not give");
-            if row.murky.contains(&cid) {
-                if let Some(ask) = row.asks.get_mut(&cid) {
-                    ask.says_block(id);
+            if row.ambiguous.contains(&cid) {
+                if let Some(ask) = row.wants.get_mut(&cid) {
+                    ask.respond_block(id);
                 }
                 continue;
             }
-            let Some(ask) = row.asks.get_mut(&cid) else {
+            let Some(ask) = row.wants.get_mut(&cid) else {
                 return Err(format!(
                     "{peer:?} was sent {cid}, for which it does not ask (any more)"
                 ));
@@ -340,49 +346,53 @@ impl<P: Copy + Ord + Debug> Answers<P> {
                 "{peer:?} asked whether we have {cid} and was sent {} bytes",
                 block.data().len()
             );
-            ensure!(!ask.said_block, "{peer:?} was sent {cid} twice for one want");
-            ask.says_block(id);
+            ensure!(!ask.sent_block, "{peer:?} was sent {cid} twice for one want");
+            ask.respond_block(id);
         }
         for presence in &message.presences {
             let cid = presence.cid;
             ensure!(named.insert(cid), "{cid} is twice in one message to {peer:?}");
-            if row.murky.contains(&cid) {
-                if let Some(ask) = row.asks.get_mut(&cid) {
-                    ask.says_presence(id, presence.have);
+            if row.ambiguous.contains(&cid) {
+                if let Some(ask) = row.wants.get_mut(&cid) {
+                    ask.respond_presence(id, presence.have);
                 }
                 continue;
             }
             let known = row.known.get(&cid).map_or(&[][..], |words| words);
-            let Some(ask) = row.asks.get_mut(&cid) else {
+            let Some(ask) = row.wants.get_mut(&cid) else {
                 return Err(format!(
-                    "{peer:?} was told of {cid}, for which it does not ask (any more)"
+                    "{peer:?} was sent a presence of {cid}, for which it does not ask (any more)"
                 ));
             };
-            ensure!(!ask.said_block, "{peer:?} was told of {cid} after it was sent");
+            ensure!(!ask.sent_block, "{peer:?} was sent a presence of {cid} after the block");
             if presence.have {
                 ensure!(
-                    known.iter().any(|word| matches!(word, Known::Size | Known::Data(_))),
+                    known
+                        .iter()
+                        .any(|word| matches!(word, StoreAnswer::Size | StoreAnswer::Data(_))),
                     "HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
                 ensure!(
                     ask.kind == WantKind::Have,
-                    "{peer:?} asked for {cid} itself and was told HAVE"
+                    "{peer:?} asked for {cid} itself and was sent HAVE"
                 );
-                ensure!(!ask.said_have, "{peer:?} was told HAVE for {cid} twice");
+                ensure!(!ask.sent_have, "{peer:?} was sent HAVE for {cid} twice");
             } else {
                 ensure!(
                     ask.dont_have,
-                    "{peer:?} was told DONT_HAVE for {cid} and did not ask for it"
+                    "{peer:?} was sent DONT_HAVE for {cid} and did not ask for it"
                 );
                 let unservable = !is_servable(&cid);
                 ensure!(
                     unservable
-                        || known.iter().any(|word| matches!(word, Known::Absent | Known::Failed)),
+                        || known
+                            .iter()
+                            .any(|word| matches!(word, StoreAnswer::Absent | StoreAnswer::Failed)),
                     "DONT_HAVE for {cid} went to {peer:?}, but the store said {known:?}"
                 );
-                ensure!(!ask.said_dont_have, "{peer:?} was told DONT_HAVE for {cid} twice");
+                ensure!(!ask.sent_dont_have, "{peer:?} was sent DONT_HAVE for {cid} twice");
             }
-            ask.says_presence(id, presence.have);
+            ask.respond_presence(id, presence.have);
         }
         Ok(())
     }

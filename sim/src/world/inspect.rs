@@ -17,8 +17,8 @@ impl World {
 
     /// The blocks of this world.
     #[must_use]
-    pub fn universe(&self) -> &Universe {
-        &self.outside.universe
+    pub fn block_set(&self) -> &BlockSet {
+        &self.outside.block_set
     }
 
     /// The engine of a node, for its pure queries.
@@ -56,7 +56,7 @@ impl World {
         let host = self.host_ref(fetch.node);
         let state = &host.fetches[fetch.place];
         let waits = state.outstanding.iter().map(|cid| {
-            let number = self.outside.universe.number(cid);
+            let number = self.outside.block_set.number(cid);
             let engine = host.engine.engine();
             let outcome = state.session.map(|session| engine.diagnose(session, cid));
             format!("{number:?}: {outcome:?}")
@@ -151,9 +151,9 @@ impl World {
         self.outside.network.heal();
         for member in &mut self.members {
             if let Member::Host(host) = member {
-                host.store.conduct = StoreConduct::default();
-                host.conduct.drains_late = Duration::ZERO;
-                host.conduct.disk = None;
+                host.store.behavior = StoreBehavior::default();
+                host.behavior.drains_late = Duration::ZERO;
+                host.behavior.disk = None;
             }
         }
     }

@@ -10,20 +10,20 @@ mod server;
 
 use bitswap_core::{Message, Timestamp};
 
-use crate::actor::{Actor, Scene};
+use crate::actor::{Actor, Context};
 use crate::fetch::Plan;
 use crate::node::Node;
 use client::Client;
 use server::Server;
 
-/// The naive node: fetches by its plan, serves its stock.
+/// The baseline node: fetches by its plan, serves its stock.
 #[derive(Debug)]
-pub struct Naive {
+pub struct Baseline {
     client: Client,
     server: Server,
 }
 
-impl Naive {
+impl Baseline {
     /// A node that fetches by `plan` and serves `stock`, blocks by number.
     #[must_use]
     pub fn new(plan: Plan, stock: &[usize], seed: u64, store_takes: std::time::Duration) -> Self {
@@ -31,25 +31,25 @@ impl Naive {
     }
 }
 
-impl Actor for Naive {
-    fn connected(&mut self, peer: Node, _scene: &mut Scene<'_>) {
+impl Actor for Baseline {
+    fn connected(&mut self, peer: Node, _scene: &mut Context<'_>) {
         self.client.connected(peer);
     }
 
-    fn received(&mut self, from: Node, message: Message, scene: &mut Scene<'_>) {
+    fn received(&mut self, from: Node, message: Message, context: &mut Context<'_>) {
         if !message.wantlist.entries.is_empty() {
-            self.server.wanted(from, &message.wantlist.entries, scene);
+            self.server.wanted(from, &message.wantlist.entries, context);
         }
-        self.client.received(from, &message, scene.now);
-        self.client.flush(scene);
+        self.client.received(from, &message, context.now);
+        self.client.flush(context);
     }
 
-    fn woken(&mut self, scene: &mut Scene<'_>) {
-        self.server.woken(scene);
+    fn woken(&mut self, context: &mut Context<'_>) {
+        self.server.woken(context);
         if !self.client.started() {
-            self.client.next_round(scene.now);
+            self.client.next_round(context.now);
         }
-        self.client.flush(scene);
+        self.client.flush(context);
     }
 
     fn finished(&self) -> Option<Timestamp> {
