@@ -284,7 +284,6 @@ impl<P: Copy + Ord + Debug + Hash, I: Interceptor<P>> Host<P, I> {
     }
 
     /// How the opening of a stream to a peer ends.
-    #[must_use]
     pub fn open_result(&self, peer: P) -> Result<Version, OpenError> {
         self.open_results.get(&peer).copied().unwrap_or(self.open_result)
     }

@@ -129,7 +129,7 @@ fn sent_wants(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(outgoing) => {
                 for entry in outgoing.message.wantlist.entries {

@@ -162,7 +162,7 @@ fn the_engines_own_sum_is_what_is_allocated() {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
             _ => {}

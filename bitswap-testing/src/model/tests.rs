@@ -242,7 +242,7 @@ fn words_that_an_old_version_lacks() {
         );
     });
     calls("while Requests was", context(), |context| {
-        context.sends_entry(context.want(0, WantKind::Block))
+        context.sends_entry(context.want(0, WantKind::Block));
     });
 }
 
@@ -264,7 +264,7 @@ fn a_block_for_which_nobody_asks() {
         context.sends_block(1);
     });
     calls("did not give", Context::new().asked(asks(WantKind::Block)), |context| {
-        context.sends_block(1)
+        context.sends_block(1);
     });
     // The answers to lookups of wants that were cancelled since say nothing new.
     let mut context = Context::new().asked(asks(WantKind::Block)).has(1);
@@ -290,7 +290,7 @@ fn presences_that_the_store_or_the_peer_contradicts() {
     });
     calls("HAVE for", Context::new().asked(asks), |context| context.sends_presence(0, true));
     calls("but the store said", Context::new().asked(asks).has(0), |context| {
-        context.sends_presence(0, false)
+        context.sends_presence(0, false);
     });
     calls(
         "did not ask for it",
@@ -400,7 +400,7 @@ fn a_search_for_what_nobody_wants() {
 #[test]
 fn a_violation_prints_the_last_steps() {
     let complaint = complaint(Context::new(), |context| {
-        context.sends(StreamKind::Requests, Message::default())
+        context.sends(StreamKind::Requests, Message::default());
     });
     let log = format!("{:>12} < open 1 Requests", 1000);
     assert!(complaint.contains(&log), "{complaint}");

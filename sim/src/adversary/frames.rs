@@ -25,7 +25,7 @@ impl Server {
             // What does not parse ends its stream, so each turn has its own.
             PeerBehavior::CidBomb => context.send_bytes(victim, left, self.cid_bomb(context)),
             PeerBehavior::UnknownFields => {
-                context.send_bytes(victim, left, self.unknown_fields(context))
+                context.send_bytes(victim, left, self.unknown_fields(context));
             }
             PeerBehavior::EndlessVarint => {
                 let bytes = if left.is_multiple_of(2) { vec![0x80; 9] } else { vec![0xff; 2000] };

@@ -206,7 +206,7 @@ impl World {
                 if connections.is_empty() {
                     cast.connections.remove(&peer);
                     act(cast, &mut self.outside, |actor, context| {
-                        actor.disconnected(peer, context)
+                        actor.disconnected(peer, context);
                     });
                 }
             }

@@ -141,7 +141,7 @@ impl World {
                     connections.push(connection);
                     if connections.len() == 1 {
                         act(cast, &mut self.outside, |actor, context| {
-                            actor.connected(peer, context)
+                            actor.connected(peer, context);
                         });
                     }
                 }
