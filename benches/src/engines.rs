@@ -1,14 +1,10 @@
 //! Two engines in memory: one has blocks, the other fetches them.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bitswap_core::message::{FrameDecoder, Message, Payload, decode};
-use bitswap_core::{
-    Block, Config, Engine, Event, Outgoing, Output, SessionId, SessionOptions, Timestamp, Version,
-    Want,
-};
-use bytes::Bytes;
+use bitswap_core::{Block, Config, Event, Outgoing, Output, SessionId, SessionOptions, Timestamp};
+use bitswap_testing::{AtOnce, Host};
 use cid::Cid;
 
 /// How long a message takes from one engine to the other, in the engines' time.
@@ -26,10 +22,9 @@ pub enum Carrier {
     Wire,
 }
 
-/// One engine and what it has to send.
+/// One engine and what it fetched.
 struct Side {
-    engine: Engine<Peer>,
-    store: HashMap<Cid, Bytes>,
+    host: Host<Peer>,
     decoder: FrameDecoder,
     fetched: u64,
     ended: usize,
@@ -58,17 +53,18 @@ impl Pair {
     #[must_use]
     pub fn new(blocks: &[Block], carrier: Carrier) -> Self {
         let now = Timestamp::ZERO;
-        let side = |seed, blocks: &[Block]| Side {
-            engine: Engine::new(Config::default(), [seed; 32], now),
-            store: blocks.iter().map(|block| (*block.cid(), block.data().clone())).collect(),
-            decoder: FrameDecoder::default(),
-            fetched: 0,
-            ended: 0,
+        let side = |seed| {
+            // The checker would be measured too.
+            let mut host = Host::unwatched(Config::default(), [seed; 32], now);
+            // A message is sent when it was carried.
+            host.at_once = AtOnce { sends: false, ..AtOnce::ALL };
+            Side { host, decoder: FrameDecoder::default(), fetched: 0, ended: 0 }
         };
-        let mut sides = [side(1, &[]), side(2, blocks)];
-        sides[0].engine.handle_connected(1, None, now);
-        sides[1].engine.handle_connected(0, None, now);
-        let session = sides[0].engine.open_session(SessionOptions::default(), now);
+        let mut sides = [side(1), side(2)];
+        blocks.iter().for_each(|block| sides[1].host.store.insert(block));
+        sides[0].host.connect(1);
+        sides[1].host.connect(0);
+        let session = sides[0].host.open_session(SessionOptions::default());
         Self { sides, session: session.expect("a fresh engine"), carrier, now }
     }
 
@@ -78,24 +74,28 @@ impl Pair {
     ///
     /// When an engine stands still before all came.
     pub fn fetch(&mut self, cids: &[Cid]) -> u64 {
-        let wants = cids.iter().copied().map(Want::from);
         let (before, ended) = (self.sides[0].fetched, self.sides[0].ended + cids.len());
-        self.sides[0].engine.want(self.session, wants, self.now).expect("within the limits");
+        self.sides[0].host.want(self.session, cids.iter().copied()).expect("within the limits");
         while self.sides[0].ended < ended {
             let mut moved = false;
             for from in 0..2 {
-                let messages = self.sides[from].drain(self.now);
-                moved |= !messages.is_empty();
-                for outgoing in messages {
+                self.sides[from].drain();
+                while let Some(outgoing) = self.sides[from].host.sends.pop_front() {
                     self.carry(from, outgoing);
+                    moved = true;
                 }
             }
             self.now = self.now + LATENCY;
             if !moved {
-                let due = self.sides.iter().filter_map(|side| side.engine.poll_timeout()).min();
-                let due = due.expect("something is due while blocks are wanted");
+                let due = self.sides.iter().filter_map(|side| side.host.engine().poll_timeout());
+                let due = due.min().expect("something is due while blocks are wanted");
                 self.now = self.now.max(due);
-                self.sides.iter_mut().for_each(|side| side.engine.handle_timeout(self.now));
+            }
+            for side in &mut self.sides {
+                side.host.now = self.now;
+                if !moved {
+                    side.host.wait(Duration::ZERO);
+                }
             }
         }
         self.sides[0].fetched - before
@@ -107,57 +107,43 @@ impl Pair {
         let [a, b] = &mut self.sides;
         let (sender, receiver) = if from == 0 { (a, b) } else { (b, a) };
         match self.carrier {
-            Carrier::Values => receiver.receive(from, message, self.now),
+            Carrier::Values => receiver.receive(from, message),
             Carrier::Wire => {
                 for segment in message.encode(version).segments() {
-                    receiver.read(from, segment, self.now);
+                    receiver.read(from, segment);
                 }
             }
         }
-        sender.engine.handle_sent(id, Ok(()), self.now);
+        sender.host.sent(id, Ok(()));
     }
 }
 
 impl Side {
-    /// Takes all outputs and answers them; what is to be sent is returned.
-    fn drain(&mut self, now: Timestamp) -> Vec<Outgoing<Peer>> {
-        let mut messages = Vec::new();
-        while let Some(output) = self.engine.poll_output() {
-            match output {
-                Output::Open { peer, stream } => {
-                    self.engine.handle_open(peer, stream, Ok(Version::V1_2), now);
-                }
-                Output::Send(outgoing) => messages.push(outgoing),
-                Output::Load(load) => {
-                    let answers = load.answers(|cid| self.store.get(cid).cloned());
-                    self.engine.handle_load(load.id, answers, now);
-                }
-                Output::Event(Event::Block { session, block, .. }) => {
-                    self.ended += 1;
-                    self.fetched += block.data().len() as u64;
-                    self.engine.release_capacity(session, block.data().len() as u64, now);
-                }
-                _ => {}
+    /// Takes all outputs.
+    fn drain(&mut self) {
+        for output in self.host.drain() {
+            if let Output::Event(Event::Block { block, .. }) = output {
+                self.ended += 1;
+                self.fetched += block.data().len() as u64;
             }
         }
-        messages
     }
 
     /// A message as a value: its blocks are verified as those of the wire are.
-    fn receive(&mut self, from: usize, mut message: Message, now: Timestamp) {
+    fn receive(&mut self, from: usize, mut message: Message) {
         let blocks = std::mem::take(&mut message.blocks).into_iter();
         let payloads = blocks.map(|block| {
             let (cid, data) = block.into_parts();
             Payload { prefix: bitswap_core::Prefix::of(&cid).expect("a usual CID"), data }
         });
-        self.deliver(from, message, payloads, now);
+        self.deliver(from, message, payloads);
     }
 
-    fn read(&mut self, from: usize, mut bytes: &[u8], now: Timestamp) {
+    fn read(&mut self, from: usize, mut bytes: &[u8]) {
         loop {
             while let Some(frame) = self.decoder.next_frame().expect("frames of an engine") {
                 let decoded = decode(&frame).expect("a message of an engine");
-                self.deliver(from, decoded.message, decoded.payloads.into_iter(), now);
+                self.deliver(from, decoded.message, decoded.payloads.into_iter());
             }
             if bytes.is_empty() {
                 return;
@@ -175,9 +161,8 @@ impl Side {
         from: usize,
         mut message: Message,
         payloads: impl Iterator<Item = Payload>,
-        now: Timestamp,
     ) {
         message.add_blocks(payloads.map(|payload| payload.verify().expect("a known hash")));
-        self.engine.handle_message(from as Peer, message, now);
+        self.host.receive(from as Peer, message);
     }
 }

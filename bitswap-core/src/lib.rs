@@ -192,8 +192,9 @@
 //!
 //! None is on by default, and none changes what the engine does.
 //!
-//! * `testing`: the module `testing`, with the checker that holds an engine to its contract after
-//!   every step, for tests, simulators and fuzzers.
+//! * `testing`: what a checker needs. [`Engine`] and [`chunk::Download`] get `validate`, which looks
+//!   for broken invariants inside; ids become numbers and back; `chunk` has a disk in memory. The
+//!   checker itself, with a host for tests, is the crate `bitswap-testing`.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)

@@ -254,7 +254,7 @@ pub enum Event<P> {
         /// Who sent it; `None` when that peer has left since.
         from: Option<P>,
     },
-    /// A wanted block was stored locally ([`Engine::announce`](crate::Engine::announce)): the want
+    /// A wanted block was stored locally ([`Engine::notify_new_blocks`](crate::Engine::notify_new_blocks)): the want
     /// has ended, the block is in the store.
     Stored {
         /// The session that wanted it.

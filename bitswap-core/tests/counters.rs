@@ -223,7 +223,7 @@ fn a_block_that_comes_again_is_a_duplicate_and_one_never_asked_for_is_unwanted()
         pair.alice().peer_stats(BOB).unwrap(),
         of!(PeerStats { fetched: fetched, messages_received: 1, version: Some(Version::V1_2) }),
     );
-    assert!(pair.hosts[ALICE].events.is_empty());
+    assert!(pair.events[ALICE].is_empty());
 }
 
 #[test]

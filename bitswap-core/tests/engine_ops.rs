@@ -3,8 +3,11 @@
 
 use std::time::Duration;
 
-use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
-use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
+use bitswap_core::error::{OpenError, SendError};
+use bitswap_core::{Config, Limits, ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
+use bitswap_testing::{
+    Harness, LoadOp, LoadPart, MessageOp, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
+};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -44,12 +47,12 @@ fn want() -> impl Strategy<Value = WantOp> {
     )
 }
 
-fn answer() -> impl Strategy<Value = AnswerOp> {
+fn response() -> impl Strategy<Value = ResponseOp> {
     prop_oneof![
-        4 => any::<u8>().prop_map(AnswerOp::Block),
-        1 => any::<u8>().prop_map(AnswerOp::Altered),
-        3 => any::<u8>().prop_map(AnswerOp::Have),
-        3 => any::<u8>().prop_map(AnswerOp::DontHave),
+        4 => any::<u8>().prop_map(ResponseOp::Block),
+        1 => any::<u8>().prop_map(ResponseOp::Altered),
+        3 => any::<u8>().prop_map(ResponseOp::Have),
+        3 => any::<u8>().prop_map(ResponseOp::DontHave),
     ]
 }
 
@@ -59,7 +62,65 @@ fn load() -> impl Strategy<Value = LoadOp> {
         1 => Just(LoadOp::Absent),
         1 => Just(LoadOp::Failed),
         1 => Just(LoadOp::Nonsense),
+        1 => (vec(any::<u8>(), 0..8), any::<bool>())
+            .prop_map(|(blocks, fails)| LoadOp::Has { blocks, fails }),
     ]
+}
+
+fn part() -> impl Strategy<Value = LoadPart> {
+    prop_oneof![
+        7 => Just(LoadPart::All),
+        2 => Just(LoadPart::First),
+        1 => vec(any::<u8>(), 0..8).prop_map(LoadPart::Blocks),
+    ]
+}
+
+/// Wants, a wantlist and blocks, mostly alone.
+fn message() -> impl Strategy<Value = MessageOp> {
+    let entries = || vec(want(), 0..8);
+    let responses = || vec(response(), 0..6);
+    let full = prop::bool::weighted(0.1);
+    prop_oneof![
+        5 => (entries(), full).prop_map(|(entries, full)| MessageOp {
+            entries,
+            full,
+            ..MessageOp::default()
+        }),
+        8 => responses().prop_map(|responses| MessageOp { responses, ..MessageOp::default() }),
+        1 => (entries(), any::<bool>(), responses())
+            .prop_map(|(entries, full, responses)| MessageOp { entries, full, responses }),
+    ]
+}
+
+fn send_result() -> impl Strategy<Value = Result<(), SendError>> {
+    prop_oneof![
+        9 => Just(Ok(())),
+        1 => prop_oneof![Just(Err(SendError::Closed)), Just(Err(SendError::Timeout))],
+    ]
+}
+
+fn open_result() -> impl Strategy<Value = Result<Version, OpenError>> {
+    prop_oneof![
+        4 => version().prop_map(Ok),
+        1 => prop_oneof![
+            Just(Err(OpenError::Unsupported)),
+            Just(Err(OpenError::Timeout)),
+            Just(Err(OpenError::Closed)),
+        ],
+    ]
+}
+
+fn progress() -> impl Strategy<Value = ProviderProgress> {
+    prop_oneof![Just(ProviderProgress::Partial), Just(ProviderProgress::Final)]
+}
+
+fn rates() -> impl Strategy<Value = Rates> {
+    let rate = || option::of((1000..u64::from(u32::MAX)).boxed());
+    (rate(), rate(), rate()).prop_map(|(upload, upload_per_peer, download)| Rates {
+        upload,
+        upload_per_peer,
+        download,
+    })
 }
 
 fn session() -> impl Strategy<Value = SessionOp> {
@@ -90,43 +151,49 @@ fn support() -> impl Strategy<Value = ProtocolSupport> {
 fn op() -> impl Strategy<Value = Op> {
     let blocks = || vec(any::<u8>(), 0..8);
     prop_oneof![
-        4 => (0..3_000_000u32).prop_map(Op::Wait),
+        4 => (0..3_000_000u64).prop_map(Op::Wait),
         8 => Just(Op::Deadline),
         1 => any::<i32>().prop_map(Op::Clock),
         12 => Just(Op::Drain),
         2 => Just(Op::Poll),
+        1 => any::<u8>().prop_map(Op::Remember),
         4 => (any::<u8>(), version()).prop_map(|(peer, version)| Op::Connect(peer, version)),
         1 => any::<u8>().prop_map(Op::Disconnect),
         1 => (any::<u8>(), support()).prop_map(|(peer, support)| Op::Support(peer, support)),
         8 => (any::<u8>(), opened()).prop_map(|(nth, opened)| Op::Opened(nth, opened)),
-        8 => (any::<u8>(), prop::bool::weighted(0.9)).prop_map(|(nth, ok)| Op::Sent(nth, ok)),
+        1 => (any::<u8>(), stream(), open_result())
+            .prop_map(|(peer, stream, result)| Op::Open(peer, stream, result)),
+        8 => (any::<u8>(), send_result()).prop_map(|(nth, result)| Op::Sent(nth, result)),
         1 => (any::<u8>(), stream()).prop_map(|(peer, stream)| Op::Reset(peer, stream)),
-        5 => (any::<u8>(), vec(want(), 0..8), prop::bool::weighted(0.1))
-            .prop_map(|(peer, entries, full)| Op::Wantlist(peer, entries, full)),
-        8 => (any::<u8>(), vec(answer(), 0..6)).prop_map(|(peer, items)| Op::Answer(peer, items)),
-        6 => (any::<u8>(), load(), prop::bool::weighted(0.7))
-            .prop_map(|(nth, answer, whole)| Op::Loaded(nth, answer, whole)),
-        2 => (any::<u8>(), vec(any::<u8>(), 0..3), any::<bool>())
-            .prop_map(|(nth, peers, last)| Op::Found(nth, peers, last)),
+        13 => (any::<u8>(), message()).prop_map(|(peer, message)| Op::Message(peer, message)),
+        6 => (any::<u8>(), load(), part())
+            .prop_map(|(nth, answer, part)| Op::Loaded(nth, answer, part)),
+        2 => (any::<u8>(), vec(any::<u8>(), 0..3), progress())
+            .prop_map(|(nth, peers, progress)| Op::Found(nth, peers, progress)),
         3 => session().prop_map(Op::Session),
         1 => any::<u8>().prop_map(Op::Close),
-        6 => (any::<u8>(), blocks()).prop_map(|(session, blocks)| Op::Want(session, blocks)),
+        6 => (any::<u8>(), blocks(), -3..3i32, any::<bool>()).prop_map(
+            |(session, blocks, priority, sized)| {
+                Op::Want(session, blocks, WantedAs { priority, sized })
+            },
+        ),
         2 => (any::<u8>(), blocks()).prop_map(|(session, blocks)| Op::Cancel(session, blocks)),
-        2 => any::<u8>().prop_map(Op::Taken),
-        2 => blocks().prop_map(Op::Announce),
-        1 => (option::of(any::<u32>()), option::of(any::<u32>()))
-            .prop_map(|(upload, download)| Op::Rates(upload, download)),
+        2 => (any::<u8>(), option::weighted(0.2, any::<u64>()))
+            .prop_map(|(session, bytes)| Op::Release(session, bytes)),
+        2 => blocks().prop_map(Op::Store),
+        1 => rates().prop_map(Op::Rates),
+        1 => blocks().prop_map(Op::Settle),
     ]
 }
 
 /// Limits that are as small as they may be.
 fn small_limits() -> impl Strategy<Value = Config> {
     (1..5u32, 1..20u32, 1..3u8, 1..40u32, 1..30u32, 1..200_000u32).prop_map(
-        |(loads, told, messages, wants, ledger, response_bytes)| {
+        |(loads, sent, messages, wants, ledger, response_bytes)| {
             let mut limits = Limits::default();
             limits.loads_per_peer = loads;
-            limits.sent_wants_per_peer = told;
-            limits.sent_wants = told * 3;
+            limits.sent_wants_per_peer = sent;
+            limits.sent_wants = sent * 3;
             limits.messages_per_stream = messages;
             limits.wants = wants;
             limits.ledger_per_peer = ledger;
@@ -140,13 +207,11 @@ fn small_limits() -> impl Strategy<Value = Config> {
 }
 
 fn run(config: Config, ops: &[Op]) -> u64 {
-    let mut rig = Rig::new(config, [7; 32]);
+    let mut harness = Harness::new(config, [7; 32]);
     for op in ops {
-        rig.apply(op);
+        harness.apply(op);
     }
-    let transcript = rig.transcript();
-    rig.heal();
-    transcript
+    harness.heal()
 }
 
 proptest! {
@@ -179,14 +244,14 @@ proptest! {
 
     #[test]
     fn a_shut_down_engine_ends_all_wants_and_comes_to_rest(ops in vec(op(), 1..60)) {
-        let mut rig = Rig::new(Config::default(), [7; 32]);
+        let mut harness = Harness::new(Config::default(), [7; 32]);
         for op in &ops {
-            rig.apply(op);
+            harness.apply(op);
         }
-        rig.apply(&Op::Shutdown);
-        rig.apply(&Op::Drain);
-        prop_assert_eq!(rig.engine().stats().wants, 0);
-        rig.heal();
+        harness.apply(&Op::Shutdown);
+        harness.apply(&Op::Drain);
+        prop_assert_eq!(harness.engine().stats().wants, 0);
+        harness.heal();
     }
 }
 
@@ -203,7 +268,7 @@ fn a_clock_that_jumps_breaks_nothing() {
             window_bytes: 1 << 20,
             search: true,
         }),
-        Op::Want(0, vec![1, 2, 3]),
+        Op::want(0, vec![1, 2, 3]),
         Op::Drain,
     ];
     for jump in [i32::MAX, i32::MIN, year as i32, -1, 0, 1] {

@@ -1,14 +1,15 @@
 //! Sequences of operations that random exploration found and shrank, each named for what it guards.
 
-use bitswap_core::testing::{AnswerOp, LoadOp, Op, Opened, Rig, SessionOp, WantOp};
+use bitswap_core::error::SendError;
 use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
+use bitswap_testing::{Harness, LoadOp, LoadPart, Op, Opened, ResponseOp, SessionOp, WantOp};
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
 /// after every step.
 fn run(config: Config, ops: &[Op]) {
-    let mut rig = Rig::new(config, [7; 32]);
-    ops.iter().for_each(|op| rig.apply(op));
-    rig.heal();
+    let mut harness = Harness::new(config, [7; 32]);
+    ops.iter().for_each(|op| harness.apply(op));
+    harness.heal();
 }
 
 fn session(only: Option<Vec<u8>>) -> Op {
@@ -34,7 +35,7 @@ fn cancel(block: u8) -> WantOp {
 }
 
 #[test]
-fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
+fn wants_beyond_what_silent_peers_may_be_sent_reach_a_peer_that_has_them() {
     let mut limits = Limits::default();
     limits.peers = 6;
     limits.ledger_per_peer = 1;
@@ -56,30 +57,29 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
             Op::Connect(136, Version::V1_2),
             session(None),
             Op::Connect(9, Version::V1_2),
-            Op::Want(20, vec![34]),
-            Op::Want(58, vec![137, 81]),
+            Op::want(0, vec![34]),
+            Op::want(2, vec![137, 81]),
             Op::Connect(232, Version::V1_2),
-            Op::Want(1, vec![107, 15, 6]),
+            Op::want(1, vec![107, 15, 6]),
             Op::Support(75, ProtocolSupport::No),
-            Op::Want(60, vec![137, 209, 134]),
+            Op::want(0, vec![137, 209, 134]),
             Op::Drain,
-            Op::Wantlist(65, vec![], false),
-            Op::Sent(0, false),
-            Op::Want(3, vec![]),
+            Op::wantlist(65, vec![], false),
+            Op::Sent(0, Err(SendError::Closed)),
         ],
     );
 }
 
 #[test]
 fn a_shut_down_engine_sets_no_timer_for_a_stream_that_it_has_no_use_for() {
-    let mut rig = Rig::new(Config::default(), [7; 32]);
+    let mut harness = Harness::new(Config::default(), [7; 32]);
     let ops = [
         session(None),
         Op::Connect(71, Version::V1_2),
-        Op::Want(28, vec![0]),
+        Op::want(0, vec![0]),
         Op::Drain,
         Op::Opened(0, Opened::Failed),
-        Op::Want(0, vec![]),
+        Op::want(0, vec![]),
         Op::Clock(100_000),
         Op::Drain,
         Op::Opened(0, Opened::Yes),
@@ -88,8 +88,8 @@ fn a_shut_down_engine_sets_no_timer_for_a_stream_that_it_has_no_use_for() {
         Op::Shutdown,
         Op::Drain,
     ];
-    ops.iter().for_each(|op| rig.apply(op));
-    rig.heal();
+    ops.iter().for_each(|op| harness.apply(op));
+    harness.heal();
 }
 
 #[test]
@@ -98,13 +98,13 @@ fn a_whole_wantlist_that_crosses_a_small_block_has_its_want_have_answered() {
         Config::default(),
         &[
             Op::Connect(55, Version::V1_2),
-            Op::Wantlist(0, vec![cancel(228), want_have(84)], false),
-            Op::Announce(vec![228]),
+            Op::wantlist(0, vec![cancel(228), want_have(84)], false),
+            Op::Store(vec![228]),
             Op::Drain,
             Op::Opened(0, Opened::Yes),
-            Op::Loaded(0, LoadOp::True, false),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
             Op::Drain,
-            Op::Wantlist(65, vec![want_have(148)], true),
+            Op::wantlist(65, vec![want_have(148)], true),
         ],
     );
 }
@@ -115,16 +115,16 @@ fn a_want_have_after_a_lost_block_does_not_replace_the_want_for_the_block() {
         Config::default(),
         &[
             Op::Connect(158, Version::V1_2),
-            Op::Wantlist(213, vec![want_block(12)], false),
+            Op::wantlist(213, vec![want_block(12)], false),
             Op::Drain,
             Op::Opened(0, Opened::Yes),
-            Op::Announce(vec![204]),
-            Op::Loaded(0, LoadOp::True, false),
+            Op::Store(vec![204]),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
             Op::Drain,
-            Op::Sent(0, true),
+            Op::Sent(0, Ok(())),
             Op::Clock(10_000_001),
             Op::Reset(153, StreamKind::Responses),
-            Op::Wantlist(233, vec![want_have(76)], false),
+            Op::wantlist(233, vec![want_have(76)], false),
         ],
     );
 }
@@ -136,17 +136,17 @@ fn a_block_that_arrives_after_the_message_before_it_failed_answers_its_want() {
         Config::default(),
         &[
             Op::Connect(180, Version::V1_2),
-            Op::Wantlist(95, vec![asking, want_have(5), want_block(22)], false),
+            Op::wantlist(95, vec![asking, want_have(5), want_block(22)], false),
             Op::Drain,
             Op::Opened(0, Opened::Yes),
-            Op::Loaded(0, LoadOp::True, false),
-            Op::Loaded(0, LoadOp::True, false),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
             Op::Drain,
-            Op::Announce(vec![121]),
+            Op::Store(vec![121]),
             Op::Drain,
-            Op::Loaded(91, LoadOp::True, false),
+            Op::Loaded(1, LoadOp::True, LoadPart::First),
             Op::Drain,
-            Op::Sent(62, false),
+            Op::Sent(0, Err(SendError::Closed)),
         ],
     );
 }
@@ -178,10 +178,10 @@ fn a_session_with_silent_peers_takes_no_room_that_another_needs_for_one_that_ans
                 window_bytes: 0,
                 search: false,
             }),
-            Op::Want(234, vec![8, 29]),
-            Op::Want(181, vec![14, 31, 200]),
+            Op::want(2, vec![8, 29]),
+            Op::want(1, vec![14, 31, 200]),
             Op::Opened(0, Opened::Yes),
-            Op::Want(185, vec![0, 1, 194, 67, 20]),
+            Op::want(1, vec![0, 1, 194, 67, 20]),
         ],
     );
 }
@@ -193,20 +193,20 @@ fn a_have_that_arrived_stands_when_the_message_before_it_failed() {
         Config::default(),
         &[
             Op::Connect(14, Version::V1_2),
-            Op::Wantlist(109, vec![want_block(0), whether], false),
+            Op::wantlist(109, vec![want_block(0), whether], false),
             Op::Drain,
-            Op::Loaded(0, LoadOp::True, false),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
             Op::Opened(0, Opened::Yes),
-            Op::Loaded(0, LoadOp::True, false),
-            Op::Answer(0, vec![]),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
+            Op::responses(0, vec![]),
             Op::Drain,
-            Op::Announce(vec![136]),
+            Op::Store(vec![136]),
             Op::Drain,
-            Op::Loaded(0, LoadOp::True, false),
+            Op::Loaded(0, LoadOp::True, LoadPart::First),
             Op::Reset(0, StreamKind::Requests),
             Op::Drain,
-            Op::Sent(103, true),
-            Op::Sent(0, false),
+            Op::Sent(1, Ok(())),
+            Op::Sent(0, Err(SendError::Closed)),
         ],
     );
 }
@@ -224,13 +224,13 @@ fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
             Op::Connect(72, Version::V1_2),
             session(None),
             session(None),
-            Op::Want(4, vec![68, 9, 71]),
+            Op::want(0, vec![68, 9, 71]),
             Op::Wait(0),
             Op::Drain,
             Op::Opened(0, Opened::Yes),
             Op::Drain,
-            Op::Answer(47, vec![AnswerOp::Block(196)]),
-            Op::Answer(72, vec![AnswerOp::Have(71)]),
+            Op::responses(47, vec![ResponseOp::Block(196)]),
+            Op::responses(72, vec![ResponseOp::Have(71)]),
         ],
     );
 }
@@ -242,14 +242,14 @@ fn a_want_that_is_cancelled_at_the_end_of_a_message_had_its_place_in_a_full_ledg
     run(
         Config::default().limits(limits).expect("all are above 0"),
         &[
-            Op::Announce(vec![14]),
+            Op::Store(vec![14]),
             Op::Connect(4, Version::V1_2),
-            Op::Wantlist(
+            Op::wantlist(
                 4,
                 vec![want_have(6), want_have(11), WantOp { priority: i32::MIN, ..want_block(14) }],
                 false,
             ),
-            Op::Wantlist(
+            Op::wantlist(
                 4,
                 vec![
                     WantOp { priority: i32::MAX, ..want_have(5) },

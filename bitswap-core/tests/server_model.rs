@@ -4,9 +4,12 @@
 //! only where it was asked for, HAVE only for what is there, and every bound kept. Once everything
 //! is answered and the transport works: every want for a block that is there has its block, and
 //! the ledger is exactly what the peers still want.
+//!
+//! It has its own operations and does not use the checker of `bitswap-testing`: the two were written apart, so
+//! that a rule which one of them has wrong is right in the other.
 
-#[path = "server/rig.rs"]
-mod rig;
+#[path = "server/harness.rs"]
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,9 +20,9 @@ use bitswap_core::{
 };
 use bytes::Bytes;
 use cid::Cid;
+use harness::{SEED, cid};
 use proptest::prelude::*;
 use proptest::test_runner::contextualize_config;
-use rig::{SEED, cid};
 
 const PEERS: u32 = 3;
 /// Sizes of the blocks that exist; those from `LATE` on are stored later.
@@ -165,7 +168,7 @@ impl World {
     }
 
     fn has(&self, peer: u32, cid: &Cid) -> Option<usize> {
-        let refused = peer == REFUSED.0 && *cid == rig::cid(REFUSED.1);
+        let refused = peer == REFUSED.0 && *cid == harness::cid(REFUSED.1);
         self.store.get(cid).filter(|_| !refused).map(Bytes::len)
     }
 

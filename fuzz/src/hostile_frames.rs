@@ -7,17 +7,13 @@
 use std::time::Duration;
 
 use bitswap_core::message::{Entry, FrameDecoder, Message, PayloadFilter, Presence, decode};
-use bitswap_core::testing::Checked;
 use bitswap_core::{
-    Config, Event, Output, PeerSet, ProviderProgress, SessionId, SessionOptions, Timestamp,
-    Version, Want, WantKind,
+    Config, Event, Output, PeerSet, SessionId, SessionOptions, Timestamp, WantKind,
 };
-use bytes::Bytes;
+use bitswap_testing::{Checked, Host, Interceptor, PassThrough};
 
 use crate::Input;
-use crate::engine::{
-    Between, Call, Mask, Model, Peer, Reply, Untouched, apply, block, blocks, cid,
-};
+use crate::engine::{Mask, Peer, Users, cid};
 
 const HONEST: Peer = 1;
 const HOSTILE: Peer = 2;
@@ -31,7 +27,7 @@ struct Seen {
 
 /// Runs the target on our engine.
 pub fn run(data: &[u8]) {
-    check(data, &mut Untouched);
+    check(data, &mut PassThrough);
 }
 
 /// Runs the target with something between the engine and its host.
@@ -39,38 +35,38 @@ pub fn run(data: &[u8]) {
 /// # Panics
 ///
 /// When the hostile peer makes a difference to anybody but itself.
-pub fn check(data: &[u8], between: &mut dyn Between) {
+pub fn check(data: &[u8], between: &mut dyn Interceptor<Peer>) {
     let mut input = Input::new(data);
     let seed = input.byte();
     let steps = input.byte() & 31;
     let steps: Vec<[u8; 2]> = (0..steps).map(|_| input.array()).collect();
     let stream = input.rest();
-    let (without, held_without) = Host::new(seed, &mut Untouched).play(&steps, None);
-    let (with, held_with) = Host::new(seed, between).play(&steps, Some(stream));
+    let (without, held_without) = World::new(seed, &mut PassThrough).play(&steps, None);
+    let (with, held_with) = World::new(seed, between).play(&steps, Some(stream));
     assert_eq!(with, without, "with the hostile peer and without it");
     assert!(held_with <= held_without, "{held_with} bytes are held, {held_without} without it");
 }
 
 /// A host that answers at once, with a store that has every other block.
-struct Host<'a> {
-    engine: Checked<Peer>,
-    between: &'a mut dyn Between,
-    model: Model,
-    session: Option<SessionId>,
-    now: Timestamp,
+struct World<'a> {
+    host: Host<Peer, Users<'a>>,
+    session: SessionId,
     filter: PayloadFilter,
     hostile: FrameDecoder,
     seen: Seen,
 }
 
-impl<'a> Host<'a> {
-    fn new(seed: u8, between: &'a mut dyn Between) -> Self {
+impl<'a> World<'a> {
+    fn new(seed: u8, between: &'a mut dyn Interceptor<Peer>) -> Self {
+        let now = Timestamp::ZERO;
+        let engine = Checked::new(Config::default(), [seed; 32], now);
+        let mut host = Host::with(engine, Users::behind(between), now);
+        Mask(0b0101_0101).blocks().for_each(|block| host.store.insert(block));
+        let peers = PeerSet::Only(vec![HONEST]);
+        let session = host.open_session(SessionOptions { peers, ..Default::default() });
         Self {
-            engine: Checked::new(Config::default(), [seed; 32], Timestamp::ZERO),
-            between,
-            model: Model::default(),
-            session: None,
-            now: Timestamp::ZERO,
+            host,
+            session: session.expect("a new engine opens a session"),
             filter: PayloadFilter::new(),
             hostile: FrameDecoder::default(),
             seen: Seen::default(),
@@ -79,11 +75,9 @@ impl<'a> Host<'a> {
 
     /// What was seen, and the bytes held once the hostile peer is gone.
     fn play(mut self, steps: &[[u8; 2]], stream: Option<&[u8]>) -> (Seen, u64) {
-        let peers = PeerSet::Only(vec![HONEST]);
-        self.call(Call::OpenSession { options: SessionOptions { peers, ..Default::default() } });
-        self.call(Call::Connected { peer: HONEST, history: None });
+        self.host.connect(HONEST);
         if stream.is_some() {
-            self.call(Call::Connected { peer: HOSTILE, history: None });
+            self.host.connect(HOSTILE);
         }
         let share = stream.unwrap_or_default().len().div_ceil(steps.len().max(1)).max(1);
         let mut hostile = stream.unwrap_or_default().chunks(share);
@@ -96,56 +90,39 @@ impl<'a> Host<'a> {
             }
         }
         if stream.is_some() {
-            self.call(Call::Disconnected { peer: HOSTILE });
+            self.host.disconnect(HOSTILE);
             self.settle();
         }
-        let stats = self.engine.engine().stats();
+        let stats = self.host.engine().stats();
         assert_eq!(stats.peers, 1, "only the honest peer is left");
         (self.seen, stats.held_bytes)
     }
 
-    fn call(&mut self, call: Call) {
-        let reply = match self.between.call(call.clone()) {
-            Some(call) => apply(&mut self.engine, call, self.now),
-            None => Reply::None,
-        };
-        self.model.call(&call, reply);
-        if let Reply::Session(Ok(session)) = reply {
-            self.session = Some(session);
-        }
-    }
-
     /// The honest peer or the local user does something.
-    fn step(&mut self, [code, cids]: [u8; 2]) {
-        let cids = Mask(cids);
+    fn step(&mut self, [code, set]: [u8; 2]) {
+        let blocks = Mask(set);
         let mut message = Message::default();
         let kind = if code & 8 == 0 { WantKind::Block } else { WantKind::Have };
-        match (code & 7, self.session) {
-            (0, Some(session)) => {
-                let wants = cids.places().map(|at| Want::from(cid(at))).collect();
-                return self.call(Call::Want { session, wants });
+        match code & 7 {
+            0 => {
+                // Nothing is too much for the default limits.
+                let _ = self.host.want(self.session, blocks.cids());
+                return;
             }
-            (1, Some(session)) => {
-                return self.call(Call::Cancel { session, cids: cids.places().map(cid).collect() });
+            1 => return self.host.cancel(self.session, blocks.cids()),
+            2 | 3 => {
+                let entry = |cid| Entry::want(cid, kind, 1, code & 16 != 0);
+                message.wantlist.entries = blocks.cids().map(entry).collect();
             }
-            (2 | 3, _) => {
-                let entry = |at| Entry::want(cid(at), kind, 1, code & 16 != 0);
-                message.wantlist.entries = cids.places().map(entry).collect();
-            }
-            (4, _) => {
-                message.wantlist.entries = cids.places().map(|at| Entry::cancel(cid(at))).collect();
-            }
-            (5, _) => message.add_blocks(cids.places().map(|at| block(at).clone())),
-            (6, _) => {
+            4 => message.wantlist.entries = blocks.cids().map(Entry::cancel).collect(),
+            5 => message.add_blocks(blocks.blocks().cloned()),
+            6 => {
                 let presence = |at| Presence { cid: cid(at), have: code & 8 != 0 };
-                message.presences = cids.places().map(presence).collect();
+                message.presences = blocks.places().map(presence).collect();
             }
-            _ => {
-                self.now = self.now + Duration::from_millis(u64::from(cids.0));
-                return self.call(Call::Timeout);
-            }
+            _ => return self.host.wait(Duration::from_millis(u64::from(set))),
         }
-        self.call(Call::Message { peer: HONEST, message });
+        self.host.receive(HONEST, message);
     }
 
     /// Bytes of the hostile peer. What breaks the format resets its stream.
@@ -160,7 +137,7 @@ impl<'a> Host<'a> {
                         let blocks =
                             payloads.into_iter().filter_map(|payload| payload.verify().ok());
                         message.add_blocks(blocks);
-                        self.call(Call::Message { peer: HOSTILE, message });
+                        self.host.receive(HOSTILE, message);
                     }
                     Err(_) => return self.hostile = FrameDecoder::default(),
                 },
@@ -177,61 +154,18 @@ impl<'a> Host<'a> {
         }
     }
 
-    /// Answers all that the engine asks, as often as it asks.
+    /// Takes all outputs, until there are none.
     fn settle(&mut self) {
-        for _ in 0..10_000 {
-            let Some(output) = self.engine.poll_output() else {
-                let engine = self.engine.engine();
-                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
-                return;
-            };
-            for output in self.between.output(output) {
-                self.model.output(&output);
-                self.answer(output);
+        for output in self.host.drain() {
+            match output {
+                Output::Send(outgoing) if outgoing.peer == HONEST => {
+                    self.seen.sent.push(outgoing.message);
+                }
+                Output::Send(outgoing) => self.filter.sent(&outgoing.message),
+                Output::Event(Event::PeerDisconnected { .. }) => {}
+                Output::Event(event) => self.seen.events.push(event),
+                _ => {}
             }
         }
-        panic!("the engine's requests have no end");
     }
-
-    fn answer(&mut self, output: Output<Peer>) {
-        match output {
-            Output::Open { peer, stream: kind } => {
-                self.call(Call::Open { peer, kind, result: Ok(Version::V1_2) });
-            }
-            Output::Send(sending) => {
-                if sending.peer == HONEST {
-                    self.seen.sent.push(sending.message);
-                } else {
-                    self.filter.sent(&sending.message);
-                }
-                self.call(Call::Sent { id: sending.id, result: Ok(()) });
-            }
-            Output::Load(load) => {
-                let answers = load.answers(stored);
-                self.call(Call::Load { id: load.id, answers });
-            }
-            Output::FindProviders { id, .. } => {
-                self.call(Call::Providers {
-                    id,
-                    peers: Vec::new(),
-                    progress: ProviderProgress::Final,
-                });
-            }
-            Output::Event(Event::PeerDisconnected { .. }) => {}
-            Output::Event(event) => {
-                if let Event::Block { session, block, .. } = &event {
-                    let bytes = block.data().len() as u64;
-                    self.call(Call::Taken { session: *session, bytes });
-                }
-                self.seen.events.push(event);
-            }
-            Output::Close { .. } | Output::Reset { .. } | Output::StopLookup { .. } => {}
-        }
-    }
-}
-
-/// A store that has every other block.
-fn stored(cid: &cid::Cid) -> Option<Bytes> {
-    let at = blocks().iter().position(|block| block.cid() == cid)?;
-    (at % 2 == 0).then(|| Bytes::clone(block(at).data()))
 }

@@ -5,8 +5,8 @@
 //! one input with `cargo run -p bitswap-fuzz -- TARGET FILE`. The package in `targets/` hands each
 //! one to libFuzzer; `./fuzz/run` starts it.
 //!
-//! A target of a decoder takes the decoder as an argument, a target of the engine takes what stands
-//! [`Between`](engine::Between) the engine and its host. So a test can plant a fault and see the
+//! A target of a decoder takes the decoder as an argument, a target of the engine takes an
+//! [`Interceptor`](bitswap_testing::Interceptor) that stands between the engine and its host. So a test can plant a fault and see the
 //! target find it: `tests/planted_faults.rs` has one for each target.
 
 pub mod dagpb_unixfs;

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use bitswap_core::Version;
 use bitswap_core::error::OpenError;
+use bitswap_testing::{Interceptor, PassThrough};
 
 use crate::Input;
-use crate::engine::{Between, Mask, Untouched};
+use crate::engine::{Mask, Peer};
 
 mod link;
 mod side;
@@ -23,7 +24,7 @@ const OPS_MAX: usize = 400;
 /// have to wait for the longest deadline or the next search.
 const HEAL_MAX: Duration = Duration::from_secs(120);
 
-/// How long a stream that failed is left alone at most. What it has to say is still missing until then.
+/// How long a stream that failed is left alone at most. What it has to send is still missing until then.
 const STREAMS_REST_MAX: Duration = Duration::from_secs(31);
 
 /// Rounds of answers in that time.
@@ -31,7 +32,7 @@ const HEAL_ROUNDS_MAX: u32 = 3000;
 
 /// Runs the target on our engine.
 pub fn run(data: &[u8]) {
-    check(data, &mut Untouched);
+    check(data, &mut PassThrough);
 }
 
 /// Runs the target with something between the first engine and its host.
@@ -39,8 +40,8 @@ pub fn run(data: &[u8]) {
 /// # Panics
 ///
 /// When an engine breaks its contract, a want does not end although the other has the block, or
-/// what one believes to have told is not what the other knows.
-pub fn check(data: &[u8], between: &mut dyn Between) {
+/// what one has recorded as sent is not what the other knows.
+pub fn check(data: &[u8], between: &mut dyn Interceptor<Peer>) {
     let mut input = Input::new(data);
     let mut link = Link::new(input.array(), between);
     link.connect();
@@ -52,7 +53,7 @@ pub fn check(data: &[u8], between: &mut dyn Between) {
         link.drain();
     }
     heal(&mut link);
-    link.check_what_was_told();
+    link.check_wantlists();
 }
 
 fn step(link: &mut Link<'_>, [code, a, b]: [u8; 3]) {

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
-use bitswap_fuzz::engine::Untouched;
 use bitswap_fuzz::{TARGETS, engine_ops, seeds};
+use bitswap_testing::PassThrough;
 
 /// The committed inputs of a target, in the order of their names.
 fn corpus(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -46,8 +46,8 @@ replay! {
 #[test]
 fn the_same_input_gives_the_same_outputs() {
     for (file, input) in corpus("engine_ops") {
-        let first = engine_ops::check(&input, &mut Untouched);
-        let second = engine_ops::check(&input, &mut Untouched);
+        let first = engine_ops::check(&input, &mut PassThrough);
+        let second = engine_ops::check(&input, &mut PassThrough);
         assert_eq!(first, second, "{}", file.display());
     }
 }

@@ -11,12 +11,13 @@ use bitswap_core::chunk::{Contents, FileNode, Journal};
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::{Decoded, FrameDecoder, decode};
 use bitswap_core::{Block, Event, Output, Presence, SendId, cid_from_bytes};
-use bitswap_fuzz::engine::{Between, Call, Peer};
+use bitswap_fuzz::engine::Peer;
 use bitswap_fuzz::frame::Frames;
 use bitswap_fuzz::{
     dagpb_unixfs, engine_ops, frame, hostile_frames, journal, manifest, message, prefix_cid,
     roundtrip, seeds, two_engines,
 };
+use bitswap_testing::{Call, Interceptor};
 use bytes::Bytes;
 use multihash_codetable::{Code, MultihashDigest};
 
@@ -167,7 +168,7 @@ enum Fault {
     Unverified,
     /// Cancels are not passed on.
     DeafToCancels,
-    /// Each delivery is told twice.
+    /// Each delivery is reported twice.
     DoubleDelivery,
     /// A departure is not passed on.
     DeafToDepartures,
@@ -187,29 +188,29 @@ impl Faulty {
     }
 }
 
-impl Between for Faulty {
-    fn call(&mut self, call: Call) -> Option<Call> {
+impl Interceptor<Peer> for Faulty {
+    fn call(&mut self, call: Call<Peer>) -> Option<Call<Peer>> {
         self.calls += 1;
         Some(match call {
-            Call::Message { peer, mut message } if self.has(Fault::Unverified) => {
+            Call::HandleMessage { peer, mut message } if self.has(Fault::Unverified) => {
                 for block in &mut message.blocks {
                     *block = Block::new_unchecked(*block.cid(), Bytes::from_static(b"other bytes"));
                 }
-                Call::Message { peer, message }
+                Call::HandleMessage { peer, message }
             }
             Call::Cancel { .. } if self.has(Fault::DeafToCancels) => return None,
-            Call::Disconnected { .. } if self.has(Fault::DeafToDepartures) => return None,
-            Call::Message { peer: 2, message } if self.has(Fault::MixedUpPeers) => {
-                Call::Message { peer: 1, message }
+            Call::HandleDisconnected { .. } if self.has(Fault::DeafToDepartures) => return None,
+            Call::HandleMessage { peer: 2, message } if self.has(Fault::MixedUpPeers) => {
+                Call::HandleMessage { peer: 1, message }
             }
             call => call,
         })
     }
 
-    fn output(&mut self, output: Output<Peer>) -> Vec<Output<Peer>> {
+    fn output(&mut self, output: Output<Peer>, passed: &mut Vec<Output<Peer>>) {
         match &output {
             Output::Event(Event::Block { .. }) if self.has(Fault::DoubleDelivery) => {
-                vec![output.clone(), output]
+                passed.extend([output.clone(), output]);
             }
             Output::Send(sending) if self.has(Fault::LostSend) => {
                 // Every other message is emptied on its way.
@@ -217,9 +218,9 @@ impl Between for Faulty {
                 if self.seen.insert(sending.id) && self.seen.len().is_multiple_of(2) {
                     sending.message.wantlist.entries.clear();
                 }
-                vec![Output::Send(sending)]
+                passed.push(Output::Send(sending));
             }
-            _ => vec![output],
+            _ => passed.push(output),
         }
     }
 }

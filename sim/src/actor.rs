@@ -5,22 +5,22 @@ use std::time::Duration;
 use bitswap_core::{Message, Timestamp, Version};
 use bytes::Bytes;
 
+use crate::block_set::BlockSet;
 use crate::counts::Counts;
-use crate::happening::Script;
+use crate::event::Script;
 use crate::node::Node;
-use crate::universe::Universe;
 use crate::world::World;
 
 /// A scripted peer.
 pub trait Actor {
     /// A peer connected.
-    fn connected(&mut self, _peer: Node, _scene: &mut Scene<'_>) {}
+    fn connected(&mut self, _peer: Node, _scene: &mut Context<'_>) {}
     /// A peer is gone.
-    fn disconnected(&mut self, _peer: Node, _scene: &mut Scene<'_>) {}
+    fn disconnected(&mut self, _peer: Node, _scene: &mut Context<'_>) {}
     /// A message came.
-    fn received(&mut self, from: Node, message: Message, scene: &mut Scene<'_>);
-    /// The time asked for with [`Scene::wake_at`] has come.
-    fn woken(&mut self, _scene: &mut Scene<'_>) {}
+    fn received(&mut self, from: Node, message: Message, context: &mut Context<'_>);
+    /// The time asked for with [`Context::wake_at`] has come.
+    fn woken(&mut self, _scene: &mut Context<'_>) {}
     /// The blocks a fetching actor has received, and when it had all it wants.
     fn finished(&self) -> Option<Timestamp> {
         None
@@ -28,13 +28,13 @@ pub trait Actor {
 }
 
 /// What an actor sees and does.
-pub struct Scene<'a> {
+pub struct Context<'a> {
     /// The time.
     pub now: Timestamp,
     /// The actor's own name.
     pub me: Node,
     /// All blocks.
-    pub universe: &'a Universe,
+    pub block_set: &'a BlockSet,
     pub(crate) sent: Vec<(Node, Sent)>,
     pub(crate) wake: Option<Timestamp>,
     pub(crate) steps: Vec<(Duration, Script)>,
@@ -48,7 +48,7 @@ pub(crate) enum Sent {
     Bytes(u32, Bytes),
 }
 
-impl Scene<'_> {
+impl Context<'_> {
     /// Sends a message.
     pub fn send(&mut self, to: Node, message: Message) {
         self.sent.push((to, Sent::Message(Version::V1_2, message)));

@@ -11,14 +11,14 @@ use std::time::Duration;
 
 use bitswap_core::{Config, Rng, SessionOptions, Stats, Timestamp};
 
-use crate::adversary::{Conduct, Server};
+use crate::adversary::{PeerBehavior, Server};
+use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::{FetchId, Plan};
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
 use crate::scenario::rest;
-use crate::universe::Universe;
 use crate::world::World;
 
 /// What an engine and the streams in front of it may hold on behalf of one attacker, in bytes.
@@ -80,9 +80,9 @@ impl Speed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attacker {
     /// What it does.
-    pub conduct: Conduct,
-    /// How it answers wants, if its conduct says nothing about that.
-    pub manner: Conduct,
+    pub behavior: PeerBehavior,
+    /// How it answers wants, if its behavior says nothing about that.
+    pub manner: PeerBehavior,
     /// Wants that it answers honestly before it turns.
     pub honest_first: u32,
     /// Whose peer it is.
@@ -141,10 +141,10 @@ impl fmt::Display for Attacked {
 impl Attack {
     /// One attacker beside one honest pair.
     #[must_use]
-    pub fn of(conduct: Conduct, victim: Victim, speed: Speed) -> Self {
+    pub fn of(behavior: PeerBehavior, victim: Victim, speed: Speed) -> Self {
         let attacker = Attacker {
-            conduct,
-            manner: Conduct::Silent,
+            behavior,
+            manner: PeerBehavior::Silent,
             honest_first: 0,
             victim,
             joins: Duration::ZERO,
@@ -162,8 +162,8 @@ impl Attack {
         let seeders = if draw::chance(&mut rng, 600) { 1 } else { 2 };
         let count = 1 + draw::skewed(&mut rng, 0, 8);
         let attacker = |rng: &mut Rng| Attacker {
-            conduct: Conduct::draw(rng),
-            manner: Conduct::draw(rng),
+            behavior: PeerBehavior::draw(rng),
+            manner: PeerBehavior::draw(rng),
             honest_first: if draw::chance(rng, 300) { draw::skewed(rng, 1, 40) as u32 } else { 0 },
             victim: [Victim::Fetcher, Victim::Seeders, Victim::All][rng.below(3) as usize],
             joins: if draw::chance(rng, 600) {
@@ -266,8 +266,8 @@ impl From<Stats> for Left {
 
 impl Played {
     fn play(attack: &Attack, attackers: &[Attacker]) -> Result<Self, String> {
-        let universe = universe();
-        let mut world = World::new(attack.seed, universe.clone(), Opening::RoundTrip);
+        let block_set = block_set();
+        let mut world = World::new(attack.seed, block_set.clone(), Opening::RoundTrip);
         world.limit_steps(STEPS_MAX);
         if let Some(tell) = attack.tell.filter(|_| !attackers.is_empty()) {
             world.trace(tell);
@@ -276,9 +276,9 @@ impl Played {
         let fetcher = world.host(Config::default());
         let seeders: Vec<Node> =
             (0..attack.seeders).map(|_| world.host(Config::default())).collect();
-        world.stock(fetcher, BLOCKS..universe.len());
+        world.stock(fetcher, BLOCKS..block_set.len());
         for seeder in &seeders {
-            world.stock(*seeder, 0..universe.len());
+            world.stock(*seeder, 0..block_set.len());
             world.connect(fetcher, *seeder);
         }
         for (place, attacker) in attackers.iter().enumerate() {
@@ -289,7 +289,7 @@ impl Played {
             };
             join(&mut world, *attacker, attack.seed.wrapping_add(place as u64), victims);
         }
-        let cids = &universe.cids()[..BLOCKS];
+        let cids = &block_set.cids()[..BLOCKS];
         let plan = Plan::in_batches(cids, attack.batch);
         let fetch = world.fetch(fetcher, plan, SessionOptions::default());
         let held = watch(&mut world, fetch)?;
@@ -338,7 +338,7 @@ fn watch(world: &mut World, fetch: FetchId) -> Result<u64, String> {
 }
 
 fn join(world: &mut World, attacker: Attacker, seed: u64, victims: Vec<Node>) {
-    let server = Server::new(attacker.conduct, 0..BLOCKS, seed)
+    let server = Server::new(attacker.behavior, 0..BLOCKS, seed)
         .answering(attacker.manner)
         .honest_first(attacker.honest_first)
         .writing_bytes();
@@ -346,7 +346,7 @@ fn join(world: &mut World, attacker: Attacker, seed: u64, victims: Vec<Node>) {
     for victim in &victims {
         let link = Link { latency: attacker.latency, ..Link::default() };
         world.link(node, *victim, link);
-        let rate = attacker.conduct.reads_per_second();
+        let rate = attacker.behavior.reads_per_second();
         world.link(*victim, node, Link { bandwidth: rate, ..link });
     }
     let come = move |world: &mut World| {
@@ -362,11 +362,11 @@ fn join(world: &mut World, attacker: Attacker, seed: u64, victims: Vec<Node>) {
 }
 
 /// The blocks of all these worlds; hashed once.
-fn universe() -> Universe {
-    static UNIVERSE: OnceLock<Universe> = OnceLock::new();
+fn block_set() -> BlockSet {
+    static UNIVERSE: OnceLock<BlockSet> = OnceLock::new();
     let all = || {
         let others = OTHERS.into_iter().flat_map(|(count, size)| std::iter::repeat_n(size, count));
-        Universe::new(std::iter::repeat_n(BLOCK_BYTES, BLOCKS).chain(others))
+        BlockSet::new(std::iter::repeat_n(BLOCK_BYTES, BLOCKS).chain(others))
     };
     UNIVERSE.get_or_init(all).clone()
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bitswap_sim::{Attack, Attacked, Conduct, Speed, Victim};
+use bitswap_sim::{Attack, Attacked, PeerBehavior, Speed, Victim};
 
 use super::{in_parallel, tell};
 
@@ -14,7 +14,7 @@ pub(super) struct Options {
     /// Places of attackers that are left out.
     without: Vec<usize>,
     trace: bool,
-    /// Part of the name of the only conducts to run.
+    /// Part of the name of the only behaviors to run.
     name: Option<String>,
 }
 
@@ -45,12 +45,13 @@ impl Options {
                 name => options.name = Some(name.into()),
             }
         }
-        let known =
-            |name: &str| Conduct::ATTACKS.iter().any(|conduct| conduct.name().contains(name));
+        let known = |name: &str| {
+            PeerBehavior::ATTACKS.iter().any(|behavior| behavior.name().contains(name))
+        };
         match &options.name {
             Some(name) if !known(name) => {
-                let all: Vec<String> = Conduct::ATTACKS.iter().map(|it| it.name()).collect();
-                Err(format!("there is no conduct {name}; there are {}", all.join(", ")))
+                let all: Vec<String> = PeerBehavior::ATTACKS.iter().map(|it| it.name()).collect();
+                Err(format!("there is no behavior {name}; there are {}", all.join(", ")))
             }
             _ => Ok(options),
         }
@@ -80,16 +81,17 @@ impl Options {
         failed == 0
     }
 
-    /// How many conducts fail alone.
+    /// How many behaviors fail alone.
     fn alone(&self) -> usize {
-        let wanted =
-            |conduct: &Conduct| self.name.as_ref().is_none_or(|name| conduct.name().contains(name));
+        let wanted = |behavior: &PeerBehavior| {
+            self.name.as_ref().is_none_or(|name| behavior.name().contains(name))
+        };
         let mut attacks = Vec::new();
-        for conduct in Conduct::ATTACKS.into_iter().filter(wanted) {
+        for behavior in PeerBehavior::ATTACKS.into_iter().filter(wanted) {
             for victim in [Victim::Fetcher, Victim::Seeders] {
                 for speed in [Speed::Fast, Speed::Slow] {
                     let tell = self.trace.then_some(tell as fn(&str));
-                    attacks.push(Attack { tell, ..Attack::of(conduct, victim, speed) });
+                    attacks.push(Attack { tell, ..Attack::of(behavior, victim, speed) });
                 }
             }
         }
@@ -97,7 +99,7 @@ impl Options {
         let mut failed = 0;
         for (attack, result) in attacks.iter().zip(results) {
             let Attack { speed, attackers, .. } = attack;
-            let what = format!("{:?}", attackers[0].conduct);
+            let what = format!("{:?}", attackers[0].behavior);
             let victim = attackers[0].victim;
             match result {
                 Ok(outcome) => println!("{what:<26} {victim:?} {speed:?}: {outcome}"),

@@ -128,11 +128,11 @@ impl Fetch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::universe::Universe;
+    use crate::block_set::BlockSet;
 
     #[test]
     fn plans_ask_for_every_block_once_and_in_order() {
-        let cids = Universe::equal(1000, 32).cids();
+        let cids = BlockSet::equal(1000, 32).cids();
         let sizes = |plan: &Plan| -> Vec<Vec<usize>> {
             plan.rounds.iter().map(|round| round.iter().map(Vec::len).collect()).collect()
         };

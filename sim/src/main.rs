@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
-use bitswap_sim::{Conduct, FAULTS, Link, Players, Report, Scenario, Sweep, World, sweep};
+use bitswap_sim::{FAULTS, Link, Nodes, PeerBehavior, Report, Scenario, Sweep, World, sweep};
 
 const USAGE: &str = "\
 bitswap-sim sweep [--seeds N] [--seed S] [--without FAULT,FAULT...] [--trace]
@@ -23,13 +23,13 @@ bitswap-sim attackers [--seeds N] [--seed S] [--without PLACE,PLACE...] [--trace
     Of a failing combination the attackers that it does not need are left out, by their place.
 bitswap-sim scenarios [DIRECTORY]
     A few scenarios as tables, and as pictures into the directory if one is given.
-bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--naive] [CASE]
+bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--baseline] [CASE]
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
-    it. --trace prints every message of one run of the first such case. --naive runs naive nodes
+    it. --trace prints every message of one run of the first such case. --baseline runs baseline nodes
     instead of engines, --watched runs them under the contract's checker. Fails when a goal is missed.
 ";
 
-/// Cases in which naive nodes must match the reference for the model to be trusted.
+/// Cases in which baseline nodes must match the reference for the model to be trusted.
 const MODEL_CASES_MIN: usize = 4;
 
 fn main() -> ExitCode {
@@ -60,7 +60,7 @@ struct Options {
     seeds: u64,
     seed: u64,
     trace: bool,
-    naive: bool,
+    baseline: bool,
     watched: bool,
     /// Kinds of faults that are left out.
     without: Vec<String>,
@@ -73,7 +73,7 @@ impl Options {
             seeds: 20,
             seed: 1,
             trace: false,
-            naive: false,
+            baseline: false,
             watched: false,
             without: Vec::new(),
             name: String::new(),
@@ -89,7 +89,7 @@ impl Options {
                 "--seed" => options.seed = number(value()?)?,
                 "--without" => options.without = faults(value()?)?,
                 "--watched" => options.watched = true,
-                "--naive" => options.naive = true,
+                "--baseline" => options.baseline = true,
                 "--trace" => options.trace = true,
                 other if other.starts_with('-') => return Err(format!("unknown option {other}")),
                 name => options.name = name.into(),
@@ -140,8 +140,8 @@ fn shown() -> Vec<Scenario> {
             .seeders(4)
             .links(Link::latency_ms(20))
             .speeds(&speeds)
-            .at_ms(3000, |world, players| {
-                world.disconnect(players.fetchers[0], players.seeders[3]);
+            .at_ms(3000, |world, nodes| {
+                world.disconnect(nodes.fetchers[0], nodes.seeders[3]);
             }),
         Scenario::new("Eight equal peers")
             .blocks(1000, 16_384)
@@ -151,29 +151,29 @@ fn shown() -> Vec<Scenario> {
             .blocks(100, 8000)
             .seeders(1)
             .links(Link::latency_ms(20))
-            .peers(31, Conduct::HaveThenSilent),
+            .peers(31, PeerBehavior::HaveThenSilent),
         Scenario::new("Two honest peers among liars of all kinds")
             .blocks(300, 8000)
             .seeders(2)
             .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .peers(2, Conduct::Flapper(Duration::from_millis(100)))
-            .peers(2, Conduct::Corruptor)
-            .peers(2, Conduct::Silent)
-            .peers(2, Conduct::Spammer)
-            .peers(2, Conduct::Duplicator),
+            .peers(2, PeerBehavior::Flapper(Duration::from_millis(100)))
+            .peers(2, PeerBehavior::Corruptor)
+            .peers(2, PeerBehavior::Silent)
+            .peers(2, PeerBehavior::Spammer)
+            .peers(2, PeerBehavior::Duplicator),
         Scenario::new("A connection dies every second and comes back")
             .blocks(1000, 16_384)
             .seeders(3)
             .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .at_ms(1000, |world, players| drop_and_return(world, players, 0))
-            .at_ms(2000, |world, players| drop_and_return(world, players, 1))
-            .at_ms(3000, |world, players| drop_and_return(world, players, 2))
-            .at_ms(4000, |world, players| drop_and_return(world, players, 0)),
+            .at_ms(1000, |world, nodes| drop_and_return(world, nodes, 0))
+            .at_ms(2000, |world, nodes| drop_and_return(world, nodes, 1))
+            .at_ms(3000, |world, nodes| drop_and_return(world, nodes, 2))
+            .at_ms(4000, |world, nodes| drop_and_return(world, nodes, 0)),
     ]
 }
 
-fn drop_and_return(world: &mut World, players: &Players, seeder: usize) {
-    let (a, b) = (players.fetchers[0], players.seeders[seeder]);
+fn drop_and_return(world: &mut World, nodes: &Nodes, seeder: usize) {
+    let (a, b) = (nodes.fetchers[0], nodes.seeders[seeder]);
     world.disconnect(a, b);
     world.after(Duration::from_millis(300), move |world| {
         world.connect(a, b);
@@ -240,27 +240,27 @@ fn benchmark(options: &Options) -> bool {
         CASES.into_iter().filter(|case| case.name.contains(&options.name)).collect();
     if options.trace {
         for case in wanted.iter().take(1) {
-            let (universe, seed) = (case.universe(), options.seed);
+            let (block_set, seed) = (case.block_set(), options.seed);
             println!("{}, seed {seed}", case.name);
-            let outcome = if options.naive {
-                reference::run_naive(case, &universe, seed, Some(tell))
+            let outcome = if options.baseline {
+                reference::run_baseline(case, &block_set, seed, Some(tell))
             } else {
-                reference::run_aloud(case, &universe, seed, tell)
+                reference::run_verbose(case, &block_set, seed, tell)
             };
             println!("{outcome:?}");
         }
         return true;
     }
-    if options.naive {
-        let summaries = naive(options, &wanted);
+    if options.baseline {
+        let summaries = baseline(options, &wanted);
         print!("{}", reference::table(&summaries));
         return report_model(&summaries);
     }
     let run = if options.watched { reference::run_watched } else { reference::run };
     let summaries = in_parallel(&wanted, |case| {
-        let universe = case.universe();
+        let block_set = case.block_set();
         let seeds = options.seed..options.seed + options.seeds;
-        let outcomes = seeds.map(|seed| run(case, &universe, seed)).collect();
+        let outcomes = seeds.map(|seed| run(case, &block_set, seed)).collect();
         Summary::new(*case, outcomes)
     });
     print!("{}", reference::table(&summaries));
@@ -274,31 +274,31 @@ fn benchmark(options: &Options) -> bool {
     // The model is checked with the whole table only, and on the quick cases.
     let quick: Vec<Case> =
         CASES.into_iter().filter(|case| case.links == Links::Fixed && case.seeds < 100).collect();
-    let sound = !options.name.is_empty() || report_model(&naive(options, &quick));
+    let sound = !options.name.is_empty() || report_model(&baseline(options, &quick));
     missed == 0 && !summaries.is_empty() && sound
 }
 
-/// Runs naive nodes.
-fn naive(options: &Options, cases: &[Case]) -> Vec<Summary> {
+/// Runs baseline nodes.
+fn baseline(options: &Options, cases: &[Case]) -> Vec<Summary> {
     in_parallel(cases, |case| {
-        let universe = case.universe();
+        let block_set = case.block_set();
         let seeds = options.seed..options.seed + options.seeds;
         let outcomes =
-            seeds.map(|seed| reference::run_naive(case, &universe, seed, None)).collect();
+            seeds.map(|seed| reference::run_baseline(case, &block_set, seed, None)).collect();
         Summary::new(*case, outcomes)
     })
 }
 
-/// Tells in which cases naive nodes come close to what the reference implementation was measured
+/// Tells in which cases baseline nodes come close to what the reference implementation was measured
 /// at. True when they are enough to trust the model.
-fn report_model(naive: &[Summary]) -> bool {
-    let near: Vec<&str> = naive
+fn report_model(baseline: &[Summary]) -> bool {
+    let near: Vec<&str> = baseline
         .iter()
         .filter(|summary| summary.is_near_measured())
         .map(|summary| summary.case.name)
         .collect();
     println!(
-        "model check: naive nodes with the reference's batching come within 15 % of its messages \
+        "model check: baseline nodes with the reference's batching come within 15 % of its messages \
          sent, received and blocks in {} cases: {}",
         near.len(),
         near.join(", "),

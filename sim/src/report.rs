@@ -8,7 +8,7 @@ use bitswap_core::Timestamp;
 use crate::chart::{Chart, Series, Style, page};
 use crate::counts::Counts;
 use crate::node::Node;
-use crate::scenario::Ending;
+use crate::scenario::RunResult;
 use crate::trace::seconds;
 
 /// Points of a curve over time.
@@ -25,19 +25,19 @@ pub struct Report {
 impl Report {
     /// Sums up how a scenario ended, seen from its first fetcher.
     #[must_use]
-    pub fn new(name: &'static str, ending: &Ending) -> Self {
-        let world = &ending.world;
-        let fetcher = ending.players.fetchers[0];
+    pub fn new(name: &'static str, result: &RunResult) -> Self {
+        let world = &result.world;
+        let fetcher = result.nodes.fetchers[0];
         let counts = world.counts(fetcher);
         let end = counts.delivered.last().map_or(0, |block| block.at.as_micros());
         let wanted: u64 = counts.delivered.iter().map(|block| block.bytes).sum();
-        let took = world.took(ending.fetches[0]);
+        let took = world.took(result.fetches[0]);
         let rows = vec![
             (
                 "time to fetch".into(),
                 took.map_or_else(|| "never".into(), |took| seconds(took) + " s"),
             ),
-            ("slowest want".into(), seconds(world.slowest_want(ending.fetches[0])) + " s"),
+            ("slowest want".into(), seconds(world.slowest_want(result.fetches[0])) + " s"),
             ("blocks".into(), counts.blocks_delivered().to_string()),
             ("messages sent".into(), counts.messages_sent.to_string()),
             ("messages received".into(), counts.messages_received.to_string()),
@@ -51,7 +51,7 @@ impl Report {
             ("provider searches".into(), counts.searches.to_string()),
         ];
         let peers: Vec<Node> =
-            ending.players.seeders.iter().chain(&ending.players.peers).copied().collect();
+            result.nodes.seeders.iter().chain(&result.nodes.peers).copied().collect();
         let charts = vec![blocks(counts, end), messages(counts, end), shares(counts, &peers, end)];
         Self { name, rows, charts }
     }

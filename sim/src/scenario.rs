@@ -1,17 +1,17 @@
 //! A scenario, told like a sentence.
 //!
 //! ```
-//! use bitswap_sim::{Conduct, Link, Plan, Scenario};
+//! use bitswap_sim::{PeerBehavior, Link, Plan, Scenario};
 //! use std::time::Duration;
 //!
-//! let ending = Scenario::new("one peer has the blocks, another one says so and stays silent")
+//! let result = Scenario::new("one peer has the blocks, another one says so and stays silent")
 //!     .blocks(20, 8000)
 //!     .links(Link::latency_ms(10))
 //!     .seeders(1)
-//!     .peers(1, Conduct::HaveThenSilent)
+//!     .peers(1, PeerBehavior::HaveThenSilent)
 //!     .fetched_by(Plan::all_at_once)
 //!     .run(1);
-//! assert_eq!(ending.blocks(), 20);
+//! assert_eq!(result.blocks(), 20);
 //! ```
 
 use std::rc::Rc;
@@ -20,18 +20,18 @@ use std::time::Duration;
 use bitswap_core::{Config, SessionOptions, Timestamp};
 use cid::Cid;
 
-use crate::adversary::{Conduct, Server};
+use crate::adversary::{PeerBehavior, Server};
+use crate::block_set::BlockSet;
 use crate::fetch::{FetchId, Plan};
-use crate::host::HostConduct;
+use crate::host::HostBehavior;
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
-use crate::universe::Universe;
 use crate::world::World;
 
 /// Who takes part.
 #[derive(Clone, Debug, Default)]
-pub struct Players {
+pub struct Nodes {
     /// Engines that fetch.
     pub fetchers: Vec<Node>,
     /// Engines that have the blocks.
@@ -40,26 +40,26 @@ pub struct Players {
     pub peers: Vec<Node>,
 }
 
-type Step = Rc<dyn Fn(&mut World, &Players)>;
+type Step = Rc<dyn Fn(&mut World, &Nodes)>;
 type Stock = Rc<dyn Fn(usize, usize) -> bool>;
 
 /// A scenario. It is always run twice, and both runs must be the same.
 #[derive(Clone)]
 pub struct Scenario {
     name: &'static str,
-    universe: Universe,
+    block_set: BlockSet,
     opening: Opening,
     link: Link,
     fetchers: usize,
     seeders: usize,
-    peers: Vec<Conduct>,
+    peers: Vec<PeerBehavior>,
     stock: Stock,
     speeds: Vec<u64>,
     plan: fn(&[Cid]) -> Plan,
     options: SessionOptions<Node>,
     only: Option<Vec<usize>>,
     config: Config,
-    conduct: HostConduct,
+    behavior: HostBehavior,
     connected: bool,
     steps: Vec<(Duration, Step)>,
     limit: Duration,
@@ -71,7 +71,7 @@ impl Scenario {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            universe: Universe::equal(1, 8000),
+            block_set: BlockSet::equal(1, 8000),
             opening: Opening::RoundTrip,
             link: Link::latency_ms(10),
             fetchers: 1,
@@ -83,7 +83,7 @@ impl Scenario {
             options: SessionOptions::default(),
             only: None,
             config: Config::default(),
-            conduct: HostConduct::default(),
+            behavior: HostBehavior::default(),
             connected: true,
             steps: Vec::new(),
             limit: Duration::from_secs(600),
@@ -93,7 +93,7 @@ impl Scenario {
     /// So many blocks of so many bytes.
     #[must_use]
     pub fn blocks(mut self, count: usize, size: usize) -> Self {
-        self.universe = Universe::equal(count, size);
+        self.block_set = BlockSet::equal(count, size);
         self
     }
 
@@ -127,8 +127,8 @@ impl Scenario {
 
     /// Scripted peers that have all blocks.
     #[must_use]
-    pub fn peers(mut self, count: usize, conduct: Conduct) -> Self {
-        self.peers.extend(std::iter::repeat_n(conduct, count));
+    pub fn peers(mut self, count: usize, behavior: PeerBehavior) -> Self {
+        self.peers.extend(std::iter::repeat_n(behavior, count));
         self
     }
 
@@ -176,8 +176,8 @@ impl Scenario {
 
     /// The fetchers' hosts behave like this.
     #[must_use]
-    pub fn hosted(mut self, conduct: HostConduct) -> Self {
-        self.conduct = conduct;
+    pub fn hosted(mut self, behavior: HostBehavior) -> Self {
+        self.behavior = behavior;
         self
     }
 
@@ -190,7 +190,7 @@ impl Scenario {
 
     /// This happens so many milliseconds after the fetches began.
     #[must_use]
-    pub fn at_ms(mut self, ms: u64, step: impl Fn(&mut World, &Players) + 'static) -> Self {
+    pub fn at_ms(mut self, ms: u64, step: impl Fn(&mut World, &Nodes) + 'static) -> Self {
         self.steps.push((Duration::from_millis(ms), Rc::new(step)));
         self
     }
@@ -214,79 +214,79 @@ impl Scenario {
     ///
     /// When the two runs differ, or an engine breaks its contract.
     #[must_use]
-    pub fn run(&self, seed: u64) -> Ending {
+    pub fn run(&self, seed: u64) -> RunResult {
         let (first, second) = (self.play(seed), self.play(seed));
-        let told = |ending: &Ending| (ending.world.transcript(), ending.world.steps());
+        let told = |result: &RunResult| (result.world.transcript(), result.world.steps());
         assert_eq!(told(&first), told(&second), "{}: two runs of seed {seed} differ", self.name);
         second
     }
 
-    fn play(&self, seed: u64) -> Ending {
-        let mut world = World::new(seed, self.universe.clone(), self.opening);
+    fn play(&self, seed: u64) -> RunResult {
+        let mut world = World::new(seed, self.block_set.clone(), self.opening);
         world.every_link(self.link);
-        let mut players = Players::default();
+        let mut nodes = Nodes::default();
         for _ in 0..self.fetchers {
             let node = world.host(self.config.clone());
-            world.conduct(node, self.conduct);
-            players.fetchers.push(node);
+            world.behavior(node, self.behavior);
+            nodes.fetchers.push(node);
         }
         for number in 0..self.seeders {
             let node = world.host(self.config.clone());
             let has = |block: &usize| (self.stock)(number, *block);
-            world.stock(node, (0..self.universe.len()).filter(has));
+            world.stock(node, (0..self.block_set.len()).filter(has));
             if let Some(speed) = self.speeds.get(number) {
-                for fetcher in &players.fetchers {
+                for fetcher in &nodes.fetchers {
                     world.link(node, *fetcher, self.link.bytes_per_second(*speed));
                 }
             }
-            players.seeders.push(node);
+            nodes.seeders.push(node);
         }
-        for (number, conduct) in self.peers.iter().enumerate() {
-            let server = Server::new(*conduct, 0..self.universe.len(), seed + number as u64);
-            players.peers.push(world.actor(Box::new(server)));
+        for (number, behavior) in self.peers.iter().enumerate() {
+            let server = Server::new(*behavior, 0..self.block_set.len(), seed + number as u64);
+            nodes.peers.push(world.actor(Box::new(server)));
         }
         if self.connected {
-            for (place, fetcher) in players.fetchers.iter().enumerate() {
-                let others = players.fetchers.iter().skip(place + 1);
-                for peer in others.chain(&players.seeders).chain(&players.peers) {
+            for (place, fetcher) in nodes.fetchers.iter().enumerate() {
+                let others = nodes.fetchers.iter().skip(place + 1);
+                for peer in others.chain(&nodes.seeders).chain(&nodes.peers) {
                     world.connect(*fetcher, *peer);
                 }
             }
         }
         let mut options = self.options.clone();
         if let Some(only) = &self.only {
-            let peers = only.iter().map(|number| players.seeders[*number]).collect();
+            let peers = only.iter().map(|number| nodes.seeders[*number]).collect();
             options.peers = bitswap_core::PeerSet::Only(peers);
         }
-        let cids = self.universe.cids();
-        let fetches = players
+        let cids = self.block_set.cids();
+        let fetches = nodes
             .fetchers
             .iter()
             .map(|node| world.fetch(*node, (self.plan)(&cids), options.clone()))
             .collect();
         for (after, step) in &self.steps {
-            let (step, players) = (step.clone(), players.clone());
-            world.after(*after, move |world| step(world, &players));
+            let (step, nodes) = (step.clone(), nodes.clone());
+            world.after(*after, move |world| step(world, &nodes));
         }
         // The last step may start something, so the run does not end before it.
         let last = self.steps.iter().map(|(after, _)| *after).max().unwrap_or_default();
         world.run_until(Timestamp::ZERO + last);
         world.run_fetches(Timestamp::ZERO + self.limit);
-        Ending { world, players, fetches }
+        RunResult { world, nodes, fetches }
     }
 }
 
 /// How a run ended.
-pub struct Ending {
+pub struct RunResult {
     /// The world as it is then.
     pub world: World,
     /// Who took part.
-    pub players: Players,
+    pub nodes: Nodes,
     /// The fetches, in the order of the fetchers.
     pub fetches: Vec<FetchId>,
 }
 
-impl Ending {
+impl RunResult {
     /// Blocks that the first fetch received.
     #[must_use]
     pub fn blocks(&self) -> u64 {
@@ -313,7 +313,7 @@ impl Ending {
     /// Bytes of blocks that the first fetcher received beyond those that it wanted, in per mille.
     #[must_use]
     pub fn duplicate_per_mille(&self) -> u64 {
-        let counts = self.world.counts(self.players.fetchers[0]);
+        let counts = self.world.counts(self.nodes.fetchers[0]);
         let wanted: u64 = counts.delivered.iter().map(|block| block.bytes).sum();
         (counts.block_bytes_received - wanted) * 1000 / wanted.max(1)
     }

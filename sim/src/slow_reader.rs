@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bitswap_core::{Entry, Message, WantKind, Wantlist};
 
-use crate::actor::{Actor, Scene};
+use crate::actor::{Actor, Context};
 use crate::link::Link;
 use crate::node::Node;
 use crate::world::World;
@@ -22,31 +22,31 @@ struct SlowReader {
 }
 
 impl SlowReader {
-    fn want_all(&mut self, scene: &mut Scene<'_>) {
+    fn want_all(&mut self, context: &mut Context<'_>) {
         let Some(victim) = self.victim.filter(|_| self.left > 0) else { return };
         self.left -= 1;
-        let cids = (0..scene.universe.len()).map(|number| scene.universe.cid(number));
+        let cids = (0..context.block_set.len()).map(|number| context.block_set.cid(number));
         let entries = cids.map(|cid| Entry::want(cid, WantKind::Block, i32::MAX, true)).collect();
         let wantlist = Wantlist { entries, full: false };
-        scene.send(victim, Message { wantlist, ..Message::default() });
-        scene.wake_at(scene.now + PAUSE);
+        context.send(victim, Message { wantlist, ..Message::default() });
+        context.wake_at(context.now + PAUSE);
     }
 }
 
 impl Actor for SlowReader {
-    fn connected(&mut self, peer: Node, scene: &mut Scene<'_>) {
+    fn connected(&mut self, peer: Node, context: &mut Context<'_>) {
         self.victim = Some(peer);
-        self.want_all(scene);
+        self.want_all(context);
     }
 
-    fn disconnected(&mut self, _peer: Node, _scene: &mut Scene<'_>) {
+    fn disconnected(&mut self, _peer: Node, _scene: &mut Context<'_>) {
         self.victim = None;
     }
 
-    fn received(&mut self, _from: Node, _message: Message, _scene: &mut Scene<'_>) {}
+    fn received(&mut self, _from: Node, _message: Message, _scene: &mut Context<'_>) {}
 
-    fn woken(&mut self, scene: &mut Scene<'_>) {
-        self.want_all(scene);
+    fn woken(&mut self, context: &mut Context<'_>) {
+        self.want_all(context);
     }
 }
 

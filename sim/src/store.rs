@@ -6,12 +6,12 @@ use bitswap_core::{LoadAnswer, LoadKind, Rng};
 use bytes::Bytes;
 use cid::Cid;
 
+use crate::block_set::BlockSet;
 use crate::draw;
-use crate::universe::Universe;
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreConduct {
+pub struct StoreBehavior {
     /// The least time a lookup takes.
     pub latency: Duration,
     /// Added to it: up to this much.
@@ -26,7 +26,7 @@ pub struct StoreConduct {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     has: Vec<bool>,
-    pub(crate) conduct: StoreConduct,
+    pub(crate) behavior: StoreBehavior,
 }
 
 impl Store {
@@ -48,28 +48,28 @@ impl Store {
     }
 
     pub(crate) fn takes(&self, rng: &mut Rng) -> Duration {
-        self.conduct.latency + draw::up_to(rng, self.conduct.jitter)
+        self.behavior.latency + draw::up_to(rng, self.behavior.jitter)
     }
 
     pub(crate) fn load(
         &self,
-        universe: &Universe,
+        block_set: &BlockSet,
         cid: &Cid,
         what: LoadKind,
         rng: &mut Rng,
     ) -> LoadAnswer {
-        let Some(number) = universe.number(cid).filter(|number| self.has(*number)) else {
+        let Some(number) = block_set.number(cid).filter(|number| self.has(*number)) else {
             return LoadAnswer::NotFound;
         };
-        if self.conduct.fails_per_mille > 0 && draw::chance(rng, self.conduct.fails_per_mille) {
+        if self.behavior.fails_per_mille > 0 && draw::chance(rng, self.behavior.fails_per_mille) {
             return LoadAnswer::Failed;
         }
-        let data = universe.block(number).data();
+        let data = block_set.block(number).data();
         match what {
             LoadKind::Size => LoadAnswer::Size(data.len() as u32),
             LoadKind::Data
-                if self.conduct.rot_per_mille > 0
-                    && draw::chance(rng, self.conduct.rot_per_mille) =>
+                if self.behavior.rot_per_mille > 0
+                    && draw::chance(rng, self.behavior.rot_per_mille) =>
             {
                 LoadAnswer::Data(rotten(data))
             }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use bitswap_core::{Config, PeerSet, Rng, SessionOptions, Timestamp, Version, WhenMissing};
 
-use crate::adversary::{Conduct, PAUSES, Server};
+use crate::adversary::{PAUSES, PeerBehavior, Server};
+use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::Plan;
-use crate::host::HostConduct;
+use crate::host::HostBehavior;
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
 use crate::scenario::rest;
-use crate::store::StoreConduct;
-use crate::universe::Universe;
+use crate::store::StoreBehavior;
 use crate::world::World;
 
 /// How long the storm lasts.
@@ -128,8 +128,8 @@ pub fn sweep(run: &Sweep) -> Swept {
     run.without.iter().for_each(|kind| faults.turn_off(kind));
     let count = draw::between(&mut rng, 1, 40) as usize;
     let size = draw::skewed(&mut rng, 10, 50_000) as usize;
-    let universe = Universe::equal(count, size);
-    let mut world = World::new(seed, universe.clone(), Opening::RoundTrip);
+    let block_set = BlockSet::equal(count, size);
+    let mut world = World::new(seed, block_set.clone(), Opening::RoundTrip);
     if let Some(tell) = run.tell {
         world.trace(tell);
     }
@@ -141,7 +141,7 @@ pub fn sweep(run: &Sweep) -> Swept {
     let nodes = add_liars(&mut world, &hosts, &faults, count, &mut rng);
     set_up_links(&mut world, &nodes, &faults, &mut rng);
     connect_all(&mut world, &hosts, &nodes, &faults, &mut rng);
-    start_fetches(&mut world, &hosts, &faults, &universe, &mut rng);
+    start_fetches(&mut world, &hosts, &faults, &block_set, &mut rng);
     script_storm(&mut world, &hosts, &nodes, &faults, &mut rng);
     world.run_until(Timestamp::ZERO + STORM);
     heal(&mut world, &hosts, &nodes, count);
@@ -164,7 +164,7 @@ fn set_up_hosts(world: &mut World, hosts: &[Node], faults: &Faults, count: usize
         }
         world.stock(*node, stock);
         let ms = |rng: &mut Rng, most| Duration::from_millis(draw::skewed(rng, 0, most));
-        let mut store = StoreConduct::default();
+        let mut store = StoreBehavior::default();
         if faults.slow_stores {
             store.latency = ms(rng, 500);
             store.jitter = ms(rng, 3000);
@@ -174,15 +174,15 @@ fn set_up_hosts(world: &mut World, hosts: &[Node], faults: &Faults, count: usize
             store.rot_per_mille = rng.below(100) as u32;
         }
         world.store(*node, store);
-        let mut conduct =
-            HostConduct { keeps_blocks: draw::chance(rng, 700), ..Default::default() };
+        let mut behavior =
+            HostBehavior { keeps_blocks: draw::chance(rng, 700), ..Default::default() };
         if faults.late_hosts {
-            conduct.drains_late = ms(rng, 2000);
+            behavior.drains_late = ms(rng, 2000);
         }
         if faults.slow_disks {
-            conduct.disk = Some(draw::skewed(rng, 10_000, 100_000_000));
+            behavior.disk = Some(draw::skewed(rng, 10_000, 100_000_000));
         }
-        world.conduct(*node, conduct);
+        world.behavior(*node, behavior);
         if faults.old_versions && draw::chance(rng, 400) {
             world.speaks(*node, Some(Version::V1_1));
         }
@@ -199,10 +199,11 @@ fn add_liars(
     let mut nodes = hosts.to_vec();
     if faults.liars {
         for _ in 0..draw::between(rng, 1, 4) {
-            let conduct = Conduct::BASIC[rng.below(Conduct::BASIC.len() as u64) as usize];
+            let behavior =
+                PeerBehavior::BASIC[rng.below(PeerBehavior::BASIC.len() as u64) as usize];
             let seed = rng.next_u64();
             let pause = PAUSES[(seed % PAUSES.len() as u64) as usize];
-            let server = Server::new(conduct.with_pause(pause), 0..count, seed);
+            let server = Server::new(behavior.with_pause(pause), 0..count, seed);
             nodes.push(world.actor(Box::new(server)));
         }
     }
@@ -253,13 +254,13 @@ fn start_fetches(
     world: &mut World,
     hosts: &[Node],
     faults: &Faults,
-    universe: &Universe,
+    block_set: &BlockSet,
     rng: &mut Rng,
 ) {
     for node in hosts {
         for _ in 0..rng.below(3) {
             let share = 100 + rng.below(901) as u32;
-            let mut cids = universe.cids();
+            let mut cids = block_set.cids();
             draw::shuffle(rng, &mut cids);
             cids.retain(|_| draw::chance(rng, share));
             let plan = match rng.below(4) {
@@ -328,7 +329,7 @@ fn script_storm(world: &mut World, hosts: &[Node], nodes: &[Node], faults: &Faul
                 let portion = rng.below(4) as usize + 1;
                 world.after(at, move |world| {
                     let cids: Vec<_> =
-                        world.universe().cids().into_iter().step_by(portion).collect();
+                        world.block_set().cids().into_iter().step_by(portion).collect();
                     for fetch in world.fetches_of(a) {
                         world.cancel(fetch, &cids);
                     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bitswap_core::{Message, Timestamp, WantKind};
 use cid::Cid;
 
+use crate::block_set::BlockSet;
 use crate::node::Node;
-use crate::universe::Universe;
 
 /// Lines about what happened, when somebody listens.
 #[derive(Debug, Default)]
@@ -19,13 +19,13 @@ impl Trace {
     pub(crate) fn message(
         &self,
         now: Timestamp,
-        universe: &Universe,
+        block_set: &BlockSet,
         (from, to): (Node, Node),
         message: &Message,
         bytes: usize,
     ) {
         if let Some(tell) = self.tell {
-            let text = describe(universe, message);
+            let text = describe(block_set, message);
             tell(&format!("{} {from} -> {to}:{text} ({bytes} B)", clock(now)));
         }
     }
@@ -51,8 +51,8 @@ pub fn seconds(time: Duration) -> String {
 
 /// A message in one line: `+b3` is a want-block for block 3, `+h` a want-have (`!` when DONT_HAVE is
 /// asked for), `-3` a cancel; `=3` a block; `y3` and `n3` are HAVE and DONT_HAVE.
-pub(crate) fn describe(universe: &Universe, message: &Message) -> String {
-    let name = |cid: &Cid| match universe.number(cid) {
+pub(crate) fn describe(block_set: &BlockSet, message: &Message) -> String {
+    let name = |cid: &Cid| match block_set.number(cid) {
         Some(number) => number.to_string(),
         None => cid.to_string(),
     };

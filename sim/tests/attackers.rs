@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_sim::{Attack, Attacker, Conduct, PAUSES, Speed, Victim};
+use bitswap_sim::{Attack, Attacker, PAUSES, PeerBehavior, Speed, Victim};
 
 const REPLAY: &str = "cargo run --release -p bitswap-sim -- attackers";
 
@@ -24,9 +24,9 @@ fn failures(attacks: impl IntoIterator<Item = Attack>) -> Vec<(u64, Vec<Attacker
 
 #[test]
 fn no_attacker_alone_holds_an_honest_transfer_up_or_leaves_anything_behind() {
-    let attacks = Conduct::ATTACKS.into_iter().flat_map(|conduct| {
+    let attacks = PeerBehavior::ATTACKS.into_iter().flat_map(|behavior| {
         [Victim::Fetcher, Victim::Seeders].into_iter().flat_map(move |victim| {
-            [Speed::Fast, Speed::Slow].map(|speed| Attack::of(conduct, victim, speed))
+            [Speed::Fast, Speed::Slow].map(|speed| Attack::of(behavior, victim, speed))
         })
     });
     let failed = failures(attacks);
@@ -35,11 +35,11 @@ fn no_attacker_alone_holds_an_honest_transfer_up_or_leaves_anything_behind() {
 
 #[test]
 fn liars_with_every_pause_hold_no_honest_transfer_up() {
-    let liars = Conduct::ATTACKS.into_iter().flat_map(|conduct| {
-        let other = PAUSES.into_iter().map(move |pause| conduct.with_pause(pause));
-        other.filter(move |other| *other != conduct)
+    let liars = PeerBehavior::ATTACKS.into_iter().flat_map(|behavior| {
+        let other = PAUSES.into_iter().map(move |pause| behavior.with_pause(pause));
+        other.filter(move |other| *other != behavior)
     });
-    let attacks = liars.map(|conduct| Attack::of(conduct, Victim::Fetcher, Speed::Fast));
+    let attacks = liars.map(|behavior| Attack::of(behavior, Victim::Fetcher, Speed::Fast));
     let failed = failures(attacks);
     assert!(failed.is_empty(), "{failed:#?}");
 }
@@ -75,8 +75,8 @@ fn a_combination_replays_exactly() {
 }
 
 /// Ten blocks at a time from a fast peer, beside one that says nothing.
-fn in_batches(conduct: Conduct, honest_first: u32) -> Attack {
-    let mut attack = Attack { batch: 10, ..Attack::of(conduct, Victim::Fetcher, Speed::Fast) };
+fn in_batches(behavior: PeerBehavior, honest_first: u32) -> Attack {
+    let mut attack = Attack { batch: 10, ..Attack::of(behavior, Victim::Fetcher, Speed::Fast) };
     for attacker in &mut attack.attackers {
         attacker.honest_first = honest_first;
     }
@@ -85,20 +85,22 @@ fn in_batches(conduct: Conduct, honest_first: u32) -> Attack {
 
 #[test]
 fn a_peer_that_keeps_silent_gets_no_part_of_every_batch() {
-    for conduct in [Conduct::Silent, Conduct::HaveThenSilent, Conduct::NeverNegotiates] {
+    for behavior in
+        [PeerBehavior::Silent, PeerBehavior::HaveThenSilent, PeerBehavior::NeverNegotiates]
+    {
         // Also one that had delivered before.
         for honest_first in [0, 4] {
-            let outcome = in_batches(conduct, honest_first).run().expect("it keeps its promises");
+            let outcome = in_batches(behavior, honest_first).run().expect("it keeps its promises");
             // The first silence, and perhaps one more after a while.
             let lost = outcome.beside.saturating_sub(outcome.alone);
-            assert!(lost <= Duration::from_millis(3500), "{conduct:?} {honest_first}: {outcome}");
+            assert!(lost <= Duration::from_millis(3500), "{behavior:?} {honest_first}: {outcome}");
         }
     }
 }
 
 #[test]
 fn a_slow_peer_gets_no_block_that_a_busy_fast_one_would_bring_sooner() {
-    let slow = Conduct::FastHaveSlowBlock(Duration::from_millis(700));
+    let slow = PeerBehavior::FastHaveSlowBlock(Duration::from_millis(700));
     let outcome = in_batches(slow, 0).run().expect("it keeps its promises");
     // Ten batches that each wait for the slow one take seven seconds longer.
     let lost = outcome.beside.saturating_sub(outcome.alone);

@@ -1,6 +1,8 @@
 //! What an engine holds, by the allocator's count and its own, and how long its calls take.
 //!
-//! A process of one thread and without a test harness, so that nothing else allocates meanwhile.
+//! A process of one thread and without a test harness, so that nothing else allocates meanwhile. The engine
+//! is called here and not by a `bitswap_testing::Host`: each call is timed alone, and what a host keeps would
+//! be counted as the engine's.
 
 use std::alloc::System;
 use std::collections::{BTreeMap, VecDeque};

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bitswap_core::{Config, SessionOptions, Timestamp};
-use bitswap_sim::{Link, Opening, Plan, Universe, World};
+use bitswap_sim::{BlockSet, Link, Opening, Plan, World};
 
 const KIB: u64 = 1 << 10;
 /// Blocks that each honest peer fetches.
@@ -23,14 +23,14 @@ struct Case {
     speed: u64,
 }
 
-fn universe() -> Universe {
+fn block_set() -> BlockSet {
     static BLOCKS: OnceLock<Vec<usize>> = OnceLock::new();
-    Universe::new(BLOCKS.get_or_init(|| vec![256 << 10; 100]).iter().copied())
+    BlockSet::new(BLOCKS.get_or_init(|| vec![256 << 10; 100]).iter().copied())
 }
 
 /// How long each honest peer needs, and how many streams were reset.
 fn run(case: Case) -> (Vec<Duration>, u64) {
-    let mut world = World::new(7, universe(), Opening::RoundTrip);
+    let mut world = World::new(7, block_set(), Opening::RoundTrip);
     world.every_link(Link::latency_ms(10));
     let server = world.host(Config::default());
     world.stock(server, 0..100);
@@ -41,7 +41,7 @@ fn run(case: Case) -> (Vec<Duration>, u64) {
         let peer = world.host(Config::default());
         world.link(server, peer, Link::latency_ms(10).bytes_per_second(case.speed));
         world.connect(server, peer);
-        let cids = world.universe().cids();
+        let cids = world.block_set().cids();
         let first = number * 7 % 60;
         let plan = Plan::all_at_once(&cids[first..first + BLOCKS]);
         fetches.push(world.fetch(peer, plan, SessionOptions::default()));

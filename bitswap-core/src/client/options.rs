@@ -8,7 +8,7 @@ use core::time::Duration;
 pub struct SessionOptions<P> {
     /// Whom the session may ask.
     pub peers: PeerSet<P>,
-    /// Bytes asked for plus delivered but not yet [taken](crate::Engine::taken); the session asks
+    /// Bytes asked for plus delivered but not yet [released](crate::Engine::release_capacity); the session asks
     /// for more only below this. Default 32 MiB.
     pub window_bytes: u64,
     /// What happens when every peer that may be asked lacks a block and no provider is found.

@@ -1,6 +1,6 @@
 //! Bitswap messages: what they hold and how they travel.
 //!
-//! Received bytes go through [`FrameDecoder`] (lengths), [`decode`] (protobuf), [`Accept`] (is it
+//! Received bytes go through [`FrameDecoder`] (lengths), [`decode`] (protobuf), [`PayloadFilter`] (is it
 //! worth hashing) and [`Payload::verify`] (hash). [`Message::encode`] is the way back.
 
 mod encode;

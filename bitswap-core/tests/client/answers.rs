@@ -2,16 +2,16 @@
 
 use bitswap_core::{Config, Event, Message, PeerOutcome};
 
-use crate::driver::{Driver, Told, block, cid, ms, sized};
+use crate::driver::{Driver, Sent, block, cid, ms, sized};
 
 /// An engine with `peers` peers that wants CID 1, and who was told what.
 fn wanting(peers: u8) -> (Driver, bitswap_core::SessionId, u8, Vec<u8>) {
     let mut d = Driver::peers(0..peers);
     let s = d.session();
     d.want(s, &[cid(1)]);
-    let told = d.told();
-    let guess = Driver::told_peers(&told, cid(1), Told::Block)[0];
-    let others = Driver::told_peers(&told, cid(1), Told::Have);
+    let sent = d.take_sent();
+    let guess = Driver::receivers(&sent, cid(1), Sent::WantBlock)[0];
+    let others = Driver::receivers(&sent, cid(1), Sent::WantHave);
     (d, s, guess, others)
 }
 
@@ -23,14 +23,14 @@ fn a_wanted_block_is_delivered_and_only_the_others_get_a_cancel() {
     let event = Event::Block { session: s, block: block(1), from: Some(guess) };
     assert_eq!(d.events(), [event]);
     d.pass(ms(100));
-    assert!(d.told().is_empty(), "they have nothing to send, so there is time");
+    assert!(d.take_sent().is_empty(), "they have nothing to send, so there is time");
     d.pass(ms(200));
-    let mut told = d.told();
-    told.sort();
-    let mut expected: Vec<_> = others.iter().map(|p| (*p, cid(1), Told::Cancel)).collect();
+    let mut sent = d.take_sent();
+    sent.sort();
+    let mut expected: Vec<_> = others.iter().map(|p| (*p, cid(1), Sent::Cancel)).collect();
     expected.sort();
-    assert_eq!(told, expected);
-    assert_eq!((d.engine.stats().wants, d.engine.stats().sent_wants), (0, 0));
+    assert_eq!(sent, expected);
+    assert_eq!((d.engine().stats().wants, d.engine().stats().sent_wants), (0, 0));
 }
 
 #[test]
@@ -38,9 +38,9 @@ fn dont_have_moves_the_want_to_a_peer_that_said_have_in_the_same_step() {
     let (mut d, _, guess, others) = wanting(3);
     d.pass(ms(20));
     d.have(others[1], cid(1));
-    assert!(d.told().is_empty(), "the guess may still come");
+    assert!(d.take_sent().is_empty(), "the guess may still come");
     d.dont_have(guess, cid(1));
-    assert_eq!(d.told(), [(others[1], cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(others[1], cid(1), Sent::WantBlock)]);
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn dont_have_moves_the_want_in_the_same_step_when_no_answer_is_due() {
     for other in &others {
         d.dont_have(*other, cid(1));
     }
-    assert!(d.told().is_empty());
+    assert!(d.take_sent().is_empty());
     d.dont_have(guess, cid(1));
-    let told = d.told();
+    let sent = d.take_sent();
     let fourth = (0..4).find(|p| *p != guess && !others.contains(p)).unwrap();
-    assert_eq!(told, [(fourth, cid(1), Told::Block)]);
+    assert_eq!(sent, [(fourth, cid(1), Sent::WantBlock)]);
 }
 
 #[test]
@@ -62,9 +62,9 @@ fn a_have_that_is_due_is_waited_for_and_used_at_once() {
     let (mut d, _, guess, others) = wanting(4);
     d.pass(ms(20));
     d.dont_have(guess, cid(1));
-    assert!(d.told().is_empty(), "two answers are due any moment");
+    assert!(d.take_sent().is_empty(), "two answers are due any moment");
     d.have(others[0], cid(1));
-    assert_eq!(d.told(), [(others[0], cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(others[0], cid(1), Sent::WantBlock)]);
 }
 
 #[test]
@@ -73,8 +73,8 @@ fn a_have_that_does_not_come_is_not_waited_for_long() {
     d.pass(ms(20));
     d.dont_have(guess, cid(1));
     d.pass(ms(10));
-    let told = d.told();
-    assert!(told.iter().any(|(_, c, w)| *c == cid(1) && *w == Told::Block), "{told:?}");
+    let sent = d.take_sent();
+    assert!(sent.iter().any(|(_, c, w)| *c == cid(1) && *w == Sent::WantBlock), "{sent:?}");
 }
 
 #[test]
@@ -88,21 +88,16 @@ fn a_block_is_taken_from_whoever_sends_it() {
 #[test]
 fn a_block_that_is_still_queued_is_taken_and_never_asked_for() {
     let mut d = Driver::peers([1]);
-    d.version = None;
+    d.at_once.opens = false;
     let s = d.session();
     d.want(s, &[cid(1)]);
-    assert_eq!(d.opens, [1]);
+    assert_eq!(d.opened, [1]);
     d.block(1, &block(1));
     assert_eq!(d.events().len(), 1);
-    d.engine.handle_open(
-        1,
-        bitswap_core::StreamKind::Requests,
-        Ok(bitswap_core::Version::V1_2),
-        d.now,
-    );
+    d.opened(1, bitswap_core::StreamKind::Requests, Ok(bitswap_core::Version::V1_2));
     d.drain();
     d.pass(ms(1000));
-    assert!(d.told().is_empty());
+    assert!(d.take_sent().is_empty());
 }
 
 #[test]
@@ -110,7 +105,7 @@ fn an_unwanted_block_is_not_delivered() {
     let mut d = Driver::peers([1]);
     d.block(1, &block(9));
     assert!(d.events().is_empty());
-    let stats = d.engine.stats().fetched;
+    let stats = d.engine().stats().fetched;
     assert_eq!((stats.blocks, stats.unwanted_blocks, stats.duplicate_blocks), (0, 1, 0));
 }
 
@@ -121,23 +116,22 @@ fn a_second_copy_is_counted_and_not_delivered() {
     d.events();
     d.block(others[0], &block(1));
     assert!(d.events().is_empty());
-    let stats = d.engine.stats().fetched;
+    let stats = d.engine().stats().fetched;
     assert_eq!((stats.blocks, stats.duplicate_blocks, stats.duplicate_bytes), (1, 1, 16));
     d.pass(ms(100));
-    assert!(d.told().is_empty(), "it has sent the block, so it needs no cancel");
+    assert!(d.take_sent().is_empty(), "it has sent the block, so it needs no cancel");
 }
 
 #[test]
 fn a_block_stored_locally_ends_the_want() {
     let (mut d, s, ..) = wanting(2);
-    let info = bitswap_core::BlockInfo { cid: cid(1), size: 16 };
-    d.engine.notify_new_blocks(&[info], d.now);
+    d.host.store_blocks([&block(1)]);
     d.drain();
     assert_eq!(d.events(), [Event::Stored { session: s, cid: cid(1) }]);
     d.pass(ms(300));
-    let told = d.told();
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|(_, c, w)| *c == cid(1) && *w == Told::Cancel));
+    let sent = d.take_sent();
+    assert_eq!(sent.len(), 2);
+    assert!(sent.iter().all(|(_, c, w)| *c == cid(1) && *w == Sent::Cancel));
 }
 
 #[test]
@@ -145,37 +139,37 @@ fn an_answer_about_what_is_over_earns_one_cancel() {
     let (mut d, s, guess, _) = wanting(1);
     d.cancel(s, cid(1));
     d.pass(ms(100));
-    assert_eq!(d.told(), [(guess, cid(1), Told::Cancel)]);
+    assert_eq!(d.take_sent(), [(guess, cid(1), Sent::Cancel)]);
     d.have(guess, cid(1));
     d.have(guess, cid(1));
     d.have(guess, cid(1));
-    assert_eq!(d.told(), [(guess, cid(1), Told::Cancel)]);
+    assert_eq!(d.take_sent(), [(guess, cid(1), Sent::Cancel)]);
 }
 
 #[test]
-fn a_cancel_that_waits_for_its_turn_is_told_unless_the_block_comes() {
+fn a_cancel_that_waits_for_its_turn_is_sent_unless_the_block_comes() {
     let (mut d, s, guess, _) = wanting(1);
     d.cancel(s, cid(1));
     d.pass(ms(100));
     d.have(guess, cid(1));
-    d.told();
+    d.take_sent();
     d.have(guess, cid(2));
     d.have(guess, cid(3));
-    assert_eq!(d.told(), [], "one message a second at most");
+    assert_eq!(d.take_sent(), [], "one message a second at most");
     d.block(guess, &block(2));
     d.pass(ms(1000));
-    assert_eq!(d.told(), [(guess, cid(3), Told::Cancel)]);
+    assert_eq!(d.take_sent(), [(guess, cid(3), Sent::Cancel)]);
 }
 
 #[test]
 fn a_block_that_is_cancelled_before_it_is_delivered_leaves_its_room() {
     let (mut d, s, guess, _) = wanting(1);
     let message = Message { blocks: vec![block(1)], ..Message::default() };
-    d.engine.handle_message(guess, message, d.now);
-    assert_eq!(d.engine.session_stats(s).unwrap().unreleased_bytes, 16);
+    d.receive(guess, message);
+    assert_eq!(d.engine().session_stats(s).unwrap().unreleased_bytes, 16);
     d.cancel(s, cid(1));
     assert_eq!(d.events(), []);
-    assert_eq!(d.engine.session_stats(s).unwrap().unreleased_bytes, 0);
+    assert_eq!(d.engine().session_stats(s).unwrap().unreleased_bytes, 0);
 }
 
 #[test]
@@ -195,19 +189,19 @@ fn a_block_above_the_largest_that_was_chosen_is_as_good_as_none() {
     let s = d.session();
     let (large, right) = (sized(1, 101), sized(2, 100));
     d.want(s, &[*large.cid(), *right.cid()]);
-    let told = d.told();
-    let first = Driver::told_peers(&told, *large.cid(), Told::Block)[0];
+    let sent = d.take_sent();
+    let first = Driver::receivers(&sent, *large.cid(), Sent::WantBlock)[0];
     d.block(first, &right);
     d.block(first, &large);
     d.dont_have(1 - first, *large.cid());
     assert_eq!(d.events().len(), 1, "only the one that is small enough");
-    assert_eq!(d.engine.stats().fetched.unwanted_blocks, 1);
+    assert_eq!(d.engine().stats().fetched.unwanted_blocks, 1);
     let outcome: Vec<_> =
-        d.engine.diagnose(s, large.cid()).unwrap().iter().map(|report| report.outcome).collect();
+        d.engine().diagnose(s, large.cid()).unwrap().iter().map(|report| report.outcome).collect();
     assert_eq!(outcome, [PeerOutcome::DontHave; 2]);
     d.cancel(s, *large.cid());
     d.pass(ms(300));
-    assert!(d.told().contains(&(first, *large.cid(), Told::Cancel)));
+    assert!(d.take_sent().contains(&(first, *large.cid(), Sent::Cancel)));
 }
 
 #[test]
@@ -215,16 +209,16 @@ fn a_have_after_a_dont_have_to_a_want_block_does_not_bring_the_want_back() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);
-    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(1, cid(1), Sent::WantBlock)]);
     for _ in 0..100 {
         d.dont_have(1, cid(1));
         d.have(1, cid(1));
         d.pass(ms(1));
-        assert!(d.told().is_empty(), "it said that it lacks the block");
+        assert!(d.take_sent().is_empty(), "it said that it lacks the block");
     }
     // Whoever connects next is asked at once.
     d.connect(2);
-    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(2, cid(1), Sent::WantBlock)]);
     d.block(2, &block(1));
     assert_eq!(d.events().len(), 1);
 }

@@ -1,38 +1,50 @@
-//! An engine with its outputs sorted by kind, and streams that open at once.
+//! A host for a client: its outputs sorted by kind, and streams that open at once.
 
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use bitswap_core::{
-    Block, Config, Engine, Event, LookupId, Message, Outgoing, Output, PeerSet, Prefix, Presence,
-    SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version, Want, WantKind,
+    Block, Config, Event, LookupId, Message, Outgoing, Output, PeerSet, Presence, ProviderProgress,
+    SessionId, SessionOptions, StreamKind, Timestamp, WantKind,
 };
-use bytes::Bytes;
+use bitswap_testing::{AtOnce, Host, block as numbered};
 use cid::Cid;
 
 pub(crate) type Peer = u8;
 
-/// What was told to a peer about one CID.
+/// What a peer was sent about one CID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Told {
-    Block,
-    Have,
+pub(crate) enum Sent {
+    WantBlock,
+    WantHave,
     Cancel,
 }
 
+/// Streams open and messages are taken at once; searches wait, and delivered bytes are not released.
 pub(crate) struct Driver {
-    pub(crate) engine: Engine<Peer>,
-    pub(crate) now: Timestamp,
-    /// Streams open by themselves with this version.
-    pub(crate) version: Option<Version>,
-    /// Messages are taken by the transport at once.
-    pub(crate) takes: bool,
+    pub(crate) host: Host<Peer>,
     pub(crate) messages: Vec<(Peer, Message)>,
-    pub(crate) sends: Vec<SendId>,
-    pub(crate) opens: Vec<Peer>,
-    pub(crate) closes: Vec<Peer>,
+    /// Peers to which a stream was to be opened, and those to which one was closed.
+    pub(crate) opened: Vec<Peer>,
+    pub(crate) closed: Vec<Peer>,
     pub(crate) events: Vec<Event<Peer>>,
-    pub(crate) lookups: Vec<(LookupId, Cid)>,
+    /// Searches that began, and those that were stopped.
+    pub(crate) searches: Vec<(LookupId, Cid)>,
     pub(crate) stopped: Vec<LookupId>,
+}
+
+impl Deref for Driver {
+    type Target = Host<Peer>;
+
+    fn deref(&self) -> &Host<Peer> {
+        &self.host
+    }
+}
+
+impl DerefMut for Driver {
+    fn deref_mut(&mut self) -> &mut Host<Peer> {
+        &mut self.host
+    }
 }
 
 impl Driver {
@@ -41,17 +53,23 @@ impl Driver {
     }
 
     pub(crate) fn with(config: Config) -> Self {
+        Self::on(Host::new(config, [7; 32], Timestamp::ZERO))
+    }
+
+    /// Without the checker, which looks at all wants after each step: for thousands of them.
+    pub(crate) fn unwatched(config: Config) -> Self {
+        Self::on(Host::unwatched(config, [7; 32], Timestamp::ZERO))
+    }
+
+    fn on(mut host: Host<Peer>) -> Self {
+        host.at_once = AtOnce { lookups: false, releases: false, ..AtOnce::ALL };
         Self {
-            engine: Engine::new(config, [7; 32], Timestamp::ZERO),
-            now: Timestamp::ZERO,
-            version: Some(Version::V1_2),
-            takes: true,
+            host,
             messages: Vec::new(),
-            sends: Vec::new(),
-            opens: Vec::new(),
-            closes: Vec::new(),
+            opened: Vec::new(),
+            closed: Vec::new(),
             events: Vec::new(),
-            lookups: Vec::new(),
+            searches: Vec::new(),
             stopped: Vec::new(),
         }
     }
@@ -66,12 +84,12 @@ impl Driver {
     }
 
     pub(crate) fn connect(&mut self, peer: Peer) {
-        self.engine.handle_connected(peer, None, self.now);
+        self.host.connect(peer);
         self.drain();
     }
 
     pub(crate) fn disconnect(&mut self, peer: Peer) {
-        self.engine.handle_disconnected(peer, self.now);
+        self.host.disconnect(peer);
         self.drain();
     }
 
@@ -80,7 +98,7 @@ impl Driver {
     }
 
     pub(crate) fn session_with(&mut self, options: SessionOptions<Peer>) -> SessionId {
-        self.engine.open_session(options, self.now).unwrap()
+        self.host.open_session(options).unwrap()
     }
 
     pub(crate) fn only(&mut self, peers: &[Peer]) -> SessionId {
@@ -91,17 +109,17 @@ impl Driver {
     }
 
     pub(crate) fn want(&mut self, session: SessionId, cids: &[Cid]) {
-        self.engine.want(session, cids.iter().copied().map(Want::from), self.now).unwrap();
+        self.host.want(session, cids.iter().copied()).unwrap();
         self.drain();
     }
 
     pub(crate) fn cancel(&mut self, session: SessionId, cid: Cid) {
-        self.engine.cancel(session, [cid], self.now);
+        self.host.cancel(session, [cid]);
         self.drain();
     }
 
     pub(crate) fn message(&mut self, peer: Peer, message: Message) {
-        self.engine.handle_message(peer, message, self.now);
+        self.host.receive(peer, message);
         self.drain();
     }
 
@@ -119,72 +137,55 @@ impl Driver {
         self.message(peer, Message { presences, ..Message::default() });
     }
 
+    /// A search finds these peers.
+    pub(crate) fn found(&mut self, id: LookupId, peers: &[Peer], progress: ProviderProgress) {
+        self.host.found(id, peers.to_vec(), progress);
+    }
+
     /// Lets time pass, stopping at each moment at which the engine wants to be called.
     pub(crate) fn pass(&mut self, time: Duration) {
-        self.drain();
-        let end = self.now + time;
-        let mut steps = 0;
-        while let Some(next) = self.engine.poll_timeout().filter(|next| *next <= end) {
-            assert!(next > self.now, "the engine asks for the same moment again");
-            steps += 1;
-            assert!(steps < 10_000, "the engine spins");
-            self.now = next;
-            self.engine.handle_timeout(next);
-            self.drain();
-        }
-        self.now = end;
-        self.engine.handle_timeout(end);
-        self.drain();
+        let outputs = self.host.advance(time);
+        self.sort(outputs);
     }
 
     pub(crate) fn drain(&mut self) {
-        while let Some(output) = self.engine.poll_output() {
+        let outputs = self.host.drain();
+        self.sort(outputs);
+    }
+
+    fn sort(&mut self, outputs: Vec<Output<Peer>>) {
+        for output in outputs {
             match output {
-                Output::Open { peer, stream } => {
-                    self.opens.push(peer);
-                    if let Some(version) = self.version {
-                        self.engine.handle_open(peer, stream, Ok(version), self.now);
-                    }
-                }
-                Output::Close { peer, stream: StreamKind::Requests } => self.closes.push(peer),
-                Output::Send(Outgoing { id, peer, message, .. }) => {
-                    self.messages.push((peer, message));
-                    if self.takes {
-                        self.engine.handle_sent(id, Ok(()), self.now);
-                    } else {
-                        self.sends.push(id);
-                    }
-                }
-                Output::FindProviders { id, cid, .. } => self.lookups.push((id, cid)),
+                Output::Open { peer, .. } => self.opened.push(peer),
+                Output::Close { peer, stream: StreamKind::Requests } => self.closed.push(peer),
+                Output::Send(Outgoing { peer, message, .. }) => self.messages.push((peer, message)),
+                Output::FindProviders { id, cid, .. } => self.searches.push((id, cid)),
                 Output::StopLookup { id } => self.stopped.push(id),
                 Output::Event(event) => self.events.push(event),
                 other => panic!("unexpected {other:?}"),
             }
         }
-        if let Some(next) = self.engine.poll_timeout() {
-            assert!(next > self.now, "something is due after a drain");
-        }
     }
 
-    /// What was told since the last call, as (peer, CID, what), in order.
-    pub(crate) fn told(&mut self) -> Vec<(Peer, Cid, Told)> {
-        let mut told = Vec::new();
+    /// What was sent since the last call, as (peer, CID, what), in order.
+    pub(crate) fn take_sent(&mut self) -> Vec<(Peer, Cid, Sent)> {
+        let mut sent = Vec::new();
         for (peer, message) in self.messages.drain(..) {
             for entry in message.wantlist.entries {
                 let what = match (entry.cancel, entry.kind) {
-                    (true, _) => Told::Cancel,
-                    (_, WantKind::Block) => Told::Block,
-                    (_, WantKind::Have) => Told::Have,
+                    (true, _) => Sent::Cancel,
+                    (_, WantKind::Block) => Sent::WantBlock,
+                    (_, WantKind::Have) => Sent::WantHave,
                 };
-                told.push((peer, entry.cid, what));
+                sent.push((peer, entry.cid, what));
             }
         }
-        told
+        sent
     }
 
-    /// The peers told `what` about a CID since the last call to `told`.
-    pub(crate) fn told_peers(told: &[(Peer, Cid, Told)], cid: Cid, what: Told) -> Vec<Peer> {
-        told.iter().filter(|(_, c, w)| *c == cid && *w == what).map(|(peer, ..)| *peer).collect()
+    /// The peers that were sent `what` about a CID.
+    pub(crate) fn receivers(sent: &[(Peer, Cid, Sent)], cid: Cid, what: Sent) -> Vec<Peer> {
+        sent.iter().filter(|(_, c, w)| *c == cid && *w == what).map(|(peer, ..)| *peer).collect()
     }
 
     pub(crate) fn events(&mut self) -> Vec<Event<Peer>> {
@@ -199,10 +200,7 @@ pub(crate) fn block(n: u32) -> Block {
 
 /// The block number `n` of `size` bytes.
 pub(crate) fn sized(n: u32, size: usize) -> Block {
-    let mut data = vec![0; size.max(4)];
-    data[..4].copy_from_slice(&n.to_le_bytes());
-    let prefix = Prefix::parse(&[1, 0x55, 0x12, 0x20]).unwrap();
-    prefix.block(Bytes::from(data)).unwrap()
+    numbered(n, size)
 }
 
 pub(crate) fn cid(n: u32) -> Cid {

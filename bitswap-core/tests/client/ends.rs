@@ -3,18 +3,18 @@
 use bitswap_core::error::WantError;
 use bitswap_core::{Event, SessionOptions, WantFailure};
 
-use crate::driver::{Driver, Told, block, cid, ms};
+use crate::driver::{Driver, Sent, block, cid, ms};
 
 #[test]
 fn nothing_follows_a_cancel() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2)]);
-    d.told();
+    d.take_sent();
     d.cancel(s, cid(1));
     d.block(1, &block(1));
     assert!(d.events().is_empty());
-    assert_eq!(d.engine.session_stats(s).unwrap().wants, 1);
+    assert_eq!(d.engine().session_stats(s).unwrap().wants, 1);
 }
 
 #[test]
@@ -23,10 +23,10 @@ fn cancelling_one_of_two_sessions_leaves_the_other_waiting() {
     let (a, b) = (d.session(), d.session());
     d.want(a, &[cid(1)]);
     d.want(b, &[cid(1)]);
-    d.told();
+    d.take_sent();
     d.cancel(a, cid(1));
     d.pass(ms(100));
-    assert!(d.told().iter().all(|(.., w)| *w != Told::Cancel), "still wanted");
+    assert!(d.take_sent().iter().all(|(.., w)| *w != Sent::Cancel), "still wanted");
     d.block(1, &block(1));
     assert_eq!(d.events(), [Event::Block { session: b, block: block(1), from: Some(1) }]);
 }
@@ -38,40 +38,35 @@ fn a_cancel_before_the_event_is_taken_erases_it() {
     d.want(s, &[cid(1)]);
     let blocks = vec![block(1)];
     let message = bitswap_core::Message { blocks, ..Default::default() };
-    d.engine.handle_message(1, message, d.now);
-    d.engine.cancel(s, [cid(1)], d.now);
+    d.receive(1, message);
+    d.host.cancel(s, [cid(1)]);
     d.drain();
     assert!(d.events().is_empty());
 }
 
 #[test]
-fn a_want_cancelled_before_it_was_told_is_never_told() {
+fn a_want_cancelled_before_it_was_sent_is_never_sent() {
     let mut d = Driver::peers([1]);
-    d.version = None;
+    d.at_once.opens = false;
     let s = d.session();
     d.want(s, &[cid(1)]);
     d.cancel(s, cid(1));
-    d.engine.handle_open(
-        1,
-        bitswap_core::StreamKind::Requests,
-        Ok(bitswap_core::Version::V1_2),
-        d.now,
-    );
+    d.opened(1, bitswap_core::StreamKind::Requests, Ok(bitswap_core::Version::V1_2));
     d.drain();
     d.pass(ms(1000));
-    assert!(d.told().is_empty());
+    assert!(d.take_sent().is_empty());
 }
 
 #[test]
-fn a_want_back_before_its_cancel_was_told_goes_on_in_silence() {
+fn a_want_back_before_its_cancel_was_sent_goes_on_in_silence() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);
-    d.told();
+    d.take_sent();
     d.cancel(s, cid(1));
     d.want(s, &[cid(1)]);
     d.pass(ms(100));
-    assert!(d.told().is_empty());
+    assert!(d.take_sent().is_empty());
     d.block(1, &block(1));
     assert_eq!(d.events().len(), 1);
 }
@@ -99,15 +94,15 @@ fn closing_a_session_cancels_its_wants_and_silences_it() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2)]);
-    d.told();
-    d.engine.close_session(s, d.now);
+    d.take_sent();
+    d.close_session(s);
     d.drain();
     d.pass(ms(100));
-    assert_eq!(d.told().len(), 2);
+    assert_eq!(d.take_sent().len(), 2);
     d.block(1, &block(1));
     assert!(d.events().is_empty());
-    assert_eq!(d.engine.want(s, [cid(3).into()], d.now), Err(WantError::NoSession));
-    let stats = d.engine.stats();
+    assert_eq!(d.host.want(s, [cid(3)]), Err(WantError::NoSession));
+    let stats = d.engine().stats();
     assert_eq!((stats.sessions, stats.wants, stats.sent_wants), (0, 0, 0));
 }
 
@@ -116,8 +111,8 @@ fn shutdown_fails_every_want_and_tells_the_peers() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1), cid(2)]);
-    d.told();
-    d.engine.shutdown(d.now);
+    d.take_sent();
+    d.shutdown();
     d.drain();
     d.pass(ms(20));
     let events = d.events();
@@ -127,10 +122,10 @@ fn shutdown_fails_every_want_and_tells_the_peers() {
             .iter()
             .all(|event| { matches!(event, Event::Failed { reason: WantFailure::ShutDown, .. }) })
     );
-    assert_eq!(d.told().len(), 2);
+    assert_eq!(d.take_sent().len(), 2);
     d.pass(ms(120_000));
-    assert_eq!(d.engine.poll_timeout(), None);
-    let refused = d.engine.open_session(SessionOptions::default(), d.now);
+    assert_eq!(d.engine().poll_timeout(), None);
+    let refused = d.open_session(SessionOptions::default());
     assert_eq!(refused, Err(WantError::ShuttingDown));
 }
 
@@ -139,9 +134,9 @@ fn wants_that_nobody_can_serve_are_refused_whole() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     let identity = cid::Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0, b"inline").unwrap());
-    let wants = [cid(1).into(), identity.into()];
-    assert!(matches!(d.engine.want(s, wants, d.now), Err(WantError::Unfetchable(_))));
+    let wants = [cid(1), identity];
+    assert!(matches!(d.host.want(s, wants), Err(WantError::Unfetchable(_))));
     d.drain();
-    assert!(d.told().is_empty());
-    assert_eq!(d.engine.stats().wants, 0);
+    assert!(d.take_sent().is_empty());
+    assert_eq!(d.engine().stats().wants, 0);
 }

@@ -6,7 +6,7 @@ use bitswap_core::{
     Version, WantFailure, WhenMissing,
 };
 
-use crate::driver::{Driver, Told, block, cid, ms};
+use crate::driver::{Driver, Sent, block, cid, ms};
 
 fn failing() -> SessionOptions<u8> {
     SessionOptions { when_missing: WhenMissing::Fail, ..Default::default() }
@@ -17,12 +17,12 @@ fn providers_are_looked_for_beside_the_first_question() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);
-    assert_eq!(d.lookups.len(), 1);
-    assert_eq!(d.lookups[0].1, cid(1));
+    assert_eq!(d.searches.len(), 1);
+    assert_eq!(d.searches[0].1, cid(1));
     d.block(1, &block(1));
-    assert_eq!(d.stopped, [d.lookups[0].0], "nobody waits for it any more");
+    assert_eq!(d.stopped, [d.searches[0].0], "nobody waits for it any more");
     d.want(s, &[cid(2)]);
-    assert_eq!(d.lookups.len(), 1, "the session is being served");
+    assert_eq!(d.searches.len(), 1, "the session is being served");
 }
 
 #[test]
@@ -30,12 +30,12 @@ fn a_provider_is_asked_for_the_block() {
     let mut d = Driver::peers([1]);
     let s = d.session();
     d.want(s, &[cid(1)]);
-    d.told();
+    d.take_sent();
     d.dont_have(1, cid(1));
-    d.engine.handle_connected(2, None, d.now);
-    d.engine.handle_providers(d.lookups[0].0, &[2], ProviderProgress::Partial, d.now);
+    d.host.connect(2);
+    d.found(d.searches[0].0, &[2], ProviderProgress::Partial);
     d.drain();
-    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(2, cid(1), Sent::WantBlock)]);
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn when_all_lack_it_the_want_waits_or_fails_as_the_caller_chose() {
         }
         d.pass(ms(100));
         assert!(d.events().is_empty(), "the lookup is still under way");
-        d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
+        d.found(d.searches[0].0, &[], ProviderProgress::Final);
         d.drain();
         let events = d.events();
         assert_eq!(events.len(), usize::from(fails));
@@ -66,10 +66,10 @@ fn a_peer_that_is_silent_is_not_taken_for_one_that_lacks_the_block() {
     let mut d = Driver::peers([1]);
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
-    d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
+    d.found(d.searches[0].0, &[], ProviderProgress::Final);
     d.drain();
     d.pass(ms(5_000));
-    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap()[0].outcome, PeerOutcome::Silent);
+    assert_eq!(d.engine().diagnose(s, &cid(1)).unwrap()[0].outcome, PeerOutcome::Silent);
     assert!(d.events().is_empty(), "it may be slow");
     d.dont_have(1, cid(1));
     let events = d.events();
@@ -89,13 +89,13 @@ fn many_missing_wants_fail_one_lookup_at_a_time() {
         d.dont_have(1, *c);
     }
     let mut done = 0;
-    while done < d.lookups.len() {
-        d.engine.handle_providers(d.lookups[done].0, &[], ProviderProgress::Final, d.now);
+    while done < d.searches.len() {
+        d.found(d.searches[done].0, &[], ProviderProgress::Final);
         d.drain();
         done += 1;
     }
     assert_eq!(d.events().len(), 20);
-    assert_eq!(d.engine.stats().wants, 0);
+    assert_eq!(d.engine().stats().wants, 0);
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn that_nobody_is_connected_is_no_answer() {
     wait(&mut d, 300);
     assert!(d.events().is_empty());
     d.connect(1);
-    assert_eq!(d.told(), [(1, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(1, cid(1), Sent::WantBlock)]);
     d.dont_have(1, cid(1));
     finish_lookups(&mut d);
     assert_eq!(not_found(&mut d), [vec![PeerReport { peer: 1, outcome: PeerOutcome::DontHave }]]);
@@ -124,9 +124,9 @@ fn a_peer_that_is_lost_has_answered_nothing() {
     wait(&mut d, 300);
     let events = d.events();
     assert!(!events.iter().any(|event| matches!(event, Event::Failed { .. })), "{events:?}");
-    d.told();
+    d.take_sent();
     d.connect(1);
-    assert_eq!(d.told(), [(1, cid(2), Told::Block)]);
+    assert_eq!(d.take_sent(), [(1, cid(2), Sent::WantBlock)]);
     d.dont_have(1, cid(2));
     assert_eq!(not_found(&mut d).len(), 1);
 }
@@ -135,7 +135,7 @@ fn a_peer_that_is_lost_has_answered_nothing() {
 fn silence_is_no_answer_of_who_could_say_that_it_lacks_the_block() {
     for (version, fails) in [(Version::V1_2, false), (Version::V1_1, true)] {
         let mut d = Driver::new();
-        d.version = Some(version);
+        d.open_result = Ok(version);
         d.connect(1);
         let s = d.session_with(failing());
         d.want(s, &[cid(1)]);
@@ -145,18 +145,18 @@ fn silence_is_no_answer_of_who_could_say_that_it_lacks_the_block() {
 }
 
 #[test]
-fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
+fn a_peer_that_cannot_be_sent_wants_for_now_has_answered_nothing() {
     let mut d = Driver::peers([1]);
-    d.version = None;
+    d.at_once.opens = false;
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
     finish_lookups(&mut d);
-    d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Timeout), d.now);
+    d.opened(1, StreamKind::Requests, Err(OpenError::Timeout));
     d.drain();
     assert_eq!(not_found(&mut d).len(), 0);
     let report = PeerReport { peer: 1, outcome: PeerOutcome::Unreachable };
-    assert_eq!(d.engine.diagnose(s, &cid(1)).unwrap(), [report]);
-    d.version = Some(Version::V1_2);
+    assert_eq!(d.engine().diagnose(s, &cid(1)).unwrap(), [report]);
+    d.open_result = Ok(Version::V1_2);
     wait(&mut d, 60);
     d.dont_have(1, cid(1));
     assert_eq!(not_found(&mut d).len(), 1);
@@ -166,13 +166,13 @@ fn a_peer_that_cannot_be_told_for_now_has_answered_nothing() {
 fn a_peer_that_does_not_speak_bitswap_lacks_every_block_and_is_named() {
     for refuses in [false, true] {
         let mut d = Driver::peers([1]);
-        d.version = None;
+        d.at_once.opens = false;
         let s = d.session_with(failing());
         d.want(s, &[cid(1)]);
         if refuses {
-            d.engine.handle_open(1, StreamKind::Requests, Err(OpenError::Unsupported), d.now);
+            d.opened(1, StreamKind::Requests, Err(OpenError::Unsupported));
         } else {
-            d.engine.handle_support(1, ProtocolSupport::No, d.now);
+            d.support(1, ProtocolSupport::No);
         }
         d.drain();
         finish_lookups(&mut d);
@@ -191,8 +191,8 @@ fn wait(d: &mut Driver, seconds: u64) {
 
 fn finish_lookups(d: &mut Driver) {
     let mut done = 0;
-    while done < d.lookups.len() {
-        d.engine.handle_providers(d.lookups[done].0, &[], ProviderProgress::Final, d.now);
+    while done < d.searches.len() {
+        d.found(d.searches[done].0, &[], ProviderProgress::Final);
         d.drain();
         done += 1;
     }
@@ -223,23 +223,23 @@ fn a_new_peer_is_asked_for_what_is_waiting() {
     d.want(s, &[cid(1), cid(2)]);
     d.dont_have(1, cid(1));
     d.dont_have(1, cid(2));
-    d.told();
+    d.take_sent();
     d.connect(2);
-    let told = d.told();
-    assert_eq!(Driver::told_peers(&told, cid(1), Told::Block), [2]);
-    assert_eq!(Driver::told_peers(&told, cid(2), Told::Block), [2]);
+    let sent = d.take_sent();
+    assert_eq!(Driver::receivers(&sent, cid(1), Sent::WantBlock), [2]);
+    assert_eq!(Driver::receivers(&sent, cid(2), Sent::WantBlock), [2]);
 }
 
 /// The seconds at which a session looks for providers when nobody has its block.
 fn searches(d: &mut Driver, count: usize) -> Vec<u64> {
     let mut times = vec![d.now.as_micros() / 1_000_000];
     while times.len() < count {
-        let id = d.lookups.last().unwrap().0;
-        d.engine.handle_providers(id, &[], ProviderProgress::Final, d.now);
+        let id = d.searches.last().unwrap().0;
+        d.found(id, &[], ProviderProgress::Final);
         d.drain();
-        let before = d.lookups.len();
-        while d.lookups.len() == before {
-            let next = d.engine.poll_timeout().unwrap();
+        let before = d.searches.len();
+        while d.searches.len() == before {
+            let next = d.engine().poll_timeout().unwrap();
             d.pass(next.since(d.now));
         }
         times.push(d.now.as_micros() / 1_000_000);
@@ -260,7 +260,7 @@ fn pauses_between_searches_double_six_times_and_then_stay() {
 #[test]
 fn a_silent_peer_that_cannot_say_so_counts_as_lacking_the_block_after_three_searches() {
     let mut d = Driver::new();
-    d.version = Some(Version::V1_1);
+    d.open_result = Ok(Version::V1_1);
     d.connect(1);
     let s = d.session_with(failing());
     d.want(s, &[cid(1)]);
@@ -270,12 +270,12 @@ fn a_silent_peer_that_cannot_say_so_counts_as_lacking_the_block_after_three_sear
             break;
         }
         assert!(step < 100, "the want does not end");
-        if lookups < d.lookups.len() {
-            d.engine.handle_providers(d.lookups[lookups].0, &[], ProviderProgress::Final, d.now);
+        if lookups < d.searches.len() {
+            d.found(d.searches[lookups].0, &[], ProviderProgress::Final);
             d.drain();
             lookups += 1;
         } else {
-            let next = d.engine.poll_timeout().expect("a live want has a timer");
+            let next = d.engine().poll_timeout().expect("a live want has a timer");
             d.pass(next.since(d.now));
         }
     }
@@ -291,7 +291,7 @@ fn sixty_four_lookups_are_under_way_at_a_time() {
         let s = d.session();
         d.want(s, &[cid(n)]);
     }
-    assert_eq!(d.lookups.len(), 64);
+    assert_eq!(d.searches.len(), 64);
 }
 
 #[test]
@@ -300,26 +300,26 @@ fn of_many_missing_wants_256_get_a_second_chance_at_a_time() {
     let s = d.session();
     // They are small, so that nothing but the bound holds them back.
     let wants = (0..300).map(|n| bitswap_core::Want { size: Some(16), ..cid(n).into() });
-    d.engine.want(s, wants, d.now).unwrap();
+    d.host.want(s, wants).unwrap();
     d.drain();
     let presences = |cids: &[cid::Cid]| {
         cids.iter().map(|cid| bitswap_core::Presence { cid: *cid, have: false }).collect::<Vec<_>>()
     };
-    let mut told = d.told();
-    while !told.is_empty() {
-        let asked: Vec<_> = told.iter().map(|(_, cid, _)| *cid).collect();
+    let mut sent = d.take_sent();
+    while !sent.is_empty() {
+        let asked: Vec<_> = sent.iter().map(|(_, cid, _)| *cid).collect();
         let presences = presences(&asked);
         d.message(1, bitswap_core::Message { presences, ..Default::default() });
-        told = d.told();
+        sent = d.take_sent();
     }
-    let first_search = d.lookups.len();
-    d.engine.handle_providers(d.lookups[0].0, &[], ProviderProgress::Final, d.now);
+    let first_search = d.searches.len();
+    d.found(d.searches[0].0, &[], ProviderProgress::Final);
     d.drain();
-    assert!(d.told().is_empty());
-    while d.lookups.len() == first_search {
-        let next = d.engine.poll_timeout().unwrap();
+    assert!(d.take_sent().is_empty());
+    while d.searches.len() == first_search {
+        let next = d.engine().poll_timeout().unwrap();
         d.pass(next.since(d.now));
     }
-    let again = d.told().iter().filter(|(_, _, what)| *what == Told::Block).count();
+    let again = d.take_sent().iter().filter(|(_, _, what)| *what == Sent::WantBlock).count();
     assert_eq!(again, 256);
 }

@@ -2,21 +2,21 @@
 
 use bitswap_core::{Config, Limits, Rates, StreamKind, Version, Want};
 
-use crate::driver::{Driver, Told, block, cid, ms, sized};
+use crate::driver::{Driver, Sent, block, cid, ms, sized};
 
 #[test]
 fn a_fixed_session_tells_nobody_else() {
     let mut d = Driver::peers(0..10);
     let s = d.only(&[3, 12]);
     d.want(s, &[cid(1)]);
-    assert_eq!(d.told(), [(3, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(3, cid(1), Sent::WantBlock)]);
     d.dont_have(3, cid(1));
     d.have(5, cid(1));
     d.pass(ms(60_000));
-    assert!(d.told().iter().all(|(peer, ..)| *peer == 3));
-    assert!(d.lookups.is_empty(), "not even the routing system learns of it");
+    assert!(d.take_sent().iter().all(|(peer, ..)| *peer == 3));
+    assert!(d.searches.is_empty(), "not even the routing system learns of it");
     d.connect(12);
-    assert_eq!(d.told(), [(12, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(12, cid(1), Sent::WantBlock)]);
     d.block(12, &block(1));
     assert_eq!(d.events().len(), 1);
 }
@@ -29,7 +29,7 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
         .into_iter()
         .map(|(n, priority)| Want { cid: cid(n), priority, size: None })
         .collect();
-    d.engine.want(s, wants, d.now).unwrap();
+    d.host.want(s, wants).unwrap();
     d.drain();
     let entries = &d.messages[0].1.wantlist.entries;
     let order: Vec<_> = entries.iter().map(|entry| entry.cid).collect();
@@ -40,21 +40,21 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
 #[test]
 fn the_download_limit_holds() {
     let rates = Rates { download: Some(1_000_000), ..Rates::default() };
-    let mut d = Driver::with(Config::default().rates(rates));
+    let mut d = Driver::unwatched(Config::default().rates(rates));
     d.connect(1);
     let s = d.session();
     let wants =
         (0..2000).map(|n| Want { cid: *sized(n, 10_000).cid(), priority: 0, size: Some(10_000) });
-    d.engine.want(s, wants, d.now).unwrap();
+    d.host.want(s, wants).unwrap();
     d.drain();
     let mut got = 0u64;
     let end = d.now + ms(10_000);
     while d.now < end {
-        for (_, c, what) in d.told() {
-            if what == Told::Block {
+        for (_, c, what) in d.take_sent() {
+            if what == Sent::WantBlock {
                 let n = (0..2000).find(|n| *sized(*n, 10_000).cid() == c).unwrap();
                 d.block(1, &sized(n, 10_000));
-                d.engine.release_capacity(s, 10_000, d.now);
+                d.release_capacity(s, 10_000);
                 got += 10_000;
             }
         }
@@ -65,7 +65,7 @@ fn the_download_limit_holds() {
 
 #[test]
 fn nothing_is_left_when_all_is_over() {
-    let fresh = Driver::new().engine.stats().held_bytes;
+    let fresh = Driver::new().engine().stats().held_bytes;
     let mut d = Driver::peers(0..20);
     let s = d.session();
     let cids: Vec<_> = (0..500).map(cid).collect();
@@ -74,31 +74,31 @@ fn nothing_is_left_when_all_is_over() {
         d.block((n % 20) as u8, &block(n));
     }
     d.pass(ms(10_000));
-    d.engine.close_session(s, d.now);
+    d.close_session(s);
     for peer in 0..20 {
         d.disconnect(peer);
     }
     d.pass(ms(120_000));
-    assert_eq!(d.engine.stats().held_bytes, fresh);
+    assert_eq!(d.engine().stats().held_bytes, fresh);
 }
 
 #[test]
-fn a_want_whose_asker_left_before_it_was_told_is_asked_elsewhere() {
+fn a_want_whose_peer_left_before_it_was_sent_is_asked_elsewhere() {
     let mut d = Driver::peers([2]);
-    d.version = None;
+    d.at_once.opens = false;
     d.connect(1);
     let first = d.only(&[1]);
     d.want(first, &[cid(1)]);
     let second = d.only(&[2]);
     d.want(second, &[cid(1)]);
     // The second session relies on what the first has asked, and may not ask there itself.
-    d.engine.close_session(first, d.now);
-    d.engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), d.now);
-    d.version = Some(Version::V1_2);
+    d.close_session(first);
+    d.opened(1, StreamKind::Requests, Ok(Version::V1_2));
+    d.open_result = Ok(Version::V1_2);
     d.drain();
-    d.engine.handle_open(2, StreamKind::Requests, Ok(Version::V1_2), d.now);
+    d.opened(2, StreamKind::Requests, Ok(Version::V1_2));
     d.drain();
-    assert_eq!(d.told(), [(2, cid(1), Told::Block)]);
+    assert_eq!(d.take_sent(), [(2, cid(1), Sent::WantBlock)]);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() 
     // The oldest session waits behind those that wait already.
     d.want(first, &[cid(4)]);
     for n in 1..=4 {
-        assert_eq!(d.told(), [(1, cid(n), Told::Block)]);
+        assert_eq!(d.take_sent(), [(1, cid(n), Sent::WantBlock)]);
         d.block(1, &block(n));
     }
     assert_eq!(d.events().len(), 4);

@@ -1,6 +1,6 @@
 //! What a peer learns by answers to questions that it was not asked.
 
-use crate::driver::{Driver, Told, cid, ms};
+use crate::driver::{Driver, Sent, cid, ms};
 
 /// An engine that wants CID 1 of peer 0 alone and CID 9 of anybody, so that peer 1 was told something.
 fn wanting_of_one() -> Driver {
@@ -9,11 +9,11 @@ fn wanting_of_one() -> Driver {
     d.want(open, &[cid(9)]);
     let only = d.only(&[0]);
     d.want(only, &[cid(1)]);
-    let told = d.told();
-    assert!(told.iter().any(|(peer, told, _)| (*peer, *told) == (1, cid(9))));
-    assert!(!told.iter().any(|(peer, told, _)| (*peer, *told) == (1, cid(1))));
+    let sent = d.take_sent();
+    assert!(sent.iter().any(|(peer, sent, _)| (*peer, *sent) == (1, cid(9))));
+    assert!(!sent.iter().any(|(peer, sent, _)| (*peer, *sent) == (1, cid(1))));
     d.pass(ms(10));
-    d.told();
+    d.take_sent();
     d
 }
 
@@ -25,15 +25,15 @@ fn who_is_not_to_learn_of_a_want_is_answered_as_if_nothing_were_wanted() {
         for any in [cid(1), cid(2)] {
             if have { d.have(1, any) } else { d.dont_have(1, any) }
         }
-        let mut told = d.told();
+        let mut sent = d.take_sent();
         // Cancels that nobody asked for go a message a second.
         d.pass(ms(1000));
-        told.extend(d.told());
-        told.retain(|(peer, of, _)| *peer == 1 && *of != cid(9));
-        told.sort();
-        let mut expected = [(1, cid(1), Told::Cancel), (1, cid(2), Told::Cancel)];
+        sent.extend(d.take_sent());
+        sent.retain(|(peer, of, _)| *peer == 1 && *of != cid(9));
+        sent.sort();
+        let mut expected = [(1, cid(1), Sent::Cancel), (1, cid(2), Sent::Cancel)];
         expected.sort();
-        assert_eq!(told, expected, "HAVE: {have}");
+        assert_eq!(sent, expected, "HAVE: {have}");
     }
 }
 
@@ -44,10 +44,10 @@ fn haves_that_nobody_asked_for_give_away_a_few_wants_a_second() {
     let s = d.session();
     let cids: Vec<_> = (0..WANTS).map(cid).collect();
     d.want(s, &cids);
-    assert_eq!(d.told().len(), WANTS as usize, "all of the one peer that there is");
+    assert_eq!(d.take_sent().len(), WANTS as usize, "all of the one peer that there is");
     d.connect(1);
-    d.told();
-    let counted = |d: &Driver| d.engine.peer_stats(1).unwrap().fetched.haves;
+    d.take_sent();
+    let counted = |d: &Driver| d.engine().peer_stats(1).unwrap().fetched.haves;
     cids.iter().for_each(|cid| d.have(1, *cid));
     assert_eq!(counted(&d), 16, "of {WANTS}");
     d.pass(ms(5));

@@ -53,7 +53,7 @@ fn a_lookup_in_the_store_is_answered_once() {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), NOW)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), NOW);
             }
             Output::Load(wanted) => load = Some(wanted.id),
             other => panic!("{other:?}"),

@@ -62,7 +62,7 @@ fn draining_late_merges_and_loses_nothing() {
         }
         pair.pass(10 * LATENCY);
         let mut got: Vec<Cid> = Vec::new();
-        for event in &pair.hosts[ALICE].events {
+        for event in &pair.events[ALICE] {
             let Event::Block { block, from: Some(BOB), .. } = event else { panic!("{event:?}") };
             got.push(*block.cid());
         }
@@ -94,7 +94,7 @@ fn calls_out_of_their_natural_order_do_no_harm() {
     pair.pass(ms(300));
     pair.connect();
     pair.pass(2 * LATENCY);
-    assert!(matches!(pair.hosts[ALICE].events[..], [Event::Block { .. }]));
+    assert!(matches!(pair.events[ALICE][..], [Event::Block { .. }]));
 }
 
 /// Guards `MESSAGE_BYTES` of `client/tell.rs`: a call that brings much is carried out in pieces.
@@ -109,7 +109,7 @@ fn much_at_once_comes_out_in_bounded_pieces() {
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
     // The first message after connecting is the whole wantlist, so something is said before.
     engine.want(session, [Want::from(*block(0, 4).cid())], now).unwrap();
-    assert_eq!(told(&mut engine, now).len(), 1);
+    assert_eq!(sent_wants(&mut engine, now).len(), 1);
     let wants = (1..10_000).map(|n| Want { size: Some(4), ..Want::from(*block(n, 4).cid()) });
     engine.want(session, wants, now).unwrap();
     let mut lengths = Vec::new();
@@ -124,12 +124,12 @@ fn much_at_once_comes_out_in_bounded_pieces() {
 }
 
 /// Opens streams and takes messages; the CIDs told, without cancels.
-fn told(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
+fn sent_wants(engine: &mut Engine<u8>, now: Timestamp) -> Vec<Cid> {
     let mut told = Vec::new();
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(outgoing) => {
                 for entry in outgoing.message.wantlist.entries {

@@ -21,7 +21,7 @@ fn an_input_from_the_past_happens_at_the_latest_time_seen() {
         assert_eq!(now_known, Some(now), "an output is due at the latest time seen");
         pair.pass(ms(20_000));
         let latency = pair.alice().peer_stats(BOB).and_then(|peer| peer.latency);
-        (std::mem::take(&mut pair.hosts[ALICE].transcript), latency)
+        (std::mem::take(&mut pair.transcripts[ALICE]), latency)
     };
     let (straight, latency) = run(false);
     assert!(latency.is_some());
@@ -50,7 +50,7 @@ fn early_and_extra_timeouts_change_nothing() {
                 }
             }
         }
-        pair.hosts.map(|host| host.transcript)
+        pair.transcripts
     };
     assert_eq!(run(false), run(true));
 }

@@ -48,7 +48,7 @@ fn a_whole_exchange_is_repeated_by_its_seeds() {
         pair.put(&blocks[150..]);
         pair.pass(ms(15_000));
         assert_eq!(pair.alice().stats().fetched.blocks, 200);
-        pair.hosts.map(|host| host.transcript)
+        pair.transcripts
     };
     assert_eq!(run(), run());
 }

@@ -12,7 +12,7 @@ use crate::pair::{ALICE, BOB, LATENCY, Pair, Peer, block, bringing, ms};
 /// Events that end a want, by session and CID.
 fn ends(pair: &Pair) -> BTreeMap<(SessionId, Cid), Vec<&Event<Peer>>> {
     let mut ends: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for event in &pair.hosts[ALICE].events {
+    for event in &pair.events[ALICE] {
         let key = match event {
             Event::Block { session, block, .. } => (*session, *block.cid()),
             Event::Stored { session, cid } | Event::Failed { session, cid, .. } => (*session, *cid),

@@ -42,7 +42,7 @@ fn allocated() -> usize {
 /// is not freed there shows here as bytes.
 fn a_peer_that_leaves_leaves_nothing_behind() {
     let blocks: Vec<_> = (0..300).map(|n| block(n, 1000)).collect();
-    let mut pair = Pair::apart([Config::default(), Config::default()], [1, 2]);
+    let mut pair = Pair::unwatched();
     let round = |pair: &mut Pair| {
         let before = [pair.alice().stats().held_bytes, pair.bob().stats().held_bytes];
         pair.connect();
@@ -58,10 +58,8 @@ fn a_peer_that_leaves_leaves_nothing_behind() {
         let after = [pair.alice().stats().held_bytes, pair.bob().stats().held_bytes];
         assert_eq!(after, before, "by the engines' own sums");
     };
-    for host in &mut pair.hosts {
-        host.events.reserve(100_000);
-        host.transcript.reserve(100_000);
-    }
+    pair.events.iter_mut().for_each(|events| events.reserve(100_000));
+    pair.transcripts.iter_mut().for_each(|transcript| transcript.reserve(100_000));
     round(&mut pair);
     clear(&mut pair);
     let before = allocated();
@@ -73,10 +71,8 @@ fn a_peer_that_leaves_leaves_nothing_behind() {
 }
 
 fn clear(pair: &mut Pair) {
-    for host in &mut pair.hosts {
-        host.events.clear();
-        host.transcript.clear();
-    }
+    pair.events.iter_mut().for_each(Vec::clear);
+    pair.transcripts.iter_mut().for_each(Vec::clear);
 }
 
 /// Guards the bound in `Server::has_room`, and that `Server::disconnected` frees lookups too.
@@ -166,7 +162,7 @@ fn the_engines_own_sum_is_what_is_allocated() {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
             _ => {}

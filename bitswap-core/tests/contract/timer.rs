@@ -20,7 +20,7 @@ fn the_timer_is_due_while_an_output_is_ready_and_ahead_after_a_drain() {
     pair.put(&blocks[10..]);
     pair.pass(ms(60_000));
     assert_eq!(pair.alice().stats().fetched.blocks, 20);
-    assert_eq!(pair.hosts[ALICE].events.len(), 21, "20 blocks, and one peer that left");
+    assert_eq!(pair.events[ALICE].len(), 21, "20 blocks, and one peer that left");
     assert_eq!(pair.alice().stats().peers, 1);
     assert!(pair.alice().peer_stats(BOB).is_some());
 }

@@ -1,6 +1,6 @@
 //! Memory under starvation: whose stream is reset, when, for whom, and what becomes of the peer.
 
-use crate::rig::{Rig, Said, ask_or, cid, limits, want};
+use crate::harness::{Harness, Responses, ask_or, cid, limits, want};
 use bitswap_core::error::SendError;
 use bitswap_core::{LoadKind, Rates, SendId, TimerReason, Timestamp};
 
@@ -14,27 +14,27 @@ const SECOND: u64 = 1_000_000;
 const LATE: u64 = 3 * SECOND;
 
 /// An engine with memory for [`BLOCKS`], and a store with a thousand.
-fn rig() -> Rig {
-    let mut rig = Rig::new(limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32));
+fn harness() -> Harness {
+    let mut harness = Harness::new(limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32));
     for n in 0..1000 {
-        rig.put(cid(n), SIZE);
+        harness.put(cid(n), SIZE);
     }
-    rig
+    harness
 }
 
 /// A peer connects and wants so many blocks.
-fn join(rig: &mut Rig, peer: u32, blocks: u32) {
-    rig.connect(peer);
-    rig.tell(peer, (0..blocks).map(|n| want(cid(n))).collect::<Vec<_>>());
-    rig.run();
+fn join(harness: &mut Harness, peer: u32, blocks: u32) {
+    harness.connect(peer);
+    harness.wants(peer, (0..blocks).map(|n| want(cid(n))).collect::<Vec<_>>());
+    harness.run();
 }
 
 /// Peers from 0 on that read nothing, until they hold all memory; how many they are.
-fn fill(rig: &mut Rig) -> u32 {
+fn fill(harness: &mut Harness) -> u32 {
     let mut peers = 0;
-    while rig.engine.stats().response_bytes < (BLOCKS * SIZE) as u64 {
-        rig.slow.insert(peers);
-        join(rig, peers, 10);
+    while harness.engine().stats().response_bytes < (BLOCKS * SIZE) as u64 {
+        harness.stalled.insert(peers);
+        join(harness, peers, 10);
         peers += 1;
         assert!(peers < 100, "they get no more, but there is some");
     }
@@ -42,310 +42,301 @@ fn fill(rig: &mut Rig) -> u32 {
 }
 
 /// Goes on from timer to timer, up to and with `end`.
-fn run_to(rig: &mut Rig, end: u64) {
-    loop {
-        rig.run();
-        match rig.engine.poll_timeout() {
-            Some(at) if at.as_micros() <= end => {
-                rig.now = at.as_micros();
-                rig.engine.handle_timeout(at);
-            }
-            _ => break,
-        }
-    }
-    rig.now = end;
-    rig.engine.handle_timeout(rig.at());
-    rig.run();
+fn run_to(harness: &mut Harness, end: u64) {
+    let time = Timestamp::from_micros(end).since(harness.now);
+    let outputs = harness.advance(time);
+    harness.note(outputs);
 }
 
-fn held(rig: &Rig, peer: u32) -> u64 {
-    rig.engine.peer_stats(peer).unwrap().response_bytes / SIZE as u64
+fn held(harness: &Harness, peer: u32) -> u64 {
+    harness.engine().peer_stats(peer).unwrap().response_bytes / SIZE as u64
 }
 
-fn served(rig: &Rig, peer: u32) -> u64 {
-    rig.engine.peer_stats(peer).unwrap().served.blocks
+fn served(harness: &Harness, peer: u32) -> u64 {
+    harness.engine().peer_stats(peer).unwrap().served.blocks
 }
 
-fn sends_to(rig: &Rig, peer: u32) -> Vec<SendId> {
-    rig.unsent.iter().filter(|sending| sending.peer == peer).map(|sending| sending.id).collect()
+fn sends_to(harness: &Harness, peer: u32) -> Vec<SendId> {
+    harness.sends.iter().filter(|sending| sending.peer == peer).map(|sending| sending.id).collect()
 }
 
 #[test]
 fn the_stream_that_moves_slowest_per_byte_held_is_reset_for_a_starved_peer() {
-    let mut rig = rig();
-    let slow = fill(&mut rig);
+    let mut harness = harness();
+    let slow = fill(&mut harness);
     // The first ones found more memory free than the others.
     assert_eq!(
-        (0..slow).map(|peer| held(&rig, peer)).collect::<Vec<_>>(),
+        (0..slow).map(|peer| held(&harness, peer)).collect::<Vec<_>>(),
         [3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
     );
-    join(&mut rig, 100, 10);
-    assert_eq!(held(&rig, 100), 0);
+    join(&mut harness, 100, 10);
+    assert_eq!(held(&harness, 100), 0);
     let due = Timestamp::from_micros(LATE);
-    assert_eq!(rig.engine.poll_timeout_reason(), Some((due, TimerReason::Starvation)));
-    run_to(&mut rig, LATE - 1);
-    assert_eq!((rig.reset.len(), served(&rig, 100)), (0, 0), "they might take it yet");
-    run_to(&mut rig, LATE);
-    assert_eq!(rig.reset, [0]);
-    assert_eq!(served(&rig, 100), 10, "what one stream held is enough for a peer that reads");
-    assert_eq!(held(&rig, 0), 0);
-    assert_eq!(rig.ledger(0), 10, "what was being sent is wanted still");
-    assert_eq!(rig.engine.stats().served.slow_resets, 1);
-    assert_eq!(rig.engine.peer_stats(0).unwrap().served.slow_resets, 1);
-    run_to(&mut rig, LATE + 2 * SECOND - 1);
-    assert_eq!(rig.reset, [0], "nobody else is starved");
+    assert_eq!(harness.engine().poll_timeout_reason(), Some((due, TimerReason::Starvation)));
+    run_to(&mut harness, LATE - 1);
+    assert_eq!((harness.reset.len(), served(&harness, 100)), (0, 0), "they might take it yet");
+    run_to(&mut harness, LATE);
+    assert_eq!(harness.reset, [0]);
+    assert_eq!(served(&harness, 100), 10, "what one stream held is enough for a peer that reads");
+    assert_eq!(held(&harness, 0), 0);
+    assert_eq!(harness.ledger(0), 10, "what was being sent is wanted still");
+    assert_eq!(harness.engine().stats().served.slow_resets, 1);
+    assert_eq!(harness.engine().peer_stats(0).unwrap().served.slow_resets, 1);
+    run_to(&mut harness, LATE + 2 * SECOND - 1);
+    assert_eq!(harness.reset, [0], "nobody else is starved");
 }
 
 #[test]
 fn starvation_costs_nobody_a_stream_before_it_has_lasted_a_quarter_of_a_second() {
-    let mut rig = rig();
-    fill(&mut rig);
-    run_to(&mut rig, 10 * SECOND);
-    join(&mut rig, 100, 1);
-    run_to(&mut rig, 10 * SECOND + 249_999);
-    assert_eq!(rig.reset, []);
-    run_to(&mut rig, 10 * SECOND + 250_000);
-    assert_eq!((rig.reset.len(), served(&rig, 100)), (1, 1));
+    let mut harness = harness();
+    fill(&mut harness);
+    run_to(&mut harness, 10 * SECOND);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, 10 * SECOND + 249_999);
+    assert_eq!(harness.reset, [0u32; 0]);
+    run_to(&mut harness, 10 * SECOND + 250_000);
+    assert_eq!((harness.reset.len(), served(&harness, 100)), (1, 1));
 }
 
 #[test]
 fn nobody_is_reset_for_peers_that_do_not_read_themselves() {
-    let mut rig = rig();
-    let slow = fill(&mut rig);
-    assert!((0..slow).all(|peer| held(&rig, peer) < 8), "all could hold more");
-    run_to(&mut rig, 1000 * SECOND);
-    assert_eq!((rig.reset.len(), rig.engine.poll_timeout()), (0, None));
+    let mut harness = harness();
+    let slow = fill(&mut harness);
+    assert!((0..slow).all(|peer| held(&harness, peer) < 8), "all could hold more");
+    run_to(&mut harness, 1000 * SECOND);
+    assert_eq!((harness.reset.len(), harness.engine().poll_timeout()), (0, None));
 }
 
 #[test]
 fn nobody_is_reset_while_there_is_memory_for_all() {
-    let mut rig = rig();
-    rig.slow.extend(0..4);
-    (0..4).for_each(|peer| join(&mut rig, peer, 2));
+    let mut harness = harness();
+    harness.stalled.extend(0..4);
+    (0..4).for_each(|peer| join(&mut harness, peer, 2));
     for second in 0..1000 {
-        run_to(&mut rig, second * SECOND);
-        rig.tell(100, [want(cid(second as u32))]);
-        join(&mut rig, 100, 1);
+        run_to(&mut harness, second * SECOND);
+        harness.wants(100, [want(cid(second as u32))]);
+        join(&mut harness, 100, 1);
     }
-    assert_eq!(rig.reset, []);
+    assert_eq!(harness.reset, [0u32; 0]);
 }
 
 #[test]
 fn a_peer_that_takes_150_kb_per_second_is_not_reset_for_any_other() {
-    let mut rig = rig();
+    let mut harness = harness();
     // It holds most of all, because it is the first.
-    rig.slow.insert(0);
-    join(&mut rig, 0, 500);
+    harness.stalled.insert(0);
+    join(&mut harness, 0, 500);
     for (stalled, taken) in (1..).zip(0..300) {
         // Ever more peers that take nothing: some of them wait for memory at any time.
-        rig.slow.insert(stalled);
-        join(&mut rig, stalled, 10);
-        run_to(&mut rig, (taken + 1) * SIZE as u64 * SECOND / 150_000);
-        if let Some(first) = sends_to(&rig, 0).first().copied() {
-            rig.unsent.retain(|sending| sending.id != first);
-            rig.sent(first, Ok(()));
+        harness.stalled.insert(stalled);
+        join(&mut harness, stalled, 10);
+        run_to(&mut harness, (taken + 1) * SIZE as u64 * SECOND / 150_000);
+        if let Some(first) = sends_to(&harness, 0).first().copied() {
+            harness.sends.retain(|sending| sending.id != first);
+            harness.sent(first, Ok(()));
         }
-        rig.run();
+        harness.run();
     }
-    assert!(served(&rig, 0) > 100, "{}", served(&rig, 0));
-    assert!(!rig.reset.contains(&0), "{:?}", rig.reset);
-    assert!(rig.reset.len() > 20, "{:?}", rig.reset);
+    assert!(served(&harness, 0) > 100, "{}", served(&harness, 0));
+    assert!(!harness.reset.contains(&0), "{:?}", harness.reset);
+    assert!(harness.reset.len() > 20, "{:?}", harness.reset);
 }
 
 #[test]
 fn a_peer_rests_after_each_reset_twice_as_long_and_then_begins_with_one_block() {
-    let mut rig = Rig::new(limits(|limits| limits.response_bytes = SIZE as u32));
-    (0..100).for_each(|n| rig.put(cid(n), SIZE));
-    rig.slow.insert(0);
-    join(&mut rig, 0, 10);
+    let mut harness = Harness::new(limits(|limits| limits.response_bytes = SIZE as u32));
+    (0..100).for_each(|n| harness.put(cid(n), SIZE));
+    harness.stalled.insert(0);
+    join(&mut harness, 0, 10);
     let mut now = 0;
     for (peer, rest) in (1..).zip([1, 2, 4, 8, 16, 32, 64, 128, 256, 256]) {
-        assert_eq!((held(&rig, 0), sends_to(&rig, 0).len()), (1, 1));
-        join(&mut rig, peer, 1);
+        assert_eq!((held(&harness, 0), sends_to(&harness, 0).len()), (1, 1));
+        join(&mut harness, peer, 1);
         now += LATE;
-        run_to(&mut rig, now);
-        assert_eq!((rig.reset.len() as u32, served(&rig, peer)), (peer, 1));
+        run_to(&mut harness, now);
+        assert_eq!((harness.reset.len() as u32, served(&harness, peer)), (peer, 1));
         let end = Timestamp::from_micros(now + rest * SECOND);
-        run_to(&mut rig, end.as_micros() - 1);
-        assert_eq!(rig.engine.poll_timeout_reason(), Some((end, TimerReason::Rest)));
-        assert_eq!(held(&rig, 0), 0);
+        run_to(&mut harness, end.as_micros() - 1);
+        assert_eq!(harness.engine().poll_timeout_reason(), Some((end, TimerReason::Rest)));
+        assert_eq!(held(&harness, 0), 0);
         now = end.as_micros();
-        run_to(&mut rig, now);
+        run_to(&mut harness, now);
     }
-    assert_eq!(rig.reset, [0; 10]);
+    assert_eq!(harness.reset, [0; 10]);
 }
 
 #[test]
 fn after_a_reset_a_peer_is_given_more_only_for_what_it_takes() {
-    let mut rig = rig();
-    fill(&mut rig);
-    join(&mut rig, 100, 1);
-    run_to(&mut rig, LATE);
-    assert_eq!(rig.reset, [0]);
-    (1..50).chain([100]).for_each(|peer| rig.engine.handle_disconnected(peer, rig.at()));
-    run_to(&mut rig, LATE + SECOND);
+    let mut harness = harness();
+    fill(&mut harness);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, LATE);
+    assert_eq!(harness.reset, [0]);
+    (1..50).chain([100]).for_each(|peer| harness.disconnect(peer));
+    run_to(&mut harness, LATE + SECOND);
     for blocks in [1, 2, 3, 3] {
-        assert_eq!(held(&rig, 0), blocks);
-        let first = sends_to(&rig, 0)[0];
-        rig.unsent.retain(|sending| sending.id != first);
-        rig.sent(first, Ok(()));
-        rig.run();
+        assert_eq!(held(&harness, 0), blocks);
+        let first = sends_to(&harness, 0)[0];
+        harness.sends.retain(|sending| sending.id != first);
+        harness.sent(first, Ok(()));
+        harness.run();
     }
 }
 
 #[test]
-fn a_resting_peer_is_told_what_is_not_here() {
-    let mut rig = rig();
-    fill(&mut rig);
-    join(&mut rig, 100, 1);
-    run_to(&mut rig, LATE);
-    assert_eq!(rig.reset, [0]);
-    rig.slow.remove(&0);
-    rig.tell(0, [ask_or(cid(5000))]);
-    assert_eq!(rig.said(), Said::new(&[], &[], &[cid(5000)]));
+fn a_resting_peer_is_sent_dont_have() {
+    let mut harness = harness();
+    fill(&mut harness);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, LATE);
+    assert_eq!(harness.reset, [0]);
+    harness.stalled.remove(&0);
+    harness.wants(0, [ask_or(cid(5000))]);
+    assert_eq!(harness.responses(), Responses::new(&[], &[], &[cid(5000)]));
     // A block that comes after all stays out of memory.
-    rig.fast = false;
+    harness.at_once.loads = false;
     let asked =
-        rig.loads.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
-    rig.tell(0, [want(cid(900))]);
-    rig.run();
-    let now = rig.loads.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
-    assert_eq!((now, held(&rig, 0)), (asked, 0));
+        harness.loaded.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
+    harness.wants(0, [want(cid(900))]);
+    harness.run();
+    let now =
+        harness.loaded.iter().filter(|load| load.peer == 0 && load.kind == LoadKind::Data).count();
+    assert_eq!((now, held(&harness, 0)), (asked, 0));
 }
 
 #[test]
 fn answers_to_what_was_on_its_way_on_a_reset_stream_change_nothing() {
     for result in [Ok(()), Err(SendError::Closed), Err(SendError::Timeout)] {
-        let mut rig = rig();
-        fill(&mut rig);
-        let sends = sends_to(&rig, 0);
+        let mut harness = harness();
+        fill(&mut harness);
+        let sends = sends_to(&harness, 0);
         assert_eq!(sends.len(), 3);
-        join(&mut rig, 100, 1);
-        run_to(&mut rig, LATE);
-        assert_eq!(rig.reset, [0]);
-        let before = rig.engine.stats();
+        join(&mut harness, 100, 1);
+        run_to(&mut harness, LATE);
+        assert_eq!(harness.reset, [0]);
+        let before = harness.engine().stats();
         for id in sends {
-            rig.sent(id, result);
+            harness.sent(id, result);
         }
-        let mut after = rig.engine.stats();
+        let mut after = harness.engine().stats();
         assert_eq!(after.stale_inputs, before.stale_inputs + 3);
         after.stale_inputs = before.stale_inputs;
         assert_eq!(after, before);
         // It gets them all, once it reads.
-        rig.slow.clear();
-        rig.take_all();
-        run_to(&mut rig, 100 * SECOND);
-        assert_eq!((served(&rig, 0), rig.ledger(0)), (10, 0));
+        harness.stalled.clear();
+        harness.answer_sends();
+        run_to(&mut harness, 100 * SECOND);
+        assert_eq!((served(&harness, 0), harness.ledger(0)), (10, 0));
     }
 }
 
 /// What the transport took shortly before may be lost with the stream.
 #[test]
 fn what_was_taken_last_on_a_reset_stream_is_sent_again() {
-    let mut rig = rig();
-    rig.connect(0);
-    rig.tell(0, [want(cid(500))]);
-    rig.run();
-    assert_eq!(served(&rig, 0), 1);
-    fill(&mut rig);
-    join(&mut rig, 100, 1);
-    run_to(&mut rig, LATE);
-    assert_eq!(rig.reset, [0]);
-    rig.slow.clear();
-    rig.take_all();
-    run_to(&mut rig, 100 * SECOND);
-    assert_eq!(served(&rig, 0), 12, "the first one twice");
+    let mut harness = harness();
+    harness.connect(0);
+    harness.wants(0, [want(cid(500))]);
+    harness.run();
+    assert_eq!(served(&harness, 0), 1);
+    fill(&mut harness);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, LATE);
+    assert_eq!(harness.reset, [0]);
+    harness.stalled.clear();
+    harness.answer_sends();
+    run_to(&mut harness, 100 * SECOND);
+    assert_eq!(served(&harness, 0), 12, "the first one twice");
 }
 
 #[test]
 fn part_of_the_memory_is_for_the_first_block_of_peers_that_hold_nothing() {
-    let mut rig = rig();
-    rig.reads = false;
+    let mut harness = harness();
+    harness.at_once.sends = false;
     // Peers that hold something leave two blocks, whatever they are trusted with.
     let mut last = 0;
-    while rig.engine.stats().response_bytes < ((BLOCKS - 2) * SIZE) as u64 {
-        join(&mut rig, last, 10);
+    while harness.engine().stats().response_bytes < ((BLOCKS - 2) * SIZE) as u64 {
+        join(&mut harness, last, 10);
         last += 1;
         assert!(last < 100, "they get no more, but there is some");
     }
-    join(&mut rig, 100, 10);
-    join(&mut rig, 101, 10);
-    join(&mut rig, 102, 10);
-    assert_eq!([100, 101, 102].map(|peer| held(&rig, peer)), [1, 1, 0]);
+    join(&mut harness, 100, 10);
+    join(&mut harness, 101, 10);
+    join(&mut harness, 102, 10);
+    assert_eq!([100, 101, 102].map(|peer| held(&harness, peer)), [1, 1, 0]);
 }
 
 #[test]
 fn the_reserve_is_not_for_a_peer_that_was_reset() {
-    let mut rig = rig();
-    fill(&mut rig);
-    join(&mut rig, 100, 1);
-    run_to(&mut rig, LATE);
-    assert_eq!(rig.reset, [0]);
+    let mut harness = harness();
+    fill(&mut harness);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, LATE);
+    assert_eq!(harness.reset, [0]);
     // Its memory is taken by others before its rest is over, up to the reserve.
-    rig.slow.extend(200..202);
-    join(&mut rig, 200, 1);
-    run_to(&mut rig, LATE + SECOND);
-    let free = (BLOCKS * SIZE) as u64 - rig.engine.stats().response_bytes;
-    assert_eq!((held(&rig, 0), free), (0, 2 * SIZE as u64));
-    join(&mut rig, 201, 1);
-    assert_eq!(held(&rig, 201), 1);
+    harness.stalled.extend(200..202);
+    join(&mut harness, 200, 1);
+    run_to(&mut harness, LATE + SECOND);
+    let free = (BLOCKS * SIZE) as u64 - harness.engine().stats().response_bytes;
+    assert_eq!((held(&harness, 0), free), (0, 2 * SIZE as u64));
+    join(&mut harness, 201, 1);
+    assert_eq!(held(&harness, 201), 1);
     // Others give way to it only after it has waited for as long as it rested.
-    run_to(&mut rig, LATE + 2 * SECOND - 1);
-    assert_eq!((rig.reset.len(), held(&rig, 0)), (1, 0));
-    run_to(&mut rig, LATE + 2 * SECOND);
-    assert_eq!((rig.reset.len(), held(&rig, 0)), (2, 1));
+    run_to(&mut harness, LATE + 2 * SECOND - 1);
+    assert_eq!((harness.reset.len(), held(&harness, 0)), (1, 0));
+    run_to(&mut harness, LATE + 2 * SECOND);
+    assert_eq!((harness.reset.len(), held(&harness, 0)), (2, 1));
 }
 
 /// What becomes free is for those that read, also if they hold more.
 #[test]
 fn a_stream_that_has_fallen_behind_is_given_no_more() {
-    let mut rig = rig();
-    fill(&mut rig);
-    run_to(&mut rig, LATE);
-    (0..4).for_each(|peer| rig.engine.handle_disconnected(peer, rig.at()));
-    rig.run();
-    assert_eq!([4, 5, 6, 7, 8, 9].map(|peer| held(&rig, peer)), [1; 6]);
+    let mut harness = harness();
+    fill(&mut harness);
+    run_to(&mut harness, LATE);
+    (0..4).for_each(|peer| harness.disconnect(peer));
+    harness.run();
+    assert_eq!([4, 5, 6, 7, 8, 9].map(|peer| held(&harness, peer)), [1; 6]);
     // Until it has caught up.
-    let first = sends_to(&rig, 4)[0];
-    rig.unsent.retain(|sending| sending.id != first);
-    rig.sent(first, Ok(()));
-    rig.run();
-    assert_eq!(held(&rig, 4), 2);
+    let first = sends_to(&harness, 4)[0];
+    harness.sends.retain(|sending| sending.id != first);
+    harness.sent(first, Ok(()));
+    harness.run();
+    assert_eq!(held(&harness, 4), 2);
 }
 
 #[test]
 fn a_starved_peer_that_does_not_take_what_it_holds_costs_nobody_a_stream() {
-    let mut rig = rig();
+    let mut harness = harness();
     for n in 2000..2010 {
-        rig.put(cid(n), KIB);
+        harness.put(cid(n), KIB);
     }
     for peer in 0..BLOCKS as u32 - 1 {
-        rig.slow.insert(peer);
-        join(&mut rig, peer, 1);
+        harness.stalled.insert(peer);
+        join(&mut harness, peer, 1);
     }
-    rig.slow.insert(100);
-    rig.connect(100);
-    rig.tell(100, (2000..2010).map(|n| want(cid(n))).collect::<Vec<_>>());
-    rig.run();
+    harness.stalled.insert(100);
+    harness.connect(100);
+    harness.wants(100, (2000..2010).map(|n| want(cid(n))).collect::<Vec<_>>());
+    harness.run();
     // So little that it is starved, and it does not take it.
-    assert_eq!(rig.engine.peer_stats(100).unwrap().response_bytes, KIB as u64);
-    run_to(&mut rig, 100 * SECOND);
-    assert_eq!(rig.reset, []);
+    assert_eq!(harness.engine().peer_stats(100).unwrap().response_bytes, KIB as u64);
+    run_to(&mut harness, 100 * SECOND);
+    assert_eq!(harness.reset, [0u32; 0]);
 }
 
 #[test]
 fn a_peer_that_never_agrees_to_a_stream_keeps_no_memory_either() {
-    let mut rig = rig();
-    rig.opens_at_once = false;
-    fill(&mut rig);
-    assert_eq!(rig.unsent.len(), 0);
-    rig.opens_at_once = true;
-    rig.opening.clear();
-    join(&mut rig, 100, 10);
-    run_to(&mut rig, 10 * SECOND);
-    assert_eq!(rig.reset, [], "there is no stream to reset");
-    assert_eq!(served(&rig, 100), 10);
-    assert!(rig.engine.stats().served.slow_resets > 0);
+    let mut harness = harness();
+    harness.at_once.opens = false;
+    fill(&mut harness);
+    assert_eq!(harness.sends.len(), 0);
+    harness.at_once.opens = true;
+    harness.opens.clear();
+    join(&mut harness, 100, 10);
+    run_to(&mut harness, 10 * SECOND);
+    assert_eq!(harness.reset, [0u32; 0], "there is no stream to reset");
+    assert_eq!(served(&harness, 100), 10);
+    assert!(harness.engine().stats().served.slow_resets > 0);
 }
 
 /// Blocks that wait for our own rate limit are not the fault of the peer that they are for.
@@ -353,39 +344,39 @@ fn a_peer_that_never_agrees_to_a_stream_keeps_no_memory_either() {
 fn a_peer_that_waits_for_our_own_limit_is_not_reset() {
     let rates = Rates { upload_per_peer: Some(1), ..Rates::default() };
     let limits = limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32);
-    let mut rig = Rig::new(limits.rates(rates));
+    let mut harness = Harness::new(limits.rates(rates));
     for n in 0..1000 {
-        rig.put(cid(n), SIZE);
+        harness.put(cid(n), SIZE);
     }
     let mut peers = 0;
-    while rig.engine.stats().response_bytes < (BLOCKS * SIZE) as u64 {
-        join(&mut rig, peers, 10);
+    while harness.engine().stats().response_bytes < (BLOCKS * SIZE) as u64 {
+        join(&mut harness, peers, 10);
         peers += 1;
     }
-    join(&mut rig, 1000, 1);
-    run_to(&mut rig, 100 * SECOND);
-    assert_eq!((rig.reset.len(), served(&rig, 1000)), (0, 0));
+    join(&mut harness, 1000, 1);
+    run_to(&mut harness, 100 * SECOND);
+    assert_eq!((harness.reset.len(), served(&harness, 1000)), (0, 0));
 }
 
 #[test]
 fn memory_goes_to_the_peer_that_was_given_none_for_longest() {
-    let mut rig = rig();
-    rig.reads = false;
+    let mut harness = harness();
+    harness.at_once.sends = false;
     for peer in 0..16 {
-        join(&mut rig, peer, 1);
+        join(&mut harness, peer, 1);
     }
     // Two that had none yet, and the latter has the smaller number.
-    rig.pass(1000);
-    join(&mut rig, 51, 3);
-    rig.pass(1000);
-    join(&mut rig, 50, 3);
+    harness.pass(1000);
+    join(&mut harness, 51, 3);
+    harness.pass(1000);
+    join(&mut harness, 50, 3);
     for turn in [51, 50, 51, 50] {
-        let first = rig.unsent.pop_front().unwrap();
-        rig.pass(1000);
-        rig.sent(first.id, Ok(()));
-        let sent = rig.run();
+        let first = harness.sends.pop_front().unwrap();
+        harness.pass(1000);
+        harness.sent(first.id, Ok(()));
+        let sent = harness.run();
         assert_eq!(sent.iter().map(|(peer, _)| *peer).collect::<Vec<_>>(), [turn]);
-        let back = rig.unsent.pop_back().unwrap();
-        rig.unsent.push_front(back);
+        let back = harness.sends.pop_back().unwrap();
+        harness.sends.push_front(back);
     }
 }

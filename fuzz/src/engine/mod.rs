@@ -1,17 +1,12 @@
-//! Engines under fuzz: their inputs as values, what stands between them and their host, a small
-//! world of blocks and peers, and a model of what local users must see.
+//! Engines under fuzz: how they are set up, the blocks that they know of, and a model of what local users
+//! must see. The operations and the host are those of `bitswap-testing`.
 
-mod call;
+mod blocks;
 mod model;
-mod op;
-mod requests;
 mod setup;
-mod universe;
-mod world;
+mod users;
 
-pub use call::{Between, Call, Reply, Untouched, apply};
+pub use blocks::{Mask, Peer, all_blocks, block, cid};
 pub use model::Model;
-pub use op::{Mask, Op};
 pub use setup::Setup;
-pub use universe::{BLOCKS, Peer, block, blocks, cid};
-pub use world::World;
+pub use users::Users;

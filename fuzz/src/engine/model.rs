@@ -3,29 +3,30 @@
 //! Every want ends exactly once, no block comes that nobody wants, and what is delivered is the
 //! block. The model knows the calls and the outputs and nothing of how the engine works.
 //!
-//! A block that is wanted again before the end of its want was told may be a second want, with an
+//! A block that is wanted again before the end of its want was reported may be a second want, with an
 //! end of its own, or the same one: which of them shows once all outputs were taken.
 
 use std::collections::BTreeMap;
 
 use bitswap_core::{Event, Output, SessionId};
+use bitswap_testing::{Call, Reply};
 use cid::Cid;
 
-use super::{Call, Peer, Reply, blocks};
+use super::{Peer, all_blocks};
 
-/// What a session may be told of one block since all outputs were taken.
+/// What may be reported to a session of one block since all outputs were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Wish {
+struct Wanted {
     /// Ends that may come at most.
     most: u32,
-    /// An end was told.
-    told: bool,
+    /// An end was reported.
+    ended: bool,
 }
 
 /// The wantlists of all sessions.
 #[derive(Clone, Debug, Default)]
 pub struct Model {
-    sessions: BTreeMap<SessionId, BTreeMap<Cid, Wish>>,
+    sessions: BTreeMap<SessionId, BTreeMap<Cid, Wanted>>,
 }
 
 impl Model {
@@ -34,7 +35,7 @@ impl Model {
     /// # Panics
     ///
     /// When two sessions have one name.
-    pub fn call(&mut self, call: &Call, reply: Reply) {
+    pub fn call(&mut self, call: &Call<Peer>, reply: Reply) {
         match (call, reply) {
             (Call::OpenSession { .. }, Reply::Session(Ok(session))) => {
                 let before = self.sessions.insert(session, BTreeMap::new());
@@ -67,7 +68,7 @@ impl Model {
         match event {
             Event::Block { session, block, .. } => {
                 self.end(*session, block.cid());
-                let genuine = blocks().iter().find(|genuine| genuine.cid() == block.cid());
+                let genuine = all_blocks().iter().find(|genuine| genuine.cid() == block.cid());
                 assert_eq!(genuine, Some(block), "what is delivered is the block");
             }
             Event::Stored { session, cid } | Event::Failed { session, cid, .. } => {
@@ -78,26 +79,29 @@ impl Model {
     }
 
     fn end(&mut self, session: SessionId, cid: &Cid) {
-        let wish = self.sessions.get_mut(&session).and_then(|wanted| wanted.get_mut(cid));
-        let wish = wish.filter(|wish| wish.most > 0);
-        let Some(wish) = wish else {
-            panic!("the end of a want is told that {session:?} does not have: {cid}");
+        let want = self.sessions.get_mut(&session).and_then(|wanted| wanted.get_mut(cid));
+        let want = want.filter(|want| want.most > 0);
+        let Some(want) = want else {
+            panic!("the end of a want is reported that {session:?} does not have: {cid}");
         };
-        *wish = Wish { most: wish.most - 1, told: true };
+        *want = Wanted { most: want.most - 1, ended: true };
     }
 
     /// All outputs were taken; `is_live` is what the engine says of its wants.
     ///
     /// # Panics
     ///
-    /// When a want is gone whose end was not told, or goes on although all its ends were.
+    /// When a want is gone whose end was not reported, or goes on although all its ends were.
     pub fn rest(&mut self, is_live: impl Fn(SessionId, &Cid) -> bool) {
         for (session, wanted) in &mut self.sessions {
-            wanted.retain(|cid, wish| {
+            wanted.retain(|cid, want| {
                 let live = is_live(*session, cid);
-                assert!(live || wish.told, "the end of a want of {session:?} was not told: {cid}");
-                assert!(!live || wish.most > 0, "an ended want of {session:?} goes on: {cid}");
-                *wish = Wish { most: 1, told: false };
+                assert!(
+                    live || want.ended,
+                    "the end of a want of {session:?} was not reported: {cid}"
+                );
+                assert!(!live || want.most > 0, "an ended want of {session:?} goes on: {cid}");
+                *want = Wanted { most: 1, ended: false };
                 live
             });
         }
@@ -105,7 +109,7 @@ impl Model {
 
     /// The sessions and what each waits for.
     pub fn waiting(&self) -> impl Iterator<Item = (SessionId, &Cid)> {
-        let waits = |(_, wish): &(&Cid, &Wish)| wish.most > 0;
+        let waits = |(_, want): &(&Cid, &Wanted)| want.most > 0;
         self.sessions.iter().flat_map(move |(session, wanted)| {
             wanted.iter().filter(waits).map(|(cid, _)| (*session, cid))
         })

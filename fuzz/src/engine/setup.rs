@@ -1,10 +1,7 @@
-//! How an engine and its sessions are set up.
+//! How an engine is set up.
 
-use std::time::Duration;
+use bitswap_core::{Config, Limits, Timestamp};
 
-use bitswap_core::{Config, Limits, PeerSet, SessionOptions, Timestamp, WhenMissing};
-
-use super::{Mask, Peer};
 use crate::Input;
 
 /// An engine's configuration, seed and first moment.
@@ -54,20 +51,5 @@ impl Setup {
             at => u64::from(at),
         };
         Self { config, seed: [seed; 32], start: Timestamp::from_micros(start) }
-    }
-}
-
-/// The options of a session: its only peers, if there are any, and the rest by the bits of `style`.
-pub(super) fn session_options(only: Mask, style: u8) -> SessionOptions<Peer> {
-    let peers = match only.0 {
-        0 => PeerSet::Any,
-        _ => PeerSet::Only(only.places().map(|at| at as Peer).collect()),
-    };
-    SessionOptions {
-        peers,
-        window_bytes: [32 << 20, 1, 1100, 8000][usize::from(style & 3)],
-        when_missing: if style & 4 == 0 { WhenMissing::Wait } else { WhenMissing::Fail },
-        want_timeout: (style & 8 != 0).then_some(Duration::from_millis(500)),
-        find_providers: style & 16 == 0,
     }
 }

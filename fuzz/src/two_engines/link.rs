@@ -4,39 +4,30 @@ use std::time::Duration;
 
 use bitswap_core::error::OpenError;
 use bitswap_core::{Timestamp, Version};
-use cid::Cid;
+use bitswap_testing::Interceptor;
 
 use super::side::Side;
-use crate::engine::{Between, Call, Mask, Untouched, blocks};
+use crate::engine::{Mask, Peer, Users};
 
 /// The two engines, the streams between them, and the time.
 pub(super) struct Link<'a> {
-    sides: [Side; 2],
-    between: &'a mut dyn Between,
-    now: Timestamp,
+    sides: [Side<'a>; 2],
     /// The connection is there, for those who have not noticed otherwise.
     up: bool,
-    /// Something was negotiated with which not all can be said.
+    /// Something was negotiated with which not all can be sent.
     hampered: bool,
 }
 
-/// A side, what is between it and its host, and the time.
-macro_rules! on {
-    ($link:expr, $side:expr, $method:ident ( $($argument:expr),* )) => {{
-        let between: &mut dyn Between =
-            if $side == 0 { &mut *$link.between } else { &mut Untouched };
-        $link.sides[$side].$method($($argument,)* $link.now, between)
-    }};
-}
-
 impl<'a> Link<'a> {
-    pub(super) fn new(seeds: [u8; 2], between: &'a mut dyn Between) -> Self {
-        let sides = [Side::new(seeds[0], 1, between), Side::new(seeds[1], 0, &mut Untouched)];
-        Self { sides, between, now: Timestamp::ZERO, up: false, hampered: false }
+    /// `between` stands between the first engine and its host.
+    pub(super) fn new(seeds: [u8; 2], between: &'a mut dyn Interceptor<Peer>) -> Self {
+        let first = Side::new(seeds[0], 1, Users::behind(between));
+        let second = Side::new(seeds[1], 0, Users::default());
+        Self { sides: [first, second], up: false, hampered: false }
     }
 
     pub(super) const fn now(&self) -> Timestamp {
-        self.now
+        self.sides[0].host.now
     }
 
     /// Both sides see one connection, whatever was before.
@@ -44,47 +35,45 @@ impl<'a> Link<'a> {
         if self.up {
             return;
         }
-        for side in 0..2 {
-            on!(self, side, lost());
-            self.sides[side].connected = true;
-            let peer = self.sides[side].other;
-            on!(self, side, call(Call::Connected { peer, history: None }));
+        for side in &mut self.sides {
+            side.lost();
+            side.connect();
         }
         (self.up, self.hampered) = (true, false);
     }
 
     /// The connection is gone; this side notices, the other one does when they connect again.
     pub(super) fn lose(&mut self, side: usize) {
-        on!(self, side, lost());
+        self.sides[side].lost();
         self.up = false;
     }
 
     pub(super) fn reset(&mut self, side: usize, kind: usize) {
-        on!(self, side, reset(kind));
+        self.sides[side].reset(kind);
     }
 
-    pub(super) fn want(&mut self, side: usize, cids: Mask) {
-        on!(self, side, want(cids));
+    pub(super) fn want(&mut self, side: usize, blocks: Mask) {
+        self.sides[side].want(blocks);
     }
 
-    pub(super) fn cancel(&mut self, side: usize, cids: Mask) {
-        on!(self, side, cancel(cids));
+    pub(super) fn cancel(&mut self, side: usize, blocks: Mask) {
+        self.sides[side].cancel(blocks);
     }
 
-    pub(super) fn store(&mut self, side: usize, cids: Mask) {
-        on!(self, side, store(cids));
+    pub(super) fn store(&mut self, side: usize, blocks: Mask) {
+        self.sides[side].host.store_blocks(blocks.blocks());
     }
 
     pub(super) fn open(&mut self, side: usize, kind: usize, result: Result<Version, OpenError>) {
-        if self.sides[side].opening[kind] {
+        if self.sides[side].is_opening(kind) {
             let refused = result == Err(OpenError::Unsupported);
             self.hampered |= refused || result.is_ok_and(|version| version != Version::V1_2);
-            on!(self, side, opened(kind, result));
+            self.sides[side].opened(kind, result);
         }
     }
 
     pub(super) fn write(&mut self, side: usize, kind: usize, bytes: usize) {
-        on!(self, side, write(kind, bytes));
+        self.sides[side].write(kind, bytes);
     }
 
     /// Up to this many bytes of a side's stream reach the other. A connection that is gone swallows
@@ -97,7 +86,7 @@ impl<'a> Link<'a> {
                 return;
             }
             if let Some(frame) = stream.decoder.next_frame().expect("frames of an engine") {
-                on!(self, other, receive(&frame)).expect("a message of an engine");
+                self.sides[other].receive(&frame).expect("a message of an engine");
                 continue;
             }
             let to = stream.decoder.buffer_mut();
@@ -114,31 +103,25 @@ impl<'a> Link<'a> {
     }
 
     pub(super) fn load(&mut self, side: usize) {
-        on!(self, side, load());
+        self.sides[side].load();
     }
 
     pub(super) fn drain(&mut self) {
-        for side in 0..2 {
-            on!(self, side, drain());
-        }
+        self.sides.iter_mut().for_each(Side::drain);
     }
 
     pub(super) fn wait(&mut self, time: Duration) {
-        self.now = self.now + time;
-        for side in 0..2 {
-            on!(self, side, call(Call::Timeout));
-        }
+        self.sides.iter_mut().for_each(|side| side.host.wait(time));
     }
 
     /// Something happens without any input.
     pub(super) fn is_timed(&self) -> bool {
-        self.sides.iter().any(|side| side.engine().poll_timeout().is_some())
+        self.sides.iter().any(|side| side.host.engine().poll_timeout().is_some())
     }
 
     pub(super) fn wait_until_due(&mut self) {
-        let due = self.sides.iter().filter_map(|side| side.engine().poll_timeout()).min();
-        self.now = self.now.max(due.unwrap_or_default());
-        self.wait(Duration::ZERO);
+        let due = self.sides.iter().filter_map(|side| side.host.engine().poll_timeout()).min();
+        self.wait(due.unwrap_or_default().since(self.now()));
     }
 
     /// Opens, writes, delivers and loads all that waits. Whether nothing did.
@@ -152,34 +135,27 @@ impl<'a> Link<'a> {
                 self.write(side, kind, usize::MAX);
                 self.deliver(side, kind, usize::MAX);
             }
-            while on!(self, side, load()) {}
+            while self.sides[side].load() {}
         }
         self.drain();
         idle && self.sides.iter().all(Side::is_idle)
     }
 
-    /// Whether the connection is there and all can be said on it.
+    /// Whether the connection is there and everything can be sent on it.
     pub(super) const fn is_whole(&self) -> bool {
         self.up && !self.hampered
     }
 
     /// Wants for blocks that the other side has.
     pub(super) fn servable_wants(&self) -> usize {
-        let servable = |side: &Side, other: &Side| {
-            let has = |cid: &Cid| {
-                let at = blocks().iter().position(|block| block.cid() == cid);
-                at.is_some_and(|at| other.store.has(at))
-            };
-            side.model.waiting().filter(|(_, cid)| has(cid)).count()
-        };
         let [a, b] = &self.sides;
-        servable(a, b) + servable(b, a)
+        a.waits_for(b) + b.waits_for(a)
     }
 
-    /// What one side believes to have told is what the other knows.
-    pub(super) fn check_what_was_told(&self) {
+    /// What one side has recorded as sent is what the other knows.
+    pub(super) fn check_wantlists(&self) {
         let [a, b] = &self.sides;
-        a.engine().agrees_with(b.other, b.engine(), a.other);
-        b.engine().agrees_with(a.other, a.engine(), b.other);
+        a.host.checked().agrees_with(b.other, b.host.checked(), a.other);
+        b.host.checked().agrees_with(a.other, a.host.checked(), b.other);
     }
 }

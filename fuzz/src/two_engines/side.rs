@@ -1,25 +1,21 @@
-//! One of two engines: its host, its store and what it writes to streams.
+//! One of two engines: its host, and what it writes to streams.
 
 use std::collections::VecDeque;
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::{FrameDecoder, PayloadFilter, decode};
-use bitswap_core::testing::Checked;
 use bitswap_core::{
-    BlockInfo, Config, Load, LoadAnswer, LoadKind, Loaded, Message, Outgoing, Output,
-    ProviderProgress, SendId, SessionId, SessionOptions, StreamKind, Timestamp, Version, Want,
+    Config, Message, Outgoing, Output, SendId, SessionId, SessionOptions, StreamKind, Timestamp,
+    Version,
 };
+use bitswap_testing::{AtOnce, Checked, Host};
 use bytes::Bytes;
 use cid::Cid;
 
-use crate::engine::{Between, Call, Mask, Model, Peer, Reply, apply, block, blocks, cid};
-
-/// The two streams by their place.
-/// Outputs of one drain at most.
-const OUTPUTS_MAX: usize = 20_000;
+use crate::engine::{Mask, Peer, Users};
 
 /// A stream that one side writes.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Stream {
     /// Messages of which the transport has not taken all: each with the bytes that are left.
     pub(super) outbox: VecDeque<(SendId, VecDeque<u8>)>,
@@ -31,100 +27,54 @@ pub(super) struct Stream {
 
 /// One engine and all that is its own.
 #[derive(Debug)]
-pub(super) struct Side {
-    engine: Checked<Peer>,
-    pub(super) model: Model,
-    session: Option<SessionId>,
+pub(super) struct Side<'a> {
+    pub(super) host: Host<Peer, Users<'a>>,
+    session: SessionId,
     /// The other side's name.
     pub(super) other: Peer,
-    /// Blocks in the local store.
-    pub(super) store: Mask,
     /// Whether the engine was told that the other is connected.
     pub(super) connected: bool,
+    /// By [`StreamKind`].
     pub(super) streams: [Option<Stream>; 2],
-    /// Streams whose opening was asked for.
-    pub(super) opening: [bool; 2],
-    loads: VecDeque<Load<Peer>>,
     filter: PayloadFilter,
 }
 
-impl Side {
-    pub(super) fn new(seed: u8, other: Peer, between: &mut dyn Between) -> Self {
-        let mut side = Self {
-            engine: Checked::new(Config::default(), [seed; 32], Timestamp::ZERO),
-            model: Model::default(),
-            session: None,
+impl<'a> Side<'a> {
+    pub(super) fn new(seed: u8, other: Peer, users: Users<'a>) -> Self {
+        let now = Timestamp::ZERO;
+        let mut host = Host::with(Checked::new(Config::default(), [seed; 32], now), users, now);
+        // Searches find nobody at once, and delivered bytes are released.
+        host.at_once = AtOnce { lookups: true, releases: true, ..AtOnce::NONE };
+        let session = host.open_session(SessionOptions::default());
+        Self {
+            host,
+            session: session.expect("a new engine opens a session"),
             other,
-            store: Mask(0),
             connected: false,
             streams: [None, None],
-            opening: [false; 2],
-            loads: VecDeque::new(),
             filter: PayloadFilter::new(),
-        };
-        let options = SessionOptions::default();
-        let reply = side.call(Call::OpenSession { options }, Timestamp::ZERO, between);
-        if let Reply::Session(Ok(session)) = reply {
-            side.session = Some(session);
-        }
-        side
-    }
-
-    pub(super) const fn engine(&self) -> &Checked<Peer> {
-        &self.engine
-    }
-
-    pub(super) fn call(&mut self, call: Call, now: Timestamp, between: &mut dyn Between) -> Reply {
-        let reply = match between.call(call.clone()) {
-            Some(call) => apply(&mut self.engine, call, now),
-            None => Reply::None,
-        };
-        self.model.call(&call, reply);
-        reply
-    }
-
-    /// Takes all outputs; searches find nobody.
-    pub(super) fn drain(&mut self, now: Timestamp, between: &mut dyn Between) {
-        for _ in 0..OUTPUTS_MAX {
-            let Some(output) = self.engine.poll_output() else {
-                let engine = self.engine.engine();
-                self.model.rest(|session, cid| engine.diagnose(session, cid).is_some());
-                return;
-            };
-            for output in between.output(output) {
-                self.model.output(&output);
-                self.note(output, now, between);
-            }
-        }
-        panic!("the outputs of one drain have no end");
-    }
-
-    fn note(&mut self, output: Output<Peer>, now: Timestamp, between: &mut dyn Between) {
-        match output {
-            Output::Open { stream: kind, .. } => self.opening[kind as usize] = true,
-            Output::Close { stream: kind, .. } => self.close(kind as usize),
-            Output::Reset { stream: kind, .. } => self.streams[kind as usize] = None,
-            Output::Send(sending) => self.send(sending),
-            Output::Load(load) => self.loads.push_back(load),
-            Output::FindProviders { id, .. } => {
-                let progress = ProviderProgress::Final;
-                self.call(Call::Providers { id, peers: Vec::new(), progress }, now, between);
-            }
-            Output::Event(bitswap_core::Event::Block { session, block, .. }) => {
-                let bytes = block.data().len() as u64;
-                self.call(Call::Taken { session, bytes }, now, between);
-            }
-            Output::StopLookup { .. } | Output::Event(_) => {}
         }
     }
 
-    fn send(&mut self, sending: Outgoing<Peer>) {
-        self.filter.sent(&sending.message);
-        let frame = sending.message.encode(sending.version);
+    /// Takes all outputs; what is sent is written to the streams.
+    pub(super) fn drain(&mut self) {
+        for output in self.host.drain() {
+            match output {
+                Output::Close { stream, .. } => self.close(stream as usize),
+                Output::Reset { stream, .. } => self.streams[stream as usize] = None,
+                Output::Send(outgoing) => self.send(&outgoing),
+                _ => {}
+            }
+        }
+    }
+
+    fn send(&mut self, outgoing: &Outgoing<Peer>) {
+        self.filter.sent(&outgoing.message);
+        let frame = outgoing.message.encode(outgoing.version);
         assert_eq!(frame.left_out(), 0, "no block is sent to a version that cannot carry it");
         let bytes = frame.into_segments().concat();
-        if let Some(stream) = &mut self.streams[sending.stream as usize] {
-            stream.outbox.push_back((sending.id, bytes.into()));
+        if let Some(stream) = &mut self.streams[outgoing.stream as usize] {
+            stream.outbox.push_back((outgoing.id, bytes.into()));
         }
     }
 
@@ -136,41 +86,27 @@ impl Side {
         }
     }
 
-    /// The stream opens: what an older one of this stream held is gone with it, if it was not all
+    /// Whether the opening of this stream was asked for.
+    pub(super) fn is_opening(&self, kind: usize) -> bool {
+        self.host.opens.contains(&(self.other, StreamKind::ALL[kind]))
+    }
+
+    /// The stream opens: what an older one of this kind held is gone with it, if it was not all
     /// delivered.
-    pub(super) fn opened(
-        &mut self,
-        kind: usize,
-        result: Result<Version, OpenError>,
-        now: Timestamp,
-        between: &mut dyn Between,
-    ) {
-        self.opening[kind] = false;
+    pub(super) fn opened(&mut self, kind: usize, result: Result<Version, OpenError>) {
         if result.is_ok() {
-            let mut stream = Stream {
-                outbox: VecDeque::new(),
-                wire: VecDeque::new(),
-                decoder: FrameDecoder::default(),
-            };
+            let mut stream = Stream::default();
             // Closed in order before: its last bytes go first.
             if let Some(before) = self.streams[kind].take() {
                 (stream.wire, stream.decoder) = (before.wire, before.decoder);
             }
             self.streams[kind] = Some(stream);
         }
-        let peer = self.other;
-        self.call(Call::Open { peer, kind: StreamKind::ALL[kind], result }, now, between);
+        self.host.opened(self.other, StreamKind::ALL[kind], result);
     }
 
     /// The transport takes up to this many bytes.
-    pub(super) fn write(
-        &mut self,
-        kind: usize,
-        mut bytes: usize,
-        now: Timestamp,
-        between: &mut dyn Between,
-    ) {
-        let mut taken = Vec::new();
+    pub(super) fn write(&mut self, kind: usize, mut bytes: usize) {
         let Some(stream) = &mut self.streams[kind] else { return };
         while let Some((id, rest)) = stream.outbox.front_mut() {
             let some = bytes.min(rest.len());
@@ -179,94 +115,77 @@ impl Side {
             if !rest.is_empty() {
                 break;
             }
-            taken.push(*id);
+            self.host.sent(*id, Ok(()));
             stream.outbox.pop_front();
-        }
-        for id in taken {
-            self.call(Call::Sent { id, result: Ok(()) }, now, between);
         }
     }
 
     /// The stream is gone with all that is on it, and we notice.
-    pub(super) fn reset(&mut self, kind: usize, now: Timestamp, between: &mut dyn Between) {
+    pub(super) fn reset(&mut self, kind: usize) {
         let Some(stream) = self.streams[kind].take() else { return };
         for (id, _) in stream.outbox {
-            self.call(Call::Sent { id, result: Err(SendError::Closed) }, now, between);
+            self.host.sent(id, Err(SendError::Closed));
         }
-        self.call(Call::Reset { peer: self.other, kind: StreamKind::ALL[kind] }, now, between);
+        self.host.reset(self.other, StreamKind::ALL[kind]);
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.connected = true;
+        self.host.connect(self.other);
     }
 
     /// The connection is gone, and we notice.
-    pub(super) fn lost(&mut self, now: Timestamp, between: &mut dyn Between) {
+    pub(super) fn lost(&mut self) {
         if self.connected {
             self.connected = false;
             self.streams = [None, None];
-            self.opening = [false; 2];
             self.filter = PayloadFilter::new();
-            self.call(Call::Disconnected { peer: self.other }, now, between);
+            self.host.sends.clear();
+            self.host.disconnect(self.other);
         }
     }
 
     /// A frame arrived: what was asked for is hashed.
-    pub(super) fn receive(
-        &mut self,
-        frame: &Bytes,
-        now: Timestamp,
-        between: &mut dyn Between,
-    ) -> Result<(), DecodeError> {
+    pub(super) fn receive(&mut self, frame: &Bytes) -> Result<(), DecodeError> {
         let decoded = decode(frame)?;
         let mut message: Message = decoded.message;
         let payloads = decoded.payloads.into_iter();
         let admitted: Vec<_> =
             payloads.filter(|payload| self.filter.admit(&payload.prefix)).collect();
         message.add_blocks(admitted.into_iter().filter_map(|payload| payload.verify().ok()));
-        self.call(Call::Message { peer: self.other, message }, now, between);
+        self.host.receive(self.other, message);
         Ok(())
     }
 
-    /// Answers the oldest progress. False when there is none.
-    pub(super) fn load(&mut self, now: Timestamp, between: &mut dyn Between) -> bool {
-        let Some(load) = self.loads.pop_front() else { return false };
-        let answer = |cid: &Cid| {
-            let at = blocks().iter().position(|block| block.cid() == cid);
-            let answer = match (at.filter(|at| self.store.has(*at)), load.kind) {
-                (None, _) => LoadAnswer::NotFound,
-                (Some(at), LoadKind::Size) => LoadAnswer::Size(block(at).data().len() as u32),
-                (Some(at), LoadKind::Data) => LoadAnswer::Data(block(at).data().clone()),
-            };
-            Loaded { cid: *cid, answer }
-        };
-        let answers = load.cids.iter().map(answer).collect();
-        self.call(Call::Load { id: load.id, answers }, now, between);
+    /// Answers the oldest lookup. False when there is none.
+    pub(super) fn load(&mut self) -> bool {
+        let Some(load) = self.host.loads.pop_front() else { return false };
+        let answers = self.host.store.answers(&load);
+        self.host.loaded(load.id, answers);
         true
     }
 
-    pub(super) fn want(&mut self, cids: Mask, now: Timestamp, between: &mut dyn Between) {
-        if let Some(session) = self.session {
-            let wants = cids.places().map(|at| Want::from(cid(at))).collect();
-            self.call(Call::Want { session, wants }, now, between);
-        }
+    pub(super) fn want(&mut self, blocks: Mask) {
+        // Nothing is too much for the default limits.
+        let _ = self.host.want(self.session, blocks.cids());
     }
 
-    pub(super) fn cancel(&mut self, cids: Mask, now: Timestamp, between: &mut dyn Between) {
-        if let Some(session) = self.session {
-            let cids = cids.places().map(cid).collect();
-            self.call(Call::Cancel { session, cids }, now, between);
-        }
+    pub(super) fn cancel(&mut self, blocks: Mask) {
+        self.host.cancel(self.session, blocks.cids());
     }
 
-    pub(super) fn store(&mut self, cids: Mask, now: Timestamp, between: &mut dyn Between) {
-        self.store.0 |= cids.0;
-        let info = |at| BlockInfo { cid: cid(at), size: block(at).data().len() as u32 };
-        let blocks = cids.places().map(info).collect();
-        self.call(Call::Announce { blocks }, now, between);
+    /// What its users wait for, and this store has.
+    pub(super) fn waits_for(&self, other: &Side<'_>) -> usize {
+        let has = |cid: &Cid| other.host.store.get(cid).is_some();
+        self.host.interceptor().model().waiting().filter(|(_, cid)| has(cid)).count()
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing waits to be written, opened or loaded.
     pub(super) fn is_idle(&self) -> bool {
         let quiet = |stream: &Option<Stream>| {
             stream.as_ref().is_none_or(|stream| stream.outbox.is_empty() && stream.wire.is_empty())
         };
-        self.streams.iter().all(quiet) && self.loads.is_empty() && self.opening == [false; 2]
+        let host = &self.host;
+        self.streams.iter().all(quiet) && host.loads.is_empty() && host.opens.is_empty()
     }
 }

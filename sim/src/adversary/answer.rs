@@ -8,19 +8,19 @@ use cid::Cid;
 
 use super::server::{Reply, Server};
 use super::wire::{Wire, field};
-use super::{Conduct, Mangling};
-use crate::actor::Scene;
+use super::{Mangling, PeerBehavior};
+use crate::actor::Context;
+use crate::block_set::altered;
 use crate::node::Node;
 use crate::store::rotten;
-use crate::universe::altered;
 
 /// A prefix that nobody asks for: CIDv1, raw, SHA3-512.
 const OTHER_PREFIX: [u8; 4] = [1, 0x55, 0x14, 64];
 
 impl Server {
-    fn block(&self, cid: &Cid, scene: &Scene<'_>) -> Option<Block> {
-        let number = scene.universe.number(cid).filter(|number| self.has(*number))?;
-        Some(scene.universe.block(number).clone())
+    fn block(&self, cid: &Cid, context: &Context<'_>) -> Option<Block> {
+        let number = context.block_set.number(cid).filter(|number| self.has(*number))?;
+        Some(context.block_set.block(number).clone())
     }
 
     /// Answers one want.
@@ -29,86 +29,88 @@ impl Server {
         from: Node,
         entry: &Entry,
         now: &mut Message,
-        scene: &mut Scene<'_>,
+        context: &mut Context<'_>,
     ) {
         let cid = entry.cid;
         let presence = |have| Presence { cid, have };
-        let block = self.block(&cid, scene);
+        let block = self.block(&cid, context);
         match self.next_manner() {
-            Conduct::HaveThenSilent => now.presences.push(presence(true)),
-            Conduct::Flapper(pause) => {
+            PeerBehavior::HaveThenSilent => now.presences.push(presence(true)),
+            PeerBehavior::Flapper(pause) => {
                 let have = self.flip();
                 now.presences.push(presence(have));
                 if pause.is_zero() {
                     now.presences.push(presence(!have));
                 } else {
                     let presences = vec![presence(!have)];
-                    self.delay(pause, from, Message { presences, ..Message::default() }, scene);
+                    self.delay(pause, from, Message { presences, ..Message::default() }, context);
                 }
             }
-            Conduct::DontHaveThenBlock(by) => {
+            PeerBehavior::DontHaveThenBlock(by) => {
                 if entry.send_dont_have {
                     now.presences.push(presence(false));
                 }
                 if let Some(block) = block {
                     let late = Message { blocks: vec![block], ..Message::default() };
-                    self.delay(by, from, late, scene);
+                    self.delay(by, from, late, context);
                 }
             }
-            Conduct::FastHaveSlowBlock(by) => {
+            PeerBehavior::FastHaveSlowBlock(by) => {
                 now.presences.push(presence(true));
                 if let Some(block) = block.filter(|_| entry.kind == WantKind::Block) {
                     let late = Message { blocks: vec![block], ..Message::default() };
-                    self.delay(by, from, late, scene);
+                    self.delay(by, from, late, context);
                 }
             }
-            Conduct::Corruptor => {
+            PeerBehavior::Corruptor => {
                 let flipped = block.and_then(|block| altered(block.cid(), rotten(block.data())));
                 now.blocks.extend(flipped);
             }
-            Conduct::Mangler(how) => {
+            PeerBehavior::Mangler(how) => {
                 if let Some(block) = block {
-                    scene.send_bytes(from, 0, self.mangled(how, &block, scene));
+                    context.send_bytes(from, 0, self.mangled(how, &block, context));
                 }
             }
-            Conduct::Equivocator(pause) => {
+            PeerBehavior::Equivocator(pause) => {
                 let have = self.flip();
                 let answer =
                     |have| Message { presences: vec![presence(have)], ..Message::default() };
-                self.reply(from, 0, answer(have), scene);
-                self.delay_on(pause, from, 1, answer(!have), scene);
+                self.reply(from, 0, answer(have), context);
+                self.delay_on(pause, from, 1, answer(!have), context);
                 if let Some(block) = block.filter(|_| have) {
                     let late = Message { blocks: vec![block], ..Message::default() };
-                    self.delay_on(pause + Duration::from_millis(50), from, 2, late, scene);
+                    self.delay_on(pause + Duration::from_millis(50), from, 2, late, context);
                 }
             }
-            Conduct::PendingBytesLiar => {
+            PeerBehavior::PendingBytesLiar => {
                 now.presences.push(presence(true));
                 now.pending_bytes = if self.flip() { i32::MIN } else { i32::MAX };
             }
-            Conduct::Honest | Conduct::Duplicator | Conduct::Spammer => match block {
-                Some(block) if entry.kind == WantKind::Block => now.blocks.push(block),
-                Some(_) => now.presences.push(presence(true)),
-                None if entry.send_dont_have => now.presences.push(presence(false)),
-                None => {}
-            },
+            PeerBehavior::Honest | PeerBehavior::Duplicator | PeerBehavior::Spammer => {
+                match block {
+                    Some(block) if entry.kind == WantKind::Block => now.blocks.push(block),
+                    Some(_) => now.presences.push(presence(true)),
+                    None if entry.send_dont_have => now.presences.push(presence(false)),
+                    None => {}
+                }
+            }
             // The others have nothing to say to wants.
             _ => {}
         }
     }
 
     /// What comes with every answer or instead of one.
-    pub(super) fn embellish(&mut self, now: &mut Message, scene: &Scene<'_>) {
-        if self.manner() == Conduct::Spammer && !scene.universe.is_empty() {
-            let number = self.rng.below(scene.universe.len() as u64) as usize;
-            let block = scene.universe.block(number);
+    pub(super) fn embellish(&mut self, now: &mut Message, context: &Context<'_>) {
+        if self.manner() == PeerBehavior::Spammer && !context.block_set.is_empty() {
+            let number = self.rng.below(context.block_set.len() as u64) as usize;
+            let block = context.block_set.block(number);
             now.blocks.extend(altered(block.cid(), rotten(block.data())));
             now.blocks.push(block.clone());
         }
     }
 
     /// A block with something wrong, as a frame.
-    fn mangled(&mut self, how: Mangling, block: &Block, scene: &Scene<'_>) -> Bytes {
+    fn mangled(&mut self, how: Mangling, block: &Block, context: &Context<'_>) -> Bytes {
         let prefix = Prefix::of(block.cid()).map(|prefix| prefix.to_bytes()).unwrap_or_default();
         let data = block.data();
         let payload = Wire::default();
@@ -121,8 +123,8 @@ impl Server {
                 payload.bytes(field::PREFIX, &prefix).bytes(field::DATA, &longer)
             }
             Mangling::Other => {
-                let number = self.rng.below(scene.universe.len() as u64) as usize;
-                let other = scene.universe.block(number).data();
+                let number = self.rng.below(context.block_set.len() as u64) as usize;
+                let other = context.block_set.block(number).data();
                 payload.bytes(field::PREFIX, &prefix).bytes(field::DATA, other)
             }
             Mangling::Prefix => {

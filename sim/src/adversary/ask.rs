@@ -4,9 +4,9 @@ use bitswap_core::{Entry, Message, WantKind, Wantlist};
 use cid::Cid;
 use cid::multihash::Multihash;
 
-use super::Conduct;
+use super::PeerBehavior;
 use super::server::Server;
-use crate::actor::Scene;
+use crate::actor::Context;
 use crate::node::Node;
 
 /// Entries of a message that is as large as they are read.
@@ -18,16 +18,16 @@ const SMALL: usize = 1024;
 
 impl Server {
     /// One turn, of which so many are left.
-    pub(super) fn ask(&mut self, victim: Node, left: u32, scene: &mut Scene<'_>) {
+    pub(super) fn ask(&mut self, victim: Node, left: u32, context: &mut Context<'_>) {
         let of_size = |sizes: &dyn Fn(usize) -> bool| -> Vec<Cid> {
-            let all = scene.universe.blocks().iter();
+            let all = context.block_set.blocks().iter();
             all.filter(|block| sizes(block.data().len())).map(|block| *block.cid()).collect()
         };
         let even = left.is_multiple_of(2);
         let want = |cid, priority| Entry::want(cid, WantKind::Block, priority, true);
-        let lists: Vec<(Vec<Entry>, bool)> = match self.conduct {
-            Conduct::Flooder | Conduct::Churner => {
-                let churns = self.conduct == Conduct::Churner;
+        let lists: Vec<(Vec<Entry>, bool)> = match self.behavior {
+            PeerBehavior::Flooder | PeerBehavior::Churner => {
+                let churns = self.behavior == PeerBehavior::Churner;
                 let all = of_size(&|_| true).into_iter();
                 let wants = all.map(|cid| want(cid, self.rng.next_u64() as i32));
                 let entries = wants.map(|entry| match churns && even {
@@ -36,50 +36,50 @@ impl Server {
                 });
                 vec![(entries.collect(), !churns && left.is_multiple_of(3))]
             }
-            Conduct::MadeUpWants => {
+            PeerBehavior::MadeUpWants => {
                 let kind = if even { WantKind::Have } else { WantKind::Block };
                 let entry = |cid| Entry::want(cid, kind, 1, true);
                 let entries = (0..ENTRIES_MAX).map(|_| entry(self.made_up_cid())).collect();
                 vec![(entries, left.is_multiple_of(3))]
             }
-            Conduct::HashCollider => {
+            PeerBehavior::HashCollider => {
                 let turn = u64::from(left) << 32;
                 // All bytes are equal but those at one end, and those are small numbers.
                 let cids = (0..ENTRIES_MAX / 2).map(|number| similar_cid(turn | number, even));
                 vec![(cids.map(|cid| want(cid, 1)).collect(), false)]
             }
-            Conduct::FreeRider
-            | Conduct::SlowReader(_)
-            | Conduct::ConnectionChurner
-            | Conduct::IdentityChurner => {
+            PeerBehavior::FreeRider
+            | PeerBehavior::SlowReader(_)
+            | PeerBehavior::ConnectionChurner
+            | PeerBehavior::IdentityChurner => {
                 vec![(of_size(&|_| true).into_iter().map(|cid| want(cid, 1)).collect(), false)]
             }
-            Conduct::NeverReads => {
+            PeerBehavior::NeverReads => {
                 let large = of_size(&|size| size >= LARGE);
                 let cancels = large.iter().map(|cid| Entry::cancel(*cid)).collect();
                 vec![(cancels, false), (large.iter().map(|cid| want(*cid, 1)).collect(), false)]
             }
-            Conduct::SmallBlockAmplifier => {
+            PeerBehavior::SmallBlockAmplifier => {
                 let small = of_size(&|size| size <= SMALL);
                 let have = |cid: &Cid| Entry::want(*cid, WantKind::Have, 1, true);
                 let cancels = small.iter().map(|cid| Entry::cancel(*cid)).collect();
                 vec![(small.iter().map(have).collect(), false), (cancels, false)]
             }
-            Conduct::PriorityAbuser => {
+            PeerBehavior::PriorityAbuser => {
                 let priority = if even { i32::MAX } else { i32::MIN };
                 let mut entries: Vec<Entry> =
                     (0..1000).map(|_| want(self.made_up_cid(), priority)).collect();
                 entries.extend(of_size(&|_| true).into_iter().map(|cid| want(cid, priority)));
                 vec![(entries, false)]
             }
-            Conduct::PresenceProber => {
+            PeerBehavior::PresenceProber => {
                 let mut cids = of_size(&|_| true);
                 cids.extend((0..200).map(|_| self.made_up_cid()));
                 let have = |cid: &Cid| Entry::want(*cid, WantKind::Have, 1, true);
                 let cancels = cids.iter().map(|cid| Entry::cancel(*cid)).collect();
                 vec![(cids.iter().map(have).collect(), false), (cancels, false)]
             }
-            Conduct::Reorderer => {
+            PeerBehavior::Reorderer => {
                 let cids = of_size(&|_| true);
                 let cancels = || cids.iter().map(|cid| Entry::cancel(*cid)).collect();
                 let blocks = cids.iter().map(|cid| want(*cid, 1)).collect();
@@ -92,7 +92,7 @@ impl Server {
         };
         for (stream, (entries, full)) in (0..).zip(lists) {
             let wantlist = Wantlist { entries, full };
-            self.reply(victim, stream, Message { wantlist, ..Message::default() }, scene);
+            self.reply(victim, stream, Message { wantlist, ..Message::default() }, context);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::Conduct;
+use super::PeerBehavior;
 use super::server::Server;
 use super::wire::{Wire, field};
-use crate::actor::Scene;
+use crate::actor::Context;
 use crate::draw;
 use crate::node::Node;
 
@@ -20,36 +20,38 @@ const HASHES: [[u8; 4]; 3] = [[1, 0x55, 0x12, 32], [1, 0x55, 0x14, 64], [1, 0x55
 
 impl Server {
     /// One turn, of which so many are left.
-    pub(super) fn write_frames(&mut self, victim: Node, left: u32, scene: &mut Scene<'_>) {
-        match self.conduct {
+    pub(super) fn write_frames(&mut self, victim: Node, left: u32, context: &mut Context<'_>) {
+        match self.behavior {
             // What does not parse ends its stream, so each turn has its own.
-            Conduct::CidBomb => scene.send_bytes(victim, left, self.cid_bomb(scene)),
-            Conduct::UnknownFields => scene.send_bytes(victim, left, self.unknown_fields(scene)),
-            Conduct::EndlessVarint => {
-                let bytes = if left.is_multiple_of(2) { vec![0x80; 9] } else { vec![0xff; 2000] };
-                scene.send_bytes(victim, left, bytes.into());
+            PeerBehavior::CidBomb => context.send_bytes(victim, left, self.cid_bomb(context)),
+            PeerBehavior::UnknownFields => {
+                context.send_bytes(victim, left, self.unknown_fields(context));
             }
-            Conduct::Trickler => {
-                let (turns, _) = self.conduct.turns();
+            PeerBehavior::EndlessVarint => {
+                let bytes = if left.is_multiple_of(2) { vec![0x80; 9] } else { vec![0xff; 2000] };
+                context.send_bytes(victim, left, bytes.into());
+            }
+            PeerBehavior::Trickler => {
+                let (turns, _) = self.behavior.turns();
                 let first = left + 1 == turns;
                 for stream in 0..TRICKLED_STREAMS {
                     let bytes = match first {
                         true => Wire::default().varint(FRAME_BYTES as u64).0,
                         false => vec![self.rng.next_u64() as u8],
                     };
-                    scene.send_bytes(victim, stream, bytes.into());
+                    context.send_bytes(victim, stream, bytes.into());
                 }
             }
-            Conduct::TinyBlocks => {
+            PeerBehavior::TinyBlocks => {
                 let prefix = HASHES[left as usize % HASHES.len()];
-                scene.send_bytes(victim, 0, tiny_blocks(prefix));
+                context.send_bytes(victim, 0, tiny_blocks(prefix));
             }
             _ => {}
         }
     }
 
     /// Wants for CIDs of one bad kind each, beside one that is good.
-    fn cid_bomb(&mut self, scene: &Scene<'_>) -> Bytes {
+    fn cid_bomb(&mut self, context: &Context<'_>) -> Bytes {
         let digest = |len: usize| vec![self.seed as u8; len];
         let cid = |version: u64, codec: u64, code: u64, len: usize, digest: &[u8]| {
             let start = Wire::default().varint(version).varint(codec).varint(code);
@@ -79,16 +81,16 @@ impl Server {
             let bad = bad.number(field::KIND, kind).number(field::SEND_DONT_HAVE, 1);
             list = list.nested(field::ENTRY, &bad);
         }
-        let number = self.rng.below(scene.universe.len() as u64) as usize;
-        let good = Wire::default().bytes(field::CID, &scene.universe.cid(number).to_bytes());
+        let number = self.rng.below(context.block_set.len() as u64) as usize;
+        let good = Wire::default().bytes(field::CID, &context.block_set.cid(number).to_bytes());
         let list = list.nested(field::ENTRY, &good);
         Wire::default().nested(field::WANTLIST, &list).frame()
     }
 
     /// A real want among what the format does not know.
-    fn unknown_fields(&mut self, scene: &Scene<'_>) -> Bytes {
-        let number = self.rng.below(scene.universe.len() as u64) as usize;
-        let cid = scene.universe.cid(number).to_bytes();
+    fn unknown_fields(&mut self, context: &Context<'_>) -> Bytes {
+        let number = self.rng.below(context.block_set.len() as u64) as usize;
+        let cid = context.block_set.cid(number).to_bytes();
         let mut entry = Wire::default().bytes(field::CID, &cid);
         let mut message = Wire::default();
         for _ in 0..draw::between(&mut self.rng, 1, 6) {

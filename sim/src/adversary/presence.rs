@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Conduct;
+use super::PeerBehavior;
 use super::server::Server;
-use crate::actor::Scene;
+use crate::actor::Context;
 use crate::network::Manners;
 use crate::node::Node;
 use crate::world::World;
@@ -14,12 +14,12 @@ const WINDOW: u64 = 256 << 10;
 
 impl Server {
     /// One turn, of which so many are left.
-    pub(super) fn come_and_go(&self, victim: Node, left: u32, scene: &mut Scene<'_>) {
-        let me = scene.me;
-        match self.conduct {
-            Conduct::ConnectionChurner => {
+    pub(super) fn come_and_go(&self, victim: Node, left: u32, context: &mut Context<'_>) {
+        let me = context.me;
+        match self.behavior {
+            PeerBehavior::ConnectionChurner => {
                 let at_once = left.is_multiple_of(3);
-                scene.after(Duration::ZERO, move |world| {
+                context.after(Duration::ZERO, move |world| {
                     // Not after it was shown the door.
                     let old = world.connections(me, victim);
                     let Some(oldest) = old.first().copied() else {
@@ -34,9 +34,9 @@ impl Server {
                     }
                 });
             }
-            Conduct::IdentityChurner if left > 0 => {
+            PeerBehavior::IdentityChurner if left > 0 => {
                 let next = self.reborn(left);
-                scene.after(Duration::ZERO, move |world| {
+                context.after(Duration::ZERO, move |world| {
                     if world.connections(me, victim).is_empty() {
                         return;
                     }
@@ -51,14 +51,14 @@ impl Server {
 }
 
 impl World {
-    /// A scripted peer, with the manners that its conduct needs.
+    /// A scripted peer, with the manners that its behavior needs.
     pub fn attacker(&mut self, server: Server) -> Node {
-        let conduct = server.conduct();
+        let behavior = server.behavior();
         let node = self.actor(Box::new(server));
-        match conduct {
-            Conduct::Downgrader => self.manners(node, Manners::AnyVersion),
-            Conduct::NeverNegotiates => self.manners(node, Manners::NeverNegotiates),
-            Conduct::NeverReads => self.manners(node, Manners::Reads(WINDOW)),
+        match behavior {
+            PeerBehavior::Downgrader => self.manners(node, Manners::AnyVersion),
+            PeerBehavior::NeverNegotiates => self.manners(node, Manners::NeverNegotiates),
+            PeerBehavior::NeverReads => self.manners(node, Manners::Reads(WINDOW)),
             _ => {}
         }
         node

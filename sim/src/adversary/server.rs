@@ -7,17 +7,17 @@ use bitswap_core::message::Version;
 use bitswap_core::{Message, Rng, Timestamp};
 use cid::Cid;
 
-use super::{Conduct, answer};
-use crate::actor::{Actor, Scene};
+use super::{PeerBehavior, answer};
+use crate::actor::{Actor, Context};
 use crate::draw;
 use crate::node::Node;
 
 /// A scripted peer that serves, or attacks.
 #[derive(Debug)]
 pub struct Server {
-    pub(super) conduct: Conduct,
-    /// How it answers wants, if its conduct says nothing about that.
-    manner: Conduct,
+    pub(super) behavior: PeerBehavior,
+    /// How it answers wants, if its behavior says nothing about that.
+    manner: PeerBehavior,
     /// Wants that it answers honestly before it turns.
     honest_first: u32,
     /// What it sends goes as bytes, which the receiver decodes and verifies.
@@ -47,10 +47,10 @@ pub(super) struct Reply {
 impl Server {
     /// A peer with these blocks, by number.
     #[must_use]
-    pub fn new(conduct: Conduct, stock: impl IntoIterator<Item = usize>, seed: u64) -> Self {
+    pub fn new(behavior: PeerBehavior, stock: impl IntoIterator<Item = usize>, seed: u64) -> Self {
         Self {
-            conduct,
-            manner: Conduct::Silent,
+            behavior,
+            manner: PeerBehavior::Silent,
             honest_first: 0,
             writes_bytes: false,
             stock: stock.into_iter().collect(),
@@ -58,16 +58,16 @@ impl Server {
             flips: false,
             rng: Rng::new(&draw::seed(seed, 2), "server"),
             seed,
-            turns: conduct.turns().0,
+            turns: behavior.turns().0,
             victims: BTreeMap::new(),
             turn_at: None,
             cancelled: BTreeSet::new(),
         }
     }
 
-    /// Answers wants like this, if its conduct says nothing about that.
+    /// Answers wants like this, if its behavior says nothing about that.
     #[must_use]
-    pub const fn answering(mut self, manner: Conduct) -> Self {
+    pub const fn answering(mut self, manner: PeerBehavior) -> Self {
         self.manner = manner;
         self
     }
@@ -88,14 +88,14 @@ impl Server {
 
     /// What it does.
     #[must_use]
-    pub const fn conduct(&self) -> Conduct {
-        self.conduct
+    pub const fn behavior(&self) -> PeerBehavior {
+        self.behavior
     }
 
     /// The same peer under another name, with so many turns left.
     pub(super) fn reborn(&self, turns: u32) -> Self {
         let seed = self.seed.wrapping_add(1);
-        let next = Self::new(self.conduct, self.stock.iter().copied(), seed);
+        let next = Self::new(self.behavior, self.stock.iter().copied(), seed);
         Self { turns, manner: self.manner, writes_bytes: self.writes_bytes, ..next }
     }
 
@@ -104,16 +104,16 @@ impl Server {
     }
 
     /// How it answers.
-    pub(super) const fn manner(&self) -> Conduct {
-        match (self.honest_first, self.conduct.is_in_answers()) {
-            (0, true) => self.conduct,
+    pub(super) const fn manner(&self) -> PeerBehavior {
+        match (self.honest_first, self.behavior.is_in_answers()) {
+            (0, true) => self.behavior,
             (0, false) => self.manner,
-            _ => Conduct::Honest,
+            _ => PeerBehavior::Honest,
         }
     }
 
     /// How it answers the next want.
-    pub(super) fn next_manner(&mut self) -> Conduct {
+    pub(super) fn next_manner(&mut self) -> PeerBehavior {
         let manner = self.manner();
         self.honest_first = self.honest_first.saturating_sub(1);
         manner
@@ -125,12 +125,12 @@ impl Server {
         self.flips
     }
 
-    pub(super) fn reply(&self, to: Node, stream: u32, message: Message, scene: &mut Scene<'_>) {
+    pub(super) fn reply(&self, to: Node, stream: u32, message: Message, context: &mut Context<'_>) {
         if self.writes_bytes {
             let frame = message.encode(Version::V1_2).into_segments().concat();
-            scene.send_bytes(to, stream, frame.into());
+            context.send_bytes(to, stream, frame.into());
         } else {
-            scene.send(to, message);
+            context.send(to, message);
         }
     }
 
@@ -139,9 +139,9 @@ impl Server {
         by: Duration,
         to: Node,
         message: Message,
-        scene: &mut Scene<'_>,
+        context: &mut Context<'_>,
     ) {
-        self.delay_on(by, to, 0, message, scene);
+        self.delay_on(by, to, 0, message, context);
     }
 
     pub(super) fn delay_on(
@@ -150,16 +150,16 @@ impl Server {
         to: Node,
         stream: u32,
         message: Message,
-        scene: &mut Scene<'_>,
+        context: &mut Context<'_>,
     ) {
-        let at = scene.now + by;
+        let at = context.now + by;
         self.later.entry(at).or_default().push(Reply { to, stream, message });
-        scene.wake_at(at);
+        context.wake_at(at);
     }
 
-    fn take_turns(&mut self, scene: &mut Scene<'_>) {
-        let (_, pause) = self.conduct.turns();
-        if self.turn_at.is_some_and(|at| at <= scene.now) {
+    fn take_turns(&mut self, context: &mut Context<'_>) {
+        let (_, pause) = self.behavior.turns();
+        if self.turn_at.is_some_and(|at| at <= context.now) {
             self.turn_at = None;
             let targets: Vec<Node> = self.victims.keys().copied().collect();
             for victim in targets {
@@ -170,33 +170,33 @@ impl Server {
                 *left -= 1;
                 let left = *left;
                 if left > 0 {
-                    self.turn_at = Some(scene.now + pause);
+                    self.turn_at = Some(context.now + pause);
                 }
-                self.ask(victim, left, scene);
-                self.write_frames(victim, left, scene);
-                self.come_and_go(victim, left, scene);
+                self.ask(victim, left, context);
+                self.write_frames(victim, left, context);
+                self.come_and_go(victim, left, context);
             }
         }
         if let Some(at) = self.turn_at {
-            scene.wake_at(at);
+            context.wake_at(at);
         }
     }
 }
 
 impl Actor for Server {
-    fn connected(&mut self, peer: Node, scene: &mut Scene<'_>) {
-        let (_, pause) = self.conduct.turns();
+    fn connected(&mut self, peer: Node, context: &mut Context<'_>) {
+        let (_, pause) = self.behavior.turns();
         if self.turns > 0 {
             self.victims.entry(peer).or_insert(self.turns);
             // Honest traffic is on its way by then, or not, as it happens.
-            self.turn_at.get_or_insert(scene.now + pause);
-            scene.wake_at(scene.now + pause);
+            self.turn_at.get_or_insert(context.now + pause);
+            context.wake_at(context.now + pause);
         }
     }
 
-    fn disconnected(&mut self, peer: Node, _scene: &mut Scene<'_>) {
+    fn disconnected(&mut self, peer: Node, _scene: &mut Context<'_>) {
         // One that comes and goes does not begin anew each time.
-        if self.conduct != Conduct::ConnectionChurner {
+        if self.behavior != PeerBehavior::ConnectionChurner {
             self.victims.remove(&peer);
         }
         self.cancelled.retain(|(other, _)| *other != peer);
@@ -205,40 +205,40 @@ impl Actor for Server {
         }
     }
 
-    fn received(&mut self, from: Node, message: Message, scene: &mut Scene<'_>) {
+    fn received(&mut self, from: Node, message: Message, context: &mut Context<'_>) {
         let mut now = Message::default();
         for entry in &message.wantlist.entries {
             if entry.cancel {
                 self.cancelled.insert((from, entry.cid));
             } else {
                 self.cancelled.remove(&(from, entry.cid));
-                self.answer(from, entry, &mut now, scene);
+                self.answer(from, entry, &mut now, context);
             }
         }
-        self.embellish(&mut now, scene);
+        self.embellish(&mut now, context);
         if now.is_empty() {
             return;
         }
-        let copies = if self.manner() == Conduct::Duplicator { 3 } else { 1 };
+        let copies = if self.manner() == PeerBehavior::Duplicator { 3 } else { 1 };
         for _ in 0..copies {
-            self.reply(from, 0, now.clone(), scene);
+            self.reply(from, 0, now.clone(), context);
         }
     }
 
-    fn woken(&mut self, scene: &mut Scene<'_>) {
-        while let Some(due) = self.later.first_entry().filter(|first| *first.key() <= scene.now) {
+    fn woken(&mut self, context: &mut Context<'_>) {
+        while let Some(due) = self.later.first_entry().filter(|first| *first.key() <= context.now) {
             for mut reply in due.remove() {
                 let to = reply.to;
                 let live = |cid: &Cid| !self.cancelled.contains(&(to, *cid));
                 answer::without_cancelled(&mut reply, live);
                 if !reply.message.is_empty() {
-                    self.reply(reply.to, reply.stream, reply.message, scene);
+                    self.reply(reply.to, reply.stream, reply.message, context);
                 }
             }
         }
         if let Some(at) = self.later.keys().next() {
-            scene.wake_at(*at);
+            context.wake_at(*at);
         }
-        self.take_turns(scene);
+        self.take_turns(context);
     }
 }

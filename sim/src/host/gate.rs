@@ -20,8 +20,8 @@ type Stream = (Connection, u32);
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     filter: PayloadFilter,
-    /// Wants told, counted apart from `filter`, which is held to them.
-    told: u64,
+    /// Wants sent, counted apart from `filter`, which is held to them.
+    sent: u64,
     hashed: u64,
     streams: BTreeMap<Stream, Reader>,
     /// Streams that broke the format or took too much.
@@ -37,10 +37,10 @@ struct Reader {
 
 impl Gate {
     /// A message is sent to the peer.
-    pub(super) fn told(&mut self, message: &Message) {
+    pub(super) fn sent(&mut self, message: &Message) {
         self.filter.sent(message);
         let wants = message.wantlist.entries.iter().filter(|entry| !entry.cancel);
-        self.told += wants.count() as u64;
+        self.sent += wants.count() as u64;
     }
 
     /// A connection is gone, and its streams with it.
@@ -104,12 +104,12 @@ impl Gate {
             holds <= 2 * arrived + DECODER_BYTES,
             "a frame of which {arrived} B arrived takes {holds} B"
         );
-        let most = self.told + u64::from(PAYLOAD_SLACK);
+        let most = self.sent + u64::from(PAYLOAD_SLACK);
         assert!(
             self.hashed <= most,
-            "{} payloads were hashed, {} wants told",
+            "{} payloads were hashed, {} wants sent",
             self.hashed,
-            self.told
+            self.sent
         );
         Ok(())
     }

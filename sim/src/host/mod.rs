@@ -1,4 +1,8 @@
 //! A node that runs an engine: its host, its store and its users.
+//!
+//! It is not the host of `bitswap-testing`, which answers at once or when a test says so. Here every answer
+//! is an event in the queue of the world, at the time that a link, a store or a search takes; a peer has
+//! several connections that die with what is on its way on them; clocks differ, and drains come late.
 
 mod gate;
 mod outputs;
@@ -8,16 +12,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::testing::Checked;
 use bitswap_core::{
     BlockInfo, Load, Loaded, LookupId, Message, PeerHistory, ProviderProgress, SendId, SessionId,
     SessionOptions, StreamKind, Timestamp, Version, Want,
 };
+use bitswap_testing::Checked;
 use cid::Cid;
 
 use crate::counts::Counts;
+use crate::event::Outside;
 use crate::fetch::{Fetch, Plan};
-use crate::happening::Outside;
 use crate::network::Connection;
 use crate::node::Node;
 use crate::store::Store;
@@ -25,7 +29,7 @@ use gate::Gate;
 
 /// What the host does apart from the engine.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct HostConduct {
+pub struct HostBehavior {
     /// Received blocks are stored and announced.
     pub keeps_blocks: bool,
     /// Bytes per second at which delivered blocks are taken; `None`: at once.
@@ -40,7 +44,7 @@ pub struct HostConduct {
 pub(crate) struct Host {
     pub(crate) name: Node,
     pub(crate) engine: Checked<Node>,
-    pub(crate) conduct: HostConduct,
+    pub(crate) behavior: HostBehavior,
     pub(crate) store: Store,
     pub(crate) counts: Counts,
     pub(crate) fetches: Vec<Fetch>,
@@ -74,7 +78,7 @@ impl Host {
         Self {
             name,
             engine,
-            conduct: HostConduct::default(),
+            behavior: HostBehavior::default(),
             store: Store::default(),
             counts: Counts::default(),
             fetches: Vec::new(),
@@ -104,7 +108,7 @@ impl Host {
 
     /// The time by the host's clock.
     fn now(&self, out: &Outside) -> Timestamp {
-        shift(out.now, self.conduct.clock_off)
+        shift(out.now, self.behavior.clock_off)
     }
 
     // Network.
@@ -245,7 +249,7 @@ impl Host {
             .iter()
             .map(|cid| Loaded {
                 cid: *cid,
-                answer: self.store.load(&out.universe, cid, load.kind, &mut out.rng),
+                answer: self.store.load(&out.block_set, cid, load.kind, &mut out.rng),
             })
             .collect();
         let now = self.now(out);

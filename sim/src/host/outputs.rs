@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use bitswap_core::testing::Checked;
-use bitswap_core::{Event, Output, SessionId, StreamKind};
+use bitswap_core::{Output, SessionId, StreamKind};
+use bitswap_testing::Checked;
 use cid::Cid;
 
 use super::{Host, shift};
 use crate::counts::Delivered;
-use crate::happening::{Happening, Outside};
+use crate::event::{Event, Outside};
 use crate::node::Node;
 
 impl Host {
@@ -30,7 +30,7 @@ impl Host {
                     let kind = self.streams.get(&(sending.peer, sending.stream)).copied();
                     self.counts.sent(&sending.message, out.now);
                     if let Some(gate) = self.gates.get_mut(&sending.peer) {
-                        gate.told(&sending.message);
+                        gate.sent(&sending.message);
                     }
                     if sending.stream == StreamKind::Requests {
                         kind.map(|connection| self.spoke_on.insert(sending.peer, connection));
@@ -49,21 +49,21 @@ impl Host {
                     // On a dead connection the answer is its end, when that is noticed.
                     if let Some((at, result)) = taken {
                         let (node, id) = (self.name, sending.id);
-                        out.later(at, Happening::Sent { node, id, result });
+                        out.later(at, Event::Sent { node, id, result });
                     }
                 }
                 Output::Load(load) => {
                     let at = out.now + self.store.takes(&mut out.rng);
-                    out.later(at, Happening::Loaded { node: self.name, load });
+                    out.later(at, Event::Loaded { node: self.name, load });
                 }
                 Output::FindProviders { id, cid, .. } => {
                     self.counts.searches += 1;
                     out.trace.note(out.now, || {
-                        format!("{} searches {:?}", self.name, out.universe.number(&cid))
+                        format!("{} searches {:?}", self.name, out.block_set.number(&cid))
                     });
                     self.lookups.insert(id, cid);
                     let at = out.now + out.search_takes;
-                    out.later(at, Happening::Found { node: self.name, id, cid, last: false });
+                    out.later(at, Event::Found { node: self.name, id, cid, last: false });
                 }
                 Output::StopLookup { id } => {
                     self.lookups.remove(&id);
@@ -83,16 +83,16 @@ impl Host {
         self.opening.insert((peer, kind));
         let (at, result) = out.network.open(self.name, peer, out.now, &mut out.rng);
         let node = self.name;
-        out.later(at, Happening::Opened { node, peer, kind, connection, result });
+        out.later(at, Event::Opened { node, peer, kind, connection, result });
     }
 
-    fn event(&mut self, event: Event<Node>, out: &mut Outside) {
+    fn event(&mut self, event: bitswap_core::Event<Node>, out: &mut Outside) {
         match event {
-            Event::Block { session, block, from } => {
+            bitswap_core::Event::Block { session, block, from } => {
                 let bytes = block.data().len() as u64;
                 self.counts.delivered.push(Delivered { at: out.now, from, bytes });
-                if self.conduct.keeps_blocks
-                    && let Some(number) = out.universe.number(block.cid())
+                if self.behavior.keeps_blocks
+                    && let Some(number) = out.block_set.number(block.cid())
                     && !self.store.has(number)
                 {
                     self.put(number, out);
@@ -100,12 +100,12 @@ impl Host {
                 self.take(session, bytes, out);
                 self.ended(session, block.cid(), false, out);
             }
-            Event::Stored { session, cid } => self.ended(session, &cid, false, out),
-            Event::Failed { session, cid, reason } => {
+            bitswap_core::Event::Stored { session, cid } => self.ended(session, &cid, false, out),
+            bitswap_core::Event::Failed { session, cid, reason } => {
                 out.trace.note(out.now, || format!("{} failed: {reason:?}", self.name));
                 self.ended(session, &cid, true, out);
             }
-            Event::PeerDisconnected { peer, history } => {
+            bitswap_core::Event::PeerDisconnected { peer, history } => {
                 self.histories.insert(peer, history);
             }
             other => out.trace.note(out.now, || format!("{}: {other:?}", self.name)),
@@ -114,13 +114,13 @@ impl Host {
 
     fn take(&mut self, session: SessionId, bytes: u64, out: &mut Outside) {
         let now = self.now(out);
-        match self.conduct.disk {
+        match self.behavior.disk {
             None => self.engine(|engine| engine.release_capacity(session, bytes, now)),
             Some(rate) => {
                 let time = Duration::from_micros(bytes * 1_000_000 / rate.max(1));
                 self.disk_free_at = self.disk_free_at.max(out.now) + time;
                 let node = self.name;
-                out.later(self.disk_free_at, Happening::Taken { node, session, bytes });
+                out.later(self.disk_free_at, Event::Taken { node, session, bytes });
             }
         }
     }
@@ -145,9 +145,9 @@ impl Host {
         let Some(at) = self.engine.poll_timeout() else {
             return;
         };
-        let at = shift(at, -self.conduct.clock_off);
+        let at = shift(at, -self.behavior.clock_off);
         if self.armed.is_none_or(|before| at < before) {
-            out.later(at, Happening::Deadline { node: self.name });
+            out.later(at, Event::Deadline { node: self.name });
             self.armed = Some(at);
         }
     }

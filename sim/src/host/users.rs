@@ -40,7 +40,7 @@ impl Host {
             };
             for wants in &mut round {
                 let asked = wants.len();
-                let number = |want: &Want| out.universe.number(&want.cid);
+                let number = |want: &Want| out.block_set.number(&want.cid);
                 wants.retain(|want| !number(want).is_some_and(|number| self.store.has(number)));
                 fetch.blocks += (asked - wants.len()) as u64;
             }
@@ -86,7 +86,7 @@ impl Host {
     /// The node comes by a block.
     pub(crate) fn put(&mut self, number: usize, out: &Outside) {
         self.store.insert(number);
-        let block = out.universe.block(number);
+        let block = out.block_set.block(number);
         let info = BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
         let now = self.now(out);
         self.engine(|engine| engine.notify_new_blocks(&[info], now));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bitswap_core::Rng;
 
+use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::Plan;
 use crate::link::Link;
-use crate::universe::Universe;
 
 /// One case.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +119,8 @@ pub struct Goal {
 impl Case {
     /// The blocks of the case.
     #[must_use]
-    pub fn universe(&self) -> Universe {
-        Universe::new((0..self.blocks).map(|number| match self.sizes {
+    pub fn block_set(&self) -> BlockSet {
+        BlockSet::new((0..self.blocks).map(|number| match self.sizes {
             Sizes::SmallRoot if number == 0 => 800,
             Sizes::SmallRoot => 8000,
             Sizes::Equal(size) => size,
@@ -129,8 +129,8 @@ impl Case {
 
     /// The plan of each fetcher.
     #[must_use]
-    pub fn plan(&self, universe: &Universe) -> Plan {
-        let cids = universe.cids();
+    pub fn plan(&self, block_set: &BlockSet) -> Plan {
+        let cids = block_set.cids();
         match self.order {
             Order::OneAtATime => Plan::one_at_a_time(&cids),
             Order::BatchBy10 => Plan::in_batches(&cids, 10),

@@ -9,5 +9,5 @@ mod run;
 mod summary;
 
 pub use cases::{CASES, Case};
-pub use run::{Outcome, run, run_aloud, run_naive, run_watched};
+pub use run::{Outcome, run, run_baseline, run_verbose, run_watched};
 pub use summary::{Summary, table};

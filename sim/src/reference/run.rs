@@ -5,13 +5,13 @@ use std::time::Duration;
 use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
+use crate::baseline::Baseline;
+use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::Plan;
-use crate::naive::Naive;
 use crate::network::Opening;
 use crate::node::Node;
-use crate::store::StoreConduct;
-use crate::universe::Universe;
+use crate::store::StoreBehavior;
 use crate::world::World;
 
 /// How long a run may take in virtual time.
@@ -38,28 +38,34 @@ pub struct Outcome {
 
 /// Runs a case.
 #[must_use]
-pub fn run(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, World::unwatched_host, None)
+pub fn run(case: &Case, block_set: &BlockSet, seed: u64) -> Outcome {
+    play(case, block_set, seed, World::unwatched_host, None)
 }
 
 /// Runs a case under the checker's watch. The engine's time is then not its own.
 #[must_use]
-pub fn run_watched(case: &Case, universe: &Universe, seed: u64) -> Outcome {
-    play(case, universe, seed, World::host, None)
+pub fn run_watched(case: &Case, block_set: &BlockSet, seed: u64) -> Outcome {
+    play(case, block_set, seed, World::host, None)
 }
 
-/// Runs a case with naive nodes instead of engines.
+/// Runs a case with baseline nodes instead of engines.
 #[must_use]
-pub fn run_naive(case: &Case, universe: &Universe, seed: u64, tell: Option<fn(&str)>) -> Outcome {
+pub fn run_baseline(
+    case: &Case,
+    block_set: &BlockSet,
+    seed: u64,
+    tell: Option<fn(&str)>,
+) -> Outcome {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
-    let mut world = World::new(seed, universe.clone(), Opening::Free);
+    let mut world = World::new(seed, block_set.clone(), Opening::Free);
     if let Some(tell) = tell {
         world.trace(tell);
     }
     let store = Duration::from_millis(case.store_ms);
-    let fetcher = world.actor(Box::new(Naive::new(case.plan(universe), &[], seed, Duration::ZERO)));
+    let fetcher =
+        world.actor(Box::new(Baseline::new(case.plan(block_set), &[], seed, Duration::ZERO)));
     for blocks in case.stock(&mut rng) {
-        let peer = world.actor(Box::new(Naive::new(Plan::default(), &blocks, seed, store)));
+        let peer = world.actor(Box::new(Baseline::new(Plan::default(), &blocks, seed, store)));
         for (from, to) in [(fetcher, peer), (peer, fetcher)] {
             world.link(from, to, case.links.draw(&mut rng));
         }
@@ -80,19 +86,19 @@ pub fn run_naive(case: &Case, universe: &Universe, seed: u64, tell: Option<fn(&s
 
 /// Runs a case and tells every message, a line each.
 #[must_use]
-pub fn run_aloud(case: &Case, universe: &Universe, seed: u64, tell: fn(&str)) -> Outcome {
-    play(case, universe, seed, World::unwatched_host, Some(tell))
+pub fn run_verbose(case: &Case, block_set: &BlockSet, seed: u64, tell: fn(&str)) -> Outcome {
+    play(case, block_set, seed, World::unwatched_host, Some(tell))
 }
 
 fn play(
     case: &Case,
-    universe: &Universe,
+    block_set: &BlockSet,
     seed: u64,
     host: fn(&mut World, Config) -> Node,
     tell: Option<fn(&str)>,
 ) -> Outcome {
     let mut rng = Rng::new(&draw::seed(seed, 0), case.name);
-    let mut world = World::new(seed, universe.clone(), Opening::Free);
+    let mut world = World::new(seed, block_set.clone(), Opening::Free);
     if let Some(tell) = tell {
         world.trace(tell);
     }
@@ -104,9 +110,9 @@ fn play(
         world.stock(*node, blocks);
         world.store(
             *node,
-            StoreConduct {
+            StoreBehavior {
                 latency: Duration::from_millis(case.store_ms),
-                ..StoreConduct::default()
+                ..StoreBehavior::default()
             },
         );
         if case.old_seeds {
@@ -124,7 +130,7 @@ fn play(
     }
     let fetches: Vec<_> = fetchers
         .iter()
-        .map(|node| world.fetch(*node, case.plan(universe), SessionOptions::default()))
+        .map(|node| world.fetch(*node, case.plan(block_set), SessionOptions::default()))
         .collect();
     world.run_fetches(Timestamp::ZERO + LONGEST);
     let micros = fetches

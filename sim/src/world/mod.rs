@@ -1,28 +1,28 @@
 //! The event loop: virtual time that jumps to the next thing that happens, and nowhere else.
 
-mod look;
+mod inspect;
 mod setup;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bitswap_core::testing::Checked;
 use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
+use bitswap_testing::Checked;
 use cid::Cid;
 
-use crate::actor::{Actor, Cast, Scene, Sent};
+use crate::actor::{Actor, Cast, Context, Sent};
+use crate::block_set::BlockSet;
 use crate::counts::Counts;
 use crate::draw;
+use crate::event::{Event, Outside};
 use crate::fetch::{FetchId, Plan};
-use crate::happening::{Happening, Outside};
-use crate::host::{Host, HostConduct};
+use crate::host::{Host, HostBehavior};
 use crate::link::Link;
 use crate::network::{Connection, Manners, Network, Opening};
 use crate::node::Node;
 use crate::queue::Queue;
-use crate::store::StoreConduct;
+use crate::store::StoreBehavior;
 use crate::trace::Trace;
-use crate::universe::Universe;
 
 /// A simulated network of nodes. Everything in it follows from its seed and its script.
 pub struct World {
@@ -43,7 +43,7 @@ enum Member {
 impl World {
     /// A world without nodes.
     #[must_use]
-    pub fn new(seed: u64, universe: Universe, opening: Opening) -> Self {
+    pub fn new(seed: u64, block_set: BlockSet, opening: Opening) -> Self {
         Self {
             seed,
             members: Vec::new(),
@@ -51,7 +51,7 @@ impl World {
                 now: Timestamp::ZERO,
                 queue: Queue::default(),
                 network: Network::new(opening),
-                universe,
+                block_set,
                 rng: Rng::new(&draw::seed(seed, u64::MAX), "world"),
                 trace: Trace::default(),
                 providers: BTreeMap::new(),
@@ -108,25 +108,25 @@ impl World {
             let Member::Host(host) = &mut self.members[node.index()] else {
                 continue;
             };
-            let late = host.conduct.drains_late;
+            let late = host.behavior.drains_late;
             if late.is_zero() {
                 host.drain(&mut self.outside);
             } else if !host.drain_waits {
                 host.drain_waits = true;
-                self.outside.later(self.outside.now + late, Happening::Drain { node });
+                self.outside.later(self.outside.now + late, Event::Drain { node });
             }
         }
     }
 
-    fn happen(&mut self, what: Happening) {
+    fn happen(&mut self, what: Event) {
         let out = &mut self.outside;
         match what {
-            Happening::Script(script) => script(self),
-            Happening::Down { node, peer, connection } => self.notice(node, peer, connection),
-            Happening::Up { a, b } => {
+            Event::Script(script) => script(self),
+            Event::Down { node, peer, connection } => self.notice(node, peer, connection),
+            Event::Up { a, b } => {
                 self.connect(a, b);
             }
-            Happening::Deliver { from, to, kind, stream, connection, message } => {
+            Event::Deliver { from, to, kind, stream, connection, message } => {
                 let cut = out.network.pipe(from, to).is_cut(kind, stream);
                 if cut || !out.network.is_alive(connection) {
                     return;
@@ -138,16 +138,16 @@ impl World {
                     }
                     Member::Actor(cast) => {
                         cast.counts.received(&message, out.now);
-                        act(cast, out, |actor, scene| actor.received(from, message, scene));
+                        act(cast, out, |actor, context| actor.received(from, message, context));
                     }
                 }
             }
-            Happening::Bytes { from, to, connection, stream, bytes } => {
+            Event::Bytes { from, to, connection, stream, bytes } => {
                 if out.network.is_alive(connection) {
                     self.tell(to, |host, out| host.bytes(from, connection, stream, &bytes, out));
                 }
             }
-            Happening::Deadline { node } => match &mut self.members[node.index()] {
+            Event::Deadline { node } => match &mut self.members[node.index()] {
                 Member::Host(host) => {
                     host.deadline(out);
                     self.dirty.insert(node);
@@ -155,31 +155,31 @@ impl World {
                 Member::Actor(cast) => {
                     if cast.armed.is_some_and(|at| at <= out.now) {
                         cast.armed = None;
-                        act(cast, out, |actor, scene| actor.woken(scene));
+                        act(cast, out, |actor, context| actor.woken(context));
                     }
                 }
             },
-            Happening::Drain { node } => {
+            Event::Drain { node } => {
                 if let Member::Host(host) = &mut self.members[node.index()] {
                     host.drain_waits = false;
                     host.drain(out);
                 }
             }
-            Happening::Found { node, id, cid, last } => self.found(node, id, &cid, last),
-            Happening::Sent { node, id, result } => {
+            Event::Found { node, id, cid, last } => self.found(node, id, &cid, last),
+            Event::Sent { node, id, result } => {
                 self.tell(node, |host, out| host.sent(id, result, out));
             }
-            Happening::Opened { node, peer, kind, connection, result } => {
+            Event::Opened { node, peer, kind, connection, result } => {
                 self.tell(node, |host, out| {
                     if out.network.is_alive(connection) {
                         host.opened(peer, kind, connection, result, out);
                     }
                 });
             }
-            Happening::Loaded { node, load } => {
+            Event::Loaded { node, load } => {
                 self.tell(node, |host, out| host.loaded(&load, out));
             }
-            Happening::Taken { node, session, bytes } => {
+            Event::Taken { node, session, bytes } => {
                 self.tell(node, |host, out| host.release_capacity(session, bytes, out));
             }
         }
@@ -205,7 +205,9 @@ impl World {
                 connections.retain(|other| *other != connection);
                 if connections.is_empty() {
                     cast.connections.remove(&peer);
-                    act(cast, &mut self.outside, |actor, scene| actor.disconnected(peer, scene));
+                    act(cast, &mut self.outside, |actor, context| {
+                        actor.disconnected(peer, context);
+                    });
                 }
             }
         }
@@ -213,7 +215,7 @@ impl World {
 
     /// A provider search answers: first the peers found are dialled, then all of them are named.
     fn found(&mut self, node: Node, id: bitswap_core::LookupId, cid: &Cid, last: bool) {
-        let number = self.outside.universe.number(cid);
+        let number = self.outside.block_set.number(cid);
         let found = number.and_then(|number| self.outside.providers.get(&number));
         let found: Vec<Node> =
             found.into_iter().flatten().copied().filter(|peer| *peer != node).collect();
@@ -234,12 +236,12 @@ impl World {
             let trip =
                 self.outside.network.latency(node, peer) + self.outside.network.latency(peer, node);
             let at = self.outside.now + 2 * trip;
-            self.outside.later(at, Happening::Up { a: node, b: peer });
+            self.outside.later(at, Event::Up { a: node, b: peer });
             ready = ready.max(at);
         }
         let found_now: Vec<Node> = found;
         self.tell(node, |host, out| host.found(id, &found_now, ProviderProgress::Partial, out));
-        self.outside.later(ready, Happening::Found { node, id, cid: *cid, last: true });
+        self.outside.later(ready, Event::Found { node, id, cid: *cid, last: true });
     }
 
     fn host_ref(&self, node: Node) -> &Host {
@@ -258,13 +260,13 @@ impl World {
 }
 
 /// Lets an actor act, and carries its messages away.
-fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mut Scene<'_>)) {
-    let universe = out.universe.clone();
+fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mut Context<'_>)) {
+    let block_set = out.block_set.clone();
     let (sent, steps) = (Vec::new(), Vec::new());
-    let mut scene =
-        Scene { now: out.now, me: cast.name, universe: &universe, sent, wake: None, steps };
-    play(cast.actor.as_mut(), &mut scene);
-    let Scene { sent, wake, steps, .. } = scene;
+    let mut context =
+        Context { now: out.now, me: cast.name, block_set: &block_set, sent, wake: None, steps };
+    play(cast.actor.as_mut(), &mut context);
+    let Context { sent, wake, steps, .. } = context;
     for (to, what) in sent {
         let Some(connection) = cast.connections.get(&to).and_then(|all| all.first()).copied()
         else {
@@ -286,12 +288,12 @@ fn act(cast: &mut Cast, out: &mut Outside, play: impl FnOnce(&mut dyn Actor, &mu
         }
     }
     for (after, step) in steps {
-        out.later(out.now + after, Happening::Script(step));
+        out.later(out.now + after, Event::Script(step));
     }
     if let Some(at) = wake
         && cast.armed.is_none_or(|before| at < before)
     {
-        out.later(at, Happening::Deadline { node: cast.name });
+        out.later(at, Event::Deadline { node: cast.name });
         cast.armed = Some(at);
     }
 }

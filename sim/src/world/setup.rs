@@ -23,7 +23,7 @@ impl World {
         let name = self.next_name();
         let seed = draw::seed(self.seed, u64::from(name.0));
         let mut engine = Checked::new(config, seed, self.outside.now);
-        engine.trust(self.outside.universe.blocks());
+        engine.trust(self.outside.block_set.blocks());
         self.add_host(name, engine)
     }
 
@@ -77,18 +77,18 @@ impl World {
     }
 
     /// How a node's store behaves.
-    pub fn store(&mut self, node: Node, conduct: StoreConduct) {
-        self.host_mut(node).store.conduct = conduct;
+    pub fn store(&mut self, node: Node, behavior: StoreBehavior) {
+        self.host_mut(node).store.behavior = behavior;
     }
 
     /// How a node's host behaves.
-    pub fn conduct(&mut self, node: Node, conduct: HostConduct) {
-        self.host_mut(node).conduct = conduct;
+    pub fn behavior(&mut self, node: Node, behavior: HostBehavior) {
+        self.host_mut(node).behavior = behavior;
     }
 
     /// The host's clock jumps by so many microseconds.
     pub fn jump_clock(&mut self, node: Node, micros: i64) {
-        self.host_mut(node).conduct.clock_off += micros;
+        self.host_mut(node).behavior.clock_off += micros;
         self.dirty.insert(node);
     }
 
@@ -122,7 +122,7 @@ impl World {
 
     /// Runs a step of the script at a point in time.
     pub fn at(&mut self, at: Timestamp, script: impl FnOnce(&mut Self) + 'static) {
-        self.outside.later(at, Happening::Script(Box::new(script)));
+        self.outside.later(at, Event::Script(Box::new(script)));
     }
 
     /// Runs a step of the script after some time.
@@ -140,7 +140,9 @@ impl World {
                     let connections = cast.connections.entry(peer).or_default();
                     connections.push(connection);
                     if connections.len() == 1 {
-                        act(cast, &mut self.outside, |actor, scene| actor.connected(peer, scene));
+                        act(cast, &mut self.outside, |actor, context| {
+                            actor.connected(peer, context);
+                        });
                     }
                 }
             }
@@ -165,7 +167,7 @@ impl World {
         for (node, peer) in [(a, b), (b, a)] {
             let latency = self.outside.network.latency(peer, node);
             let at = self.outside.now + draw::up_to(&mut self.outside.rng, latency);
-            self.outside.later(at, Happening::Down { node, peer, connection });
+            self.outside.later(at, Event::Down { node, peer, connection });
         }
     }
 
@@ -228,7 +230,7 @@ impl World {
     /// Wakes an actor now.
     pub fn wake(&mut self, node: Node) {
         if let Member::Actor(cast) = &mut self.members[node.index()] {
-            act(cast, &mut self.outside, |actor, scene| actor.woken(scene));
+            act(cast, &mut self.outside, |actor, context| actor.woken(context));
         }
     }
 
