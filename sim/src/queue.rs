@@ -35,6 +35,11 @@ impl<T> Queue<T> {
         self.heap.peek().map(|item| item.at)
     }
 
+    /// When the last of the things that are `wanted` happens.
+    pub(crate) fn last_at(&self, wanted: impl Fn(&T) -> bool) -> Option<Timestamp> {
+        self.heap.iter().filter(|item| wanted(&item.what)).map(|item| item.at).max()
+    }
+
     /// The next thing, if it is due at `now`.
     pub(crate) fn pop_due(&mut self, now: Timestamp) -> Option<T> {
         (self.next_at()? <= now).then(|| self.heap.pop().map(|item| item.what))?

@@ -329,7 +329,7 @@ impl RunResult {
     }
 }
 
-/// Closes all sessions and checks that within 120 s nothing is said or due any more, and that no
+/// Closes all sessions and checks that within 120 s of the last message on its way nothing is said or due any more, and that no
 /// engine keeps wants of another.
 ///
 /// # Panics
@@ -339,7 +339,8 @@ pub fn rest(world: &mut World) {
     for fetch in world.fetches() {
         world.close(fetch);
     }
-    world.run_until(world.now() + Duration::from_secs(120));
+    let arrived = world.last_arrival().unwrap_or_default().max(world.now());
+    world.run_until(arrived + Duration::from_secs(120));
     assert_eq!(world.next_deadline(), None, "a timer is set although nobody wants anything");
     let messages = world.messages();
     world.run_until(world.now() + Duration::from_secs(120));

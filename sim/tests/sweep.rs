@@ -19,6 +19,7 @@ fn every_seed_keeps_the_contract_and_ends_after_healing() {
         138_086_674_806_790,
         230_590_587_347_652,
         145_524_534_725_624,
+        11_839_165_492_441,
     ];
     let first = if cfg!(debug_assertions) { 1..200 } else { 1..2000 };
     let failed: Vec<u64> = known

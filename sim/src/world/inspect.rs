@@ -174,6 +174,15 @@ impl World {
         }
     }
 
+    /// When the last message arrives of those that are on their way, some of them on links as slow as they once
+    /// were.
+    #[must_use]
+    pub fn last_arrival(&self) -> Option<Timestamp> {
+        let is_arrival =
+            |event: &Event| matches!(event, Event::Deliver { .. } | Event::Bytes { .. });
+        self.outside.queue.last_at(is_arrival)
+    }
+
     /// The next deadline of any engine: `None` when all are at rest.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
