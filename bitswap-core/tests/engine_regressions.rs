@@ -262,3 +262,21 @@ fn a_want_that_is_cancelled_at_the_end_of_a_message_had_its_place_in_a_full_ledg
         ],
     );
 }
+
+#[test]
+fn a_want_that_an_old_stream_cannot_carry_waits_until_it_is_asked_for_again() {
+    run(
+        Config::default(),
+        &[
+            Op::Connect(1, Version::V1_2),
+            Op::wantlist(1, vec![want_have(1), want_block(4)], false),
+            Op::Drain,
+            Op::Open(1, StreamKind::Responses, Ok(Version::V1_0)),
+            Op::Store(vec![4, 1]),
+            Op::Loaded(0, LoadOp::Absent, LoadPart::All),
+            Op::Drain,
+            Op::Deadline,
+            Op::Loaded(0, LoadOp::True, LoadPart::All),
+        ],
+    );
+}

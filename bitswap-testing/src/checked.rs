@@ -160,6 +160,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::StreamResult("opened", peer, stream, result.is_ok()));
             model.streams.opened(peer, stream, result);
+            if let (StreamKind::Responses, Ok(version)) = (stream, result) {
+                model.responses.opened(peer, version);
+            }
         }
         self.engine.handle_open(peer, stream, result, now);
     }

@@ -9,7 +9,7 @@ use cid::Cid;
 use super::store_answers::StoreAnswer;
 use bitswap_core::SendId;
 use bitswap_core::Timestamp;
-use bitswap_core::message::{Entry, WantKind};
+use bitswap_core::message::{Entry, Version, WantKind};
 
 /// The server puts the wants of its last answers back when their stream is lost: those that the
 /// transport took in this time, and no more than so many.
@@ -52,6 +52,8 @@ pub(super) struct Peer {
     pub(super) ambiguous: BTreeSet<Cid>,
     /// Responses that the transport took since the stream was lost last.
     pub(super) confirmed: usize,
+    /// The oldest version that the stream for responses was open for.
+    pub(super) oldest: Option<Version>,
 }
 
 impl PeerWant {

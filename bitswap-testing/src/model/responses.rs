@@ -85,6 +85,13 @@ impl<P: Copy + Ord + Debug> Responses<P> {
         self.sending.retain(|_, sending| sending.peer != peer);
     }
 
+    /// The stream for responses is open for this version.
+    pub(crate) fn opened(&mut self, peer: P, version: Version) {
+        if let Some(row) = self.peers.get_mut(&peer) {
+            row.oldest = Some(row.oldest.map_or(version, |oldest| oldest.min(version)));
+        }
+    }
+
     pub(super) fn wanted(&mut self, peer: P, list: &Wantlist) {
         let Some(row) = self.peers.get_mut(&peer) else {
             return;
@@ -279,6 +286,8 @@ impl<P: Copy + Ord + Debug> Responses<P> {
         let Some(row) = self.peers.get(&peer).filter(|_| self.serve && !self.shut) else {
             return Vec::new();
         };
+        // What a stream could not carry waits until it is asked for again, also if the next one could.
+        let version = row.oldest.map_or(version, |oldest| oldest.min(version));
         let due =
             |cid: &Cid, ask: &PeerWant| match row.known.get(cid).and_then(|words| words.last()) {
                 _ if !is_servable(cid) => false,
