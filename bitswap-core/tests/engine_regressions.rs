@@ -2,7 +2,9 @@
 
 use bitswap_core::error::SendError;
 use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
-use bitswap_testing::{Harness, LoadOp, LoadPart, Op, Opened, ResponseOp, SessionOp, WantOp};
+use bitswap_testing::{
+    Harness, LoadOp, LoadPart, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
+};
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
 /// after every step.
@@ -277,6 +279,27 @@ fn a_want_that_an_old_stream_cannot_carry_waits_until_it_is_asked_for_again() {
             Op::Drain,
             Op::Deadline,
             Op::Loaded(0, LoadOp::True, LoadPart::All),
+        ],
+    );
+}
+
+#[test]
+fn a_want_that_is_to_be_asked_for_later_keeps_no_room_at_silent_peers_that_a_more_urgent_one_needs()
+{
+    let mut limits = Limits::default();
+    (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 3, 1, 3);
+    let urgent = WantedAs { priority: 1, sized: false };
+    run(
+        Config::default().limits(limits).expect("all are above 0"),
+        &[
+            Op::Connect(0, Version::V1_2),
+            Op::Connect(1, Version::V1_2),
+            session(None),
+            Op::want(0, vec![0]),
+            Op::Drain,
+            Op::Want(0, vec![1], urgent),
+            Op::Wait(1_015_625),
+            Op::Connect(2, Version::V1_2),
         ],
     );
 }

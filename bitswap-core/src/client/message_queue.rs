@@ -115,6 +115,14 @@ impl MessageQueue {
         self.settled.remove(rows, at);
     }
 
+    /// Peer wants with nothing to be sent, those sent first first.
+    pub(super) fn oldest<'a>(
+        &self,
+        rows: &'a Rows<PeerWant>,
+    ) -> impl Iterator<Item = &'a PeerWant> + use<'a> {
+        self.settled.iter(rows).map(|(_, row)| row)
+    }
+
     pub(super) const fn first_pending(&self) -> Option<Ref<PeerWant>> {
         self.pending.first()
     }

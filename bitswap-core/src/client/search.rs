@@ -17,6 +17,8 @@ use crate::util::rows::Ref;
 
 /// Waiting wants whose silent peers get a second chance at a time.
 const SECOND_CHANCES: usize = 256;
+/// Of each peer so many wants are looked at that take the room of others.
+const HELD_PER_PEER: usize = 4;
 
 impl Client {
     // Timers.
@@ -82,7 +84,8 @@ impl Client {
         // What one session gives up is not all taken by it again: the others that search now do the same.
         let is_full = self.full_at == Some(now);
         let mut evicted_from: BTreeSet<Ref<Peer>> = BTreeSet::new();
-        for want in self.stuck_wants(session) {
+        let held = if is_full { self.held_wants(session) } else { Vec::new() };
+        for want in self.stuck_wants(session).into_iter().chain(held) {
             for at in self.peer_wants_of(want) {
                 let Some(row) = self.wants.peer_want_mut(at) else { continue };
                 if row.is_request() || row.is_cancelled() {
@@ -134,6 +137,19 @@ impl Client {
         let asked = row.wants().asked(rows).take(SECOND_CHANCES);
         let queued = row.wants().most_urgent(rows).take(SECOND_CHANCES);
         waiting.chain(asked).chain(queued).map(|(_, row)| row.want()).collect()
+    }
+
+    /// Wants of a session for which peers keep room that they have not answered for long, whatever their turn
+    /// among those that are to be asked for again.
+    fn held_wants(&self, session: Ref<Session>) -> Vec<Ref<Want>> {
+        let rows = self.wants.peer_wants();
+        let oldest = |(_, state): (_, &PeerState)| -> Vec<Ref<Want>> {
+            state.queue().oldest(rows).take(HELD_PER_PEER).map(|row| row.want()).collect()
+        };
+        let held = self.peers.iter().flat_map(oldest);
+        held.filter(|want| self.wants.session_want_of(*want, session).is_some())
+            .take(SECOND_CHANCES)
+            .collect()
     }
 
     // Provider lookups.
