@@ -1,6 +1,6 @@
 //! Chunk bookkeeping: from a file to blocks, and from a CID to a file on disk.
 //!
-//! * [`Importer`]: bytes in, blocks out.
+//! * [`Importer`]: bytes in, blocks out; [`DirectoryBuilder`]: the entries of a directory in, blocks out.
 //! * [`Manifest`]: a root CID and verified blocks in, exact byte ranges out.
 //! * [`RangeMap`]: which ranges are queued, in flight, being written, and written.
 //! * [`Download`]: all of it together with the files on disk: resumable, safe to kill at any moment.
@@ -135,10 +135,15 @@ pub use download::{
     JOURNAL_MAX, Journal, Missing, Obstacle, Operation, Outcome, Progress, RenameRetry, Resume,
     StallReason, Stamp, SyncPolicy,
 };
-pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafRange, Profile, Root, Tree};
+pub use import::{
+    Chunk, Chunker, DirectoryBuilder, Imported, Importer, Leaf, LeafRange, NodeRoot, Profile, Root,
+    Tree, symlink,
+};
 pub use manifest::{Bounds, Contents, Extent, Manifest, Segment};
 pub use range_map::{Counts, Order, RangeMap};
 pub use range_set::RangeSet;
 pub use unixfs::{
-    Child, DAG_PB, DagFault, FileNode, INLINE_MAX, InvalidDag, LeafForm, Link, NodeKind, RAW,
+    Child, DAG_PB, DagFault, DirEntry, DirectoryNode, FileNode, HashPath, INLINE_MAX, InvalidDag,
+    LeafForm, Link, Metadata, Mtime, NAME_MAX, NameError, NodeKind, RAW, ShardChild, ShardNode,
+    TARGET_MAX, UnixfsNode,
 };
