@@ -209,14 +209,13 @@ fn directories_on_both_sides_of_the_switch_to_a_trie_have_the_public_cids() {
         let (root, nodes) = vector_directory(profile, seed, lens);
         (root.cid.to_string(), nodes.len())
     };
-    let mut repeat = |len, count| of(v0, "hamt-unixfs-v0-2015", &mut core::iter::repeat_n(len, count));
+    let repeat = |len, count| of(v0, "hamt-unixfs-v0-2015", &mut core::iter::repeat_n(len, count));
     let flat = ("QmX5GtRk3TSSEHtdrykgqm4eqMEn3n2XhfkFAis5fjyZmN".to_string(), 1);
     let trie = ("QmeMiJzmhpJAUgynAcxTQYek5PPKgdv3qEvFsdV3XpVnvP".to_string(), 388);
     assert_eq!(repeat(30, 4096), flat);
     assert_eq!(repeat(31, 4033), trie);
-    let mut last = |len| {
-        of(v1, "hamt-unixfs-v1-2025", &mut core::iter::repeat_n(11, 4765).chain([len]))
-    };
+    let last =
+        |len| of(v1, "hamt-unixfs-v1-2025", &mut core::iter::repeat_n(11, 4765).chain([len]));
     let flat = "bafybeic3h7rwruealwxkacabdy45jivq2crwz6bufb5ljwupn36gicplx4";
     let trie = "bafybeiegvuterwurhdtkikfhbxcldohmxp566vpjdofhzmnhv6o4freidu";
     assert_eq!(last(21), (flat.to_string(), 1));
@@ -290,7 +289,9 @@ fn metadata_goes_to_the_root_alone() {
             let mut blocks = BTreeMap::new();
             for _ in 0..leaves {
                 plain.push_range(*leaf.cid(), 1, 1);
-                blocks.extend(with.push_range(*leaf.cid(), 1, 1).into_iter().map(crate::Block::into_parts));
+                blocks.extend(
+                    with.push_range(*leaf.cid(), 1, 1).into_iter().map(crate::Block::into_parts),
+                );
             }
             let (without, _) = plain.finish();
             let (root, last) = with.finish_with(&metadata);
@@ -320,7 +321,7 @@ fn read_back(cid: &Cid, blocks: &BTreeMap<Cid, Bytes>, out: &mut Vec<u8>) {
     let node = FileNode::decode(cid.codec(), &blocks[cid], 2000).unwrap();
     out.extend_from_slice(&node.data);
     for child in &node.children {
-        let crate::chunk::Link::Block(cid) = &child.link else { panic!("no inline blocks") };
+        let Link::Block(cid) = &child.link else { panic!("no inline blocks") };
         read_back(cid, blocks, out);
     }
 }

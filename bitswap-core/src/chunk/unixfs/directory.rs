@@ -407,9 +407,8 @@ mod tests {
 
     #[test]
     fn a_symbolic_link_is_its_target() {
-        let link = |target: &[u8]| {
-            decode(&[], &[&[8, 4, 0x12, target.len() as u8], target].concat())
-        };
+        let link =
+            |target: &[u8]| decode(&[], &[&[8, 4, 0x12, target.len() as u8], target].concat());
         let read = UnixfsNode::Symlink("../a".into(), Metadata::default());
         assert_eq!(link(b"../a"), Ok(read));
         for target in [&b""[..], b"a\0b", b"\xff"] {

@@ -56,14 +56,16 @@ impl LeafForm {
     }
 }
 
-/// Writes an inner node: its children as (CID bytes, tsize, bytes of the file).
+/// Writes an inner node without metadata: its children as (CID bytes, tsize, bytes of the file).
+#[cfg(test)]
 pub(in crate::chunk) fn encode_inner<'a>(
     children: impl Iterator<Item = (&'a [u8], u64, u64)> + Clone,
 ) -> Vec<u8> {
     encode_root(children, &Metadata::default())
 }
 
-/// Writes an inner node with metadata, which only the root of a file has.
+/// Writes an inner node: its children as (CID bytes, tsize, bytes of the file), and metadata, which only the root
+/// of a file has.
 pub(in crate::chunk) fn encode_root<'a>(
     children: impl Iterator<Item = (&'a [u8], u64, u64)> + Clone,
     metadata: &Metadata,

@@ -10,10 +10,10 @@ mod metadata;
 mod murmur3;
 mod node;
 
-pub use encode::LeafForm;
 pub use directory::{
     DirEntry, DirectoryNode, HashPath, NAME_MAX, ShardChild, ShardNode, TARGET_MAX, UnixfsNode,
 };
+pub use encode::LeafForm;
 pub use error::{DagFault, InvalidDag, NameError};
 pub use kind::NodeKind;
 pub use link::{DAG_PB, INLINE_MAX, Link, RAW};
@@ -24,6 +24,6 @@ pub use node::{Child, FileNode};
 pub(in crate::chunk) use dag_pb::encode as encode_node;
 pub(in crate::chunk) use dag_pb::link_field_len;
 pub(in crate::chunk) use directory::{HAMT_LEVELS, check_name, hamt_digits, prefix as hamt_prefix};
-pub(in crate::chunk) use encode::{
-    encode_directory, encode_inner, encode_root, encode_shard, encode_symlink,
-};
+#[cfg(test)]
+pub(in crate::chunk) use encode::encode_inner;
+pub(in crate::chunk) use encode::{encode_directory, encode_root, encode_shard, encode_symlink};
