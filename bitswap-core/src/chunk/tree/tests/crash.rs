@@ -100,7 +100,7 @@ fn no_crash_of_a_tree_costs_more_than_a_checkpoint() {
     let mut probe = Run::new(&source, options(), FakeFolder::new());
     probe.finish();
     let operations = probe.folder.log.len();
-    assert!(operations > 150, "{operations}");
+    assert!(operations > 120, "{operations}");
     for crash_after in 0..=operations {
         let mut run = Run::new(&source, options(), FakeFolder::new());
         while run.folder.log.len() < crash_after && run.step() {}
