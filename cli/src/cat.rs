@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{DAG_PB, RAW};
-use bitswap_node::{Node, Runtime};
+use bitswap_node::{Node, ReadError, Runtime};
 use cid::Cid;
 use futures::StreamExt as _;
 use serde_json::json;
@@ -25,26 +25,40 @@ pub(crate) async fn run(
     say: &Say,
 ) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
-    let cid = cid(&node, &mut late, &args, say).await?;
-    let printing = print(&node, &mut late, cid, &args, say);
-    let printed = strangers::unless_all(&node, &args.sources, say, printing).await?;
+    let mut cid = args.what.cid;
+    if !args.what.path.is_empty() {
+        cid = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?.cid;
+    }
+    let printed = if matches!(cid.codec(), DAG_PB | RAW) {
+        let printing = print(&node, &mut late, cid, &args, say);
+        strangers::unless_all(&node, &args.sources, say, printing).await?
+    } else {
+        print_block(&node, &mut late, cid, &args, say).await?
+    };
     say.event(&json!({"event": "printed", "cid": cid.to_string(), "size": printed}));
     node.shutdown().await;
     Ok(())
 }
 
-/// The root of what is to be printed. What is neither a file nor a directory is printed as the block that it is.
-async fn cid(
+/// Prints a block that is no part of a file, as it is. The number of bytes.
+async fn print_block(
     node: &Node,
     late: &mut Late,
+    cid: Cid,
     args: &args::Cat,
     say: &Say,
-) -> Result<Cid, Failure> {
-    let mut cid = args.what.cid;
-    if !args.what.path.is_empty() {
-        cid = resolve::resolved(node, late, &args.sources, &args.what, say).await?.cid;
-    }
-    Ok(if matches!(cid.codec(), DAG_PB | RAW) { cid } else { Cid::new_v1(RAW, *cid.hash()) })
+) -> Result<u64, Failure> {
+    let get = async {
+        let session = node.session(peers::session(&args.sources)).await;
+        let block = match session {
+            Ok(session) => session.get(cid).await,
+            Err(error) => Err(error),
+        };
+        block.map_err(|error| Failure::Read(ReadError::Block(error)))
+    };
+    let block = resolve::attend(node, late, &args.sources, say, get).await?;
+    say.bytes(block.data());
+    Ok(block.data().len() as u64)
 }
 
 /// Prints it all. The number of bytes.

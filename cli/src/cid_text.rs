@@ -246,7 +246,10 @@ mod tests {
             parsed.path.join("|")
         };
         for form in [
-            "{}/a b/c", "/ipfs/{}/a b/c/", "ipfs://{}/a%20b/c", "{}//a b//c",
+            "{}/a b/c",
+            "/ipfs/{}/a b/c/",
+            "ipfs://{}/a%20b/c",
+            "{}//a b//c",
             "https://example.test/ipfs/{}/a%20b/c?format=raw#top",
             "https://{}.ipfs.example.test/a%20b/c",
             "http://{}.ipfs.localhost:8080/a%20b/c",
@@ -257,7 +260,10 @@ mod tests {
         assert_eq!(path(&format!("{HELLO}/a%20b?c#d")), "a%20b?c#d");
         assert_eq!(path(&format!("ipfs://{HELLO}/a%2Fb")), "a/b");
         assert_eq!(path(&format!("{HELLO}/ipfs/x")), "ipfs|x");
-        assert_eq!(parse_path(&format!("{HELLO}/a/b")).unwrap().to_string(), format!("{HELLO}/a/b"));
+        assert_eq!(
+            parse_path(&format!("{HELLO}/a/b")).unwrap().to_string(),
+            format!("{HELLO}/a/b")
+        );
     }
 
     #[test]

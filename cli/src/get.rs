@@ -200,10 +200,10 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
 }
 
 fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
-    let Fetched { path, finished, from_peers, .. } = fetched;
-    let received: u64 = from_peers.values().sum();
-    let speed = mib_per_second(received, seconds);
+    let Fetched { path, finished, .. } = fetched;
     let engine = stats.bitswap.engine.fetched;
+    let received = engine.bytes;
+    let speed = mib_per_second(received, seconds);
     let path = path.display();
     let text = if finished.already {
         format!("{path}: was there already, {}", ByteSize(finished.size))
@@ -229,12 +229,13 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
 }
 
 fn report_tree(fetched: &FetchedTree, stats: &NodeStats, seconds: f64, say: &Say) {
-    let FetchedTree { path, finished, from_peers, .. } = fetched;
-    let received: u64 = from_peers.values().sum();
-    let speed = mib_per_second(received, seconds);
+    let FetchedTree { path, finished, .. } = fetched;
     let engine = stats.bitswap.engine.fetched;
+    let received = engine.bytes;
+    let speed = mib_per_second(received, seconds);
     let path = path.display();
-    let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } = *finished;
+    let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } =
+        *finished;
     let proof = match unchecked {
         0 => "verified".to_owned(),
         bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),

@@ -122,8 +122,14 @@ mod tests {
         let line = |kind, name, target| {
             Line { kind, size: 1 << 20, cid: "bafy", name, target }.to_string()
         };
-        assert_eq!(line("file", "a\x1b[2Jé\n", None), "file         1.0 MiB  bafy  a\\u{1b}[2Jé\\n");
+        assert_eq!(
+            line("file", "a\x1b[2Jé\n", None),
+            "file         1.0 MiB  bafy  a\\u{1b}[2Jé\\n"
+        );
         assert_eq!(line("directory", "d", None), "directory    1.0 MiB  bafy  d/");
-        assert_eq!(line("symlink", "l", Some("../x\x07")), "symlink                bafy  l -> ../x\\u{7}");
+        assert_eq!(
+            line("symlink", "l", Some("../x\x07")),
+            "symlink                bafy  l -> ../x\\u{7}"
+        );
     }
 }

@@ -57,9 +57,8 @@ pub(crate) async fn resolved(
     what: &CidPath,
     say: &Say,
 ) -> Result<Resolved, Failure> {
-    let follow = async {
-        Ok(node.resolve(what.cid, what.path.clone(), peers::session(sources)).await?)
-    };
+    let follow =
+        async { Ok(node.resolve(what.cid, what.path.clone(), peers::session(sources)).await?) };
     attend(node, late, sources, say, follow).await
 }
 

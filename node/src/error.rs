@@ -198,7 +198,9 @@ pub enum PathError {
     #[error(transparent)]
     Invalid(#[from] InvalidTree),
     /// What it leads to is within its link and has no CID of its own.
-    #[error("it is within a link and too long for a CID of its own; get the directory that it is in")]
+    #[error(
+        "it is within a link and too long for a CID of its own; get the directory that it is in"
+    )]
     LongInline,
 }
 

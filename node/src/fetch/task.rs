@@ -34,8 +34,7 @@ pub(super) struct Ends<E> {
 }
 
 /// Performs the effects of a download.
-pub(super) type Perform<E> =
-    Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
+pub(super) type Perform<E> = Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
 
 /// What a download left when it ended.
 pub(super) struct Ended<O> {

@@ -161,10 +161,8 @@ mod sys {
     use crate::fs::regular::NotRegular;
 
     const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-    const FILE: OFlags = OFlags::NOFOLLOW
-        .union(OFlags::NONBLOCK)
-        .union(OFlags::NOCTTY)
-        .union(OFlags::CLOEXEC);
+    const FILE: OFlags =
+        OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
     #[derive(Debug)]
     pub(super) struct Dir(OwnedFd);

@@ -13,16 +13,16 @@ mod portable;
 pub(crate) mod regular;
 mod rename;
 mod stamp;
-mod tree;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
+mod tree;
 
 pub use disk::DiskFs;
 pub use names::NameFault;
+pub(crate) use paths::numbered;
 pub use paths::{BadTarget, Paths};
 pub use portable::{native_names, portable_names};
 pub use tree::{DiskFolder, FolderFs};
-pub(crate) use paths::numbered;
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

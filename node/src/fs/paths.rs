@@ -92,14 +92,14 @@ impl Paths {
 
 /// `name (n).ext`
 pub(crate) fn numbered(name: &OsStr, number: u32) -> OsString {
-        let name = Path::new(name);
-        let mut numbered = name.file_stem().unwrap_or_default().to_owned();
-        numbered.push(format!(" ({number})"));
-        if let Some(extension) = name.extension() {
-            numbered.push(".");
-            numbered.push(extension);
-        }
-        numbered
+    let name = Path::new(name);
+    let mut numbered = name.file_stem().unwrap_or_default().to_owned();
+    numbered.push(format!(" ({number})"));
+    if let Some(extension) = name.extension() {
+        numbered.push(".");
+        numbered.push(extension);
+    }
+    numbered
 }
 
 const TEMP: &str = ".part";

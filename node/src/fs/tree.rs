@@ -68,10 +68,8 @@ impl FolderFs for DiskFolder {
     fn perform(&self, effect: TreeEffect) -> BoxFuture<'static, Result<Done, FsError>> {
         let folder = self.folder.clone();
         let performed = self.runtime.run_blocking(move || folder.perform(effect));
-        async move {
-            performed.await.and_then(|result| result).map_err(|error| fs_error(&error))
-        }
-        .boxed()
+        async move { performed.await.and_then(|result| result).map_err(|error| fs_error(&error)) }
+            .boxed()
     }
 }
 
