@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(line("directory", "d", None), "directory    1.0 MiB  bafy  d/");
         assert_eq!(
             line("symlink", "l", Some("../x\x07")),
-            "symlink                bafy  l -> ../x\\u{7}"
+            "symlink               bafy  l -> ../x\\u{7}"
         );
     }
 }
