@@ -16,7 +16,7 @@ pub(crate) struct CidPath {
 impl CidPath {
     /// What it is called, as far as that is known.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.file_name.as_deref().or(self.path.last().map(String::as_str))
+        self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
     }
 }
 

@@ -89,21 +89,24 @@ fn do_not(peers: &[PeerId]) -> String {
 }
 
 /// What to do next, where the error itself does not say it.
-const fn advice(error: &FetchError) -> Option<&'static str> {
+fn advice(error: &FetchError) -> Option<&'static str> {
     Some(match error {
         FetchError::Download(DownloadError::InvalidDag(InvalidDag {
             reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
             ..
         })) => "It is a directory: `bitswap ls` shows what is in it.",
-        FetchError::Tree { error: TreeError::Exists { .. }, .. } => {
-            "To replace such files, add `--if-exists replace`; to keep both, `--if-exists unique`."
-        }
-        FetchError::Tree { error: TreeError::Invalid(invalid), .. }
-            if matches!(invalid.fault, TreeFault::Name(_) | TreeFault::NameClash) =>
-        {
-            "With `--native-names` every name is taken that this system takes; with a path behind the CID \
-             you can get the other entries."
-        }
+        FetchError::Tree { error, .. } => match &**error {
+            TreeError::Exists { .. } => {
+                "To replace such files, add `--if-exists replace`; to keep both, `--if-exists unique`."
+            }
+            TreeError::Invalid(invalid)
+                if matches!(invalid.fault, TreeFault::Name(_) | TreeFault::NameClash) =>
+            {
+                "With `--native-names` every name is taken that this system takes; with a path behind the CID \
+                 you can get the other entries."
+            }
+            _ => return None,
+        },
         FetchError::Download(DownloadError::TargetExists) => {
             "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
@@ -215,8 +218,11 @@ fn tree_code(error: &TreeError) -> u8 {
 fn path_code(error: &PathError) -> u8 {
     match error {
         PathError::Block(error) => get_code(error),
-        PathError::Resolve(ResolveError::NotFound { .. }) => NOT_FOUND,
-        PathError::Resolve(ResolveError::BadComponent { .. }) => USAGE,
+        PathError::Resolve(error) => match &**error {
+            ResolveError::NotFound { .. } => NOT_FOUND,
+            ResolveError::BadComponent { .. } => USAGE,
+            _ => INVALID,
+        },
         _ => INVALID,
     }
 }

@@ -193,7 +193,7 @@ pub enum PathError {
     Block(#[from] GetError),
     /// There is nothing at its end, or it goes through something else than directories.
     #[error(transparent)]
-    Resolve(#[from] ResolveError),
+    Resolve(Box<ResolveError>),
     /// The directory is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidTree),
@@ -202,6 +202,12 @@ pub enum PathError {
         "it is within a link and too long for a CID of its own; get the directory that it is in"
     )]
     LongInline,
+}
+
+impl From<ResolveError> for PathError {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(Box::new(error))
+    }
 }
 
 /// Why a file was not shared.
@@ -301,7 +307,7 @@ pub enum FetchError {
         /// The target.
         path: PathBuf,
         /// Why. It is part of this error's text.
-        error: TreeError,
+        error: Box<TreeError>,
     },
     /// A block could not be got: the answer of each peer that was asked.
     #[error(transparent)]

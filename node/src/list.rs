@@ -83,7 +83,7 @@ impl Node {
             loop {
                 while let Some(output) = walk.next_output()? {
                     if let WalkOutput::Entry(entry) = output {
-                        return Ok(Some((entry, (walk, session, asked))));
+                        return Ok(Some((*entry, (walk, session, asked))));
                     }
                 }
                 while let Some(want) = walk.next_want() {

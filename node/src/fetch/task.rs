@@ -36,6 +36,9 @@ pub(super) struct Ends<E> {
 /// Performs the effects of a download.
 pub(super) type Perform<E> = Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
 
+/// Is shown what happens.
+pub(super) type Watch<V> = Box<dyn FnMut(&V) + Send>;
+
 /// What a download left when it ended.
 pub(super) struct Ended<O> {
     pub(super) outcome: O,
@@ -79,7 +82,7 @@ struct Task<M: Machine> {
     is_wanted: BTreeSet<Cid>,
     events: mpsc::Sender<M::Event>,
     /// Is shown every event, also those that whoever watches misses.
-    watch: Box<dyn FnMut(&M::Event) + Send>,
+    watch: Watch<M::Event>,
     from_peers: BTreeMap<PeerId, u64>,
     from_here: u64,
     /// Why a block was not got: more than the download keeps.
@@ -129,7 +132,7 @@ pub(super) struct Driven<M: Machine> {
     pub(super) session: SessionOptions<PeerId>,
     pub(super) keeps_nodes: bool,
     pub(super) perform: Perform<M::Effect>,
-    pub(super) watch: Box<dyn FnMut(&M::Event) + Send>,
+    pub(super) watch: Watch<M::Event>,
 }
 
 /// Runs a download to its end.

@@ -128,7 +128,10 @@ async fn run(
     let finished = match (ended.outcome, ended.failed) {
         (TreeOutcome::Finished(finished), _) => finished,
         (TreeOutcome::Failed(TreeError::Unavailable { .. }), Some(why)) => return Err(why.into()),
-        (TreeOutcome::Failed(error), _) => return Err(FetchError::Tree { path, error }),
+        (TreeOutcome::Failed(error), _) => {
+            let error = Box::new(error);
+            return Err(FetchError::Tree { path, error });
+        }
         (TreeOutcome::NeedsCommit { .. }, _) => return Err(FetchError::NeedsCommit),
         (TreeOutcome::Cancelled, _) => return Err(FetchError::Cancelled),
         _ => return Err(FetchError::Interrupted),

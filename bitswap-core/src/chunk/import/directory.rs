@@ -1,7 +1,7 @@
 //! Directories and symbolic links become the nodes that everybody else makes of them.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString as _};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use cid::Cid;
@@ -114,7 +114,7 @@ struct Entry {
 impl Entry {
     fn new((name, root): (String, NodeRoot)) -> Self {
         let digits = hamt_digits(&name);
-        Self { name: name.to_string(), cid: root.cid.to_bytes(), dag_size: root.dag_size, digits }
+        Self { name, cid: root.cid.to_bytes(), dag_size: root.dag_size, digits }
     }
 }
 

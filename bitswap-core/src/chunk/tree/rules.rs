@@ -1,5 +1,7 @@
 //! What a tree may cost, and which names are taken.
 
+use alloc::boxed::Box;
+
 use thiserror::Error;
 
 use super::path::TreePath;
@@ -64,12 +66,12 @@ pub struct InvalidTree {
 }
 
 /// A rule that an entry of a tree breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TreeFault {
     /// Its block is invalid.
     #[error(transparent)]
-    Dag(#[from] InvalidDag),
+    Dag(Box<InvalidDag>),
     /// No entry can have its name where the tree goes.
     #[error("{0}")]
     Name(NameRefusal),
@@ -92,4 +94,10 @@ pub enum TreeFault {
     /// More listings at a time than [`TreeBounds::listings`].
     #[error("the directories above it have too many entries")]
     LargeListings,
+}
+
+impl From<InvalidDag> for TreeFault {
+    fn from(invalid: InvalidDag) -> Self {
+        Self::Dag(Box::new(invalid))
+    }
 }

@@ -4,6 +4,7 @@
 //! listings are held at a time. Entries whose kind is not known from their link are known once their block is
 //! there; a few of those are wanted ahead.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::vec;
@@ -34,7 +35,7 @@ pub struct DirId(u64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WalkOutput {
     /// An entry. The first is the root.
-    Entry(TreeEntry),
+    Entry(Box<TreeEntry>),
     /// All entries of a directory were given.
     Listed(DirId),
 }
@@ -414,7 +415,7 @@ impl TreeWalk {
     fn give(&mut self, it: &Awaited, metadata: Metadata, kind: EntryKind) {
         let Awaited { parent, path, link, tsize, .. } = it.clone();
         let entry = TreeEntry { path, parent, link, tsize, metadata, kind };
-        self.outputs.push_back(WalkOutput::Entry(entry));
+        self.outputs.push_back(WalkOutput::Entry(Box::new(entry)));
     }
 
     /// A listing or a block of the directory has ended.

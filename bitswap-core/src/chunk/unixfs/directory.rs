@@ -296,7 +296,7 @@ pub(in crate::chunk) fn check_name(name: &[u8]) -> Result<&str, DagFault> {
         name if name.contains(&0) => return bad(NameError::Nul),
         _ => {}
     }
-    core::str::from_utf8(name).or(bad(NameError::NotText))
+    core::str::from_utf8(name).or_else(|_| bad(NameError::NotText))
 }
 
 #[cfg(test)]
@@ -386,7 +386,8 @@ mod tests {
         // The highest bit takes all 32 bytes.
         let bits = [&[0x80][..], &[0; 31]].concat();
         assert!(shard(&[b"FF"], &bits).is_ok());
-        let cases: [(&str, &[&[u8]], &[u8]); 7] = [
+        type Names<'a> = &'a [&'a [u8]];
+        let cases: [(&str, Names<'_>, &[u8]); 7] = [
             ("not announced", &[b"00", b"09"], &[1]),
             ("announced only", &[b"00"], &[2, 1]),
             ("twice", &[b"00", b"00a"], &[1]),

@@ -18,8 +18,8 @@ impl TreeDownload {
                     self.dir_may_end(dir, end);
                 }
                 Ok(Some(WalkOutput::Entry(entry))) => {
-                    if let Some(entry) = self.begin_entry(entry) {
-                        self.held = Some(WalkOutput::Entry(entry));
+                    if let Some(entry) = self.begin_entry(*entry) {
+                        self.held = Some(WalkOutput::Entry(entry.into()));
                         break;
                     }
                 }
@@ -29,7 +29,7 @@ impl TreeDownload {
 
     /// Begins an entry; gives it back when it must wait.
     fn begin_entry(&mut self, entry: TreeEntry) -> Option<TreeEntry> {
-        let Some(parent) = entry.parent else { return None };
+        let parent = entry.parent?;
         let Some(is_new) = self.dirs.state(parent) else { return Some(entry) };
         let has_room = self.busy.is_empty()
             || (self.busy.len() < SMALL_MAX && self.busy_bytes < self.options.download.window);
@@ -86,7 +86,7 @@ impl TreeDownload {
                 };
                 self.dirs.begin_entry(parent);
                 self.found += size;
-                let charge = bytes.as_ref().map_or(estimate(*size), |bytes| bytes.len() as u64);
+                let charge = bytes.as_ref().map_or_else(|| estimate(*size), |it| it.len() as u64);
                 let (parent, path, metadata) = place;
                 let content = (cid, *size, bytes);
                 self.add_small(Small::file(parent, path, content, metadata, !is_new), charge);

@@ -189,15 +189,11 @@ impl TreeDownload {
             Some(Err(invalid)) => return self.fail(invalid.into()),
             Some(Ok(None)) | None => return,
         };
-        match output {
-            WalkOutput::Entry(TreeEntry {
-                kind: EntryKind::Directory(id), path, metadata, ..
-            }) => {
-                self.finished.directories += 1;
-                self.dirs.found(id, None, path, self.kept(metadata));
-                self.step(Stage::Begin(id), TreeEffect::Begin);
-            }
-            _ => self.fail(TreeError::NotADirectory),
-        }
+        let WalkOutput::Entry(entry) = output else { return };
+        let TreeEntry { kind, path, metadata, .. } = *entry;
+        let EntryKind::Directory(id) = kind else { return self.fail(TreeError::NotADirectory) };
+        self.finished.directories += 1;
+        self.dirs.found(id, None, path, self.kept(metadata));
+        self.step(Stage::Begin(id), TreeEffect::Begin);
     }
 }
