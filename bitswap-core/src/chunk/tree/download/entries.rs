@@ -62,27 +62,22 @@ impl TreeDownload {
                 self.fail(InvalidTree { path, fault }.into());
             }
             EntryKind::File { size, block } => {
-                let (cid, bytes) = match (&entry.link, block) {
-                    (Link::Inline { codec: RAW, data }, _) => (None, Some(data.clone())),
-                    (Link::Inline { codec, data }, _) => {
-                        match Self::leaf(*codec, data, &self.options) {
-                            Ok(Some(bytes)) => (None, Some(bytes)),
-                            // Its CID would have to be one that holds it.
-                            Ok(None) => return self.invalid(entry.path, Cid::default()),
-                            Err(_) => return self.invalid(entry.path, Cid::default()),
-                        }
+                let (cid, codec, data) = match (&entry.link, block) {
+                    (Link::Inline { codec, data }, _) => (None, *codec, Some(data)),
+                    (Link::Block(cid), block) => (Some(*cid), cid.codec(), block.as_ref()),
+                };
+                let leaf = data.map(|data| Self::leaf(codec, data, &self.options)).transpose();
+                let bytes = match (leaf, cid, data) {
+                    (Ok(bytes), ..) if bytes.as_ref().is_none_or(Option::is_some) => {
+                        bytes.flatten()
                     }
-                    (Link::Block(cid), None) => (Some(*cid), None),
-                    (Link::Block(cid), Some(block)) => {
-                        match Self::leaf(cid.codec(), block, &self.options) {
-                            Ok(Some(bytes)) => (Some(*cid), Some(bytes)),
-                            Ok(None) => {
-                                let file = (*cid, block.clone(), *size);
-                                return self.begin_large(place, file).then_some(entry);
-                            }
-                            Err(_) => return self.invalid(entry.path, *cid),
-                        }
+                    (Ok(_), Some(cid), Some(block)) => {
+                        let file = (cid, block.clone(), *size);
+                        return self.begin_large(place, file).then_some(entry);
                     }
+                    // What has more below it needs a CID of its own.
+                    (Ok(_), ..) => return self.invalid(entry.path, cid, DagFault::LongInline),
+                    (Err(reason), ..) => return self.invalid(entry.path, cid, reason),
                 };
                 self.dirs.begin_entry(parent);
                 self.found += size;
@@ -96,14 +91,14 @@ impl TreeDownload {
     }
 
     /// The bytes of a file that is one leaf; `None` for one with more below it.
-    fn leaf(codec: u64, block: &Bytes, options: &TreeOptions) -> Result<Option<Bytes>, ()> {
-        let node = FileNode::decode(codec, block, options.download.bounds.links).map_err(drop)?;
+    fn leaf(codec: u64, block: &Bytes, options: &TreeOptions) -> Result<Option<Bytes>, DagFault> {
+        let node = FileNode::decode(codec, block, options.download.bounds.links)?;
         Ok(node.is_leaf().then_some(node.data))
     }
 
-    fn invalid(&mut self, path: TreePath, cid: Cid) -> Option<TreeEntry> {
-        let reason = crate::chunk::unixfs::DagFault::Malformed;
-        self.fail(InvalidTree { path, fault: InvalidDag { cid, reason }.into() }.into());
+    fn invalid(&mut self, path: TreePath, cid: Option<Cid>, reason: DagFault) -> Option<TreeEntry> {
+        let fault = InvalidDag { cid: cid.unwrap_or_default(), reason }.into();
+        self.fail(InvalidTree { path, fault }.into());
         None
     }
 

@@ -32,7 +32,7 @@ use crate::chunk::download::{
     BlockWant, DiskHealth, Done, DownloadError, DownloadOptions, EffectId, FsError, FsErrorKind,
     Missing, Outcome, SyncPolicy,
 };
-use crate::chunk::unixfs::{FileNode, InvalidDag, Link, Metadata, RAW};
+use crate::chunk::unixfs::{DagFault, FileNode, InvalidDag, Link, Metadata};
 use crate::time::Timestamp;
 
 /// Small files that are compared, fetched and written at a time.
