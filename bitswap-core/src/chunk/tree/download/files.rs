@@ -328,6 +328,10 @@ impl TreeDownload {
 
     /// Requests a block, once for everybody who waits for it.
     pub(super) fn request(&mut self, want: BlockWant, waiter: Waiter) {
+        // Large files are paused themselves.
+        if self.is_paused && !matches!(waiter, Waiter::Large(_)) {
+            return self.deferred.push((want, waiter));
+        }
         let waiters = self.waiters.entry(want.cid).or_default();
         if waiters.is_empty() {
             self.outbox.push(TreeOutput::Want(want));

@@ -125,6 +125,8 @@ pub struct TreeDownload {
     /// Effects of large files that wait until the journal is saved.
     unsaved: Vec<(u64, EffectId)>,
     waiters: BTreeMap<Cid, Vec<Waiter>>,
+    /// What is to be requested once it is not paused any more.
+    deferred: Vec<(BlockWant, Waiter)>,
     next_file: u64,
     small: BTreeMap<u64, Small>,
     /// What each small file that is compared, fetched or written takes of the window.
@@ -161,6 +163,7 @@ impl TreeDownload {
             journal: TreeJournal::new(root),
             unsaved: Vec::new(),
             waiters: BTreeMap::new(),
+            deferred: Vec::new(),
             next_file: 0,
             small: BTreeMap::new(),
             busy: BTreeMap::new(),
@@ -290,6 +293,9 @@ impl TreeDownload {
         self.now = self.now.max(now);
         self.is_paused = false;
         self.disk.try_now();
+        for (want, waiter) in take(&mut self.deferred) {
+            self.request(want, waiter);
+        }
         self.large.values_mut().for_each(|large| large.resume(now));
         self.advance();
     }

@@ -124,6 +124,7 @@ impl TreeDownload {
         });
         cancelled.into_iter().for_each(|cid| self.outbox.push(TreeOutput::Cancel(cid)));
         self.writes.clear();
+        self.deferred.clear();
         let now = self.now;
         self.large.values_mut().for_each(|large| large.end(removes, now));
     }

@@ -252,16 +252,23 @@ fn a_full_disk_is_waited_for_as_long_as_is_allowed() {
 #[test]
 fn a_pause_asks_for_nothing_until_it_ends() {
     let (source, expected) = sample();
-    let mut run = Run::new(&source, options(), FakeFolder::new());
-    for _ in 0..30 {
-        run.step();
+    let mut folder = FakeFolder::new();
+    // So that files are looked at, and not only fetched.
+    folder.put("t", None);
+    folder.put("t/folder0", None);
+    for steps in [10, 20, 30, 40, 60] {
+        let mut run = Run::new(&source, options(), folder.clone());
+        for _ in 0..steps {
+            run.step();
+        }
+        run.tree.pause(run.now);
+        run.drain();
+        let wanted = run.wanted.len();
+        while run.run_effect() || run.deliver() {}
+        assert_eq!(run.wanted.len(), wanted, "{steps}");
+        assert!(run.outcome().is_none(), "{steps}");
+        run.tree.resume(run.now);
+        finished(run.finish());
+        assert!(run.folder.tree() == expected);
     }
-    run.tree.pause(run.now);
-    while run.run_effect() || run.deliver() {}
-    let wanted = run.wanted.len();
-    while run.run_effect() || run.deliver() {}
-    assert_eq!(run.wanted.len(), wanted);
-    run.tree.resume(run.now);
-    finished(run.finish());
-    assert!(run.folder.tree() == expected);
 }
