@@ -360,7 +360,10 @@ impl Folder {
         for name in work.names()?.iter().filter(is_ours) {
             work.remove(name)?;
         }
-        // The mark last: until then it is a work directory.
+        // What somebody else put there stays, and so does the mark: until it is gone this is a work directory.
+        if work.names()?.iter().any(|name| name != MARK) {
+            return Err(in_the_way(FileRole::Temp)(NotRegular(Obstacle::NotOurs).into()));
+        }
         work.remove(MARK)?;
         locked(&self.open).work = None;
         drop(work);

@@ -241,6 +241,10 @@ fn files_of_the_user_in_the_work_directory_outlive_it() {
     let outcome = run(&source, &fixture.folder(), &fixture.options, |_| true);
     assert!(matches!(outcome, Some(TreeOutcome::Failed(_))), "{outcome:?}");
     assert_eq!(fs::read(fixture.at("target.part/mine")).unwrap(), b"mine");
+    // Once it is moved away, all is well.
+    fs::remove_file(fixture.at("target.part/mine")).unwrap();
+    assert!(is_finished(run(&source, &fixture.folder(), &fixture.options, |_| true)));
+    fixture.assert_complete();
 }
 
 #[cfg(target_os = "linux")]
