@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use bitswap_core::chunk::Profile;
 use bitswap_node::Dht;
-use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
-use crate::cid_text;
+use crate::cid_text::{self, CidPath};
 
 /// Move files between machines by content address.
 ///
@@ -41,6 +40,9 @@ Examples:
   bitswap share movie.mp4                         prints the CID and how to get it, serves until Ctrl-C
   bitswap get bafy... --from /ip4/.../p2p/...     gets it from that machine
   bitswap get bafy... -o movie.mp4                gets it from whoever on the local network has it
+  bitswap share photos                            a folder, with everything in it
+  bitswap ls bafy.../2026                         what is in a folder of it
+  bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 
@@ -75,10 +77,12 @@ pub(crate) enum Command {
     /// Run two nodes in this process that share nothing, send a file from one to the other over TCP, and
     /// compare the speed with a bare stream that moves and hashes the same bytes.
     Demo(Demo),
-    /// Share a file or a text until interrupted. The file is served from where it lies, without a copy.
+    /// Share files, folders or a text until interrupted. Files are served from where they lie, without a copy.
     Share(Share),
-    /// Get a file by its CID. Interrupted, it goes on where it was when run again.
+    /// Get a file or a folder by its CID. Interrupted, it goes on where it was when run again.
     Get(Get),
+    /// List a folder: what is in it, and how large that is.
+    Ls(Ls),
     /// Print a file, a block or a shared text to standard output.
     Cat(Cat),
 }
@@ -110,14 +114,24 @@ pub(crate) struct Demo {
 
 /// `bitswap share`
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["path", "text"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["paths", "text"]))]
 pub(crate) struct Share {
-    /// The file.
-    pub(crate) path: Option<PathBuf>,
+    /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
+    /// input, up to its end.
+    #[arg(value_name = "PATH", num_args = 1..)]
+    pub(crate) paths: Vec<PathBuf>,
 
     /// A short text instead of a file: shared as one raw block.
     #[arg(long)]
     pub(crate) text: Option<String>,
+
+    /// Of folders: leave out everything whose name begins with a dot.
+    #[arg(long)]
+    pub(crate) skip_hidden: bool,
+
+    /// Of folders: share permissions and times of change too. They are part of the CID then.
+    #[arg(long)]
+    pub(crate) metadata: bool,
 
     /// Where to listen. Port 0 is any free port. May be given several times. Default: on all interfaces.
     #[arg(long, value_name = "MULTIADDR")]
@@ -267,15 +281,34 @@ impl DhtArgs {
 /// `bitswap get`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// The file's CID.
-    #[arg(value_parser = cid_text::parse)]
-    pub(crate) cid: Cid,
+    /// The CID of a file or folder, with the path of what is wanted in it if that is not all:
+    /// CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway.
+    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
+    pub(crate) what: CidPath,
 
-    /// Where to put it. A directory: into it, under its CID. Default: here, under its CID.
+    /// Where to put it. A file goes into a folder that exists, under its name; a folder is put together
+    /// with it. Default: here, under its name if that is known, otherwise under its CID.
     #[arg(short, long, value_name = "PATH")]
     pub(crate) output: Option<PathBuf>,
 
-    /// What to do when another file is there already.
+    /// Get the block itself, whatever it is: also one of dag-cbor or dag-json, or a node of a file.
+    #[arg(long)]
+    pub(crate) raw: bool,
+
+    /// Of a folder: leave out symbolic links.
+    #[arg(long)]
+    pub(crate) no_symlinks: bool,
+
+    /// Of a folder: take every name that this system takes. Without it a name must be one on Unix and on
+    /// Windows, and no two in a folder may differ in case, or in the encoding of accents, only.
+    #[arg(long)]
+    pub(crate) native_names: bool,
+
+    /// Of a folder: do not set the permissions and times that it has.
+    #[arg(long)]
+    pub(crate) no_metadata: bool,
+
+    /// What to do when another file is there already. It holds for each file of a folder.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) if_exists: IfExistsArg,
 
@@ -317,12 +350,23 @@ pub(crate) enum CheckArg {
     Changed,
 }
 
+/// `bitswap ls`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// The CID of a folder, and perhaps a path in it, as with `get`.
+    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
+    pub(crate) what: CidPath,
+
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
 /// `bitswap cat`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
-    /// The CID.
-    #[arg(value_parser = cid_text::parse)]
-    pub(crate) cid: Cid,
+    /// The CID, and perhaps a path, as with `get`.
+    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
+    pub(crate) what: CidPath,
 
     #[command(flatten)]
     pub(crate) sources: Sources,

@@ -4,7 +4,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bitswap_node::{Node, Runtime};
+use bitswap_core::chunk::{DAG_PB, RAW};
+use bitswap_node::{Node, ReadError, Runtime};
+use cid::Cid;
 use futures::StreamExt as _;
 use serde_json::json;
 
@@ -12,6 +14,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
+use crate::resolve;
 use crate::say::Say;
 use crate::share::interrupted;
 use crate::strangers;
@@ -22,18 +25,53 @@ pub(crate) async fn run(
     say: &Say,
 ) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
-    let printing = print(&node, &mut late, &args, say);
-    let printed = strangers::unless_all(&node, &args.sources, say, printing).await?;
-    say.event(&json!({"event": "printed", "cid": args.cid.to_string(), "size": printed}));
+    let mut cid = args.what.cid;
+    if !args.what.path.is_empty() {
+        cid = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?.cid;
+    }
+    let printed = if matches!(cid.codec(), DAG_PB | RAW) {
+        let printing = print(&node, &mut late, cid, &args, say);
+        strangers::unless_all(&node, &args.sources, say, printing).await?
+    } else {
+        print_block(&node, &mut late, cid, &args, say).await?
+    };
+    say.event(&json!({"event": "printed", "cid": cid.to_string(), "size": printed}));
     node.shutdown().await;
     Ok(())
 }
 
+/// Prints a block that is no part of a file, as it is. The number of bytes.
+async fn print_block(
+    node: &Node,
+    late: &mut Late,
+    cid: Cid,
+    args: &args::Cat,
+    say: &Say,
+) -> Result<u64, Failure> {
+    let get = async {
+        let session = node.session(peers::session(&args.sources)).await;
+        let block = match session {
+            Ok(session) => session.get(cid).await,
+            Err(error) => Err(error),
+        };
+        block.map_err(|error| Failure::Read(ReadError::Block(error)))
+    };
+    let block = resolve::attend(node, late, &args.sources, say, get).await?;
+    say.bytes(block.data());
+    Ok(block.data().len() as u64)
+}
+
 /// Prints it all. The number of bytes.
-async fn print(node: &Node, late: &mut Late, args: &args::Cat, say: &Say) -> Result<u64, Failure> {
+async fn print(
+    node: &Node,
+    late: &mut Late,
+    cid: Cid,
+    args: &args::Cat,
+    say: &Say,
+) -> Result<u64, Failure> {
     let mut patience = Patience::new(args.sources.timeout);
     let mut ticks = patience.ticks();
-    let mut pieces = pin!(node.read_file(args.cid, peers::session(&args.sources)).await?);
+    let mut pieces = pin!(node.read_file(cid, peers::session(&args.sources)).await?);
     let mut stopped = pin!(interrupted());
     let mut printed = 0;
     loop {

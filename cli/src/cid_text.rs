@@ -1,19 +1,109 @@
-//! CIDs as people give them: with white space around, as a path or a URL, or broken.
+//! CIDs as people give them: with white space around, with a path behind, in a URL, or broken.
 
 use cid::multibase::Base;
 use cid::{Cid, Version};
 
-/// Reads a CID. What is wrong with one that is none is said in the error.
-pub(crate) fn parse(text: &str) -> Result<Cid, String> {
+/// A CID, and the path from there to what is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CidPath {
+    pub(crate) cid: Cid,
+    /// The names of the entries that lead to it.
+    pub(crate) path: Vec<String>,
+    /// What a URL says that it is called.
+    file_name: Option<String>,
+}
+
+impl CidPath {
+    /// What it is called, as far as that is known.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
+    }
+}
+
+impl std::fmt::Display for CidPath {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.cid)?;
+        self.path.iter().try_for_each(|name| write!(f, "/{name}"))
+    }
+}
+
+/// Reads a CID with a path behind it: `CID/path`, `/ipfs/CID/path`, `ipfs://CID/path`, or the URL of a gateway in
+/// either form. What is wrong with one that is none is said in the error.
+pub(crate) fn parse_path(text: &str) -> Result<CidPath, String> {
     let text = text.trim();
-    let name = text.strip_prefix("ipfs://").unwrap_or(text);
-    let name = name.find("/ipfs/").map_or(name, |at| &name[at + "/ipfs/".len()..]);
-    let name = name.trim_end_matches('/');
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, text),
+    };
+    let is_url = scheme.is_some();
+    let (rest, file_name) = if is_url { without_query(rest)? } else { (rest, None) };
+    let rest = match scheme.as_deref() {
+        None | Some("ipfs") => rest.to_owned(),
+        Some("ipns") => return Err(IPNS.into()),
+        Some("http" | "https") => from_gateway(rest)?,
+        Some(other) => return Err(format!("{other}:// is no address of a file in IPFS")),
+    };
+    let rest = match rest.strip_prefix("/ipfs/") {
+        Some(rest) => rest,
+        None if rest.starts_with("/ipns/") => return Err(IPNS.into()),
+        None => &rest,
+    };
+    let mut names = rest.split('/').filter(|name| !name.is_empty());
+    let cid = parse_cid(names.next().unwrap_or_default())?;
+    let decode = |name: &str| if is_url { percent_decoded(name) } else { Ok(name.to_owned()) };
+    let path = names.map(decode).collect::<Result<Vec<_>, _>>()?;
+    if let Some(name) = path.iter().find(|name| matches!(name.as_str(), "." | "..")) {
+        return Err(format!("{name:?} is no name in a path; give the path without it"));
+    }
+    Ok(CidPath { cid, path, file_name })
+}
+
+const IPNS: &str = "names of IPNS can change and are not looked up; give the CID";
+
+/// Cuts off what follows the path of a URL; gives what it says about the name.
+fn without_query(url: &str) -> Result<(&str, Option<String>), String> {
+    let url = url.split_once('#').map_or(url, |(url, _)| url);
+    let Some((url, query)) = url.split_once('?') else { return Ok((url, None)) };
+    let name = query.split('&').find_map(|part| part.strip_prefix("filename="));
+    let name = name.map(|name| percent_decoded(&name.replace('+', " "))).transpose()?;
+    // A name and no path, whoever made the URL.
+    let is_name = |name: &String| !name.is_empty() && !name.contains(['/', '\\']);
+    Ok((url, name.filter(is_name)))
+}
+
+/// The path behind a gateway's URL: `host/ipfs/CID/path`, or `CID.ipfs.host/path`.
+fn from_gateway(url: &str) -> Result<String, String> {
+    let (host, path) = url.split_once('/').unwrap_or((url, ""));
+    if path.starts_with("ipfs/") || path.starts_with("ipns/") {
+        return Ok(format!("/{path}"));
+    }
+    match host.split_once('.') {
+        Some((cid, rest)) if rest.starts_with("ipfs.") => Ok(format!("/ipfs/{cid}/{path}")),
+        Some((_, rest)) if rest.starts_with("ipns.") => Err(IPNS.into()),
+        _ => Err("there is no CID in this URL: it has neither /ipfs/ nor .ipfs. in it".into()),
+    }
+}
+
+fn percent_decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.ok_or_else(|| format!("{text:?}: % is not followed by two digits"))?);
+        rest = &rest[2..];
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{text:?} is not UTF-8"))
+}
+
+fn parse_cid(name: &str) -> Result<Cid, String> {
     if name.is_empty() {
         return Err("it is empty".into());
-    }
-    if name.contains('/') {
-        return Err("it is a path; give the CID of the file itself".into());
     }
     let is_v0 = name.starts_with("Qm");
     let base = if is_v0 { Base::Base58Btc } else { base(name)? };
@@ -85,6 +175,12 @@ mod tests {
 
     use super::*;
 
+    fn parse(text: &str) -> Result<Cid, String> {
+        let CidPath { cid, path, .. } = parse_path(text)?;
+        assert!(path.is_empty(), "{text:?}");
+        Ok(cid)
+    }
+
     const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
     const V0: &str = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n";
 
@@ -115,7 +211,14 @@ mod tests {
         for (text, said) in [
             ("", "empty"),
             ("  ", "empty"),
-            (&format!("/ipfs/{HELLO}/name"), "a path"),
+            (&format!("{HELLO}/a/../b"), "no name"),
+            (&format!("/ipns/{HELLO}"), "IPNS"),
+            (&format!("ipns://{HELLO}"), "IPNS"),
+            (&format!("https://{HELLO}.ipns.example.test/"), "IPNS"),
+            ("https://example.test/", "no CID in this URL"),
+            (&format!("ftp://{HELLO}"), "no address"),
+            (&format!("ipfs://{HELLO}/a%2"), "two digits"),
+            (&format!("ipfs://{HELLO}/%ff"), "not UTF-8"),
             ("xyz", "begins with 'x'"),
             ("?", "begins with '?'"),
             ("ä", "begins with 'ä'"),
@@ -133,5 +236,45 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(said), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_path_follows_the_cid_in_every_form() {
+        let path = |text: &str| {
+            let parsed = parse_path(text).unwrap();
+            assert_eq!(parsed.cid.to_string(), HELLO, "{text:?}");
+            parsed.path.join("|")
+        };
+        for form in [
+            "{}/a b/c",
+            "/ipfs/{}/a b/c/",
+            "ipfs://{}/a%20b/c",
+            "{}//a b//c",
+            "https://example.test/ipfs/{}/a%20b/c?format=raw#top",
+            "https://{}.ipfs.example.test/a%20b/c",
+            "http://{}.ipfs.localhost:8080/a%20b/c",
+        ] {
+            assert_eq!(path(&form.replace("{}", HELLO)), "a b|c", "{form:?}");
+        }
+        // Only URLs are encoded; what a URL encodes is part of a name.
+        assert_eq!(path(&format!("{HELLO}/a%20b?c#d")), "a%20b?c#d");
+        assert_eq!(path(&format!("ipfs://{HELLO}/a%2Fb")), "a/b");
+        assert_eq!(path(&format!("{HELLO}/ipfs/x")), "ipfs|x");
+        assert_eq!(
+            parse_path(&format!("{HELLO}/a/b")).unwrap().to_string(),
+            format!("{HELLO}/a/b")
+        );
+    }
+
+    #[test]
+    fn the_name_is_the_last_of_the_path_or_what_the_url_says() {
+        let name = |text: &str| parse_path(text).unwrap().name().map(str::to_owned);
+        let known = |name: &str| Some(name.to_owned());
+        assert_eq!(name(HELLO), None);
+        assert_eq!(name(&format!("{HELLO}/a/b.txt")), known("b.txt"));
+        let url = format!("https://example.test/ipfs/{HELLO}");
+        assert_eq!(name(&format!("{url}?filename=a+b%2e.txt&x=y")), known("a b..txt"));
+        assert_eq!(name(&format!("{url}/c?filename=../../etc/passwd")), known("c"));
+        assert_eq!(name(&format!("{url}?filename=")), None);
     }
 }

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::{DagFault, DownloadError, InvalidDag, NodeKind};
+use bitswap_core::chunk::{
+    DagFault, DownloadError, InvalidDag, NodeKind, ResolveError, TreeError, TreeFault,
+};
 use bitswap_node::{
-    ErrorChain, FetchError, GetError, ListenError, NodeClosed, ProvideError, PutError, ReadError,
-    ShareError, StallReport, StartError,
+    ErrorChain, FetchError, GetError, ListenError, NodeClosed, PathError, ProvideError, PutError,
+    ReadError, ShareError, StallReport, StartError,
 };
 use libp2p::PeerId;
 use thiserror::Error;
@@ -43,6 +45,16 @@ pub(crate) enum Failure {
     Fetch(#[from] FetchError),
     #[error(transparent)]
     Read(#[from] ReadError),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("{what} is a symbolic link to {target:?}; get what it leads to by its own path")]
+    Symlink { what: String, target: String },
+    #[error(
+        "{what} is a block of codec {codec:#x} and no file; get the block itself with `--raw`, or print it with `bitswap cat`"
+    )]
+    NotAFile { what: String, codec: u64 },
+    #[error("cannot make a store for what comes on standard input")]
+    Store { source: io::Error },
     #[error("cannot write to standard output")]
     Output { source: io::Error },
     #[error("the demo's files")]
@@ -77,12 +89,24 @@ fn do_not(peers: &[PeerId]) -> String {
 }
 
 /// What to do next, where the error itself does not say it.
-const fn advice(error: &FetchError) -> Option<&'static str> {
+fn advice(error: &FetchError) -> Option<&'static str> {
     Some(match error {
         FetchError::Download(DownloadError::InvalidDag(InvalidDag {
             reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
             ..
-        })) => "It is a directory: get the files in it by their own CIDs.",
+        })) => "It is a directory: `bitswap ls` shows what is in it.",
+        FetchError::Tree { error, .. } => match &**error {
+            TreeError::Exists { .. } => {
+                "To replace such files, add `--if-exists replace`; to keep both, `--if-exists unique`."
+            }
+            TreeError::Invalid(invalid)
+                if matches!(invalid.fault, TreeFault::Name(_) | TreeFault::NameClash) =>
+            {
+                "With `--native-names` every name is taken that this system takes; with a path behind the CID \
+                 you can get the other entries."
+            }
+            _ => return None,
+        },
         FetchError::Download(DownloadError::TargetExists) => {
             "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
@@ -137,6 +161,9 @@ impl Failure {
             Self::Fetch(error) => fetch_code(error),
             Self::Read(ReadError::Block(error)) => get_code(error),
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
+            Self::Path(error) => path_code(error),
+            Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
+            Self::Store { .. } => FILE,
             Self::Interrupted | Self::Aborted => INTERRUPTED,
             _ => OTHER,
         }
@@ -169,8 +196,34 @@ fn fetch_code(error: &FetchError) -> u8 {
         FetchError::Target(_) | FetchError::InTheWay { .. } => FILE,
         FetchError::LockFile { .. } => BUSY,
         FetchError::NeedsCommit => BUSY,
+        FetchError::Tree { error, .. } => tree_code(error),
         FetchError::Interrupted | FetchError::Cancelled => INTERRUPTED,
         _ => OTHER,
+    }
+}
+
+fn tree_code(error: &TreeError) -> u8 {
+    match error {
+        TreeError::Invalid(_) | TreeError::NotADirectory => INVALID,
+        TreeError::Unavailable { .. } => NOT_FOUND,
+        TreeError::AlreadyInProgress => BUSY,
+        TreeError::Exists { .. } => EXISTS,
+        TreeError::Download { error, .. } => download_code(error),
+        TreeError::File { error, .. } if error.kind.is_full() => DISK_FULL,
+        TreeError::File { .. } => FILE,
+        _ => OTHER,
+    }
+}
+
+fn path_code(error: &PathError) -> u8 {
+    match error {
+        PathError::Block(error) => get_code(error),
+        PathError::Resolve(error) => match &**error {
+            ResolveError::NotFound { .. } => NOT_FOUND,
+            ResolveError::BadComponent { .. } => USAGE,
+            _ => INVALID,
+        },
+        _ => INVALID,
     }
 }
 

@@ -6,15 +6,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::{DownloadEvent, IfExists, Resume, StallReason};
-use bitswap_node::{Fetch, FetchError, FetchOptions, Fetched, NodeStats, Runtime};
+use bitswap_core::chunk::{
+    DAG_PB, DownloadEvent, IfExists, NodeKind, RAW, Resume, StallReason, TreeEvent, TreeFinished,
+    UnixfsNode,
+};
+use bitswap_node::{
+    Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeStats,
+    Resolved, Runtime, native_names,
+};
+use cid::Cid;
 use serde_json::json;
 
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::exit::Failure;
+use crate::ls::Plain;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
 use crate::progress::Shown;
+use crate::resolve;
 use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
 use crate::strangers;
@@ -25,11 +34,71 @@ pub(crate) async fn run(
     say: &Say,
 ) -> Result<(), Failure> {
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
-    let target = match args.output {
-        None => PathBuf::from(args.cid.to_string()),
-        Some(path) if path.is_dir() => path.join(args.cid.to_string()),
-        Some(path) => path,
-    };
+    let found = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?;
+    let options = options(&args);
+    let start = Instant::now();
+    if resolve::is_directory(&found) && !args.raw {
+        let target = target(&args, true);
+        let mut options = FetchTreeOptions::from(options);
+        (options.tree.links, options.tree.metadata) = (!args.no_symlinks, !args.no_metadata);
+        if args.native_names {
+            options.tree.rule = native_names;
+        }
+        let fetch = node.fetch_tree(found.cid, &target, options)?;
+        let watched = watched(fetch, show_tree, &args, &mut late, say);
+        let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
+        let (seconds, stats) = (start.elapsed().as_secs_f64(), node.stats().await?);
+        node.shutdown().await;
+        report_tree(&fetched, &stats, seconds, say);
+        return Ok(());
+    }
+    let cid = file(&node, &found, &args).await?;
+    let fetch = node.fetch_file(cid, &target(&args, false), options)?;
+    let watched = watched(fetch, show, &args, &mut late, say);
+    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
+    let seconds = start.elapsed().as_secs_f64();
+    let stats = node.stats().await?;
+    node.shutdown().await;
+    report(&fetched, &stats, seconds, say);
+    Ok(())
+}
+
+/// The root of the file to get: of the block itself, if that is what is wanted.
+async fn file(node: &Node, found: &Resolved, args: &args::Get) -> Result<Cid, Failure> {
+    let cid = found.cid;
+    if args.raw {
+        // The same block, whose bytes are taken for what they are.
+        return Ok(Cid::new_v1(RAW, *cid.hash()));
+    }
+    let what = args.what.to_string();
+    if !matches!(cid.codec(), DAG_PB | RAW) {
+        return Err(Failure::NotAFile { what, codec: cid.codec() });
+    }
+    if found.kind == NodeKind::Symlink
+        && let Ok(block) = node.get(cid).await
+        && let Ok(UnixfsNode::Symlink(target, _)) = UnixfsNode::decode(DAG_PB, block.data(), 0)
+    {
+        return Err(Failure::Symlink { what, target });
+    }
+    Ok(cid)
+}
+
+/// Where it goes: under its name, as far as that is known. A file goes into a folder that is there; a folder
+/// becomes it.
+fn target(args: &args::Get, is_directory: bool) -> PathBuf {
+    let cid = args.what.cid.to_string();
+    let name = args.what.name().unwrap_or(&cid);
+    match &args.output {
+        None => PathBuf::from(name),
+        Some(path) => {
+            let into = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+            let is_there = path.is_dir() && (into || !is_directory);
+            if is_there { path.join(name) } else { path.clone() }
+        }
+    }
+}
+
+fn options(args: &args::Get) -> FetchOptions {
     let mut options = FetchOptions { share: false, ..FetchOptions::default() };
     options.session = peers::session(&args.sources);
     options.download.if_exists = match args.if_exists {
@@ -43,25 +112,18 @@ pub(crate) async fn run(
         CheckArg::Changed => Resume::Changed,
     };
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
-    let start = Instant::now();
-    let fetch = node.fetch_file(args.cid, &target, options)?;
-    let patience = Patience::new(args.sources.timeout);
-    let watched = watched(fetch, patience, &mut late, say);
-    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let stats = node.stats().await?;
-    node.shutdown().await;
-    report(&fetched, &stats, seconds, say);
-    Ok(())
+    options
 }
 
 /// Shows the fetch until it ends or is interrupted.
-async fn watched(
-    mut fetch: Fetch,
-    mut patience: Patience,
+async fn watched<E, T>(
+    mut fetch: Fetch<E, T>,
+    show: fn(&mut Shown<'_>, &E),
+    args: &args::Get,
     late: &mut Late,
     say: &Say,
-) -> Result<Fetched, Failure> {
+) -> Result<T, Failure> {
+    let mut patience = Patience::new(args.sources.timeout);
     let mut shown = Shown::new(say);
     let mut interrupted = pin!(interrupted());
     let mut ticks = patience.ticks();
@@ -98,6 +160,23 @@ async fn watched(
     }
 }
 
+fn show_tree(shown: &mut Shown<'_>, event: &TreeEvent) {
+    match event {
+        TreeEvent::Progress(progress) => shown.tree(progress),
+        TreeEvent::LinkSkipped { path, target } => {
+            let (path, target) = (path.to_string(), target.as_str());
+            let text = format!("left out: {} -> {}", Plain(&path), Plain(target));
+            shown.told(&text, &json!({"event": "link_skipped", "path": path, "target": target}));
+        }
+        TreeEvent::DiskFull => shown.note("the disk is full: it goes on once there is space"),
+        TreeEvent::SpaceAvailable => shown.note("there is space again"),
+        TreeEvent::LockFile => shown.note(LOCK_FILE),
+        _ => {}
+    }
+}
+
+const LOCK_FILE: &str = "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed";
+
 fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
     match event {
         DownloadEvent::Started { total, have } => shown.started(*total, *have),
@@ -114,19 +193,17 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
         DownloadEvent::Stalled(StallReason::DiskSlow) => {
             shown.note("waiting: the disk does not keep up");
         }
-        DownloadEvent::LockFile => shown.note(
-            "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed",
-        ),
+        DownloadEvent::LockFile => shown.note(LOCK_FILE),
         DownloadEvent::SpaceAvailable => shown.note("there is space again"),
         _ => {}
     }
 }
 
 fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
-    let Fetched { path, finished, from_peers, .. } = fetched;
-    let received: u64 = from_peers.values().sum();
-    let speed = mib_per_second(received, seconds);
+    let Fetched { path, finished, .. } = fetched;
     let engine = stats.bitswap.engine.fetched;
+    let received = engine.bytes;
+    let speed = mib_per_second(received, seconds);
     let path = path.display();
     let text = if finished.already {
         format!("{path}: was there already, {}", ByteSize(finished.size))
@@ -145,6 +222,36 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
         "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
         "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
+        "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
+        "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
+    });
+    say.result(text, &object);
+}
+
+fn report_tree(fetched: &FetchedTree, stats: &NodeStats, seconds: f64, say: &Say) {
+    let FetchedTree { path, finished, .. } = fetched;
+    let engine = stats.bitswap.engine.fetched;
+    let received = engine.bytes;
+    let speed = mib_per_second(received, seconds);
+    let path = path.display();
+    let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } =
+        *finished;
+    let proof = match unchecked {
+        0 => "verified".to_owned(),
+        bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
+    };
+    let mut text = format!("{path}: {files} files, {}, {proof}, {speed:.1} MiB/s", ByteSize(size));
+    if already > 0 {
+        text.push_str(&format!("; {already} of the files were there already"));
+    }
+    if skipped > 0 {
+        text.push_str(&format!("; {skipped} symbolic links left out"));
+    }
+    let object = json!({
+        "event": "fetched", "path": path.to_string(), "size": size, "files": files,
+        "files_already": already, "directories": directories, "links": links,
+        "links_skipped": skipped, "verified": unchecked == 0, "unchecked_bytes": unchecked,
+        "bytes_from_peers": received, "seconds": seconds, "mib_per_second": speed,
         "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
         "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
     });

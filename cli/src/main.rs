@@ -6,10 +6,12 @@ mod cid_text;
 mod demo;
 mod exit;
 mod get;
+mod ls;
 mod memory;
 mod patience;
 mod peers;
 mod progress;
+mod resolve;
 mod say;
 mod share;
 mod strangers;
@@ -86,6 +88,7 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Demo(demo) => demo::run(demo, runtime, say).await,
         Command::Share(share) => share::run(share, runtime, say).await,
         Command::Get(get) => get::run(get, runtime, say).await,
+        Command::Ls(ls) => ls::run(ls, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
     }
 }

@@ -6,7 +6,7 @@ mod screen;
 
 use std::time::{Duration, Instant};
 
-use bitswap_core::chunk::Progress;
+use bitswap_core::chunk::{Progress, TreeProgress};
 use bitswap_node::{Hashed, StallReport};
 use serde_json::{Value, json};
 
@@ -68,6 +68,20 @@ impl<'a> Shown<'a> {
         }));
         if self.is_due() {
             self.show(|width| line::bar("", progress, width));
+        }
+    }
+
+    /// The fetch of a folder goes on. How much there is in all is known once all of it is found.
+    pub(crate) fn tree(&mut self, progress: &TreeProgress) {
+        let TreeProgress { done, found, files, entries, is_all, rate } = *progress;
+        self.say.event(&json!({
+            "event": "progress", "done": done, "total": found, "is_all_found": is_all, "rate": rate,
+            "files": files, "entries": entries,
+        }));
+        if self.is_due() {
+            let what = format!("{files} files");
+            let progress = Progress { done, total: found, rate, eta: None };
+            self.show(|width| line::bar(&what, &progress, width));
         }
     }
 

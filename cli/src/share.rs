@@ -1,5 +1,6 @@
 //! `bitswap share`
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,8 +9,11 @@ use std::time::{Duration, Instant};
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
 use bitswap_node::store::FileId;
-use bitswap_node::{Hashed, Node, NodeClosed, NodeEvent, Runtime};
+use bitswap_node::{
+    Bytes, DiskStore, Hashed, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions, SharedTree,
+};
 use cid::Cid;
+use futures::SinkExt as _;
 use futures::stream::{Stream, StreamExt as _};
 use serde_json::{Value, json};
 
@@ -21,24 +25,36 @@ use crate::say::Say;
 /// How often it looks at the counters, and whether the file has changed.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// Files that are looked at each time.
+const FILES_AT_ONCE: usize = 1000;
+
 pub(crate) async fn run(
     args: args::Share,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
     let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
-    for address in args.listen {
-        builder = builder.listen(address);
+    for address in &args.listen {
+        builder = builder.listen(address.clone());
     }
     let dht = args.dht.settings();
     let is_in_dht = dht.is_some();
     if let Some(dht) = dht {
         builder = builder.dht(dht);
     }
+    // What comes on standard input has no other place; it is removed with the node.
+    let store = match is_stdin(&args.paths) {
+        true => Some(tempfile::tempdir().map_err(|source| Failure::Store { source })?),
+        false => None,
+    };
+    if let Some(directory) = &store {
+        let blocks = DiskStore::open(runtime.clone(), directory.path()).await;
+        builder = builder.blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
+    }
     let node = builder.start().await?;
     let events = node.events().await?;
     let mut stopped = pin!(interrupted());
-    let sharing = share(&node, args.path.as_deref(), args.text, args.cut, say);
+    let sharing = share(&node, &args, say);
     let served = tokio::select! {
         served = sharing => served?,
         () = &mut stopped => return Err(Failure::Aborted),
@@ -46,9 +62,15 @@ pub(crate) async fn run(
     let cid = served.cid;
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement { cid, bytes: served.bytes, addresses: &addresses },
+        Announcement {
+            cid,
+            bytes: served.bytes,
+            name: served.name.as_deref(),
+            addresses: &addresses,
+        },
         &json!({
-            "event": "shared", "cid": cid.to_string(), "size": served.bytes, "addresses": addresses,
+            "event": "shared", "cid": cid.to_string(), "size": served.bytes, "name": served.name,
+            "files": served.files.len(), "addresses": addresses,
         }),
     );
     if is_in_dht {
@@ -61,6 +83,7 @@ pub(crate) async fn run(
     }
     watch.end(say).await?;
     node.shutdown().await;
+    drop(store);
     Ok(())
 }
 
@@ -68,28 +91,81 @@ pub(crate) async fn run(
 struct Served {
     cid: Cid,
     bytes: u64,
-    /// The file, while it is as it was when it was shared.
-    file: Option<(PathBuf, FileId)>,
+    /// What it is called, where it is one thing with a name.
+    name: Option<String>,
+    /// The files, as long as they are as they were when they were shared.
+    files: Vec<(PathBuf, FileId)>,
+    /// Where the next look at them begins.
+    next_look: usize,
 }
 
-/// Hashes the file, or stores the text.
-async fn share(
-    node: &Node,
-    path: Option<&Path>,
-    text: Option<String>,
-    cut: args::Cut,
-    say: &Say,
-) -> Result<Served, Failure> {
-    let Some(path) = path else {
-        let text = text.unwrap_or_default();
-        let bytes = text.len() as u64;
-        return Ok(Served { cid: node.put(text).await?, bytes, file: None });
-    };
+impl Served {
+    const fn new(cid: Cid, bytes: u64) -> Self {
+        Self { cid, bytes, name: None, files: Vec::new(), next_look: 0 }
+    }
+}
+
+/// Hashes the files, or stores the text or what comes on standard input.
+async fn share(node: &Node, args: &args::Share, say: &Say) -> Result<Served, Failure> {
+    if let Some(text) = &args.text {
+        return Ok(Served::new(node.put(text.clone()).await?, text.len() as u64));
+    }
     let (mut shown, start) = (Shown::new(say), Instant::now());
     let progress = |hashed: Hashed| shown.hashing(hashed, start.elapsed());
-    let shared = node.share_file_with(path, cut.profile(), progress).await?;
-    let Root { cid, size, .. } = shared.root;
-    Ok(Served { cid, bytes: size, file: Some((path.to_owned(), shared.id)) })
+    let profile = args.cut.profile();
+    if is_stdin(&args.paths) {
+        let name = Path::new("standard input");
+        let root = node.share_stream(name, standard_input(), profile, progress).await?;
+        return Ok(Served::new(root.cid, root.size));
+    }
+    let only = if let [only] = &args.paths[..] { Some(only) } else { None };
+    let name = only.and_then(|path| path.file_name()?.to_str()).map(str::to_owned);
+    if let Some(path) = only
+        && !path.is_dir()
+        && !args.metadata
+    {
+        let shared = node.share_file_with(path, profile, progress).await?;
+        let Root { cid, size, .. } = shared.root;
+        let files = vec![(path.clone(), shared.id)];
+        return Ok(Served { name, files, ..Served::new(cid, size) });
+    }
+    let (metadata, skip_hidden) = (args.metadata, args.skip_hidden);
+    let options = ShareTreeOptions { profile, metadata, skip_hidden };
+    let SharedTree { root, size, files, .. } =
+        node.share_tree(&args.paths, options, progress).await?;
+    Ok(Served { name, files, ..Served::new(root.cid, size) })
+}
+
+/// Whether standard input is what is shared.
+fn is_stdin(paths: &[PathBuf]) -> bool {
+    matches!(paths, [only] if only.as_os_str() == "-")
+}
+
+/// What comes on standard input. A thread of its own waits for it.
+fn standard_input() -> impl Stream<Item = io::Result<Bytes>> + Send {
+    let (mut pieces, read) = futures::channel::mpsc::channel(2);
+    std::thread::spawn(move || {
+        let mut input = io::stdin().lock();
+        loop {
+            let mut piece = vec![0; 1 << 20];
+            let result = input.read(&mut piece).map(|read| {
+                piece.truncate(read);
+                Bytes::from(piece)
+            });
+            if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
+                continue;
+            }
+            let is_end = result.as_ref().map_or(true, Bytes::is_empty);
+            if result.as_ref().is_ok_and(Bytes::is_empty) {
+                return;
+            }
+            // Nobody wants it any more, or it cannot be read.
+            if futures::executor::block_on(pieces.send(result)).is_err() || is_end {
+                return;
+            }
+        }
+    });
+    read
 }
 
 /// Says what becomes of what is shared.
@@ -137,27 +213,35 @@ impl Watch<'_> {
                     None => return Err(Failure::NodeClosed(NodeClosed)),
                 },
                 _ = look.tick() => {
-                    self.look_at_file().await?;
+                    self.look_at_files().await?;
                     self.look_at_counts().await?;
                 }
             }
         }
     }
 
-    async fn look_at_file(&mut self) -> Result<(), Failure> {
-        let Some((path, id)) = &self.served.file else { return Ok(()) };
-        if self.node.is_unchanged(*id).await.map_err(|_| NodeClosed)? {
-            return Ok(());
+    /// Looks at some of the files, all of them in turn.
+    async fn look_at_files(&mut self) -> Result<(), Failure> {
+        let Served { files, next_look, cid, .. } = &mut self.served;
+        if *next_look >= files.len() {
+            *next_look = 0;
         }
-        let path = path.display().to_string();
-        let text = format!(
-            "{path} has changed since it was shared: what differs is no longer served. Share it again \
-             to serve what it is now."
-        );
-        let cid = self.served.cid.to_string();
-        self.shown.told(&text, &json!({"event": "changed", "path": path, "cid": cid}));
-        // What it is from now on is not known.
-        self.served.file = None;
+        let start = *next_look;
+        let end = files.len().min(start + FILES_AT_ONCE);
+        *next_look = end;
+        let ids = files[start..end].iter().map(|(_, id)| *id).collect();
+        let changed = self.node.changed(ids).await.map_err(|_| NodeClosed)?;
+        // What they are from now on is not known.
+        for at in changed.into_iter().rev() {
+            let (path, _) = files.swap_remove(start + at);
+            let path = path.display().to_string();
+            let text = format!(
+                "{path} has changed since it was shared: what differs is no longer served. Share it again \
+                 to serve what it is now."
+            );
+            let object = json!({"event": "changed", "path": path, "cid": cid.to_string()});
+            self.shown.told(&text, &object);
+        }
         Ok(())
     }
 
@@ -209,18 +293,23 @@ pub(crate) async fn interrupted() {
 struct Announcement<'a> {
     cid: Cid,
     bytes: u64,
+    name: Option<&'a str>,
     addresses: &'a [String],
 }
 
 impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cid, bytes, addresses } = self;
+        let Self { cid, bytes, name, addresses } = self;
+        // A name that a shell would take apart is left to the user.
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name = name.filter(|name| name.chars().all(is_word) && !name.starts_with('-'));
+        let name = name.map(|name| format!(" -o {name}")).unwrap_or_default();
         writeln!(f, "{cid}")?;
         writeln!(f, "{}. On the local network, get it with", ByteSize(*bytes))?;
-        writeln!(f, "  bitswap get {cid}")?;
+        writeln!(f, "  bitswap get {cid}{name}")?;
         writeln!(f, "and from elsewhere with one of")?;
         for address in *addresses {
-            writeln!(f, "  bitswap get {cid} --from {address}")?;
+            writeln!(f, "  bitswap get {cid}{name} --from {address}")?;
         }
         write!(f, "Serving until Ctrl-C.")
     }

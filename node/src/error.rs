@@ -6,7 +6,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
+use bitswap_core::chunk::{
+    DagFault, DownloadError, InvalidDag, InvalidTree, Obstacle, ResolveError, TreeError,
+};
 use bitswap_core::error::WantError;
 use bitswap_core::{ByteSize, PeerReport};
 use bitswap_libp2p::StoreError;
@@ -182,6 +184,32 @@ pub enum ReadError {
     InvalidDag(#[from] InvalidDag),
 }
 
+/// Why a path leads nowhere, or a directory cannot be listed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum PathError {
+    /// A block of it was not got.
+    #[error(transparent)]
+    Block(#[from] GetError),
+    /// There is nothing at its end, or it goes through something else than directories.
+    #[error(transparent)]
+    Resolve(Box<ResolveError>),
+    /// The directory is invalid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTree),
+    /// What it leads to is within its link and has no CID of its own.
+    #[error(
+        "it is within a link and too long for a CID of its own; get the directory that it is in"
+    )]
+    LongInline,
+}
+
+impl From<ResolveError> for PathError {
+    fn from(error: ResolveError) -> Self {
+        Self::Resolve(Box::new(error))
+    }
+}
+
 /// Why a file was not shared.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -219,12 +247,32 @@ pub enum ShareError {
         /// The file.
         path: PathBuf,
     },
+    /// A name, or the target of a symbolic link, that no tree can have.
+    #[error("{path} cannot be part of a tree: {reason}")]
+    Entry {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        reason: EntryFault,
+    },
     /// The nodes above its leaves could not be stored.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The node stopped meanwhile.
     #[error(transparent)]
     NodeClosed(#[from] NodeClosed),
+}
+
+/// Why something cannot be an entry of a shared tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum EntryFault {
+    /// Its name, or where it leads, is no Unicode text.
+    #[error("it is not Unicode text; rename it")]
+    NotText,
+    /// No tree can have it.
+    #[error("{0}")]
+    Invalid(DagFault),
 }
 
 /// Why a file was not fetched.
@@ -253,6 +301,14 @@ pub enum FetchError {
     /// The download failed.
     #[error(transparent)]
     Download(#[from] DownloadError),
+    /// The download of a tree failed.
+    #[error("{path}: {error}")]
+    Tree {
+        /// The target.
+        path: PathBuf,
+        /// Why. It is part of this error's text.
+        error: Box<TreeError>,
+    },
     /// A block could not be got: the answer of each peer that was asked.
     #[error(transparent)]
     Block(#[from] GetError),

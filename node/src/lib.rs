@@ -1,8 +1,9 @@
 //! A whole Bitswap node, on any async runtime.
 //!
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
-//! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
-//! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
+//! [`Node::session`]), shares files and folders from where they lie ([`Node::share_file`],
+//! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
+//! [`Node::fetch_tree`]), or reads them in order ([`Node::read_file`], [`Node::list`]). It finds
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
@@ -45,6 +46,7 @@ mod error;
 mod error_chain;
 mod fetch;
 mod fs;
+mod list;
 mod multiplex;
 mod node;
 mod peer_reports;
@@ -55,6 +57,7 @@ mod runtime;
 mod session;
 mod setup;
 mod share;
+mod share_tree;
 mod socket_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
@@ -77,17 +80,23 @@ pub use {bitswap_core, bitswap_libp2p, libp2p};
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
-    ConnectError, FetchError, GetError, ListenError, NodeClosed, ProvideError, PutError, ReadError,
-    ShareError, StartError,
+    ConnectError, EntryFault, FetchError, GetError, ListenError, NodeClosed, PathError,
+    ProvideError, PutError, ReadError, ShareError, StartError,
 };
 pub use error_chain::ErrorChain;
-pub use fetch::{Fetch, FetchOptions, Fetched, StallReport, StalledWant};
-pub use fs::{BadTarget, DiskFs, Fs, NameFault, Paths};
+pub use fetch::{
+    Fetch, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, StallReport, StalledWant,
+};
+pub use fs::{
+    BadTarget, DiskFolder, DiskFs, FolderFs, Fs, NameFault, Paths, native_names, portable_names,
+};
+pub use list::Resolved;
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
 pub use share::{Hashed, Shared};
+pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use transport::transport;

@@ -10,13 +10,14 @@ use std::thread::available_parallelism;
 use std::time::{Duration, SystemTime};
 
 use bitswap_core::chunk::{
-    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Profile, RAW, Root, Segment, Tree,
+    Bounds, Chunk, Chunker, FileNode, Leaf, LeafForm, Manifest, Metadata, Profile, RAW, Root,
+    Segment, Tree,
 };
 use bitswap_core::{Block, BlockInfo};
 use bitswap_libp2p::Blockstore as _;
 use bytes::Bytes;
 use cid::Cid;
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{NodeClosed, ShareError};
 use crate::fs::read_from;
@@ -72,8 +73,7 @@ impl Node {
         self.share_file_with(path, profile, |_| {}).await
     }
 
-    /// As [`Self::share_file`], and tells after each leaf how far it is. When the blocks go to the store,
-    /// nothing is told of that.
+    /// As [`Self::share_file`], and tells after each leaf how far it is.
     ///
     /// # Errors
     ///
@@ -82,6 +82,17 @@ impl Node {
         &self,
         path: &Path,
         profile: Profile,
+        progress: impl FnMut(Hashed) + Send,
+    ) -> Result<Shared, ShareError> {
+        self.share_one(path, profile, |_| Metadata::default(), progress).await
+    }
+
+    /// Shares a file whose root has metadata.
+    pub(crate) async fn share_one(
+        &self,
+        path: &Path,
+        profile: Profile,
+        metadata_of: fn(&std::fs::Metadata) -> Metadata,
         mut progress: impl FnMut(Hashed) + Send,
     ) -> Result<Shared, ShareError> {
         let path = std::path::absolute(path)
@@ -89,17 +100,19 @@ impl Node {
         let failed = |source| failed(&path, source);
         let (file, stamp) = self.settled(&path).await.map_err(failed)?;
         let file = Arc::new(file);
-        let in_place = Leaves::InPlace(stamp.len());
-        let (root, leaves) = self.import(&path, &file, profile, in_place, &mut progress).await?;
-        let metadata = file.clone();
-        let after =
-            self.runtime().run_blocking(move || metadata.metadata()).await.and_then(|it| it);
+        let found = file.clone();
+        let metadata = move || found.metadata();
+        let before = self.runtime().run_blocking(metadata.clone()).await.and_then(|it| it);
+        let top = metadata_of(&before.map_err(failed)?);
+        let cut = (profile, Leaves::InPlace(stamp.len()), top);
+        let (root, leaves) = self.import(&path, &file, cut, &mut progress).await?;
+        let after = self.runtime().run_blocking(metadata).await.and_then(|it| it);
         if Stamp::of(&after.map_err(failed)?) != stamp {
             return Err(ShareError::Changed { path });
         }
         if root.size != stamp.len() {
-            let (root, _) =
-                self.import(&path, &file, profile, Leaves::Copied, &mut progress).await?;
+            let cut = (profile, Leaves::Copied(COPIED_MAX), top);
+            let (root, _) = self.import(&path, &file, cut, &mut progress).await?;
             if root.size > COPIED_MAX {
                 return Err(ShareError::Endless { path, max: COPIED_MAX });
             }
@@ -121,6 +134,36 @@ impl Node {
     pub async fn is_unchanged(&self, id: FileId) -> io::Result<bool> {
         let files = self.store().files().clone();
         self.runtime().run_blocking(move || files.is_unchanged(id)).await
+    }
+
+    /// Cuts and hashes what a stream gives, as a file of any length, and keeps its blocks in the store.
+    ///
+    /// # Errors
+    ///
+    /// When the stream fails, or the store does.
+    pub async fn share_stream(
+        &self,
+        name: &Path,
+        bytes: impl Stream<Item = io::Result<Bytes>> + Send,
+        profile: Profile,
+        mut progress: impl FnMut(Hashed) + Send,
+    ) -> Result<Root, ShareError> {
+        let cut = (profile, Leaves::Copied(u64::MAX), Metadata::default());
+        self.build(name, bytes, cut, &mut progress).await.map(|(root, _)| root)
+    }
+
+    /// Which of these shared files are not as they were when they were hashed, by their place in the list.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime shuts down meanwhile.
+    pub async fn changed(&self, ids: Vec<FileId>) -> io::Result<Vec<usize>> {
+        let files = self.store().files().clone();
+        let changed = move || {
+            let changed = ids.iter().enumerate().filter(|(_, id)| !files.is_unchanged(**id));
+            changed.map(|(at, _)| at).collect()
+        };
+        self.runtime().run_blocking(changed).await
     }
 
     /// Shares a file no longer. The file stays where it is.
@@ -153,13 +196,11 @@ impl Node {
         &self,
         path: &Path,
         file: &Arc<File>,
-        profile: Profile,
-        leaves: Leaves,
+        cut: (Profile, Leaves, Metadata),
         progress: &mut (impl FnMut(Hashed) + Send),
     ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
-        let cores = available_parallelism().map_or(1, usize::from);
         let runtime = self.runtime();
-        let max = leaves.max();
+        let max = cut.1.max();
         // One read at a time: they share the file's cursor.
         let read = |offset: u64| async move {
             if offset > max {
@@ -170,8 +211,21 @@ impl Node {
             let next = offset + bytes.len() as u64;
             Ok((!bytes.is_empty()).then_some((bytes, next)))
         };
+        self.build(path, stream::try_unfold(0, read), cut, progress).await
+    }
+
+    /// Cuts, hashes and builds the tree of what a stream gives.
+    async fn build(
+        &self,
+        path: &Path,
+        bytes: impl Stream<Item = io::Result<Bytes>> + Send,
+        (profile, leaves, metadata): (Profile, Leaves, Metadata),
+        progress: &mut (impl FnMut(Hashed) + Send),
+    ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
+        let cores = available_parallelism().map_or(1, usize::from);
+        let runtime = self.runtime();
         let mut chunker = Chunker::new(profile);
-        let chunks = stream::try_unfold(0, read)
+        let chunks = bytes
             .map_ok(Some)
             .chain(stream::iter([Ok(None)]))
             .map_ok(|bytes| stream::iter(cut(&mut chunker, bytes)).map(io::Result::Ok))
@@ -191,16 +245,20 @@ impl Node {
                     in_place.push((*block.cid(), shared));
                     progress(Hashed { done: (range.offset + range.len).min(total), total });
                 }
-                Leaves::Copied => kept.push(block),
+                Leaves::Copied(_) => {
+                    let done = range.offset + range.len;
+                    progress(Hashed { done, total: done });
+                    kept.push(block);
+                }
             }
             self.keep(kept).await?;
         }
-        let (root, nodes) = tree.finish();
+        let (root, nodes) = tree.finish_with(&metadata);
         self.keep(nodes).await?;
         Ok((root, in_place))
     }
 
-    async fn keep(&self, blocks: Vec<Block>) -> Result<(), ShareError> {
+    pub(crate) async fn keep(&self, blocks: Vec<Block>) -> Result<(), ShareError> {
         if blocks.is_empty() {
             return Ok(());
         }
@@ -215,8 +273,8 @@ impl Node {
 enum Leaves {
     /// They are read from the file when they are asked for. It says that it has so many bytes.
     InPlace(u64),
-    /// They are kept in the store.
-    Copied,
+    /// They are kept in the store, if they are not more than so many bytes.
+    Copied(u64),
 }
 
 impl Leaves {
@@ -224,12 +282,12 @@ impl Leaves {
     const fn max(self) -> u64 {
         match self {
             Self::InPlace(len) => len,
-            Self::Copied => COPIED_MAX,
+            Self::Copied(max) => max,
         }
     }
 }
 
-fn failed(path: &Path, source: io::Error) -> ShareError {
+pub(crate) fn failed(path: &Path, source: io::Error) -> ShareError {
     let path = path.to_owned();
     match obstacle(&source) {
         Some(what) => ShareError::NotRegular { path, what },

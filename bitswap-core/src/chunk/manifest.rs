@@ -335,7 +335,7 @@ mod tests {
         let leaf = (cid(DAG_PB, &leaf), leaf);
         let meta = [8, 2, 0x12, 2, b'x', b'y', 0x18, 5, 0x20, 3];
         let link = leaf.0.to_bytes();
-        let root = Bytes::from(encode_node([(&link[..], 9)].into_iter(), &meta));
+        let root = Bytes::from(encode_node([(&link[..], &b""[..], 9)].into_iter(), &meta));
         let mut manifest = all();
         let top = open(&mut manifest, &(cid(DAG_PB, &root), root)).unwrap();
         assert_eq!(top.extents, [Extent { offset: 0, bytes: Bytes::from_static(b"xy") }]);

@@ -1,8 +1,11 @@
 //! Chunk bookkeeping: from a file to blocks, and from a CID to a file on disk.
 //!
-//! * [`Importer`]: bytes in, blocks out.
+//! * [`Importer`]: bytes in, blocks out; [`DirectoryBuilder`]: the entries of a directory in, blocks out.
 //! * [`Manifest`]: a root CID and verified blocks in, exact byte ranges out.
 //! * [`RangeMap`]: which ranges are queued, in flight, being written, and written.
+//! * [`Resolver`]: a path such as `CID/folder/file` in, what has it out.
+//! * [`TreeWalk`]: the root of a directory in, its entries out.
+//! * [`TreeDownload`]: a whole tree, with the folder on disk.
 //! * [`Download`]: all of it together with the files on disk: resumable, safe to kill at any moment.
 //!
 //! Nothing here touches a file. A [`Download`] requests operations and is given their results.
@@ -124,9 +127,11 @@ mod import;
 mod manifest;
 mod range_map;
 mod range_set;
+mod resolve;
 #[cfg(any(test, feature = "testing"))]
 #[allow(clippy::indexing_slicing, reason = "a disk for tests")]
 pub mod testing;
+mod tree;
 mod unixfs;
 
 pub use download::{
@@ -135,10 +140,22 @@ pub use download::{
     JOURNAL_MAX, Journal, Missing, Obstacle, Operation, Outcome, Progress, RenameRetry, Resume,
     StallReason, Stamp, SyncPolicy,
 };
-pub use import::{Chunk, Chunker, Imported, Importer, Leaf, LeafRange, Profile, Root, Tree};
+pub use import::{
+    Chunk, Chunker, DirectoryBuilder, Imported, Importer, Leaf, LeafRange, NodeRoot, Profile, Root,
+    Tree, symlink,
+};
 pub use manifest::{Bounds, Contents, Extent, Manifest, Segment};
 pub use range_map::{Counts, Order, RangeMap};
 pub use range_set::RangeSet;
+pub use resolve::{ResolveError, Resolver};
+pub use tree::{
+    DirId, EntryKind, Expected, InvalidTree, NameRefusal, NameRule, TREE_JOURNAL_MAX, TreeBounds,
+    TreeDownload, TreeEffect, TreeEntry, TreeError, TreeEvent, TreeFault, TreeFinished,
+    TreeJournal, TreeOperation, TreeOptions, TreeOutcome, TreeOutput, TreePath, TreeProgress,
+    TreeWalk, WalkOutput,
+};
 pub use unixfs::{
-    Child, DAG_PB, DagFault, FileNode, INLINE_MAX, InvalidDag, LeafForm, Link, NodeKind, RAW,
+    Child, DAG_PB, DagFault, DirEntry, DirectoryNode, FileNode, HashPath, INLINE_MAX, InvalidDag,
+    LeafForm, Link, Metadata, Mtime, NAME_MAX, NameError, NodeKind, RAW, ShardChild, ShardNode,
+    TARGET_MAX, UnixfsNode,
 };

@@ -6,6 +6,8 @@ mod dht;
 mod discovery;
 #[cfg(unix)]
 mod files;
+#[cfg(unix)]
+mod half;
 mod manners;
 mod process;
 mod promises;
@@ -16,6 +18,8 @@ mod runtimes;
 mod sharing;
 #[cfg(unix)]
 mod terminal;
+#[cfg(unix)]
+mod trees;
 
 use std::path::Path;
 use std::process::Output;
@@ -27,7 +31,7 @@ use sharing::Sharing;
 
 const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
 /// Nobody has this.
-const NOWHERE: &str = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku";
+const NOWHERE: &str = "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti";
 
 fn bitswap() -> Program {
     Program::new(env!("CARGO_BIN_EXE_bitswap"))

@@ -2,20 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use bitswap_core::Block;
 use bitswap_core::chunk::{Importer, Journal, Profile};
-use bitswap_libp2p::{Blockstore, StoreError};
-use bitswap_node::Node;
-use bitswap_runtime_tokio::Tokio;
-use bytes::Bytes;
 use cid::Cid;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use serde_json::Value;
 
+use super::half::Half;
 use super::process::{Program, Running, lines};
 use super::sharing::Sharing;
 use super::{bitswap, path};
@@ -28,48 +20,13 @@ const AT_FIRST: usize = 5;
 /// Lines of a get that are looked at before it counts as stuck: one comes every 3 s at least.
 const LINES_MAX: usize = 60;
 
-/// Has the root and some leaves of a file, and the rest once it is opened.
-struct Half {
-    at_first: BTreeMap<Cid, Bytes>,
-    later: BTreeMap<Cid, Bytes>,
-    is_open: AtomicBool,
-}
-
-impl Half {
-    fn find(&self, cid: &Cid) -> Option<Bytes> {
-        let later = || self.later.get(cid).filter(|_| self.is_open.load(Ordering::SeqCst));
-        self.at_first.get(cid).or_else(later).cloned()
-    }
-}
-
-impl Blockstore for Half {
-    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
-        let size = |cid: &Cid| Ok(self.find(cid).map(|bytes| bytes.len() as u32));
-        let sizes = cids.iter().map(size).collect();
-        async { sizes }.boxed()
-    }
-
-    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
-        let blocks = cids.iter().map(|cid| Ok(self.find(cid))).collect();
-        async { blocks }.boxed()
-    }
-
-    fn put(&self, _: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
-        async { Ok(()) }.boxed()
-    }
-}
-
 /// A machine that has a part of a file at first, and a get that fetches it.
 struct Fixture {
     directory: tempfile::TempDir,
     bytes: Vec<u8>,
     root: Cid,
     root_len: usize,
-    half: Arc<Half>,
-    address: String,
-    // Serves as long as these are there.
-    _node: Node,
-    _runtime: tokio::runtime::Runtime,
+    half: Half,
 }
 
 impl Fixture {
@@ -86,20 +43,9 @@ impl Fixture {
             if is_early { &mut at_first } else { &mut later }.insert(cid, data);
         }
         let root_len = at_first[&root].len();
-        let half = Arc::new(Half { at_first, later, is_open: AtomicBool::new(false) });
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        let (node, address) = runtime.block_on(async {
-            let node = Node::builder(Tokio::current())
-                .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-                .blocks(half.clone())
-                .start()
-                .await
-                .unwrap();
-            let address = node.addresses().await.unwrap().remove(0).to_string();
-            (node, address)
-        });
+        let half = Half::serve(at_first, later);
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, bytes, root, root_len, half, address, _node: node, _runtime: runtime }
+        Self { directory, bytes, root, root_len, half }
     }
 
     fn target(&self) -> PathBuf {
@@ -109,7 +55,15 @@ impl Fixture {
     fn get(&self) -> Program {
         let mut get = bitswap();
         let root = self.root.to_string();
-        get.args(["get", &root, "--from", &self.address, "-o", path(&self.target()), "--json"]);
+        get.args([
+            "get",
+            &root,
+            "--from",
+            &self.half.address,
+            "-o",
+            path(&self.target()),
+            "--json",
+        ]);
         get
     }
 
@@ -139,7 +93,7 @@ impl Fixture {
 
     /// Runs a get to its end, with everything there.
     fn rest(&self, check: &str) -> Value {
-        self.half.is_open.store(true, Ordering::SeqCst);
+        self.half.open();
         let output = self.get().args(["--check", check]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
         assert!(std::fs::read(self.target()).unwrap() == self.bytes);

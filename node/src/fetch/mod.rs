@@ -1,9 +1,12 @@
-//! From a CID to a file on disk.
+//! From a CID to a file or a folder on disk.
 
+mod machine;
 mod report;
 mod task;
+mod tree;
 
 pub use report::{StallReport, StalledWant};
+pub use tree::{FetchTreeOptions, FetchedTree};
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -84,21 +87,21 @@ enum Control {
 /// A running fetch. Dropping it stops the download and keeps its data, so that the same fetch goes on
 /// from there another time.
 #[derive(Debug)]
-pub struct Fetch {
+pub struct Fetch<E = DownloadEvent, T = Fetched> {
     control: mpsc::Sender<Control>,
-    events: mpsc::Receiver<DownloadEvent>,
-    result: oneshot::Receiver<Result<Fetched, FetchError>>,
+    events: mpsc::Receiver<E>,
+    result: oneshot::Receiver<Result<T, FetchError>>,
 }
 
-impl Fetch {
+impl<E, T> Fetch<E, T> {
     /// The next thing that happens to the download, `None` once it has ended. Those that nobody takes in
     /// time are missed.
-    pub async fn next_event(&mut self) -> Option<DownloadEvent> {
+    pub async fn next_event(&mut self) -> Option<E> {
         self.events.next().await
     }
 
     /// What happens to the download, as a stream.
-    pub fn events(&mut self) -> impl Stream<Item = DownloadEvent> + '_ {
+    pub fn events(&mut self) -> impl Stream<Item = E> + '_ {
         &mut self.events
     }
 
@@ -135,7 +138,7 @@ impl Fetch {
     /// # Errors
     ///
     /// [`FetchError`] says why there is no file, or not yet.
-    pub async fn finish(mut self) -> Result<Fetched, FetchError> {
+    pub async fn finish(mut self) -> Result<T, FetchError> {
         // The events end with the download.
         while self.events.next().await.is_some() {}
         self.result.await.unwrap_or(Err(FetchError::NodeClosed(NodeClosed)))
@@ -172,14 +175,23 @@ impl Node {
         fs: Arc<dyn Fs>,
         options: FetchOptions,
     ) -> Fetch {
+        let node = self.clone();
+        self.fetch(move |ends| task::run(node, root, paths, fs, options, ends))
+    }
+
+    /// Runs a fetch as a task of its own.
+    fn fetch<E, T, F>(&self, run: impl FnOnce(task::Ends<E>) -> F) -> Fetch<E, T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, FetchError>> + Send + 'static,
+    {
         let (control, controls) = mpsc::channel(1);
         let (event, events) = mpsc::channel(EVENTS);
         let (reply, result) = oneshot::channel();
-        let node = self.clone();
+        let running = run(task::Ends { controls, events: event });
         self.runtime().spawn(Box::pin(async move {
-            let ends = task::Ends { controls, events: event };
             // Whoever waited may have gone.
-            let _ = reply.send(task::run(node, root, paths, fs, options, ends).await);
+            let _ = reply.send(running.await);
         }));
         Fetch { control, events, result }
     }

@@ -1,12 +1,12 @@
-//! The task of a fetch: runs a [`Download`], which says what to do, and tells it what came of it.
+//! The task of a fetch: runs a download, which says what to do, and tells it what came of it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{
-    BlockWant, Done, Download, DownloadError, DownloadEvent, DownloadOutput, EffectId, FileNode,
-    FileRole, FsError, Missing, Outcome, RAW,
+    BlockWant, Done, Download, DownloadError, EffectId, FileNode, FileRole, FsError, Missing,
+    Outcome, RAW,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{BlockDisposition, Blockstore as _};
@@ -16,6 +16,7 @@ use futures::future::{BoxFuture, Either, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
+use super::machine::{Machine, Output};
 use super::{Control, FetchOptions, Fetched, at_path, failure};
 use crate::error::{FetchError, GetError};
 use crate::error_chain::ErrorChain;
@@ -27,9 +28,24 @@ use crate::session::{Session, SessionWaiter};
 use crate::share;
 
 /// The ends of the channels that lead to whoever watches.
-pub(super) struct Ends {
+pub(super) struct Ends<E> {
     pub(super) controls: mpsc::Receiver<Control>,
-    pub(super) events: mpsc::Sender<DownloadEvent>,
+    pub(super) events: mpsc::Sender<E>,
+}
+
+/// Performs the effects of a download.
+pub(super) type Perform<E> = Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
+
+/// Is shown what happens.
+pub(super) type Watch<V> = Box<dyn FnMut(&V) + Send>;
+
+/// What a download left when it ended.
+pub(super) struct Ended<O> {
+    pub(super) outcome: O,
+    pub(super) from_peers: BTreeMap<PeerId, u64>,
+    pub(super) from_here: u64,
+    /// Why a block was not got.
+    pub(super) failed: Option<GetError>,
 }
 
 /// Something that was started and has ended.
@@ -49,12 +65,14 @@ enum Request {
     Unwant(Vec<Cid>),
 }
 
-struct Task {
+struct Task<M: Machine> {
     node: Node,
     session: Session,
     waiter: SessionWaiter,
-    fs: Arc<dyn Fs>,
-    download: Download,
+    perform: Perform<M::Effect>,
+    /// Whether what is above leaves is kept, to be served.
+    keeps_nodes: bool,
+    download: M,
     start: Instant,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
     requests: VecDeque<Request>,
@@ -62,34 +80,79 @@ struct Task {
     /// The download's open wants, oldest first; and the same as a set.
     wanted: VecDeque<Cid>,
     is_wanted: BTreeSet<Cid>,
-    events: mpsc::Sender<DownloadEvent>,
+    events: mpsc::Sender<M::Event>,
+    /// Is shown every event, also those that whoever watches misses.
+    watch: Watch<M::Event>,
     from_peers: BTreeMap<PeerId, u64>,
     from_here: u64,
     /// Why a block was not got: more than the download keeps.
     failed: Option<GetError>,
-    outcome: Option<Outcome>,
+    outcome: Option<M::Outcome>,
 }
 
+/// Fetches a file.
 pub(super) async fn run(
     node: Node,
     root: Cid,
     paths: Paths,
     fs: Arc<dyn Fs>,
     options: FetchOptions,
-    ends: Ends,
+    ends: Ends<<Download as Machine>::Event>,
 ) -> Result<Fetched, FetchError> {
     let FetchOptions { download, session, share } = options;
+    let window = download.window;
+    let whole = download.wanted == (0..u64::MAX);
+    let download = Download::new(root, download, Timestamp::ZERO);
+    let driven = Driven {
+        download,
+        window,
+        session,
+        keeps_nodes: true,
+        perform: Box::new(move |effect| fs.perform(effect)),
+        watch: Box::new(|_| ()),
+    };
+    let ended = drive(node.clone(), driven, ends).await?;
+    let Outcome::Finished(finished) = ended.outcome else {
+        return Err(match (ended.failed, failure(&ended.outcome)) {
+            (Some(why), FetchError::Download(DownloadError::Unavailable { .. })) => why.into(),
+            (_, failure) => at_path(failure, &paths),
+        });
+    };
+    let path = paths.path(FileRole::Target(finished.number));
+    if share && whole {
+        share::fetched(&node, root, finished.size, &path).await?;
+    }
+    Ok(Fetched { path, finished, from_peers: ended.from_peers, from_here: ended.from_here })
+}
+
+/// A download and what it needs to run.
+pub(super) struct Driven<M: Machine> {
+    pub(super) download: M,
+    pub(super) window: u64,
+    pub(super) session: SessionOptions<PeerId>,
+    pub(super) keeps_nodes: bool,
+    pub(super) perform: Perform<M::Effect>,
+    pub(super) watch: Watch<M::Event>,
+}
+
+/// Runs a download to its end.
+pub(super) async fn drive<M: Machine>(
+    node: Node,
+    driven: Driven<M>,
+    ends: Ends<M::Event>,
+) -> Result<Ended<M::Outcome>, FetchError> {
+    let Driven { download, window, session, keeps_nodes, perform, watch } = driven;
     // The download's window is the narrower one: it counts until the bytes are written.
-    let window_bytes = download.window.saturating_mul(2).max(session.window_bytes);
+    let window_bytes = window.saturating_mul(2).max(session.window_bytes);
     let session = node
         .session_keeping(SessionOptions { window_bytes, ..session }, BlockDisposition::Return)
         .await?;
-    let whole = download.wanted == (0..u64::MAX);
     let mut task = Task {
         waiter: session.waiter(),
         session,
-        fs,
-        download: Download::new(root, download, Timestamp::ZERO),
+        perform,
+        keeps_nodes,
+        download,
         start: Instant::now(),
         jobs: FuturesUnordered::new(),
         requests: VecDeque::new(),
@@ -97,6 +160,7 @@ pub(super) async fn run(
         wanted: VecDeque::new(),
         is_wanted: BTreeSet::new(),
         events: ends.events,
+        watch,
         from_peers: BTreeMap::new(),
         from_here: 0,
         failed: None,
@@ -104,21 +168,15 @@ pub(super) async fn run(
         node,
     };
     let outcome = task.run(ends.controls).await?;
-    let Outcome::Finished(finished) = outcome else {
-        return Err(match (task.failed, failure(&outcome)) {
-            (Some(why), FetchError::Download(DownloadError::Unavailable { .. })) => why.into(),
-            (_, failure) => at_path(failure, &paths),
-        });
-    };
-    let path = paths.path(FileRole::Target(finished.number));
-    if share && whole {
-        share::fetched(&task.node, root, finished.size, &path).await?;
-    }
-    Ok(Fetched { path, finished, from_peers: task.from_peers, from_here: task.from_here })
+    let Task { from_peers, from_here, failed, .. } = task;
+    Ok(Ended { outcome, from_peers, from_here, failed })
 }
 
-impl Task {
-    async fn run(&mut self, mut controls: mpsc::Receiver<Control>) -> Result<Outcome, FetchError> {
+impl<M: Machine> Task<M> {
+    async fn run(
+        &mut self,
+        mut controls: mpsc::Receiver<Control>,
+    ) -> Result<M::Outcome, FetchError> {
         let mut controlled = true;
         let mut timer: Option<(Timestamp, BoxFuture<'static, ()>)> = None;
         loop {
@@ -166,16 +224,16 @@ impl Task {
         let (mut wants, mut cancels) = (Vec::new(), Vec::new());
         while let Some(output) = self.download.poll_output() {
             match output {
-                DownloadOutput::Want(want) => wants.push(want),
-                DownloadOutput::Cancel(cid) => {
+                Output::Want(want) => wants.push(want),
+                Output::Cancel(cid) => {
                     wants.retain(|want: &BlockWant| want.cid != cid);
                     cancels.push(cid);
                 }
-                DownloadOutput::Effect(id, effect) => {
-                    let performed = self.fs.perform(effect);
+                Output::Effect(id, effect) => {
+                    let performed = (self.perform)(effect);
                     self.jobs.push(performed.map(move |result| Job::Effect(id, result)).boxed());
                 }
-                DownloadOutput::Event(event) => self.event(event),
+                Output::Event(event) => self.event(event),
             }
         }
         if !cancels.is_empty() {
@@ -218,10 +276,11 @@ impl Task {
         self.jobs.push(job);
     }
 
-    fn event(&mut self, event: DownloadEvent) {
-        if let DownloadEvent::Ended(outcome) = &event {
+    fn event(&mut self, event: M::Event) {
+        if let Some(outcome) = M::outcome(&event) {
             self.outcome = Some(outcome.clone());
         }
+        (self.watch)(&event);
         // Whoever does not keep up misses some.
         let _ = self.events.try_send(event);
     }
@@ -290,7 +349,7 @@ impl Task {
                 if let Some(peer) = held.from {
                     *self.from_peers.entry(peer).or_default() += block.data().len() as u64;
                 }
-                if !is_leaf(&block) {
+                if self.keeps_nodes && !is_leaf(&block) {
                     self.jobs.push(keep(self.node.clone(), block).boxed());
                 }
             }

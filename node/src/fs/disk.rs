@@ -250,7 +250,7 @@ impl Files {
     }
 }
 
-fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
+pub(super) fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
@@ -261,7 +261,7 @@ fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
 
 /// Bytes that can still be written. A file system that says that it has no room at all, used or free,
 /// does not know.
-fn free_space(dir: &Path) -> io::Result<u64> {
+pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
     let stats = fs4::statvfs(dir)?;
     known_space(stats.total_space(), stats.available_space())
 }
@@ -279,20 +279,20 @@ struct InTheWay {
 }
 
 /// Adds to an error whose name it is about.
-fn in_the_way(role: FileRole) -> impl Fn(io::Error) -> io::Error {
+pub(super) fn in_the_way(role: FileRole) -> impl Fn(io::Error) -> io::Error {
     move |error| match regular::obstacle(&error) {
         Some(what) => io::Error::other(InTheWay { role, what }),
         None => error,
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing under the lock panics half-way.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The core's view of an error of the operating system.
-fn fs_error(error: &io::Error) -> FsError {
+pub(super) fn fs_error(error: &io::Error) -> FsError {
     let inner = error.get_ref();
     if let Some(InTheWay { role, what }) = inner.and_then(|inner| inner.downcast_ref()) {
         let kind = FsErrorKind::InTheWay { role: *role, what: *what };

@@ -1,5 +1,6 @@
 //! The files of a download: a trait, the real thing, and one that fails on demand.
 
+mod dir;
 mod disk;
 pub(crate) mod durable;
 #[cfg(feature = "testing")]
@@ -8,15 +9,20 @@ pub(crate) mod lock;
 mod names;
 mod owner;
 mod paths;
+mod portable;
 pub(crate) mod regular;
 mod rename;
 mod stamp;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
+mod tree;
 
 pub use disk::DiskFs;
 pub use names::NameFault;
+pub(crate) use paths::numbered;
 pub use paths::{BadTarget, Paths};
+pub use portable::{native_names, portable_names};
+pub use tree::{DiskFolder, FolderFs};
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};

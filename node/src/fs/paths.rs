@@ -1,6 +1,6 @@
 //! Which paths play the roles of a download.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use bitswap_core::chunk::FileRole;
@@ -74,7 +74,7 @@ impl Paths {
             FileRole::NewJournal => self.helper_path(NEW_JOURNAL),
             FileRole::Lock => self.helper_path(LOCK),
             FileRole::Target(0) => self.dir.join(&self.name),
-            FileRole::Target(number) => self.dir.join(self.numbered(number)),
+            FileRole::Target(number) => self.dir.join(numbered(&self.name, number)),
         }
     }
 
@@ -84,17 +84,22 @@ impl Paths {
         self.dir.join(name)
     }
 
-    /// `name (n).ext`
-    fn numbered(&self, number: u32) -> OsString {
-        let name = Path::new(&self.name);
-        let mut numbered = name.file_stem().unwrap_or_default().to_owned();
-        numbered.push(format!(" ({number})"));
-        if let Some(extension) = name.extension() {
-            numbered.push(".");
-            numbered.push(extension);
-        }
-        numbered
+    /// The name of the target.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
     }
+}
+
+/// `name (n).ext`
+pub(crate) fn numbered(name: &OsStr, number: u32) -> OsString {
+    let name = Path::new(name);
+    let mut numbered = name.file_stem().unwrap_or_default().to_owned();
+    numbered.push(format!(" ({number})"));
+    if let Some(extension) = name.extension() {
+        numbered.push(".");
+        numbered.push(extension);
+    }
+    numbered
 }
 
 const TEMP: &str = ".part";

@@ -24,6 +24,8 @@ pub mod raw;
 mod resuming;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod trees;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +52,7 @@ pub mod tests {
     pub use super::path::a_large_file_takes_few_round_trips;
     pub use super::resuming::*;
     pub use super::sharing::*;
+    pub use super::trees::*;
 }
 
 /// Makes one `#[test]` of each test of the suite. `$run` is a function that takes a test, as in
@@ -82,6 +85,10 @@ macro_rules! suite {
             a_file_that_changes_while_it_is_shared_is_refused
             a_file_that_says_no_size_is_shared_with_all_its_bytes
             a_fetched_file_is_served_by_its_fetcher
+            a_shared_folder_is_not_copied
+            a_fetched_folder_is_served_by_its_fetcher
+            a_folder_is_listed_and_followed_into
+            what_cannot_be_shared_of_a_folder_is_named
             a_file_is_read_in_order
             what_is_read_is_kept_only_in_a_store_that_was_given_for_it
             a_reader_holds_no_more_than_its_window

@@ -22,7 +22,7 @@ const FULL_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// See the [module](self).
 #[derive(Clone, Debug, Default)]
-pub(super) struct DiskHealth {
+pub(in crate::chunk) struct DiskHealth {
     hold_until: Option<Timestamp>,
     failures: u32,
     full: Option<Full>,
@@ -38,17 +38,17 @@ struct Full {
 }
 
 impl DiskHealth {
-    pub(super) const fn is_full(&self) -> bool {
+    pub(in crate::chunk) const fn is_full(&self) -> bool {
         self.full.is_some()
     }
 
     /// Until when nothing is written.
-    pub(super) const fn held_until(&self) -> Option<Timestamp> {
+    pub(in crate::chunk) const fn held_until(&self) -> Option<Timestamp> {
         self.hold_until
     }
 
     /// Whether a write may be tried; a wait that is over ends.
-    pub(super) fn may_write(&mut self, now: Timestamp) -> bool {
+    pub(in crate::chunk) fn may_write(&mut self, now: Timestamp) -> bool {
         if self.hold_until.is_some_and(|until| until <= now) {
             self.hold_until = None;
         }
@@ -56,24 +56,24 @@ impl DiskHealth {
     }
 
     /// Ends the wait before its time.
-    pub(super) const fn try_now(&mut self) {
+    pub(in crate::chunk) const fn try_now(&mut self) {
         self.hold_until = None;
     }
 
     /// How many writes may run at a time.
-    pub(super) const fn writes_max(&self) -> usize {
+    pub(in crate::chunk) const fn writes_max(&self) -> usize {
         if self.is_full() { 1 } else { WRITES_MAX }
     }
 
     /// A write succeeded. Returns whether the disk was full until now.
-    pub(super) fn succeeded(&mut self) -> bool {
+    pub(in crate::chunk) fn succeeded(&mut self) -> bool {
         self.failures = 0;
         self.full.take().is_some()
     }
 
     /// A write found the disk full, which is waited for up to `patience`. Returns whether that is to be
     /// reported: it is new, or this was the last try.
-    pub(super) fn filled(&mut self, now: Timestamp, patience: Duration) -> bool {
+    pub(in crate::chunk) fn filled(&mut self, now: Timestamp, patience: Duration) -> bool {
         let (wait, until) = match self.full {
             Some(full) => ((full.wait * 2).min(FULL_WAIT_MAX), full.until),
             None => (FULL_WAIT, now + patience),
@@ -85,7 +85,7 @@ impl DiskHealth {
     }
 
     /// Whether it is full and was tried for the last time.
-    fn is_given_up(&self, now: Timestamp) -> bool {
+    pub(in crate::chunk) fn is_given_up(&self, now: Timestamp) -> bool {
         self.full.is_some_and(|full| full.until <= now)
     }
 
@@ -114,7 +114,7 @@ impl DiskHealth {
     }
 
     /// A write failed otherwise. Returns whether it is tried again.
-    pub(super) fn failed(&mut self, now: Timestamp) -> bool {
+    pub(in crate::chunk) fn failed(&mut self, now: Timestamp) -> bool {
         self.hold_until = Some(now + WRITE_WAIT * (1 << self.failures.min(8)));
         self.failures += 1;
         self.failures < WRITE_TRIES

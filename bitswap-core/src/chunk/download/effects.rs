@@ -46,7 +46,7 @@ impl fmt::Display for FileRole {
 
 /// Names one [`Effect`] until it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EffectId(pub(super) u64);
+pub struct EffectId(pub(in crate::chunk) u64);
 
 /// One operation on a file. Each is answered by one call of
 /// [`Download::handle_done`](crate::chunk::Download::handle_done), with the [`Done`] that it names or an
@@ -157,6 +157,11 @@ pub enum Done {
     Stamp(Stamp),
     /// Whether the range holds what it should.
     Equal(bool),
+    /// A directory of a tree is there.
+    Made {
+        /// It was not there before.
+        is_new: bool,
+    },
 }
 
 /// A digest of a file's metadata: which file it is, its length, and the time of its last change.
@@ -224,7 +229,7 @@ pub struct FsError {
 
 impl FsError {
     /// The answer is not of the effect's kind: a mistake of the host.
-    pub(super) const WRONG_ANSWER: Self = Self { kind: FsErrorKind::Io, code: None };
+    pub(in crate::chunk) const WRONG_ANSWER: Self = Self { kind: FsErrorKind::Io, code: None };
 }
 
 /// The operating system's code behind a message, where there is one.

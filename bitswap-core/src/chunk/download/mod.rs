@@ -46,6 +46,7 @@ mod verification;
 
 use cid::Cid;
 
+pub(super) use disk::DiskHealth;
 pub use effects::{Check, Done, Effect, EffectId, FileRole, FsError, FsErrorKind, Obstacle, Stamp};
 pub use events::{
     BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,

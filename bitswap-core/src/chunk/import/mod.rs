@@ -20,6 +20,9 @@
 //! # assert_eq!(root.cid.to_string(), "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e");
 //! ```
 //!
+//! A tree is imported from its leaves: each file by itself, then a [`DirectoryBuilder`] for the directory that
+//! holds them, and so on to the top. Nothing is held but the entries of the directories that are not finished.
+//!
 //! Source of the profiles: IPIP-499.
 
 use alloc::collections::VecDeque;
@@ -29,12 +32,14 @@ use bytes::Bytes;
 use crate::block::Block;
 
 mod chunker;
+mod directory;
 mod profile;
 #[cfg(test)]
 mod tests;
 mod tree;
 
 pub use chunker::{Chunk, Chunker, Leaf, LeafRange};
+pub use directory::{DirectoryBuilder, NodeRoot, symlink};
 pub use profile::Profile;
 pub use tree::{Root, Tree};
 

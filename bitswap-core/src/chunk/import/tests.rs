@@ -13,7 +13,10 @@ use multihash_codetable::{Code, MultihashDigest};
 use proptest::prelude::*;
 use proptest::test_runner::contextualize_config;
 
-use crate::chunk::{Chunker, FileNode, Imported, Importer, LeafRange, Profile, Root, Tree};
+use crate::chunk::{
+    Chunker, DagFault, DirectoryBuilder, FileNode, HashPath, Imported, Importer, LeafRange, Link,
+    Metadata, Mtime, NodeRoot, Profile, Root, ShardChild, Tree, UnixfsNode, symlink,
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -182,12 +185,143 @@ fn a_tree_without_leaves_is_the_empty_file() {
     }
 }
 
+/// The directory of the public vectors: files of one byte under random names of these lengths.
+fn vector_directory(
+    profile: Profile,
+    seed: &str,
+    lens: impl Iterator<Item = usize>,
+) -> (NodeRoot, Vec<crate::Block>) {
+    let alphabet = b"abcdefghijklmnopqrstuvwxyz01234567890-_";
+    let (mut stream, file) = (Keystream::new(seed), blocks_of(profile, b"x").0);
+    let mut directory = DirectoryBuilder::new(profile);
+    for len in lens {
+        let name = stream.bytes(len).into_iter().map(|byte| alphabet[usize::from(byte) % 39]);
+        let name: alloc::string::String = name.map(char::from).collect();
+        directory.add(&name, NodeRoot { cid: file.cid, dag_size: file.dag_size }).unwrap();
+    }
+    directory.finish(&Metadata::default())
+}
+
+#[test]
+fn directories_on_both_sides_of_the_switch_to_a_trie_have_the_public_cids() {
+    let (v0, v1) = (Profile::UnixfsV0_2015, Profile::UnixfsV1_2025);
+    let of = |profile, seed, lens: &mut dyn Iterator<Item = usize>| {
+        let (root, nodes) = vector_directory(profile, seed, lens);
+        (root.cid.to_string(), nodes.len())
+    };
+    let repeat = |len, count| of(v0, "hamt-unixfs-v0-2015", &mut core::iter::repeat_n(len, count));
+    let flat = ("QmX5GtRk3TSSEHtdrykgqm4eqMEn3n2XhfkFAis5fjyZmN".to_string(), 1);
+    let trie = ("QmeMiJzmhpJAUgynAcxTQYek5PPKgdv3qEvFsdV3XpVnvP".to_string(), 388);
+    assert_eq!(repeat(30, 4096), flat);
+    assert_eq!(repeat(31, 4033), trie);
+    let last =
+        |len| of(v1, "hamt-unixfs-v1-2025", &mut core::iter::repeat_n(11, 4765).chain([len]));
+    let flat = "bafybeic3h7rwruealwxkacabdy45jivq2crwz6bufb5ljwupn36gicplx4";
+    let trie = "bafybeiegvuterwurhdtkikfhbxcldohmxp566vpjdofhzmnhv6o4freidu";
+    assert_eq!(last(21), (flat.to_string(), 1));
+    let (cid, nodes) = last(22);
+    assert_eq!((cid, nodes > 256), (trie.to_string(), true));
+}
+
+#[test]
+fn an_empty_directory_has_the_public_cid() {
+    let (root, nodes) = DirectoryBuilder::new(Profile::UnixfsV0_2015).finish(&Metadata::default());
+    assert_eq!(root.cid.to_string(), "QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn");
+    assert_eq!((root.dag_size, nodes.len()), (4, 1));
+}
+
+#[test]
+fn entries_are_in_the_order_of_their_names_and_bad_ones_are_refused() {
+    let file = blocks_of(Profile::default(), b"x").0;
+    let root = NodeRoot { cid: file.cid, dag_size: 1 };
+    let mut directory = DirectoryBuilder::new(Profile::default());
+    for name in ["é", "b", "B", "a"] {
+        directory.add(name, root).unwrap();
+    }
+    assert_eq!(directory.add("a", root), Err(DagFault::DuplicateName));
+    for name in ["", ".", "..", "a/b", "a\0"] {
+        assert!(matches!(directory.add(name, root), Err(DagFault::BadName(_))), "{name:?}");
+    }
+    let (made, nodes) = directory.finish(&Metadata::default());
+    let [node] = &nodes[..] else { panic!("{nodes:?}") };
+    assert_eq!(made.dag_size, node.data().len() as u64 + 4);
+    let read = UnixfsNode::decode(node.cid().codec(), node.data(), 9).unwrap();
+    let UnixfsNode::Directory(read, _) = read else { panic!("{read:?}") };
+    let names: Vec<_> = read.entries.iter().map(|entry| &entry.name[..]).collect();
+    assert_eq!(names, ["B", "a", "b", "é"]);
+    assert!(read.entries.iter().all(|entry| entry.link == Link::Block(file.cid)));
+}
+
+#[test]
+fn every_entry_of_a_trie_lies_where_its_name_leads() {
+    let (root, nodes) =
+        vector_directory(Profile::UnixfsV0_2015, "places", core::iter::repeat_n(40, 5000));
+    let blocks: BTreeMap<Cid, Bytes> = nodes.into_iter().map(crate::Block::into_parts).collect();
+    let mut open = vec![(root.cid, HashPath::default())];
+    let mut entries = 0;
+    while let Some((cid, path)) = open.pop() {
+        let node = UnixfsNode::decode(cid.codec(), &blocks[&cid], 256).unwrap();
+        let UnixfsNode::Shard(node, _) = node else { panic!("{node:?}") };
+        for child in node.children {
+            let path = path.below(child.digit()).unwrap();
+            match child {
+                ShardChild::Shard { link: Link::Block(cid), .. } => open.push((cid, path)),
+                ShardChild::Entry { entry, .. } => {
+                    path.leads_to(&entry.name).unwrap();
+                    entries += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(entries, 5000);
+}
+
+#[test]
+fn metadata_goes_to_the_root_alone() {
+    let metadata =
+        Metadata { mode: Some(0o640), mtime: Some(Mtime { seconds: -5, nanoseconds: 7 }) };
+    for profile in [Profile::UnixfsV0_2015, Profile::UnixfsV1_2025] {
+        // A root that is a leaf, one above leaves, and one that was complete before the file ended.
+        for leaves in [1, 3, profile.links_max() as u64, profile.links_max() as u64 + 1] {
+            let (mut plain, mut with) = (Tree::new(profile), Tree::new(profile));
+            let leaf = profile.block(Some(profile.leaf_form()), Bytes::from_static(b"x"));
+            let mut blocks = BTreeMap::new();
+            for _ in 0..leaves {
+                plain.push_range(*leaf.cid(), 1, 1);
+                blocks.extend(
+                    with.push_range(*leaf.cid(), 1, 1).into_iter().map(crate::Block::into_parts),
+                );
+            }
+            let (without, _) = plain.finish();
+            let (root, last) = with.finish_with(&metadata);
+            blocks.extend(last.into_iter().map(crate::Block::into_parts));
+            let read = |cid: &Cid| UnixfsNode::decode(cid.codec(), &blocks[cid], 2000).unwrap();
+            let UnixfsNode::File(node, found) = read(&root.cid) else { panic!() };
+            assert_eq!((found, node.size, root.size), (metadata, leaves, leaves));
+            if leaves > 1 {
+                let UnixfsNode::File(same, none) = read(&without.cid) else { panic!() };
+                assert_eq!((same.children, none), (node.children, Metadata::default()));
+            }
+        }
+        let (root, blocks) = DirectoryBuilder::new(profile).finish(&metadata);
+        let node = UnixfsNode::decode(root.cid.codec(), blocks[0].data(), 1).unwrap();
+        assert!(matches!(node, UnixfsNode::Directory(_, found) if found == metadata));
+        let (root, block) = symlink(profile, "../é", &metadata).unwrap();
+        let node = UnixfsNode::decode(root.cid.codec(), block.data(), 1).unwrap();
+        assert_eq!(node, UnixfsNode::Symlink("../é".into(), metadata));
+        for target in ["", "a\0"] {
+            assert_eq!(symlink(profile, target, &metadata), Err(DagFault::BadSymlink));
+        }
+    }
+}
+
 /// Reads a DAG back by plain recursion.
 fn read_back(cid: &Cid, blocks: &BTreeMap<Cid, Bytes>, out: &mut Vec<u8>) {
     let node = FileNode::decode(cid.codec(), &blocks[cid], 2000).unwrap();
     out.extend_from_slice(&node.data);
     for child in &node.children {
-        let crate::chunk::Link::Block(cid) = &child.link else { panic!("no inline blocks") };
+        let Link::Block(cid) = &child.link else { panic!("no inline blocks") };
         read_back(cid, blocks, out);
     }
 }

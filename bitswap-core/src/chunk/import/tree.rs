@@ -7,7 +7,7 @@ use cid::Cid;
 use super::chunker::{Chunk, Leaf};
 use super::profile::Profile;
 use crate::block::Block;
-use crate::chunk::unixfs::encode_inner;
+use crate::chunk::unixfs::{Metadata, encode_root};
 
 /// The top of an imported file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +37,15 @@ pub struct Tree {
     /// Unfinished nodes, lowest first; each holds fewer than the profile's links.
     levels: Vec<Vec<Subtree>>,
     leaves: u64,
+    /// The children of the node that was written last.
+    last: Vec<Subtree>,
 }
 
 impl Tree {
     /// A tree for one file.
     #[must_use]
     pub const fn new(profile: Profile) -> Self {
-        Self { profile, levels: Vec::new(), leaves: 0 }
+        Self { profile, levels: Vec::new(), leaves: 0, last: Vec::new() }
     }
 
     /// Adds the next leaf in file order and gives the nodes that it completed.
@@ -65,6 +67,11 @@ impl Tree {
     /// Ends the file: its root, and the nodes not given yet, the root's last. Without any leaf the
     /// root is that of the empty file. The tree is then ready for another file.
     pub fn finish(&mut self) -> (Root, Vec<Block>) {
+        self.finish_with(&Metadata::default())
+    }
+
+    /// As [`Self::finish`], with metadata in the root. With any, a leaf is never the root.
+    pub fn finish_with(&mut self, metadata: &Metadata) -> (Root, Vec<Block>) {
         let mut nodes = Vec::new();
         if self.leaves == 0 {
             let empty = Chunk::empty(self.profile).hash();
@@ -81,6 +88,16 @@ impl Tree {
                 _ => self.close(level, &mut nodes),
             }
             level += 1;
+        };
+        let top = if metadata.is_empty() {
+            top
+        } else {
+            // The root once more: nobody links to the one without.
+            let children =
+                if self.leaves == 1 { Vec::from([top]) } else { core::mem::take(&mut self.last) };
+            let (top, block) = self.node(&children, metadata);
+            nodes.push(block);
+            top
         };
         let root = Root { cid: top.cid, size: top.len, dag_size: top.tsize, leaves: self.leaves };
         *self = Self::new(self.profile);
@@ -107,16 +124,23 @@ impl Tree {
             debug_assert!(false, "level {level} is open");
             return;
         };
+        let (subtree, block) = self.node(&children, &Metadata::default());
+        nodes.push(block);
+        self.last = children;
+        self.add(level + 1, subtree, nodes);
+    }
+
+    /// A node above these.
+    fn node(&self, children: &[Subtree], metadata: &Metadata) -> (Subtree, Block) {
         let cids: Vec<Vec<u8>> = children.iter().map(|child| child.cid.to_bytes()).collect();
-        let links = cids.iter().zip(&children);
-        let data = encode_inner(links.map(|(cid, child)| (&cid[..], child.tsize, child.len)));
+        let links = cids.iter().zip(children);
+        let links = links.map(|(cid, child)| (&cid[..], child.tsize, child.len));
+        let data = encode_root(links, metadata);
         // Saturating, because the lengths of a list are the caller's.
         let sum = |of: fn(&Subtree) -> u64| children.iter().map(of).fold(0, u64::saturating_add);
         let len = sum(|child| child.len);
         let tsize = sum(|child| child.tsize).saturating_add(data.len() as u64);
         let block = self.profile.block(None, data.into());
-        let subtree = Subtree { cid: *block.cid(), len, tsize };
-        nodes.push(block);
-        self.add(level + 1, subtree, nodes);
+        (Subtree { cid: *block.cid(), len, tsize }, block)
     }
 }

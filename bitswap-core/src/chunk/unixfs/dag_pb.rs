@@ -78,19 +78,29 @@ fn decode_link(bytes: &[u8]) -> Result<PbLink<'_>, DagFault> {
     })
 }
 
-/// Writes a node whose links have empty names: (CID bytes, tsize).
+/// The length of a link in its node: of its CID, its name and its tsize.
+fn link_len(cid: usize, name: usize, tsize: u64) -> usize {
+    field_len(cid) + field_len(name) + number_len(tsize)
+}
+
+/// How many bytes a link adds to a node.
+pub(in crate::chunk) fn link_field_len(cid: usize, name: usize, tsize: u64) -> usize {
+    field_len(link_len(cid, name, tsize))
+}
+
+/// Writes a node: its links as (CID bytes, name, tsize).
 pub(in crate::chunk) fn encode<'a>(
-    links: impl Iterator<Item = (&'a [u8], u64)> + Clone,
+    links: impl Iterator<Item = (&'a [u8], &'a [u8], u64)> + Clone,
     data: &[u8],
 ) -> Vec<u8> {
-    let link_len = |(cid, tsize): (&[u8], u64)| field_len(cid.len()) + 2 + number_len(tsize);
-    let size: usize = links.clone().map(|link| field_len(link_len(link))).sum();
-    let mut out = Vec::with_capacity(size + field_len(data.len()));
-    for (cid, tsize) in links {
-        put_len(&mut out, 2, link_len((cid, tsize)));
+    let lens = links.clone().map(|(cid, name, tsize)| link_field_len(cid.len(), name.len(), tsize));
+    let mut out = Vec::with_capacity(lens.sum::<usize>() + field_len(data.len()));
+    for (cid, name, tsize) in links {
+        put_len(&mut out, 2, link_len(cid.len(), name.len(), tsize));
         put_len(&mut out, 1, cid.len());
         out.extend_from_slice(cid);
-        put_len(&mut out, 2, 0);
+        put_len(&mut out, 2, name.len());
+        out.extend_from_slice(name);
         put_number(&mut out, 3, tsize);
     }
     put_len(&mut out, 1, data.len());
@@ -118,7 +128,7 @@ mod tests {
     #[test]
     fn writes_links_before_data_and_the_empty_name() {
         let cid = cid().to_bytes();
-        let bytes = encode([(&cid[..], 300)].into_iter(), &[8, 2]);
+        let bytes = encode([(&cid[..], &b""[..], 300)].into_iter(), &[8, 2]);
         let hash = [&[0x0a, 36][..], &cid].concat();
         let expected =
             [&link(&[&hash, &[0x12, 0], &[0x18, 0xac, 0x02]])[..], &[0x0a, 2, 8, 2]].concat();

@@ -1,10 +1,12 @@
-//! Writing the blocks of a file: leaves and inner nodes, in the one encoding of each.
+//! Writing blocks: leaves and inner nodes of files, directories and links, in the one encoding of each.
 
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 
 use super::dag_pb;
+use super::directory::{HAMT_FANOUT, HAMT_HASH};
+use super::metadata::Metadata;
 use crate::protobuf::{field_len, number_len, put_len, put_number};
 
 /// How a leaf's bytes become its block.
@@ -54,9 +56,19 @@ impl LeafForm {
     }
 }
 
-/// Writes an inner node: its children as (CID bytes, tsize, bytes of the file).
+/// Writes an inner node without metadata: its children as (CID bytes, tsize, bytes of the file).
+#[cfg(test)]
 pub(in crate::chunk) fn encode_inner<'a>(
     children: impl Iterator<Item = (&'a [u8], u64, u64)> + Clone,
+) -> Vec<u8> {
+    encode_root(children, &Metadata::default())
+}
+
+/// Writes an inner node: its children as (CID bytes, tsize, bytes of the file), and metadata, which only the root
+/// of a file has.
+pub(in crate::chunk) fn encode_root<'a>(
+    children: impl Iterator<Item = (&'a [u8], u64, u64)> + Clone,
+    metadata: &Metadata,
 ) -> Vec<u8> {
     let mut meta = Vec::new();
     put_number(&mut meta, 1, 2);
@@ -65,7 +77,46 @@ pub(in crate::chunk) fn encode_inner<'a>(
     for (_, _, len) in children.clone() {
         put_number(&mut meta, 4, len);
     }
-    dag_pb::encode(children.map(|(cid, tsize, _)| (cid, tsize)), &meta)
+    metadata.encode(&mut meta);
+    dag_pb::encode(children.map(|(cid, tsize, _)| (cid, &b""[..], tsize)), &meta)
+}
+
+/// Writes a directory: its entries as (CID bytes, name, tsize), in the order of their names.
+pub(in crate::chunk) fn encode_directory<'a>(
+    entries: impl Iterator<Item = (&'a [u8], &'a [u8], u64)> + Clone,
+    metadata: &Metadata,
+) -> Vec<u8> {
+    let mut data = Vec::new();
+    put_number(&mut data, 1, 1);
+    metadata.encode(&mut data);
+    dag_pb::encode(entries, &data)
+}
+
+/// Writes a node of a trie: its children as (CID bytes, prefix and name, tsize), in the order of the prefixes,
+/// and a bit for each of those.
+pub(in crate::chunk) fn encode_shard<'a>(
+    children: impl Iterator<Item = (&'a [u8], &'a [u8], u64)> + Clone,
+    bits: &[u8],
+    metadata: &Metadata,
+) -> Vec<u8> {
+    let mut data = Vec::new();
+    put_number(&mut data, 1, 5);
+    put_len(&mut data, 2, bits.len());
+    data.extend_from_slice(bits);
+    put_number(&mut data, 5, HAMT_HASH);
+    put_number(&mut data, 6, HAMT_FANOUT);
+    metadata.encode(&mut data);
+    dag_pb::encode(children, &data)
+}
+
+/// Writes a symbolic link.
+pub(in crate::chunk) fn encode_symlink(target: &str, metadata: &Metadata) -> Vec<u8> {
+    let mut data = Vec::new();
+    put_number(&mut data, 1, 4);
+    put_len(&mut data, 2, target.len());
+    data.extend_from_slice(target.as_bytes());
+    metadata.encode(&mut data);
+    dag_pb::encode(core::iter::empty(), &data)
 }
 
 #[cfg(test)]

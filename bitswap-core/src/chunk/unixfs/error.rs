@@ -68,6 +68,48 @@ pub enum DagFault {
     /// More bytes than [`crate::chunk::Bounds::size`].
     #[error("longer than a file may be")]
     TooLarge,
+    /// An entry of a directory whose name is no name.
+    #[error("an entry's name {0}")]
+    BadName(NameError),
+    /// Two entries of a directory with the same name.
+    #[error("a directory has two entries of the same name")]
+    DuplicateName,
+    /// A node of a trie that contradicts itself, or an entry that lies where its name does not belong.
+    #[error("a directory's hash trie contradicts itself")]
+    BadShard,
+    /// A hash other than murmur3-x64-64 places the entries of a trie.
+    #[error("a directory's hash trie uses the hash {0:#x}, and only murmur3-x64-64 is read")]
+    UnknownHamtHash(u64),
+    /// A trie whose nodes do not have 256 children.
+    #[error("a directory's hash trie has a fan-out of {0}, and only 256 is read")]
+    UnknownFanout(u64),
+    /// A symbolic link without a target that a system could have.
+    #[error("a symbolic link without a valid target")]
+    BadSymlink,
+}
+
+/// Why a name is not one of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// It has no characters.
+    #[error("is empty")]
+    Empty,
+    /// It is `.` or `..`.
+    #[error("is `.` or `..`, which name directories that exist already")]
+    Dots,
+    /// It has `/` in it.
+    #[error("contains `/`")]
+    Separator,
+    /// It has a zero byte in it.
+    #[error("contains a zero byte")]
+    Nul,
+    /// It is no UTF-8.
+    #[error("is not UTF-8")]
+    NotText,
+    /// It has more than [`crate::chunk::NAME_MAX`] bytes.
+    #[error("is longer than 255 bytes")]
+    TooLong,
 }
 
 impl From<Malformed> for DagFault {

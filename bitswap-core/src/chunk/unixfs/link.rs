@@ -23,7 +23,7 @@ const IDENTITY: u64 = 0x00;
 pub enum Link {
     /// A block that can be requested from peers.
     Block(Cid),
-    /// The block itself: the link's CID is an identity CID, whose digest is the bytes.
+    /// The block itself: the link's CID is an identity CID, whose digest is the bytes, or the hash of no bytes.
     Inline {
         /// How the bytes are read.
         codec: u64,
@@ -51,8 +51,7 @@ impl Link {
         if cid.encoded_len() != bytes.len() {
             return Err(DagFault::BadLink);
         }
-        check_fetchable(&cid)?;
-        Ok(Self::Block(cid))
+        Self::fetchable(&cid)
     }
 
     /// The link to `cid`; the bytes of an identity CID are taken out of it.
@@ -65,7 +64,16 @@ impl Link {
             let data = Bytes::copy_from_slice(cid.hash().digest());
             return Ok(Self::Inline { codec: cid.codec(), data });
         }
-        check_fetchable(cid)?;
+        Self::fetchable(cid)
+    }
+
+    /// The link to a block that peers can prove. That of no bytes proves itself: nobody is asked for it.
+    fn fetchable(cid: &Cid) -> Result<Self, DagFault> {
+        let prefix = Prefix::of(cid).map_err(DagFault::UnfetchableLink)?;
+        prefix.fetchable().map_err(DagFault::UnfetchableLink)?;
+        if prefix.block(Bytes::new()).is_ok_and(|empty| empty.cid() == cid) {
+            return Ok(Self::Inline { codec: cid.codec(), data: Bytes::new() });
+        }
         Ok(Self::Block(*cid))
     }
 
@@ -92,12 +100,6 @@ impl Link {
     }
 }
 
-/// A block that cannot be verified is never requested.
-fn check_fetchable(cid: &Cid) -> Result<(), DagFault> {
-    let checked = Prefix::of(cid).and_then(|prefix| prefix.fetchable());
-    checked.map_err(DagFault::UnfetchableLink)
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
@@ -122,6 +124,20 @@ mod tests {
         }
         assert_eq!(Link::parse(&identity(129)), Err(DagFault::LongInline));
         assert_eq!(Link::parse(&identity(9)[..12]), Err(DagFault::BadLink));
+    }
+
+    #[test]
+    fn the_empty_block_is_proved_by_its_hash_alone() {
+        for code in [Code::Sha2_256, Code::Sha2_512, Code::Blake3_256] {
+            for codec in [RAW, DAG_PB] {
+                let cid = Cid::new_v1(codec, code.digest(b""));
+                let empty = Link::Inline { codec, data: Bytes::new() };
+                assert_eq!(Link::of(&cid), Ok(empty.clone()));
+                assert_eq!(Link::parse(&cid.to_bytes()), Ok(empty));
+            }
+            let other = Cid::new_v1(RAW, code.digest(b"x"));
+            assert_eq!(Link::of(&other), Ok(Link::Block(other)));
+        }
     }
 
     #[test]

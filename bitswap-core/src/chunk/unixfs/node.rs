@@ -11,11 +11,12 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 
-use super::dag_pb;
+use super::dag_pb::{self, PbLink, PbNode};
+use super::encode::LeafForm;
 use super::error::DagFault;
 use super::kind::NodeKind;
 use super::link::{DAG_PB, Link, RAW};
-use crate::protobuf::{CanonicalFields, Value};
+use super::metadata::Data;
 
 /// A part of a file: its own bytes, then those of its children in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,12 @@ impl FileNode {
 
     fn decode_node(block: &Bytes, links_max: usize) -> Result<Self, DagFault> {
         let node = dag_pb::decode(block, links_max)?;
-        let meta = Meta::decode(node.data.ok_or(DagFault::NotAFile(NodeKind::Other))?, links_max)?;
+        let data = Data::decode(node.data.ok_or(DagFault::NotAFile(NodeKind::Other))?, links_max)?;
+        Self::of(block, node, data)
+    }
+
+    /// The file in a node that was read.
+    pub(super) fn of(block: &Bytes, node: PbNode<'_>, meta: Data<'_>) -> Result<Self, DagFault> {
         let is_file = match meta.kind {
             NodeKind::File => true,
             // A raw node is a leaf by definition.
@@ -66,12 +72,15 @@ impl FileNode {
         if !is_file {
             return Err(DagFault::NotAFile(meta.kind));
         }
-        if meta.blocksizes.len() != node.links.len() {
-            return Err(DagFault::BlocksizesMismatch);
-        }
-        let mut size = meta.data.len() as u64;
+        // Some writers leave all lengths out.
+        let lens = match meta.blocksizes {
+            lens if lens.len() == node.links.len() => lens,
+            lens if lens.is_empty() => lengths_by_size(&node.links)?,
+            _ => return Err(DagFault::BlocksizesMismatch),
+        };
+        let mut size = meta.bytes.len() as u64;
         let mut children = Vec::with_capacity(node.links.len());
-        for (link, len) in node.links.into_iter().zip(meta.blocksizes) {
+        for (link, len) in node.links.into_iter().zip(lens) {
             if !link.name.is_empty() {
                 return Err(DagFault::NamedLink);
             }
@@ -81,7 +90,7 @@ impl FileNode {
         if meta.filesize.is_some_and(|claimed| claimed != size) {
             return Err(DagFault::SizeMismatch);
         }
-        Ok(Self { data: block.slice_ref(meta.data), children, size })
+        Ok(Self { data: block.slice_ref(meta.bytes), children, size })
     }
 
     /// The node without what would take memory and is of no use: children without bytes, and the rest of
@@ -103,72 +112,26 @@ impl FileNode {
     }
 }
 
-/// The `Data` message of a node, without what files do not use.
-struct Meta<'a> {
-    kind: NodeKind,
-    data: &'a [u8],
-    filesize: Option<u64>,
-    blocksizes: Vec<u64>,
+/// The lengths of the children of a node that does not say them, from the sizes that its links claim: of a raw
+/// block that is its length, and of a wrapped leaf its length and the wrapper's. Whoever claims wrongly makes
+/// the node invalid once the child arrives.
+fn lengths_by_size(links: &[PbLink<'_>]) -> Result<Vec<u64>, DagFault> {
+    let length = |link: &PbLink<'_>| match &link.target {
+        Link::Block(cid) if cid.codec() == RAW => Some(link.tsize),
+        Link::Block(_) => unwrapped_len(link.tsize),
+        Link::Inline { codec: RAW, data } => Some(data.len() as u64),
+        Link::Inline { .. } => None,
+    };
+    links.iter().map(length).collect::<Option<_>>().ok_or(DagFault::BlocksizesMismatch)
 }
 
-impl<'a> Meta<'a> {
-    fn decode(bytes: &'a [u8], sizes_max: usize) -> Result<Self, DagFault> {
-        let (mut kind, mut data, mut filesize, mut mtime) = (None, None, None, false);
-        let mut blocksizes = Vec::new();
-        let mut add = |size| {
-            if blocksizes.len() == sizes_max {
-                return Err(DagFault::BlocksizesMismatch);
-            }
-            blocksizes.push(size);
-            Ok(())
-        };
-        let mut fields = CanonicalFields::new(bytes);
-        while let Some(field) = fields.next()? {
-            match field {
-                (1, Value::Varint(number)) if kind.is_none() => {
-                    kind = Some(NodeKind::from_number(number));
-                }
-                (2, Value::Bytes(bytes)) if data.is_none() => data = Some(bytes),
-                (3, Value::Varint(size)) if filesize.is_none() => filesize = Some(size),
-                (4, Value::Varint(size)) => add(size)?,
-                // Packed: never written here, legal to read.
-                (4, Value::Bytes(packed)) => {
-                    let mut sizes = CanonicalFields::new(packed);
-                    while !sizes.is_empty() {
-                        add(sizes.varint()?)?;
-                    }
-                }
-                (5..=7, Value::Varint(_)) => {}
-                (8, Value::Bytes(time)) if !mtime => {
-                    mtime = true;
-                    check_mtime(time)?;
-                }
-                // Stricter than protobuf: a known field of a wrong type or given twice.
-                (1..=8, _) => return Err(DagFault::Malformed),
-                _ => {}
-            }
-        }
-        Ok(Self {
-            kind: kind.ok_or(DagFault::NotAFile(NodeKind::Other))?,
-            data: data.unwrap_or_default(),
-            filesize,
-            blocksizes,
-        })
-    }
-}
-
-/// A modification time must have seconds, and nanoseconds from 1 to 999,999,999 if any.
-fn check_mtime(bytes: &[u8]) -> Result<(), DagFault> {
-    let (mut seconds, mut fields) = (false, CanonicalFields::new(bytes));
-    while let Some(field) = fields.next()? {
-        match field {
-            (1, Value::Varint(_)) => seconds = true,
-            (2, Value::Fixed32(1..=999_999_999)) => {}
-            (1 | 2, _) => return Err(DagFault::Malformed),
-            _ => {}
-        }
-    }
-    if seconds { Ok(()) } else { Err(DagFault::Malformed) }
+/// How many bytes of the file a wrapped leaf of this length holds.
+fn unwrapped_len(block_len: u64) -> Option<u64> {
+    let block_len = usize::try_from(block_len).ok()?;
+    // A wrapper of a leaf has 6 to 18 bytes.
+    let candidates = block_len.saturating_sub(18)..=block_len.checked_sub(6)?;
+    let is_it = |len: &usize| LeafForm::WrappedFile.block_len(*len) == block_len;
+    candidates.into_iter().find(is_it).map(|len| len as u64)
 }
 
 #[cfg(test)]
@@ -187,7 +150,7 @@ mod tests {
     /// A dag-pb node with `links` links and this `Data` message.
     fn node(links: usize, meta: &[u8]) -> Bytes {
         let cid = leaf_cid(b"x");
-        dag_pb::encode(core::iter::repeat_n((&cid[..], 1), links), meta).into()
+        dag_pb::encode(core::iter::repeat_n((&cid[..], &b""[..], 1), links), meta).into()
     }
 
     fn decode(links: usize, meta: &[u8]) -> Result<FileNode, DagFault> {
@@ -204,6 +167,27 @@ mod tests {
         assert_eq!((&with_data.data[..], with_data.size), (&[7, 7][..], 3));
         let with_mode_and_mtime = decode(0, &[8, 2, 0x18, 0, 0x38, 1, 0x42, 2, 8, 1]);
         assert!(with_mode_and_mtime.unwrap().is_leaf());
+    }
+
+    /// A node over one child of this codec and claimed size, without lengths.
+    fn without_lengths(codec: u64, tsize: u64, meta: &[u8]) -> Result<FileNode, DagFault> {
+        let cid = Cid::new_v1(codec, Code::Sha2_256.digest(b"x")).to_bytes();
+        let block = dag_pb::encode([(&cid[..], &b""[..], tsize)].into_iter(), meta).into();
+        FileNode::decode(DAG_PB, &block, MAX)
+    }
+
+    #[test]
+    fn lengths_that_are_left_out_follow_from_the_sizes_of_the_links() {
+        let len = |codec, tsize| without_lengths(codec, tsize, &[8, 2]).map(|node| node.size);
+        assert_eq!(len(RAW, 300), Ok(300));
+        for leaf in [0, 1, 121, 122, 127, 128, 16_383, 16_384, 262_144] {
+            let tsize = LeafForm::WrappedFile.block_len(leaf) as u64;
+            assert_eq!(len(DAG_PB, tsize), Ok(leaf as u64), "{leaf}");
+        }
+        // No leaf has a block of five bytes; and what the file claims must be what they add up to.
+        assert_eq!(len(DAG_PB, 5), Err(DagFault::BlocksizesMismatch));
+        let claimed = without_lengths(RAW, 300, &[8, 2, 0x18, 1]);
+        assert_eq!(claimed, Err(DagFault::SizeMismatch));
     }
 
     #[test]

@@ -85,7 +85,8 @@ fn a_trickle_layout_with_wrapped_leaves_is_read() {
     let sub = encode_inner([(&b.0[..], b.1, 3), (&a.0[..], a.1, 2)].into_iter());
     let sub = put(sub.into());
     let meta = [8, 2, 0x12, 1, b'a', 0x18, 8, 0x20, 2, 0x20, 5];
-    let root = encode_node([(&a.0[..], a.1), (&sub.0[..], sub.1)].into_iter(), &meta);
+    let root =
+        encode_node([(&a.0[..], &b""[..], a.1), (&sub.0[..], b"", sub.1)].into_iter(), &meta);
     let root = Cid::try_from(&put(root.into()).0[..]).unwrap();
     let file = File { root, bytes: b"abbcccbb".to_vec(), blocks, leaves: vec![] };
     let run = fetch(&file, DownloadOptions::default());
@@ -618,7 +619,7 @@ fn bytes_in_a_node_are_written_without_waiting_for_time_to_pass() {
     let cid = Cid::new_v1(RAW, *Prefix::V0.block(leaf.clone()).unwrap().cid().hash());
     let inline = [&[1, RAW as u8, 0, 3][..], b"abc"].concat();
     for link in [cid.to_bytes(), inline] {
-        let root = encode_node([(&link[..], 3)].into_iter(), &meta);
+        let root = encode_node([(&link[..], &b""[..], 3)].into_iter(), &meta);
         let block = Prefix::V0.block(root.into()).unwrap();
         let (root, data) = block.into_parts();
         let blocks = BTreeMap::from([(root, data), (cid, leaf.clone())]);

@@ -1,0 +1,302 @@
+//! A tree's folder on a real file system.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::PathBuf;
+
+use bitswap_core::chunk::{
+    DirectoryBuilder, IfExists, Importer, Metadata, NodeRoot, Profile, SyncPolicy, Tree,
+    TreeDownload, TreeError, TreeEvent, TreeOptions, TreeOutcome, TreeOutput, symlink as link_node,
+};
+use bitswap_core::{Block, Timestamp};
+use bytes::Bytes;
+use cid::Cid;
+
+use super::*;
+use crate::store::sha2_256;
+
+struct Source {
+    root: Cid,
+    blocks: BTreeMap<Cid, Bytes>,
+}
+
+impl Source {
+    fn put(&mut self, block: Block) {
+        let (cid, data) = block.into_parts();
+        self.blocks.insert(cid, data);
+    }
+
+    fn file(&mut self, bytes: &[u8]) -> NodeRoot {
+        let mut importer = Importer::new(Profile::default());
+        importer.write(bytes.to_vec());
+        let root = importer.finish();
+        while let Some(imported) = importer.poll_block() {
+            self.put(imported.block);
+        }
+        NodeRoot { cid: root.cid, dag_size: root.dag_size }
+    }
+
+    /// A file of small leaves.
+    fn large(&mut self, leaves: u8) -> NodeRoot {
+        let mut tree = Tree::new(Profile::UnixfsV0_2015);
+        for leaf in 0..leaves {
+            let bytes = Bytes::from(vec![leaf; 700]);
+            let cid = Cid::new_v1(0x55, sha2_256(&bytes));
+            self.put(Block::new(cid, bytes).unwrap());
+            tree.push_range(cid, 700, 700).into_iter().for_each(|node| self.put(node));
+        }
+        let (root, nodes) = tree.finish();
+        nodes.into_iter().for_each(|node| self.put(node));
+        NodeRoot { cid: root.cid, dag_size: root.dag_size }
+    }
+
+    fn link(&mut self, target: &str) -> NodeRoot {
+        let (root, block) = link_node(Profile::default(), target, &Metadata::default()).unwrap();
+        self.put(block);
+        root
+    }
+
+    fn directory<const N: usize>(&mut self, entries: [(&str, NodeRoot); N]) -> NodeRoot {
+        let mut directory = DirectoryBuilder::new(Profile::default());
+        for (name, root) in entries {
+            directory.add(name, root).unwrap();
+        }
+        let (root, nodes) = directory.finish(&Metadata::default());
+        nodes.into_iter().for_each(|node| self.put(node));
+        root
+    }
+}
+
+fn sample() -> Source {
+    let mut source = Source { root: Cid::default(), blocks: BTreeMap::new() };
+    let (small, empty, large) = (source.file(b"small"), source.file(b""), source.large(5));
+    let link = source.link("../outside");
+    let deep = source.directory([("small", small), ("large", large)]);
+    let inner =
+        source.directory([("deep", deep), ("link", link), ("small", small), ("large", large)]);
+    source.root = source.directory([("inner", inner), ("empty", empty)]).cid;
+    source
+}
+
+/// Downloads with operations on `folder`, and calls `look` before each of them with its number.
+fn run(
+    source: &Source,
+    folder: &Folder,
+    options: &TreeOptions,
+    mut look: impl FnMut(usize) -> bool,
+) -> Option<TreeOutcome> {
+    let now = Timestamp::ZERO;
+    let mut tree = TreeDownload::new(source.root, options.clone(), now);
+    let mut number = 0;
+    loop {
+        match tree.poll_output() {
+            Some(TreeOutput::Want(want)) => {
+                let block = Block::new(want.cid, source.blocks[&want.cid].clone()).unwrap();
+                tree.handle_block(&block, now);
+            }
+            Some(TreeOutput::Effect(id, effect)) => {
+                if !look(number) {
+                    return None;
+                }
+                number += 1;
+                let result = folder.perform(effect).map_err(|error| fs_error(&error));
+                tree.handle_done(id, result, now);
+            }
+            Some(TreeOutput::Event(TreeEvent::Ended(outcome))) => return Some(outcome),
+            Some(_) => {}
+            None => panic!("it waits for nothing"),
+        }
+    }
+}
+
+struct Fixture {
+    directory: tempfile::TempDir,
+    options: TreeOptions,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("outside")).unwrap();
+        let mut options = TreeOptions::default();
+        options.download.sync = SyncPolicy::Never;
+        Self { directory, options }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn folder(&self) -> Folder {
+        Folder::new(&self.at("target")).unwrap()
+    }
+
+    fn assert_complete(&self) {
+        for at in ["target/inner/small", "target/inner/deep/small"] {
+            assert_eq!(fs::read(self.at(at)).unwrap(), b"small", "{at}");
+        }
+        for at in ["target/inner/large", "target/inner/deep/large"] {
+            assert_eq!(fs::read(self.at(at)).unwrap().len(), 3500, "{at}");
+        }
+        assert_eq!(fs::read(self.at("target/empty")).unwrap(), b"");
+        assert_eq!(
+            fs::read_link(self.at("target/inner/link")).unwrap(),
+            PathBuf::from("../outside")
+        );
+        assert!(!self.at("target.part").exists() && !self.at(".target.part-lock").exists());
+        self.assert_nothing_outside();
+    }
+
+    fn assert_nothing_outside(&self) {
+        assert_eq!(fs::read_dir(self.at("outside")).unwrap().count(), 0);
+    }
+}
+
+fn is_finished(outcome: Option<TreeOutcome>) -> bool {
+    matches!(outcome, Some(TreeOutcome::Finished(_)))
+}
+
+#[test]
+fn a_tree_comes_to_a_real_folder_with_and_without_syncs() {
+    let source = sample();
+    for sync in [SyncPolicy::Never, SyncPolicy::AtEnd, SyncPolicy::default()] {
+        let mut fixture = Fixture::new();
+        fixture.options.download.sync = sync;
+        assert!(is_finished(run(&source, &fixture.folder(), &fixture.options, |_| true)));
+        fixture.assert_complete();
+    }
+}
+
+#[test]
+fn killed_after_any_operation_a_tree_is_completed_by_the_next_run() {
+    let source = sample();
+    let mut operations = 0;
+    let probe = Fixture::new();
+    run(&source, &probe.folder(), &probe.options, |number| {
+        operations = number + 1;
+        true
+    });
+    assert!(operations >= 40, "{operations}");
+    for killed_after in 0..operations {
+        let fixture = Fixture::new();
+        run(&source, &fixture.folder(), &fixture.options, |number| number < killed_after);
+        let again = run(&source, &fixture.folder(), &fixture.options, |_| true);
+        assert!(is_finished(again.clone()), "{killed_after}: {again:?}");
+        fixture.assert_complete();
+    }
+}
+
+#[test]
+fn a_link_put_in_the_place_of_a_directory_at_any_moment_leads_nowhere() {
+    let source = sample();
+    for swapped in ["target", "target/inner", "target/inner/deep", "target.part"] {
+        let mut at = 0;
+        loop {
+            let mut fixture = Fixture::new();
+            fixture.options.download.if_exists = IfExists::Replace;
+            let mut was_swapped = false;
+            let outcome = run(&source, &fixture.folder(), &fixture.options, |number| {
+                if number == at && fs::rename(fixture.at(swapped), fixture.at("moved")).is_ok() {
+                    symlink(fixture.at("outside"), fixture.at(swapped)).unwrap();
+                    was_swapped = true;
+                }
+                true
+            });
+            fixture.assert_nothing_outside();
+            assert!(outcome.is_some());
+            at += 1;
+            if at > 80 {
+                break;
+            }
+            if was_swapped {
+                // A second run finds the link, and does not follow it either.
+                run(&source, &fixture.folder(), &fixture.options, |_| true);
+                fixture.assert_nothing_outside();
+            }
+        }
+    }
+}
+
+#[test]
+fn a_directory_of_the_user_that_has_the_name_of_the_work_directory_is_left_alone() {
+    let (source, fixture) = (sample(), Fixture::new());
+    fs::create_dir(fixture.at("target.part")).unwrap();
+    for name in ["put-0", "journal", "mine"] {
+        fs::write(fixture.at("target.part").join(name), "mine").unwrap();
+    }
+    let outcome = run(&source, &fixture.folder(), &fixture.options, |_| true);
+    assert!(matches!(outcome, Some(TreeOutcome::Failed(_))), "{outcome:?}");
+    for name in ["put-0", "journal", "mine"] {
+        assert_eq!(fs::read(fixture.at("target.part").join(name)).unwrap(), b"mine");
+    }
+    assert!(!fixture.at("target").exists());
+}
+
+#[test]
+fn files_of_the_user_in_the_work_directory_outlive_it() {
+    let (source, fixture) = (sample(), Fixture::new());
+    run(&source, &fixture.folder(), &fixture.options, |number| number < 10);
+    fs::write(fixture.at("target.part/mine"), "mine").unwrap();
+    let outcome = run(&source, &fixture.folder(), &fixture.options, |_| true);
+    assert!(matches!(outcome, Some(TreeOutcome::Failed(_))), "{outcome:?}");
+    assert_eq!(fs::read(fixture.at("target.part/mine")).unwrap(), b"mine");
+    // Once it is moved away, all is well.
+    fs::remove_file(fixture.at("target.part/mine")).unwrap();
+    assert!(is_finished(run(&source, &fixture.folder(), &fixture.options, |_| true)));
+    fixture.assert_complete();
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_is_no_file_is_neither_waited_for_nor_replaced() {
+    use crate::fs::testing::Thing;
+    let source = sample();
+    for name in ["target/inner/small", "target/inner/large", "target/inner/link", "target/empty"] {
+        for thing in Thing::all() {
+            for if_exists in [IfExists::Refuse, IfExists::Replace] {
+                let mut fixture = Fixture::new();
+                fixture.options.download.if_exists = if_exists;
+                fs::create_dir_all(fixture.at("target/inner")).unwrap();
+                thing.put_at(&fixture.at(name));
+                let outcome = run(&source, &fixture.folder(), &fixture.options, |_| true);
+                // A link is replaced, and what it leads to stays.
+                let is_link = matches!(thing, Thing::Link | Thing::DanglingLink);
+                let replaces = is_link && if_exists == IfExists::Replace;
+                assert_eq!(is_finished(outcome.clone()), replaces, "{name} {thing:?}: {outcome:?}");
+                if !replaces {
+                    thing.assert_untouched(&fixture.at(name));
+                    let exists = matches!(
+                        outcome,
+                        Some(TreeOutcome::Failed(
+                            TreeError::Exists { .. } | TreeError::Download { .. }
+                        ))
+                    );
+                    assert!(exists, "{name} {thing:?}: {outcome:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_file_gets_the_rights_of_its_owner_to_give() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    let file = File::create(&path).unwrap();
+    let mtime = Some(Mtime { seconds: -1, nanoseconds: 500_000_000 });
+    set_metadata(&file, &Metadata { mode: Some(0o106_755), mtime }).unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o7777, 0o755);
+    let before = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
+    assert_eq!(metadata.modified().unwrap(), before);
+}
+
+#[test]
+fn long_names_have_a_work_directory_of_allowed_length() {
+    let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
+    let (a, b) = ("x".repeat(254) + "a", "x".repeat(254) + "b");
+    assert_ne!(work_name(&paths(&a)), work_name(&paths(&b)));
+    assert!(work_name(&paths(&a)).len() < 255);
+    assert_eq!(work_name(&paths("movies")), "movies.part");
+}

@@ -1,0 +1,340 @@
+//! Folders that are shared from where they lie.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use bitswap_core::chunk::{
+    DagFault, DirectoryBuilder, Metadata, Mtime, NodeRoot, Profile, symlink,
+};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+
+use crate::error::{EntryFault, ShareError};
+use crate::node::Node;
+use crate::runtime::RuntimeExt as _;
+use crate::share::{Hashed, Shared, failed};
+use crate::store::FileId;
+
+/// Files of a directory that are hashed at a time: small ones mostly wait for the disk.
+const AT_ONCE: usize = 8;
+
+/// How a tree is shared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShareTreeOptions {
+    /// How files are cut, and when a directory becomes a trie.
+    pub profile: Profile,
+    /// Whether permissions and times of change are part of the tree, and with them of its CID.
+    pub metadata: bool,
+    /// Whether entries are left out whose names begin with a dot.
+    pub skip_hidden: bool,
+}
+
+/// A shared tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedTree {
+    /// Its root.
+    pub root: NodeRoot,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Every file in it: where it is, and its name in the store.
+    pub files: Vec<(PathBuf, FileId)>,
+    /// Directories, the root included.
+    pub directories: u64,
+    /// Symbolic links. They are shared as they are, whatever they lead to.
+    pub links: u64,
+}
+
+/// An entry of a directory on disk.
+enum Found {
+    Directory,
+    File,
+    Link(Metadata, PathBuf),
+}
+
+/// A directory whose entries are being shared.
+struct Open {
+    path: PathBuf,
+    /// Its name in the directory above.
+    name: String,
+    metadata: Metadata,
+    builder: DirectoryBuilder,
+    /// Directories in it that are not shared yet.
+    directories: Vec<(String, PathBuf)>,
+}
+
+impl Node {
+    /// Shares what these paths lead to: files, directories with everything in them, and symbolic links as they
+    /// are. The files are served from where they lie, without a copy; only what is above them is kept.
+    ///
+    /// One path gives its own root. Several are wrapped in a directory, under their names.
+    ///
+    /// # Errors
+    ///
+    /// When something cannot be read, changes meanwhile, or is neither file, directory nor link.
+    pub async fn share_tree(
+        &self,
+        paths: &[PathBuf],
+        options: ShareTreeOptions,
+        progress: impl FnMut(Hashed) + Send,
+    ) -> Result<SharedTree, ShareError> {
+        let mut entries = Vec::new();
+        for path in paths {
+            let path = std::path::absolute(path).map_err(|source| failed(path, source))?;
+            let name = text(path.file_name().unwrap_or_default(), &path)?;
+            entries.push((name, path));
+        }
+        let mut sharing = Sharing::new(self, options, progress);
+        sharing.count(paths).await?;
+        let mut top = DirectoryBuilder::new(options.profile);
+        let is_alone = entries.len() == 1;
+        let mut alone = None;
+        for (name, path) in entries {
+            let root = sharing.share(&name, &path).await?;
+            if !is_alone {
+                top.add(&name, root).map_err(|reason| invalid(&path, reason))?;
+            }
+            alone = Some(root);
+        }
+        let root = match alone.filter(|_| is_alone) {
+            Some(root) => root,
+            None => sharing.directory(top, &Metadata::default()).await?,
+        };
+        let Sharing { size, files, directories, links, .. } = sharing;
+        Ok(SharedTree { root, size, files, directories, links })
+    }
+}
+
+/// The sharing of a tree, as far as it is.
+struct Sharing<'a, P> {
+    node: &'a Node,
+    options: ShareTreeOptions,
+    size: u64,
+    files: Vec<(PathBuf, FileId)>,
+    directories: u64,
+    links: u64,
+    /// How far it is, and whom to tell.
+    progress: Mutex<(Hashed, P)>,
+}
+
+impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
+    fn new(node: &'a Node, options: ShareTreeOptions, progress: P) -> Self {
+        let progress = Mutex::new((Hashed { done: 0, total: 0 }, progress));
+        Self { node, options, size: 0, files: Vec::new(), directories: 0, links: 0, progress }
+    }
+
+    /// Adds up how much there is, to tell how far it is.
+    async fn count(&self, paths: &[PathBuf]) -> Result<(), ShareError> {
+        let (paths, options) = (paths.to_vec(), self.options);
+        let total = self.node.runtime().run_blocking(move || {
+            let (mut open, mut total) = (paths, 0);
+            while let Some(path) = open.pop() {
+                // What cannot be read says so when it is shared.
+                let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+                if metadata.is_file() {
+                    total += metadata.len();
+                } else if metadata.is_dir() {
+                    let entries = entries(&path, options).unwrap_or_default();
+                    open.extend(entries.into_iter().map(|name| path.join(name)));
+                }
+            }
+            total
+        });
+        let total = total.await.map_err(|source| failed(Path::new("."), source))?;
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).0.total = total;
+        Ok(())
+    }
+
+    /// Shares what a path leads to: directories by a stack of those that are open.
+    async fn share(&mut self, name: &str, path: &Path) -> Result<NodeRoot, ShareError> {
+        let name = name.to_owned();
+        let path = path.to_owned();
+        let metadata = look(self.node, &path).await?;
+        match metadata {
+            Found::File => {
+                let shared = self.files_of(vec![(name, path)]).await?;
+                return shared.into_iter().next().map(|(_, root)| root).ok_or_else(missing);
+            }
+            Found::Link(metadata, target) => return self.link(&path, &metadata, &target).await,
+            Found::Directory => {}
+        }
+        let mut stack = vec![self.open(name, path).await?];
+        loop {
+            let Some(mut top) = stack.pop() else { return Err(missing()) };
+            if let Some((name, path)) = top.directories.pop() {
+                stack.push(top);
+                stack.push(self.open(name, path).await?);
+                continue;
+            }
+            let root = self.directory(top.builder, &top.metadata).await?;
+            let Some(above) = stack.last_mut() else { return Ok(root) };
+            let added = above.builder.add(&top.name, root);
+            added.map_err(|reason| invalid(&top.path, reason))?;
+        }
+    }
+
+    /// Opens a directory, and shares all in it but the directories.
+    async fn open(&mut self, name: String, path: PathBuf) -> Result<Open, ShareError> {
+        let (options, dir) = (self.options, path.clone());
+        let read = self.node.runtime().run_blocking(move || {
+            let of_dir = fs::metadata(&dir)?;
+            let names = entries(&dir, options)?;
+            io::Result::Ok((metadata_of(&of_dir), names))
+        });
+        let read = read.await.and_then(|read| read);
+        let (metadata, names) = read.map_err(|source| failed(&path, source))?;
+        let mut builder = DirectoryBuilder::new(self.options.profile);
+        let (mut files, mut directories) = (Vec::new(), Vec::new());
+        for name in names {
+            let entry = path.join(&name);
+            let name = text(&name, &entry)?;
+            match look(self.node, &entry).await? {
+                Found::Directory => directories.push((name, entry)),
+                Found::File => files.push((name, entry)),
+                Found::Link(metadata, target) => {
+                    let root = self.link(&entry, &metadata, &target).await?;
+                    builder.add(&name, root).map_err(|reason| invalid(&entry, reason))?;
+                }
+            }
+        }
+        for (name, root) in self.files_of(files).await? {
+            builder.add(&name, root).map_err(|reason| invalid(&path.join(&name), reason))?;
+        }
+        let metadata = if self.options.metadata { metadata } else { Metadata::default() };
+        Ok(Open { path, name, metadata, builder, directories })
+    }
+
+    /// Shares files, some of them at a time.
+    async fn files_of(
+        &mut self,
+        files: Vec<(String, PathBuf)>,
+    ) -> Result<Vec<(String, NodeRoot)>, ShareError> {
+        let ShareTreeOptions { profile, metadata, .. } = self.options;
+        let of: fn(&fs::Metadata) -> Metadata =
+            if metadata { metadata_of } else { |_| Metadata::default() };
+        let (node, progress) = (self.node, &self.progress);
+        let share = |(name, path): (String, PathBuf)| async move {
+            let mut done = 0;
+            let tell = |hashed: Hashed| {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                let (sum, tell) = &mut *progress;
+                sum.done += hashed.done.saturating_sub(done);
+                sum.total = sum.total.max(sum.done);
+                done = hashed.done;
+                tell(*sum);
+            };
+            let shared = node.share_one(&path, profile, of, tell).await?;
+            Ok::<_, ShareError>((name, path, shared))
+        };
+        let shared: Vec<(String, PathBuf, Shared)> =
+            stream::iter(files).map(share).buffered(AT_ONCE).try_collect().await?;
+        let mut roots = Vec::with_capacity(shared.len());
+        for (name, path, Shared { root, id }) in shared {
+            self.size += root.size;
+            self.files.push((path, id));
+            roots.push((name, NodeRoot { cid: root.cid, dag_size: root.dag_size }));
+        }
+        Ok(roots)
+    }
+
+    async fn link(
+        &mut self,
+        path: &Path,
+        metadata: &Metadata,
+        target: &Path,
+    ) -> Result<NodeRoot, ShareError> {
+        let target = text(target.as_os_str(), path)?;
+        let target = if cfg!(windows) { target.replace('\\', "/") } else { target };
+        let metadata = if self.options.metadata { *metadata } else { Metadata::default() };
+        let made = symlink(self.options.profile, &target, &metadata);
+        let (root, block) = made.map_err(|reason| invalid(path, reason))?;
+        self.links += 1;
+        self.node.keep(vec![block]).await?;
+        Ok(root)
+    }
+
+    async fn directory(
+        &mut self,
+        builder: DirectoryBuilder,
+        metadata: &Metadata,
+    ) -> Result<NodeRoot, ShareError> {
+        let (root, nodes) = builder.finish(metadata);
+        self.directories += 1;
+        self.node.keep(nodes).await?;
+        Ok(root)
+    }
+}
+
+async fn look(node: &Node, path: &Path) -> Result<Found, ShareError> {
+    let at = path.to_owned();
+    let looked = node.runtime().run_blocking(move || {
+        let metadata = fs::symlink_metadata(&at)?;
+        Ok(if metadata.is_dir() {
+            Found::Directory
+        } else if metadata.is_symlink() {
+            // Permissions of a link mean nothing.
+            let metadata = Metadata { mode: None, ..metadata_of(&metadata) };
+            Found::Link(metadata, fs::read_link(&at)?)
+        } else {
+            // What it is if it is no file, is said when it is opened.
+            Found::File
+        })
+    });
+    looked.await.and_then(|found| found).map_err(|source| failed(path, source))
+}
+
+/// The names in a directory, in order.
+fn entries(path: &Path, options: ShareTreeOptions) -> io::Result<Vec<std::ffi::OsString>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let is_hidden = name.as_encoded_bytes().starts_with(b".");
+        if !(is_hidden && options.skip_hidden) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn metadata_of(metadata: &fs::Metadata) -> Metadata {
+    #[cfg(unix)]
+    let mode = {
+        use std::os::unix::fs::MetadataExt as _;
+        Some(metadata.mode() & 0o7777)
+    };
+    #[cfg(not(unix))]
+    let mode = None;
+    let mtime = metadata.modified().ok().map(|time| {
+        match time.duration_since(std::time::SystemTime::UNIX_EPOCH) {
+            Ok(since) => {
+                let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+                Mtime { seconds, nanoseconds: since.subsec_nanos() }
+            }
+            Err(before) => {
+                let before = before.duration();
+                let seconds = -i64::try_from(before.as_secs()).unwrap_or(i64::MAX);
+                match before.subsec_nanos() {
+                    0 => Mtime { seconds, nanoseconds: 0 },
+                    nanos => Mtime { seconds: seconds - 1, nanoseconds: 1_000_000_000 - nanos },
+                }
+            }
+        }
+    });
+    Metadata { mode, mtime }
+}
+
+fn text(name: &std::ffi::OsStr, path: &Path) -> Result<String, ShareError> {
+    let text = name.to_str().map(str::to_owned);
+    text.ok_or_else(|| ShareError::Entry { path: path.to_owned(), reason: EntryFault::NotText })
+}
+
+fn invalid(path: &Path, reason: DagFault) -> ShareError {
+    ShareError::Entry { path: path.to_owned(), reason: EntryFault::Invalid(reason) }
+}
+
+/// Nothing was given to share.
+fn missing() -> ShareError {
+    failed(Path::new("."), io::ErrorKind::NotFound.into())
+}

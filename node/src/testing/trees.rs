@@ -1,0 +1,140 @@
+//! Folders that are shared, listed and fetched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bitswap_core::SessionOptions;
+use bitswap_core::chunk::{EntryKind, NodeKind, Profile};
+use bitswap_libp2p::MemoryStore;
+use futures::TryStreamExt as _;
+
+use super::{bytes, client, connect, names, pair, server};
+use crate::error::{PathError, ShareError};
+use crate::fetch::FetchTreeOptions;
+use crate::node::Node;
+use crate::runtime::Runtime;
+use crate::share_tree::ShareTreeOptions;
+
+const PROFILES: [Profile; 2] = [Profile::UnixfsV1_2025, Profile::UnixfsV0_2015];
+
+/// A folder with files of all sizes, and directories in directories.
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("folder");
+    fs::create_dir_all(path.join("a/b/c")).unwrap();
+    fs::create_dir(path.join("empty")).unwrap();
+    for (name, len) in [("nothing", 0), ("a/one", 1), ("a/b/large", 3_000_000), ("a/b/c/x", 70)] {
+        fs::write(path.join(name), bytes(len)).unwrap();
+    }
+    for number in 0..100 {
+        fs::write(path.join(format!("a/b/c/{number}")), bytes(1000 + number)).unwrap();
+    }
+    (directory, path)
+}
+
+/// All files below a directory, and directories without bytes.
+fn all(path: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
+    let (mut open, mut found) = (vec![path.to_owned()], BTreeMap::new());
+    while let Some(directory) = open.pop() {
+        for name in names(&directory) {
+            let at = directory.join(name);
+            let content = at.is_file().then(|| fs::read(&at).unwrap());
+            if content.is_none() {
+                open.push(at.clone());
+            }
+            found.insert(at.strip_prefix(path).unwrap().to_owned(), content);
+        }
+    }
+    found
+}
+
+fn of(profile: Profile) -> ShareTreeOptions {
+    ShareTreeOptions { profile, ..ShareTreeOptions::default() }
+}
+
+pub async fn a_shared_folder_is_not_copied(runtime: Arc<dyn Runtime>) {
+    let blocks = Arc::new(MemoryStore::new());
+    let node = Node::builder(runtime.clone()).blocks(blocks.clone()).start().await.unwrap();
+    let (_directory, path) = folder();
+    let mut told = Vec::new();
+    let options = of(Profile::UnixfsV1_2025);
+    let shared = node.share_tree(&[path], options, |hashed| told.push(hashed)).await.unwrap();
+    assert_eq!((shared.files.len(), shared.directories, shared.links), (104, 5, 0));
+    assert_eq!(
+        blocks.len(),
+        5 + 1,
+        "the directories, and the node above the leaves of the large file"
+    );
+    let last = told.last().unwrap();
+    assert_eq!((last.done, last.total), (shared.size, shared.size));
+    assert!(told.iter().zip(&told[1..]).all(|(a, b)| a.done <= b.done));
+}
+
+pub async fn a_fetched_folder_is_served_by_its_fetcher(runtime: Arc<dyn Runtime>) {
+    for profile in PROFILES {
+        let (a, b) = (server(&runtime).await, server(&runtime).await);
+        connect(&b, &a).await;
+        let (directory, path) = folder();
+        let shared = a.share_tree(&[path.clone()], of(profile), |_| ()).await.unwrap();
+        let at_b = directory.path().join("b");
+        let fetch = b.fetch_tree(shared.root.cid, &at_b, FetchTreeOptions::default()).unwrap();
+        let fetched = fetch.finish().await.unwrap();
+        assert_eq!((fetched.finished.files, fetched.finished.directories), (104, 5));
+        assert!(all(&at_b) == all(&path));
+        a.shutdown().await;
+        let c = client(&runtime).await;
+        connect(&c, &b).await;
+        let at_c = directory.path().join("c");
+        let fetch = c.fetch_tree(shared.root.cid, &at_c, FetchTreeOptions::default()).unwrap();
+        let fetched = fetch.finish().await.unwrap();
+        assert_eq!(fetched.from_peers.keys().copied().collect::<Vec<_>>(), [b.peer_id()]);
+        assert!(all(&at_c) == all(&path), "{profile:?}");
+        assert_eq!(names(directory.path()), ["b", "c", "folder"]);
+    }
+}
+
+pub async fn a_folder_is_listed_and_followed_into(runtime: Arc<dyn Runtime>) {
+    let (a, b) = pair(&runtime).await;
+    let (_directory, path) = folder();
+    let root = a.share_tree(&[path], of(Profile::default()), |_| ()).await.unwrap().root.cid;
+    let follow = |path: &str| {
+        let path: Vec<String> = path.split('/').map(str::to_owned).collect();
+        b.resolve(root, path, SessionOptions::default())
+    };
+    let deep = follow("a/b").await.unwrap();
+    assert_eq!(deep.kind, NodeKind::Directory);
+    assert_eq!(follow("a/b/large").await.unwrap().kind, NodeKind::File);
+    let nothing = follow("a/nothing").await.unwrap_err();
+    assert!(matches!(nothing, PathError::Resolve(_)), "{nothing:?}");
+    let entries = b.list(deep.cid, SessionOptions::default()).await.unwrap();
+    let entries: Vec<_> = entries.try_collect().await.unwrap();
+    let kinds: BTreeMap<&str, &EntryKind> =
+        entries.iter().map(|entry| (entry.path.as_str(), &entry.kind)).collect();
+    assert_eq!(
+        kinds.keys().copied().collect::<Vec<_>>(),
+        ["", "c", "large"],
+        "and not what is in c"
+    );
+    assert!(matches!(kinds["c"], EntryKind::Directory(_)));
+    assert!(matches!(kinds["large"], EntryKind::File { size: 3_000_000, .. }));
+}
+
+pub async fn what_cannot_be_shared_of_a_folder_is_named(runtime: Arc<dyn Runtime>) {
+    let node = client(&runtime).await;
+    let (_directory, path) = folder();
+    let missing = path.join("missing");
+    let shared = node.share_tree(&[missing.clone()], of(Profile::default()), |_| ()).await;
+    assert!(matches!(shared, Err(ShareError::Read { path, .. }) if path == missing));
+    let twice =
+        node.share_tree(&[path.clone(), path.clone()], of(Profile::default()), |_| ()).await;
+    assert!(matches!(twice, Err(ShareError::Entry { .. })), "{twice:?}");
+    #[cfg(unix)]
+    {
+        let fifo = path.join("a/fifo");
+        super::make_fifo(&fifo);
+        let shared = node.share_tree(&[path], of(Profile::default()), |_| ()).await;
+        assert!(matches!(shared, Err(ShareError::NotRegular { path, .. }) if path == fifo));
+    }
+}
