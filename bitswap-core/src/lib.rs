@@ -246,6 +246,5 @@ pub use output::{
     SessionId, StreamKind, Want, WantFailure,
 };
 pub use prefix::{Prefix, cid_from_bytes};
-pub use rng::Rng;
 pub use stats::{Fetched, PeerStats, Served, SessionStats, Stats, TimerReason};
 pub use time::Timestamp;

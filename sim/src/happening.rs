@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::testing::wire_len;
-use bitswap_core::{
-    Load, LookupId, Message, Rng, SendId, SessionId, StreamKind, Timestamp, Version,
-};
+use bitswap_core::{Load, LookupId, Message, SendId, SessionId, StreamKind, Timestamp, Version};
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::network::{Connection, Network};
 use crate::node::Node;
 use crate::queue::Queue;
+use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::universe::{Universe, altered};
 use crate::world::World;

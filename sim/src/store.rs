@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use bitswap_core::{LoadAnswer, LoadKind, Rng};
+use bitswap_core::{LoadAnswer, LoadKind};
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::draw;
+use crate::rng::Rng;
 use crate::universe::Universe;
 
 /// How a store behaves.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Config, PeerSet, Rng, SessionOptions, Timestamp, Version, WhenMissing};
+use bitswap_core::{Config, PeerSet, SessionOptions, Timestamp, Version, WhenMissing};
 
 use crate::adversary::{Conduct, PAUSES, Server};
 use crate::draw;
@@ -12,6 +12,7 @@ use crate::host::HostConduct;
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::scenario::rest;
 use crate::store::StoreConduct;
 use crate::universe::Universe;

@@ -4,20 +4,23 @@
 
 #[path = "../pair/mod.rs"]
 mod pair;
+#[path = "../random/mod.rs"]
+mod random;
 
 use std::alloc::System;
 
 use bitswap_core::error::SendError;
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
-    Config, Engine, Entry, Event, Limits, LoadAnswer, Loaded, Output, PeerSet, Presence, Rng,
-    SendId, SessionId, SessionOptions, Timestamp, Version, Want, WantKind,
+    Config, Engine, Entry, Event, Limits, LoadAnswer, Loaded, Output, PeerSet, Presence, SendId,
+    SessionId, SessionOptions, Timestamp, Version, Want, WantKind,
 };
 use bytes::Bytes;
 use cap::Cap;
 use cid::Cid;
 use cid::multihash::Multihash;
 use pair::{Pair, block, ms};
+use random::Random;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -202,7 +205,7 @@ fn long_cid(number: u64) -> Cid {
 struct Flood {
     engine: Engine<u16>,
     config: Config,
-    rng: Rng,
+    rng: Random,
     now: Timestamp,
     /// What was allocated before the engine was.
     before: usize,
@@ -225,7 +228,7 @@ impl Flood {
         let before = allocated();
         let now = Timestamp::ZERO;
         let engine = Engine::new(config.clone(), [seed; 32], now);
-        let rng = Rng::new(&[seed; 32], "flood");
+        let rng = Random::new([seed; 32]);
         let (wants, delivered, most) = (0, 0, 0);
         let (quiet, part) = ((0, 0), 0);
         Self {
@@ -250,7 +253,7 @@ impl Flood {
 
     /// The peer wants, cancels and answers.
     fn message(&mut self, peer: u16, cids: u64, entries: usize) {
-        let number = |rng: &mut Rng| long_cid(rng.below(cids));
+        let number = |rng: &mut Random| long_cid(rng.below(cids));
         let entries = (0..entries).map(|_| {
             let cid = number(&mut self.rng);
             let kind = if self.rng.below(3) == 0 { WantKind::Have } else { WantKind::Block };

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use bitswap_core::Rng;
-
 use crate::draw;
 use crate::fetch::Plan;
 use crate::link::Link;
+use crate::rng::Rng;
 use crate::universe::Universe;
 
 /// One case.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
+use bitswap_core::{Config, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
 use crate::draw;
@@ -10,6 +10,7 @@ use crate::fetch::Plan;
 use crate::naive::Naive;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::store::StoreConduct;
 use crate::universe::Universe;
 use crate::world::World;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::testing::Checked;
-use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
+use bitswap_core::{Config, ProviderProgress, SessionOptions, StreamKind, Timestamp, Version};
 use cid::Cid;
 
 use crate::actor::{Actor, Cast, Scene, Sent};
@@ -20,6 +20,7 @@ use crate::link::Link;
 use crate::network::{Connection, Manners, Network, Opening};
 use crate::node::Node;
 use crate::queue::Queue;
+use crate::rng::Rng;
 use crate::store::StoreConduct;
 use crate::trace::Trace;
 use crate::universe::Universe;

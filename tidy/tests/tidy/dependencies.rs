@@ -198,6 +198,7 @@ fn the_core_has_the_dependencies_of_its_list_and_no_more() {
         "multihash-codetable",
         "multihash-derive",
         "quick-protobuf",
+        "rand_xoshiro",
         "sha2",
         "sha3",
         "siphasher",
