@@ -482,7 +482,7 @@ fn what_is_served_is_counted_when_the_transport_has_it() {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Load(load) => {
                 let stored = [&small, &large];
@@ -576,7 +576,7 @@ fn drain(engine: &mut Engine<u8>, now: Timestamp) {
     while let Some(output) = engine.poll_output() {
         match output {
             Output::Open { peer, stream } => {
-                engine.handle_open(peer, stream, Ok(Version::V1_2), now)
+                engine.handle_open(peer, stream, Ok(Version::V1_2), now);
             }
             Output::Send(outgoing) => engine.handle_sent(outgoing.id, Ok(()), now),
             Output::FindProviders { id, .. } => {

@@ -159,7 +159,7 @@ impl Client {
         match support {
             ProtocolSupport::No => self.give_up_peer(peer, now),
             ProtocolSupport::Yes if is_news || state.stream().is_refused() => {
-                state.stream_mut().revive()
+                state.stream_mut().revive();
             }
             _ => {}
         }
