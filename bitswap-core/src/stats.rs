@@ -26,7 +26,7 @@ pub struct Fetched {
     /// Their bytes.
     pub duplicate_bytes: u64,
     /// Blocks that were never asked of the peer that sent them and that nobody wants, or above
-    /// [`Config::block_bytes_max`](crate::Config::block_bytes_max).
+    /// [`Config::with_block_bytes_max`](crate::Config::with_block_bytes_max).
     pub unwanted_blocks: u64,
     /// HAVEs received.
     pub haves: u64,

@@ -46,7 +46,7 @@ fn wants_beyond_what_silent_peers_may_be_told_reach_a_peer_that_has_them() {
     limits.sent_wants_per_peer = 5;
     limits.sent_wants = 15;
     limits.wants = 20;
-    let config = Config::default().limits(limits).expect("every limit is at least 1");
+    let config = Config::default().with_limits(limits).expect("every limit is at least 1");
     run(
         config,
         &[
@@ -157,7 +157,7 @@ fn room_for_six() -> Config {
     (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 6, 2, 15);
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (2, 4, 1);
     (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
-    Config::default().limits(limits).expect("all are above 0")
+    Config::default().with_limits(limits).expect("all are above 0")
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (1, 2, 1);
     (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
     run(
-        Config::default().limits(limits).expect("all are above 0"),
+        Config::default().with_limits(limits).expect("all are above 0"),
         &[
             Op::Wait(0),
             Op::Connect(72, Version::V1_2),

@@ -95,7 +95,7 @@
 //!   [`with_max_negotiating_inbound_streams`](libp2p_swarm::Config::with_max_negotiating_inbound_streams)`(1024)`;
 //!   the default is 128;
 //! * streams of a connection: `yamux::Config::set_max_num_streams(4096)`; the default of 512 is what
-//!   this crate alone reads at a time ([`Config::inbound_streams_max`]), and one more closes the
+//!   this crate alone reads at a time ([`Config::with_inbound_streams_max`]), and one more closes the
 //!   connection. 4096 is also what keeps each stream's window at 256 KiB: yamux lets windows grow by
 //!   what a smaller number leaves of its 1 GiB for a connection. With 1536, transfers of 50 MB from
 //!   Helia 7 were measured to stall for half a minute; with 4096 they take three seconds.
@@ -111,9 +111,9 @@
 //! connections, 2.2 MiB of unfinished messages and 1.1 MiB of messages that wait for the engine, more
 //! while it was told of wants (`docs/limits.md` has the formula), and what the engine lets out
 //! at a time; of departed peers a few numbers each. A block keeps at most twice its own bytes. A stream
-//! on which a message has begun must move, or it is reset ([`Config::stall_window`]).
+//! on which a message has begun must move, or it is reset ([`Config::with_stall_window`]).
 //!
-//! A peer that says more than [`Config::items_per_second`] is read more slowly, and after some
+//! A peer that says more than [`Config::with_items_per_second`] is read more slowly, and after some
 //! milliseconds of work the behaviour rests for a moment, so that no peer keeps the swarm from its
 //! owner.
 //!

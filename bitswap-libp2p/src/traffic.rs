@@ -26,7 +26,7 @@ pub struct Traffic {
     /// Streams that the peer reset or ended within a message, or that failed with their connection.
     pub failed_streams: u64,
     /// Times that a connection was not read for a while because its peer had said more than
-    /// [`Config::items_per_second`](crate::Config::items_per_second).
+    /// [`Config::with_items_per_second`](crate::Config::with_items_per_second).
     pub pauses: u64,
     /// Messages whose blocks were lost because the executor dropped the job that hashed them.
     pub dropped_jobs: u64,

@@ -26,14 +26,14 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
+    let mut builder = Node::builder(runtime.clone()).with_mdns(!args.no_mdns);
     for address in args.listen {
-        builder = builder.listen(address);
+        builder = builder.with_listen_address(address);
     }
     let dht = args.dht.settings();
     let is_in_dht = dht.is_some();
     if let Some(dht) = dht {
-        builder = builder.dht(dht);
+        builder = builder.with_dht(dht);
     }
     let node = builder.start().await?;
     let events = node.events().await?;

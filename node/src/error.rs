@@ -144,7 +144,7 @@ pub enum GetError {
     #[error("no peer has the block: {}", PeerReports(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
     /// Peers that the user named were lost and did not come back within the
-    /// [grace](crate::NodeBuilder::reconnect_grace), and no other peer has it.
+    /// [grace](crate::NodeBuilder::with_reconnect_grace), and no other peer has it.
     #[error("{}{}", LostPeers(.lost), others(.reports))]
     ConnectionLost {
         /// The peers that were lost.

@@ -3,12 +3,12 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files from where they lie ([`Node::share_file`]), fetches them to disk,
 //! verified and resumable ([`Node::fetch_file`]), or reads them in order ([`Node::read_file`]). It finds
-//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
+//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
 //! # use bitswap_node::{FetchOptions, Node, Runtime};
 //! # async fn example(runtime: impl Runtime) -> Result<(), Box<dyn std::error::Error>> {
-//! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
+//! let node = Node::builder(runtime).with_listen_address("/ip4/0.0.0.0/tcp/0".parse()?).with_mdns(true).start().await?;
 //! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
 //! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
 //! println!("{} bytes, verified", fetched.finished.size);

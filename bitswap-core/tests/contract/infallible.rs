@@ -76,7 +76,7 @@ fn a_refused_want_changes_nothing() {
     let mut limits = Limits::default();
     limits.wants = 2;
     let mut engine: Engine<u8> =
-        Engine::new(Config::default().limits(limits).unwrap(), [1; 32], now);
+        Engine::new(Config::default().with_limits(limits).unwrap(), [1; 32], now);
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
     let cids = [0, 1, 2].map(|n| *block(n, 4).cid());
     let many = engine.want(session, cids.map(Want::from), now);
@@ -124,7 +124,7 @@ impl Chaos {
         limits.sessions = 3;
         limits.entries_per_message = 4;
         limits.peer_histories = 2;
-        let config = Config::default().limits(limits).unwrap();
+        let config = Config::default().with_limits(limits).unwrap();
         Self {
             rng: Random::new(bytes),
             engine: Engine::new(config, bytes, Timestamp::ZERO),

@@ -404,7 +404,8 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
         limits.wants = 500;
         limits.sessions = 5;
         limits.peer_histories = 4;
-        let config = Config::default().limits(limits).unwrap().block_bytes_max(8 << 10).unwrap();
+        let config =
+            Config::default().with_limits(limits).unwrap().with_block_bytes_max(8 << 10).unwrap();
         let mut flood = Flood::new(config, seed);
         let fresh = flood.held();
         for _ in 0..600 {
@@ -458,7 +459,8 @@ fn a_full_ledger_takes_most_of_what_the_formula_says() {
     limits.loads_per_peer = 1;
     limits.messages_per_stream = 1;
     limits.sent_wants_per_peer = 1;
-    let config = Config::default().limits(limits).unwrap().block_bytes_max(1 << 10).unwrap();
+    let config =
+        Config::default().with_limits(limits).unwrap().with_block_bytes_max(1 << 10).unwrap();
     let most = Engine::<u16>::memory_max(&config).peer as usize;
     let mut flood = Flood::new(config, 1);
     flood.engine.handle_connected(1, None, flood.now);
@@ -490,7 +492,8 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
         limits
     };
     let new = |limits: Limits, block: u32| {
-        let config = Config::default().limits(limits).unwrap().block_bytes_max(block).unwrap();
+        let config =
+            Config::default().with_limits(limits).unwrap().with_block_bytes_max(block).unwrap();
         let most = Engine::<u16>::memory_max(&config);
         assert!(u64::from(PEERS) * most.peer > most.peers, "{most:?}");
         (Flood::new(config, 1), most.peers as usize)

@@ -116,7 +116,7 @@ fn a_block_too_big_for_any_message_is_absent() {
 
 #[test]
 fn a_block_above_the_largest_that_was_chosen_is_absent() {
-    let mut rig = Rig::with_peer(Config::default().block_bytes_max(2000).unwrap());
+    let mut rig = Rig::with_peer(Config::default().with_block_bytes_max(2000).unwrap());
     rig.put(cid(1), 2000);
     rig.put(cid(2), 2001);
     rig.put(cid(3), 2001);

@@ -28,7 +28,7 @@ fn busy(config: Config, sizes: &[usize], blocks: u32) -> Rig {
 fn a_new_peer_with_one_want_is_served_within_twelve_messages() {
     // Ten peers with fifty wants each, at a rate that makes them wait.
     let rates = upload(Some(MB), None);
-    let mut rig = busy(Config::default().rates(rates), &[100_000; 10], 50);
+    let mut rig = busy(Config::default().with_rates(rates), &[100_000; 10], 50);
     let mut messages = rig.run();
     for _ in 0..20 {
         rig.jump();
@@ -49,7 +49,7 @@ fn a_new_peer_with_one_want_is_served_within_twelve_messages() {
 #[test]
 fn bytes_are_fair_whatever_the_sizes_of_the_blocks() {
     let sizes = [2_000, 20_000, 50_000, 200_000, 1_000_000];
-    let mut rig = busy(Config::default().rates(upload(Some(4 * MB), None)), &sizes, 1000);
+    let mut rig = busy(Config::default().with_rates(upload(Some(4 * MB), None)), &sizes, 1000);
     let bytes = rig.run_until(10_000_000);
     // The smallest blocks run out: 2 MB.
     assert_eq!(bytes[&0], 2 * MB);
@@ -64,7 +64,7 @@ fn a_limited_upload_is_within_five_percent_over_ten_seconds() {
     for (rate, size) in [(200 * KB, 10_000), (MB, 50_000), (10 * MB, 256 << 10), (38 * MB, 10_000)]
     {
         let config = limits(|limits| limits.ledger_per_peer = 10_000);
-        let mut rig = busy(config.rates(upload(Some(rate), None)), &[size; 5], 8_000);
+        let mut rig = busy(config.with_rates(upload(Some(rate), None)), &[size; 5], 8_000);
         let sent: u64 = rig.run_until(10_000_000).values().sum();
         assert!(sent.abs_diff(rate * 10) <= rate / 2, "{sent} at {rate}");
     }
@@ -72,7 +72,7 @@ fn a_limited_upload_is_within_five_percent_over_ten_seconds() {
 
 #[test]
 fn each_peer_has_its_own_limit_too() {
-    let config = Config::default().rates(upload(None, Some(500 * KB)));
+    let config = Config::default().with_rates(upload(None, Some(500 * KB)));
     let mut rig = busy(config, &[10_000, 50_000, 20_000], 1000);
     let bytes = rig.run_until(10_000_000);
     for peer in 0..3 {
@@ -83,7 +83,7 @@ fn each_peer_has_its_own_limit_too() {
 
 #[test]
 fn a_new_rate_counts_at_once() {
-    let mut rig = busy(Config::default().rates(upload(Some(1), None)), &[100_000], 1000);
+    let mut rig = busy(Config::default().with_rates(upload(Some(1), None)), &[100_000], 1000);
     let first: u64 = rig.run_until(1_000_000).values().sum();
     assert_eq!(first, 100_000, "one block at once, and then a day's pause");
     rig.engine.set_rates(upload(Some(MB), None), rig.at());
@@ -97,7 +97,7 @@ fn a_new_rate_counts_at_once() {
 #[test]
 fn presences_do_not_wait_for_a_rate_limit() {
     for rates in [upload(Some(1), None), upload(None, Some(1))] {
-        let mut rig = busy(Config::default().rates(rates), &[100_000], 10);
+        let mut rig = busy(Config::default().with_rates(rates), &[100_000], 10);
         rig.run();
         rig.tell(
             0,
@@ -252,7 +252,7 @@ fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
 #[test]
 fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
     let rates = Rates { upload_per_peer: Some(1000), ..Rates::default() };
-    let mut rig = Rig::new(Config::default().rates(rates));
+    let mut rig = Rig::new(Config::default().with_rates(rates));
     rig.now = u64::MAX;
     rig.connect(0);
     for n in 0..10 {
@@ -267,7 +267,7 @@ fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
 #[test]
 fn a_block_that_waits_for_a_rate_limit_has_a_throttle_timer() {
     for rates in [upload(Some(1000), None), upload(None, Some(1000))] {
-        let mut rig = Rig::with_peer(Config::default().rates(rates));
+        let mut rig = Rig::with_peer(Config::default().with_rates(rates));
         for n in 0..2 {
             rig.put(cid(n), 500);
         }

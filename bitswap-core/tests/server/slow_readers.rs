@@ -353,7 +353,7 @@ fn a_peer_that_never_agrees_to_a_stream_keeps_no_memory_either() {
 fn a_peer_that_waits_for_our_own_limit_is_not_reset() {
     let rates = Rates { upload_per_peer: Some(1), ..Rates::default() };
     let limits = limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32);
-    let mut rig = Rig::new(limits.rates(rates));
+    let mut rig = Rig::new(limits.with_rates(rates));
     for n in 0..1000 {
         rig.put(cid(n), SIZE);
     }

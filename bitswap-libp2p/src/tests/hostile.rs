@@ -79,7 +79,7 @@ async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
 async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let blocks: Vec<_> = (0..3).map(|seed| block(bytes(seed, 1000))).collect();
     // Only the turns are to be seen, not the allowance.
-    let config = Config::default().items_per_second(1 << 24).unwrap();
+    let config = Config::default().with_items_per_second(1 << 24).unwrap();
     let node = node_with(config, holding(&blocks)).await;
     let mut honest = super::node::node(&[]).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -114,7 +114,7 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
 
 #[tokio::test]
 async fn a_peer_says_no_more_than_its_allowance_over_all_its_connections() {
-    let config = Config::default().items_per_second(1024).unwrap();
+    let config = Config::default().with_items_per_second(1024).unwrap();
     let node = node_with(config, holding(&[])).await;
     let key = Keypair::generate_ed25519();
     let begun = Instant::now();

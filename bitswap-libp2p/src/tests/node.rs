@@ -185,7 +185,7 @@ async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
     for newest in [Version::V1_1, Version::V1_0, Version::Unversioned] {
         let old = |seed| Prefix::V0.block(bytes(seed, 50_000).into()).unwrap();
         let (ours, theirs) = (old(1), old(2));
-        let config = Config::default().newest(newest);
+        let config = Config::default().with_newest(newest);
         let mut a = node_with(config, holding(std::slice::from_ref(&ours))).await;
         let mut b = node(std::slice::from_ref(&theirs)).await;
         a.connect(&mut b).await;

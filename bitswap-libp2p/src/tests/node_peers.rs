@@ -232,7 +232,7 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
 #[tokio::test]
 async fn a_peer_that_stops_reading_loses_its_stream_and_not_its_block() {
     let ours = block(bytes(1, 2 << 20));
-    let config = Config::default().stall_window(Duration::from_millis(100)).unwrap();
+    let config = Config::default().with_stall_window(Duration::from_millis(100)).unwrap();
     let store = holding(std::slice::from_ref(&ours));
     let mut node = node_with(config, store).await;
     let mut peer = RawPeer::dial(&node.address).await;
@@ -363,7 +363,7 @@ async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
 
 #[tokio::test]
 async fn the_number_of_streams_read_at_a_time_is_a_setting() {
-    let config = Config::default().inbound_streams_max(8).unwrap();
+    let config = Config::default().with_inbound_streams_max(8).unwrap();
     let mut node = node_with(config, holding(&[])).await;
     let peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
@@ -432,9 +432,9 @@ async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let ours = block("ours");
     let mut limits = bitswap_core::Limits::default();
     limits.peers = 1;
-    let engine = bitswap_core::Config::default().limits(limits).unwrap();
+    let engine = bitswap_core::Config::default().with_limits(limits).unwrap();
     let store = holding(std::slice::from_ref(&ours));
-    let mut node = node_with(Config::default().engine(engine), store).await;
+    let mut node = node_with(Config::default().with_engine(engine), store).await;
     let first = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
     let mut second = RawPeer::dial(&node.address).await;

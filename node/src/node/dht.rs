@@ -225,7 +225,7 @@ mod tests {
     fn in_dht() -> (InDht, Kad) {
         let address = "/ip4/127.0.0.1/tcp/1".parse::<Multiaddr>().unwrap();
         let silent = address.with(Protocol::P2p(PeerId::random()));
-        let dht = Dht::client().bootstrap(silent).provided_max(1);
+        let dht = Dht::client().with_bootstrap(silent).with_provided_max(1);
         (InDht::new(&dht), behaviour(&dht, PeerId::random()).unwrap())
     }
 
@@ -277,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_bootstrap_address_without_a_peer_is_refused() {
-        let dht = Dht::client().bootstrap("/ip4/127.0.0.1/tcp/1".parse().unwrap());
+        let dht = Dht::client().with_bootstrap("/ip4/127.0.0.1/tcp/1".parse().unwrap());
         let refused = behaviour(&dht, PeerId::random());
         assert!(matches!(refused, Err(StartError::Bootstrap { .. })));
     }

@@ -294,7 +294,7 @@ impl Node {
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
     /// each block that a peer asks for. A peer cannot tell a refusal from absence, and one that was refused has
-    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::access`].
+    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::with_access`].
     ///
     /// # Errors
     ///

@@ -315,7 +315,7 @@ impl Blockstore for Wrong {
 pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer(runtime: Arc<dyn Runtime>) {
     let mut fixture = Fixture::new(&runtime, 5_000_000).await;
     let blocks = Arc::new(Wrong);
-    fixture.b = Node::builder(runtime.clone()).blocks(blocks).start().await.unwrap();
+    fixture.b = Node::builder(runtime.clone()).with_blocks(blocks).start().await.unwrap();
     connect(&fixture.b, &fixture.a).await;
     let fetched = fixture.fetch(FetchOptions::default()).finish().await.unwrap();
     assert_eq!(fetched.from_here, 0);

@@ -141,7 +141,7 @@ pub async fn within_a_minute(runtime: &Arc<dyn Runtime>, test: impl Future<Outpu
 
 /// A node that can be dialled.
 async fn server(runtime: &Arc<dyn Runtime>) -> Node {
-    Node::builder(runtime.clone()).listen(loopback()).start().await.unwrap()
+    Node::builder(runtime.clone()).with_listen_address(loopback()).start().await.unwrap()
 }
 
 /// A node that only dials.
