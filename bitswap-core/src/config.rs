@@ -11,7 +11,8 @@ const TENTH: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Settings of an [`Engine`](crate::Engine). [`Config::default`] is right for most hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,

@@ -17,8 +17,9 @@ use crate::byte_size::ByteSize;
 use crate::protobuf::Malformed;
 
 /// The bytes of a frame or message break the wire format: reset the stream they came on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum DecodeError {
     /// A length prefix longer than nine bytes or not in its shortest form.
     #[error("peer sent a length prefix that is not a minimal varint")]
@@ -52,8 +53,9 @@ impl From<Malformed> for DecodeError {
 }
 
 /// A prefix from which no block can be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PrefixError {
     /// A CID version other than 0 and 1, or a version 0 that is not sha2-256 dag-pb.
     #[error("CID version {0} does not fit the rest of the prefix")]
@@ -76,8 +78,9 @@ pub enum PrefixError {
 }
 
 /// Bytes that are not the block they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum BlockError {
     /// The bytes hash to another CID.
     #[error("the bytes do not hash to the CID")]
@@ -88,8 +91,9 @@ pub enum BlockError {
 }
 
 /// Why the transport could not open a stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum OpenError {
     /// The peer speaks none of our protocols; it is not asked again until it shows otherwise.
     #[error("the peer does not speak Bitswap")]
@@ -103,8 +107,9 @@ pub enum OpenError {
 }
 
 /// Why a message was not sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SendError {
     /// The stream or its connection closed.
     #[error("the stream closed")]
@@ -115,8 +120,9 @@ pub enum SendError {
 }
 
 /// A want that the engine refuses. Nothing of the call was accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum WantError {
     /// The session does not exist or was closed.
     #[error("the session is closed")]
@@ -135,6 +141,11 @@ pub enum WantError {
     #[error("a CID that cannot be fetched: {0}")]
     Unfetchable(PrefixError),
 }
+
+/// A text that names nothing of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[error("not the name of a {0}")]
+pub struct UnknownName(pub(crate) &'static str);
 
 /// A setting outside its bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use bitswap_core::chunk::{DownloadError, InvalidDag, Obstacle};
 use bitswap_core::error::WantError;
-use bitswap_core::{ByteSize, PeerReport};
+use bitswap_core::{ByteSize, PeerReport, PeerReports};
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
@@ -17,8 +17,7 @@ use thiserror::Error;
 
 use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
-use crate::node::LostPeer;
-use crate::peer_reports::{LostPeers, PeerReports};
+use crate::node::{LostPeer, LostPeers};
 use crate::reason::{DialReason, ListenReason};
 
 /// The node was shut down, or its runtime was.

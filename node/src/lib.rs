@@ -29,6 +29,15 @@
 //! library of GNU does so until the first large block is freed; the command `bitswap` frees one of nearly
 //! 32 MiB, never touched, when it starts. Other allocators keep some memory by themselves.
 //!
+//! # Features
+//!
+//! None is on by default, and none changes what a node does.
+//!
+//! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, a fetch with
+//!   a span around it; the bytes of blocks never are.
+//! * `serde`: `Serialize` for statistics, events and reports.
+//! * `testing`: the suite of tests that every runtime runs, and the file system that fails on demand.
+//!
 //! # Inside
 //!
 //! One task owns the swarm. Handles reach it through one bounded channel, and it does a bounded number of
@@ -47,11 +56,12 @@ mod fetch;
 mod fs;
 mod multiplex;
 mod node;
-mod peer_reports;
 mod providers;
 mod read;
 mod reason;
 mod runtime;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod session;
 mod setup;
 mod share;
@@ -59,6 +69,7 @@ mod socket_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod transport;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.

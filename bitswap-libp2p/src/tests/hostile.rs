@@ -15,7 +15,7 @@ use super::node::{holding, node_with, until_got, want as wants};
 use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes, room, soon};
-use crate::handler::Report;
+use crate::handler::HandlerEvent;
 use crate::{BlockDisposition, Config};
 
 /// As many want-haves as one message may hold, different for each `round`.
@@ -34,7 +34,7 @@ fn flood(round: u32) -> Message {
 
 #[test]
 fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     let mut small = flood(0);
     small.wantlist.entries.truncate(500);
     for _ in 0..2 {
@@ -43,7 +43,7 @@ fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
     }
     report.message(small, room());
     assert!(report.is_full());
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     report.message(flood(0), room());
     assert!(report.is_full());
 }
@@ -62,15 +62,16 @@ async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
         send(&mut stream, &one).await;
     }
     while left > 0 {
-        let said = |report: Report| (!report.messages.is_empty()).then_some(report.messages.len());
-        let messages = host.until_told("messages", said).await;
+        let said =
+            |report: HandlerEvent| (!report.messages.is_empty()).then_some(report.messages.len());
+        let messages = host.until_event("messages", said).await;
         assert!(messages <= 64, "{messages} at once");
         left -= messages;
         // Two round trips with the task of the connection: it has had its chance.
         for _ in 0..2 {
             peer.open(Version::V1_2).await;
         }
-        assert_eq!(host.until_told("no messages", said).now_or_never(), None);
+        assert_eq!(host.until_event("no messages", said).now_or_never(), None);
         host.behaviour(|probe| probe.mailboxes[0].applied()).await;
     }
 }

@@ -15,11 +15,10 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::probe::OnTokio;
 use super::{block, room};
-use crate::handler::{Handler, Report, StreamEvent};
+use crate::handler::{Handler, HandlerEvent, StreamEvent};
 use crate::mailbox::StreamId;
-use crate::{Behaviour, BlockDisposition, Config, MemoryStore};
+use crate::{Behaviour, BlockDisposition, MemoryStore};
 
 type Node = Behaviour<MemoryStore>;
 
@@ -35,7 +34,7 @@ fn peer(number: usize) -> PeerId {
 /// A node that is connected to all the peers, and its sides of the connections.
 fn connected() -> (Node, Vec<Handler>) {
     let store = Arc::new(MemoryStore::new());
-    let mut node = Behaviour::new(Config::default(), store, OnTokio, [7; 32]);
+    let mut node = Behaviour::builder(store).with_seed([7; 32]).build();
     let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
     let endpoint = ConnectedPoint::Dialer {
         address: address.clone(),
@@ -77,7 +76,7 @@ fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(StreamKind, StreamId)>
 }
 
 /// The peer's connection reports this, and the node has its turn.
-fn reports(node: &mut Node, number: usize, report: Report) {
+fn reports(node: &mut Node, number: usize, report: HandlerEvent) {
     let connection = ConnectionId::new_unchecked(number);
     node.on_connection_handler_event(peer(number), connection, Either::Left(report));
     let _ = node.poll(&mut Context::from_waker(noop_waker_ref()));
@@ -86,7 +85,7 @@ fn reports(node: &mut Node, number: usize, report: Report) {
 fn says(node: &mut Node, number: usize, entry: Entry) {
     let mut message = Message::default();
     message.wantlist.entries = vec![entry];
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     report.message(message, room());
     reports(node, number, report);
 }
@@ -117,7 +116,7 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
         let (kept, opening) = look(&mut connections);
         assert_eq!(kept, [number], "something may have to be said to it");
         let [(kind, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
-        let mut report = Report::default();
+        let mut report = HandlerEvent::default();
         report.kind(kind, stream, StreamEvent::Opened(Ok(Version::V1_2)));
         reports(&mut node, number, report);
         super::soon("the store", async {

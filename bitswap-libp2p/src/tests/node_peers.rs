@@ -12,10 +12,9 @@ use libp2p_swarm::{ConnectionError, SwarmEvent};
 
 use super::host::Host;
 use super::node::{Node, holding, node, node_with, until_got, want};
-use super::probe::OnTokio;
 use super::raw_peer::{RawPeer, RawStream, send};
 use super::{block, bytes, soon};
-use crate::{Behaviour, BlockDisposition, Config, Event, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Config, EngineEvent, Event, MemoryStore};
 
 /// What a peer made by hand answers with.
 fn answer(blocks: impl IntoIterator<Item = Block>) -> Message {
@@ -174,8 +173,8 @@ async fn a_reconnected_peer_is_told_again() {
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     peer.hang_up();
     let gone = key.public().to_peer_id();
-    node.until_told("the peer to be gone", |event| match event {
-        Event::PeerDisconnected { peer, .. } => (peer == gone).then_some(()),
+    node.until_event("the peer to be gone", |event| match event {
+        Event::Engine(EngineEvent::PeerDisconnected { peer, .. }) => (peer == gone).then_some(()),
         _ => None,
     })
     .await;
@@ -323,7 +322,7 @@ async fn peers_that_stand_still_hold_up_nobody() {
 #[tokio::test]
 async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
     let idle = Duration::from_millis(30);
-    let behaviour = Behaviour::new(Config::default(), holding(&[]), OnTokio, [7; 32]);
+    let behaviour = Behaviour::builder(holding(&[])).with_seed([7; 32]).build();
     let mut node: Node<MemoryStore> = Host::with_idle_timeout(behaviour, idle).await;
     let closed = |by: libp2p::PeerId| {
         move |event| match event {
@@ -395,8 +394,8 @@ async fn a_shutdown_tells_the_user_and_the_peers() {
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [cid]);
     node.behaviour(|node| node.shutdown()).await;
-    let reason = node.until_told("the want to fail", |event| match event {
-        Event::Failed { reason, .. } => Some(reason),
+    let reason = node.until_event("the want to fail", |event| match event {
+        Event::Engine(EngineEvent::Failed { reason, .. }) => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, WantFailure::ShutDown);
@@ -416,8 +415,10 @@ async fn a_peer_that_returns_is_known() {
     let id = a.id;
     b.call(move |b| b.disconnect_peer_id(id)).await.unwrap();
     let history = b
-        .until_told("the peer to be gone", |event| match event {
-            Event::PeerDisconnected { peer, history } if peer == id => Some(history),
+        .until_event("the peer to be gone", |event| match event {
+            Event::Engine(EngineEvent::PeerDisconnected { peer, history }) if peer == id => {
+                Some(history)
+            }
             _ => None,
         })
         .await;
@@ -443,8 +444,8 @@ async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let known = move |node: &mut Behaviour<MemoryStore>| node.peer(id).map(|peer| peer.stats);
     assert_eq!(node.behaviour(known).await, Some(None));
     first.hang_up();
-    node.until_told("a place", |event| {
-        matches!(event, Event::PeerDisconnected { .. }).then_some(())
+    node.until_event("a place", |event| {
+        matches!(event, Event::Engine(EngineEvent::PeerDisconnected { .. })).then_some(())
     })
     .await;
     assert!(node.behaviour(known).await.flatten().is_some());

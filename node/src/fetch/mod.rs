@@ -6,7 +6,6 @@ mod task;
 pub use report::{StallReport, StalledWant};
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -23,6 +22,7 @@ use crate::error::{FetchError, NodeClosed};
 use crate::fs::{DiskFs, Fs, Paths};
 use crate::node::Node;
 use crate::runtime::Runtime;
+use crate::trace::log;
 
 /// Events that may wait for whoever watches; later ones are missed.
 const EVENTS: usize = 64;
@@ -41,20 +41,17 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     /// Of everybody, for as long as it takes; then the file is shared.
+    ///
+    /// # Panics
+    ///
+    /// When the system's random source fails, from which the download's seed comes.
     fn default() -> Self {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("the system's random source");
         let rename = if cfg!(windows) { RenameRetry::WINDOWS } else { RenameRetry::NONE };
-        let download = DownloadOptions { rename, seed: seed(), ..DownloadOptions::default() };
+        let download = DownloadOptions { rename, seed, ..DownloadOptions::default() };
         Self { download, session: SessionOptions::default(), share: true }
     }
-}
-
-/// Entropy from the standard library's hash keys: it only spreads samples and random orders.
-fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for part in seed.chunks_mut(8) {
-        part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
-    }
-    seed
 }
 
 /// A finished fetch.
@@ -178,8 +175,23 @@ impl Node {
         let node = self.clone();
         self.runtime().spawn(Box::pin(async move {
             let ends = task::Ends { controls, events: event };
+            let transfer = task::run(node, root, paths, fs, options, ends);
+            #[cfg(feature = "tracing")]
+            let transfer = {
+                use tracing::Instrument as _;
+                transfer.instrument(tracing::info_span!("fetch", %root))
+            };
+            let result = transfer.await;
+            match &result {
+                Ok(fetched) => {
+                    log!(info, "a file was fetched", root = root, bytes = fetched.finished.size)
+                }
+                Err(error) => {
+                    log!(info, "a fetch ended without a file", root = root, error = error)
+                }
+            }
             // Whoever waited may have gone.
-            let _ = reply.send(task::run(node, root, paths, fs, options, ends).await);
+            let _ = reply.send(result);
         }));
         Fetch { control, events, result }
     }

@@ -29,6 +29,7 @@ use crate::runtime::Runtime;
 use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
+use crate::trace::log;
 use crate::transport::transport;
 
 /// Commands that wait for the node's task, besides one per handle.
@@ -206,7 +207,11 @@ impl NodeBuilder {
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
-        let mut bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        let mut bitswap = Behaviour::builder(Arc::new(store.clone()))
+            .with_config(config)
+            .with_spawner(tasks.clone())
+            .with_seed(seed)
+            .build();
         if let Some(access) = access {
             bitswap.set_access(access);
         }
@@ -246,7 +251,7 @@ impl NodeBuilder {
 
 fn started_or_logged<T>(discovery: io::Result<Option<T>>) -> Option<T> {
     discovery.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no discovery on the local network");
+        log!(warn, "no discovery on the local network", error = error);
         None
     })
 }
@@ -260,7 +265,7 @@ impl TaskSpawner for Tasks {
         self.0.spawn(future);
     }
 
-    fn spawn_blocking(&self, job: BlockingTask) {
-        self.0.spawn_blocking(job);
+    fn spawn_blocking(&self, task: BlockingTask) {
+        self.0.spawn_blocking(task);
     }
 }

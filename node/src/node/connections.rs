@@ -11,6 +11,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::address_block::AddressBlock;
+use crate::trace::log;
 
 /// The descriptors that the defaults are made for, of which they leave a third to files.
 const USUAL_DESCRIPTORS: u64 = 1024;
@@ -105,11 +106,12 @@ impl ConnectionLimits {
         let limits = Self::within(descriptors);
         if descriptors < USUAL_DESCRIPTORS {
             let Self { established, being_set_up, .. } = limits;
-            tracing::debug!(
-                descriptors,
-                established,
-                being_set_up,
-                "fewer connections than usual, because the process may open few files: see ulimit -n"
+            log!(
+                debug,
+                "fewer connections than usual, because the process may open few files: see ulimit -n",
+                descriptors = descriptors,
+                established = established,
+                being_set_up = being_set_up,
             );
         }
         limits

@@ -13,6 +13,7 @@ use crate::dht::{Dht, Records, Reprovider, named_peer};
 use crate::error::{ProvideError, StartError};
 use crate::providers::Provider;
 use crate::store::Hash;
+use crate::trace::log;
 
 /// Addresses that a peer may add to the routing table.
 const ADDRESSES_MAX: usize = 16;
@@ -114,7 +115,7 @@ impl InDht {
                     self.queries.insert(query, Query::Provide(*cid.hash()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, %cid, "a block cannot be provided");
+                    log!(warn, "a block cannot be provided", cid = cid, error = error);
                     self.reprovider.ended(cid.hash(), false, now);
                 }
             }
@@ -212,9 +213,9 @@ mod tests {
     /// A lookup, as an engine begins one.
     fn lookup() -> (LookupId, Cid) {
         let mut engine = Engine::<u8>::new(Config::default(), [0; 32], NOW);
-        let cid = Cid::new_v1(0x55, crate::store::sha2_256(b"wanted"));
+        let cid = *bitswap_core::Block::raw("wanted").cid();
         let session = engine.open_session(SessionOptions::default(), NOW).unwrap();
-        engine.want(session, [Want { cid, priority: 0, size: None }], NOW).unwrap();
+        engine.want(session, [Want::from(cid)], NOW).unwrap();
         match engine.poll_output() {
             Some(Output::FindProviders { id, cid, .. }) => (id, cid),
             other => panic!("{other:?}"),

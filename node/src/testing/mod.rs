@@ -167,7 +167,7 @@ fn loopback() -> Multiaddr {
 
 /// The CID of a raw block.
 fn raw(data: &[u8]) -> Cid {
-    Cid::new_v1(0x55, crate::store::sha2_256(data))
+    *bitswap_core::Block::raw(data.to_vec()).cid()
 }
 
 /// Bytes that differ everywhere.

@@ -64,7 +64,7 @@ pub async fn a_shared_file_is_not_copied(runtime: Arc<dyn Runtime>) {
 pub async fn a_leaf_that_cannot_be_made_again_is_not_promised(runtime: Arc<dyn Runtime>) {
     // A file of three bytes, wrapped without its length, as none of our forms is.
     let bytes: &[u8] = &[0x0a, 7, 8, 2, 0x12, 3, b'o', b'd', b'd'];
-    let cid = Cid::new_v1(0x70, crate::store::sha2_256(bytes));
+    let cid = *Block::sha2_256(bitswap_core::DAG_PB, bytes.to_vec()).cid();
     let (a, b) = pair(&runtime).await;
     a.put_blocks(vec![Block::new_unchecked(cid, Bytes::from_static(bytes))]).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
