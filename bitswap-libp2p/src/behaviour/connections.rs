@@ -18,7 +18,7 @@ use crate::trace::log;
 
 impl<S: Blockstore> Behaviour<S> {
     /// Tells connections whether they are needed: those of peers that something happened to, and of
-    /// one more in turn, because a want may also end without its peer being inputs.
+    /// one more in turn, because a want may also end without a message to its peer.
     pub(super) fn update_keep_alive(&mut self) {
         let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
         self.looked_at = self.peers.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);

@@ -1,7 +1,7 @@
 //! One peer: its connections, which of them is in use, and what is on its way there.
 //!
-//! Pure bookkeeping: every change says what the engine must be inputs, and the engine is asked for
-//! nothing. Rules:
+//! Pure bookkeeping: every change returns the inputs that the engine must be given, and the engine is asked
+//! for nothing. Rules:
 //!
 //! 1. All our streams to a peer are on one connection, the first established one of its list.
 //! 2. Whatever the engine asked for is answered once, at the latest when its connection closes. What
@@ -56,7 +56,7 @@ enum StreamState {
     Open(StreamId, Vec<SendId>),
 }
 
-/// Something the engine must be inputs about the peer.
+/// An input of the engine about the peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum EngineInput {
     Opened(StreamKind, Result<Version, OpenError>),
