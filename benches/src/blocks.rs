@@ -1,10 +1,12 @@
 //! Blocks and messages of given sizes, the same in each run.
 
 use bitswap_core::message::{Entry, Message, Wantlist};
-use bitswap_core::{Block, Prefix, Rng, WantKind};
+use bitswap_core::{Block, Prefix, WantKind};
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 /// The codec of raw leaves.
 const RAW: u64 = 0x55;
@@ -12,7 +14,7 @@ const RAW: u64 = 0x55;
 /// Blocks of `len` bytes under SHA2-256, no two the same.
 #[must_use]
 pub fn blocks(count: usize, len: usize) -> Vec<Block> {
-    let mut rng = Rng::new(&[1; 32], "blocks");
+    let mut rng = Xoshiro256PlusPlus::from_seed([1; 32]);
     let block = |_| {
         let words = (0..len.div_ceil(8)).flat_map(|_| rng.next_u64().to_le_bytes());
         let data: Bytes = words.take(len).collect();

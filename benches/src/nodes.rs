@@ -63,7 +63,7 @@ fn loopback() -> Multiaddr {
 /// The time from the first request to the last block.
 async fn nodes(blocks: &[Block]) -> Duration {
     let runtime = Tokio::current();
-    let server = Node::builder(runtime.clone()).listen(loopback());
+    let server = Node::builder(runtime.clone()).with_listen_address(loopback());
     let server = server.start().await.expect("a node on loopback");
     let client = Node::builder(runtime).start().await.expect("a node");
     server.put_blocks(blocks.to_vec()).await.expect("memory");

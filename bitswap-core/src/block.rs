@@ -1,15 +1,19 @@
 //! A block: bytes together with the CID that they hash to.
 
+use core::hash::{Hash, Hasher};
+
 use bytes::Bytes;
 use cid::Cid;
+use multihash_codetable::{Code, MultihashDigest as _};
 
 use crate::error::BlockError;
-use crate::prefix::Prefix;
+use crate::output::BlockInfo;
+use crate::prefix::{Prefix, RAW};
 
 /// Bytes and their CID.
 ///
 /// A `Block` exists only if its bytes hash to its CID: it is built by hashing
-/// ([`Block::new`], [`Prefix::block`]) or, where the local store has already checked it, by
+/// ([`Block::sha2_256`], [`Block::new`], [`Prefix::block`]) or, where the local store has already checked it, by
 /// [`Block::new_unchecked`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Block {
@@ -18,6 +22,21 @@ pub struct Block {
 }
 
 impl Block {
+    /// The block of plain bytes: CIDv1 with the codec [`RAW`], under SHA2-256.
+    #[must_use]
+    pub fn raw(data: impl Into<Bytes>) -> Self {
+        Self::sha2_256(RAW, data)
+    }
+
+    /// The block of bytes in the format `codec`: CIDv1, under SHA2-256.
+    ///
+    /// A CIDv0 is made by [`Prefix::V0`], one under another hash by another [`Prefix`].
+    #[must_use]
+    pub fn sha2_256(codec: u64, data: impl Into<Bytes>) -> Self {
+        let data = data.into();
+        Self { cid: Cid::new_v1(codec, Code::Sha2_256.digest(&data)), data }
+    }
+
     /// Checks that `data` hashes to `cid`.
     ///
     /// # Errors
@@ -62,6 +81,20 @@ impl Block {
     }
 }
 
+impl Hash for Block {
+    /// By the CID, which stands for the bytes.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Hash::hash(&self.cid, state);
+    }
+}
+
+impl From<&Block> for BlockInfo {
+    fn from(block: &Block) -> Self {
+        let size = u32::try_from(block.data.len()).unwrap_or(u32::MAX);
+        Self { cid: block.cid, size }
+    }
+}
+
 impl core::fmt::Debug for Block {
     /// The CID and the length; never the bytes, which are the user's.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -73,6 +106,7 @@ impl core::fmt::Debug for Block {
 mod tests {
     use super::*;
     use std::format;
+    use std::string::ToString as _;
 
     fn block(data: &'static [u8]) -> Block {
         Prefix::V0.block(Bytes::from_static(data)).unwrap()
@@ -87,6 +121,20 @@ mod tests {
             let wrong = Bytes::from_static(wrong);
             assert_eq!(Block::new(cid, wrong), Err(BlockError::Mismatch));
         }
+    }
+
+    #[test]
+    fn the_common_cases_are_those_of_their_prefix() {
+        let hello = Bytes::from_static(b"hello");
+        for codec in [RAW, 0x71] {
+            let block = Block::sha2_256(codec, hello.clone());
+            assert_eq!(Prefix::sha2_256(codec).block(hello.clone()), Ok(block.clone()));
+            assert_eq!(Block::new(*block.cid(), hello.clone()), Ok(block));
+        }
+        let raw = Block::raw("hello");
+        let known = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq";
+        assert_eq!(raw.cid().to_string(), known);
+        assert_eq!(BlockInfo::from(&raw), BlockInfo { cid: *raw.cid(), size: 5 });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use core::fmt;
 
 /// A number of bytes that is displayed in a unit that fits: `1023 B`, `1.5 MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ByteSize(pub u64);
 
 impl fmt::Display for ByteSize {

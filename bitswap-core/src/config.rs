@@ -2,12 +2,17 @@
 
 use core::time::Duration;
 
+use crate::byte_size::ByteSize;
 use crate::error::ConfigError;
 use crate::limits::{BLOCK_BYTES_MAX, Limits};
 use crate::output::Rates;
 
+const TENTH: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// Settings of an [`Engine`](crate::Engine). [`Config::default`] is right for most hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Config {
     pub(crate) limits: Limits,
     pub(crate) rates: Rates,
@@ -54,32 +59,52 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] when a limit is zero or too small to make progress with.
-    pub fn limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
-        for (field, value) in [
-            ("limits.peers", limits.peers),
-            ("limits.ledger_per_peer", limits.ledger_per_peer),
-            ("limits.ledger", limits.ledger),
-            ("limits.response_bytes_per_peer", limits.response_bytes_per_peer),
-            ("limits.response_bytes", limits.response_bytes),
-            ("limits.loads_per_peer", limits.loads_per_peer),
-            ("limits.messages_per_stream", u32::from(limits.messages_per_stream)),
-            ("limits.want_bytes_per_peer", limits.want_bytes_per_peer),
-            ("limits.sent_wants_per_peer", limits.sent_wants_per_peer),
-            ("limits.sent_wants", limits.sent_wants),
-            ("limits.wants", limits.wants),
-            ("limits.sessions", limits.sessions),
-            ("limits.entries_per_message", limits.entries_per_message),
+    pub fn with_limits(mut self, limits: Limits) -> Result<Self, ConfigError> {
+        let Limits {
+            peers,
+            ledger_per_peer,
+            ledger,
+            response_bytes_per_peer,
+            response_bytes,
+            loads_per_peer,
+            messages_per_stream,
+            want_bytes_per_peer,
+            sent_wants_per_peer,
+            sent_wants,
+            wants,
+            sessions,
+            entries_per_message,
+            // None is kept then.
+            peer_histories: _,
+        } = limits;
+        for (setting, value) in [
+            ("limits.peers", peers),
+            ("limits.ledger_per_peer", ledger_per_peer),
+            ("limits.ledger", ledger),
+            ("limits.loads_per_peer", loads_per_peer),
+            ("limits.sent_wants_per_peer", sent_wants_per_peer),
+            ("limits.sent_wants", sent_wants),
+            ("limits.wants", wants),
+            ("limits.sessions", sessions),
+            ("limits.entries_per_message", entries_per_message),
         ] {
-            check(field, u64::from(value), 1, u64::from(u32::MAX))?;
+            check_count(setting, value, 1, u32::MAX)?;
         }
-        check("limits.messages_per_stream", u64::from(limits.messages_per_stream), 1, 16)?;
+        for (setting, bytes) in [
+            ("limits.response_bytes_per_peer", response_bytes_per_peer),
+            ("limits.response_bytes", response_bytes),
+            ("limits.want_bytes_per_peer", want_bytes_per_peer),
+        ] {
+            check_bytes(setting, bytes, 1, u32::MAX)?;
+        }
+        check_count("limits.messages_per_stream", u32::from(messages_per_stream), 1, 16)?;
         self.limits = limits;
         Ok(self)
     }
 
     /// Limits on bandwidth, until [`Engine::set_rates`](crate::Engine::set_rates). Default: none.
     #[must_use]
-    pub const fn rates(mut self, rates: Rates) -> Self {
+    pub const fn with_rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
         self
     }
@@ -87,7 +112,7 @@ impl Config {
     /// Whether peers are served at all. A node that does not serve ignores wantlists, and no answer
     /// tells that from absence. Default: yes.
     #[must_use]
-    pub const fn serve(mut self, serve: bool) -> Self {
+    pub const fn with_serve(mut self, serve: bool) -> Self {
         self.serve = serve;
         self
     }
@@ -99,8 +124,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] for 0 and above [`BLOCK_BYTES_MAX`].
-    pub fn block_bytes_max(mut self, bytes: u32) -> Result<Self, ConfigError> {
-        check("block_bytes_max", u64::from(bytes), 1, BLOCK_BYTES_MAX as u64)?;
+    pub fn with_block_bytes_max(mut self, bytes: u32) -> Result<Self, ConfigError> {
+        check_bytes("block_bytes_max", bytes, 1, BLOCK_BYTES_MAX as u32)?;
         self.block_bytes_max = bytes;
         Ok(self)
     }
@@ -111,8 +136,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] above 64 KiB: a 50-byte want-have must not draw out much more.
-    pub fn replace_have_bytes(mut self, bytes: Option<u32>) -> Result<Self, ConfigError> {
-        check("replace_have_bytes", u64::from(bytes.unwrap_or(0)), 0, 64 << 10)?;
+    pub fn with_replace_have_bytes(mut self, bytes: Option<u32>) -> Result<Self, ConfigError> {
+        check_bytes("replace_have_bytes", bytes.unwrap_or(0), 0, 64 << 10)?;
         self.replace_have_bytes = bytes;
         Ok(self)
     }
@@ -123,8 +148,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] outside of 1 B to 2 MiB.
-    pub fn response_target_bytes(mut self, bytes: u32) -> Result<Self, ConfigError> {
-        check("response_target_bytes", u64::from(bytes), 1, 2 << 20)?;
+    pub fn with_response_target_bytes(mut self, bytes: u32) -> Result<Self, ConfigError> {
+        check_bytes("response_target_bytes", bytes, 1, 2 << 20)?;
         self.response_target_bytes = bytes;
         Ok(self)
     }
@@ -134,10 +159,9 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], in microseconds, outside of 100 ms to 1 h.
-    pub fn stream_idle(mut self, idle: Duration) -> Result<Self, ConfigError> {
-        let micros = u64::try_from(idle.as_micros()).unwrap_or(u64::MAX);
-        check("stream_idle", micros, 100_000, 3_600_000_000)?;
+    /// [`ConfigError`] outside of 100 ms to 1 h.
+    pub fn with_stream_idle(mut self, idle: Duration) -> Result<Self, ConfigError> {
+        ConfigError::check("stream_idle", idle, TENTH..=HOUR)?;
         self.stream_idle = idle;
         Ok(self)
     }
@@ -147,8 +171,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] for 0.
-    pub fn fan_out(mut self, peers: u8) -> Result<Self, ConfigError> {
-        check("fan_out", u64::from(peers), 1, u64::from(u8::MAX))?;
+    pub fn with_fan_out(mut self, peers: u8) -> Result<Self, ConfigError> {
+        check_count("fan_out", u32::from(peers), 1, u32::from(u8::MAX))?;
         self.fan_out = peers;
         Ok(self)
     }
@@ -158,8 +182,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] for 0.
-    pub fn peers_per_want_max(mut self, peers: u16) -> Result<Self, ConfigError> {
-        check("peers_per_want_max", u64::from(peers), 1, u64::from(u16::MAX))?;
+    pub fn with_peers_per_want_max(mut self, peers: u16) -> Result<Self, ConfigError> {
+        check_count("peers_per_want_max", u32::from(peers), 1, u32::from(u16::MAX))?;
         self.peers_per_want_max = peers;
         Ok(self)
     }
@@ -170,16 +194,16 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] unless min ≤ first ≤ max, min ≥ 1 ms and max ≤ 1 h.
-    pub fn deadlines(
+    pub fn with_deadlines(
         mut self,
         min: Duration,
         first: Duration,
         max: Duration,
     ) -> Result<Self, ConfigError> {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        check("deadline max", micros(max), 1000, 3_600_000_000)?;
-        check("deadline first", micros(first), 1000, micros(max))?;
-        check("deadline min", micros(min), 1000, micros(first))?;
+        let least = Duration::from_millis(1);
+        ConfigError::check("deadlines.max", max, least..=HOUR)?;
+        ConfigError::check("deadlines.first", first, least..=max)?;
+        ConfigError::check("deadlines.min", min, least..=first)?;
         self.deadline_min = min;
         self.first_deadline = first;
         self.deadline_max = max;
@@ -192,8 +216,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] above 1000.
-    pub fn hedge_per_mille(mut self, share: u16) -> Result<Self, ConfigError> {
-        check("hedge_per_mille", u64::from(share), 0, 1000)?;
+    pub fn with_hedge_per_mille(mut self, share: u16) -> Result<Self, ConfigError> {
+        check_count("hedge_per_mille", u32::from(share), 0, 1000)?;
         self.hedge_per_mille = share;
         Ok(self)
     }
@@ -204,16 +228,20 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] outside of 100 ms to 1 h.
-    pub fn search_interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
-        let micros = u64::try_from(interval.as_micros()).unwrap_or(u64::MAX);
-        check("search_interval", micros, 100_000, 3_600_000_000)?;
+    pub fn with_search_interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
+        ConfigError::check("search_interval", interval, TENTH..=HOUR)?;
         self.search_interval = interval;
         Ok(self)
     }
 }
 
-const fn check(field: &'static str, value: u64, min: u64, max: u64) -> Result<(), ConfigError> {
-    if value < min || value > max { Err(ConfigError { field, min, max }) } else { Ok(()) }
+fn check_bytes(setting: &'static str, bytes: u32, min: u32, max: u32) -> Result<(), ConfigError> {
+    let size = |bytes| ByteSize(u64::from(bytes));
+    ConfigError::check(setting, size(bytes), size(min)..=size(max))
+}
+
+fn check_count(setting: &'static str, count: u32, min: u32, max: u32) -> Result<(), ConfigError> {
+    ConfigError::check(setting, u64::from(count), u64::from(min)..=u64::from(max))
 }
 
 #[cfg(test)]
@@ -223,14 +251,17 @@ mod tests {
     #[test]
     fn settings_outside_their_bounds_are_refused_by_name() {
         let zero = Limits { sent_wants_per_peer: 0, ..Limits::default() };
-        let refused = Config::default().limits(zero).unwrap_err();
-        assert_eq!(refused.field, "limits.sent_wants_per_peer");
-        assert!(Config::default().replace_have_bytes(Some(65_537)).is_err());
-        assert!(Config::default().fan_out(0).is_err());
+        let refused = Config::default().with_limits(zero).unwrap_err();
+        assert_eq!(refused.setting(), "limits.sent_wants_per_peer");
+        assert!(Config::default().with_replace_have_bytes(Some(65_537)).is_err());
+        assert!(Config::default().with_fan_out(0).is_err());
         let ms = Duration::from_millis;
-        assert_eq!(Config::default().stream_idle(ms(99)).unwrap_err().field, "stream_idle");
-        assert!(Config::default().stream_idle(ms(100)).is_ok());
-        assert!(Config::default().deadlines(ms(50), ms(40), ms(60)).is_err());
-        assert!(Config::default().deadlines(ms(50), ms(50), ms(50)).is_ok());
+        assert_eq!(
+            Config::default().with_stream_idle(ms(99)).unwrap_err().setting(),
+            "stream_idle"
+        );
+        assert!(Config::default().with_stream_idle(ms(100)).is_ok());
+        assert!(Config::default().with_deadlines(ms(50), ms(40), ms(60)).is_err());
+        assert!(Config::default().with_deadlines(ms(50), ms(50), ms(50)).is_ok());
     }
 }

@@ -8,8 +8,13 @@ use cid::Cid;
 const INLINE: usize = 38;
 
 /// The binary form of a CID. 40 bytes for the CIDs of daily life, where `Cid` takes 96.
+///
+/// Made from a [`Cid`] and from nothing else, so its bytes always parse.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Key {
+pub(crate) struct Key(Bytes);
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Bytes {
     Inline(u8, [u8; INLINE]),
     Boxed(Box<[u8]>),
 }
@@ -19,32 +24,36 @@ impl Key {
         let mut bytes = [0; INLINE];
         let unused = bytes.as_mut_slice();
         let length = cid.encoded_len();
-        if length <= INLINE && cid.write_bytes(unused).is_ok() {
-            Self::Inline(length as u8, bytes)
+        let key = if length <= INLINE && cid.write_bytes(unused).is_ok() {
+            Self(Bytes::Inline(length as u8, bytes))
         } else {
-            Self::Boxed(cid.to_bytes().into_boxed_slice())
-        }
+            Self(Bytes::Boxed(cid.to_bytes().into_boxed_slice()))
+        };
+        debug_assert_eq!(Cid::try_from(key.bytes()).ok(), Some(*cid));
+        key
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or(bytes),
-            Self::Boxed(bytes) => bytes,
+        match &self.0 {
+            Bytes::Inline(length, bytes) => bytes.get(..usize::from(*length)).unwrap_or(bytes),
+            Bytes::Boxed(bytes) => bytes,
         }
     }
 
-    /// The CID again. A key is only ever made from a CID, so its bytes parse.
+    /// The CID again.
     pub(crate) fn cid(&self) -> Cid {
         let cid = Cid::try_from(self.bytes());
+        // `Cid` has no conversion without an error. That there is none is the invariant of this type: every
+        // CID reads back from what it is written as.
         debug_assert!(cid.is_ok(), "a key that was made from no CID");
         cid.unwrap_or_default()
     }
 
     /// Bytes held outside of the key itself.
     pub(crate) fn heap_bytes(&self) -> usize {
-        match self {
-            Self::Inline(..) => 0,
-            Self::Boxed(bytes) => bytes.len(),
+        match &self.0 {
+            Bytes::Inline(..) => 0,
+            Bytes::Boxed(bytes) => bytes.len(),
         }
     }
 }
@@ -72,5 +81,24 @@ mod tests {
             assert_eq!(key.heap_bytes() == 0, cid.encoded_len() <= INLINE);
         }
         assert_eq!(size_of::<Key>(), 40);
+    }
+
+    /// The conversion back has no answer of its own, so each number at a boundary of its encoding is tried.
+    #[test]
+    fn every_cid_reads_back_from_its_key() {
+        let around = |bits: u32| [(1u64 << bits) - 1, 1 << bits];
+        let numbers: alloc::vec::Vec<u64> = (0..64).flat_map(around).chain([0, u64::MAX]).collect();
+        for length in 0..=64 {
+            let digest = &[0xff; 64][..length];
+            for number in &numbers {
+                let hash = Multihash::<64>::wrap(*number, digest).unwrap();
+                for cid in [Cid::new_v1(0x55, hash), Cid::new_v1(*number, hash)] {
+                    assert_eq!(Key::new(&cid).cid(), cid);
+                }
+            }
+        }
+        let hash = Multihash::wrap(0x12, &[0x12; 32]).unwrap();
+        let v0 = Cid::new_v0(hash).unwrap();
+        assert_eq!(Key::new(&v0).cid(), v0);
     }
 }

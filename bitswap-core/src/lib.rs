@@ -107,8 +107,8 @@
 //! let mut alice = Host::new("bob", 1, now);
 //! let mut bob = Host::new("alice", 2, now);
 //!
-//! // Bob has a block: CIDv1, raw, sha2-256 of 32 bytes.
-//! let block = Prefix::parse(&[1, 0x55, 0x12, 32])?.block(Bytes::from_static(b"hello"))?;
+//! // Bob has a block.
+//! let block = Block::raw("hello");
 //! let cid = *block.cid();
 //! bob.store.insert(cid, block.data().clone());
 //!
@@ -192,6 +192,8 @@
 //!
 //! None is on by default, and none changes what the engine does.
 //!
+//! * `serde`: `Serialize` for statistics, messages, events, outputs, options and errors, and `Deserialize` where
+//!   there is nothing to check or it is checked: a [`Block`] is hashed. CIDs are text.
 //! * `testing`: what a checker needs. [`Engine`] and [`chunk::Download`] get `validate`, which looks
 //!   for broken invariants inside; ids become numbers and back; `chunk` has a disk in memory. The
 //!   checker itself, with a host for tests, is the crate `bitswap-testing`.
@@ -199,6 +201,7 @@
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
+#![warn(missing_debug_implementations)]
 #![no_std]
 
 extern crate alloc;
@@ -225,6 +228,8 @@ mod peer;
 mod prefix;
 mod protobuf;
 mod rng;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod server;
 mod stats;
 #[cfg(feature = "testing")]
@@ -243,10 +248,9 @@ pub use memory::MemoryMax;
 pub use message::{Entry, Message, Presence, Version, WantKind, Wantlist};
 pub use output::{
     BlockInfo, Event, Load, LoadAnswer, LoadId, LoadKind, Loaded, LookupId, Outgoing, Output,
-    PeerHistory, PeerOutcome, PeerReport, ProtocolSupport, ProviderProgress, Rates, SendId,
-    SessionId, StreamKind, Want, WantFailure,
+    PeerHistory, PeerOutcome, PeerReport, PeerReports, ProtocolSupport, ProviderProgress, Rates,
+    SendId, SessionId, StreamKind, Want, WantFailure,
 };
-pub use prefix::{Prefix, cid_from_bytes};
-pub use rng::Rng;
+pub use prefix::{DAG_PB, Prefix, RAW, cid_from_bytes};
 pub use stats::{Fetched, PeerStats, Served, SessionStats, Stats, TimerReason};
 pub use time::Timestamp;

@@ -2,8 +2,9 @@
 
 /// Bounds on memory and work. All are finite; all memory the engine holds is bounded by them:
 /// [`Engine::memory_max`](crate::Engine::memory_max) tells how much that is, `docs/limits.md` how it is made up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Limits {
     /// Connected peers. More are ignored until one leaves: stops a swarm of made-up identities
     /// from filling memory. Default 1024.

@@ -3,8 +3,9 @@
 //! Each half of the engine has its terms in a file `bound`, with the sizes of the rows that are really used.
 
 /// The most bytes that an engine takes, by what they are for. See [`Engine::memory_max`](crate::Engine::memory_max).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MemoryMax {
     /// An engine without peers and wants, beside the value itself.
     pub empty: u64,

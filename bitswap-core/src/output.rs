@@ -1,6 +1,7 @@
 //! What the engine asks of its host and tells it, and the small values both sides use.
 
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -12,8 +13,12 @@ use crate::message::{Message, Version};
 
 /// Something the engine wants done or has to tell. Taken by
 /// [`Engine::poll_output`](crate::Engine::poll_output).
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Not `non_exhaustive`, on purpose: a host that does not carry out an output breaks the contract, so one that
+/// is added must not pass unseen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[must_use]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Output<P> {
     /// Open an outbound stream of this kind and answer with `handle_open`.
     Open {
@@ -49,6 +54,7 @@ pub enum Output<P> {
         /// The session that looks.
         session: SessionId,
         /// The block that is looked for.
+        #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
         cid: Cid,
     },
     /// Nobody waits for this lookup any more; answers to it are ignored.
@@ -61,7 +67,8 @@ pub enum Output<P> {
 }
 
 /// A message to send.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Outgoing<P> {
     /// Names the message in `handle_sent`.
     pub id: SendId,
@@ -76,7 +83,8 @@ pub struct Outgoing<P> {
 }
 
 /// A lookup in the local store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Load<P> {
     /// Names the lookup in `handle_load`.
     pub id: LoadId,
@@ -84,6 +92,7 @@ pub struct Load<P> {
     /// so it cannot be told from absence.
     pub peer: P,
     /// The blocks looked up.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::many::serialize"))]
     pub cids: Vec<Cid>,
     /// Sizes or bytes.
     pub kind: LoadKind,
@@ -106,6 +115,7 @@ impl<P> Load<P> {
 
 /// What a [`Load`] asks the store for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum LoadKind {
     /// The length of each block.
     Size,
@@ -114,16 +124,19 @@ pub enum LoadKind {
 }
 
 /// The answer for one CID of a [`Load`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Loaded {
     /// The CID.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// What the store said.
     pub answer: LoadAnswer,
 }
 
 /// What the store said of one CID.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum LoadAnswer {
     /// It has the block; this many bytes.
     Size(u32),
@@ -136,9 +149,11 @@ pub enum LoadAnswer {
 }
 
 /// A block that the local store has just taken in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BlockInfo {
     /// The CID.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// Its length in bytes.
     pub size: u32,
@@ -146,6 +161,7 @@ pub struct BlockInfo {
 
 /// One of the two outbound streams to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum StreamKind {
     /// Our wants and cancels.
     Requests,
@@ -158,8 +174,18 @@ impl StreamKind {
     pub const ALL: [Self; 2] = [Self::Requests, Self::Responses];
 }
 
+impl fmt::Display for StreamKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests",
+            Self::Responses => "responses",
+        })
+    }
+}
+
 /// Whether a peer speaks Bitswap at all, as far as is known before a stream is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ProtocolSupport {
     /// Nobody said. It is tried.
     #[default]
@@ -172,6 +198,7 @@ pub enum ProtocolSupport {
 
 /// Whether a provider lookup goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum ProviderProgress {
     /// More answers may follow.
     Partial,
@@ -189,20 +216,30 @@ pub struct SendId {
 
 /// Names a store lookup in `handle_load`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LoadId(pub(crate) u64);
 
 /// Names a provider lookup in `handle_providers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LookupId(pub(crate) u64);
 
 /// Names a session. Stale ids are harmless: they name nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub(crate) crate::util::rows::Id<crate::client::Session>);
 
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_bits().fmt(f)
+    }
+}
+
 /// A block that a session wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Want {
     /// The block.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// Higher goes first within the session; equal ones in the order given.
     pub priority: i32,
@@ -218,7 +255,9 @@ impl From<Cid> for Want {
 }
 
 /// Limits on bandwidth in bytes per second; `None` is unlimited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Rates {
     /// Blocks sent to all peers together.
     pub upload: Option<u64>,
@@ -229,7 +268,8 @@ pub struct Rates {
 }
 
 /// What is worth keeping of a peer that left, and is handed back when it returns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerHistory {
     /// Its answers took this long, network and all.
     pub latency: Duration,
@@ -242,8 +282,9 @@ pub struct PeerHistory {
 }
 
 /// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Event<P> {
     /// A wanted block arrived: the want has ended.
     Block {
@@ -260,6 +301,7 @@ pub enum Event<P> {
         /// The session that wanted it.
         session: SessionId,
         /// The block's CID.
+        #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
         cid: Cid,
     },
     /// The want has ended without a block.
@@ -267,6 +309,7 @@ pub enum Event<P> {
         /// The session that wanted it.
         session: SessionId,
         /// The block's CID.
+        #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
         cid: Cid,
         /// Why.
         reason: WantFailure<P>,
@@ -288,8 +331,9 @@ pub enum Event<P> {
 }
 
 /// Why a want ended without a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WantFailure<P> {
     /// Every peer that could be asked lacks the block, and no provider was found. What each said.
     NotFound(Vec<PeerReport<P>>),
@@ -299,8 +343,36 @@ pub enum WantFailure<P> {
     ShutDown,
 }
 
+impl<P: fmt::Display> fmt::Display for WantFailure<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, reports) = match self {
+            Self::NotFound(reports) => ("no peer has the block", reports),
+            Self::TimedOut(reports) => ("no peer delivered the block in time", reports),
+            Self::ShutDown => return f.write_str("the engine was shut down"),
+        };
+        write!(f, "{what}: {}", PeerReports(reports))
+    }
+}
+
+impl<P: fmt::Debug + fmt::Display> core::error::Error for WantFailure<P> {}
+
+/// Displays what several peers did about one want.
+#[derive(Clone, Copy, Debug)]
+pub struct PeerReports<'a, P>(pub &'a [PeerReport<P>]);
+
+impl<P: fmt::Display> fmt::Display for PeerReports<'_, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some((first, more)) = self.0.split_first() else {
+            return f.write_str("no peer was asked");
+        };
+        write!(f, "asked {first}")?;
+        more.iter().try_for_each(|report| write!(f, "; {report}"))
+    }
+}
+
 /// What one peer did about one want.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct PeerReport<P> {
     /// The peer.
     pub peer: P,
@@ -308,9 +380,16 @@ pub struct PeerReport<P> {
     pub outcome: PeerOutcome,
 }
 
+impl<P: fmt::Display> fmt::Display for PeerReport<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.peer, self.outcome)
+    }
+}
+
 /// What came of asking a peer for a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerOutcome {
     /// It was asked and has not answered yet.
     Asked,
@@ -326,4 +405,36 @@ pub enum PeerOutcome {
     NoBitswap,
     /// It cannot be asked for now: no stream to it opens. It is tried again.
     Unreachable,
+}
+
+impl fmt::Display for PeerOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Asked => "no answer yet",
+            Self::Have => "HAVE, the block is under way",
+            Self::HaveThenSilent => "HAVE then silent",
+            Self::Silent => "silent",
+            Self::DontHave => "DONT_HAVE",
+            Self::NoBitswap => "does not speak Bitswap",
+            Self::Unreachable => "no stream to it opens",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+    use alloc::vec;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_want_says_what_each_peer_did() {
+        let report = |peer, outcome| PeerReport { peer, outcome };
+        let reports = vec![report("a", PeerOutcome::DontHave), report("b", PeerOutcome::Silent)];
+        let failure: &dyn core::error::Error = &WantFailure::NotFound(reports);
+        assert_eq!(failure.to_string(), "no peer has the block: asked a: DONT_HAVE; b: silent");
+        let failure = WantFailure::<&str>::TimedOut(Vec::new()).to_string();
+        assert_eq!(failure, "no peer delivered the block in time: no peer was asked");
+    }
 }

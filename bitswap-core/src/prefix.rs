@@ -17,8 +17,10 @@ use crate::hash::{self, IDENTITY, MAX_DIGEST, SHA2_256};
 use crate::limits::DIGEST_BYTES_MIN;
 use crate::varint;
 
-/// The codec of CIDv0.
-const DAG_PB: u64 = 0x70;
+/// The codec of raw bytes.
+pub const RAW: u64 = 0x55;
+/// The codec of UnixFS nodes, and of every CIDv0.
+pub const DAG_PB: u64 = 0x70;
 
 /// A CID without its digest: four varints on the wire.
 ///
@@ -36,6 +38,19 @@ pub struct Prefix {
 impl Prefix {
     /// The prefix of CIDv0: dag-pb, sha2-256, 32 bytes.
     pub const V0: Self = Self { version: 0, codec: DAG_PB, hash: SHA2_256, length: 32 };
+
+    /// The prefix of CIDv1 under SHA2-256 in the format `codec`, as [`RAW`].
+    #[must_use]
+    pub const fn sha2_256(codec: u64) -> Self {
+        Self::new(codec, SHA2_256, 32)
+    }
+
+    /// The prefix of CIDv1 in the format `codec`, under the hash of this multihash code with a digest of
+    /// `digest_len` bytes. Whether there are such blocks says [`Prefix::fetchable`].
+    #[must_use]
+    pub const fn new(codec: u64, hash_code: u64, digest_len: u64) -> Self {
+        Self { version: 1, codec, hash: hash_code, length: digest_len }
+    }
 
     /// The prefix of a CID.
     ///

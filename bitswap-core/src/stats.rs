@@ -6,8 +6,10 @@ use crate::message::Version;
 use crate::output::ProtocolSupport;
 
 /// What was asked for and received.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Fetched {
     /// Messages handed to the transport on the wants stream.
     pub messages_sent: u64,
@@ -26,7 +28,7 @@ pub struct Fetched {
     /// Their bytes.
     pub duplicate_bytes: u64,
     /// Blocks that were never asked of the peer that sent them and that nobody wants, or above
-    /// [`Config::block_bytes_max`](crate::Config::block_bytes_max).
+    /// [`Config::with_block_bytes_max`](crate::Config::with_block_bytes_max).
     pub unwanted_blocks: u64,
     /// HAVEs received.
     pub haves: u64,
@@ -37,8 +39,10 @@ pub struct Fetched {
 }
 
 /// What was asked of us and sent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Served {
     /// Messages handed to the transport on the answers stream.
     pub messages_sent: u64,
@@ -66,8 +70,10 @@ pub struct Served {
 }
 
 /// The engine as a whole.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Stats {
     /// Everything fetched since the start.
     pub fetched: Fetched,
@@ -94,8 +100,10 @@ pub struct Stats {
 }
 
 /// One connected peer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct PeerStats {
     /// What was fetched from it since it connected.
     pub fetched: Fetched,
@@ -122,8 +130,10 @@ pub struct PeerStats {
 }
 
 /// One session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct SessionStats {
     /// Wants that have not ended.
     pub wants: u32,
@@ -144,6 +154,7 @@ pub struct SessionStats {
 /// Why the engine wants to be called at [`Engine::poll_timeout`](crate::Engine::poll_timeout).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum TimerReason {
     /// An output may be ready.
     Output,

@@ -275,7 +275,7 @@ fn a_peer_that_claims_and_stays_silent_counts_a_have_and_a_timeout() {
 fn what_a_server_skips_evicts_and_fails_to_send_is_counted() {
     let limits = limits(|limits| limits.ledger_per_peer = 2);
     let mut engine: Engine<u8> =
-        Engine::new(Config::default().limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
+        Engine::new(Config::default().with_limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
     let now = Timestamp::ZERO;
     engine.handle_connected(7, None, now);
     let want = |n, priority| Entry::want(*block(n, 4).cid(), WantKind::Block, priority, true);
@@ -330,7 +330,7 @@ fn what_a_server_skips_evicts_and_fails_to_send_is_counted() {
 fn a_stream_that_is_reset_because_its_peer_is_slow_is_counted() {
     let limits = limits(|limits| limits.response_bytes = 4096);
     let mut engine: Engine<u8> =
-        Engine::new(Config::default().limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
+        Engine::new(Config::default().with_limits(limits).unwrap(), [1; 32], Timestamp::ZERO);
     // Two peers want a block, and there is memory for one. The first one does not take it in the two
     // seconds, and the time for 4 KiB at 64 KiB/s, that it has.
     let mut resets = Vec::new();

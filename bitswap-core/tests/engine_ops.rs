@@ -201,7 +201,7 @@ fn small_limits() -> impl Strategy<Value = Config> {
             limits.response_bytes_per_peer = response_bytes;
             limits.response_bytes = response_bytes * 2;
             limits.peers = 6;
-            Config::default().limits(limits).expect("every limit is at least 1")
+            Config::default().with_limits(limits).expect("every limit is at least 1")
         },
     )
 }

@@ -49,7 +49,7 @@ fn wants_beyond_what_silent_peers_may_be_sent_reach_a_peer_that_has_them() {
     limits.sent_wants_per_peer = 5;
     limits.sent_wants = 15;
     limits.wants = 20;
-    let config = Config::default().limits(limits).expect("every limit is at least 1");
+    let config = Config::default().with_limits(limits).expect("every limit is at least 1");
     run(
         config,
         &[
@@ -159,7 +159,7 @@ fn room_for_six() -> Config {
     (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 6, 2, 15);
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (2, 4, 1);
     (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
-    Config::default().limits(limits).expect("all are above 0")
+    Config::default().with_limits(limits).expect("all are above 0")
 }
 
 #[test]
@@ -220,7 +220,7 @@ fn a_have_that_nobody_asked_for_takes_no_place_of_a_want_that_is_to_be_asked() {
     (limits.ledger_per_peer, limits.ledger, limits.loads_per_peer) = (1, 2, 1);
     (limits.response_bytes_per_peer, limits.response_bytes, limits.messages_per_stream) = (1, 2, 1);
     run(
-        Config::default().limits(limits).expect("all are above 0"),
+        Config::default().with_limits(limits).expect("all are above 0"),
         &[
             Op::Wait(0),
             Op::Connect(72, Version::V1_2),
@@ -242,7 +242,7 @@ fn a_want_that_is_cancelled_at_the_end_of_a_message_had_its_place_in_a_full_ledg
     let mut limits = Limits::default();
     (limits.ledger_per_peer, limits.ledger) = (4, 8);
     run(
-        Config::default().limits(limits).expect("all are above 0"),
+        Config::default().with_limits(limits).expect("all are above 0"),
         &[
             Op::Store(vec![14]),
             Op::Connect(4, Version::V1_2),
@@ -290,7 +290,7 @@ fn a_want_that_is_to_be_asked_for_later_keeps_no_room_at_silent_peers_that_a_mor
     (limits.peers, limits.sent_wants, limits.sent_wants_per_peer, limits.wants) = (6, 3, 1, 3);
     let urgent = WantedAs { priority: 1, sized: false };
     run(
-        Config::default().limits(limits).expect("all are above 0"),
+        Config::default().with_limits(limits).expect("all are above 0"),
         &[
             Op::Connect(0, Version::V1_2),
             Op::Connect(1, Version::V1_2),

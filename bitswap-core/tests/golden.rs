@@ -52,7 +52,7 @@ fn vectors() -> Vec<Vector> {
             assert_eq!(bytes.len() as u64, vector["length"].as_u64().unwrap());
             Vector {
                 name: format!("{file} {line}"),
-                version: Version::from_protocol(vector["protocol"].as_str().unwrap()).unwrap(),
+                version: vector["protocol"].as_str().unwrap().parse().unwrap(),
                 bytes,
                 said: vector["decoded"].clone(),
             }

@@ -134,7 +134,7 @@ struct World {
 
 impl World {
     fn new(limits: Limits, wide: bool) -> Self {
-        let config = Config::default().limits(limits).unwrap();
+        let config = Config::default().with_limits(limits).unwrap();
         let mut world = Self {
             engine: Engine::new(config, SEED, Timestamp::ZERO),
             limits,

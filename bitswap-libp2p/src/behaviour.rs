@@ -2,22 +2,24 @@
 //!
 //! Every call of the engine goes through [`Behaviour::with_engine`], which carries out whatever the
 //! engine then wants done. Nothing here blocks or hashes: streams are the matter of the connections'
-//! tasks, the store's futures run on the executor.
+//! tasks, the store's futures run on the spawner.
 
 mod api;
 mod connections;
+mod get;
 mod inbox;
 mod peer;
 mod peer_histories;
+mod requests;
 mod storage;
 mod timer;
 
 pub use api::{BlockDisposition, PeerInfo, Stats};
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::mem;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
 
 use bitswap_core::{Block, Engine, Output, SessionId, Timestamp};
 use either::Either;
@@ -34,16 +36,19 @@ use libp2p_swarm::{
 };
 
 use crate::blockstore::Blockstore;
+use crate::builder::BehaviourBuilder;
 use crate::config::Config;
-use crate::event::{Event, PutId};
-use crate::executor::TaskSpawner;
+use crate::event::{EngineEvent, Event, PutId};
 use crate::handler::{Arrivals, Handler, Settings};
 use crate::protocol::Offer;
+use crate::spawner::TaskSpawner;
+use crate::trace::log;
 use crate::traffic::Traffic;
-use connections::tell;
+use connections::apply_input;
 use inbox::Inbox;
 use peer::{Peer, StreamIds};
 use peer_histories::PeerHistories;
+use requests::Requests;
 use storage::{Answer, Storage};
 use timer::{Alarm, Clock};
 
@@ -57,7 +62,7 @@ pub struct Behaviour<S> {
     alarm: Alarm,
     settings: Settings,
     items_per_second: u32,
-    executor: Arc<dyn TaskSpawner>,
+    spawner: Arc<dyn TaskSpawner>,
     peers: BTreeMap<PeerId, Peer>,
     streams: StreamIds,
     histories: PeerHistories,
@@ -65,9 +70,10 @@ pub struct Behaviour<S> {
     /// Sessions whose blocks go to the store.
     storing: HashSet<SessionId>,
     /// Blocks that the engine has just delivered, on their way to the store with their events.
-    arrived: (Vec<Block>, Vec<Event>),
+    arrived: (Vec<Block>, Vec<EngineEvent>),
     puts: HashMap<PutId, Put>,
     puts_begun: u64,
+    requests: Requests,
     events: VecDeque<Event>,
     /// Peers of which it must be seen whether their connections are still needed.
     touched: Vec<PeerId>,
@@ -84,17 +90,34 @@ struct Put {
     /// The user asked for it and gets an answer.
     asked: bool,
     /// What waits for the blocks to be stored.
-    events: Vec<Event>,
+    events: Vec<EngineEvent>,
 }
 
 impl<S: Blockstore> Behaviour<S> {
-    /// A behaviour without peers or wants.
+    /// A behaviour with default settings, whose tasks run on tokio.
     ///
-    /// `seed` decides how work is spread among equal peers and keys the tables that peers can fill:
-    /// take it from the system's random source.
-    pub fn new(config: Config, store: Arc<S>, executor: impl TaskSpawner, seed: [u8; 32]) -> Self {
+    /// # Panics
+    ///
+    /// When the system's random source fails.
+    #[cfg(feature = "tokio")]
+    #[must_use]
+    pub fn new(store: Arc<S>) -> Self {
+        Self::builder(store).build()
+    }
+
+    /// Starts to make a behaviour with other settings, or on another runtime.
+    #[must_use]
+    pub fn builder(store: Arc<S>) -> BehaviourBuilder<S> {
+        BehaviourBuilder::new(store)
+    }
+
+    pub(crate) fn with_parts(
+        config: Config,
+        store: Arc<S>,
+        spawner: Arc<dyn TaskSpawner>,
+        seed: [u8; 32],
+    ) -> Self {
         let clock = Clock::new();
-        let executor: Arc<dyn TaskSpawner> = Arc::new(executor);
         let settings = Settings {
             streams_max: config.inbound_streams_max,
             tick: config.tick(),
@@ -107,8 +130,8 @@ impl<S: Blockstore> Behaviour<S> {
             alarm: Alarm::default(),
             settings,
             items_per_second: config.items_per_second,
-            storage: Storage::new(store, executor.clone()),
-            executor,
+            storage: Storage::new(store, spawner.clone()),
+            spawner,
             peers: BTreeMap::new(),
             streams: StreamIds::default(),
             histories: PeerHistories::new(config.peer_histories_max),
@@ -116,6 +139,7 @@ impl<S: Blockstore> Behaviour<S> {
             arrived: (Vec::new(), Vec::new()),
             puts: HashMap::new(),
             puts_begun: 0,
+            requests: Requests::default(),
             events: VecDeque::new(),
             touched: Vec::new(),
             looked_at: None,
@@ -137,14 +161,19 @@ impl<S: Blockstore> Behaviour<S> {
             let (blocks, events) = mem::take(&mut self.arrived);
             self.begin_put(blocks, Put { asked: false, events });
         }
-        self.tell_needs();
-        self.task.take().into_iter().for_each(Waker::wake);
+        self.update_keep_alive();
+        self.wake();
         self.inbox.worked(self.clock.now().since(now));
         result
     }
 
+    /// Has the swarm poll again.
+    fn wake(&mut self) {
+        self.task.take().into_iter().for_each(Waker::wake);
+    }
+
     fn carry_out(&mut self, output: Output<PeerId>, now: Timestamp) {
-        let (peer, told) = match output {
+        let (peer, input) = match output {
             Output::Open { peer, stream: kind } => {
                 let Some(known) = self.peers.get_mut(&peer) else { return };
                 (peer, known.open(kind, &mut self.streams))
@@ -173,13 +202,13 @@ impl<S: Blockstore> Behaviour<S> {
                 return self.events.push_back(Event::FindProviders { id, session, cid });
             }
             Output::StopLookup { id } => return self.stop_lookup(id),
-            Output::Event(event) => return self.tell_user(event),
+            Output::Event(event) => return self.on_engine_event(event),
         };
         self.touched.push(peer);
-        told.into_iter().for_each(|told| tell(&mut self.engine, peer, told, now));
+        input.into_iter().for_each(|input| apply_input(&mut self.engine, peer, input, now));
     }
 
-    /// Nobody waits for a lookup. The user need not hear of one that it was not asked for yet.
+    /// Nobody waits for a lookup. The user need not handle_messages of one that it was not asked for yet.
     fn stop_lookup(&mut self, stopped: bitswap_core::LookupId) {
         let before = self.events.len();
         self.events
@@ -189,30 +218,26 @@ impl<S: Blockstore> Behaviour<S> {
         }
     }
 
-    fn tell_user(&mut self, event: bitswap_core::Event<PeerId>) {
-        use bitswap_core::Event as Happened;
-        self.events.push_back(match event {
-            Happened::Block { session, block, from } => {
-                let to_store = self.storing.contains(&session).then(|| block.clone());
-                let event = Event::Block { session, block, from };
-                if let Some(block) = to_store {
-                    // Several sessions may have wanted it.
-                    if self.arrived.0.last().map(Block::cid) != Some(block.cid()) {
-                        self.arrived.0.push(block);
-                    }
-                    return self.arrived.1.push(event);
+    fn on_engine_event(&mut self, event: EngineEvent) {
+        trace_event(&event);
+        match &event {
+            EngineEvent::Block { session, block, .. } if self.storing.contains(session) => {
+                // Several sessions may have wanted it.
+                if self.arrived.0.last().map(Block::cid) != Some(block.cid()) {
+                    self.arrived.0.push(block.clone());
                 }
-                event
+                return self.arrived.1.push(event);
             }
-            Happened::Stored { session, cid } => Event::Stored { session, cid },
-            Happened::Failed { session, cid, reason } => Event::Failed { session, cid, reason },
-            Happened::PeerDisconnected { peer, history } => {
-                self.histories.put(peer, history);
-                Event::PeerDisconnected { peer, history }
-            }
-            Happened::Unreachable { peer, error } => Event::Unreachable { peer, error },
-            other => return tracing::debug!(?other, "an event that this crate does not know"),
-        });
+            EngineEvent::PeerDisconnected { peer, history } => self.histories.put(*peer, *history),
+            _ => {}
+        }
+        self.deliver(event);
+    }
+
+    /// An event goes to the user, or ends a get.
+    fn deliver(&mut self, event: EngineEvent) {
+        let event = self.take_for_get(event).map(Event::Engine);
+        self.events.extend(event);
     }
 
     fn begin_put(&mut self, blocks: Vec<Block>, put: Put) -> PutId {
@@ -240,8 +265,9 @@ impl<S: Blockstore> Behaviour<S> {
                 } else if let Err(error) = result {
                     self.events.push_back(Event::StoreFailed { error });
                 }
-                self.events.extend(events);
+                events.into_iter().for_each(|event| self.deliver(event));
             }
+            Answer::Found { find, cid, found } => self.found(find, cid, found),
         }
     }
 
@@ -256,6 +282,41 @@ impl<S: Blockstore> Behaviour<S> {
         if at <= now || self.alarm.poll(at, now, cx).is_ready() {
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+impl<S> fmt::Debug for Behaviour<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Behaviour")
+            .field("engine", &self.engine.stats())
+            .field("traffic", &self.traffic)
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Logs how wants end, and what peers do.
+fn trace_event(event: &EngineEvent) {
+    match event {
+        EngineEvent::Block { session, block, .. } => {
+            log!(
+                trace,
+                "a block arrived",
+                session = session,
+                cid = block.cid(),
+                bytes = block.data().len()
+            );
+        }
+        EngineEvent::Stored { session, cid } => {
+            log!(trace, "a wanted block was stored", session = session, cid = cid);
+        }
+        EngineEvent::Failed { session, cid, reason } => {
+            log!(debug, "a want failed", session = session, cid = cid, reason = reason);
+        }
+        EngineEvent::Unreachable { peer, error } => {
+            log!(debug, "a peer cannot be reached", peer = peer, error = error);
+        }
+        _ => {}
     }
 }
 

@@ -49,6 +49,20 @@ impl<S: Blockstore + ?Sized> Blockstore for Arc<S> {
 #[error("the block store failed")]
 pub struct StoreError(#[source] Arc<dyn Error + Send + Sync>);
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for StoreError {
+    /// The text of the error and of its causes.
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut text = self.to_string();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text = format!("{text}: {error}");
+            cause = error.source();
+        }
+        to.serialize_str(&text)
+    }
+}
+
 impl StoreError {
     /// Wraps the store's own error.
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {

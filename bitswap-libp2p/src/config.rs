@@ -7,6 +7,9 @@ use bitswap_core::error::ConfigError;
 
 use crate::progress::WINDOW;
 
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(600);
+
 /// Settings of a [`Behaviour`](crate::Behaviour). [`Config::default`] is right for most programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -36,7 +39,7 @@ impl Default for Config {
 impl Config {
     /// Settings of the engine: limits, rates, deadlines.
     #[must_use]
-    pub fn engine(mut self, engine: bitswap_core::Config) -> Self {
+    pub fn with_engine(mut self, engine: bitswap_core::Config) -> Self {
         self.engine = engine;
         self
     }
@@ -48,10 +51,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] outside of 8 to 65 536.
-    pub const fn inbound_streams_max(mut self, streams: usize) -> Result<Self, ConfigError> {
-        if streams < 8 || streams > 65_536 {
-            return Err(ConfigError { field: "inbound_streams_max", min: 8, max: 65_536 });
-        }
+    pub fn with_inbound_streams_max(mut self, streams: usize) -> Result<Self, ConfigError> {
+        ConfigError::check("inbound_streams_max", streams as u64, 8..=65_536)?;
         self.inbound_streams_max = streams;
         Ok(self)
     }
@@ -65,10 +66,8 @@ impl Config {
     /// # Errors
     ///
     /// [`ConfigError`] outside of 1024 to 16 777 216.
-    pub const fn items_per_second(mut self, items: u32) -> Result<Self, ConfigError> {
-        if items < 1024 || items > 1 << 24 {
-            return Err(ConfigError { field: "items_per_second", min: 1024, max: 1 << 24 });
-        }
+    pub fn with_items_per_second(mut self, items: u32) -> Result<Self, ConfigError> {
+        ConfigError::check("items_per_second", u64::from(items), 1024..=1 << 24)?;
         self.items_per_second = items;
         Ok(self)
     }
@@ -79,9 +78,10 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], in milliseconds, outside of 10 ms to 10 min.
-    pub fn stall_window(mut self, window: Duration) -> Result<Self, ConfigError> {
-        self.stall_window = checked("stall_window_ms", window)?;
+    /// [`ConfigError`] outside of 10 ms to 10 min.
+    pub fn with_stall_window(mut self, window: Duration) -> Result<Self, ConfigError> {
+        ConfigError::check("stall_window", window, SHORTEST..=LONGEST)?;
+        self.stall_window = window;
         Ok(self)
     }
 
@@ -89,16 +89,17 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], in milliseconds, outside of 10 ms to 10 min.
-    pub fn open_timeout(mut self, timeout: Duration) -> Result<Self, ConfigError> {
-        self.open_timeout = checked("open_timeout_ms", timeout)?;
+    /// [`ConfigError`] outside of 10 ms to 10 min.
+    pub fn with_open_timeout(mut self, timeout: Duration) -> Result<Self, ConfigError> {
+        ConfigError::check("open_timeout", timeout, SHORTEST..=LONGEST)?;
+        self.open_timeout = timeout;
         Ok(self)
     }
 
     /// Peers that have left and of which is remembered how they served us; the ones that left
-    /// first give way. Default 4096.
+    /// first are forgotten. Default 4096.
     #[must_use]
-    pub const fn peer_histories_max(mut self, peers: usize) -> Self {
+    pub const fn with_peer_histories_max(mut self, peers: usize) -> Self {
         self.peer_histories_max = peers;
         self
     }
@@ -107,7 +108,7 @@ impl Config {
     /// a program gets on with old peers: without 1.2.0 nobody says that a block is missing, and
     /// without 1.1.0 only CIDv0 blocks can be moved.
     #[must_use]
-    pub const fn newest(mut self, version: Version) -> Self {
+    pub const fn with_newest(mut self, version: Version) -> Self {
         self.newest = version;
         self
     }
@@ -118,27 +119,18 @@ impl Config {
     }
 }
 
-fn checked(field: &'static str, time: Duration) -> Result<Duration, ConfigError> {
-    let (min, max) = (10, 600_000);
-    let millis = time.as_millis();
-    if millis < u128::from(min) || millis > u128::from(max) {
-        return Err(ConfigError { field, min, max });
-    }
-    Ok(time)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn settings_outside_their_bounds_are_refused_by_name() {
-        let field = |refused: Result<Config, ConfigError>| refused.unwrap_err().field;
-        assert_eq!(field(Config::default().inbound_streams_max(7)), "inbound_streams_max");
-        assert_eq!(field(Config::default().items_per_second(1023)), "items_per_second");
-        assert_eq!(field(Config::default().stall_window(Duration::ZERO)), "stall_window_ms");
-        assert_eq!(field(Config::default().open_timeout(Duration::MAX)), "open_timeout_ms");
-        assert!(Config::default().inbound_streams_max(8).is_ok());
+        let field = |refused: Result<Config, ConfigError>| refused.unwrap_err().setting();
+        assert_eq!(field(Config::default().with_inbound_streams_max(7)), "inbound_streams_max");
+        assert_eq!(field(Config::default().with_items_per_second(1023)), "items_per_second");
+        assert_eq!(field(Config::default().with_stall_window(Duration::ZERO)), "stall_window");
+        assert_eq!(field(Config::default().with_open_timeout(Duration::MAX)), "open_timeout");
+        assert!(Config::default().with_inbound_streams_max(8).is_ok());
         assert_eq!(Config::default().tick(), Duration::from_secs(1));
     }
 }

@@ -1,42 +1,33 @@
 //! What the behaviour tells the program it is embedded in.
 
-use bitswap_core::error::OpenError;
-use bitswap_core::{Block, LookupId, PeerHistory, SessionId, WantFailure};
+use bitswap_core::error::WantError;
+use bitswap_core::{Block, LookupId, SessionId, WantFailure};
 use cid::Cid;
 use libp2p_identity::PeerId;
+use thiserror::Error;
 
 use crate::blockstore::StoreError;
 
-/// Something that happened. Every want ends in one of the first three, exactly once, unless it was
-/// cancelled.
+/// An event of the engine.
+pub type EngineEvent = bitswap_core::Event<PeerId>;
+
+/// Something that happened.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Event {
-    /// A wanted block arrived: the want has ended. In a session whose blocks go to the store, it is
-    /// there now, or a [`Event::StoreFailed`] has told why not.
-    Block {
-        /// The session that wanted it; each session gets its own event.
-        session: SessionId,
-        /// The block.
-        block: Block,
-        /// Who sent it; `None` when that peer has left since.
-        from: Option<PeerId>,
-    },
-    /// A wanted block was put into the local store by somebody else: the want has ended.
-    Stored {
-        /// The session that wanted it.
-        session: SessionId,
-        /// The block's CID.
-        cid: Cid,
-    },
-    /// The want has ended without a block.
-    Failed {
-        /// The session that wanted it.
-        session: SessionId,
-        /// The block's CID.
-        cid: Cid,
-        /// Why.
-        reason: WantFailure<PeerId>,
+    /// The engine's: above all, how the wants of sessions end.
+    ///
+    /// A block that arrives in a session whose blocks go to the store is there now, or an
+    /// [`Event::StoreFailed`] has come before. The histories of peers that disconnect are remembered by the
+    /// behaviour too, and need not be kept.
+    Engine(EngineEvent),
+    /// A [`Behaviour::get`](crate::Behaviour::get) has ended.
+    GetFinished {
+        /// Which.
+        request: RequestId,
+        /// The block, or why there is none.
+        result: Result<Block, GetError>,
     },
     /// Look for peers that have this block, and answer with
     /// [`Behaviour::providers`](crate::Behaviour::providers).
@@ -46,6 +37,7 @@ pub enum Event {
         /// The session that looks.
         session: SessionId,
         /// The block that is looked for.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
         cid: Cid,
     },
     /// Nobody waits for this lookup any more; answers to it are ignored.
@@ -62,25 +54,33 @@ pub enum Event {
     },
     /// The store failed at something that a peer asked for or sent.
     StoreFailed {
-        /// What it said.
+        /// The store's error.
         error: StoreError,
-    },
-    /// The last connection to a peer that is not relayed closed; what was kept of it is freed.
-    PeerDisconnected {
-        /// The peer.
-        peer: PeerId,
-        /// What it was like. The behaviour remembers it, within its bounds, until the peer returns.
-        history: PeerHistory,
-    },
-    /// No stream to this peer can be opened: it does not speak Bitswap, or does not answer.
-    Unreachable {
-        /// The peer.
-        peer: PeerId,
-        /// What the transport said.
-        error: OpenError,
     },
 }
 
+/// Names a call of [`Behaviour::get`](crate::Behaviour::get).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct RequestId(pub(crate) u64);
+
 /// Names a call of [`Behaviour::put`](crate::Behaviour::put).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PutId(pub(crate) u64);
+
+/// Why a [`Behaviour::get`](crate::Behaviour::get) ended without a block.
+#[derive(Clone, Debug, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum GetError {
+    /// It cannot be asked for, or no more can be asked for now.
+    #[error(transparent)]
+    Want(#[from] WantError),
+    /// The want ended without a block.
+    #[error(transparent)]
+    Failed(#[from] WantFailure<PeerId>),
+    /// The local store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

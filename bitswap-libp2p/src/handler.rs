@@ -1,28 +1,28 @@
 //! The task of one connection: reads and writes streams, decodes and encodes.
 //!
-//! The behaviour says what it wants through a [`Mailbox`]; the handler answers in [`Report`]s, each
+//! The behaviour says what it wants through a [`Mailbox`]; the handler answers in [`HandlerEvent`]s, each
 //! of which takes everything since the last. Messages are reported once those of the report before
 //! are applied; meanwhile the next ones are collected until the report is full, and then the task
 //! stops reading, and with it the peer stops sending.
 
+mod event;
 mod incoming;
 mod outbound_stream;
 mod reader;
 mod readers;
-mod report;
 mod weight;
 mod writer;
 
+pub(crate) use event::{HandlerEvent, StreamEvent, StreamReport};
 pub(crate) use reader::Arrivals;
-pub(crate) use report::{Report, StreamEvent, StreamReport};
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
+use std::{fmt, mem};
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::PayloadFilter;
@@ -39,11 +39,12 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
-use crate::executor::TaskSpawner;
 use crate::mailbox::{Command, Mailbox, StreamId, Taken};
 use crate::memory::{Held, Memory};
 use crate::per_stream::PerStream;
 use crate::protocol::Offer;
+use crate::spawner::TaskSpawner;
+use crate::trace::log;
 use incoming::Incoming;
 use outbound_stream::OutboundStream;
 use reader::{Ended, Item, Source, Whole};
@@ -68,7 +69,7 @@ pub(crate) struct Shares {
     pub(crate) filter: Arc<Mutex<PayloadFilter>>,
     pub(crate) allowance: Arc<Mutex<Allowance>>,
     pub(crate) memory: Arc<Memory>,
-    pub(crate) executor: Arc<dyn TaskSpawner>,
+    pub(crate) spawner: Arc<dyn TaskSpawner>,
     pub(crate) arrivals: Arrivals,
 }
 
@@ -86,14 +87,20 @@ pub struct Handler {
     listed: [bool; 4],
     /// Armed while a stream owes progress.
     ticker: Option<Delay>,
-    report: Report,
+    report: HandlerEvent,
     /// Messages were reported and are not applied yet.
     unapplied: bool,
 }
 
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handler").field("keep_alive", &self.keep_alive).finish_non_exhaustive()
+    }
+}
+
 impl Handler {
     pub(crate) fn new(settings: Settings, mailbox: Mailbox, shares: Shares) -> Self {
-        let Shares { filter, allowance, memory, executor, arrivals } = shares;
+        let Shares { filter, allowance, memory, spawner, arrivals } = shares;
         Self {
             settings,
             mailbox,
@@ -102,10 +109,10 @@ impl Handler {
             streams: PerStream::default(),
             closing: Vec::new(),
             readers: Readers::new(settings.streams_max, memory.clone(), arrivals),
-            incoming: Incoming::new(filter, allowance, memory, executor),
+            incoming: Incoming::new(filter, allowance, memory, spawner),
             listed: [false; 4],
             ticker: None,
-            report: Report::default(),
+            report: HandlerEvent::default(),
             unapplied: false,
         }
     }
@@ -132,7 +139,7 @@ impl Handler {
         }
     }
 
-    /// Our stream for a stream is gone: drops it and reports it, if nobody did so before.
+    /// A stream of ours is gone: drops it and reports it, if nobody did so before.
     fn stream_failed(&mut self, kind: StreamKind, stream: StreamId, error: SendError) {
         if self.streams.get(kind).is_open(stream) {
             self.streams.get_mut(kind).reset(stream);
@@ -148,6 +155,7 @@ impl Handler {
             let (read, write) = stream.split();
             *self.streams.get_mut(kind) = OutboundStream::Open(id, Writer::new(write));
             self.readers.add(Source::Ours(read, kind, id));
+            log!(trace, "a stream was opened", stream = kind, version = version);
             self.report.kind(kind, id, StreamEvent::Opened(Ok(version)));
         }
     }
@@ -159,7 +167,7 @@ impl Handler {
         id: StreamId,
     ) {
         if self.streams.get(kind).is_opening(id) {
-            tracing::debug!(%error, ?kind, "no stream could be opened");
+            log!(debug, "no stream was opened", stream = kind, error = error);
             self.streams.get_mut(kind).reset(id);
             let error = match error {
                 StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
@@ -233,7 +241,7 @@ impl Handler {
             match written {
                 Ok(bytes) => report.traffic.bytes_sent += bytes,
                 Err(error) => {
-                    tracing::debug!(%error, ?kind, "a stream of ours failed");
+                    log!(debug, "an outbound stream failed", stream = kind, error = error);
                     report.traffic.failed_streams += 1;
                     self.stream_failed(kind, id, SendError::Closed);
                 }
@@ -293,7 +301,7 @@ impl Handler {
                 return;
             }
             Ended::Failed(kind) => {
-                tracing::debug!(%kind, "a stream failed");
+                log!(debug, "an inbound stream failed", error = kind);
                 traffic.failed_streams += 1;
                 SendError::Closed
             }
@@ -302,7 +310,7 @@ impl Handler {
                 SendError::Closed
             }
             Ended::Malformed(error) => {
-                tracing::debug!(%error, "a stream was reset");
+                log!(debug, "a stream was reset", error = error);
                 traffic.malformed_streams += 1;
                 SendError::Closed
             }
@@ -323,7 +331,7 @@ impl Handler {
 
 impl ConnectionHandler for Handler {
     type FromBehaviour = Infallible;
-    type ToBehaviour = Report;
+    type ToBehaviour = HandlerEvent;
     type InboundProtocol = Offer;
     type OutboundProtocol = Offer;
     type InboundOpenInfo = ();
@@ -340,7 +348,7 @@ impl ConnectionHandler for Handler {
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Offer, (StreamKind, StreamId), Report>> {
+    ) -> Poll<ConnectionHandlerEvent<Offer, (StreamKind, StreamId), HandlerEvent>> {
         let Taken { commands, keep_alive, applied } = self.mailbox.take(cx.waker());
         self.keep_alive = keep_alive;
         self.unapplied &= !applied;
@@ -366,7 +374,7 @@ impl ConnectionHandler for Handler {
     }
 
     /// Hands over what was received before the connection closed.
-    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<Report>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Option<HandlerEvent>> {
         self.read(cx);
         if !self.report.is_empty() {
             return Poll::Ready(Some(mem::take(&mut self.report)));

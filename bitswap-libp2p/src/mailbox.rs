@@ -13,7 +13,7 @@ use std::task::Waker;
 
 use bitswap_core::{Message, SendId, StreamKind, Version};
 
-/// Names one stream of a stream. A stream that is opened again gets another, so what is said of the
+/// Names one stream. A stream that is opened again gets another, so what is said of the
 /// old stream cannot be taken for the new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId(pub(crate) u64);

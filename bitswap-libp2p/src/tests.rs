@@ -6,6 +6,7 @@ mod handler_writing;
 mod host;
 mod hostile;
 mod node;
+mod node_get;
 mod node_identify;
 mod node_needs;
 mod node_peers;
@@ -19,10 +20,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use bitswap_core::{Block, Prefix};
+use bitswap_core::Block;
 use bytes::Bytes;
-use cid::Cid;
-use cid::multihash::Multihash;
 use futures::task::{ArcWake, waker};
 
 use crate::memory::{Held, Memory};
@@ -40,8 +39,7 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 /// A raw sha2-256 block.
 pub(crate) fn block(data: impl Into<Bytes>) -> Block {
-    let any = Cid::new_v1(0x55, Multihash::wrap(0x12, &[0; 32]).unwrap());
-    Prefix::of(&any).unwrap().block(data.into()).unwrap()
+    Block::raw(data)
 }
 
 /// `len` bytes that differ for each `seed`.

@@ -4,6 +4,7 @@ use std::ops::AddAssign;
 
 /// Counters of streams and payloads, of one peer or of all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Traffic {
     /// Bytes read from streams.
@@ -26,10 +27,10 @@ pub struct Traffic {
     /// Streams that the peer reset or ended within a message, or that failed with their connection.
     pub failed_streams: u64,
     /// Times that a connection was not read for a while because its peer had said more than
-    /// [`Config::items_per_second`](crate::Config::items_per_second).
+    /// [`Config::with_items_per_second`](crate::Config::with_items_per_second).
     pub pauses: u64,
-    /// Messages whose blocks were lost because the executor dropped the job that hashed them.
-    pub dropped_jobs: u64,
+    /// Messages whose blocks were lost because the spawner dropped the task that hashed them.
+    pub dropped_tasks: u64,
 }
 
 impl AddAssign for Traffic {
@@ -44,6 +45,6 @@ impl AddAssign for Traffic {
         self.evicted_streams += other.evicted_streams;
         self.failed_streams += other.failed_streams;
         self.pauses += other.pauses;
-        self.dropped_jobs += other.dropped_jobs;
+        self.dropped_tasks += other.dropped_tasks;
     }
 }

@@ -14,11 +14,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::{Entry, Message, Prefix, Version, WantKind};
-use bitswap_libp2p::{Behaviour, BlockingTask, Config, MemoryStore, TaskSpawner};
+use bitswap_libp2p::{Behaviour, MemoryStore};
 use bytes::Bytes;
 use cap::Cap;
 use futures::AsyncWriteExt;
-use futures::future::BoxFuture;
 use host::Host;
 use libp2p_swarm::SwarmEvent;
 use raw_peer::RawPeer;
@@ -34,18 +33,6 @@ const ARRIVING: usize = 3 << 20;
 const FRAMES_MAX: usize = 2240 << 10;
 /// What the streams themselves hold, at both ends.
 const BESIDE: usize = 1 << 20;
-
-struct OnTokio;
-
-impl TaskSpawner for OnTokio {
-    fn spawn(&self, future: BoxFuture<'static, ()>) {
-        tokio::spawn(future);
-    }
-
-    fn spawn_blocking(&self, job: BlockingTask) {
-        tokio::task::spawn_blocking(job);
-    }
-}
 
 /// Waits for something that must happen.
 async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -67,7 +54,7 @@ async fn unfinished_frames_are_bounded_in_memory() {
     unfinished.resize(ARRIVING, 7);
 
     let store = Arc::new(MemoryStore::new());
-    let behaviour = Behaviour::new(Config::default(), store, OnTokio, [7; 32]);
+    let behaviour = Behaviour::builder(store).with_seed([7; 32]).build();
     let mut node = Host::new(behaviour).await;
     // A first connection, so that what is allocated once and for all is not counted.
     ask(&node, &RawPeer::dial(&node.address).await).await;

@@ -20,7 +20,7 @@ use std::time::Duration;
 use bitswap_core::message::Message;
 use bitswap_core::{Block, Entry, Prefix, Presence, SessionOptions, Version, Want, WantKind};
 use bitswap_libp2p::{
-    Behaviour, BlockDisposition, BlockingTask, Config, Event, MemoryStore, TaskSpawner,
+    Behaviour, BlockDisposition, BlockingTask, EngineEvent, Event, MemoryStore, TaskSpawner,
 };
 use cap::Cap;
 use cid::Cid;
@@ -79,10 +79,10 @@ impl TaskSpawner for Computing {
         tokio::spawn(future);
     }
 
-    fn spawn_blocking(&self, job: BlockingTask) {
+    fn spawn_blocking(&self, task: BlockingTask) {
         match &self.held {
-            Some(held) => held.lock().unwrap().push_back(job),
-            None => drop(tokio::task::spawn_blocking(job)),
+            Some(held) => held.lock().unwrap().push_back(task),
+            None => drop(tokio::task::spawn_blocking(task)),
         }
     }
 }
@@ -92,7 +92,9 @@ type Node = Host<Behaviour<MemoryStore>>;
 /// A node that wants blocks, and a peer that was told so.
 async fn wanting(computing: Computing, wants: &[Block]) -> (Node, RawPeer) {
     let store = Arc::new(MemoryStore::new());
-    let node = Host::new(Behaviour::new(Config::default(), store, computing, [7; 32])).await;
+    let node =
+        Host::new(Behaviour::builder(store).with_spawner(computing).with_seed([7; 32]).build())
+            .await;
     let mut peer = RawPeer::dial(&node.address).await;
     let cids: Vec<Cid> = wants.iter().map(|block| *block.cid()).collect();
     let count = cids.len();
@@ -159,9 +161,12 @@ async fn messages_behind_a_pending_hash_are_held_to_a_bound() {
     let more = ALLOCATOR.allocated().saturating_sub(before);
     assert!(more < 8 * MIB, "{written} empty messages hold {} KiB", more >> 10);
     // Nothing is lost of what was held back.
-    let job = held.lock().unwrap().pop_front().unwrap();
-    job();
-    node.until_told("the block", |event| matches!(event, Event::Block { .. }).then_some(())).await;
+    let task = held.lock().unwrap().pop_front().unwrap();
+    task();
+    node.until_event("the block", |event| {
+        matches!(event, Event::Engine(EngineEvent::Block { .. })).then_some(())
+    })
+    .await;
     println!("ok: {written} empty messages behind a pending hash hold {} KiB", more >> 10);
 }
 
@@ -176,8 +181,8 @@ async fn a_small_block_does_not_hold_the_frame_it_came_in() {
         // Under the prefix that was asked for, so it is hashed, and wanted by nobody.
         let unwanted = block(1000 + at, 2 * MIB);
         send(&mut stream, &message(&[wanted, &unwanted])).await;
-        let block = node.until_told("a block", |event| match event {
-            Event::Block { block, .. } => Some(block),
+        let block = node.until_event("a block", |event| match event {
+            Event::Engine(EngineEvent::Block { block, .. }) => Some(block),
             _ => None,
         });
         kept.push(block.await);
@@ -214,8 +219,10 @@ async fn a_peer_with_all_its_connections_and_streams_holds_no_more_than_is_docum
     // What the streams themselves take, at both ends, and the windows of those that are not read.
     const STREAMS_OF_BOTH: usize = 2 * MIB;
     let store = Arc::new(MemoryStore::new());
-    let node =
-        Host::new(Behaviour::new(Config::default(), store, Computing::default(), [7; 32])).await;
+    let node = Host::new(
+        Behaviour::builder(store).with_spawner(Computing::default()).with_seed([7; 32]).build(),
+    )
+    .await;
     let floods: Vec<Vec<u8>> = (0..CONNECTIONS).map(flood).collect();
     // A message of 4 MiB, begun.
     let mut begun = vec![0x80, 0x80, 0x80, 0x02];

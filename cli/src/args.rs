@@ -267,13 +267,13 @@ impl DhtArgs {
             Some(DhtRole::Server) => Dht::server(),
         };
         Some(if self.bootstrap.is_empty() {
-            PUBLIC.iter().filter_map(|address| address.parse().ok()).fold(dht, Dht::bootstrap)
+            PUBLIC.iter().filter_map(|address| address.parse().ok()).fold(dht, Dht::with_bootstrap)
         } else {
             let named = self.bootstrap.iter().filter_map(|bootstrap| match bootstrap {
                 Bootstrap::None => None,
                 Bootstrap::Peer(address) => Some(address.clone()),
             });
-            named.fold(dht, Dht::bootstrap)
+            named.fold(dht, Dht::with_bootstrap)
         })
     }
 }

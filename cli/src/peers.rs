@@ -43,10 +43,10 @@ pub(crate) async fn connected(
     say: &Say,
 ) -> Result<Fetcher, Failure> {
     let mut builder = Node::builder(runtime.clone())
-        .mdns(sources.from.is_empty())
-        .reconnect_grace(sources.reconnect_for);
+        .with_mdns(sources.from.is_empty())
+        .with_reconnect_grace(sources.reconnect_for);
     if let Some(dht) = sources.dht.settings() {
-        builder = builder.dht(dht);
+        builder = builder.with_dht(dht);
     }
     let node = builder.start().await?;
     let dial = |address: &libp2p::Multiaddr| {

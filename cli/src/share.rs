@@ -33,14 +33,14 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = Node::builder(runtime.clone()).mdns(!args.no_mdns);
+    let mut builder = Node::builder(runtime.clone()).with_mdns(!args.no_mdns);
     for address in &args.listen {
-        builder = builder.listen(address.clone());
+        builder = builder.with_listen_address(address.clone());
     }
     let dht = args.dht.settings();
     let is_in_dht = dht.is_some();
     if let Some(dht) = dht {
-        builder = builder.dht(dht);
+        builder = builder.with_dht(dht);
     }
     // What comes on standard input has no other place; it is removed with the node.
     let store = match is_stdin(&args.paths) {
@@ -49,7 +49,8 @@ pub(crate) async fn run(
     };
     if let Some(directory) = &store {
         let blocks = DiskStore::open(runtime.clone(), directory.path()).await;
-        builder = builder.blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
+        builder =
+            builder.with_blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
     }
     let node = builder.start().await?;
     let events = node.events().await?;

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bitswap_core::Rng;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 /// The longest message that is a seed: those of whole blocks would only slow the fuzzer down.
 const MESSAGE_MAX: usize = 1500;
@@ -111,6 +112,13 @@ fn files() -> Vec<Vec<u8>> {
 }
 
 fn drawn(label: &str, count: usize, len: usize) -> Vec<Vec<u8>> {
-    let mut rng = Rng::new(&[1; 32], label);
-    (0..count).map(|_| (0..len).map(|_| rng.next_u64() as u8).collect()).collect()
+    let mut seed = [1; 32];
+    seed.iter_mut().zip(label.bytes()).for_each(|(to, from)| *to = from);
+    let mut rng = Xoshiro256PlusPlus::from_seed(seed);
+    let mut input = || {
+        let mut bytes = vec![0; len];
+        rng.fill_bytes(&mut bytes);
+        bytes
+    };
+    (0..count).map(|_| input()).collect()
 }

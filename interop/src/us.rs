@@ -24,9 +24,9 @@ pub struct UsOptions {
 /// # Panics
 /// When it does not start.
 pub async fn start(runtime: impl Runtime, options: UsOptions) -> Node {
-    let mut builder = Node::builder(runtime).config(options.config);
+    let mut builder = Node::builder(runtime).with_config(options.config);
     for address in options.listen.addrs() {
-        builder = builder.listen(address.parse().expect("a constant address"));
+        builder = builder.with_listen_address(address.parse().expect("a constant address"));
     }
     builder.start().await.expect("a node on loopback starts")
 }

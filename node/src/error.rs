@@ -10,7 +10,7 @@ use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, InvalidTree, Obstacle, ResolveError, TreeError,
 };
 use bitswap_core::error::WantError;
-use bitswap_core::{ByteSize, PeerReport};
+use bitswap_core::{ByteSize, PeerReport, PeerReports};
 use bitswap_libp2p::StoreError;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
@@ -19,8 +19,7 @@ use thiserror::Error;
 
 use crate::error_chain::ErrorChain;
 use crate::fs::BadTarget;
-use crate::node::LostPeer;
-use crate::peer_reports::{LostPeers, PeerReports};
+use crate::node::{LostPeer, LostPeers};
 use crate::reason::{DialReason, ListenReason};
 
 /// The node was shut down, or its runtime was.
@@ -146,7 +145,7 @@ pub enum GetError {
     #[error("no peer has the block: {}", PeerReports(.0))]
     NotFound(Vec<PeerReport<PeerId>>),
     /// Peers that the user named were lost and did not come back within the
-    /// [grace](crate::NodeBuilder::reconnect_grace), and no other peer has it.
+    /// [grace](crate::NodeBuilder::with_reconnect_grace), and no other peer has it.
     #[error("{}{}", LostPeers(.lost), others(.reports))]
     ConnectionLost {
         /// The peers that were lost.

@@ -4,12 +4,12 @@
 //! [`Node::session`]), shares files and folders from where they lie ([`Node::share_file`],
 //! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
 //! [`Node::fetch_tree`]), or reads them in order ([`Node::read_file`], [`Node::list`]). It finds
-//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::dht`]), and by whatever [`Providers`] it is given.
+//! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
 //! # use bitswap_node::{FetchOptions, Node, Runtime};
 //! # async fn example(runtime: impl Runtime) -> Result<(), Box<dyn std::error::Error>> {
-//! let node = Node::builder(runtime).listen("/ip4/0.0.0.0/tcp/0".parse()?).mdns(true).start().await?;
+//! let node = Node::builder(runtime).with_listen_address("/ip4/0.0.0.0/tcp/0".parse()?).with_mdns(true).start().await?;
 //! let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny".parse()?;
 //! let fetched = node.fetch_file(cid, "hello.txt".as_ref(), FetchOptions::default())?.finish().await?;
 //! println!("{} bytes, verified", fetched.finished.size);
@@ -30,6 +30,15 @@
 //! library of GNU does so until the first large block is freed; the command `bitswap` frees one of nearly
 //! 32 MiB, never touched, when it starts. Other allocators keep some memory by themselves.
 //!
+//! # Features
+//!
+//! None is on by default, and none changes what a node does.
+//!
+//! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, a fetch with
+//!   a span around it; the bytes of blocks never are.
+//! * `serde`: `Serialize` for statistics, events and reports.
+//! * `testing`: the suite of tests that every runtime runs, and the file system that fails on demand.
+//!
 //! # Inside
 //!
 //! One task owns the swarm. Handles reach it through one bounded channel, and it does a bounded number of
@@ -49,11 +58,12 @@ mod fs;
 mod list;
 mod multiplex;
 mod node;
-mod peer_reports;
 mod providers;
 mod read;
 mod reason;
 mod runtime;
+#[cfg(feature = "serde")]
+mod serde_text;
 mod session;
 mod setup;
 mod share;
@@ -62,6 +72,7 @@ mod socket_bytes;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 mod transport;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.

@@ -26,7 +26,7 @@ impl Node {
     /// they are there. A raw block by itself is a file too. Dropping the stream ends it.
     ///
     /// Only the next few blocks are held. Those that were read are kept, and served to others, if the node
-    /// was given a [store](crate::NodeBuilder::blocks) for them. A file that is wanted on disk is better
+    /// was given a [store](crate::NodeBuilder::with_blocks) for them. A file that is wanted on disk is better
     /// [fetched](Node::fetch_file).
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use crate::error::{NodeClosed, ShareError};
 use crate::fs::read_from;
 use crate::fs::regular::{obstacle, open_source};
-use crate::node::{Node, info};
+use crate::node::Node;
 use crate::runtime::{Runtime, RuntimeExt};
 use crate::store::{FileId, SharedLeaf, Stamp};
 
@@ -262,7 +262,7 @@ impl Node {
         if blocks.is_empty() {
             return Ok(());
         }
-        let infos = blocks.iter().map(info).collect();
+        let infos = blocks.iter().map(BlockInfo::from).collect();
         self.store().put(blocks).await?;
         Ok(self.notify_new_blocks(infos).await?)
     }

@@ -23,11 +23,11 @@ fn options_are_made_from_what_differs() {
 
 #[test]
 fn limits_the_dht_and_the_protocol_have_builders() {
-    let limits = ConnectionLimits::default().established(100).per_peer(2);
+    let limits = ConnectionLimits::default().with_established(100).with_per_peer(2);
     assert_ne!(limits, ConnectionLimits::default());
     let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
-    let dht = format!("{:?}", Dht::client().bootstrap(address).provided_max(7));
+    let dht = format!("{:?}", Dht::client().with_bootstrap(address).with_provided_max(7));
     assert!(dht.contains("127.0.0.1") && dht.contains('7'), "{dht}");
-    let config = Config::default().stall_window(Duration::from_secs(1)).unwrap();
+    let config = Config::default().with_stall_window(Duration::from_secs(1)).unwrap();
     assert_ne!(format!("{config:?}"), format!("{:?}", Config::default()));
 }

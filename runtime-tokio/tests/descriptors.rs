@@ -51,7 +51,11 @@ mod limited {
     pub(super) fn serve() {
         runtime().block_on(async {
             let loopback = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
-            let node = Node::builder(Tokio::current()).listen(loopback).start().await.unwrap();
+            let node = Node::builder(Tokio::current())
+                .with_listen_address(loopback)
+                .start()
+                .await
+                .unwrap();
             let cid = node.put(BLOCK).await.unwrap();
             println!("{} {cid}", node.addresses().await.unwrap().remove(0));
             let until_closed = || std::io::stdin().read_to_end(&mut Vec::new());

@@ -268,7 +268,7 @@ fn a_fetch_that_is_killed_at_any_step_goes_on_and_costs_a_checkpoint_at_most() {
     std::fs::write(&path, &content).unwrap();
     let (a, b, root, address) = runtime.block_on(async {
         let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
-        let a = Node::builder(Tokio::current()).listen(listen).start().await.unwrap();
+        let a = Node::builder(Tokio::current()).with_listen_address(listen).start().await.unwrap();
         let b = Node::builder(Tokio::current()).start().await.unwrap();
         let address = a.addresses().await.unwrap().remove(0);
         b.connect(address.clone()).await.unwrap();

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use bitswap_core::{Config, Rng, SessionOptions, Stats, Timestamp};
+use bitswap_core::{Config, SessionOptions, Stats, Timestamp};
 
 use crate::adversary::{PeerBehavior, Server};
 use crate::block_set::BlockSet;
@@ -18,6 +18,7 @@ use crate::fetch::{FetchId, Plan};
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::scenario::rest;
 use crate::world::World;
 

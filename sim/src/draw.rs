@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::Rng;
+use crate::rng::Rng;
 
 /// A 32-byte engine seed from a run's number and a place in it.
 #[must_use]

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{
-    Load, LookupId, Message, Rng, SendId, SessionId, StreamKind, Timestamp, Version,
-};
+use bitswap_core::{Load, LookupId, Message, SendId, SessionId, StreamKind, Timestamp, Version};
 use bitswap_testing::wire_len;
 use bytes::Bytes;
 use cid::Cid;
@@ -15,6 +13,7 @@ use crate::block_set::{BlockSet, altered};
 use crate::network::{Connection, Network};
 use crate::node::Node;
 use crate::queue::Queue;
+use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::world::World;
 

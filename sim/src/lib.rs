@@ -21,6 +21,7 @@ mod node;
 mod queue;
 pub mod reference;
 mod report;
+mod rng;
 mod scenario;
 mod slow_reader;
 mod store;

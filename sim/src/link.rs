@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Rng, StreamKind, Timestamp};
+use bitswap_core::{StreamKind, Timestamp};
 
 use crate::draw;
+use crate::rng::Rng;
 
 /// The properties of one direction of a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

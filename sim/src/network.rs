@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bitswap_core::error::OpenError;
-use bitswap_core::{Rng, StreamKind, Timestamp, Version};
+use bitswap_core::{StreamKind, Timestamp, Version};
 
 use crate::draw;
 use crate::link::{Link, Passage, Pipe};
 use crate::node::Node;
+use crate::rng::Rng;
 
 /// A connection between two nodes. Numbers are never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

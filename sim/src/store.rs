@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bitswap_core::{LoadAnswer, LoadKind, Rng};
+use bitswap_core::{LoadAnswer, LoadKind};
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::block_set::BlockSet;
 use crate::draw;
+use crate::rng::Rng;
 
 /// How a store behaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Config, PeerSet, Rng, SessionOptions, Timestamp, Version, WhenMissing};
+use bitswap_core::{Config, PeerSet, SessionOptions, Timestamp, Version, WhenMissing};
 
 use crate::adversary::{PAUSES, PeerBehavior, Server};
 use crate::block_set::BlockSet;
@@ -13,6 +13,7 @@ use crate::host::HostBehavior;
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::scenario::rest;
 use crate::store::StoreBehavior;
 use crate::world::World;

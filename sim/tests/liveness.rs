@@ -251,7 +251,7 @@ fn a_ledger_full_of_wants_that_cannot_be_served_lets_a_servable_one_in() {
 #[test]
 fn every_want_that_asks_for_it_is_answered_within_the_stores_time() {
     let block_set = BlockSet::equal(400, 3000);
-    for config in [Config::default(), Config::default().replace_have_bytes(None).unwrap()] {
+    for config in [Config::default(), Config::default().with_replace_have_bytes(None).unwrap()] {
         let mut world = World::new(1, block_set.clone(), Opening::RoundTrip);
         world.every_link(Link::latency_ms(10));
         let server = world.host(config);

@@ -24,7 +24,9 @@ use cid::Cid;
 use super::unixfs::{DagFault, FileNode, InvalidDag, Link};
 
 /// What a DAG may cost before it is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default))]
 pub struct Bounds {
     /// Levels below the root. A balanced file of 2⁶⁰ bytes needs 6.
     pub depth: u16,
@@ -46,7 +48,7 @@ impl Default for Bounds {
 }
 
 /// A block of the file and the range that it covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Segment {
     /// The block.
     pub cid: Cid,
@@ -61,7 +63,7 @@ pub struct Segment {
 }
 
 /// Bytes of the file and where they belong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Extent {
     /// The first byte's position in the file.
     pub offset: u64,
@@ -70,7 +72,7 @@ pub struct Extent {
 }
 
 /// What a block holds of the selected range.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Contents {
     /// Bytes that are here now, cut to the selection.
     pub extents: Vec<Extent>,

@@ -4,7 +4,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 /// Options of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(default, bound(deserialize = "P: serde::Deserialize<'de>")))]
 pub struct SessionOptions<P> {
     /// Whom the session may ask.
     pub peers: PeerSet<P>,
@@ -21,7 +23,9 @@ pub struct SessionOptions<P> {
 }
 
 /// Whom a session may ask.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum PeerSet<P> {
     /// Any connected peer, as few as needed.
     #[default]
@@ -31,7 +35,9 @@ pub enum PeerSet<P> {
 }
 
 /// What happens to a want that nobody can serve now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WhenMissing {
     /// It waits: for new peers, for providers, for a peer that gets the block later.
     #[default]

@@ -25,7 +25,8 @@ use cid::Cid;
 use crate::block::Block;
 
 /// A Bitswap message whose blocks are verified.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Message {
     /// Changes to the sender's wantlist.
     pub wantlist: Wantlist,
@@ -38,7 +39,8 @@ pub struct Message {
 }
 
 /// Changes to a wantlist, or all of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Wantlist {
     /// Wants and cancels.
     pub entries: Vec<Entry>,
@@ -47,9 +49,11 @@ pub struct Wantlist {
 }
 
 /// One entry of a wantlist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Entry {
     /// The wanted CID.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// Higher goes first; set by the sender, meaningful only among its own entries.
     pub priority: i32,
@@ -63,6 +67,7 @@ pub struct Entry {
 
 /// What a wantlist entry asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum WantKind {
     /// Whether the receiver has the block.
     Have,
@@ -71,9 +76,11 @@ pub enum WantKind {
 }
 
 /// Whether the sender of a message has a block.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Presence {
     /// The block's CID.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// HAVE or DONT_HAVE.
     pub have: bool,

@@ -32,7 +32,8 @@ pub struct PayloadFilter {
 }
 
 /// Payloads that were rejected and not hashed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Rejected {
     /// Under a prefix that this peer was never asked for.
     pub not_asked: u64,

@@ -1,7 +1,14 @@
 //! The protocol versions and what each may say.
 
-/// A negotiated protocol version, oldest first.
+use core::fmt;
+use core::str::FromStr;
+
+use crate::error::UnknownName;
+
+/// A negotiated protocol version, oldest first. Its text is the protocol name that is negotiated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Version {
     /// `/ipfs/bitswap`: as 1.0.0.
     Unversioned,
@@ -28,12 +35,6 @@ impl Version {
         }
     }
 
-    /// The version with this protocol name.
-    #[must_use]
-    pub fn from_protocol(name: &str) -> Option<Self> {
-        Self::PREFERRED.into_iter().find(|version| version.protocol() == name)
-    }
-
     /// Want-have, HAVE and DONT_HAVE may be sent.
     #[must_use]
     pub const fn has_presence(self) -> bool {
@@ -44,5 +45,37 @@ impl Version {
     #[must_use]
     pub const fn has_prefix(self) -> bool {
         matches!(self, Self::V1_1 | Self::V1_2)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.protocol())
+    }
+}
+
+impl FromStr for Version {
+    type Err = UnknownName;
+
+    /// The version with this protocol name.
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let mut all = Self::PREFERRED.into_iter();
+        all.find(|version| version.protocol() == name).ok_or(UnknownName("version of Bitswap"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_version_is_its_protocol_name() {
+        for version in Version::PREFERRED {
+            assert_eq!(version.to_string().parse(), Ok(version));
+        }
+        let unknown = "/ipfs/bitswap/1.3.0".parse::<Version>().unwrap_err();
+        assert_eq!(unknown.to_string(), "not the name of a version of Bitswap");
     }
 }

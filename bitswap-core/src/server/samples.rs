@@ -38,5 +38,5 @@ pub(super) fn want_have_or(n: u32, priority: i32) -> Entry {
 pub(super) fn limited(how: impl FnOnce(&mut Limits)) -> Config {
     let mut limits = Limits::default();
     how(&mut limits);
-    Config::default().limits(limits).unwrap()
+    Config::default().with_limits(limits).unwrap()
 }

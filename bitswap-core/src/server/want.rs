@@ -115,7 +115,7 @@ impl Position {
 }
 
 impl Want {
-    /// A want that is to be looked up. `replace_have_bytes` is [`Config::replace_have_bytes`](crate::Config).
+    /// A want that is to be looked up. `replace_have_bytes` is [`Config::with_replace_have_bytes`](crate::Config).
     pub(super) fn new(
         peer: Ref<Peer>,
         key: Key,

@@ -184,7 +184,7 @@ fn a_late_block_of_a_peer_that_lacked_it_is_taken() {
 
 #[test]
 fn a_block_above_the_largest_that_was_chosen_is_as_good_as_none() {
-    let mut d = Driver::with(Config::default().block_bytes_max(100).unwrap());
+    let mut d = Driver::with(Config::default().with_block_bytes_max(100).unwrap());
     (0..2).for_each(|peer| d.connect(peer));
     let s = d.session();
     let (large, right) = (sized(1, 101), sized(2, 100));

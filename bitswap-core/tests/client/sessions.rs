@@ -40,7 +40,7 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
 #[test]
 fn the_download_limit_holds() {
     let rates = Rates { download: Some(1_000_000), ..Rates::default() };
-    let mut d = Driver::unwatched(Config::default().rates(rates));
+    let mut d = Driver::unwatched(Config::default().with_rates(rates));
     d.connect(1);
     let s = d.session();
     let wants =
@@ -105,7 +105,7 @@ fn a_want_whose_peer_left_before_it_was_sent_is_asked_elsewhere() {
 fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() {
     let mut limits = Limits::default();
     limits.sent_wants_per_peer = 1;
-    let mut d = Driver::with(Config::default().limits(limits).unwrap());
+    let mut d = Driver::with(Config::default().with_limits(limits).unwrap());
     d.connect(1);
     let [first, second, third] = [d.session(), d.session(), d.session()];
     d.want(first, &[cid(1)]);

@@ -13,7 +13,7 @@ fn what_is_undone_before_the_drain_is_never_said() {
     let mut now = Timestamp::ZERO;
     let mut limits = Limits::default();
     limits.messages_per_stream = 1;
-    let config = Config::default().limits(limits).unwrap();
+    let config = Config::default().with_limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);
     let options = SessionOptions { find_providers: false, ..SessionOptions::default() };
@@ -103,7 +103,7 @@ fn much_at_once_comes_out_in_bounded_pieces() {
     let now = Timestamp::ZERO;
     let mut limits = Limits::default();
     limits.sent_wants_per_peer = 20_000;
-    let config = Config::default().limits(limits).unwrap();
+    let config = Config::default().with_limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);
     let session = engine.open_session(SessionOptions::default(), now).unwrap();

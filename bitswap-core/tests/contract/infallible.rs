@@ -6,13 +6,14 @@ use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
     Block, BlockInfo, Config, Engine, Entry, Event, Limits, LoadAnswer, LoadId, Loaded, LookupId,
-    Output, PeerSet, Presence, ProtocolSupport, ProviderProgress, Rates, Rng, SendId, SessionId,
+    Output, PeerSet, Presence, ProtocolSupport, ProviderProgress, Rates, SendId, SessionId,
     SessionOptions, StreamKind, Timestamp, Version, Want, WantKind, WhenMissing,
 };
 use bytes::Bytes;
 use cid::Cid;
 
 use crate::pair::{Pair, block, ms};
+use crate::random::Random;
 
 const SEEDS: u64 = 150;
 const STEPS: usize = 400;
@@ -75,7 +76,7 @@ fn a_refused_want_changes_nothing() {
     let mut limits = Limits::default();
     limits.wants = 2;
     let mut engine: Engine<u8> =
-        Engine::new(Config::default().limits(limits).unwrap(), [1; 32], now);
+        Engine::new(Config::default().with_limits(limits).unwrap(), [1; 32], now);
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
     let cids = [0, 1, 2].map(|n| *block(n, 4).cid());
     let many = engine.want(session, cids.map(Want::from), now);
@@ -92,7 +93,7 @@ fn a_refused_want_changes_nothing() {
 
 /// Calls whatever there is to call, with arguments that are sometimes right.
 struct Chaos {
-    rng: Rng,
+    rng: Random,
     engine: Engine<u8>,
     now: Timestamp,
     blocks: Vec<Block>,
@@ -123,9 +124,9 @@ impl Chaos {
         limits.sessions = 3;
         limits.entries_per_message = 4;
         limits.peer_histories = 2;
-        let config = Config::default().limits(limits).unwrap();
+        let config = Config::default().with_limits(limits).unwrap();
         Self {
-            rng: Rng::new(&bytes, "chaos"),
+            rng: Random::new(bytes),
             engine: Engine::new(config, bytes, Timestamp::ZERO),
             now: Timestamp::ZERO,
             blocks: (0..10).map(|n| block(n, 4 + 40 * n as usize)).collect(),

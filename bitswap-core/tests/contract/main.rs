@@ -5,6 +5,8 @@
 
 #[path = "../pair/mod.rs"]
 mod pair;
+#[path = "../random/mod.rs"]
+mod random;
 
 mod answers;
 mod any_order;

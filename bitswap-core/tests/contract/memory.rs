@@ -4,20 +4,23 @@
 
 #[path = "../pair/mod.rs"]
 mod pair;
+#[path = "../random/mod.rs"]
+mod random;
 
 use std::alloc::System;
 
 use bitswap_core::error::SendError;
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
-    Config, Engine, Entry, Event, Limits, LoadAnswer, Loaded, Output, PeerSet, Presence, Rng,
-    SendId, SessionId, SessionOptions, Timestamp, Version, Want, WantKind,
+    Config, Engine, Entry, Event, Limits, LoadAnswer, Loaded, Output, PeerSet, Presence, SendId,
+    SessionId, SessionOptions, Timestamp, Version, Want, WantKind,
 };
 use bytes::Bytes;
 use cap::Cap;
 use cid::Cid;
 use cid::multihash::Multihash;
 use pair::{Pair, block, ms};
+use random::Random;
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
@@ -198,7 +201,7 @@ fn long_cid(number: u64) -> Cid {
 struct Flood {
     engine: Engine<u16>,
     config: Config,
-    rng: Rng,
+    rng: Random,
     now: Timestamp,
     /// What was allocated before the engine was.
     before: usize,
@@ -221,7 +224,7 @@ impl Flood {
         let before = allocated();
         let now = Timestamp::ZERO;
         let engine = Engine::new(config.clone(), [seed; 32], now);
-        let rng = Rng::new(&[seed; 32], "flood");
+        let rng = Random::new([seed; 32]);
         let (wants, delivered, most) = (0, 0, 0);
         let (quiet, part) = ((0, 0), 0);
         Self {
@@ -246,7 +249,7 @@ impl Flood {
 
     /// The peer wants, cancels and answers.
     fn message(&mut self, peer: u16, cids: u64, entries: usize) {
-        let number = |rng: &mut Rng| long_cid(rng.below(cids));
+        let number = |rng: &mut Random| long_cid(rng.below(cids));
         let entries = (0..entries).map(|_| {
             let cid = number(&mut self.rng);
             let kind = if self.rng.below(3) == 0 { WantKind::Have } else { WantKind::Block };
@@ -397,7 +400,8 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
         limits.wants = 500;
         limits.sessions = 5;
         limits.peer_histories = 4;
-        let config = Config::default().limits(limits).unwrap().block_bytes_max(8 << 10).unwrap();
+        let config =
+            Config::default().with_limits(limits).unwrap().with_block_bytes_max(8 << 10).unwrap();
         let mut flood = Flood::new(config, seed);
         let fresh = flood.held();
         for _ in 0..600 {
@@ -451,7 +455,8 @@ fn a_full_ledger_takes_most_of_what_the_formula_says() {
     limits.loads_per_peer = 1;
     limits.messages_per_stream = 1;
     limits.sent_wants_per_peer = 1;
-    let config = Config::default().limits(limits).unwrap().block_bytes_max(1 << 10).unwrap();
+    let config =
+        Config::default().with_limits(limits).unwrap().with_block_bytes_max(1 << 10).unwrap();
     let most = Engine::<u16>::memory_max(&config).peer as usize;
     let mut flood = Flood::new(config, 1);
     flood.engine.handle_connected(1, None, flood.now);
@@ -483,7 +488,8 @@ fn all_peers_together_take_most_of_what_the_formula_says() {
         limits
     };
     let new = |limits: Limits, block: u32| {
-        let config = Config::default().limits(limits).unwrap().block_bytes_max(block).unwrap();
+        let config =
+            Config::default().with_limits(limits).unwrap().with_block_bytes_max(block).unwrap();
         let most = Engine::<u16>::memory_max(&config);
         assert!(u64::from(PEERS) * most.peer > most.peers, "{most:?}");
         (Flood::new(config, 1), most.peers as usize)

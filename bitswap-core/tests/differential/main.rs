@@ -1,15 +1,17 @@
 //! Our decoder against prost on damaged messages of real peers; `oracle` has the rules.
 
 mod oracle;
+#[path = "../random/mod.rs"]
+mod random;
 
 use std::fs;
 use std::path::Path;
 
-use bitswap_core::Rng;
 use bitswap_core::message::decode;
 use bytes::Bytes;
 use oracle::{Outcome, schema};
 use prost::Message as _;
+use random::Random;
 
 fn compare(bytes: &[u8]) -> Outcome {
     oracle::compare(bytes, decode)
@@ -32,9 +34,9 @@ fn vectors() -> Vec<Vec<u8>> {
 }
 
 /// Changes what a message says and leaves its protobuf whole.
-fn reshape(rng: &mut Rng, bytes: &mut Vec<u8>) {
+fn reshape(rng: &mut Random, bytes: &mut Vec<u8>) {
     let mut message = schema::Message::decode(&bytes[..]).unwrap();
-    let scratch = |rng: &mut Rng, bytes: &mut Bytes| {
+    let scratch = |rng: &mut Random, bytes: &mut Bytes| {
         let mut changed = bytes.to_vec();
         match rng.below(4) {
             0 => changed.push(0),
@@ -77,7 +79,7 @@ fn reshape(rng: &mut Rng, bytes: &mut Vec<u8>) {
 }
 
 /// Damages a message in up to three places. Most damage goes to its start, where the structure is.
-fn damage(rng: &mut Rng, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
+fn damage(rng: &mut Random, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
     /// Bytes that mean something: keys of all wire types, lengths, ends of varints.
     const TELLING: [u8; 16] = [
         0x00, 0x01, 0x02, 0x08, 0x0a, 0x0b, 0x0c, 0x10, 0x12, 0x18, 0x1a, 0x20, 0x22, 0x28, 0x7f,
@@ -112,7 +114,7 @@ fn damage(rng: &mut Rng, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
 #[test]
 fn agrees_with_prost_on_changed_and_damaged_messages() {
     let vectors = vectors();
-    let mut rng = Rng::new(&[9; 32], "damage");
+    let mut rng = Random::new([9; 32]);
     let mut outcomes = std::collections::BTreeMap::<_, u32>::new();
     // Whole blocks only slow this down: the structure is in the small messages.
     let small: Vec<Vec<u8>> = vectors.iter().filter(|bytes| bytes.len() < 3000).cloned().collect();

@@ -53,7 +53,7 @@ pub fn ask_or(cid: Cid) -> Entry {
 pub fn limits(how: impl FnOnce(&mut Limits)) -> Config {
     let mut limits = Limits::default();
     how(&mut limits);
-    Config::default().limits(limits).unwrap()
+    Config::default().with_limits(limits).unwrap()
 }
 
 /// What messages answer: blocks, HAVE and DONT_HAVE, each in the order of their CIDs.

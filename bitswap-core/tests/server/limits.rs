@@ -155,7 +155,7 @@ fn a_peer_leaves_nothing_behind() {
 #[test]
 fn a_peer_that_leaves_while_it_waits_for_its_turn_leaves_nothing_behind() {
     let rates = Rates { upload: Some(1000), ..Rates::default() };
-    let mut harness = Harness::new(Config::default().rates(rates));
+    let mut harness = Harness::new(Config::default().with_rates(rates));
     let fresh = harness.engine().stats().held_bytes;
     for n in 0..10 {
         harness.put(cid(n), 5000);

@@ -116,7 +116,7 @@ fn a_block_too_big_for_any_message_is_absent() {
 
 #[test]
 fn a_block_above_the_largest_that_was_chosen_is_absent() {
-    let mut harness = Harness::with_peer(Config::default().block_bytes_max(2000).unwrap());
+    let mut harness = Harness::with_peer(Config::default().with_block_bytes_max(2000).unwrap());
     harness.put(cid(1), 2000);
     harness.put(cid(2), 2001);
     harness.put(cid(3), 2001);

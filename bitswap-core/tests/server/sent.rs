@@ -183,7 +183,7 @@ fn unknown_and_repeated_reports_are_counted_and_change_nothing() {
 
 #[test]
 fn at_most_four_messages_are_on_their_way() {
-    let mut harness = Harness::with_peer(Config::default().response_target_bytes(1).unwrap());
+    let mut harness = Harness::with_peer(Config::default().with_response_target_bytes(1).unwrap());
     harness.at_once.sends = false;
     for n in 0..10 {
         harness.put(cid(n), 10);

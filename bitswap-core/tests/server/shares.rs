@@ -30,7 +30,7 @@ fn busy(config: Config, sizes: &[usize], blocks: u32) -> Harness {
 fn a_new_peer_with_one_want_is_served_within_twelve_messages() {
     // Ten peers with fifty wants each, at a rate that makes them wait.
     let rates = upload(Some(MB), None);
-    let mut harness = busy(Config::default().rates(rates), &[100_000; 10], 50);
+    let mut harness = busy(Config::default().with_rates(rates), &[100_000; 10], 50);
     let mut messages = harness.run();
     for _ in 0..20 {
         harness.wait_until_due();
@@ -51,7 +51,7 @@ fn a_new_peer_with_one_want_is_served_within_twelve_messages() {
 #[test]
 fn bytes_are_fair_whatever_the_sizes_of_the_blocks() {
     let sizes = [2_000, 20_000, 50_000, 200_000, 1_000_000];
-    let mut harness = busy(Config::default().rates(upload(Some(4 * MB), None)), &sizes, 1000);
+    let mut harness = busy(Config::default().with_rates(upload(Some(4 * MB), None)), &sizes, 1000);
     let bytes = harness.run_until(10_000_000);
     // The smallest blocks run out: 2 MB.
     assert_eq!(bytes[&0], 2 * MB);
@@ -66,7 +66,7 @@ fn a_limited_upload_is_within_five_percent_over_ten_seconds() {
     for (rate, size) in [(200 * KB, 10_000), (MB, 50_000), (10 * MB, 256 << 10), (38 * MB, 10_000)]
     {
         let config = limits(|limits| limits.ledger_per_peer = 10_000);
-        let mut harness = busy(config.rates(upload(Some(rate), None)), &[size; 5], 8_000);
+        let mut harness = busy(config.with_rates(upload(Some(rate), None)), &[size; 5], 8_000);
         let sent: u64 = harness.run_until(10_000_000).values().sum();
         assert!(sent.abs_diff(rate * 10) <= rate / 2, "{sent} at {rate}");
     }
@@ -74,7 +74,7 @@ fn a_limited_upload_is_within_five_percent_over_ten_seconds() {
 
 #[test]
 fn each_peer_has_its_own_limit_too() {
-    let config = Config::default().rates(upload(None, Some(500 * KB)));
+    let config = Config::default().with_rates(upload(None, Some(500 * KB)));
     let mut harness = busy(config, &[10_000, 50_000, 20_000], 1000);
     let bytes = harness.run_until(10_000_000);
     for peer in 0..3 {
@@ -85,7 +85,7 @@ fn each_peer_has_its_own_limit_too() {
 
 #[test]
 fn a_new_rate_counts_at_once() {
-    let mut harness = busy(Config::default().rates(upload(Some(1), None)), &[100_000], 1000);
+    let mut harness = busy(Config::default().with_rates(upload(Some(1), None)), &[100_000], 1000);
     let first: u64 = harness.run_until(1_000_000).values().sum();
     assert_eq!(first, 100_000, "one block at once, and then a day's pause");
     harness.host.set_rates(upload(Some(MB), None));
@@ -99,7 +99,7 @@ fn a_new_rate_counts_at_once() {
 #[test]
 fn presences_do_not_wait_for_a_rate_limit() {
     for rates in [upload(Some(1), None), upload(None, Some(1))] {
-        let mut harness = busy(Config::default().rates(rates), &[100_000], 10);
+        let mut harness = busy(Config::default().with_rates(rates), &[100_000], 10);
         harness.run();
         harness.wants(
             0,
@@ -257,7 +257,7 @@ fn a_peer_that_stops_reading_holds_less_than_a_fifth_of_the_memory() {
 #[test]
 fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
     let rates = Rates { upload_per_peer: Some(1000), ..Rates::default() };
-    let mut harness = Harness::new(Config::default().rates(rates));
+    let mut harness = Harness::new(Config::default().with_rates(rates));
     harness.now = Timestamp::MAX;
     harness.connect(0);
     for n in 0..10 {
@@ -272,7 +272,7 @@ fn a_rate_limit_at_the_end_of_time_does_not_keep_the_engine_busy() {
 #[test]
 fn a_block_that_waits_for_a_rate_limit_has_a_throttle_timer() {
     for rates in [upload(Some(1000), None), upload(None, Some(1000))] {
-        let mut harness = Harness::with_peer(Config::default().rates(rates));
+        let mut harness = Harness::with_peer(Config::default().with_rates(rates));
         for n in 0..2 {
             harness.put(cid(n), 500);
         }

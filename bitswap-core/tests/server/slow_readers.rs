@@ -344,7 +344,7 @@ fn a_peer_that_never_agrees_to_a_stream_keeps_no_memory_either() {
 fn a_peer_that_waits_for_our_own_limit_is_not_reset() {
     let rates = Rates { upload_per_peer: Some(1), ..Rates::default() };
     let limits = limits(|limits| limits.response_bytes = (BLOCKS * SIZE) as u32);
-    let mut harness = Harness::new(limits.rates(rates));
+    let mut harness = Harness::new(limits.with_rates(rates));
     for n in 0..1000 {
         harness.put(cid(n), SIZE);
     }

@@ -61,7 +61,7 @@ fn a_missing_block_gets_dont_have_only_where_it_was_asked_for() {
 
 #[test]
 fn small_blocks_never_replace_have_when_that_is_off() {
-    let mut harness = Harness::with_peer(Config::default().replace_have_bytes(None).unwrap());
+    let mut harness = Harness::with_peer(Config::default().with_replace_have_bytes(None).unwrap());
     harness.put(cid(5), 0);
     harness.put(cid(1), 10);
     harness.wants(0, [ask(cid(1)), ask(cid(5))]);
@@ -246,7 +246,7 @@ fn a_full_wantlist_that_repeats_a_want_under_way_does_not_double_it() {
 
 #[test]
 fn higher_priorities_go_first_and_equal_ones_by_age() {
-    let mut harness = Harness::with_peer(Config::default().response_target_bytes(1).unwrap());
+    let mut harness = Harness::with_peer(Config::default().with_response_target_bytes(1).unwrap());
     harness.at_once.opens = false;
     for (n, priority) in [(11, 5), (12, i32::MIN), (13, 5), (14, i32::MAX), (15, 0)] {
         harness.put(cid(n), 100);
@@ -328,7 +328,7 @@ fn what_a_version_cannot_carry_is_not_looked_up_or_let_go() {
 
 #[test]
 fn a_node_that_does_not_serve_says_nothing_and_remembers_nothing() {
-    let mut harness = Harness::with_peer(Config::default().serve(false));
+    let mut harness = Harness::with_peer(Config::default().with_serve(false));
     harness.put(cid(1), 10);
     harness.wants(0, [want_or(cid(1)), ask_or(cid(99))]);
     assert_eq!(harness.responses(), Responses::default());
@@ -361,7 +361,7 @@ fn a_peer_that_is_only_looking_costs_no_stream_when_nothing_is_here() {
 
 #[test]
 fn small_blocks_share_messages_and_big_ones_go_alone() {
-    let config = Config::default().response_target_bytes(16 << 10).unwrap();
+    let config = Config::default().with_response_target_bytes(16 << 10).unwrap();
     let mut harness = Harness::with_peer(config);
     harness.at_once.opens = false;
     for n in 0..12 {

@@ -13,11 +13,13 @@ use libp2p_identity::PeerId;
 
 use super::{Behaviour, Put};
 use crate::blockstore::Blockstore;
-use crate::event::{Event, PutId};
+use crate::event::{EngineEvent, Event, PutId};
+use crate::trace::log;
 use crate::traffic::Traffic;
 
 /// Where the blocks of a session go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum BlockDisposition {
     /// Into the store, and then to the user; other peers are served from there.
     #[default]
@@ -29,6 +31,7 @@ pub enum BlockDisposition {
 
 /// The behaviour as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Stats {
     /// The engine.
@@ -41,6 +44,7 @@ pub struct Stats {
 
 /// One connected peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PeerInfo {
     /// What the engine knows; `None` when the engine has no room for the peer.
@@ -66,11 +70,13 @@ impl<S: Blockstore> Behaviour<S> {
         if disposition == BlockDisposition::Store {
             self.storing.insert(session);
         }
+        log!(debug, "a session was opened", session = session);
         Ok(session)
     }
 
     /// Closes a session. Its wants are cancelled, and no event of it follows.
     pub fn close_session(&mut self, session: SessionId) {
+        log!(debug, "a session was closed", session = session);
         self.storing.remove(&session);
         self.silence(session, None);
         self.with_engine(|engine, now| engine.close_session(session, now));
@@ -109,7 +115,7 @@ impl<S: Blockstore> Behaviour<S> {
     }
 
     /// These blocks are in the local store now, put there by the user. Peers that want them are
-    /// answered, and local wants for them end with [`Event::Stored`].
+    /// answered, and local wants for them end with `Stored`.
     pub fn notify_new_blocks(&mut self, blocks: &[BlockInfo]) {
         self.with_engine(|engine, now| engine.notify_new_blocks(blocks, now));
     }
@@ -142,6 +148,7 @@ impl<S: Blockstore> Behaviour<S> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.events.is_empty()
+            && self.requests.is_empty()
             && self.storage.running() == 0
             && !self.peers.values().any(super::Peer::is_busy)
     }
@@ -207,10 +214,10 @@ impl<S: Blockstore> Behaviour<S> {
     /// Drops events that wait to be polled: of a whole session, or of these wants of it.
     fn silence(&mut self, silent: SessionId, cids: Option<&HashSet<Cid>>) {
         let mut bytes = 0;
-        let mut keep = |event: &Event| {
+        let mut keep = |event: &EngineEvent| {
             let (session, cid) = match event {
-                Event::Block { session, block, .. } => (session, block.cid()),
-                Event::Stored { session, cid } | Event::Failed { session, cid, .. } => {
+                EngineEvent::Block { session, block, .. } => (session, block.cid()),
+                EngineEvent::Stored { session, cid } | EngineEvent::Failed { session, cid, .. } => {
                     (session, cid)
                 }
                 _ => return true,
@@ -218,14 +225,17 @@ impl<S: Blockstore> Behaviour<S> {
             if *session != silent || cids.is_some_and(|cids| !cids.contains(cid)) {
                 return true;
             }
-            if let Event::Block { block, .. } = event {
+            if let EngineEvent::Block { block, .. } = event {
                 bytes += block.data().len() as u64;
             }
             false
         };
-        self.events.retain(&mut keep);
+        self.events.retain(|event| match event {
+            Event::Engine(event) => keep(event),
+            _ => true,
+        });
         self.puts.values_mut().for_each(|put| put.events.retain(&mut keep));
-        // Nobody else can say that they were taken.
+        // Nobody else can release their bytes.
         if bytes > 0 {
             self.release_capacity(silent, bytes);
         }

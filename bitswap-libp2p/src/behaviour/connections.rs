@@ -10,24 +10,25 @@ use libp2p_swarm::ConnectionId;
 
 use super::Behaviour;
 use super::inbox::Received;
-use super::peer::{Peer, Told};
+use super::peer::{EngineInput, Peer};
 use crate::allowance::Allowance;
 use crate::blockstore::Blockstore;
-use crate::handler::{Handler, Report, Shares};
+use crate::handler::{Handler, HandlerEvent, Shares};
+use crate::trace::log;
 
 impl<S: Blockstore> Behaviour<S> {
     /// Tells connections whether they are needed: those of peers that something happened to, and of
-    /// one more in turn, because a want may also end without its peer being told.
-    pub(super) fn tell_needs(&mut self) {
+    /// one more in turn, because a want may also end without a message to its peer.
+    pub(super) fn update_keep_alive(&mut self) {
         let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
         self.looked_at = self.peers.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
         self.touched.extend(self.looked_at);
         while let Some(id) = self.touched.pop() {
             let Some(peer) = self.peers.get(&id) else { continue };
-            let (told, ledger) =
+            let (sent, ledger) =
                 self.engine.peer_stats(id).map_or((0, 0), |stats| (stats.sent_wants, stats.ledger));
-            peer.memory().set_wants(told);
-            peer.keep_alive(peer.is_busy() || told > 0 || ledger > 0);
+            peer.memory().set_wants(sent);
+            peer.keep_alive(peer.is_busy() || sent > 0 || ledger > 0);
         }
     }
 
@@ -40,7 +41,7 @@ impl<S: Blockstore> Behaviour<S> {
             filter: known.filter().clone(),
             allowance: known.allowance().clone(),
             memory: known.memory().clone(),
-            executor: self.executor.clone(),
+            spawner: self.spawner.clone(),
             arrivals: self.arrivals.clone(),
         };
         Handler::new(self.settings, mailbox, shares)
@@ -49,6 +50,7 @@ impl<S: Blockstore> Behaviour<S> {
     pub(super) fn connected(&mut self, peer: PeerId, id: ConnectionId) {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.connected(id);
+        log!(debug, "connected", peer = peer, connection = id);
         self.introduce(peer);
     }
 
@@ -71,19 +73,20 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// A connection closed, or was not established after all.
     pub(super) fn disconnected(&mut self, peer: PeerId, id: ConnectionId) {
+        log!(debug, "disconnected", peer = peer, connection = id);
         // It was said before the connection closed.
         let messages = self.inbox.take_of(peer);
-        self.with_engine(|engine, now| hear(engine, peer, messages, now));
+        self.with_engine(|engine, now| handle_messages(engine, peer, messages, now));
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.applied_all();
-        let told = known.disconnected(id, &mut self.streams);
+        let inputs = known.disconnected(id, &mut self.streams);
         let gone = known.connections() == 0 && mem::take(&mut known.known);
         if known.is_empty() {
             self.peers.remove(&peer);
         }
         if !gone {
             self.touched.push(peer);
-            return self.tell_all(peer, told);
+            return self.apply_inputs(peer, inputs);
         }
         self.with_engine(|engine, now| engine.handle_disconnected(peer, now));
         // Its place in the engine goes to a peer that found none.
@@ -94,26 +97,31 @@ impl<S: Blockstore> Behaviour<S> {
         }
     }
 
-    fn tell_all(&mut self, peer: PeerId, told: Vec<Told>) {
+    fn apply_inputs(&mut self, peer: PeerId, inputs: Vec<EngineInput>) {
         self.with_engine(|engine, now| {
-            told.into_iter().for_each(|told| tell(engine, peer, told, now));
+            inputs.into_iter().for_each(|input| apply_input(engine, peer, input, now));
         });
     }
 
-    pub(super) fn reported(&mut self, peer: PeerId, connection: ConnectionId, report: Report) {
-        let Report { streams, messages, held, support, traffic, .. } = report;
+    pub(super) fn reported(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        report: HandlerEvent,
+    ) {
+        let HandlerEvent { streams, messages, held, support, traffic, .. } = report;
         self.traffic += traffic;
         let Some(known) = self.peers.get_mut(&peer) else { return };
         known.traffic += traffic;
         let support = support.map(|support| known.support(connection, support));
-        let mut told = Vec::new();
+        let mut inputs = Vec::new();
         for kind in streams {
-            told.extend(known.news(kind, &mut self.streams));
+            inputs.extend(known.on_stream_event(kind, &mut self.streams));
         }
         if !messages.is_empty() {
             self.inbox.push(Received { peer, connection, messages, held });
         }
-        if told.is_empty() && support.is_none() {
+        if inputs.is_empty() && support.is_none() {
             return;
         }
         self.touched.push(peer);
@@ -121,7 +129,7 @@ impl<S: Blockstore> Behaviour<S> {
             if let Some(support) = support {
                 engine.handle_support(peer, support, now);
             }
-            told.into_iter().for_each(|told| tell(engine, peer, told, now));
+            inputs.into_iter().for_each(|input| apply_input(engine, peer, input, now));
         });
     }
 
@@ -129,21 +137,31 @@ impl<S: Blockstore> Behaviour<S> {
     pub(super) fn apply(&mut self, received: Received) {
         let Received { peer, connection, messages, held } = received;
         self.touched.push(peer);
-        self.with_engine(|engine, now| hear(engine, peer, messages, now));
+        self.with_engine(|engine, now| handle_messages(engine, peer, messages, now));
         drop(held);
         self.peers.get(&peer).into_iter().for_each(|known| known.applied(connection));
     }
 }
 
-fn hear(engine: &mut Engine<PeerId>, peer: PeerId, messages: Vec<Message>, now: Timestamp) {
+fn handle_messages(
+    engine: &mut Engine<PeerId>,
+    peer: PeerId,
+    messages: Vec<Message>,
+    now: Timestamp,
+) {
     messages.into_iter().for_each(|message| engine.handle_message(peer, message, now));
 }
 
 /// Tells the engine one thing about a peer.
-pub(super) fn tell(engine: &mut Engine<PeerId>, peer: PeerId, told: Told, now: Timestamp) {
-    match told {
-        Told::Opened(kind, result) => engine.handle_open(peer, kind, result, now),
-        Told::Sent(id, result) => engine.handle_sent(id, result, now),
-        Told::Reset(kind) => engine.handle_reset(peer, kind, now),
+pub(super) fn apply_input(
+    engine: &mut Engine<PeerId>,
+    peer: PeerId,
+    input: EngineInput,
+    now: Timestamp,
+) {
+    match input {
+        EngineInput::Opened(kind, result) => engine.handle_open(peer, kind, result, now),
+        EngineInput::Sent(id, result) => engine.handle_sent(id, result, now),
+        EngineInput::Reset(kind) => engine.handle_reset(peer, kind, now),
     }
 }

@@ -1,7 +1,7 @@
 //! One peer: its connections, which of them is in use, and what is on its way there.
 //!
-//! Pure bookkeeping: every change says what the engine must be told, and the engine is asked for
-//! nothing. Rules:
+//! Pure bookkeeping: every change returns the inputs that the engine must be given, and the engine is asked
+//! for nothing. Rules:
 //!
 //! 1. All our streams to a peer are on one connection, the first established one of its list.
 //! 2. Whatever the engine asked for is answered once, at the latest when its connection closes. What
@@ -56,9 +56,9 @@ enum StreamState {
     Open(StreamId, Vec<SendId>),
 }
 
-/// Something the engine must be told about the peer.
+/// An input of the engine about the peer.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum EngineInput {
     Opened(StreamKind, Result<Version, OpenError>),
     Sent(SendId, Result<(), SendError>),
     Reset(StreamKind),
@@ -124,7 +124,11 @@ impl Peer {
     }
 
     /// The connection closed, or was not established after all.
-    pub(crate) fn disconnected(&mut self, id: ConnectionId, streams: &mut StreamIds) -> Vec<Told> {
+    pub(crate) fn disconnected(
+        &mut self,
+        id: ConnectionId,
+        streams: &mut StreamIds,
+    ) -> Vec<EngineInput> {
         let used = self.used().map(|used| used.id);
         let Some(at) = self.connections.iter().position(|known| known.id == id) else {
             return Vec::new();
@@ -132,18 +136,18 @@ impl Peer {
         if !self.connections.remove(at).established {
             return Vec::new();
         }
-        let mut told = if used == Some(id) {
+        let mut inputs = if used == Some(id) {
             self.move_streams(None, streams)
         } else {
             // The peer may have been answering there.
             self.give_up(StreamKind::Requests, self.used().map(|used| used.mailbox.clone()))
         };
         // Also if our stream there was closed in good order: what it said last may not have arrived.
-        let reset = Told::Reset(StreamKind::Requests);
-        if self.connections() > 0 && !told.contains(&reset) {
-            told.push(reset);
+        let reset = EngineInput::Reset(StreamKind::Requests);
+        if self.connections() > 0 && !inputs.contains(&reset) {
+            inputs.push(reset);
         }
-        told
+        inputs
     }
 
     /// How many connections are established.
@@ -169,9 +173,13 @@ impl Peer {
     }
 
     /// Opens a stream.
-    pub(crate) fn open(&mut self, kind: StreamKind, streams: &mut StreamIds) -> Option<Told> {
+    pub(crate) fn open(
+        &mut self,
+        kind: StreamKind,
+        streams: &mut StreamIds,
+    ) -> Option<EngineInput> {
         let Some(used) = self.used() else {
-            return Some(Told::Opened(kind, Err(OpenError::Closed)));
+            return Some(EngineInput::Opened(kind, Err(OpenError::Closed)));
         };
         let stream = streams.next();
         used.mailbox.put(Command::Open { kind, stream, first: self.works });
@@ -200,7 +208,7 @@ impl Peer {
     }
 
     /// Sends a message on an open stream.
-    pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Told> {
+    pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<EngineInput> {
         let Outgoing { id, stream: kind, version, message, .. } = outgoing;
         let mailbox = self.used().map(|used| used.mailbox.clone());
         match (self.streams.get_mut(kind), mailbox) {
@@ -214,46 +222,50 @@ impl Peer {
                 mailbox.put(Command::Send { kind, stream: *stream, id, version, message });
                 None
             }
-            _ => Some(Told::Sent(id, Err(SendError::Closed))),
+            _ => Some(EngineInput::Sent(id, Err(SendError::Closed))),
         }
     }
 
-    /// What a connection says of a stream of ours.
-    pub(crate) fn news(&mut self, report: StreamReport, streams: &mut StreamIds) -> Vec<Told> {
-        let StreamReport { kind, stream, news } = report;
-        let book = self.streams.get_mut(kind);
-        match (&mut *book, news) {
+    /// An event of a stream of ours.
+    pub(crate) fn on_stream_event(
+        &mut self,
+        report: StreamReport,
+        streams: &mut StreamIds,
+    ) -> Vec<EngineInput> {
+        let StreamReport { kind, stream, event } = report;
+        let state = self.streams.get_mut(kind);
+        match (&mut *state, event) {
             (StreamState::Opening(opening), StreamEvent::Opened(result)) if *opening == stream => {
-                let mut told = vec![Told::Opened(kind, result)];
+                let mut inputs = vec![EngineInput::Opened(kind, result)];
                 match result {
                     Ok(version) => {
-                        *book = StreamState::Open(stream, Vec::new());
+                        *state = StreamState::Open(stream, Vec::new());
                         self.works = version;
                     }
                     Err(error) => {
-                        *book = StreamState::Closed;
+                        *state = StreamState::Closed;
                         if error != OpenError::Unsupported {
-                            told.extend(self.use_another(streams));
+                            inputs.extend(self.use_another(streams));
                         }
                     }
                 }
-                told
+                inputs
             }
             (StreamState::Open(open, sending), StreamEvent::Sent(id)) if *open == stream => {
                 match sending.iter().position(|sent| *sent == id) {
                     Some(at) => {
                         sending.remove(at);
-                        vec![Told::Sent(id, Ok(()))]
+                        vec![EngineInput::Sent(id, Ok(()))]
                     }
                     None => Vec::new(),
                 }
             }
             (StreamState::Open(open, _), StreamEvent::Failed(error)) if *open == stream => {
-                let mut told = self.stream_lost(kind, error);
+                let mut inputs = self.stream_lost(kind, error);
                 if error == SendError::Timeout {
-                    told.extend(self.use_another(streams));
+                    inputs.extend(self.use_another(streams));
                 }
-                told
+                inputs
             }
             _ => Vec::new(),
         }
@@ -292,7 +304,7 @@ impl Peer {
     }
 
     /// The connection in use does not move: takes another, if there is one.
-    fn use_another(&mut self, streams: &mut StreamIds) -> Vec<Told> {
+    fn use_another(&mut self, streams: &mut StreamIds) -> Vec<EngineInput> {
         let at = self.connections.iter().position(|known| known.established);
         let Some(at) = at.filter(|_| self.connections() > 1) else {
             return Vec::new();
@@ -305,22 +317,22 @@ impl Peer {
 
     /// The connection that was in use is not any more. Streams that were being opened are opened on
     /// the next one; the engine opens the others again when it needs them.
-    fn move_streams(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<Told> {
-        let mut told = Vec::new();
+    fn move_streams(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<EngineInput> {
+        let mut inputs = Vec::new();
         for kind in StreamKind::ALL {
             if let StreamState::Opening(stream) = *self.streams.get(kind) {
                 *self.streams.get_mut(kind) = StreamState::Closed;
                 old.iter().for_each(|old| old.put(Command::Reset { kind, stream }));
-                told.extend(self.open(kind, streams));
+                inputs.extend(self.open(kind, streams));
             } else {
-                told.extend(self.give_up(kind, old.clone()));
+                inputs.extend(self.give_up(kind, old.clone()));
             }
         }
-        told
+        inputs
     }
 
-    /// Gives up the stream of a stream, if it is open.
-    fn give_up(&mut self, kind: StreamKind, mailbox: Option<Mailbox>) -> Vec<Told> {
+    /// Resets a stream, if it is open.
+    fn give_up(&mut self, kind: StreamKind, mailbox: Option<Mailbox>) -> Vec<EngineInput> {
         let StreamState::Open(stream, _) = *self.streams.get(kind) else {
             return Vec::new();
         };
@@ -328,12 +340,12 @@ impl Peer {
         self.stream_lost(kind, SendError::Closed)
     }
 
-    /// The stream of a stream is gone.
-    fn stream_lost(&mut self, kind: StreamKind, error: SendError) -> Vec<Told> {
+    /// A stream is gone.
+    fn stream_lost(&mut self, kind: StreamKind, error: SendError) -> Vec<EngineInput> {
         match std::mem::take(self.streams.get_mut(kind)) {
             StreamState::Open(_, sending) => {
-                let failed = sending.into_iter().map(|id| Told::Sent(id, Err(error)));
-                failed.chain([Told::Reset(kind)]).collect()
+                let failed = sending.into_iter().map(|id| EngineInput::Sent(id, Err(error)));
+                failed.chain([EngineInput::Reset(kind)]).collect()
             }
             _ => Vec::new(),
         }
@@ -373,7 +385,7 @@ mod tests {
     }
 
     fn opened(stream: StreamId, result: Result<Version, OpenError>) -> StreamReport {
-        StreamReport { kind: StreamKind::Requests, stream, news: StreamEvent::Opened(result) }
+        StreamReport { kind: StreamKind::Requests, stream, event: StreamEvent::Opened(result) }
     }
 
     const YES: Result<Version, OpenError> = Ok(Version::V1_2);
@@ -384,13 +396,17 @@ mod tests {
         let streams = &mut StreamIds::default();
         assert_eq!(peer.open(StreamKind::Requests, streams), None);
         let first = asked_to_open(&tasks[0]).unwrap();
-        let told = peer.disconnected(id(0), streams);
-        assert_eq!(told, [Told::Reset(StreamKind::Requests)], "the engine's request stands");
+        let inputs = peer.disconnected(id(0), streams);
+        assert_eq!(
+            inputs,
+            [EngineInput::Reset(StreamKind::Requests)],
+            "the engine's request stands"
+        );
         let second = asked_to_open(&tasks[1]).unwrap();
-        assert_eq!(peer.news(opened(first, YES), streams), [], "of a stream given up");
-        let told = peer.news(opened(second, YES), streams);
-        assert_eq!(told, [Told::Opened(StreamKind::Requests, YES)]);
-        assert_eq!(peer.news(opened(second, YES), streams), [], "answered once");
+        assert_eq!(peer.on_stream_event(opened(first, YES), streams), [], "of a stream given up");
+        let inputs = peer.on_stream_event(opened(second, YES), streams);
+        assert_eq!(inputs, [EngineInput::Opened(StreamKind::Requests, YES)]);
+        assert_eq!(peer.on_stream_event(opened(second, YES), streams), [], "answered once");
     }
 
     #[test]
@@ -398,7 +414,7 @@ mod tests {
         let (mut peer, _) = peer(1);
         let streams = &mut StreamIds::default();
         peer.open(StreamKind::Requests, streams);
-        let closed = Told::Opened(StreamKind::Requests, Err(OpenError::Closed));
+        let closed = EngineInput::Opened(StreamKind::Requests, Err(OpenError::Closed));
         assert_eq!(peer.disconnected(id(0), streams), [closed]);
         assert!(peer.is_empty() && !peer.is_busy());
     }
@@ -407,13 +423,13 @@ mod tests {
     fn any_connection_that_closes_may_have_lost_answers_to_our_wants() {
         let (mut peer, tasks) = peer(2);
         let streams = &mut StreamIds::default();
-        assert_eq!(peer.disconnected(id(1), streams), [Told::Reset(StreamKind::Requests)]);
+        assert_eq!(peer.disconnected(id(1), streams), [EngineInput::Reset(StreamKind::Requests)]);
         peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.news(opened(stream, YES), streams);
+        peer.on_stream_event(opened(stream, YES), streams);
         peer.connecting(id(2));
         peer.connected(id(2));
-        assert_eq!(peer.disconnected(id(2), streams), [Told::Reset(StreamKind::Requests)]);
+        assert_eq!(peer.disconnected(id(2), streams), [EngineInput::Reset(StreamKind::Requests)]);
         let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
     }
@@ -424,9 +440,9 @@ mod tests {
         let streams = &mut StreamIds::default();
         peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.news(opened(stream, YES), streams);
+        peer.on_stream_event(opened(stream, YES), streams);
         peer.close(StreamKind::Requests);
-        assert_eq!(peer.disconnected(id(0), streams), [Told::Reset(StreamKind::Requests)]);
+        assert_eq!(peer.disconnected(id(0), streams), [EngineInput::Reset(StreamKind::Requests)]);
         assert_eq!(peer.disconnected(id(1), streams), [], "the peer is gone with its last one");
     }
 
@@ -455,8 +471,8 @@ mod tests {
         peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
         let timeout = Err(OpenError::Timeout);
-        let told = peer.news(opened(stream, timeout), streams);
-        assert_eq!(told, [Told::Opened(StreamKind::Requests, timeout)]);
+        let inputs = peer.on_stream_event(opened(stream, timeout), streams);
+        assert_eq!(inputs, [EngineInput::Opened(StreamKind::Requests, timeout)]);
         peer.open(StreamKind::Requests, streams);
         assert!(asked_to_open(&tasks[0]).is_none() && asked_to_open(&tasks[1]).is_some());
     }
@@ -468,13 +484,16 @@ mod tests {
             let streams = &mut StreamIds::default();
             peer.open(StreamKind::Requests, streams);
             let stream = asked_to_open(&tasks[0]).unwrap();
-            peer.news(opened(stream, YES), streams);
+            peer.on_stream_event(opened(stream, YES), streams);
             let failed = StreamReport {
                 kind: StreamKind::Requests,
                 stream,
-                news: StreamEvent::Failed(error),
+                event: StreamEvent::Failed(error),
             };
-            assert_eq!(peer.news(failed, streams), [Told::Reset(StreamKind::Requests)]);
+            assert_eq!(
+                peer.on_stream_event(failed, streams),
+                [EngineInput::Reset(StreamKind::Requests)]
+            );
             peer.open(StreamKind::Requests, streams);
             assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
             assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
@@ -488,16 +507,16 @@ mod tests {
         peer.reset(StreamKind::Requests);
         peer.open(StreamKind::Requests, streams);
         let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.news(opened(stream, YES), streams);
+        peer.on_stream_event(opened(stream, YES), streams);
         peer.reset(StreamKind::Requests);
         assert!(!peer.is_busy());
         let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
         assert!(
             matches!(commands[..], [Command::Reset { kind: StreamKind::Requests, stream: at }] if at == stream)
         );
-        let news = StreamEvent::Failed(SendError::Closed);
-        let late = StreamReport { kind: StreamKind::Requests, stream, news };
-        assert_eq!(peer.news(late, streams), []);
+        let event = StreamEvent::Failed(SendError::Closed);
+        let late = StreamReport { kind: StreamKind::Requests, stream, event };
+        assert_eq!(peer.on_stream_event(late, streams), []);
     }
 
     #[test]

@@ -1,18 +1,20 @@
-//! Store futures: run on the executor, answered through a channel.
+//! Store futures: run on the spawner, answered through a channel.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bitswap_core::{Block, BlockInfo, Load, LoadAnswer, LoadId, LoadKind, Loaded};
+use bytes::Bytes;
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::{FutureExt, StreamExt};
 use libp2p_identity::PeerId;
 
+use super::requests::FindId;
 use crate::blockstore::{Blockstore, StoreError};
 use crate::event::PutId;
-use crate::executor::TaskSpawner;
+use crate::spawner::TaskSpawner;
 
 /// Who may have what: called beside the swarm's task for each block that a peer asks for.
 pub(crate) type Access = Arc<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
@@ -20,7 +22,7 @@ pub(crate) type Access = Arc<dyn Fn(&PeerId, &Cid) -> bool + Send + Sync>;
 /// The store and what is under way in it.
 pub(crate) struct Storage<S> {
     store: Arc<S>,
-    executor: Arc<dyn TaskSpawner>,
+    spawner: Arc<dyn TaskSpawner>,
     access: Access,
     // Each future has a sender of its own, and every sender has room for one answer, so answering
     // never waits and the channel holds one answer per running future at most.
@@ -29,17 +31,18 @@ pub(crate) struct Storage<S> {
     running: usize,
 }
 
-/// What the store said.
+/// An answer of the store.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Load { id: LoadId, loaded: Vec<Loaded>, error: Option<StoreError> },
     Put { id: PutId, blocks: Vec<BlockInfo>, result: Result<(), StoreError> },
+    Found { find: FindId, cid: Cid, found: Result<Option<Bytes>, StoreError> },
 }
 
 impl<S: Blockstore> Storage<S> {
-    pub(crate) fn new(store: Arc<S>, executor: Arc<dyn TaskSpawner>) -> Self {
+    pub(crate) fn new(store: Arc<S>, spawner: Arc<dyn TaskSpawner>) -> Self {
         let (answer, answers) = mpsc::channel(0);
-        Self { store, executor, access: Arc::new(|_, _| true), answer, answers, running: 0 }
+        Self { store, spawner, access: Arc::new(|_, _| true), answer, answers, running: 0 }
     }
 
     pub(crate) const fn store(&self) -> &Arc<S> {
@@ -72,11 +75,23 @@ impl<S: Blockstore> Storage<S> {
         );
     }
 
+    /// Looks a block up for the user.
+    pub(crate) fn find(&mut self, find: FindId, cid: Cid) {
+        let store = self.store.clone();
+        self.spawn(
+            async move {
+                let missing = || Err(StoreError::new("it gave no answer"));
+                let found = store.get(vec![cid]).await.pop().unwrap_or_else(missing);
+                Answer::Found { find, cid, found }
+            },
+            move |error| Answer::Found { find, cid, found: Err(error) },
+        );
+    }
+
     /// Stores blocks.
     pub(crate) fn put(&mut self, id: PutId, blocks: Vec<Block>) {
         let store = self.store.clone();
-        let info = |block: &Block| BlockInfo { cid: *block.cid(), size: block.data().len() as u32 };
-        let infos: Vec<_> = blocks.iter().map(info).collect();
+        let infos: Vec<_> = blocks.iter().map(BlockInfo::from).collect();
         self.spawn(
             async move {
                 let result = store.put(blocks).await;
@@ -107,7 +122,7 @@ impl<S: Blockstore> Storage<S> {
     ) {
         self.running += 1;
         let mut reply = Reply { to: self.answer.clone(), lost: Some(lost) };
-        self.executor.spawn(
+        self.spawner.spawn(
             async move {
                 match AssertUnwindSafe(work).catch_unwind().await {
                     Ok(answer) => reply.send(answer),
@@ -141,7 +156,7 @@ impl<L: FnOnce(StoreError) -> Answer> Reply<L> {
 
 impl<L: FnOnce(StoreError) -> Answer> Drop for Reply<L> {
     fn drop(&mut self) {
-        self.lose("the executor dropped its future");
+        self.lose("the spawner dropped its future");
     }
 }
 

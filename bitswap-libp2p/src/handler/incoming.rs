@@ -15,8 +15,9 @@ use futures_timer::Delay;
 
 use super::weight::Weight;
 use crate::allowance::Allowance;
-use crate::executor::TaskSpawner;
 use crate::memory::{Held, Memory};
+use crate::spawner::TaskSpawner;
+use crate::trace::log;
 use crate::traffic::Traffic;
 
 /// Block bytes of a message up to which they are hashed in the connection's task: less time than
@@ -32,7 +33,7 @@ pub(crate) struct Incoming {
     memory: Arc<Memory>,
     /// The last look found no room in it.
     crowded: bool,
-    executor: Arc<dyn TaskSpawner>,
+    spawner: Arc<dyn TaskSpawner>,
     queue: VecDeque<Pending>,
 }
 
@@ -58,10 +59,10 @@ impl Incoming {
         filter: Arc<Mutex<PayloadFilter>>,
         allowance: Arc<Mutex<Allowance>>,
         memory: Arc<Memory>,
-        executor: Arc<dyn TaskSpawner>,
+        spawner: Arc<dyn TaskSpawner>,
     ) -> Self {
         let queue = VecDeque::new();
-        Self { filter, allowance, pause: None, memory, crowded: false, executor, queue }
+        Self { filter, allowance, pause: None, memory, crowded: false, spawner, queue }
     }
 
     /// Room for another frame; while there is none, the task is woken once there may be.
@@ -125,8 +126,8 @@ impl Incoming {
             held.set(queued(&message) + frame_bytes + copied(&payloads, frame_bytes) + list);
             let (answer, verified) = oneshot::channel();
             // Nobody waits for the answer when the connection has closed meanwhile.
-            let job = move || drop(answer.send(verify(payloads, frame_bytes)));
-            self.executor.spawn_blocking(Box::new(job));
+            let task = move || drop(answer.send(verify(payloads, frame_bytes)));
+            self.spawner.spawn_blocking(Box::new(task));
             Pending { message, hashing: Some(verified), held }
         };
         self.queue.push_back(pending);
@@ -150,8 +151,8 @@ impl Incoming {
                     held.set(Weight::of(message).bytes);
                 }
                 Err(oneshot::Canceled) => {
-                    tracing::warn!("the executor dropped a job; the blocks of a message are lost");
-                    traffic.dropped_jobs += 1;
+                    log!(warn, "the spawner dropped a task; the blocks of a message are lost");
+                    traffic.dropped_tasks += 1;
                 }
             }
         }
@@ -201,7 +202,7 @@ fn verify(payloads: Vec<Payload>, frame_bytes: usize) -> Verified {
         match payload.verify() {
             Ok(block) => verified.blocks.push(block),
             Err(error) => {
-                tracing::debug!(%error, "a payload cannot be verified");
+                log!(debug, "a payload cannot be verified", error = error);
                 verified.unverifiable += 1;
             }
         }
@@ -219,7 +220,7 @@ mod tests {
     use futures::task::noop_waker;
 
     use super::*;
-    use crate::executor::BlockingTask;
+    use crate::spawner::BlockingTask;
     use crate::tests::{block, bytes, room};
 
     struct Inline;
@@ -229,8 +230,8 @@ mod tests {
             unreachable!("nothing is stored here");
         }
 
-        fn spawn_blocking(&self, job: BlockingTask) {
-            job();
+        fn spawn_blocking(&self, task: BlockingTask) {
+            task();
         }
     }
 

@@ -49,7 +49,7 @@ fn padding(len: usize) -> Vec<u8> {
 async fn messages(host: &mut Host<Probe>, count: usize) -> (Vec<Message>, Traffic) {
     let (mut messages, mut traffic) = (Vec::new(), Traffic::default());
     while messages.len() < count {
-        let report = host.until_told("messages", Some).await;
+        let report = host.until_event("messages", Some).await;
         messages.extend(report.messages);
         traffic += report.traffic;
     }
@@ -60,7 +60,7 @@ async fn messages(host: &mut Host<Probe>, count: usize) -> (Vec<Message>, Traffi
 /// Takes reports until their traffic is what is looked for.
 async fn traffic(host: &mut Host<Probe>, what: &str, found: impl Fn(&Traffic) -> bool) -> Traffic {
     let mut sum = Traffic::default();
-    host.until_told(what, |report| {
+    host.until_event(what, |report| {
         sum += report.traffic;
         found(&sum).then_some(sum)
     })
@@ -198,7 +198,7 @@ async fn the_stream_that_was_silent_longest_gives_way() {
     let mut ninth = peer.open(Version::V1_2).await;
     send(&mut ninth, &want(9)).await;
     let mut evicted = 0;
-    host.until_told("an eviction and a message", |report| {
+    host.until_event("an eviction and a message", |report| {
         evicted += report.traffic.evicted_streams;
         report.messages.contains(&want(9)).then_some(())
     })
@@ -285,17 +285,17 @@ async fn blocks_are_hashed_beside_the_task_and_arrive_in_order() {
     }
     assert_eq!(held.len(), 4, "reading stops while 4 MiB are pending");
     for seed in 0..10 {
-        let job = super::soon("a job", async {
+        let task = super::soon("a task", async {
             loop {
                 assert!(held.len() <= 4);
                 match held.take() {
-                    Some(job) => return job,
+                    Some(task) => return task,
                     None => tokio::task::yield_now().await,
                 }
             }
         })
         .await;
-        job();
+        task();
         assert_eq!(messages(&mut host, 1).await.0, [with_blocks([large(seed)])]);
     }
     assert_eq!(messages(&mut host, 1).await.0, [want(1)]);
@@ -311,14 +311,14 @@ async fn a_dropped_job_costs_its_blocks_and_nothing_else() {
     let mut both = with_blocks([block(bytes(1, 100_000))]);
     both.wantlist = want(5).wantlist;
     send(&mut stream, &both).await;
-    super::soon("a job", async {
+    super::soon("a task", async {
         while held.take().is_none() {
             tokio::task::yield_now().await;
         }
     })
     .await;
     let (got, traffic) = messages(&mut host, 1).await;
-    assert_eq!((got, traffic.dropped_jobs), (vec![want(5)], 1));
+    assert_eq!((got, traffic.dropped_tasks), (vec![want(5)], 1));
 }
 
 #[tokio::test]

@@ -20,13 +20,13 @@ async fn command(host: &Host<Probe>, command: Command) {
     host.behaviour(move |probe| probe.mailboxes[0].put(command)).await;
 }
 
-/// The next news of [`STREAM`].
-async fn news(host: &mut Host<Probe>) -> StreamEvent {
-    host.until_told("news of a kind", |mut report| {
+/// The next event of [`STREAM`].
+async fn stream_event(host: &mut Host<Probe>) -> StreamEvent {
+    host.until_event("an event of the stream", |mut report| {
         assert!(report.streams.len() <= 1);
         let report = report.streams.pop()?;
         assert_eq!((report.kind, report.stream), (StreamKind::Requests, STREAM));
-        Some(report.news)
+        Some(report.event)
     })
     .await
 }
@@ -50,7 +50,9 @@ async fn each_version_is_agreed_on_with_a_peer_that_speaks_no_newer() {
         command(&host, OPEN).await;
         let accepted = peer.accept(versions).await.unwrap();
         assert_eq!(accepted.version, versions[0]);
-        let StreamEvent::Opened(Ok(version)) = news(&mut host).await else { panic!("not opened") };
+        let StreamEvent::Opened(Ok(version)) = stream_event(&mut host).await else {
+            panic!("not opened")
+        };
         assert_eq!(version, versions[0]);
     }
 }
@@ -62,7 +64,10 @@ async fn a_peer_without_bitswap_is_unsupported() {
     let stream = peer.accept_bare().await;
     let refuse = multistream_select::listener_select_proto(stream, ["/other"].into_iter());
     let refused = tokio::spawn(refuse);
-    assert!(matches!(news(&mut host).await, StreamEvent::Opened(Err(OpenError::Unsupported))));
+    assert!(matches!(
+        stream_event(&mut host).await,
+        StreamEvent::Opened(Err(OpenError::Unsupported))
+    ));
     assert!(refused.await.unwrap().is_err());
 }
 
@@ -73,7 +78,7 @@ async fn a_negotiation_that_never_ends_times_out() {
     let (mut host, mut peer) = connected(probe).await;
     command(&host, OPEN).await;
     let _silent = peer.accept_bare().await;
-    assert!(matches!(news(&mut host).await, StreamEvent::Opened(Err(OpenError::Timeout))));
+    assert!(matches!(stream_event(&mut host).await, StreamEvent::Opened(Err(OpenError::Timeout))));
 }
 
 #[tokio::test]
@@ -81,7 +86,7 @@ async fn closing_a_stream_ends_its_stream() {
     let (mut host, mut peer) = connected(Probe::new()).await;
     command(&host, OPEN).await;
     let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
-    news(&mut host).await;
+    stream_event(&mut host).await;
     command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
     assert_eq!(stream.message().await, None);
 }
@@ -91,9 +96,9 @@ async fn a_stream_that_the_peer_resets_is_reported() {
     let (mut host, mut peer) = connected(Probe::new()).await;
     command(&host, OPEN).await;
     let stream = peer.accept(&Version::PREFERRED).await.unwrap();
-    news(&mut host).await;
+    stream_event(&mut host).await;
     drop(stream);
-    assert!(matches!(news(&mut host).await, StreamEvent::Failed(SendError::Closed)));
+    assert!(matches!(stream_event(&mut host).await, StreamEvent::Failed(SendError::Closed)));
 }
 
 #[tokio::test]
@@ -101,7 +106,7 @@ async fn a_peer_that_ends_its_side_of_our_stream_still_gets_messages() {
     let (mut host, mut peer) = connected(Probe::new()).await;
     command(&host, OPEN).await;
     let mut stream = peer.accept(&Version::PREFERRED).await.unwrap();
-    news(&mut host).await;
+    stream_event(&mut host).await;
     stream.stream.close().await.unwrap();
     command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
     let mut rest = Vec::new();
@@ -118,7 +123,7 @@ async fn a_stream_that_the_peer_never_closes_ends_a_while_after_our_half() {
         let (mut host, mut peer) = connected(probe).await;
         command(&host, OPEN).await;
         let mut ours = peer.accept(&Version::PREFERRED).await.unwrap();
-        news(&mut host).await;
+        stream_event(&mut host).await;
         ours.stream.write_all(begun).await.unwrap();
         ours.stream.flush().await.unwrap();
         command(&host, Command::Close { kind: StreamKind::Requests, stream: STREAM }).await;
@@ -128,7 +133,7 @@ async fn a_stream_that_the_peer_never_closes_ends_a_while_after_our_half() {
         clock.write_all(&[100, 0x0a]).await.unwrap();
         clock.flush().await.unwrap();
         let mut stalled = 0;
-        host.until_told("a stalled stream", |report| {
+        host.until_event("a stalled stream", |report| {
             stalled += report.traffic.stalled_streams;
             (stalled > blamed).then_some(())
         })
@@ -138,7 +143,7 @@ async fn a_stream_that_the_peer_never_closes_ends_a_while_after_our_half() {
         let read = Message { pending_bytes: 2, ..Message::default() };
         send(&mut ours.stream, &lost).await;
         send(&mut peer.open(Version::V1_2).await, &read).await;
-        let messages = host.until_told("a message", |report| {
+        let messages = host.until_event("a message", |report| {
             stalled += report.traffic.stalled_streams;
             (!report.messages.is_empty()).then_some(report.messages)
         });
@@ -165,7 +170,7 @@ async fn a_connection_is_kept_while_it_is_needed_and_no_longer() {
     .await;
     command(&host, OPEN).await;
     let _open = peer.accept(&Version::PREFERRED).await.unwrap();
-    news(&mut host).await;
+    stream_event(&mut host).await;
     host.behaviour(|probe| probe.mailboxes[0].keep_alive(false)).await;
     host.until("the connection to close with a stream open", closed).await;
 }

@@ -111,7 +111,7 @@ where
     }
 
     /// Takes the behaviour's events until one of them is what is looked for.
-    pub(crate) async fn until_told<T>(
+    pub(crate) async fn until_event<T>(
         &mut self,
         what: &str,
         mut find: impl FnMut(B::ToSwarm) -> Option<T>,

@@ -15,7 +15,7 @@ use super::node::{holding, node_with, until_got, want as wants};
 use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes, room, soon};
-use crate::handler::Report;
+use crate::handler::HandlerEvent;
 use crate::{BlockDisposition, Config};
 
 /// As many want-haves as one message may hold, different for each `round`.
@@ -34,7 +34,7 @@ fn flood(round: u32) -> Message {
 
 #[test]
 fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     let mut small = flood(0);
     small.wantlist.entries.truncate(500);
     for _ in 0..2 {
@@ -43,7 +43,7 @@ fn a_report_holds_a_thousand_items_and_those_of_one_message_more() {
     }
     report.message(small, room());
     assert!(report.is_full());
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     report.message(flood(0), room());
     assert!(report.is_full());
 }
@@ -62,15 +62,16 @@ async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
         send(&mut stream, &one).await;
     }
     while left > 0 {
-        let said = |report: Report| (!report.messages.is_empty()).then_some(report.messages.len());
-        let messages = host.until_told("messages", said).await;
+        let said =
+            |report: HandlerEvent| (!report.messages.is_empty()).then_some(report.messages.len());
+        let messages = host.until_event("messages", said).await;
         assert!(messages <= 64, "{messages} at once");
         left -= messages;
         // Two round trips with the task of the connection: it has had its chance.
         for _ in 0..2 {
             peer.open(Version::V1_2).await;
         }
-        assert_eq!(host.until_told("no messages", said).now_or_never(), None);
+        assert_eq!(host.until_event("no messages", said).now_or_never(), None);
         host.behaviour(|probe| probe.mailboxes[0].applied()).await;
     }
 }
@@ -79,7 +80,7 @@ async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
 async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let blocks: Vec<_> = (0..3).map(|seed| block(bytes(seed, 1000))).collect();
     // Only the turns are to be seen, not the allowance.
-    let config = Config::default().items_per_second(1 << 24).unwrap();
+    let config = Config::default().with_items_per_second(1 << 24).unwrap();
     let node = node_with(config, holding(&blocks)).await;
     let mut honest = super::node::node(&[]).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -114,7 +115,7 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
 
 #[tokio::test]
 async fn a_peer_says_no_more_than_its_allowance_over_all_its_connections() {
-    let config = Config::default().items_per_second(1024).unwrap();
+    let config = Config::default().with_items_per_second(1024).unwrap();
     let node = node_with(config, holding(&[])).await;
     let key = Keypair::generate_ed25519();
     let begun = Instant::now();

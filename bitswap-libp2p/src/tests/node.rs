@@ -7,9 +7,8 @@ use bitswap_core::{Block, Prefix, SessionId, SessionOptions, Version, Want};
 use cid::Cid;
 
 use super::host::Host;
-use super::probe::OnTokio;
 use super::{block, bytes};
-use crate::{Behaviour, BlockDisposition, Blockstore, Config, Event, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Blockstore, Config, EngineEvent, Event, MemoryStore};
 
 pub(crate) type Node<S = MemoryStore> = Host<Behaviour<S>>;
 
@@ -19,7 +18,7 @@ pub(crate) async fn node(blocks: &[Block]) -> Node {
 }
 
 pub(crate) async fn node_with<S: Blockstore>(config: Config, store: Arc<S>) -> Node<S> {
-    Host::new(Behaviour::new(config, store, OnTokio, [7; 32])).await
+    Host::new(Behaviour::builder(store).with_config(config).with_seed([7; 32]).build()).await
 }
 
 /// A store with these blocks.
@@ -50,12 +49,14 @@ pub(crate) async fn until_got<S: Blockstore>(node: &mut Node<S>, blocks: &[Block
     if missing.is_empty() {
         return;
     }
-    node.until_told("blocks", |event| match event {
-        Event::Block { block, .. } => {
+    node.until_event("blocks", |event| match event {
+        Event::Engine(EngineEvent::Block { block, .. }) => {
             assert!(missing.remove(block.cid()), "each once: {block:?}");
             missing.is_empty().then_some(())
         }
-        Event::Failed { cid, reason, .. } => panic!("{cid} failed: {reason:?}"),
+        Event::Engine(EngineEvent::Failed { cid, reason, .. }) => {
+            panic!("{cid} failed: {reason:?}")
+        }
         _ => None,
     })
     .await;
@@ -113,7 +114,7 @@ async fn a_block_put_later_is_pushed_to_the_peer_that_wants_it() {
     .await;
     let put = late.clone();
     let put = a.behaviour(move |a| a.put(vec![put])).await;
-    let stored = a.until_told("the put", |event| match event {
+    let stored = a.until_event("the put", |event| match event {
         Event::Put { id, result } => Some((id, result.is_ok())),
         _ => None,
     });
@@ -129,7 +130,7 @@ async fn a_found_provider_is_asked() {
     let mut b = node(&[]).await;
     want(&b, BlockDisposition::Return, [*found.cid()]).await;
     let (id, cid) = b
-        .until_told("a lookup", |event| match event {
+        .until_event("a lookup", |event| match event {
             Event::FindProviders { id, cid, .. } => Some((id, cid)),
             _ => None,
         })
@@ -155,8 +156,8 @@ async fn nothing_is_told_of_a_want_after_its_cancel() {
         a.cancel(session, [cids.0]);
     })
     .await;
-    let told = a.until_told("the other block", |event| match event {
-        Event::Stored { cid, .. } => Some(cid),
+    let told = a.until_event("the other block", |event| match event {
+        Event::Engine(EngineEvent::Stored { cid, .. }) => Some(cid),
         _ => None,
     });
     assert_eq!(told.await, cids.1);
@@ -185,7 +186,7 @@ async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
     for newest in [Version::V1_1, Version::V1_0, Version::Unversioned] {
         let old = |seed| Prefix::V0.block(bytes(seed, 50_000).into()).unwrap();
         let (ours, theirs) = (old(1), old(2));
-        let config = Config::default().newest(newest);
+        let config = Config::default().with_newest(newest);
         let mut a = node_with(config, holding(std::slice::from_ref(&ours))).await;
         let mut b = node(std::slice::from_ref(&theirs)).await;
         a.connect(&mut b).await;

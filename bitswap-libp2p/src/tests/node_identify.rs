@@ -11,8 +11,7 @@ use libp2p_swarm::dummy;
 use super::block;
 use super::host::Host;
 use super::node::holding;
-use super::probe::OnTokio;
-use crate::{Behaviour, BlockDisposition, Config, Event, MemoryStore};
+use crate::{Behaviour, BlockDisposition, EngineEvent, Event, MemoryStore};
 
 #[derive(NetworkBehaviour)]
 struct Full {
@@ -33,7 +32,7 @@ fn identify(key: &Keypair) -> identify::Behaviour {
 const IDLE: Duration = Duration::from_secs(60);
 
 async fn full(blocks: &[Block]) -> Host<Full> {
-    let bitswap = Behaviour::new(Config::default(), holding(blocks), OnTokio, [7; 32]);
+    let bitswap = Behaviour::builder(holding(blocks)).with_seed([7; 32]).build();
     let key = Keypair::generate_ed25519();
     Host::with_key(&key, Full { identify: identify(&key), bitswap }, IDLE).await
 }
@@ -70,9 +69,13 @@ async fn a_peer_that_lists_bitswap_is_asked_and_one_that_does_not_is_left_alone(
         b.bitswap.want(session, [cid.into()]).unwrap();
     })
     .await;
-    b.until_told("the block", |event| match event {
-        FullEvent::Bitswap(Event::Block { block, .. }) => (block == ours).then_some(()),
-        FullEvent::Bitswap(Event::Unreachable { peer, .. }) => panic!("{peer} was tried"),
+    b.until_event("the block", |event| match event {
+        FullEvent::Bitswap(Event::Engine(EngineEvent::Block { block, .. })) => {
+            (block == ours).then_some(())
+        }
+        FullEvent::Bitswap(Event::Engine(EngineEvent::Unreachable { peer, .. })) => {
+            panic!("{peer} was tried")
+        }
         _ => None,
     })
     .await;

@@ -15,11 +15,10 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::probe::OnTokio;
 use super::{block, room};
-use crate::handler::{Handler, Report, StreamEvent};
+use crate::handler::{Handler, HandlerEvent, StreamEvent};
 use crate::mailbox::StreamId;
-use crate::{Behaviour, BlockDisposition, Config, MemoryStore};
+use crate::{Behaviour, BlockDisposition, MemoryStore};
 
 type Node = Behaviour<MemoryStore>;
 
@@ -35,7 +34,7 @@ fn peer(number: usize) -> PeerId {
 /// A node that is connected to all the peers, and its sides of the connections.
 fn connected() -> (Node, Vec<Handler>) {
     let store = Arc::new(MemoryStore::new());
-    let mut node = Behaviour::new(Config::default(), store, OnTokio, [7; 32]);
+    let mut node = Behaviour::builder(store).with_seed([7; 32]).build();
     let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
     let endpoint = ConnectedPoint::Dialer {
         address: address.clone(),
@@ -77,18 +76,27 @@ fn look(connections: &mut [Handler]) -> (Vec<usize>, Vec<(StreamKind, StreamId)>
 }
 
 /// The peer's connection reports this, and the node has its turn.
-fn reports(node: &mut Node, number: usize, report: Report) {
+fn reports(node: &mut Node, number: usize, report: HandlerEvent) {
     let connection = ConnectionId::new_unchecked(number);
     node.on_connection_handler_event(peer(number), connection, Either::Left(report));
     let _ = node.poll(&mut Context::from_waker(noop_waker_ref()));
 }
 
-fn says(node: &mut Node, number: usize, entry: Entry) {
+/// The peer sends this, and the node applies it: at once, or after a rest when it has worked for long.
+async fn says(node: &mut Node, number: usize, entry: Entry) {
+    let wants = !entry.cancel;
     let mut message = Message::default();
     message.wantlist.entries = vec![entry];
-    let mut report = Report::default();
+    let mut report = HandlerEvent::default();
     report.message(message, room());
     reports(node, number, report);
+    super::soon("the message to be applied", async {
+        while node.peer_wantlist(peer(number)).is_empty() == wants {
+            tokio::task::yield_now().await;
+            let _ = node.poll(&mut Context::from_waker(noop_waker_ref()));
+        }
+    })
+    .await;
 }
 
 const SOME: [u32; 4] = [3, 50, 120, 199];
@@ -96,7 +104,7 @@ const SOME: [u32; 4] = [3, 50, 120, 199];
 #[tokio::test]
 async fn a_connection_is_needed_as_soon_as_its_peer_is_asked() {
     let (mut node, mut connections) = connected();
-    assert_eq!(look(&mut connections).0, []);
+    assert!(look(&mut connections).0.is_empty());
     for number in SOME {
         let peers = PeerSet::Only(vec![peer(number as usize)]);
         let options = SessionOptions { peers, ..SessionOptions::default() };
@@ -113,11 +121,11 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
     let (mut node, mut connections) = connected();
     let cid = *block("nobody has it").cid();
     for number in SOME.map(|number| number as usize) {
-        says(&mut node, number, Entry::want(cid, WantKind::Block, 1, false));
+        says(&mut node, number, Entry::want(cid, WantKind::Block, 1, false)).await;
         let (kept, opening) = look(&mut connections);
         assert_eq!(kept, [number], "something may have to be said to it");
         let [(kind, stream)] = opening[..] else { panic!("one stream: {opening:?}") };
-        let mut report = Report::default();
+        let mut report = HandlerEvent::default();
         report.kind(kind, stream, StreamEvent::Opened(Ok(Version::V1_2)));
         reports(&mut node, number, report);
         super::soon("the store", async {
@@ -128,7 +136,7 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
         })
         .await;
         assert_eq!(look(&mut connections).0, [number], "it still wants what is not here");
-        says(&mut node, number, Entry::cancel(cid));
-        assert_eq!(look(&mut connections).0, [], "peer {number} wants nothing any more");
+        says(&mut node, number, Entry::cancel(cid)).await;
+        assert!(look(&mut connections).0.is_empty(), "peer {number} wants nothing any more");
     }
 }

@@ -12,10 +12,9 @@ use libp2p_swarm::{ConnectionError, SwarmEvent};
 
 use super::host::Host;
 use super::node::{Node, holding, node, node_with, until_got, want};
-use super::probe::OnTokio;
 use super::raw_peer::{RawPeer, RawStream, send};
 use super::{block, bytes, soon};
-use crate::{Behaviour, BlockDisposition, Config, Event, MemoryStore};
+use crate::{Behaviour, BlockDisposition, Config, EngineEvent, Event, MemoryStore};
 
 /// What a peer made by hand answers with.
 fn answer(blocks: impl IntoIterator<Item = Block>) -> Message {
@@ -174,8 +173,8 @@ async fn a_reconnected_peer_is_told_again() {
     assert_eq!(wanted(&mut wants).await, [*theirs.cid()]);
     peer.hang_up();
     let gone = key.public().to_peer_id();
-    node.until_told("the peer to be gone", |event| match event {
-        Event::PeerDisconnected { peer, .. } => (peer == gone).then_some(()),
+    node.until_event("the peer to be gone", |event| match event {
+        Event::Engine(EngineEvent::PeerDisconnected { peer, .. }) => (peer == gone).then_some(()),
         _ => None,
     })
     .await;
@@ -232,7 +231,7 @@ async fn when_another_connection_closes_the_wants_are_told_again() {
 #[tokio::test]
 async fn a_peer_that_stops_reading_loses_its_stream_and_not_its_block() {
     let ours = block(bytes(1, 2 << 20));
-    let config = Config::default().stall_window(Duration::from_millis(100)).unwrap();
+    let config = Config::default().with_stall_window(Duration::from_millis(100)).unwrap();
     let store = holding(std::slice::from_ref(&ours));
     let mut node = node_with(config, store).await;
     let mut peer = RawPeer::dial(&node.address).await;
@@ -323,7 +322,7 @@ async fn peers_that_stand_still_hold_up_nobody() {
 #[tokio::test]
 async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
     let idle = Duration::from_millis(30);
-    let behaviour = Behaviour::new(Config::default(), holding(&[]), OnTokio, [7; 32]);
+    let behaviour = Behaviour::builder(holding(&[])).with_seed([7; 32]).build();
     let mut node: Node<MemoryStore> = Host::with_idle_timeout(behaviour, idle).await;
     let closed = |by: libp2p::PeerId| {
         move |event| match event {
@@ -363,7 +362,7 @@ async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
 
 #[tokio::test]
 async fn the_number_of_streams_read_at_a_time_is_a_setting() {
-    let config = Config::default().inbound_streams_max(8).unwrap();
+    let config = Config::default().with_inbound_streams_max(8).unwrap();
     let mut node = node_with(config, holding(&[])).await;
     let peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
@@ -395,8 +394,8 @@ async fn a_shutdown_tells_the_user_and_the_peers() {
     let mut wants = peer.accept(&Version::PREFERRED).await.unwrap();
     assert_eq!(wanted(&mut wants).await, [cid]);
     node.behaviour(|node| node.shutdown()).await;
-    let reason = node.until_told("the want to fail", |event| match event {
-        Event::Failed { reason, .. } => Some(reason),
+    let reason = node.until_event("the want to fail", |event| match event {
+        Event::Engine(EngineEvent::Failed { reason, .. }) => Some(reason),
         _ => None,
     });
     assert_eq!(reason.await, WantFailure::ShutDown);
@@ -416,8 +415,10 @@ async fn a_peer_that_returns_is_known() {
     let id = a.id;
     b.call(move |b| b.disconnect_peer_id(id)).await.unwrap();
     let history = b
-        .until_told("the peer to be gone", |event| match event {
-            Event::PeerDisconnected { peer, history } if peer == id => Some(history),
+        .until_event("the peer to be gone", |event| match event {
+            Event::Engine(EngineEvent::PeerDisconnected { peer, history }) if peer == id => {
+                Some(history)
+            }
             _ => None,
         })
         .await;
@@ -432,9 +433,9 @@ async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let ours = block("ours");
     let mut limits = bitswap_core::Limits::default();
     limits.peers = 1;
-    let engine = bitswap_core::Config::default().limits(limits).unwrap();
+    let engine = bitswap_core::Config::default().with_limits(limits).unwrap();
     let store = holding(std::slice::from_ref(&ours));
-    let mut node = node_with(Config::default().engine(engine), store).await;
+    let mut node = node_with(Config::default().with_engine(engine), store).await;
     let first = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
     let mut second = RawPeer::dial(&node.address).await;
@@ -443,8 +444,8 @@ async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let known = move |node: &mut Behaviour<MemoryStore>| node.peer(id).map(|peer| peer.stats);
     assert_eq!(node.behaviour(known).await, Some(None));
     first.hang_up();
-    node.until_told("a place", |event| {
-        matches!(event, Event::PeerDisconnected { .. }).then_some(())
+    node.until_event("a place", |event| {
+        matches!(event, Event::Engine(EngineEvent::PeerDisconnected { .. })).then_some(())
     })
     .await;
     assert!(node.behaviour(known).await.flatten().is_some());

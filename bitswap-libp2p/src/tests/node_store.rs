@@ -23,10 +23,11 @@ use tokio::sync::Semaphore;
 
 use super::host::Host;
 use super::node::{holding, node, node_with, until_got, want};
-use super::probe::OnTokio;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes};
-use crate::{Behaviour, BlockDisposition, Blockstore, Config, Event, MemoryStore, StoreError};
+use crate::{
+    Behaviour, BlockDisposition, Blockstore, Config, EngineEvent, Event, MemoryStore, StoreError,
+};
 
 thread_local! {
     /// Whether this thread is inside of the behaviour.
@@ -150,7 +151,7 @@ async fn a_slow_store_holds_up_its_own_answers_and_nothing_else() {
     let gate = Arc::new(Semaphore::new(0));
     let calls = AtomicUsize::new(0);
     let slow = Arc::new(Slow { blocks: holding(&ours), gate: gate.clone(), calls });
-    let inner = Behaviour::new(Config::default(), slow.clone(), OnTokio, [7; 32]);
+    let inner = Behaviour::builder(slow.clone()).with_seed([7; 32]).build();
     let mut a = Host::new(Timed { inner, longest: Duration::ZERO }).await;
     let mut b = node(&theirs).await;
     a.connect(&mut b).await;
@@ -164,8 +165,8 @@ async fn a_slow_store_holds_up_its_own_answers_and_nothing_else() {
     })
     .await;
     let mut missing = theirs.len();
-    a.until_told("blocks", |event| {
-        missing -= usize::from(matches!(event, Event::Block { .. }));
+    a.until_event("blocks", |event| {
+        missing -= usize::from(matches!(event, Event::Engine(EngineEvent::Block { .. })));
         (missing == 0).then_some(())
     })
     .await;
@@ -225,18 +226,18 @@ async fn a_failing_store_is_seen_and_the_node_goes_on() {
             Event::StoreFailed { error } => error.source().map(ToString::to_string),
             _ => None,
         };
-        let error = a.until_told("the failure", failed).await;
+        let error = a.until_event("the failure", failed).await;
         assert!(error.contains(said), "{error}");
         // What arrives cannot be stored: that is told, and the block is delivered all the same.
         want(&a, BlockDisposition::Store, [*theirs.cid()]).await;
         let mut told = false;
-        a.until_told("the block", |event| match event {
+        a.until_event("the block", |event| match event {
             Event::StoreFailed { error } => {
                 let cause = error.source().map(ToString::to_string);
                 told |= cause.is_some_and(|cause| cause.contains("the disk is on fire"));
                 None
             }
-            Event::Block { .. } => Some(()),
+            Event::Engine(EngineEvent::Block { .. }) => Some(()),
             _ => None,
         })
         .await;
@@ -314,8 +315,8 @@ async fn a_delivery_that_a_cancel_silences_gives_its_room_in_the_window_back() {
     a.behaviour(move |a| a.cancel(session, [first])).await;
     assert_eq!(a.behaviour(unreleased).await, 50_000, "the user will never say that it took it");
     gate.add_permits(10);
-    let got = a.until_told("the other block", |event| match event {
-        Event::Block { block, .. } => Some(*block.cid()),
+    let got = a.until_event("the other block", |event| match event {
+        Event::Engine(EngineEvent::Block { block, .. }) => Some(*block.cid()),
         _ => None,
     });
     assert_eq!(got.await, second);

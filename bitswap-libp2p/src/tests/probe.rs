@@ -17,24 +17,11 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
-use crate::executor::{BlockingTask, TaskSpawner};
-use crate::handler::{Arrivals, Handler, Report, Settings, Shares};
+use crate::handler::{Arrivals, Handler, HandlerEvent, Settings, Shares};
 use crate::mailbox::Mailbox;
 use crate::memory::Memory;
 use crate::protocol::Offer;
-
-/// Work on tokio.
-pub(crate) struct OnTokio;
-
-impl TaskSpawner for OnTokio {
-    fn spawn(&self, future: BoxFuture<'static, ()>) {
-        tokio::spawn(future);
-    }
-
-    fn spawn_blocking(&self, job: BlockingTask) {
-        tokio::task::spawn_blocking(job);
-    }
-}
+use crate::spawner::{BlockingTask, TaskSpawner, TokioSpawner};
 
 /// Computations wait until a test lets them go.
 #[derive(Clone, Default)]
@@ -55,8 +42,8 @@ impl TaskSpawner for Held {
         tokio::spawn(future);
     }
 
-    fn spawn_blocking(&self, job: BlockingTask) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(job);
+    fn spawn_blocking(&self, task: BlockingTask) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(task);
     }
 }
 
@@ -69,16 +56,16 @@ pub(crate) struct Probe {
     pub(crate) needed: bool,
     /// Whether messages count as applied as soon as they are reported.
     pub(crate) applies: bool,
-    executor: Arc<dyn TaskSpawner>,
-    reports: VecDeque<Report>,
+    spawner: Arc<dyn TaskSpawner>,
+    reports: VecDeque<HandlerEvent>,
 }
 
 impl Probe {
     pub(crate) fn new() -> Self {
-        Self::with(OnTokio)
+        Self::with(TokioSpawner)
     }
 
-    pub(crate) fn with(executor: impl TaskSpawner) -> Self {
+    pub(crate) fn with(spawner: impl TaskSpawner) -> Self {
         Self {
             settings: Settings {
                 streams_max: 512,
@@ -91,7 +78,7 @@ impl Probe {
             mailboxes: Vec::new(),
             needed: false,
             applies: true,
-            executor: Arc::new(executor),
+            spawner: Arc::new(spawner),
             reports: VecDeque::new(),
         }
     }
@@ -112,7 +99,7 @@ impl Probe {
 
 impl NetworkBehaviour for Probe {
     type ConnectionHandler = Handler;
-    type ToSwarm = Report;
+    type ToSwarm = HandlerEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -129,7 +116,7 @@ impl NetworkBehaviour for Probe {
             filter: self.filter.clone(),
             allowance: Arc::new(Mutex::new(allowance)),
             memory: self.memory.clone(),
-            executor: self.executor.clone(),
+            spawner: self.spawner.clone(),
             arrivals: Arrivals::default(),
         };
         Ok(Handler::new(self.settings, mailbox, shares))
@@ -160,7 +147,7 @@ impl NetworkBehaviour for Probe {
         self.reports.push_back(report);
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Report, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<HandlerEvent, THandlerInEvent<Self>>> {
         match self.reports.pop_front() {
             Some(report) => Poll::Ready(ToSwarm::GenerateEvent(report)),
             None => Poll::Pending,

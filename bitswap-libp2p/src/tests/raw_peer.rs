@@ -70,7 +70,7 @@ impl RawPeer {
         let names: Vec<_> = versions.iter().map(|version| version.protocol()).collect();
         let select = listener_select_proto(stream, names.iter().copied());
         let (name, stream) = soon("negotiation", select).await.ok()?;
-        Some(RawStream::new(stream, Version::from_protocol(name).unwrap()))
+        Some(RawStream::new(stream, name.parse().unwrap()))
     }
 
     /// Closes the connection at once.

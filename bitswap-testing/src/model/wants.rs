@@ -128,6 +128,7 @@ impl<P: Copy + Ord + Debug> Wants<P> {
         let only = match &options.peers {
             PeerSet::Any => None,
             PeerSet::Only(peers) => Some(peers.iter().copied().collect()),
+            other => return Err(format!("the checker does not know {other:?}")),
         };
         self.sessions.insert(id, Session { only, options, unreleased: 0 });
         Ok(())

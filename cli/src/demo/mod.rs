@@ -98,7 +98,7 @@ async fn transfer(
     target: &Path,
     profile: Profile,
 ) -> Result<Round, Failure> {
-    let sharer = Node::builder(runtime.clone()).listen(loopback()).start();
+    let sharer = Node::builder(runtime.clone()).with_listen_address(loopback()).start();
     let sharer = within("node A does not listen", sharer).await??;
     let fetcher = Node::builder(runtime.clone()).start();
     let fetcher = within("node B does not start", fetcher).await??;

@@ -62,8 +62,8 @@ impl Half {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let (node, address) = runtime.block_on(async {
             let node = Node::builder(Tokio::current())
-                .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-                .blocks(store.clone())
+                .with_listen_address("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+                .with_blocks(store.clone())
                 .start()
                 .await
                 .unwrap();

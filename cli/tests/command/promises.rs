@@ -53,8 +53,8 @@ fn a_get_from_machines_that_promise_only_says_so_and_ends_once_one_delivers() {
         let opened = opened.shared();
         let (node, address) = runtime.block_on(async {
             let node = Node::builder(Tokio::current())
-                .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-                .blocks(Arc::new(Promising { opened }))
+                .with_listen_address("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+                .with_blocks(Arc::new(Promising { opened }))
                 .start()
                 .await
                 .unwrap();
@@ -126,8 +126,8 @@ pub(super) fn promises_a_file() -> (tokio::runtime::Runtime, String, String) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let address = runtime.block_on(async {
         let node = Node::builder(Tokio::current())
-            .listen("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-            .blocks(Arc::new(RootOnly { root }))
+            .with_listen_address("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+            .with_blocks(Arc::new(RootOnly { root }))
             .start()
             .await
             .unwrap();

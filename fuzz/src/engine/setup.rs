@@ -40,11 +40,11 @@ impl Setup {
             limits.entries_per_message = 3;
             limits.peer_histories = 2;
         }
-        let config = Config::default().limits(limits).expect("no limit is zero");
-        let config = config.serve(policy & 7 != 7);
+        let config = Config::default().with_limits(limits).expect("no limit is zero");
+        let config = config.with_serve(policy & 7 != 7);
         let replace = [Some(1024), Some(0), None, Some(65_536)][usize::from(policy >> 3 & 3)];
-        let config = config.replace_have_bytes(replace).expect("at most 64 KiB");
-        let config = config.fan_out((policy >> 5) + 1).expect("at least one");
+        let config = config.with_replace_have_bytes(replace).expect("at most 64 KiB");
+        let config = config.with_fan_out((policy >> 5) + 1).expect("at least one");
         let start = match start & 7 {
             7 => u64::MAX - 1_000_000,
             6 => 1 << 63,

@@ -67,7 +67,7 @@ impl Case {
     }
 
     async fn us(&self, runtime: impl Runtime) -> Node {
-        let config = Config::default().newest(self.newest);
+        let config = Config::default().with_newest(self.newest);
         us::start(runtime, UsOptions { listen: self.listen, config }).await
     }
 }

@@ -104,7 +104,8 @@ async fn kubo_goes_on_after_we_were_restarted_in_the_middle() {
     let blocks = source.dag_export(&root).await.unwrap().blocks;
     let identity = Keypair::generate_ed25519();
     let start = async || {
-        let us = Node::builder(Tokio::current()).identity(identity.clone()).start().await.unwrap();
+        let us =
+            Node::builder(Tokio::current()).with_identity(identity.clone()).start().await.unwrap();
         us::put(&us, blocks.clone()).await.unwrap();
         us
     };

@@ -59,8 +59,9 @@ async fn a_late_block_is_pushed_to_helia() {
 /// tries again. We do.
 #[tokio::test]
 async fn a_late_block_that_helia_fails_to_push_is_asked_for_again() {
-    let engine = bitswap_core::Config::default().search_interval(Duration::from_secs(1)).unwrap();
-    let config = Config::default().engine(engine);
+    let engine =
+        bitswap_core::Config::default().with_search_interval(Duration::from_secs(1)).unwrap();
+    let config = Config::default().with_engine(engine);
     let us = us_with(UsOptions { config, ..UsOptions::default() }).await;
     let helia = helia().await;
     let (cid, data) = block(4, 50_000);

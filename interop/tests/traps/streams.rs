@@ -32,8 +32,9 @@ async fn our_idle_stream_is_closed_before_helia_resets_it() {
 /// And when it does reset our stream, the next want finds that out and goes on another one.
 #[tokio::test]
 async fn a_want_is_not_lost_on_a_stream_that_helia_has_reset() {
-    let engine = bitswap_core::Config::default().stream_idle(Duration::from_secs(600)).unwrap();
-    let config = Config::default().engine(engine);
+    let engine =
+        bitswap_core::Config::default().with_stream_idle(Duration::from_secs(600)).unwrap();
+    let config = Config::default().with_engine(engine);
     let us = us_with(UsOptions { config, ..UsOptions::default() }).await;
     let helia = helia().await;
     let blocks = [block(3, 20_000), block(4, 20_000)];
@@ -54,7 +55,7 @@ async fn a_want_is_not_lost_on_a_stream_that_helia_has_reset() {
 /// what is lost; Kubo opens another stream for what it wants next, and what it wanted before is known.
 #[tokio::test]
 async fn streams_that_are_reset_in_the_middle_lose_nothing() {
-    let config = Config::default().inbound_streams_max(8).unwrap();
+    let config = Config::default().with_inbound_streams_max(8).unwrap();
     let us = us_with(UsOptions { config, ..UsOptions::default() }).await;
     let kubo = kubo().await;
     let folder = tempfile::tempdir().unwrap();

@@ -21,7 +21,7 @@ const PROVIDED_MAX: usize = 1024;
 /// use bitswap_node::Dht;
 ///
 /// let bootstrap = "/dnsaddr/bootstrap.libp2p.io/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN";
-/// let dht = Dht::client().bootstrap(bootstrap.parse()?);
+/// let dht = Dht::client().with_bootstrap(bootstrap.parse()?);
 /// # Ok::<_, libp2p::multiaddr::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -58,14 +58,14 @@ impl Dht {
     /// A peer to begin with; its address ends with `/p2p/` and its identity. May be called several
     /// times. Peers of the DHT that the node is connected to anyway are used as well.
     #[must_use]
-    pub fn bootstrap(mut self, address: Multiaddr) -> Self {
+    pub fn with_bootstrap(mut self, address: Multiaddr) -> Self {
         self.bootstrap.push(address);
         self
     }
 
     /// The DHT's protocol. Default: `/ipfs/kad/1.0.0`, which is that of the public IPFS network.
     #[must_use]
-    pub fn protocol(mut self, protocol: StreamProtocol) -> Self {
+    pub fn with_protocol(mut self, protocol: StreamProtocol) -> Self {
         self.protocol = protocol;
         self
     }
@@ -73,7 +73,7 @@ impl Dht {
     /// How many blocks the node provides at most. Default: 1024. Each costs some twenty messages at
     /// first, and again every 22 hours.
     #[must_use]
-    pub const fn provided_max(mut self, provided_max: usize) -> Self {
+    pub const fn with_provided_max(mut self, provided_max: usize) -> Self {
         self.provided_max = provided_max;
         self
     }

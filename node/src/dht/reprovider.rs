@@ -118,10 +118,10 @@ impl Reprovider {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sha2_256;
+    use bitswap_core::Block;
 
     fn cid(number: u8) -> Cid {
-        Cid::new_v1(0x55, sha2_256(&[number]))
+        *Block::raw(vec![number]).cid()
     }
 
     fn at(seconds: u64) -> Timestamp {

@@ -9,7 +9,6 @@ pub use report::{StallReport, StalledWant};
 pub use tree::{FetchTreeOptions, FetchedTree};
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use crate::error::{FetchError, NodeClosed};
 use crate::fs::{DiskFs, Fs, Paths};
 use crate::node::Node;
 use crate::runtime::Runtime;
+use crate::trace::log;
 
 /// Events that may wait for whoever watches; later ones are missed.
 const EVENTS: usize = 64;
@@ -44,20 +44,17 @@ pub struct FetchOptions {
 
 impl Default for FetchOptions {
     /// Of everybody, for as long as it takes; then the file is shared.
+    ///
+    /// # Panics
+    ///
+    /// When the system's random source fails, from which the download's seed comes.
     fn default() -> Self {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).expect("the system's random source");
         let rename = if cfg!(windows) { RenameRetry::WINDOWS } else { RenameRetry::NONE };
-        let download = DownloadOptions { rename, seed: seed(), ..DownloadOptions::default() };
+        let download = DownloadOptions { rename, seed, ..DownloadOptions::default() };
         Self { download, session: SessionOptions::default(), share: true }
     }
-}
-
-/// Entropy from the standard library's hash keys: it only spreads samples and random orders.
-fn seed() -> [u8; 32] {
-    let mut seed = [0; 32];
-    for part in seed.chunks_mut(8) {
-        part.copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
-    }
-    seed
 }
 
 /// A finished fetch.
@@ -176,11 +173,11 @@ impl Node {
         options: FetchOptions,
     ) -> Fetch {
         let node = self.clone();
-        self.fetch(move |ends| task::run(node, root, paths, fs, options, ends))
+        self.fetch(root, move |ends| task::run(node, root, paths, fs, options, ends))
     }
 
     /// Runs a fetch as a task of its own.
-    fn fetch<E, T, F>(&self, run: impl FnOnce(task::Ends<E>) -> F) -> Fetch<E, T>
+    fn fetch<E, T, F>(&self, root: Cid, run: impl FnOnce(task::Ends<E>) -> F) -> Fetch<E, T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, FetchError>> + Send + 'static,
@@ -188,10 +185,22 @@ impl Node {
         let (control, controls) = mpsc::channel(1);
         let (event, events) = mpsc::channel(EVENTS);
         let (reply, result) = oneshot::channel();
-        let running = run(task::Ends { controls, events: event });
+        let transfer = run(task::Ends { controls, events: event });
+        #[cfg(feature = "tracing")]
+        let transfer = {
+            use tracing::Instrument as _;
+            transfer.instrument(tracing::info_span!("fetch", %root))
+        };
         self.runtime().spawn(Box::pin(async move {
+            let result = transfer.await;
+            match &result {
+                Ok(_) => log!(info, "a fetch ended with its target", root = root),
+                Err(error) => {
+                    log!(info, "a fetch ended without its target", root = root, error = error)
+                }
+            }
             // Whoever waited may have gone.
-            let _ = reply.send(running.await);
+            let _ = reply.send(result);
         }));
         Fetch { control, events, result }
     }

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use bitswap_core::PeerReport;
+use bitswap_core::{PeerReport, PeerReports};
 use cid::Cid;
 use libp2p::PeerId;
 
-use crate::node::LostPeer;
-use crate::peer_reports::{LostPeers, PeerReports};
+use crate::node::{LostPeer, LostPeers};
 
 /// What a fetch waits for, for people to read and programs to look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StallReport {
     /// Peers that are connected.
@@ -28,9 +28,11 @@ pub struct StallReport {
 
 /// A block that is waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StalledWant {
     /// The block.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
     pub cid: Cid,
     /// What each peer that was asked for it did.
     pub reports: Vec<PeerReport<PeerId>>,
@@ -88,5 +90,19 @@ mod tests {
         assert_eq!(text(None), begin);
         let refused = format!("{begin}, and connecting again failed: refused");
         assert_eq!(text(Some("refused".into())), refused);
+    }
+
+    #[test]
+    fn it_is_serialized_with_peers_and_blocks_as_text() {
+        let peer = PeerId::random();
+        let cid = *bitswap_core::Block::raw("wanted").cid();
+        let reports = vec![PeerReport { peer, outcome: PeerOutcome::Silent }];
+        let lost = LostPeer { peer, ago: Duration::from_secs(1), reason: Some("refused".into()) };
+        let oldest = vec![StalledWant { cid, reports }];
+        let report = StallReport { oldest, lost: vec![lost], ..StallReport::default() };
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!(json["oldest"][0]["cid"], cid.to_string());
+        assert_eq!(json["oldest"][0]["reports"][0]["peer"], peer.to_string());
+        assert_eq!(json["lost"][0]["reason"], "refused");
     }
 }

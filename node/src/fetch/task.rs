@@ -26,6 +26,7 @@ use crate::node::routes::{self, Delivery};
 use crate::runtime::{Runtime, RuntimeExt as _};
 use crate::session::{Session, SessionWaiter};
 use crate::share;
+use crate::trace::log;
 
 /// The ends of the channels that lead to whoever watches.
 pub(super) struct Ends<E> {
@@ -412,7 +413,7 @@ fn is_leaf(block: &Block) -> bool {
 async fn keep(node: Node, block: Block) -> Job {
     // The file is fetched all the same when it cannot be served.
     if let Err(error) = node.put_blocks(vec![block]).await {
-        tracing::warn!(error = %ErrorChain(&error), "a node of a file was not kept");
+        log!(warn, "a node of a file was not kept", error = ErrorChain(&error));
     }
     Job::Nothing
 }

@@ -93,7 +93,7 @@ impl Node {
     ) -> Result<Fetch<TreeEvent, FetchedTree>, FetchError> {
         let paths = Paths::new(target)?;
         let node = self.clone();
-        Ok(self.fetch(move |ends| run(node, root, paths, folder, options, ends)))
+        Ok(self.fetch(root, move |ends| run(node, root, paths, folder, options, ends)))
     }
 }
 

@@ -91,13 +91,13 @@ impl Account {
         woken.into_iter().for_each(|(_, task)| task.wake());
     }
 
-    /// A place for an inbound stream, if there is one.
-    pub(super) fn stream(&self) -> Option<Place> {
+    /// A permit for one more inbound stream, unless the peer has too many.
+    pub(super) fn stream_permit(&self) -> Option<StreamPermit> {
         let mut sums = lock(&self.0);
         let free = sums.streams < STREAMS_MAX && sums.undecided < UNDECIDED_MAX;
         sums.streams += usize::from(free);
         sums.undecided += usize::from(free);
-        free.then(|| Place { account: self.clone(), undecided: true })
+        free.then(|| StreamPermit { account: self.clone(), undecided: true })
     }
 
     #[cfg(test)]
@@ -106,14 +106,14 @@ impl Account {
     }
 }
 
-/// The place of an inbound stream, until this is dropped.
+/// The permit for one inbound stream. Dropping it returns it.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct StreamPermit {
     account: Account,
     undecided: bool,
 }
 
-impl Place {
+impl StreamPermit {
     /// A protocol is agreed on.
     pub(super) fn decided(&mut self) {
         if std::mem::take(&mut self.undecided) {
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.decided();
         lock(&self.account.0).streams -= 1;
@@ -177,23 +177,23 @@ mod tests {
     #[test]
     fn a_peer_opens_so_many_streams_over_all_its_connections() {
         let account = Account::default();
-        let mut places = Vec::new();
+        let mut permits = Vec::new();
         for undecided in [UNDECIDED_MAX, UNDECIDED_MAX, UNDECIDED_MAX, 0] {
-            let more: Vec<Place> = std::iter::from_fn(|| account.stream()).collect();
+            let more: Vec<StreamPermit> = std::iter::from_fn(|| account.stream_permit()).collect();
             assert_eq!(more.len(), undecided);
-            places.extend(more);
-            places.iter_mut().for_each(Place::decided);
+            permits.extend(more);
+            permits.iter_mut().for_each(StreamPermit::decided);
         }
-        assert_eq!(places.len(), STREAMS_MAX);
-        places.pop();
-        assert!(account.stream().is_some());
-        places.truncate(100);
-        let more: Vec<Place> = std::iter::from_fn(|| account.stream()).collect();
+        assert_eq!(permits.len(), STREAMS_MAX);
+        permits.pop();
+        assert!(account.stream_permit().is_some());
+        permits.truncate(100);
+        let more: Vec<StreamPermit> = std::iter::from_fn(|| account.stream_permit()).collect();
         assert_eq!(more.len(), UNDECIDED_MAX);
         drop(more);
         let sums = lock(&account.0);
         assert_eq!((sums.streams, sums.undecided), (100, 0));
-        // The places that are left need the account.
+        // The permits that are left need the account.
         drop(sums);
     }
 }

@@ -18,9 +18,11 @@ use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade}
 use libp2p::PeerId;
 
 pub(crate) use account::Accounts;
-use account::{Account, Place};
+use account::{Account, StreamPermit};
 use names::Names;
 use unread::{Socket, Unread};
+
+use crate::trace::log;
 
 /// Streams that one connection may hold open; a peer that opens more loses the connection. Other
 /// implementations answer a long wantlist with one short stream per message, hundreds at once; what
@@ -99,7 +101,7 @@ pub(crate) struct Muxer<C> {
     connection: yamux::Connection<Socket<C>>,
     account: Account,
     unread: Unread,
-    /// Streams that came while something else was asked for; as many as a peer's account has places.
+    /// Streams that came while something else was asked for; as many as a peer's account permits.
     inbound: VecDeque<Stream>,
     /// Who waits for one.
     task: Option<Waker>,
@@ -110,14 +112,14 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Stream>>> {
         let next = ready!(self.connection.poll_next_inbound(cx));
         let stream = next.unwrap_or(Err(yamux::ConnectionError::Closed)).map_err(failed)?;
-        let place = self.account.stream();
-        if place.is_none() {
-            tracing::debug!("a stream is reset: its peer has too many");
+        let permit = self.account.stream_permit();
+        if permit.is_none() {
+            log!(debug, "a stream is reset: its peer has too many");
         }
         // Also what is reset is known, or what came with it would be counted for ever.
         let mut stream = Stream::new(stream, &self.unread, Names::Length);
-        Poll::Ready(Ok(place.map(|place| {
-            stream.place = Some(place);
+        Poll::Ready(Ok(permit.map(|permit| {
+            stream.permit = Some(permit);
             stream
         })))
     }
@@ -190,15 +192,15 @@ pub(crate) struct Stream {
     id: u32,
     unread: Unread,
     names: Names,
-    /// Its place among the peer's, if the peer opened it.
-    place: Option<Place>,
+    /// If the peer opened it.
+    permit: Option<StreamPermit>,
 }
 
 impl Stream {
     fn new(inner: yamux::Stream, unread: &Unread, names: Names) -> Self {
         let id = inner.id().val();
         unread.opened(id);
-        Self { inner, id, unread: unread.clone(), names, place: None }
+        Self { inner, id, unread: unread.clone(), names, permit: None }
     }
 }
 
@@ -218,8 +220,8 @@ impl AsyncRead for Stream {
         let bytes = if let Poll::Ready(Ok(bytes)) = read { bytes } else { 0 };
         self.unread.read(self.id, bytes);
         self.names.read(buffer.len(), buffer.get(..bytes).unwrap_or_default())?;
-        if let (Names::Over, Some(place)) = (self.names, &mut self.place) {
-            place.decided();
+        if let (Names::Over, Some(permit)) = (self.names, &mut self.permit) {
+            permit.decided();
         }
         read
     }

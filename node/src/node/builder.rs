@@ -29,6 +29,7 @@ use crate::runtime::Runtime;
 use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
+use crate::trace::log;
 use crate::transport::transport;
 
 /// Commands that wait for the node's task, besides one per handle.
@@ -97,7 +98,7 @@ impl NodeBuilder {
 
     /// Who the node is. Default: somebody new.
     #[must_use]
-    pub fn identity(mut self, identity: Keypair) -> Self {
+    pub fn with_identity(mut self, identity: Keypair) -> Self {
         self.identity = Some(identity);
         self
     }
@@ -105,42 +106,42 @@ impl NodeBuilder {
     /// Where whole blocks are kept, also those of files that are [read](Node::read_file). Default: in memory,
     /// and without those. Files that are shared or fetched are not copied there.
     #[must_use]
-    pub fn blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
+    pub fn with_blocks(mut self, blocks: Arc<dyn Blockstore>) -> Self {
         self.blocks = Some(blocks);
         self
     }
 
     /// Settings of the protocol.
     #[must_use]
-    pub fn config(mut self, config: Config) -> Self {
+    pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
     /// Listens on an address once the node starts. Default: on none.
     #[must_use]
-    pub fn listen(mut self, address: Multiaddr) -> Self {
+    pub fn with_listen_address(mut self, address: Multiaddr) -> Self {
         self.listen.push(address);
         self
     }
 
     /// Whether peers on the local network are found, and find this node, by mDNS. Default: no.
     #[must_use]
-    pub const fn mdns(mut self, mdns: bool) -> Self {
+    pub const fn with_mdns(mut self, mdns: bool) -> Self {
         self.mdns = mdns;
         self
     }
 
     /// Limits on connections. Default: [`ConnectionLimits::within`] the descriptors of the process.
     #[must_use]
-    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+    pub fn with_connection_limits(mut self, limits: ConnectionLimits) -> Self {
         self.limits = Some(limits);
         self
     }
 
     /// Where peers are looked for that have a block. Default: nowhere.
     #[must_use]
-    pub fn providers(mut self, providers: Arc<dyn Providers>) -> Self {
+    pub fn with_providers(mut self, providers: Arc<dyn Providers>) -> Self {
         self.providers = Some(providers);
         self
     }
@@ -148,7 +149,7 @@ impl NodeBuilder {
     /// Takes part in a DHT: blocks are looked for there, and those that this node has are
     /// [provided](Node::provide). Default: in none, which costs nothing.
     #[must_use]
-    pub fn dht(mut self, dht: Dht) -> Self {
+    pub fn with_dht(mut self, dht: Dht) -> Self {
         self.dht = Some(dht);
         self
     }
@@ -156,7 +157,10 @@ impl NodeBuilder {
     /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
     /// everybody may have everything.
     #[must_use]
-    pub fn access(mut self, may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static) -> Self {
+    pub fn with_access(
+        mut self,
+        may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static,
+    ) -> Self {
         self.access = Some(Box::new(may));
         self
     }
@@ -165,7 +169,7 @@ impl NodeBuilder {
     /// a peer that was [connected](Node::connect) and whose connection was lost. The peer is dialled again
     /// all the while, and afterwards too. Default: 30 s.
     #[must_use]
-    pub const fn reconnect_grace(mut self, grace: Duration) -> Self {
+    pub const fn with_reconnect_grace(mut self, grace: Duration) -> Self {
         self.reconnect_grace = grace;
         self
     }
@@ -203,7 +207,11 @@ impl NodeBuilder {
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
-        let mut bitswap = Behaviour::new(config, Arc::new(store.clone()), tasks.clone(), seed);
+        let mut bitswap = Behaviour::builder(Arc::new(store.clone()))
+            .with_config(config)
+            .with_spawner(tasks.clone())
+            .with_seed(seed)
+            .build();
         if let Some(access) = access {
             bitswap.set_access(access);
         }
@@ -243,7 +251,7 @@ impl NodeBuilder {
 
 fn started_or_logged<T>(discovery: io::Result<Option<T>>) -> Option<T> {
     discovery.unwrap_or_else(|error| {
-        tracing::warn!(%error, "no discovery on the local network");
+        log!(warn, "no discovery on the local network", error = error);
         None
     })
 }
@@ -257,7 +265,7 @@ impl TaskSpawner for Tasks {
         self.0.spawn(future);
     }
 
-    fn spawn_blocking(&self, job: BlockingTask) {
-        self.0.spawn_blocking(job);
+    fn spawn_blocking(&self, task: BlockingTask) {
+        self.0.spawn_blocking(task);
     }
 }

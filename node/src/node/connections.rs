@@ -11,6 +11,7 @@ use libp2p::swarm::ConnectionId;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::address_block::AddressBlock;
+use crate::trace::log;
 
 /// The descriptors that the defaults are made for, of which they leave a third to files.
 const USUAL_DESCRIPTORS: u64 = 1024;
@@ -52,14 +53,14 @@ impl Default for ConnectionLimits {
 impl ConnectionLimits {
     /// Established connections, at least 1. Default 384.
     #[must_use]
-    pub const fn established(mut self, connections: u32) -> Self {
+    pub const fn with_established(mut self, connections: u32) -> Self {
         self.established = if connections == 0 { 1 } else { connections };
         self
     }
 
     /// Connections of one peer, at least 1; further ones are refused. Default 4.
     #[must_use]
-    pub const fn per_peer(mut self, connections: u32) -> Self {
+    pub const fn with_per_peer(mut self, connections: u32) -> Self {
         self.per_peer = if connections == 0 { 1 } else { connections };
         self
     }
@@ -67,7 +68,7 @@ impl ConnectionLimits {
     /// Connections of one block of addresses (an IPv4 /24 or an IPv6 /56), at least 1. Stops one owner
     /// of many identities from taking all places. Default 192.
     #[must_use]
-    pub const fn per_block(mut self, connections: u32) -> Self {
+    pub const fn with_per_block(mut self, connections: u32) -> Self {
         self.per_block = if connections == 0 { 1 } else { connections };
         self
     }
@@ -75,7 +76,7 @@ impl ConnectionLimits {
     /// Inbound connections that are being set up, at least 1. Beyond it the one that has taken longest
     /// is closed, of the block of addresses that has the most. Default 128.
     #[must_use]
-    pub const fn being_set_up(mut self, connections: u32) -> Self {
+    pub const fn with_being_set_up(mut self, connections: u32) -> Self {
         self.being_set_up = if connections == 0 { 1 } else { connections };
         self
     }
@@ -105,11 +106,12 @@ impl ConnectionLimits {
         let limits = Self::within(descriptors);
         if descriptors < USUAL_DESCRIPTORS {
             let Self { established, being_set_up, .. } = limits;
-            tracing::debug!(
-                descriptors,
-                established,
-                being_set_up,
-                "fewer connections than usual, because the process may open few files: see ulimit -n"
+            log!(
+                debug,
+                "fewer connections than usual, because the process may open few files: see ulimit -n",
+                descriptors = descriptors,
+                established = established,
+                being_set_up = being_set_up,
             );
         }
         limits
@@ -223,7 +225,7 @@ mod tests {
         let uses = [Use::Named, Use::None, Use::Served, Use::None, Use::Some, Use::None];
         let of_use = |peer: &PeerId| uses[peers.iter().position(|known| known == peer).unwrap()];
         let mut connection_manager =
-            ConnectionManager::new(ConnectionLimits::default().established(3));
+            ConnectionManager::new(ConnectionLimits::default().with_established(3));
         let out: Vec<_> = (0..6)
             .map(|at| connection_manager.established(id(at), peers[at], &address(at as u8), of_use))
             .collect();
@@ -252,7 +254,7 @@ mod tests {
 
     #[test]
     fn a_block_of_addresses_gives_way_within_itself() {
-        let limits = ConnectionLimits::default().established(10).per_block(2);
+        let limits = ConnectionLimits::default().with_established(10).with_per_block(2);
         let mut connection_manager = ConnectionManager::new(limits);
         let mut come = |at: usize, third: u8| {
             connection_manager.established(id(at), PeerId::random(), &address(third), |_| Use::None)

@@ -13,6 +13,7 @@ use crate::dht::{Dht, Records, Reprovider, named_peer};
 use crate::error::{ProvideError, StartError};
 use crate::providers::Provider;
 use crate::store::Hash;
+use crate::trace::log;
 
 /// Addresses that a peer may add to the routing table.
 const ADDRESSES_MAX: usize = 16;
@@ -114,7 +115,7 @@ impl InDht {
                     self.queries.insert(query, Query::Provide(*cid.hash()));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, %cid, "a block cannot be provided");
+                    log!(warn, "a block cannot be provided", cid = cid, error = error);
                     self.reprovider.ended(cid.hash(), false, now);
                 }
             }
@@ -212,9 +213,9 @@ mod tests {
     /// A lookup, as an engine begins one.
     fn lookup() -> (LookupId, Cid) {
         let mut engine = Engine::<u8>::new(Config::default(), [0; 32], NOW);
-        let cid = Cid::new_v1(0x55, crate::store::sha2_256(b"wanted"));
+        let cid = *bitswap_core::Block::raw("wanted").cid();
         let session = engine.open_session(SessionOptions::default(), NOW).unwrap();
-        engine.want(session, [Want { cid, priority: 0, size: None }], NOW).unwrap();
+        engine.want(session, [Want::from(cid)], NOW).unwrap();
         match engine.poll_output() {
             Some(Output::FindProviders { id, cid, .. }) => (id, cid),
             other => panic!("{other:?}"),
@@ -225,7 +226,7 @@ mod tests {
     fn in_dht() -> (InDht, Kad) {
         let address = "/ip4/127.0.0.1/tcp/1".parse::<Multiaddr>().unwrap();
         let silent = address.with(Protocol::P2p(PeerId::random()));
-        let dht = Dht::client().bootstrap(silent).provided_max(1);
+        let dht = Dht::client().with_bootstrap(silent).with_provided_max(1);
         (InDht::new(&dht), behaviour(&dht, PeerId::random()).unwrap())
     }
 
@@ -277,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_bootstrap_address_without_a_peer_is_refused() {
-        let dht = Dht::client().bootstrap("/ip4/127.0.0.1/tcp/1".parse().unwrap());
+        let dht = Dht::client().with_bootstrap("/ip4/127.0.0.1/tcp/1".parse().unwrap());
         let refused = behaviour(&dht, PeerId::random());
         assert!(matches!(refused, Err(StartError::Bootstrap { .. })));
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, WantError};
 use bitswap_core::{ProviderProgress, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
-use bitswap_libp2p::{Behaviour as Bitswap, BlockDisposition, Event as BitswapEvent};
+use bitswap_libp2p::{Behaviour as Bitswap, BlockDisposition, EngineEvent, Event as BitswapEvent};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
@@ -35,6 +35,7 @@ use crate::error::{ConnectError, ListenError};
 use crate::reason::DialReason;
 use crate::runtime::Runtime;
 use crate::store::Store;
+use crate::trace::log;
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
 const STEPS: usize = 64;
@@ -268,6 +269,7 @@ impl Driver {
                 self.connection_manager.closed(connection_id);
                 if num_established == 0 {
                     self.dialer.disconnected(peer_id, self.now());
+                    log!(info, "a peer disconnected", peer = peer_id);
                     self.listeners.send(&NodeEvent::Disconnected(peer_id));
                 }
             }
@@ -301,14 +303,21 @@ impl Driver {
 
     fn bitswap_event(&mut self, event: BitswapEvent) {
         match event {
-            BitswapEvent::Block { session, block, from } => {
-                self.routes.block(session, block, from, &self.release);
-            }
-            BitswapEvent::Stored { session, cid } => self.routes.stored(session, cid),
-            BitswapEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
+            BitswapEvent::Engine(event) => self.engine_event(event),
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
-            BitswapEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
+            _ => {}
+        }
+    }
+
+    fn engine_event(&mut self, event: EngineEvent) {
+        match event {
+            EngineEvent::Block { session, block, from } => {
+                self.routes.block(session, block, from, &self.release);
+            }
+            EngineEvent::Stored { session, cid } => self.routes.stored(session, cid),
+            EngineEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
+            EngineEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
                 self.listeners.send(&NodeEvent::NoBitswap(peer));
             }
             _ => {}
@@ -332,6 +341,7 @@ impl Driver {
     }
 
     fn connected(&mut self, peer: PeerId) {
+        log!(info, "a peer connected", peer = peer);
         self.dialer.connected(peer, self.now());
         self.want_held();
         for lookup in self.lookups.decided(peer) {
@@ -363,6 +373,7 @@ impl Driver {
 
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
         let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
+        log!(debug, "a dial failed", reason = reason);
         if let Some((target, _)) = self.dials.remove(&connection) {
             self.dialer.failed(target, &reason, self.now());
         }

@@ -11,6 +11,7 @@ const BEHIND_MAX: usize = 256;
 
 /// Something that happened to a node.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum NodeEvent {
     /// The first connection to a peer opened.
@@ -26,10 +27,13 @@ pub enum NodeEvent {
         /// The peer, where it was known.
         peer: Option<PeerId>,
         /// Why, for people.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
         reason: Arc<str>,
     },
     /// The DHT has heard that this node has the block.
-    Provided(Cid),
+    Provided(
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))] Cid,
+    ),
     /// A connected peer does not speak Bitswap.
     NoBitswap(PeerId),
 }

@@ -161,7 +161,7 @@ mod tests {
     fn lookup() -> (LookupId, Cid) {
         let mut engine: Engine<PeerId> = Engine::new(Config::default(), [1; 32], Timestamp::ZERO);
         let session = engine.open_session(SessionOptions::default(), Timestamp::ZERO).unwrap();
-        let cid = Cid::new_v1(0x55, crate::store::sha2_256(b"looked for"));
+        let cid = *bitswap_core::Block::raw("looked for").cid();
         engine.want(session, [Want::from(cid)], Timestamp::ZERO).unwrap();
         let found = std::iter::from_fn(|| engine.poll_output()).find_map(|output| match output {
             Output::FindProviders { id, .. } => Some(id),

@@ -18,6 +18,7 @@ use crate::fetch::{StallReport, StalledWant};
 
 /// A peer that the user named and whose connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct LostPeer {
     /// The peer.
@@ -25,7 +26,13 @@ pub struct LostPeer {
     /// How long ago its last connection closed.
     pub ago: Duration,
     /// Why the last attempt to connect again failed, for people; `None` before the first has ended.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "reason"))]
     pub reason: Option<Arc<str>>,
+}
+
+#[cfg(feature = "serde")]
+fn reason<S: serde::Serializer>(reason: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
+    serde::Serialize::serialize(&reason.as_deref(), to)
 }
 
 impl fmt::Display for LostPeer {
@@ -36,6 +43,19 @@ impl fmt::Display for LostPeer {
             Some(reason) => write!(f, ", and connecting again failed: {reason}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Displays peers whose connections were lost.
+pub(crate) struct LostPeers<'a>(pub(crate) &'a [LostPeer]);
+
+impl fmt::Display for LostPeers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, lost) in self.0.iter().enumerate() {
+            let separator = if at == 0 { "" } else { "; " };
+            write!(f, "{separator}{lost}")?;
+        }
+        Ok(())
     }
 }
 

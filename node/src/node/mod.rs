@@ -17,11 +17,11 @@ pub use builder::NodeBuilder;
 pub use connections::ConnectionLimits;
 pub use events::NodeEvent;
 pub use losses::LostPeer;
+pub(crate) use losses::LostPeers;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use bitswap_core::chunk::RAW;
 use bitswap_core::{Block, BlockInfo, Rates, SessionOptions};
 use bitswap_libp2p::{BlockDisposition, Blockstore as _};
 use bytes::Bytes;
@@ -35,7 +35,7 @@ use crate::fetch::StallReport;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
-use crate::store::{self, Store};
+use crate::store::Store;
 use driver::{Command, Driver};
 use routes::{Release, Token};
 
@@ -72,6 +72,7 @@ impl std::fmt::Debug for Node {
 
 /// Counters of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct NodeStats {
     /// Bitswap's.
@@ -88,6 +89,7 @@ pub struct NodeStats {
 
 /// A connected peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct PeerInfo {
     /// The peer.
@@ -131,8 +133,9 @@ impl Node {
         if bytes.len() > BLOCK_MAX {
             return Err(PutError::TooLarge { bytes: bytes.len(), max: BLOCK_MAX });
         }
-        let cid = Cid::new_v1(RAW, store::sha2_256(&bytes));
-        self.put_blocks(vec![Block::new_unchecked(cid, bytes)]).await?;
+        let block = Block::raw(bytes);
+        let cid = *block.cid();
+        self.put_blocks(vec![block]).await?;
         Ok(cid)
     }
 
@@ -143,7 +146,7 @@ impl Node {
     ///
     /// When the store fails or the node has stopped.
     pub async fn put_blocks(&self, blocks: Vec<Block>) -> Result<(), PutError> {
-        let infos = blocks.iter().map(info).collect();
+        let infos = blocks.iter().map(BlockInfo::from).collect();
         self.shared.store.put(blocks).await?;
         Ok(self.notify_new_blocks(infos).await?)
     }
@@ -294,7 +297,7 @@ impl Node {
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
     /// each block that a peer asks for. A peer cannot tell a refusal from absence, and one that was refused has
-    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::access`].
+    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::with_access`].
     ///
     /// # Errors
     ///
@@ -345,10 +348,4 @@ impl Node {
         self.commands.clone().send(command).await.map_err(|_| NodeClosed)?;
         answer.await.map_err(|_| NodeClosed)
     }
-}
-
-/// What to notify the engine of a block.
-pub(crate) fn info(block: &Block) -> BlockInfo {
-    // No block has 4 GiB.
-    BlockInfo { cid: *block.cid(), size: block.data().len() as u32 }
 }

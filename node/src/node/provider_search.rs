@@ -12,6 +12,7 @@ use super::events::NodeEvent;
 use super::lookups::Found;
 use crate::error::ProvideError;
 use crate::providers::Provider;
+use crate::trace::log;
 
 impl Driver {
     /// The engine looks for a block.
@@ -60,7 +61,7 @@ impl Driver {
             // It is being dialled already.
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
             Err(error) => {
-                tracing::debug!(%error, %peer, "a provider cannot be dialled");
+                log!(debug, "a provider cannot be dialled", peer = peer, error = error);
                 self.lookups.decided(peer);
             }
         }

@@ -176,8 +176,11 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sha2_256 as hash;
     use super::*;
+
+    fn hash(data: &[u8]) -> Hash {
+        *Block::raw(data.to_vec()).cid().hash()
+    }
     use crate::fs::durable::log::{self, Step};
 
     fn block(data: &'static [u8]) -> Block {

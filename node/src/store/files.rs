@@ -307,8 +307,11 @@ fn absent<T>(error: io::Error) -> io::Result<Option<T>> {
 mod tests {
     use std::fs;
 
-    use super::super::sha2_256 as hash;
     use super::*;
+
+    fn hash(data: &[u8]) -> Hash {
+        *Block::raw(data.to_vec()).cid().hash()
+    }
 
     const RAW_LEAF: SharedLeaf = SharedLeaf { offset: 3, len: 4, form: LeafForm::Raw };
 

@@ -26,13 +26,6 @@ use crate::runtime::{Runtime, RuntimeExt};
 /// A hash that names a block.
 pub type Hash = cid::multihash::Multihash<64>;
 
-/// The hash that new blocks get.
-pub(crate) fn sha2_256(data: &[u8]) -> Hash {
-    use sha2::{Digest, Sha256};
-    // 32 bytes always fit.
-    Hash::wrap(0x12, &Sha256::digest(data)).unwrap_or_default()
-}
-
 /// All the blocks that a node has. A value of it is a cheap handle.
 #[derive(Clone)]
 pub struct Store {

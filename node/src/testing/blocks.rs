@@ -59,7 +59,9 @@ pub async fn a_get_waits_for_a_block_to_be_put(runtime: Arc<dyn Runtime>) {
 
 pub async fn a_get_is_sent_again_after_a_reconnect(runtime: Arc<dyn Runtime>) {
     let identity = libp2p::identity::Keypair::generate_ed25519();
-    let a = Node::builder(runtime.clone()).identity(identity.clone()).listen(loopback());
+    let a = Node::builder(runtime.clone())
+        .with_identity(identity.clone())
+        .with_listen_address(loopback());
     let a = a.start().await.unwrap();
     let address = a.addresses().await.unwrap().remove(0);
     let b = client(&runtime).await;
@@ -72,7 +74,7 @@ pub async fn a_get_is_sent_again_after_a_reconnect(runtime: Arc<dyn Runtime>) {
     a.shutdown().await;
     while !matches!(events.next().await.unwrap(), NodeEvent::Disconnected(_)) {}
     // The same peer, elsewhere and without a memory.
-    let a = Node::builder(runtime.clone()).identity(identity).listen(loopback());
+    let a = Node::builder(runtime.clone()).with_identity(identity).with_listen_address(loopback());
     let a = a.start().await.unwrap();
     a.put("again").await.unwrap();
     connect(&b, &a).await;
@@ -121,8 +123,8 @@ pub async fn a_peer_that_may_not_have_a_block_hears_that_it_is_not_there(
 ) {
     let (friend, other) = (client(&runtime).await, client(&runtime).await);
     let is_friend = friend.peer_id();
-    let builder = Node::builder(runtime.clone()).listen(loopback());
-    let a = builder.access(move |peer, _| *peer == is_friend).start().await.unwrap();
+    let builder = Node::builder(runtime.clone()).with_listen_address(loopback());
+    let a = builder.with_access(move |peer, _| *peer == is_friend).start().await.unwrap();
     let cid = a.put("for friends").await.unwrap();
     let get = async |node: &Node| {
         let when_missing = WhenMissing::Fail;
@@ -151,7 +153,8 @@ const WANTED_AT: [bool; 4] = [false, false, true, true];
 pub async fn a_put_at_any_point_of_a_get_wakes_it(runtime: Arc<dyn Runtime>) {
     for (point, wanted) in WANTED_AT.into_iter().enumerate() {
         let (store, gate) = Gated::stopping_at(point);
-        let node = Node::builder(runtime.clone()).blocks(Arc::new(store)).start().await.unwrap();
+        let node =
+            Node::builder(runtime.clone()).with_blocks(Arc::new(store)).start().await.unwrap();
         let put = async {
             let wants = node.stats().await.unwrap().bitswap.engine.wants;
             assert_eq!(wants > 0, wanted, "at point {point}");

@@ -42,7 +42,12 @@ pub async fn a_peer_that_discovery_finds_is_connected(runtime: Arc<dyn Runtime>)
     let (listening, mut listens) = mpsc::channel(8);
     let hooked = Hooked::new(runtime);
     hooked.discover_by(Played { found, listening });
-    let node = Node::builder(hooked).mdns(true).listen(loopback()).start().await.unwrap();
+    let node = Node::builder(hooked)
+        .with_mdns(true)
+        .with_listen_address(loopback())
+        .start()
+        .await
+        .unwrap();
     // What is to be announced was passed to the discovery.
     let own = node.addresses().await.unwrap().remove(0);
     let announced = listens.next().await.unwrap().with_p2p(node.peer_id()).unwrap();

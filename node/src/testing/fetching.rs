@@ -315,7 +315,7 @@ impl Blockstore for Wrong {
 pub async fn a_wrong_block_of_the_local_store_is_fetched_from_a_peer(runtime: Arc<dyn Runtime>) {
     let mut fixture = Fixture::new(&runtime, 5_000_000).await;
     let blocks = Arc::new(Wrong);
-    fixture.b = Node::builder(runtime.clone()).blocks(blocks).start().await.unwrap();
+    fixture.b = Node::builder(runtime.clone()).with_blocks(blocks).start().await.unwrap();
     connect(&fixture.b, &fixture.a).await;
     let fetched = fixture.fetch(FetchOptions::default()).finish().await.unwrap();
     assert_eq!(fetched.from_here, 0);
@@ -329,7 +329,7 @@ pub async fn a_directory_or_garbage_is_no_file(runtime: Arc<dyn Runtime>) {
     let directory = tempfile::tempdir().unwrap();
     // An empty UnixFS directory, and a block that is no dag-pb at all.
     for node in [&[0x0a, 0x02, 0x08, 0x01][..], b"garbage"] {
-        let cid = Cid::new_v1(0x70, crate::store::sha2_256(node));
+        let cid = *Block::sha2_256(bitswap_core::DAG_PB, node.to_vec()).cid();
         let block = Block::new(cid, Bytes::copy_from_slice(node)).unwrap();
         a.put_blocks(vec![block]).await.unwrap();
         let target: &Path = &directory.path().join("target");

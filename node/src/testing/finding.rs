@@ -49,7 +49,7 @@ pub async fn a_provider_is_dialled_and_asked(runtime: Arc<dyn Runtime>) {
     let cid = a.put("provided").await.unwrap();
     let addresses = a.addresses().await.unwrap();
     let knows = Arc::new(Knows(Provider { peer: a.peer_id(), addresses }));
-    let b = Node::builder(runtime.clone()).providers(knows).start().await.unwrap();
+    let b = Node::builder(runtime.clone()).with_providers(knows).start().await.unwrap();
     // Somebody else is connected, and has nothing.
     let other = server(&runtime).await;
     connect(&b, &other).await;
@@ -68,14 +68,14 @@ async fn announced(node: &Node, cid: Cid) {
 pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only(
     runtime: Arc<dyn Runtime>,
 ) {
-    let builder = || Node::builder(runtime.clone()).listen(loopback());
-    let b = builder().dht(Dht::server()).start().await.unwrap();
-    let begin = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0));
-    let a = builder().dht(begin.clone()).start().await.unwrap();
+    let builder = || Node::builder(runtime.clone()).with_listen_address(loopback());
+    let b = builder().with_dht(Dht::server()).start().await.unwrap();
+    let begin = Dht::client().with_bootstrap(b.addresses().await.unwrap().remove(0));
+    let a = builder().with_dht(begin.clone()).start().await.unwrap();
     let cid = a.put("provided in the dht").await.unwrap();
     announced(&a, cid).await;
 
-    let c = builder().dht(begin).start().await.unwrap();
+    let c = builder().with_dht(begin).start().await.unwrap();
     assert_eq!(c.get(cid).await.unwrap().data(), "provided in the dht");
     let fetched = c.stats().await.unwrap().bitswap.engine.fetched;
     assert_eq!((fetched.blocks, fetched.duplicate_blocks), (1, 0));
@@ -84,10 +84,16 @@ pub async fn a_provider_is_found_through_the_dht_by_who_knows_another_peer_only(
 }
 
 pub async fn blocks_are_provided_up_to_the_bound(runtime: Arc<dyn Runtime>) {
-    let b = Node::builder(runtime.clone()).listen(loopback()).dht(Dht::server());
+    let b = Node::builder(runtime.clone()).with_listen_address(loopback()).with_dht(Dht::server());
     let b = b.start().await.unwrap();
-    let dht = Dht::client().bootstrap(b.addresses().await.unwrap().remove(0)).provided_max(2);
-    let a = Node::builder(runtime.clone()).listen(loopback()).dht(dht).start().await.unwrap();
+    let dht =
+        Dht::client().with_bootstrap(b.addresses().await.unwrap().remove(0)).with_provided_max(2);
+    let a = Node::builder(runtime.clone())
+        .with_listen_address(loopback())
+        .with_dht(dht)
+        .start()
+        .await
+        .unwrap();
     let cids = [raw(b"1"), raw(b"2"), raw(b"3")];
     announced(&a, cids[0]).await;
     announced(&a, cids[1]).await;
@@ -106,7 +112,7 @@ pub async fn a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
     let cid = a.put("one connection away").await.unwrap();
     let addresses = a.addresses().await.unwrap();
     let knows = Arc::new(Knows(Provider { peer: a.peer_id(), addresses }));
-    let b = Node::builder(runtime.clone()).providers(knows).start().await.unwrap();
+    let b = Node::builder(runtime.clone()).with_providers(knows).start().await.unwrap();
     let when_missing = bitswap_core::WhenMissing::Fail;
     let options = SessionOptions { when_missing, ..SessionOptions::default() };
     let session = b.session(options).await.unwrap();
@@ -126,7 +132,7 @@ pub async fn a_lookup_ends_when_its_provider_cannot_be_dialled(runtime: Arc<dyn 
     // One has no address, which is known at once; nobody listens at that of the other.
     for addresses in [vec![], vec![loopback()]] {
         let provider = Provider { peer: libp2p::PeerId::random(), addresses };
-        let b = Node::builder(runtime.clone()).providers(Arc::new(Names(provider)));
+        let b = Node::builder(runtime.clone()).with_providers(Arc::new(Names(provider)));
         let b = b.start().await.unwrap();
         let other = server(&runtime).await;
         connect(&b, &other).await;

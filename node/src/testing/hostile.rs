@@ -12,7 +12,9 @@ use crate::node::{ConnectionLimits, Node};
 use crate::runtime::{Runtime, RuntimeExt as _};
 
 async fn limited(runtime: &Arc<dyn Runtime>, limits: ConnectionLimits) -> Node {
-    let builder = Node::builder(runtime.clone()).listen(loopback()).connection_limits(limits);
+    let builder = Node::builder(runtime.clone())
+        .with_listen_address(loopback())
+        .with_connection_limits(limits);
     builder.start().await.unwrap()
 }
 
@@ -30,7 +32,7 @@ pub async fn connections_that_say_nothing_give_way_to_one_that_does(runtime: Arc
     const SILENT: usize = 100;
     const BEING_SET_UP: u32 = 8;
     let begun = Instant::now();
-    let limits = ConnectionLimits::default().being_set_up(BEING_SET_UP);
+    let limits = ConnectionLimits::default().with_being_set_up(BEING_SET_UP);
     let node = limited(&runtime, limits).await;
     let cid = node.put("for who asks").await.unwrap();
     let to = socket(&node).await;
@@ -56,7 +58,7 @@ pub async fn connections_that_say_nothing_give_way_to_one_that_does(runtime: Arc
 
 pub async fn new_connections_find_room_and_peers_of_use_keep_theirs(runtime: Arc<dyn Runtime>) {
     const PLACES: usize = 4;
-    let limits = ConnectionLimits::default().established(PLACES as u32);
+    let limits = ConnectionLimits::default().with_established(PLACES as u32);
     let node = limited(&runtime, limits).await;
     let useful = client(&runtime).await;
     connect(&useful, &node).await;

@@ -87,7 +87,7 @@ fn failing() -> SessionOptions<PeerId> {
 }
 
 async fn fetcher(runtime: &Arc<dyn Runtime>, grace: Duration) -> Node {
-    Node::builder(runtime.clone()).reconnect_grace(grace).start().await.unwrap()
+    Node::builder(runtime.clone()).with_reconnect_grace(grace).start().await.unwrap()
 }
 
 async fn disconnected(node: &Node, cut: impl FnOnce()) {
@@ -177,8 +177,8 @@ pub async fn a_node_that_came_back_with_another_identity_is_found_at_its_address
     disconnected(&client, || proxy.cut()).await;
     before.shutdown().await;
     let after = Node::builder(runtime.clone())
-        .identity(Keypair::generate_ed25519())
-        .listen(loopback())
+        .with_identity(Keypair::generate_ed25519())
+        .with_listen_address(loopback())
         .start()
         .await
         .unwrap();

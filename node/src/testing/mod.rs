@@ -152,7 +152,7 @@ pub async fn within_a_minute(runtime: &Arc<dyn Runtime>, test: impl Future<Outpu
 
 /// A node that can be dialled.
 async fn server(runtime: &Arc<dyn Runtime>) -> Node {
-    Node::builder(runtime.clone()).listen(loopback()).start().await.unwrap()
+    Node::builder(runtime.clone()).with_listen_address(loopback()).start().await.unwrap()
 }
 
 /// A node that only dials.
@@ -178,7 +178,7 @@ fn loopback() -> Multiaddr {
 
 /// The CID of a raw block.
 fn raw(data: &[u8]) -> Cid {
-    Cid::new_v1(0x55, crate::store::sha2_256(data))
+    *bitswap_core::Block::raw(data.to_vec()).cid()
 }
 
 /// Bytes that differ everywhere.

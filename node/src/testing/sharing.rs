@@ -50,7 +50,7 @@ pub async fn files_of_every_shape_arrive_equal_and_leave_nothing_else_behind(
 
 pub async fn a_shared_file_is_not_copied(runtime: Arc<dyn Runtime>) {
     let blocks = Arc::new(MemoryStore::new());
-    let node = Node::builder(runtime.clone()).blocks(blocks.clone()).start().await.unwrap();
+    let node = Node::builder(runtime.clone()).with_blocks(blocks.clone()).start().await.unwrap();
     let (_directory, path) = file(&bytes(5_000_000));
     let shared = node.share_file(&path, Profile::UnixfsV1_2025).await.unwrap();
     assert_eq!(shared.root.leaves, 5);
@@ -64,7 +64,7 @@ pub async fn a_shared_file_is_not_copied(runtime: Arc<dyn Runtime>) {
 pub async fn a_leaf_that_cannot_be_made_again_is_not_promised(runtime: Arc<dyn Runtime>) {
     // A file of three bytes, wrapped without its length, as none of our forms is.
     let bytes: &[u8] = &[0x0a, 7, 8, 2, 0x12, 3, b'o', b'd', b'd'];
-    let cid = Cid::new_v1(0x70, crate::store::sha2_256(bytes));
+    let cid = *Block::sha2_256(bitswap_core::DAG_PB, bytes.to_vec()).cid();
     let (a, b) = pair(&runtime).await;
     a.put_blocks(vec![Block::new_unchecked(cid, Bytes::from_static(bytes))]).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
@@ -170,7 +170,8 @@ pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes(runtime: Arc<
     }
     assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
     let kept = Arc::new(Counting::default());
-    let a = Node::builder(runtime.clone()).blocks(kept.clone()).listen(loopback());
+    let a =
+        Node::builder(runtime.clone()).with_blocks(kept.clone()).with_listen_address(loopback());
     let (a, b) = (a.start().await.unwrap(), client(&runtime).await);
     connect(&b, &a).await;
     let root = a.share_file(path, Profile::default()).await.unwrap().root;
@@ -186,7 +187,8 @@ pub async fn a_fetched_file_is_served_by_its_fetcher(runtime: Arc<dyn Runtime>) 
         let content = bytes(3_000_000);
         let (directory, path) = file(&content);
         let a = server(&runtime).await;
-        let b = Node::builder(runtime.clone()).listen(loopback()).start().await.unwrap();
+        let b =
+            Node::builder(runtime.clone()).with_listen_address(loopback()).start().await.unwrap();
         connect(&b, &a).await;
         let root = a.share_file(&path, profile).await.unwrap().root;
         let target = directory.path().join("at b");
@@ -248,7 +250,7 @@ pub async fn what_is_read_is_kept_only_in_a_store_that_was_given_for_it(runtime:
     let (_directory, path) = file(&bytes(5_000_000));
     let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;
     let given = Arc::new(Counting::default());
-    let keeps = Node::builder(runtime.clone()).blocks(given.clone()).start().await.unwrap();
+    let keeps = Node::builder(runtime.clone()).with_blocks(given.clone()).start().await.unwrap();
     let forgets = client(&runtime).await;
     for (node, kept) in [(&keeps, true), (&forgets, false)] {
         connect(node, &a).await;

@@ -56,7 +56,7 @@ fn of(profile: Profile) -> ShareTreeOptions {
 
 pub async fn a_shared_folder_is_not_copied(runtime: Arc<dyn Runtime>) {
     let blocks = Arc::new(MemoryStore::new());
-    let node = Node::builder(runtime.clone()).blocks(blocks.clone()).start().await.unwrap();
+    let node = Node::builder(runtime.clone()).with_blocks(blocks.clone()).start().await.unwrap();
     let (_directory, path) = folder();
     let mut told = Vec::new();
     let options = of(Profile::UnixfsV1_2025);

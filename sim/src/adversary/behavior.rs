@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use bitswap_core::Rng;
-
 use crate::draw;
+use crate::rng::Rng;
 
 /// How a scripted peer answers, asks, and treats its connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bitswap_core::message::Version;
-use bitswap_core::{Message, Rng, Timestamp};
+use bitswap_core::{Message, Timestamp};
 use cid::Cid;
 
 use super::{PeerBehavior, answer};
 use crate::actor::{Actor, Context};
 use crate::draw;
 use crate::node::Node;
+use crate::rng::Rng;
 
 /// A scripted peer that serves, or attacks.
 #[derive(Debug)]

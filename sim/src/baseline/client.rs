@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bitswap_core::{Entry, Message, Rng, Timestamp, WantKind};
+use bitswap_core::{Entry, Message, Timestamp, WantKind};
 use cid::Cid;
 
 use crate::actor::Context;
 use crate::draw;
 use crate::fetch::Plan;
 use crate::node::Node;
+use crate::rng::Rng;
 
 /// CIDs that are asked of all peers at a time.
 const BROADCAST_MAX: usize = 64;

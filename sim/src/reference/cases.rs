@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use bitswap_core::Rng;
-
 use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::Plan;
 use crate::link::Link;
+use crate::rng::Rng;
 
 /// One case.
 #[derive(Clone, Copy, Debug)]

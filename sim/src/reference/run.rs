@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitswap_core::{Config, Rng, SessionOptions, Timestamp, Version};
+use bitswap_core::{Config, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
 use crate::baseline::Baseline;
@@ -11,6 +11,7 @@ use crate::draw;
 use crate::fetch::Plan;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::store::StoreBehavior;
 use crate::world::World;
 

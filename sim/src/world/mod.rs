@@ -6,7 +6,7 @@ mod setup;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bitswap_core::{Config, ProviderProgress, Rng, SessionOptions, StreamKind, Timestamp, Version};
+use bitswap_core::{Config, ProviderProgress, SessionOptions, StreamKind, Timestamp, Version};
 use bitswap_testing::Checked;
 use cid::Cid;
 
@@ -21,6 +21,7 @@ use crate::link::Link;
 use crate::network::{Connection, Manners, Network, Opening};
 use crate::node::Node;
 use crate::queue::Queue;
+use crate::rng::Rng;
 use crate::store::StoreBehavior;
 use crate::trace::Trace;
 

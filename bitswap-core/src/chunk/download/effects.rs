@@ -15,6 +15,7 @@ use crate::prefix::Prefix;
 
 /// A file by its role in one download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum FileRole {
     /// The temporary file beside the target, with a name of its own for each target. Until it is
     /// finished it is 24 bytes longer than the target: the id that its journal has too.
@@ -53,7 +54,7 @@ pub struct EffectId(pub(in crate::chunk) u64);
 /// [`FsError`].
 ///
 /// Effects that are out at the same time are independent: run them in any order, or side by side.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Take the lock of [`FileRole::Lock`] without waiting; a lock whose process is gone is free.
     /// [`Done::Unit`]; [`Done::LockFile`] where the file system has no locks and the file itself stands
@@ -138,7 +139,7 @@ pub enum Effect {
 }
 
 /// The answer to an [`Effect`] that worked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Done {
     /// It is done.
     Unit,
@@ -168,11 +169,11 @@ pub enum Done {
 ///
 /// Equal stamps mean that nobody wrote to the file in between, as far as the file system records it: a
 /// write within the resolution of its clock after the one before changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Stamp(pub [u8; 32]);
 
 /// A range of a file on disk and the block that it should hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Check {
     /// The file.
     pub role: FileRole,
@@ -218,8 +219,9 @@ impl Check {
 }
 
 /// What went wrong with a file operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[error("{kind}{}", SystemCode(*code))]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FsError {
     /// The kind.
     pub kind: FsErrorKind,
@@ -243,6 +245,7 @@ impl fmt::Display for SystemCode {
 
 /// Kinds of file errors, as far as a download treats them differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum FsErrorKind {
     /// No such file.
@@ -306,6 +309,7 @@ impl FsErrorKind {
 
 /// What exists where only a regular file of this user may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Obstacle {
     /// A symbolic link, whatever it leads to.

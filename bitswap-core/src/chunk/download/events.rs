@@ -12,7 +12,7 @@ use crate::byte_size::ByteSize;
 use crate::chunk::unixfs::{DagFault, InvalidDag};
 
 /// One thing for the host to do or to know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DownloadOutput {
     /// Request a block; answered by `handle_block` or `handle_want_failed`, unless cancelled.
     Want(BlockWant),
@@ -25,7 +25,7 @@ pub enum DownloadOutput {
 }
 
 /// A block that a download needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BlockWant {
     /// The block.
     pub cid: Cid,
@@ -36,8 +36,9 @@ pub struct BlockWant {
 }
 
 /// What happened to a download.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum DownloadEvent {
     /// The root is known, and with it the length.
     Started {
@@ -73,7 +74,8 @@ pub enum DownloadEvent {
 }
 
 /// How far a download is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Progress {
     /// Bytes that are verified and written; never less than what was reported before.
     pub done: u64,
@@ -86,15 +88,19 @@ pub struct Progress {
 }
 
 /// Why no byte comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum StallReason {
     /// No peer is connected.
     NoPeers,
     /// Nobody is known to provide the file.
     NoProvider,
     /// All peers that were asked lack this block.
-    AllDontHave(Cid),
+    AllDontHave(
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::one::serialize"))]
+        Cid,
+    ),
     /// Peers were asked and do not answer; also the default when the host gives no reason.
     PeersSilent,
     /// The disk does not keep up, or is full.
@@ -104,8 +110,9 @@ pub enum StallReason {
 }
 
 /// How a download ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Outcome {
     /// The target is complete and under its name.
     Finished(Finished),
@@ -133,7 +140,9 @@ pub enum Outcome {
 }
 
 /// A finished download.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Finished {
     /// The target's length in bytes.
     pub size: u64,
@@ -168,8 +177,9 @@ impl Finished {
 }
 
 /// Why a download failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum DownloadError {
     /// The file's author made no valid DAG.
     #[error(transparent)]
@@ -181,6 +191,7 @@ pub enum DownloadError {
     #[error("no peer has the block {cid}")]
     Unavailable {
         /// The block.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::one::serialize"))]
         cid: Cid,
     },
     /// Another process downloads to the same target.
@@ -224,7 +235,9 @@ pub enum DownloadError {
 }
 
 /// A file operation in an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Operation {
     /// Taking the lock.
     #[error("lock")]
@@ -259,7 +272,8 @@ pub enum Operation {
 }
 
 /// Why a want ended without a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Missing {
     /// Nobody has the block, or nobody delivered it within the time that the host allows.
     NotFound,

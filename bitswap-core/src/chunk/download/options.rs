@@ -16,7 +16,9 @@ pub(super) enum Goal {
 }
 
 /// What happens when the target exists and is another file. (The same file is never fetched again.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum IfExists {
     /// The download fails and the file stays.
     #[default]
@@ -32,7 +34,9 @@ pub enum IfExists {
 ///
 /// Whatever is chosen, all of it is hashed unless the journal belongs to the temporary file and the file
 /// system shows that nobody wrote to it since (see [`Stamp`](crate::chunk::Stamp)).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Resume {
     /// All of it: the only choice after which every byte of the file was hashed for certain.
     #[default]
@@ -44,7 +48,9 @@ pub enum Resume {
 }
 
 /// When written data is made durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum SyncPolicy {
     /// Never: fast, and an interrupted download is verified in full when it is resumed.
     Never,
@@ -71,7 +77,8 @@ impl Default for SyncPolicy {
 ///
 /// On Windows a virus scanner or an indexer may hold a file that was just closed; that passes.
 /// Elsewhere the same failures are real.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RenameRetry {
     /// The operating system's codes that pass by themselves.
     pub codes: &'static [i32],
@@ -87,7 +94,8 @@ impl RenameRetry {
 }
 
 /// The settings of one download.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DownloadOptions {
     /// The bytes of the file that are wanted; the target holds them and nothing else.
     pub wanted: Range<u64>,

@@ -1,14 +1,20 @@
 //! How a file is cut and its blocks are named. Source: IPIP-499.
 
+use core::fmt;
+use core::str::FromStr;
+
 use bytes::Bytes;
 use cid::Cid;
 use multihash_codetable::{Code, MultihashDigest};
 
 use crate::block::Block;
 use crate::chunk::unixfs::{DAG_PB, LeafForm, RAW};
+use crate::error::UnknownName;
 
 /// How a file is cut: the same profile gives the same CID everywhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Profile {
     /// 1 MiB chunks as raw leaves, at most 1024 links per node, CIDv1.
     #[default]
@@ -25,14 +31,6 @@ impl Profile {
             Self::UnixfsV1_2025 => "unixfs-v1-2025",
             Self::UnixfsV0_2015 => "unixfs-v0-2015",
         }
-    }
-
-    /// The profile with this name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::UnixfsV1_2025, Self::UnixfsV0_2015]
-            .into_iter()
-            .find(|profile| profile.name() == name)
     }
 
     /// The length of every chunk but the last, in bytes.
@@ -72,5 +70,36 @@ impl Profile {
             Self::UnixfsV0_2015 => Cid::new_v0(hash).unwrap_or_else(|_| Cid::new_v1(codec, hash)),
         };
         Block::hashed(cid, data)
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Profile {
+    type Err = UnknownName;
+
+    /// The profile with this registered name.
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let mut all = [Self::UnixfsV1_2025, Self::UnixfsV0_2015].into_iter();
+        all.find(|profile| profile.name() == name).ok_or(UnknownName("profile"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_profile_is_its_registered_name() {
+        for profile in [Profile::UnixfsV1_2025, Profile::UnixfsV0_2015] {
+            assert_eq!(profile.to_string().parse(), Ok(profile));
+        }
+        assert!("unixfs-v9".parse::<Profile>().is_err());
     }
 }

@@ -31,6 +31,8 @@ use rows::{RangeState, Rows};
 
 /// How many bytes of the selection are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Counts {
     /// Missing and not requested.
     pub queued: u64,

@@ -8,17 +8,20 @@ use crate::error::PrefixError;
 use crate::protobuf::Malformed;
 
 /// A block whose bytes are genuine and still no part of a file: its author's fault, not a peer's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[error("the file's DAG is invalid at {cid}: {reason}")]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct InvalidDag {
     /// The block that breaks a rule.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::one::serialize"))]
     pub cid: Cid,
     /// The rule.
     pub reason: DagFault,
 }
 
 /// A rule that a block of a file breaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum DagFault {
     /// Not dag-pb and UnixFS in their one encoding.
@@ -89,7 +92,8 @@ pub enum DagFault {
 }
 
 /// Why a name is not one of an entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum NameError {
     /// It has no characters.

@@ -2,6 +2,8 @@
 
 /// What a UnixFS node is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
 pub enum NodeKind {
     /// Bytes without metadata; read as a file.
     Raw,

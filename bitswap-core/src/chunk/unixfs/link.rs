@@ -7,10 +7,7 @@ use super::error::DagFault;
 use crate::prefix::Prefix;
 use crate::protobuf::CanonicalFields;
 
-/// The codec of raw leaves.
-pub const RAW: u64 = 0x55;
-/// The codec of dag-pb nodes.
-pub const DAG_PB: u64 = 0x70;
+pub use crate::prefix::{DAG_PB, RAW};
 
 /// The longest identity digest that is resolved; longer ones are refused, as other
 /// implementations do.

@@ -14,7 +14,6 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::*;
-use crate::store::sha2_256;
 
 struct Source {
     root: Cid,
@@ -42,7 +41,7 @@ impl Source {
         let mut tree = Tree::new(Profile::UnixfsV0_2015);
         for leaf in 0..leaves {
             let bytes = Bytes::from(vec![leaf; 700]);
-            let cid = Cid::new_v1(0x55, sha2_256(&bytes));
+            let cid = *Block::sha2_256(0x55, bytes.clone()).cid();
             self.put(Block::new(cid, bytes).unwrap());
             tree.push_range(cid, 700, 700).into_iter().for_each(|node| self.put(node));
         }

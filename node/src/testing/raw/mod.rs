@@ -111,10 +111,10 @@ fn descriptors() -> usize {
 impl Target {
     async fn new(runtime: Arc<dyn Runtime>, blocks: usize) -> Self {
         // A stream that stops is found out in a second, not ten.
-        let config = Config::default().stall_window(Duration::from_secs(1)).unwrap();
+        let config = Config::default().with_stall_window(Duration::from_secs(1)).unwrap();
         let counted = Counted::new(runtime.clone());
-        let builder = Node::builder(counted.clone()).config(config);
-        let node = builder.listen(loopback()).start().await.unwrap();
+        let builder = Node::builder(counted.clone()).with_config(config);
+        let node = builder.with_listen_address(loopback()).start().await.unwrap();
         let mut cids = Vec::new();
         for seed in 0..blocks {
             let mut block = super::bytes(BLOCK);

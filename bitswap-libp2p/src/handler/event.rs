@@ -22,7 +22,7 @@ const MESSAGES_MAX: usize = 64;
 
 /// A report from the task of a connection.
 #[derive(Debug, Default)]
-pub struct Report {
+pub struct HandlerEvent {
     /// About our own streams, in order.
     pub(crate) streams: Vec<StreamReport>,
     /// Messages received. They came after what is told of the streams.
@@ -42,7 +42,7 @@ pub struct Report {
 pub(crate) struct StreamReport {
     pub(crate) kind: StreamKind,
     pub(crate) stream: StreamId,
-    pub(crate) news: StreamEvent,
+    pub(crate) event: StreamEvent,
 }
 
 /// See [`StreamReport`].
@@ -56,9 +56,9 @@ pub(crate) enum StreamEvent {
     Failed(SendError),
 }
 
-impl Report {
-    pub(crate) fn kind(&mut self, kind: StreamKind, stream: StreamId, news: StreamEvent) {
-        self.streams.push(StreamReport { kind, stream, news });
+impl HandlerEvent {
+    pub(crate) fn kind(&mut self, kind: StreamKind, stream: StreamId, event: StreamEvent) {
+        self.streams.push(StreamReport { kind, stream, event });
     }
 
     pub(crate) fn message(&mut self, message: Message, held: Held) {

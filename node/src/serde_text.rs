@@ -1,0 +1,10 @@
+//! Values as their text.
+
+use std::fmt::Display;
+
+use serde::Serializer;
+
+/// Serializes what is displayed.
+pub(crate) fn serialize<S: Serializer>(value: &impl Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
