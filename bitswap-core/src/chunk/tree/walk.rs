@@ -81,7 +81,8 @@ pub enum EntryKind {
     },
 }
 
-/// See the [module](self).
+/// Goes through the directories of a tree, from its root down: blocks in, entries out. It asks for a few blocks
+/// ahead and holds the listings of few directories at a time, within [`TreeBounds`].
 #[derive(Clone, Debug)]
 pub struct TreeWalk {
     bounds: TreeBounds,

@@ -107,7 +107,8 @@ enum Waiter {
     Large(u64),
 }
 
-/// The download of a tree. See the [module](super::super) for the run loop.
+/// The download of a tree. It is driven as a [`Download`](crate::chunk::Download) is: take its outputs after every
+/// call, and answer wants and effects.
 #[derive(Clone, Debug)]
 pub struct TreeDownload {
     root: Cid,
