@@ -190,17 +190,19 @@ fn op() -> impl Strategy<Value = Op> {
 fn small_limits() -> impl Strategy<Value = Config> {
     (1..5u32, 1..20u32, 1..3u8, 1..40u32, 1..30u32, 1..200_000u32).prop_map(
         |(loads, sent, messages, wants, ledger, response_bytes)| {
-            let mut limits = Limits::default();
-            limits.loads_per_peer = loads;
-            limits.sent_wants_per_peer = sent;
-            limits.sent_wants = sent * 3;
-            limits.messages_per_stream = messages;
-            limits.wants = wants;
-            limits.ledger_per_peer = ledger;
-            limits.ledger = ledger * 2;
-            limits.response_bytes_per_peer = response_bytes;
-            limits.response_bytes = response_bytes * 2;
-            limits.peers = 6;
+            let limits = Limits {
+                loads_per_peer: loads,
+                sent_wants_per_peer: sent,
+                sent_wants: sent * 3,
+                messages_per_stream: messages,
+                wants,
+                ledger_per_peer: ledger,
+                ledger: ledger * 2,
+                response_bytes_per_peer: response_bytes,
+                response_bytes: response_bytes * 2,
+                peers: 6,
+                ..Limits::default()
+            };
             Config::default().with_limits(limits).expect("every limit is at least 1")
         },
     )

@@ -38,17 +38,19 @@ fn cancel(block: u8) -> WantOp {
 
 #[test]
 fn wants_beyond_what_silent_peers_may_be_sent_reach_a_peer_that_has_them() {
-    let mut limits = Limits::default();
-    limits.peers = 6;
-    limits.ledger_per_peer = 1;
-    limits.ledger = 2;
-    limits.response_bytes_per_peer = 1;
-    limits.response_bytes = 2;
-    limits.loads_per_peer = 1;
-    limits.messages_per_stream = 1;
-    limits.sent_wants_per_peer = 5;
-    limits.sent_wants = 15;
-    limits.wants = 20;
+    let limits = Limits {
+        peers: 6,
+        ledger_per_peer: 1,
+        ledger: 2,
+        response_bytes_per_peer: 1,
+        response_bytes: 2,
+        loads_per_peer: 1,
+        messages_per_stream: 1,
+        sent_wants_per_peer: 5,
+        sent_wants: 15,
+        wants: 20,
+        ..Limits::default()
+    };
     let config = Config::default().with_limits(limits).expect("every limit is at least 1");
     run(
         config,

@@ -99,7 +99,7 @@
 //!
 //! None is on by default, and none changes what the behaviour does.
 //!
-//! * `tokio`: [`Behaviour::new`] and `TokioSpawner`.
+//! * `tokio`: `Behaviour::new` and `TokioSpawner`.
 //! * `tracing`: connections, streams, sessions and the ends of wants are logged through the crate `tracing`; the
 //!   bytes of blocks never are.
 //! * `serde`: `Serialize` for statistics and events; of the errors of stores, which may be anything, the text.

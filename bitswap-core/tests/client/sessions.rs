@@ -103,8 +103,7 @@ fn a_want_whose_peer_left_before_it_was_sent_is_asked_elsewhere() {
 
 #[test]
 fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() {
-    let mut limits = Limits::default();
-    limits.sent_wants_per_peer = 1;
+    let limits = Limits { sent_wants_per_peer: 1, ..Limits::default() };
     let mut d = Driver::with(Config::default().with_limits(limits).unwrap());
     d.connect(1);
     let [first, second, third] = [d.session(), d.session(), d.session()];

@@ -11,8 +11,7 @@ use crate::pair::{ALICE, BOB, LATENCY, Pair, block, ms};
 #[test]
 fn what_is_undone_before_the_drain_is_never_said() {
     let mut now = Timestamp::ZERO;
-    let mut limits = Limits::default();
-    limits.messages_per_stream = 1;
+    let limits = Limits { messages_per_stream: 1, ..Limits::default() };
     let config = Config::default().with_limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);
@@ -101,8 +100,7 @@ fn calls_out_of_their_natural_order_do_no_harm() {
 #[test]
 fn much_at_once_comes_out_in_bounded_pieces() {
     let now = Timestamp::ZERO;
-    let mut limits = Limits::default();
-    limits.sent_wants_per_peer = 20_000;
+    let limits = Limits { sent_wants_per_peer: 20_000, ..Limits::default() };
     let config = Config::default().with_limits(limits).unwrap();
     let mut engine: Engine<u8> = Engine::new(config, [1; 32], now);
     engine.handle_connected(1, None, now);

@@ -73,8 +73,7 @@ fn nonsense_leaves_an_honest_exchange_as_it_was() {
 #[test]
 fn a_refused_want_changes_nothing() {
     let now = Timestamp::ZERO;
-    let mut limits = Limits::default();
-    limits.wants = 2;
+    let limits = Limits { wants: 2, ..Limits::default() };
     let mut engine: Engine<u8> =
         Engine::new(Config::default().with_limits(limits).unwrap(), [1; 32], now);
     let session = engine.open_session(SessionOptions::default(), now).unwrap();
@@ -109,21 +108,22 @@ impl Chaos {
     fn new(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        let mut limits = Limits::default();
-        limits.peers = 4;
-        limits.ledger_per_peer = 3;
-        limits.ledger = 6;
-        limits.response_bytes_per_peer = 300;
-        limits.response_bytes = 500;
-        limits.loads_per_peer = 2;
-        limits.messages_per_stream = 1;
-        limits.want_bytes_per_peer = 100;
-        limits.sent_wants_per_peer = 3;
-        limits.sent_wants = 8;
-        limits.wants = 12;
-        limits.sessions = 3;
-        limits.entries_per_message = 4;
-        limits.peer_histories = 2;
+        let limits = Limits {
+            peers: 4,
+            ledger_per_peer: 3,
+            ledger: 6,
+            response_bytes_per_peer: 300,
+            response_bytes: 500,
+            loads_per_peer: 2,
+            messages_per_stream: 1,
+            want_bytes_per_peer: 100,
+            sent_wants_per_peer: 3,
+            sent_wants: 8,
+            wants: 12,
+            sessions: 3,
+            entries_per_message: 4,
+            peer_histories: 2,
+        };
         let config = Config::default().with_limits(limits).unwrap();
         Self {
             rng: Random::new(bytes),

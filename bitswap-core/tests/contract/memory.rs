@@ -388,18 +388,20 @@ fn a_hostile_peer_at_every_limit_stays_within_the_formula() {
 fn random_floods_at_small_limits_stay_within_the_formula() {
     let mut most = 0;
     for seed in 0..6 {
-        let mut limits = Limits::default();
-        limits.peers = 6;
-        limits.ledger_per_peer = 300;
-        limits.ledger = 900;
-        limits.response_bytes_per_peer = 64 << 10;
-        limits.response_bytes = 200 << 10;
-        limits.loads_per_peer = 40;
-        limits.sent_wants_per_peer = 50;
-        limits.sent_wants = 200;
-        limits.wants = 500;
-        limits.sessions = 5;
-        limits.peer_histories = 4;
+        let limits = Limits {
+            peers: 6,
+            ledger_per_peer: 300,
+            ledger: 900,
+            response_bytes_per_peer: 64 << 10,
+            response_bytes: 200 << 10,
+            loads_per_peer: 40,
+            sent_wants_per_peer: 50,
+            sent_wants: 200,
+            wants: 500,
+            sessions: 5,
+            peer_histories: 4,
+            ..Limits::default()
+        };
         let config =
             Config::default().with_limits(limits).unwrap().with_block_bytes_max(8 << 10).unwrap();
         let mut flood = Flood::new(config, seed);
@@ -449,12 +451,14 @@ fn random_floods_at_small_limits_stay_within_the_formula() {
 /// Guards the formula from being so wide that nothing is ever beyond it: with little but wants it is no more
 /// than twice what they take, whose CIDs are of less than half the longest length.
 fn a_full_ledger_takes_most_of_what_the_formula_says() {
-    let mut limits = Limits::default();
-    limits.response_bytes_per_peer = 4 << 10;
-    limits.response_bytes = 4 << 10;
-    limits.loads_per_peer = 1;
-    limits.messages_per_stream = 1;
-    limits.sent_wants_per_peer = 1;
+    let limits = Limits {
+        response_bytes_per_peer: 4 << 10,
+        response_bytes: 4 << 10,
+        loads_per_peer: 1,
+        messages_per_stream: 1,
+        sent_wants_per_peer: 1,
+        ..Limits::default()
+    };
     let config =
         Config::default().with_limits(limits).unwrap().with_block_bytes_max(1 << 10).unwrap();
     let most = Engine::<u16>::memory_max(&config).peer as usize;
@@ -473,19 +477,18 @@ fn a_full_ledger_takes_most_of_what_the_formula_says() {
 /// is within the sum, which is less than that of as many single peers, and more than a third of it.
 fn all_peers_together_take_most_of_what_the_formula_says() {
     const PEERS: u16 = 8;
-    let small = || {
-        let mut limits = Limits::default();
-        limits.peers = PEERS.into();
-        limits.ledger_per_peer = 16;
-        limits.ledger = 128;
-        limits.response_bytes_per_peer = 4 << 10;
-        limits.response_bytes = 4 << 10;
-        limits.loads_per_peer = 16;
-        limits.messages_per_stream = 1;
-        limits.sent_wants_per_peer = 1;
-        limits.sent_wants = 8;
-        limits.peer_histories = 1;
-        limits
+    let small = || Limits {
+        peers: PEERS.into(),
+        ledger_per_peer: 16,
+        ledger: 128,
+        response_bytes_per_peer: 4 << 10,
+        response_bytes: 4 << 10,
+        loads_per_peer: 16,
+        messages_per_stream: 1,
+        sent_wants_per_peer: 1,
+        sent_wants: 8,
+        peer_histories: 1,
+        ..Limits::default()
     };
     let new = |limits: Limits, block: u32| {
         let config =

@@ -431,8 +431,7 @@ async fn a_peer_that_returns_is_known() {
 #[tokio::test]
 async fn a_peer_beyond_the_limit_is_served_once_there_is_room() {
     let ours = block("ours");
-    let mut limits = bitswap_core::Limits::default();
-    limits.peers = 1;
+    let limits = bitswap_core::Limits { peers: 1, ..bitswap_core::Limits::default() };
     let engine = bitswap_core::Config::default().with_limits(limits).unwrap();
     let store = holding(std::slice::from_ref(&ours));
     let mut node = node_with(Config::default().with_engine(engine), store).await;

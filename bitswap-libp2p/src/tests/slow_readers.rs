@@ -13,8 +13,7 @@ const MEMORY: u32 = 1 << 20;
 #[tokio::test]
 async fn streams_of_peers_that_read_nothing_are_reset_for_one_that_waits() {
     let blocks: Vec<_> = (0..20).map(|seed| block(bytes(seed, 128 << 10))).collect();
-    let mut limits = Limits::default();
-    limits.response_bytes = MEMORY;
+    let limits = Limits { response_bytes: MEMORY, ..Limits::default() };
     let engine = bitswap_core::Config::default().with_limits(limits).unwrap();
     let mut node_full = node_with(Config::default().with_engine(engine), holding(&blocks)).await;
     let mut slow = Vec::new();

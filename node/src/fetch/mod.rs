@@ -196,7 +196,7 @@ impl Node {
             match &result {
                 Ok(_) => log!(info, "a fetch ended with its target", root = root),
                 Err(error) => {
-                    log!(info, "a fetch ended without its target", root = root, error = error)
+                    log!(info, "a fetch ended without its target", root = root, error = error);
                 }
             }
             // Whoever waited may have gone.

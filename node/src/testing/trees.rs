@@ -77,7 +77,7 @@ pub async fn a_fetched_folder_is_served_by_its_fetcher(runtime: Arc<dyn Runtime>
         let (a, b) = (server(&runtime).await, server(&runtime).await);
         connect(&b, &a).await;
         let (directory, path) = folder();
-        let shared = a.share_tree(&[path.clone()], of(profile), |_| ()).await.unwrap();
+        let shared = a.share_tree(std::slice::from_ref(&path), of(profile), |_| ()).await.unwrap();
         let at_b = directory.path().join("b");
         let fetch = b.fetch_tree(shared.root.cid, &at_b, FetchTreeOptions::default()).unwrap();
         let fetched = fetch.finish().await.unwrap();
@@ -125,7 +125,8 @@ pub async fn what_cannot_be_shared_of_a_folder_is_named(runtime: Arc<dyn Runtime
     let node = client(&runtime).await;
     let (_directory, path) = folder();
     let missing = path.join("missing");
-    let shared = node.share_tree(&[missing.clone()], of(Profile::default()), |_| ()).await;
+    let shared =
+        node.share_tree(std::slice::from_ref(&missing), of(Profile::default()), |_| ()).await;
     assert!(matches!(shared, Err(ShareError::Read { path, .. }) if path == missing));
     let twice =
         node.share_tree(&[path.clone(), path.clone()], of(Profile::default()), |_| ()).await;

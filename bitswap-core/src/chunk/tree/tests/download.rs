@@ -201,9 +201,9 @@ fn a_stop_keeps_what_is_there_and_a_cancel_removes_what_is_not_whole() {
                 continue;
             }
             if cancels {
-                run.tree.cancel(run.now)
+                run.tree.cancel(run.now);
             } else {
-                run.tree.stop(run.now)
+                run.tree.stop(run.now);
             }
             let outcome = run.finish();
             let as_asked = if cancels { TreeOutcome::Cancelled } else { TreeOutcome::Stopped };
