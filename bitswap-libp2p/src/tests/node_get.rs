@@ -21,12 +21,11 @@ async fn finished(node: &mut Node, wanted: RequestId) -> Result<Block, GetError>
 
 #[tokio::test]
 async fn a_block_is_got_from_a_peer_and_kept() {
-    // Larger than the session's window in sum: what was delivered is released by itself.
-    let blocks: Vec<Block> = (0..20).map(|seed| block(bytes(seed, 2 << 20))).collect();
+    let blocks: Vec<Block> = (0..21).map(|seed| block(bytes(seed, 2 << 20))).collect();
     let mut a = node(&blocks).await;
     let mut b = node(&[]).await;
-    let cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
-    let first = cids[0];
+    let mut cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
+    let (first, last) = (cids[0], cids.pop().unwrap());
     let gets = b.behaviour(move |b| cids.into_iter().map(|cid| b.get(cid)).collect::<Vec<_>>());
     let gets: Vec<RequestId> = gets.await;
     a.connect(&mut b).await;
@@ -42,6 +41,9 @@ async fn a_block_is_got_from_a_peer_and_kept() {
     .await;
     let stored = b.behaviour(move |b| b.store().bytes_of(&first)).await;
     assert_eq!(stored.as_ref(), Some(blocks[0].data()));
+    // More than the session's window has come, and was released by itself.
+    let one_more = b.behaviour(move |b| b.get(last)).await;
+    assert_eq!(finished(&mut b, one_more).await.unwrap(), blocks[20]);
     // Now it is here, and nobody is asked.
     let sent = b.behaviour(|b| b.stats().engine.fetched.messages_sent).await;
     let again = b.behaviour(move |b| b.get(first)).await;
