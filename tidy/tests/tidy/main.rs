@@ -8,6 +8,7 @@ mod ignored;
 mod lengths;
 mod manifests;
 mod metrics;
+mod modules;
 mod process;
 mod programs;
 mod properties;
