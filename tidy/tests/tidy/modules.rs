@@ -13,7 +13,7 @@ fn is_root(path: &str) -> bool {
 
 /// The folder that the module in `path` is in, and its name.
 fn module(path: &str) -> (&str, &str) {
-    let module = path.strip_suffix("/mod.rs").or(path.strip_suffix(".rs")).unwrap_or(path);
+    let module = path.strip_suffix("/mod.rs").or_else(|| path.strip_suffix(".rs")).unwrap_or(path);
     module.rsplit_once('/').unwrap_or(("", module))
 }
 
@@ -32,13 +32,17 @@ fn names(text: &str, module: &str) -> bool {
     })
 }
 
-/// Whether a manifest or an attribute names the file by its path within its package.
+/// Whether a manifest or an attribute names the file by its path, from its own folder or the one above.
 fn is_named_by_path(path: &str, others: &[File]) -> bool {
-    others.iter().any(|other| {
-        let folder = other.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let names = |other: &File, folder: &str, up: &str| {
         path.strip_prefix(folder)
             .and_then(|rest| rest.strip_prefix('/'))
-            .is_some_and(|rest| other.text.contains(&format!("path = \"{rest}\"")))
+            .is_some_and(|rest| other.text.contains(&format!("path = \"{up}{rest}\"")))
+    };
+    others.iter().any(|other| {
+        let folder = other.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        names(other, folder, "") || names(other, above, "../")
     })
 }
 
@@ -73,7 +77,8 @@ fn a_file_that_no_module_names_is_found() {
         file("a/src/unused.rs", ""),
         file("a/tests/root.rs", "mod shared;"),
         file("a/tests/shared/mod.rs", ""),
-        file("a/tests/folder/main.rs", "mod part;"),
+        file("a/tests/folder/main.rs", "mod part;\n#[path = \"../beside/mod.rs\"]\nmod beside;"),
+        file("a/tests/beside/mod.rs", ""),
         file("a/tests/folder/part.rs", ""),
         file("a/tests/folder/left.rs", ""),
         file("a/tests/folder/named.rs", ""),
