@@ -91,10 +91,6 @@ fn do_not(peers: &[PeerId]) -> String {
 /// What to do next, where the error itself does not say it.
 fn advice(error: &FetchError) -> Option<&'static str> {
     Some(match error {
-        FetchError::Download(DownloadError::InvalidDag(InvalidDag {
-            reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
-            ..
-        })) => "It is a directory: `bitswap ls` shows what is in it.",
         FetchError::Tree { error, .. } => match &**error {
             TreeError::Exists { .. } => {
                 "To replace such files, add `--if-exists replace`; to keep both, `--if-exists unique`."
@@ -128,9 +124,17 @@ impl Failure {
     /// All there is to tell: what failed, every cause of it once, and on a line of its own what to do.
     pub(crate) fn message(&self) -> String {
         let mut message = ErrorChain(self).to_string();
-        if let Self::Fetch(error) = self
-            && let Some(advice) = advice(error)
-        {
+        let advice = match self {
+            Self::Fetch(error) => advice(error),
+            Self::Read(ReadError::InvalidDag(InvalidDag {
+                reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
+                ..
+            })) => {
+                Some("It is a folder: `bitswap ls` shows what is in it, and `bitswap get` gets it.")
+            }
+            _ => None,
+        };
+        if let Some(advice) = advice {
             message.push('\n');
             message.push_str(advice);
         }

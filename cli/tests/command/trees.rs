@@ -173,6 +173,10 @@ fn what_is_in_a_folder_is_got_by_its_path_under_its_name() {
     assert_eq!(run(&["get", &format!("{cid}/../x")]).status.code(), Some(2));
     let output = run(&["cat", &format!("{cid}/hello.txt"), "--from", &sharing.address]);
     assert_eq!(output.stdout, b"hello");
+    // A folder cannot be printed, and what can be done with it is said.
+    let output = run(&["cat", cid, "--from", &sharing.address]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(6), 0), "{output:?}");
+    assert!(format!("{output:?}").contains("bitswap ls"), "{output:?}");
 }
 
 #[test]
