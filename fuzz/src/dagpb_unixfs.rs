@@ -178,6 +178,10 @@ fn target(bytes: &Bytes) -> Option<Link> {
         return (data.len() <= INLINE_MAX).then_some(Link::Inline { codec: wide.codec(), data });
     }
     let cid = Cid::try_from(&bytes[..]).ok()?;
-    Prefix::of(&cid).ok()?.fetchable().ok()?;
-    Some(Link::Block(cid))
+    let prefix = Prefix::of(&cid).ok()?;
+    prefix.fetchable().ok()?;
+    // A block of no bytes is proved by its CID alone.
+    let data = Bytes::new();
+    let is_empty = prefix.block(data.clone()).is_ok_and(|block| *block.cid() == cid);
+    Some(if is_empty { Link::Inline { codec: cid.codec(), data } } else { Link::Block(cid) })
 }

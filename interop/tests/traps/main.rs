@@ -2,6 +2,7 @@
 
 mod common;
 mod connections;
+mod embedder;
 mod late_blocks;
 mod many_wants;
 mod odd_blocks;

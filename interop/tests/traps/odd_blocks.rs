@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use bitswap_core::{PeerOutcome, SessionOptions, WhenMissing};
+use bitswap_core::{PeerOutcome, WantFailure};
 use bitswap_interop::{KuboOld, KuboOldOptions, content, us};
-use bitswap_node::GetError;
 use cid::Cid;
 
 use crate::common::{helia, kubo, peer, raw, soon, stats, us};
+use crate::embedder::want_block;
 
 #[tokio::test]
 async fn an_empty_block_goes_to_kubo() {
@@ -19,35 +19,42 @@ async fn an_empty_block_goes_to_kubo() {
 
 #[tokio::test]
 async fn an_empty_block_goes_to_helia_and_comes_from_it() {
-    let (one, other, helia) = (us().await, us().await, helia().await);
-    us::put(&one, [(raw(b""), Vec::new())]).await.unwrap();
-    helia.connect(&us::address(&one).await).await.unwrap();
+    let (us, helia) = (us().await, helia().await);
+    us::put(&us, [(raw(b""), Vec::new())]).await.unwrap();
+    helia.connect(&us::address(&us).await).await.unwrap();
     assert_eq!(helia.block_get(&raw(b"")).await.unwrap(), b"");
-    other.connect(helia.addrs()[0].clone()).await.unwrap();
-    assert_eq!(soon("the block", other.get(raw(b""))).await.unwrap().data(), &b""[..]);
+    let wanted = want_block(helia.addrs()[0].clone(), raw(b""));
+    assert_eq!(soon("the block", wanted).await.unwrap().data(), &b""[..]);
 }
 
 #[tokio::test]
 async fn an_empty_block_comes_from_old_kubo() {
     let blocks = vec![(raw(b""), Vec::new())];
     let old = KuboOldOptions { blocks, ..KuboOldOptions::default() };
-    let (us, old) = (us().await, KuboOld::start(old).await.unwrap());
-    us.connect(old.addrs()[0].clone()).await.unwrap();
-    assert_eq!(soon("the block", us.get(raw(b""))).await.unwrap().data(), &b""[..]);
+    let old = KuboOld::start(old).await.unwrap();
+    let wanted = want_block(old.addrs()[0].clone(), raw(b""));
+    assert_eq!(soon("the block", wanted).await.unwrap().data(), &b""[..]);
 }
 
-/// Kubo 0.43 denies an empty block that it has. Then the user hears who said so, and does not wait.
+/// Kubo 0.43 denies an empty block that it has. Then an embedder hears who said so, and does not wait.
 #[tokio::test]
 async fn an_empty_block_that_kubo_denies_is_reported_as_missing() {
-    let (us, kubo) = (us().await, kubo().await);
+    let kubo = kubo().await;
     assert_eq!(kubo.block_put(b"", "raw", "sha2-256").await.unwrap(), raw(b""));
-    us.connect(kubo.addrs()[0].clone()).await.unwrap();
-    let options = SessionOptions { when_missing: WhenMissing::Fail, ..SessionOptions::default() };
-    let session = us.session(options).await.unwrap();
-    let missing = soon("an answer", session.get(raw(b""))).await.unwrap_err();
-    let GetError::NotFound(reports) = missing else { panic!("{missing:?}") };
+    let wanted = want_block(kubo.addrs()[0].clone(), raw(b""));
+    let missing = soon("an answer", wanted).await.unwrap_err();
+    let WantFailure::NotFound(reports) = missing else { panic!("{missing:?}") };
     assert_eq!(reports.len(), 1);
     assert_eq!(reports[0].outcome, PeerOutcome::DontHave);
+}
+
+/// Its CID proves an empty block: our node has it although the peer that it could ask denies it.
+#[tokio::test]
+async fn an_empty_block_is_known_without_asking_kubo_for_it() {
+    let (us, kubo) = (us().await, kubo().await);
+    us.connect(kubo.addrs()[0].clone()).await.unwrap();
+    assert_eq!(us.get(raw(b"")).await.unwrap().data(), &b""[..]);
+    assert_eq!(stats(&us).await.engine.fetched.want_blocks_sent, 0);
 }
 
 /// A file whose last leaf is an identity link: 256 KiB and a few bytes more, small leaves inlined.
