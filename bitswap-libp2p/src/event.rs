@@ -30,7 +30,8 @@ pub enum Event {
         result: Result<Block, GetError>,
     },
     /// Look for peers that have this block, and answer with
-    /// [`Behaviour::providers`](crate::Behaviour::providers).
+    /// [`Behaviour::providers`](crate::Behaviour::providers), with no peer at all if need be: a session that
+    /// fails when a block is missing waits for the answer.
     FindProviders {
         /// Names the lookup in the answers.
         id: LookupId,

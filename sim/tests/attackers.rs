@@ -60,6 +60,7 @@ fn random_combinations_of_attackers_hold_no_honest_transfer_up() {
         249_167_242_949_459,
         52_529_615_215_657,
         48_483_903_724_283,
+        178_283_512_773_460,
     ];
     let first = if cfg!(debug_assertions) { 1..=20 } else { 1..=100 };
     let failed = failures(known.into_iter().chain(first).map(Attack::draw));
@@ -96,6 +97,15 @@ fn a_peer_that_keeps_silent_gets_no_part_of_every_batch() {
             assert!(lost <= Duration::from_millis(3500), "{behavior:?} {honest_first}: {outcome}");
         }
     }
+}
+
+#[test]
+fn a_session_that_asks_for_one_block_at_a_time_finds_the_quickest_peer() {
+    // A peer that has every block and is slow, and two honest ones that nobody asked at first.
+    let attack = Attack::draw(178_283_512_773_460).without(&[1, 2]);
+    assert_eq!((attack.batch, attack.seeders), (1, 2));
+    let outcome = attack.run().expect("it keeps its promises");
+    assert!(outcome.beside <= Duration::from_secs(7), "{outcome}");
 }
 
 #[test]

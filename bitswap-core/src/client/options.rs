@@ -19,6 +19,9 @@ pub struct SessionOptions<P> {
     /// The longest that a want may take, from the call to `want`. Default: no bound.
     pub want_timeout: Option<Duration>,
     /// Whether providers are looked for. Default: yes. Never for [`PeerSet::Only`].
+    ///
+    /// With [`WhenMissing::Fail`] a want waits for the end of its lookup. A host that cannot look for anybody
+    /// turns this off, or answers each lookup with `Final` at once.
     pub find_providers: bool,
 }
 

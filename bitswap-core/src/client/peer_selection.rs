@@ -39,7 +39,7 @@ const BUSY_FACTOR: u64 = 2;
 /// to be asked at the same time. Otherwise a slow peer that has every block would be asked for all of them.
 const TRIAL_FACTOR: u64 = 2;
 /// Wants of a session above which no peer is tried: what one peer cannot deliver at once goes to others anyway.
-const TRIAL_WANTS: u32 = 2;
+pub(super) const TRIAL_WANTS: u32 = 2;
 
 /// What a peer is selected for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,8 @@ pub(super) enum Purpose {
     Presence,
     /// The same, of peers that may have what the session wants for all that is known.
     OpenPresence,
+    /// The same, of peers that the session has never heard of.
+    Probe,
 }
 
 /// What is to be asked.
@@ -202,8 +204,13 @@ impl Selector<'_> {
         let earlier = want.and_then(|want| self.peer_want(want, member));
         let old = !state.has_presence();
         match purpose {
-            Purpose::Presence | Purpose::OpenPresence if earlier.is_some() || old => return,
+            Purpose::Presence | Purpose::OpenPresence | Purpose::Probe
+                if earlier.is_some() || old =>
+            {
+                return;
+            }
             Purpose::OpenPresence if self.session.peers().had_its_chance(member) => return,
+            Purpose::Probe if self.session.peers().is_known(member) => return,
             Purpose::Block if earlier.is_some_and(|earlier| !earlier.may_request()) => return,
             // A peer that cannot say what it lacks is asked first only if it served before.
             Purpose::Block
@@ -242,7 +249,9 @@ impl Selector<'_> {
             cost: by_likelihood(expected.saturating_add(LEAST_COST)),
             expected,
             likely: if member.has_lacked() { by_likelihood(expected) } else { expected },
-            promised: state.promised().filter(|_| member.is_worth_a_trial()),
+            promised: state
+                .promised(self.session.peers().is_settled())
+                .filter(|_| member.is_worth_a_trial()),
             tie: rng.next_u64(),
         });
     }
@@ -496,6 +505,32 @@ mod tests {
         world.state(2).answered(Duration::from_millis(1));
         world.session.peers_mut().add(peer(2));
         assert!(world.select(Purpose::Block, 1).trial.is_none());
+    }
+
+    #[test]
+    fn where_a_block_too_many_hardly_counts_a_peer_is_tried_that_promises_less() {
+        let mut world = World::new(2);
+        world.served(0, 150);
+        world.said_have(1, 30);
+        assert!(
+            world.select(Purpose::Block, 1).trial.is_none(),
+            "first blocks take longer than HAVE"
+        );
+        for _ in 0..8 {
+            world.session.peers_mut().first_choice_was(true);
+        }
+        let trial = world.select(Purpose::Block, 1).trial;
+        assert_eq!(trial.map(|trial| trial.peer), Some(peer(1)));
+    }
+
+    #[test]
+    fn a_probe_is_of_a_peer_that_the_session_has_not_heard_of() {
+        let mut world = World::new(4);
+        world.served(0, 150);
+        world.said_have(1, 10);
+        world.session.peers_mut().probe(peer(2));
+        let probed = world.select(Purpose::Probe, 3).peers;
+        assert_eq!(probed.iter().map(|probed| probed.peer).collect::<Vec<_>>(), [peer(3)]);
     }
 
     #[test]

@@ -21,6 +21,8 @@ const TRUST: u64 = 4;
 /// How many times as long as HAVE or DONT_HAVE the first block of a peer is expected to take, besides its
 /// transfer: answers are cheap to give soon.
 const CLAIMED: u64 = 8;
+/// The same where a wrong expectation costs one block of many.
+const CLAIMED_AT_LEAST: u64 = 2;
 /// The least, in microseconds, that a silent peer is expected to take, before that grows with its silences.
 const SILENT_LEAST: u64 = 250_000;
 /// The most bytes asked of a peer at once.
@@ -224,10 +226,10 @@ impl PeerState {
     }
 
     /// Microseconds after which the first block of a peer may be here that has only answered so far, without
-    /// its transfer.
-    pub(super) fn promised(&self) -> Option<u64> {
+    /// its transfer; `at_best` where one block too many does not count.
+    pub(super) fn promised(&self, at_best: bool) -> Option<u64> {
         let answer = self.answers_in.filter(|_| !self.is_measured() && !self.is_silent())?;
-        Some(answer.saturating_mul(CLAIMED))
+        Some(answer.saturating_mul(if at_best { CLAIMED_AT_LEAST } else { CLAIMED }))
     }
 
     /// Microseconds until a block asked for now arrives, made longer by silences.

@@ -7,7 +7,7 @@
 use core::time::Duration;
 
 use super::Client;
-use super::peer_selection::{Purpose, Request, Selected, Selector, has_choice};
+use super::peer_selection::{Purpose, Request, Selected, Selector, TRIAL_WANTS, has_choice};
 use super::peer_want::{Answer, Pending};
 use super::reachability::Reachability;
 use super::schedule::Schedule;
@@ -301,6 +301,8 @@ impl Client {
         let (is_first, rounds) = (want_row.is_unasked(), want_row.rounds());
         // What none of those asked before has is rarer than thought: twice as many are asked.
         let widened = want_row.peers().saturating_mul(2);
+        let few = row.wants().live_len() <= TRIAL_WANTS;
+        let probes = is_first && few && row.peers().is_probe_due();
         let extras = row.peers().extras(fan_out).max(widened).min(fan_out.saturating_sub(1));
         // One peer, one more when it is late, then twice as many each time.
         let doublings = u32::from(rounds.saturating_sub(1));
@@ -339,6 +341,9 @@ impl Client {
             if is_first && !has_asked {
                 self.ask_old_peer(session, want, size, now);
             }
+        } else if probes {
+            let request = Request { want: Some(want), size, purpose: Purpose::Probe, count: 1 };
+            self.ask_presence(session, want, request, now);
         }
         Asked::Yes
     }

@@ -9,6 +9,8 @@ use crate::util::rows::Id;
 
 /// Likelihood of a peer of which nothing is known, in per mille.
 const UNKNOWN: u32 = 333;
+/// Right first choices after which a session can afford to look for a better peer.
+const SETTLED: u32 = 8;
 /// A peer below this likelihood, in per mille, does not count as useful.
 const USEFUL: u32 = 200;
 
@@ -87,6 +89,8 @@ pub(super) struct SessionPeers {
     allowed: Option<Vec<Id<Peer>>>,
     /// How often the first peer asked had the block, in per mille, smoothed.
     first_choice_rate: u32,
+    /// How many times it had.
+    right_first_choices: u32,
 }
 
 impl SessionPeers {
@@ -98,6 +102,7 @@ impl SessionPeers {
             last_server: None,
             allowed: only.then(Vec::new),
             first_choice_rate: 500,
+            right_first_choices: 0,
         }
     }
 
@@ -152,6 +157,11 @@ impl SessionPeers {
         !member.had && (member.lacked || self.probed.contains(&member.peer))
     }
 
+    /// The peer was asked something, or has said something, of the session's blocks.
+    pub(super) fn is_known(&self, member: &SessionPeer) -> bool {
+        member.had || member.lacked || self.probed.contains(&member.peer)
+    }
+
     /// Forgets peers that have left.
     pub(super) fn retain(&mut self, is_here: impl Fn(Id<Peer>) -> bool) {
         self.members.retain(|member| is_here(member.peer));
@@ -176,6 +186,7 @@ impl SessionPeers {
 
     /// The first peer asked for a block had it, or not.
     pub(super) const fn first_choice_was(&mut self, right: bool) {
+        self.right_first_choices = self.right_first_choices.saturating_add(right as u32);
         self.first_choice_rate = (self.first_choice_rate * 3 + if right { 1000 } else { 0 }) / 4;
     }
 
@@ -192,6 +203,17 @@ impl SessionPeers {
             250..350 => 8,
             _ => fan_out.saturating_sub(1),
         }
+    }
+
+    /// So many first choices were right that one block too many hardly counts.
+    pub(super) const fn is_settled(&self) -> bool {
+        self.right_first_choices >= SETTLED
+    }
+
+    /// Whether to ask one more peer although the first choices are right: each time their number has doubled.
+    /// A session that asks for one block at a time would otherwise never find a peer that delivers sooner.
+    pub(super) const fn is_probe_due(&self) -> bool {
+        self.is_settled() && self.right_first_choices.is_power_of_two()
     }
 
     /// Bytes held outside of the value itself.
@@ -251,6 +273,20 @@ mod tests {
             peers.extras(16)
         });
         assert_eq!(extras, [2, 2, 4, 8, 15, 15]);
+    }
+
+    #[test]
+    fn a_probe_is_due_each_time_the_right_first_choices_have_doubled() {
+        let mut peers = SessionPeers::new(false);
+        let mut due = Vec::new();
+        for choice in 1..=40 {
+            peers.first_choice_was(true);
+            peers.first_choice_was(false);
+            if peers.is_probe_due() {
+                due.push(choice);
+            }
+        }
+        assert_eq!(due, [8, 16, 32]);
     }
 
     #[test]
