@@ -305,3 +305,26 @@ fn a_want_that_is_to_be_asked_for_later_keeps_no_room_at_silent_peers_that_a_mor
         ],
     );
 }
+
+/// The store gave the block's bytes, and in answer to an earlier lookup said that it lacks it.
+#[test]
+fn a_block_that_was_sent_is_not_owed_again_when_it_comes_into_the_store() {
+    let dont_have = |block| WantOp { dont_have: true, ..want_have(block) };
+    run(
+        Config::default(),
+        &[
+            Op::Connect(2, Version::V1_2),
+            Op::wantlist(2, vec![dont_have(6), dont_have(2)], true),
+            Op::Drain,
+            Op::wantlist(2, vec![want_block(6), want_block(7)], true),
+            Op::Drain,
+            Op::Loaded(
+                127,
+                LoadOp::Has { blocks: vec![6, 2], fails: false },
+                LoadPart::Blocks(vec![6]),
+            ),
+            Op::Settle(vec![10]),
+            Op::Store(vec![6]),
+        ],
+    );
+}

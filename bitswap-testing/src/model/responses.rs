@@ -228,7 +228,8 @@ impl<P: Copy + Ord + Debug> Responses<P> {
                 let last = row.known.get(&block.cid).and_then(|words| words.last());
                 if let Some(StoreAnswer::Absent | StoreAnswer::Failed) = last {
                     row.known.remove(&block.cid);
-                    if let Some(ask) = row.wants.get_mut(&block.cid) {
+                    // Sent before, as another lookup had found it: nothing more is owed.
+                    if let Some(ask) = row.wants.get_mut(&block.cid).filter(|ask| !ask.sent_block) {
                         ask.answered = false;
                     }
                 }
