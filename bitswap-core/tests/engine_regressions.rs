@@ -328,3 +328,30 @@ fn a_block_that_was_sent_is_not_owed_again_when_it_comes_into_the_store() {
         ],
     );
 }
+
+/// The lookup of a want that was replaced answers last: that the store lacks the block.
+#[test]
+fn bytes_that_the_store_gave_are_sent_although_an_earlier_lookup_and_new_blocks_come_between() {
+    let dont_have = WantOp { dont_have: true, ..want_block(6) };
+    run(
+        Config::default(),
+        &[
+            Op::Connect(2, Version::V1_2),
+            Op::wantlist(2, vec![dont_have], true),
+            Op::Drain,
+            Op::wantlist(2, vec![want_block(6), want_block(10)], true),
+            Op::Drain,
+            Op::Loaded(
+                29,
+                LoadOp::Has { blocks: vec![6, 2], fails: false },
+                LoadPart::Blocks(vec![6, 10, 2]),
+            ),
+            Op::Loaded(
+                57,
+                LoadOp::Has { blocks: vec![10, 7], fails: false },
+                LoadPart::Blocks(vec![6, 7]),
+            ),
+            Op::Store(vec![6]),
+        ],
+    );
+}

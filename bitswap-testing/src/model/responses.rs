@@ -221,17 +221,24 @@ impl<P: Copy + Ord + Debug> Responses<P> {
         }
     }
 
-    /// Blocks came into the store: what it said before no longer counts.
+    /// Blocks came into the store: that it lacked them no longer counts.
     pub(crate) fn blocks_stored(&mut self, blocks: &[BlockInfo]) {
+        let is_lack =
+            |word: &StoreAnswer| matches!(word, StoreAnswer::Absent | StoreAnswer::Failed);
         for row in self.peers.values_mut() {
             for block in blocks {
-                let last = row.known.get(&block.cid).and_then(|words| words.last());
-                if let Some(StoreAnswer::Absent | StoreAnswer::Failed) = last {
+                let Some(words) = row.known.get_mut(&block.cid) else { continue };
+                if !words.last().is_some_and(is_lack) {
+                    continue;
+                }
+                // Bytes that it gave in answer to another lookup may be on their way.
+                words.retain(|word| !is_lack(word));
+                if words.is_empty() {
                     row.known.remove(&block.cid);
-                    // Sent before, as another lookup had found it: nothing more is owed.
-                    if let Some(ask) = row.wants.get_mut(&block.cid).filter(|ask| !ask.sent_block) {
-                        ask.answered = false;
-                    }
+                }
+                // Sent before, as another lookup had found it: nothing more is owed.
+                if let Some(ask) = row.wants.get_mut(&block.cid).filter(|ask| !ask.sent_block) {
+                    ask.answered = false;
                 }
             }
         }
