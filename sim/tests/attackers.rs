@@ -61,6 +61,7 @@ fn random_combinations_of_attackers_hold_no_honest_transfer_up() {
         52_529_615_215_657,
         48_483_903_724_283,
         178_283_512_773_460,
+        237_624_570_055_177,
     ];
     let first = if cfg!(debug_assertions) { 1..=20 } else { 1..=100 };
     let failed = failures(known.into_iter().chain(first).map(Attack::draw));
@@ -106,6 +107,15 @@ fn a_session_that_asks_for_one_block_at_a_time_finds_the_quickest_peer() {
     assert_eq!((attack.batch, attack.seeders), (1, 2));
     let outcome = attack.run().expect("it keeps its promises");
     assert!(outcome.beside <= Duration::from_secs(7), "{outcome}");
+}
+
+#[test]
+fn a_peer_that_has_become_slow_holds_up_no_more_than_one_batch() {
+    // It delivered at once before our requests to it had to queue behind what it reads slowly.
+    let attack = Attack::draw(237_624_570_055_177);
+    assert_eq!((attack.batch, attack.seeders), (10, 2));
+    let outcome = attack.run().expect("it keeps its promises");
+    assert!(outcome.beside <= outcome.alone + Duration::from_secs(5), "{outcome}");
 }
 
 #[test]

@@ -20,6 +20,9 @@ const SPAN_MIN: u64 = 10_000;
 const BYTES_MIN: u64 = 512 << 10;
 /// The longest latency believed, in microseconds: a longer wait says that the peer got the block late.
 const LATENCY_MAX: u64 = 5_000_000;
+/// The part of a sample that is taken into the smoothed latency.
+const SLOWER_PART: u64 = 2;
+const QUICKER_PART: u64 = 8;
 /// The highest throughput that is told apart from "at once".
 const THROUGHPUT_MAX: u64 = 16 << 30;
 
@@ -79,7 +82,9 @@ impl DeliveryEstimator {
         if self.measured {
             let off = sample.abs_diff(self.latency);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;
-            self.latency = self.latency - self.latency / 8 + sample / 8;
+            // Upwards sooner than downwards: who has become slow holds up all that it is asked for meanwhile.
+            let part = if sample > self.latency { SLOWER_PART } else { QUICKER_PART };
+            self.latency = self.latency - self.latency / part + sample / part;
         } else {
             self.latency = sample;
             self.deviation = sample / 2;
@@ -182,6 +187,18 @@ mod tests {
         }
         assert_eq!(estimator.throughput(), None, "one block at a time tells latency only");
         assert_eq!(estimator.expected(1000, 0), 20_000);
+    }
+
+    #[test]
+    fn who_has_become_slow_is_expected_to_be_slow_at_once_and_quick_again_in_time() {
+        let mut estimator = DeliveryEstimator::default();
+        let mut deliver = |took_ms: u64| {
+            estimator.delivered(1000, at(0), 0, at(0), at(took_ms));
+            estimator.latency().unwrap().as_millis()
+        };
+        assert_eq!(deliver(100), 99);
+        assert!((540..=560).contains(&deliver(1000)));
+        assert!((480..=500).contains(&deliver(100)));
     }
 
     #[test]
