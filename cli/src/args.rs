@@ -1,5 +1,7 @@
 //! The command line.
 
+mod node;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::cid_text::{self, CidPath};
+
+pub(crate) use node::NodeArgs;
 
 /// Move files between machines by content address.
 ///
@@ -133,13 +137,21 @@ pub(crate) struct Share {
     #[arg(long)]
     pub(crate) metadata: bool,
 
-    /// Where to listen. Port 0 is any free port. May be given several times. Default: on all interfaces.
+    /// Where to listen. Port 0 is any free port: that which the identity had before, if it is free. May be
+    /// given several times. Default: on all interfaces.
     #[arg(long, value_name = "MULTIADDR")]
     pub(crate) listen: Vec<Multiaddr>,
 
     /// Do not announce this machine on the local network.
     #[arg(long)]
     pub(crate) no_mdns: bool,
+
+    /// Be somebody new: what is printed holds until this ends.
+    #[arg(long, conflicts_with = "identity", help_heading = "Identity and access")]
+    pub(crate) ephemeral: bool,
+
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,
@@ -210,6 +222,9 @@ pub(crate) struct Sources {
     /// before giving up.
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) reconnect_for: Duration,
+
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,

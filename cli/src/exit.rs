@@ -9,8 +9,8 @@ use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, NodeKind, ResolveError, TreeError, TreeFault,
 };
 use bitswap_node::{
-    ErrorChain, FetchError, GetError, ListenError, NodeClosed, PathError, ProvideError, PutError,
-    ReadError, ShareError, StallReport, StartError,
+    ErrorChain, FetchError, GetError, IdentityError, ListenError, NodeClosed, PathError,
+    ProvideError, PutError, ReadError, ShareError, StallReport, StartError,
 };
 use libp2p::PeerId;
 use thiserror::Error;
@@ -22,6 +22,8 @@ pub(crate) enum Failure {
     Runtime { source: io::Error },
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(
@@ -154,6 +156,8 @@ impl Failure {
             | Self::NoConnection { .. }
             | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
+            Self::Identity(IdentityError::InUse { .. }) => BUSY,
+            Self::Identity(_) => FILE,
             Self::NothingCame { .. } => NOT_FOUND,
             Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,

@@ -6,6 +6,7 @@ mod cid_text;
 mod demo;
 mod exit;
 mod get;
+mod identity;
 mod ls;
 mod memory;
 mod patience;

@@ -42,7 +42,9 @@ pub(crate) async fn connected(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<Fetcher, Failure> {
-    let mut builder = Node::builder(runtime.clone())
+    let mut builder = sources
+        .node
+        .builder(runtime)?
         .with_mdns(sources.from.is_empty())
         .with_reconnect_grace(sources.reconnect_for);
     if let Some(dht) = sources.dht.settings() {

@@ -10,7 +10,8 @@ use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
 use bitswap_node::store::FileId;
 use bitswap_node::{
-    Bytes, DiskStore, Hashed, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions, SharedTree,
+    Bytes, DiskStore, Hashed, Multiaddr, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions,
+    SharedTree,
 };
 use cid::Cid;
 use futures::SinkExt as _;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::exit::Failure;
+use crate::identity;
 use crate::progress::Shown;
 use crate::say::Say;
 
@@ -33,9 +35,14 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = Node::builder(runtime.clone()).with_mdns(!args.no_mdns);
-    for address in &args.listen {
-        builder = builder.with_listen_address(address.clone());
+    let mut builder = args.node.builder(runtime)?.with_mdns(!args.no_mdns);
+    let mut lasts = args.node.identity.is_some();
+    if !lasts
+        && !args.ephemeral
+        && let Some(identity) = identity::of_user(say)?
+    {
+        builder = builder.with_identity_file(identity);
+        lasts = true;
     }
     let dht = args.dht.settings();
     let is_in_dht = dht.is_some();
@@ -53,6 +60,7 @@ pub(crate) async fn run(
             builder.with_blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
     }
     let node = builder.start().await?;
+    listen(&node, &args.listen, lasts).await?;
     let events = node.events().await?;
     let mut stopped = pin!(interrupted());
     let sharing = share(&node, &args, say);
@@ -85,6 +93,21 @@ pub(crate) async fn run(
     watch.end(say).await?;
     node.shutdown().await;
     drop(store);
+    Ok(())
+}
+
+/// Listens on the addresses; where any port will do, on the one that an identity that lasts had before.
+async fn listen(node: &Node, addresses: &[Multiaddr], lasts: bool) -> Result<(), Failure> {
+    for address in addresses {
+        let home = identity::at_home(address, node.peer_id()).filter(|_| lasts);
+        if let Some(home) = home
+            && node.listen(home).await.is_ok()
+        {
+            continue;
+        }
+        // Another program may have that port.
+        node.listen(address.clone()).await?;
+    }
     Ok(())
 }
 

@@ -55,6 +55,7 @@ mod error;
 mod error_chain;
 mod fetch;
 mod fs;
+mod identity;
 mod list;
 mod multiplex;
 mod node;
@@ -101,6 +102,7 @@ pub use fetch::{
 pub use fs::{
     BadTarget, DiskFolder, DiskFs, FolderFs, Fs, NameFault, Paths, native_names, portable_names,
 };
+pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};

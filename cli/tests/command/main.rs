@@ -8,6 +8,7 @@ mod discovery;
 mod files;
 #[cfg(unix)]
 mod half;
+mod identity;
 mod manners;
 mod process;
 mod promises;
@@ -34,7 +35,7 @@ const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 const NOWHERE: &str = "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti";
 
 fn bitswap() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_bitswap"))
+    Program::new(env!("CARGO_BIN_EXE_bitswap")).with_data_of_its_own()
 }
 
 fn run(arguments: &[&str]) -> Output {

@@ -24,6 +24,7 @@ use super::lookups::Lookups;
 use super::{Node, Shared};
 use crate::dht::Dht;
 use crate::error::StartError;
+use crate::identity::IdentityFile;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
 use crate::setup::Bounded;
@@ -46,6 +47,7 @@ const IDLE: Duration = Duration::from_secs(300);
 pub struct NodeBuilder {
     runtime: Arc<dyn Runtime>,
     identity: Option<Keypair>,
+    identity_file: Option<IdentityFile>,
     blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
     listen: Vec<Multiaddr>,
@@ -65,10 +67,7 @@ impl fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeBuilder")
             .field("runtime", &self.runtime)
-            .field(
-                "peer_id",
-                &self.identity.as_ref().map(|identity| identity.public().to_peer_id()),
-            )
+            .field("peer_id", &self.keypair().map(|identity| identity.public().to_peer_id()))
             .field("config", &self.config)
             .field("listen", &self.listen)
             .field("mdns", &self.mdns)
@@ -84,6 +83,7 @@ impl NodeBuilder {
         Self {
             runtime,
             identity: None,
+            identity_file: None,
             blocks: None,
             config: Config::default(),
             listen: Vec::new(),
@@ -100,6 +100,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn with_identity(mut self, identity: Keypair) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Who the node is, as a file says; it is in use until the node has stopped. It goes before
+    /// [`Self::with_identity`].
+    #[must_use]
+    pub fn with_identity_file(mut self, file: IdentityFile) -> Self {
+        self.identity_file = Some(file);
         self
     }
 
@@ -174,15 +182,20 @@ impl NodeBuilder {
         self
     }
 
+    fn keypair(&self) -> Option<&Keypair> {
+        self.identity_file.as_ref().map(IdentityFile::keypair).or(self.identity.as_ref())
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node, StartError> {
+        let identity = self.keypair().cloned().unwrap_or_else(Keypair::generate_ed25519);
         let Self {
             runtime,
-            identity,
+            identity_file,
             blocks,
             config,
             listen,
@@ -194,11 +207,10 @@ impl NodeBuilder {
             ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
-        let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
-        let transport =
-            transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
+        let transport = transport(&runtime, &identity, &socket_bytes)
+            .map_err(StartError::Transport)?;
         let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
         let store = match blocks {
             Some(blocks) => Store::new(runtime.clone(), blocks),
@@ -238,7 +250,10 @@ impl NodeBuilder {
             dht.as_ref().map(InDht::new),
             self.reconnect_grace,
         );
-        runtime.spawn(Box::pin(driver));
+        runtime.spawn(Box::pin(async move {
+            driver.await;
+            drop(identity_file);
+        }));
         let next_token = AtomicU64::new(0);
         let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };
         let node = Node { shared: Arc::new(shared), commands: command };
