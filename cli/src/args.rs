@@ -1,6 +1,7 @@
 //! The command line.
 
 mod node;
+mod rate;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use libp2p::multiaddr::Protocol;
 
 use crate::cid_text::{self, CidPath};
 
-pub(crate) use node::NodeArgs;
+pub(crate) use node::{ACCESS, NodeArgs};
 
 /// Move files between machines by content address.
 ///
@@ -60,7 +61,8 @@ Exit codes:
     6  the CID does not name a valid file
     7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
-    9  another process is at the same target, or holds the finished file: try again
+    9  another process is at the same target, holds the finished file, or runs with the same identity
+   10  a list given with --deny denies it
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -147,7 +149,7 @@ pub(crate) struct Share {
     pub(crate) no_mdns: bool,
 
     /// Be somebody new: what is printed holds until this ends.
-    #[arg(long, conflicts_with = "identity", help_heading = "Identity and access")]
+    #[arg(long, conflicts_with = "identity", help_heading = ACCESS)]
     pub(crate) ephemeral: bool,
 
     #[command(flatten)]
@@ -161,11 +163,12 @@ pub(crate) struct Share {
 }
 
 impl RuntimeArg {
-    /// Where a node on this runtime listens unless told: wherever it can be reached.
-    pub(crate) fn listen(self) -> Vec<Multiaddr> {
+    /// Where a node on this runtime listens unless told: wherever it can be reached. One in a private network
+    /// has no QUIC.
+    pub(crate) fn listen(self, is_private: bool) -> Vec<Multiaddr> {
         let any = || Multiaddr::empty().with(Ipv4Addr::UNSPECIFIED.into());
         let mut addresses = vec![any().with(Protocol::Tcp(0))];
-        if cfg!(feature = "quic") && self == Self::Tokio {
+        if cfg!(feature = "quic") && self == Self::Tokio && !is_private {
             addresses.push(any().with(Protocol::Udp(0)).with(Protocol::QuicV1));
         }
         addresses
@@ -274,6 +277,11 @@ const PUBLIC: [&str; 4] = [
 ];
 
 impl DhtArgs {
+    /// Whether it is that of the public network.
+    pub(crate) const fn is_public(&self) -> bool {
+        self.dht.is_some() && self.bootstrap.is_empty()
+    }
+
     /// The part that the node takes in a DHT, if any.
     pub(crate) fn settings(&self) -> Option<Dht> {
         let dht = match self.dht {

@@ -24,6 +24,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.node.must_not_be_denied(&args.what)?;
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let mut cid = args.what.cid;
     if !args.what.path.is_empty() {

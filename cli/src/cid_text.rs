@@ -1,5 +1,6 @@
 //! CIDs as people give them: with white space around, with a path behind, in a URL, or broken.
 
+use bitswap_node::percent;
 use cid::multibase::Base;
 use cid::{Cid, Version};
 
@@ -17,6 +18,12 @@ impl CidPath {
     /// What it is called, as far as that is known.
     pub(crate) fn name(&self) -> Option<&str> {
         self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
+    }
+}
+
+impl From<Cid> for CidPath {
+    fn from(cid: Cid) -> Self {
+        Self { cid, path: Vec::new(), file_name: None }
     }
 }
 
@@ -85,20 +92,7 @@ fn from_gateway(url: &str) -> Result<String, String> {
 }
 
 fn percent_decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or_else(|| format!("{text:?}: % is not followed by two digits"))?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| format!("{text:?} is not UTF-8"))
+    percent::decode(text).map_err(|error| format!("{text:?}: {error}"))
 }
 
 fn parse_cid(name: &str) -> Result<Cid, String> {

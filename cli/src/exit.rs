@@ -35,6 +35,10 @@ pub(crate) enum Failure {
         do_not(peers)
     )]
     NoBitswap { peers: Vec<PeerId> },
+    #[error("{what} is denied by line {line} of a list given with --deny")]
+    Denied { what: String, line: usize },
+    #[error("a private network has a DHT of its own; name a machine of it with --bootstrap")]
+    PublicDht,
     #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
     NothingCame { idle: Duration, waiting: StallReport },
     #[error(transparent)]
@@ -158,6 +162,8 @@ impl Failure {
             | Self::DemoStream { .. } => NETWORK,
             Self::Identity(IdentityError::InUse { .. }) => BUSY,
             Self::Identity(_) => FILE,
+            Self::Denied { .. } => DENIED,
+            Self::PublicDht => USAGE,
             Self::NothingCame { .. } => NOT_FOUND,
             Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
@@ -193,6 +199,7 @@ const INVALID: u8 = 6;
 const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
+const DENIED: u8 = 10;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;

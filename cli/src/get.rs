@@ -33,6 +33,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.node.must_not_be_denied(&args.what)?;
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let found = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?;
     let options = options(&args);

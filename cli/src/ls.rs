@@ -21,6 +21,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.node.must_not_be_denied(&args.what)?;
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let (sources, what) = (&args.sources, &args.what);
     let root = resolve::resolved(&node, &mut late, sources, what, say).await?;

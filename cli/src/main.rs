@@ -63,7 +63,7 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     if let Command::Share(share) = &mut args.command
         && share.listen.is_empty()
     {
-        share.listen = args.runtime.listen();
+        share.listen = args.runtime.listen(share.node.is_private());
     }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;

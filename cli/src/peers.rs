@@ -42,14 +42,11 @@ pub(crate) async fn connected(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<Fetcher, Failure> {
-    let mut builder = sources
+    let builder = sources
         .node
-        .builder(runtime)?
+        .builder(&sources.dht, runtime)?
         .with_mdns(sources.from.is_empty())
         .with_reconnect_grace(sources.reconnect_for);
-    if let Some(dht) = sources.dht.settings() {
-        builder = builder.with_dht(dht);
-    }
     let node = builder.start().await?;
     let dial = |address: &libp2p::Multiaddr| {
         let (node, address) = (node.clone(), address.clone());

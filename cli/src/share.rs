@@ -35,7 +35,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = args.node.builder(runtime)?.with_mdns(!args.no_mdns);
+    let mut builder = args.node.builder(&args.dht, runtime)?.with_mdns(!args.no_mdns);
     let mut lasts = args.node.identity.is_some();
     if !lasts
         && !args.ephemeral
@@ -44,11 +44,7 @@ pub(crate) async fn run(
         builder = builder.with_identity_file(identity);
         lasts = true;
     }
-    let dht = args.dht.settings();
-    let is_in_dht = dht.is_some();
-    if let Some(dht) = dht {
-        builder = builder.with_dht(dht);
-    }
+    let is_in_dht = args.dht.settings().is_some();
     // What comes on standard input has no other place; it is removed with the node.
     let store = match is_stdin(&args.paths) {
         true => Some(tempfile::tempdir().map_err(|source| Failure::Store { source })?),
@@ -69,6 +65,7 @@ pub(crate) async fn run(
         () = &mut stopped => return Err(Failure::Aborted),
     };
     let cid = served.cid;
+    args.node.must_not_be_denied(&cid.into())?;
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
         Announcement {

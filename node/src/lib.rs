@@ -48,7 +48,9 @@
 
 #![warn(missing_debug_implementations)]
 
+mod access;
 mod address_block;
+mod denylist;
 mod dht;
 mod discovery;
 mod error;
@@ -59,6 +61,7 @@ mod identity;
 mod list;
 mod multiplex;
 mod node;
+pub mod percent;
 mod providers;
 mod read;
 mod reason;
@@ -71,6 +74,7 @@ mod share;
 mod share_tree;
 mod socket_bytes;
 pub mod store;
+mod swarm_key;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod trace;
@@ -89,6 +93,8 @@ pub use libp2p::{Multiaddr, PeerId};
 // And what they need less often, in the versions that are used here.
 pub use {bitswap_core, bitswap_libp2p, libp2p};
 
+pub use access::AccessRules;
+pub use denylist::{Denylist, DenylistError, DenylistFault};
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
@@ -112,4 +118,5 @@ pub use share::{Hashed, Shared};
 pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
+pub use swarm_key::{SwarmKey, SwarmKeyError};
 pub use transport::transport;

@@ -1,5 +1,6 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod access;
 mod connections;
 mod dht;
 #[cfg(target_os = "linux")]
@@ -9,6 +10,7 @@ mod files;
 #[cfg(unix)]
 mod half;
 mod identity;
+mod limits;
 mod manners;
 mod process;
 mod promises;

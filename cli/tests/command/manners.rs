@@ -202,7 +202,7 @@ fn a_machine_that_does_not_speak_bitswap_is_called_that() {
     let name = peer.public().to_peer_id();
     runtime.spawn(async move {
         let tokio = Tokio::current();
-        let transport = transport(&tokio, &peer, &SocketBytes::default()).unwrap();
+        let transport = transport(&tokio, &peer, None, &SocketBytes::default()).unwrap();
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(LONG);
         let mut swarm = Swarm::new(transport, libp2p_stream::Behaviour::new(), name, config);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();

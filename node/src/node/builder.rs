@@ -30,6 +30,7 @@ use crate::runtime::Runtime;
 use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
+use crate::swarm_key::SwarmKey;
 use crate::trace::log;
 use crate::transport::transport;
 
@@ -55,6 +56,7 @@ pub struct NodeBuilder {
     limits: Option<ConnectionLimits>,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    swarm_key: Option<SwarmKey>,
     access: Option<Access>,
     reconnect_grace: Duration,
 }
@@ -73,6 +75,7 @@ impl fmt::Debug for NodeBuilder {
             .field("mdns", &self.mdns)
             .field("limits", &self.limits)
             .field("dht", &self.dht)
+            .field("swarm_key", &self.swarm_key)
             .field("reconnect_grace", &self.reconnect_grace)
             .finish_non_exhaustive()
     }
@@ -91,6 +94,7 @@ impl NodeBuilder {
             limits: None,
             providers: None,
             dht: None,
+            swarm_key: None,
             access: None,
             reconnect_grace: Duration::from_secs(30),
         }
@@ -162,8 +166,16 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes the node part of a private network, whose peers have the same key. Others cannot connect to it,
+    /// nor it to them. Such a node has no QUIC. Default: the public network.
+    #[must_use]
+    pub const fn with_swarm_key(mut self, key: SwarmKey) -> Self {
+        self.swarm_key = Some(key);
+        self
+    }
+
     /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
-    /// everybody may have everything.
+    /// everybody may have everything. [`AccessRules`](crate::AccessRules) decide by lists.
     #[must_use]
     pub fn with_access(
         mut self,
@@ -203,13 +215,14 @@ impl NodeBuilder {
             limits,
             providers,
             dht,
+            swarm_key,
             access,
             ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
-        let transport = transport(&runtime, &identity, &socket_bytes)
+        let transport = transport(&runtime, &identity, swarm_key.as_ref(), &socket_bytes)
             .map_err(StartError::Transport)?;
         let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
         let store = match blocks {
