@@ -77,6 +77,7 @@ pub mod store;
 mod swarm_key;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod ticket;
 mod trace;
 mod transport;
 
@@ -119,4 +120,5 @@ pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use swarm_key::{SwarmKey, SwarmKeyError};
+pub use ticket::{Ticket, TicketError};
 pub use transport::transport;
