@@ -59,6 +59,18 @@ pub(crate) enum Failure {
         "{what} is a block of codec {codec:#x} and no file; get the block itself with `--raw`, or print it with `bitswap cat`"
     )]
     NotAFile { what: String, codec: u64 },
+    #[error("cannot write to {}", directory.display())]
+    Generate { directory: PathBuf, source: io::Error },
+    #[error("cannot read {}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+    #[error("line {line} of {}: {reason}", path.display())]
+    InputLine { path: PathBuf, line: usize, reason: String },
+    #[error("standard output takes one file; give one CID with `-o -`")]
+    SeveralToOutput,
+    #[error("{} is no folder, and several things go into one", path.display())]
+    NoFolder { path: PathBuf },
+    #[error("{failed} of {of} could not be got")]
+    Several { failed: usize, of: usize, code: u8 },
     #[error("cannot make a store for what comes on standard input")]
     Store { source: io::Error },
     #[error("cannot write to standard output")]
@@ -152,6 +164,18 @@ impl Failure {
         matches!(self, Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether nothing else can be got after it either.
+    pub(crate) const fn ends_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted
+                | Self::Aborted
+                | Self::Output { .. }
+                | Self::NodeClosed(_)
+                | Self::NoBitswap { .. }
+        )
+    }
+
     /// The exit code, as `bitswap --help` lists them.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -163,7 +187,10 @@ impl Failure {
             Self::Identity(IdentityError::InUse { .. }) => BUSY,
             Self::Identity(_) => FILE,
             Self::Denied { .. } => DENIED,
-            Self::PublicDht => USAGE,
+            Self::PublicDht | Self::InputLine { .. } | Self::SeveralToOutput => USAGE,
+            Self::Several { code, .. } => *code,
+            Self::Generate { source, .. } if is_full(source) => DISK_FULL,
+            Self::Generate { .. } | Self::Input { .. } | Self::NoFolder { .. } => FILE,
             Self::NothingCame { .. } => NOT_FOUND,
             Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,

@@ -66,17 +66,13 @@ pub(crate) async fn run(
     };
     let cid = served.cid;
     args.node.must_not_be_denied(&cid.into())?;
+    let ticket = node.ticket(cid, served.name.as_deref()).await?.to_string();
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement {
-            cid,
-            bytes: served.bytes,
-            name: served.name.as_deref(),
-            addresses: &addresses,
-        },
+        Announcement { cid, ticket: &ticket, bytes: served.bytes },
         &json!({
             "event": "shared", "cid": cid.to_string(), "size": served.bytes, "name": served.name,
-            "files": served.files.len(), "addresses": addresses,
+            "files": served.files.len(), "addresses": addresses, "ticket": ticket,
         }),
     );
     if is_in_dht {
@@ -313,25 +309,17 @@ pub(crate) async fn interrupted() {
 
 struct Announcement<'a> {
     cid: Cid,
+    ticket: &'a str,
     bytes: u64,
-    name: Option<&'a str>,
-    addresses: &'a [String],
 }
 
 impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cid, bytes, name, addresses } = self;
-        // A name that a shell would take apart is left to the user.
-        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let name = name.filter(|name| name.chars().all(is_word) && !name.starts_with('-'));
-        let name = name.map(|name| format!(" -o {name}")).unwrap_or_default();
+        let Self { cid, ticket, bytes } = self;
         writeln!(f, "{cid}")?;
-        writeln!(f, "{}. On the local network, get it with", ByteSize(*bytes))?;
-        writeln!(f, "  bitswap get {cid}{name}")?;
-        writeln!(f, "and from elsewhere with one of")?;
-        for address in *addresses {
-            writeln!(f, "  bitswap get {cid}{name} --from {address}")?;
-        }
+        writeln!(f, "{}. Get it on another machine with this line:", ByteSize(*bytes))?;
+        writeln!(f, "  bitswap get {ticket}")?;
+        writeln!(f, "On the local network the CID is enough: bitswap get {cid}")?;
         write!(f, "Serving until Ctrl-C.")
     }
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod connections;
+mod conventions;
 mod dht;
 #[cfg(target_os = "linux")]
 mod discovery;
@@ -21,6 +22,7 @@ mod runtimes;
 mod sharing;
 #[cfg(unix)]
 mod terminal;
+mod tickets;
 #[cfg(unix)]
 mod trees;
 

@@ -120,6 +120,11 @@ impl Running {
         self.kill().unwrap();
     }
 
+    /// Waits until its standard output has this text in it, and gives all of it.
+    pub(crate) fn until(&self, text: &str) -> String {
+        self.stdout.as_ref().expect("its standard output is collected").until(text)
+    }
+
     /// Waits for its end.
     pub(crate) fn wait(&mut self) -> io::Result<ExitStatus> {
         let end = Instant::now() + self.limit;
@@ -234,7 +239,6 @@ impl Pipe {
     }
 
     /// Waits until what came has this text in it.
-    #[cfg(unix)]
     pub(crate) fn until(&self, text: &str) -> String {
         let as_text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let has = |bytes: &[u8], _| Some(as_text(bytes)).filter(|all| all.contains(text));
