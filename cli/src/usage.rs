@@ -42,7 +42,7 @@ pub(crate) fn may_colour() -> bool {
 fn json_is_in_the_environment() -> bool {
     let Ok(value) = std::env::var("BITSWAP_JSON") else { return false };
     let is_off = |off: &&str| value.eq_ignore_ascii_case(off);
-    !["", "0", "f", "false", "n", "no", "off"].iter().any(|off| is_off(&off))
+    !["", "0", "f", "false", "n", "no", "off"].iter().any(is_off)
 }
 
 /// Whether objects were asked for, on a command line that is wrong otherwise.

@@ -75,7 +75,8 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     drop(file);
     let named = written.and_then(|()| {
         rename::to_new(&beside, path, rename::Ways::SYSTEM, |_| Ok(()))?;
-        durable::sync_dir(path.parent().filter(|parent| *parent != "").unwrap_or(Path::new(".")))
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        durable::sync_dir(parent.unwrap_or_else(|| Path::new(".")))
     });
     if named.is_err() {
         // The error before is the one to tell.
