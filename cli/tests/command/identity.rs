@@ -1,13 +1,16 @@
 //! Who a sharing machine is, also after a restart.
 
+#[cfg(unix)]
 use std::path::Path;
 
+#[cfg(unix)]
 use super::process::Running;
 use super::proxy::{Proxy, Way, port};
 use super::sharing::Sharing;
 use super::{HELLO, bitswap, code, lines, path, run, sample};
 
 /// Shares a text as whoever it is with these data, and gives what it said up to its announcement.
+#[cfg(unix)]
 fn share(data: &Path, more: &[&str]) -> (Running, Vec<serde_json::Value>) {
     let mut running = bitswap()
         .env("XDG_DATA_HOME", data)
@@ -27,10 +30,12 @@ fn share(data: &Path, more: &[&str]) -> (Running, Vec<serde_json::Value>) {
     (running, said)
 }
 
+#[cfg(unix)]
 fn address(said: &[serde_json::Value]) -> String {
     said.last().unwrap()["addresses"][0].as_str().unwrap().to_owned()
 }
 
+#[cfg(unix)]
 fn stop(mut running: Running) {
     running.interrupt();
     running.wait().unwrap();
@@ -70,7 +75,7 @@ fn a_get_goes_on_with_the_same_machine_after_its_restart() {
     assert!(std::fs::read(&target).unwrap() == bytes);
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 #[test]
 fn what_a_user_shares_has_the_same_address_after_every_start_unless_told_otherwise() {
     let data = tempfile::tempdir().unwrap();
