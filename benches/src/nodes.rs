@@ -142,7 +142,8 @@ fn swarm() -> Swarm<stream::Behaviour> {
     let runtime = Tokio::current();
     let identity = Keypair::generate_ed25519();
     let bytes = SocketBytes::default();
-    let transport = bitswap_node::transport(&runtime, &identity, &bytes).expect("a transport");
+    let transport =
+        bitswap_node::transport(&runtime, &identity, None, &bytes).expect("a transport");
     let config =
         Config::with_tokio_executor().with_idle_connection_timeout(Duration::from_secs(60));
     Swarm::new(transport, stream::Behaviour::new(), identity.public().to_peer_id(), config)

@@ -1,16 +1,24 @@
 //! The command line.
 
+mod node;
+mod rate;
+
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::chunk::Profile;
 use bitswap_node::Dht;
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
+use crate::address_text;
 use crate::cid_text::{self, CidPath};
+use crate::version;
+
+pub(crate) use node::{ACCESS, NodeArgs};
 
 /// Move files between machines by content address.
 ///
@@ -18,15 +26,30 @@ use crate::cid_text::{self, CidPath};
 /// CID gets it, from any machine that has it, and every block is checked on arrival. It speaks Bitswap,
 /// as other IPFS nodes do.
 #[derive(Debug, Parser)]
-#[command(name = "bitswap", version, after_long_help = AFTER)]
+#[command(name = "bitswap", version, long_version = version::long(), after_long_help = AFTER)]
 pub(crate) struct Args {
     /// Print one JSON object per line on standard output instead of text; with `cat`, whose standard
     /// output is the file, on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    /// Print results and errors only: no notes, and not how far it is.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+
+    /// Log what the node does on standard error; -vv logs more, -vvv all. RUST_LOG chooses by module.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
     /// The async runtime that the node runs on. async-std and smol have no QUIC.
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "NAME")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "NAME",
+        hide_short_help = true
+    )]
     pub(crate) runtime: RuntimeArg,
 
     /// What to do.
@@ -37,7 +60,8 @@ pub(crate) struct Args {
 const AFTER: &str = "\
 Examples:
   bitswap demo                                    two nodes on this machine, one file, and how fast it went
-  bitswap share movie.mp4                         prints the CID and how to get it, serves until Ctrl-C
+  bitswap share movie.mp4                         prints a ticket for it, serves until Ctrl-C
+  bitswap get bitswap:v1/bafy...                  gets what a ticket is for, from the machine that it names
   bitswap get bafy... --from /ip4/.../p2p/...     gets it from that machine
   bitswap get bafy... -o movie.mp4                gets it from whoever on the local network has it
   bitswap share photos                            a folder, with everything in it
@@ -45,6 +69,9 @@ Examples:
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
+
+Every option may be given in the environment instead: --limit-up as BITSWAP_LIMIT_UP. One on the command line goes
+before it. A flag is on unless its variable is empty, 0, no, off or false. NO_COLOR turns colours off.
 
 Exit codes:
     0  done
@@ -56,7 +83,8 @@ Exit codes:
     6  the CID does not name a valid file
     7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
-    9  another process is at the same target, or holds the finished file: try again
+    9  another process is at the same target, holds the finished file, or runs with the same identity
+   10  a list given with --deny denies it
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -85,6 +113,17 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Print a file, a block or a shared text to standard output.
     Cat(Cat),
+    /// Write shell completions and manual pages, for packagers.
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+/// `bitswap generate`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Generate {
+    /// The folder that the files go into; it is made if need be.
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) directory: PathBuf,
 }
 
 /// `bitswap demo`
@@ -133,13 +172,21 @@ pub(crate) struct Share {
     #[arg(long)]
     pub(crate) metadata: bool,
 
-    /// Where to listen. Port 0 is any free port. May be given several times. Default: on all interfaces.
-    #[arg(long, value_name = "MULTIADDR")]
+    /// Where to listen. Port 0 is any free port: that which the identity had before, if it is free. May be
+    /// given several times. Default: on all interfaces.
+    #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
     pub(crate) listen: Vec<Multiaddr>,
 
     /// Do not announce this machine on the local network.
     #[arg(long)]
     pub(crate) no_mdns: bool,
+
+    /// Be somebody new: what is printed holds until this ends.
+    #[arg(long, conflicts_with = "identity", help_heading = ACCESS)]
+    pub(crate) ephemeral: bool,
+
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,
@@ -148,12 +195,31 @@ pub(crate) struct Share {
     pub(crate) cut: Cut,
 }
 
+/// The parser of the command line. What is not on it may be in the environment.
+pub(crate) fn parser() -> clap::Command {
+    with_environment(Args::command())
+}
+
+/// Lets every option of a command and of those below it be given in the environment.
+fn with_environment(command: clap::Command) -> clap::Command {
+    let command = command.mut_args(|arg| {
+        let Some(name) = arg.get_long() else { return arg };
+        let variable = format!("BITSWAP_{}", name.replace('-', "_").to_uppercase());
+        let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
+        // The help says it once for all.
+        let arg = arg.env(variable).hide_env(true);
+        if is_flag { arg.value_parser(FalseyValueParser::new()) } else { arg }
+    });
+    command.mut_subcommands(with_environment)
+}
+
 impl RuntimeArg {
-    /// Where a node on this runtime listens unless told: wherever it can be reached.
-    pub(crate) fn listen(self) -> Vec<Multiaddr> {
+    /// Where a node on this runtime listens unless told: wherever it can be reached. One in a private network
+    /// has no QUIC.
+    pub(crate) fn listen(self, is_private: bool) -> Vec<Multiaddr> {
         let any = || Multiaddr::empty().with(Ipv4Addr::UNSPECIFIED.into());
         let mut addresses = vec![any().with(Protocol::Tcp(0))];
-        if cfg!(feature = "quic") && self == Self::Tokio {
+        if cfg!(feature = "quic") && self == Self::Tokio && !is_private {
             addresses.push(any().with(Protocol::Udp(0)).with(Protocol::QuicV1));
         }
         addresses
@@ -192,10 +258,14 @@ enum ProfileArg {
 /// Whom to ask, and how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Sources {
-    /// A machine to get it from, as `bitswap share` prints it. May be given several times. Without any,
-    /// machines on the local network are asked (mDNS).
-    #[arg(long, value_name = "MULTIADDR")]
-    pub(crate) from: Vec<Multiaddr>,
+    /// A machine to get it from, beside that of a ticket. May be given several times. Without any, machines on the
+    /// local network are asked (mDNS).
+    #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
+    from: Vec<Multiaddr>,
+
+    /// The machines of tickets, each by all its addresses.
+    #[arg(skip)]
+    of_tickets: Vec<Vec<Multiaddr>>,
 
     /// Wait also when every machine given with --from says that it lacks a block: one may get it later.
     #[arg(long)]
@@ -212,7 +282,32 @@ pub(crate) struct Sources {
     pub(crate) reconnect_for: Duration,
 
     #[command(flatten)]
+    pub(crate) node: NodeArgs,
+
+    #[command(flatten)]
     pub(crate) dht: DhtArgs,
+}
+
+impl Sources {
+    /// Asks also where tickets say that these are.
+    pub(crate) fn ask_where(&mut self, what: &[CidPath]) {
+        for from in what.iter().map(|what| &what.from).filter(|from| !from.is_empty()) {
+            if !self.of_tickets.contains(from) {
+                self.of_tickets.push(from.clone());
+            }
+        }
+    }
+
+    /// The machines that the user named, each by its addresses.
+    pub(crate) fn named(&self) -> Vec<Vec<Multiaddr>> {
+        let alone = self.from.iter().map(|address| vec![address.clone()]);
+        alone.chain(self.of_tickets.iter().cloned()).collect()
+    }
+
+    /// Whether the user named any.
+    pub(crate) const fn is_named(&self) -> bool {
+        !self.from.is_empty() || !self.of_tickets.is_empty()
+    }
 }
 
 /// Where to find machines, and be found, beyond the local network.
@@ -247,7 +342,7 @@ fn bootstrap(text: &str) -> Result<Bootstrap, String> {
     if text == "none" {
         return Ok(Bootstrap::None);
     }
-    text.parse().map(Bootstrap::Peer).map_err(|error| format!("{error}"))
+    address_text::parse(text).map(Bootstrap::Peer)
 }
 
 /// Peers that the public IPFS network is entered by.
@@ -259,6 +354,11 @@ const PUBLIC: [&str; 4] = [
 ];
 
 impl DhtArgs {
+    /// Whether it is that of the public network.
+    pub(crate) const fn is_public(&self) -> bool {
+        self.dht.is_some() && self.bootstrap.is_empty()
+    }
+
     /// The part that the node takes in a DHT, if any.
     pub(crate) fn settings(&self) -> Option<Dht> {
         let dht = match self.dht {
@@ -281,14 +381,21 @@ impl DhtArgs {
 /// `bitswap get`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
-    /// The CID of a file or folder, with the path of what is wanted in it if that is not all:
-    /// CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
-    pub(crate) what: CidPath,
+    /// What to get: the ticket that `bitswap share` prints, or the CID of a file or folder, with the path of what
+    /// is wanted in it if that is not all: CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway.
+    /// Several are got one after the other.
+    #[arg(value_name = "CID", required_unless_present = "input", value_parser = cid_text::parse_path)]
+    pub(crate) what: Vec<CidPath>,
+
+    /// Get also what this file names: a CID, URL or ticket on each line, as on the command line. Empty lines and
+    /// those that begin with # are left out. `-`: standard input.
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) input: Option<PathBuf>,
 
     /// Where to put it. A file goes into a folder that exists, under its name; a folder is put together
-    /// with it. Default: here, under its name if that is known, otherwise under its CID.
-    #[arg(short, long, value_name = "PATH")]
+    /// with it. Default: here, under its name if that is known, otherwise under its CID. Several go into a folder.
+    /// `-`: to standard output, as `bitswap cat` does.
+    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) output: Option<PathBuf>,
 
     /// Get the block itself, whatever it is: also one of dag-cbor or dag-json, or a node of a file.
@@ -326,6 +433,13 @@ pub(crate) struct Get {
     pub(crate) sources: Sources,
 }
 
+impl Get {
+    /// Whether it goes to standard output.
+    pub(crate) fn is_to_output(&self) -> bool {
+        self.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
+    }
+}
+
 /// What to do when the target exists.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum IfExistsArg {
@@ -353,7 +467,7 @@ pub(crate) enum CheckArg {
 /// `bitswap ls`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
-    /// The CID of a folder, and perhaps a path in it, as with `get`.
+    /// The CID of a folder, and perhaps a path in it, or a ticket, as with `get`.
     #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
     pub(crate) what: CidPath,
 
@@ -364,7 +478,7 @@ pub(crate) struct Ls {
 /// `bitswap cat`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
-    /// The CID, and perhaps a path, as with `get`.
+    /// The CID, and perhaps a path, or a ticket, as with `get`.
     #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
     pub(crate) what: CidPath,
 
@@ -383,13 +497,35 @@ fn patience(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
     fn the_definition_is_sound() {
-        Args::command().debug_assert();
+        parser().debug_assert();
+    }
+
+    #[test]
+    fn every_option_has_a_variable_of_its_own_and_the_short_help_has_no_runtime() {
+        fn look(command: &clap::Command, seen: &mut usize) {
+            for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
+                let name = arg.get_long().unwrap();
+                let variable = arg.get_env().unwrap().to_str().unwrap();
+                assert_eq!(variable, format!("BITSWAP_{}", name.to_uppercase().replace('-', "_")));
+                *seen += 1;
+            }
+            command.get_subcommands().for_each(|command| look(command, seen));
+        }
+        let mut seen = 0;
+        look(&parser(), &mut seen);
+        assert!(seen > 50, "{seen}");
+        let mut get = parser().find_subcommand("get").unwrap().clone();
+        let short = get.render_help().to_string();
+        for group in ["Limits:", "Identity and access:", "Options:"] {
+            assert!(short.contains(group), "{group}: {short}");
+        }
+        let mut all = parser();
+        assert!(!all.render_help().to_string().contains("--runtime"));
+        assert!(all.render_long_help().to_string().contains("--runtime"));
     }
 
     #[test]

@@ -20,10 +20,12 @@ use crate::share::interrupted;
 use crate::strangers;
 
 pub(crate) async fn run(
-    args: args::Cat,
+    mut args: args::Cat,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.ask_where(std::slice::from_ref(&args.what));
+    args.sources.node.must_not_be_denied(&args.what)?;
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let mut cid = args.what.cid;
     if !args.what.path.is_empty() {

@@ -1,5 +1,6 @@
 //! CIDs as people give them: with white space around, with a path behind, in a URL, or broken.
 
+use bitswap_node::{Multiaddr, PeerId, Ticket, TicketError, percent};
 use cid::multibase::Base;
 use cid::{Cid, Version};
 
@@ -9,14 +10,29 @@ pub(crate) struct CidPath {
     pub(crate) cid: Cid,
     /// The names of the entries that lead to it.
     pub(crate) path: Vec<String>,
-    /// What a URL says that it is called.
+    /// What a URL or a ticket says that it is called.
     file_name: Option<String>,
+    /// Where a ticket says that it is.
+    pub(crate) from: Vec<Multiaddr>,
 }
 
 impl CidPath {
     /// What it is called, as far as that is known.
     pub(crate) fn name(&self) -> Option<&str> {
         self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
+    }
+}
+
+impl From<Cid> for CidPath {
+    fn from(cid: Cid) -> Self {
+        Self { cid, path: Vec::new(), file_name: None, from: Vec::new() }
+    }
+}
+
+impl From<Ticket> for CidPath {
+    fn from(ticket: Ticket) -> Self {
+        let file_name = ticket.name().map(str::to_owned);
+        Self { file_name, from: ticket.addresses().collect(), ..Self::from(*ticket.cid()) }
     }
 }
 
@@ -28,9 +44,42 @@ impl std::fmt::Display for CidPath {
 }
 
 /// Reads a CID with a path behind it: `CID/path`, `/ipfs/CID/path`, `ipfs://CID/path`, or the URL of a gateway in
-/// either form. What is wrong with one that is none is said in the error.
+/// either form; or a ticket. What is wrong with one that is none is said in the error, and what may have been meant.
 pub(crate) fn parse_path(text: &str) -> Result<CidPath, String> {
     let text = text.trim();
+    if Ticket::is_meant(text) {
+        return text.parse().map(Ticket::into).map_err(|error: TicketError| error.to_string());
+    }
+    parse(text).map_err(|error| match suggestion(text) {
+        Some(meant) => format!("{error}; did you mean {meant} ?"),
+        None => error,
+    })
+}
+
+/// What may have been meant by something that is no CID.
+fn suggestion(text: &str) -> Option<String> {
+    if text.parse::<PeerId>().is_ok() {
+        return Some("--from and an address of this peer, and the CID beside it".to_owned());
+    }
+    if text.starts_with('/') && text.parse::<Multiaddr>().is_ok() {
+        return Some(format!("--from {text}, and the CID beside it"));
+    }
+    // What a terminal breaks into lines, and what surrounds it in a sentence.
+    let inner: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    let inner = inner.trim_matches(['"', '\'', '`', '<', '>', '(', ')', '[', ']', ',', ';', '.']);
+    let letters = |from: &[char], to: &str| inner.replace(from, to);
+    // What is written large by a machine, and what looks alike, in base32 and in base58.
+    let candidates = [
+        inner.to_owned(),
+        inner.to_ascii_lowercase(),
+        letters(&['0'], "o").replace('1', "l").replace('8', "b").to_ascii_lowercase(),
+        letters(&['0', 'O'], "o").replace(['I', 'l'], "1"),
+    ];
+    let is_new = |candidate: &String| candidate != text && parse(candidate).is_ok();
+    candidates.into_iter().find(is_new)
+}
+
+fn parse(text: &str) -> Result<CidPath, String> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, text),
@@ -55,7 +104,7 @@ pub(crate) fn parse_path(text: &str) -> Result<CidPath, String> {
     if let Some(name) = path.iter().find(|name| matches!(name.as_str(), "." | "..")) {
         return Err(format!("{name:?} is no name in a path; give the path without it"));
     }
-    Ok(CidPath { cid, path, file_name })
+    Ok(CidPath { cid, path, file_name, from: Vec::new() })
 }
 
 const IPNS: &str = "names of IPNS can change and are not looked up; give the CID";
@@ -85,20 +134,7 @@ fn from_gateway(url: &str) -> Result<String, String> {
 }
 
 fn percent_decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        if *byte != b'%' {
-            bytes.push(*byte);
-            continue;
-        }
-        let digits = rest.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
-        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(byte.ok_or_else(|| format!("{text:?}: % is not followed by two digits"))?);
-        rest = &rest[2..];
-    }
-    String::from_utf8(bytes).map_err(|_| format!("{text:?} is not UTF-8"))
+    percent::decode(text).map_err(|error| format!("{text:?}: {error}"))
 }
 
 fn parse_cid(name: &str) -> Result<Cid, String> {
@@ -175,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn parse(text: &str) -> Result<Cid, String> {
+    fn parse_alone(text: &str) -> Result<Cid, String> {
         let CidPath { cid, path, .. } = parse_path(text)?;
         assert!(path.is_empty(), "{text:?}");
         Ok(cid)
@@ -195,13 +231,13 @@ mod tests {
                 format!("ipfs://{cid}/"),
                 format!("https://example.test/ipfs/{cid}"),
             ] {
-                assert_eq!(parse(&text), Ok(expected), "{text:?}");
+                assert_eq!(parse_alone(&text), Ok(expected), "{text:?}");
             }
         }
         // Every encoding of the same CID.
         let expected: Cid = HELLO.parse().unwrap();
         for base in [Base::Base58Btc, Base::Base16Lower, Base::Base36Lower, Base::Base64Url] {
-            assert_eq!(parse(&multibase::encode(base, expected.to_bytes())), Ok(expected));
+            assert_eq!(parse_alone(&multibase::encode(base, expected.to_bytes())), Ok(expected));
         }
     }
 
@@ -233,7 +269,7 @@ mod tests {
             ("baaaaaaaa", "no CID"),
             (&format!("z{V0}"), &format!("give {V0}")),
         ] {
-            let error = parse(text).unwrap_err();
+            let error = parse_alone(text).unwrap_err();
             assert!(error.contains(said), "{text:?}: {error}");
         }
     }
@@ -276,5 +312,42 @@ mod tests {
         assert_eq!(name(&format!("{url}?filename=a+b%2e.txt&x=y")), known("a b..txt"));
         assert_eq!(name(&format!("{url}/c?filename=../../etc/passwd")), known("c"));
         assert_eq!(name(&format!("{url}?filename=")), None);
+    }
+
+    #[test]
+    fn what_may_have_been_meant_by_a_mistyped_cid_is_said() {
+        let peer = "12D3KooWDkNqEJNmreF3NYYFK1ws7Ra2fuW6cHBTu567SPV3LdYA";
+        let address = format!("/ip4/192.0.2.1/tcp/4001/p2p/{peer}");
+        for (text, meant) in [
+            (&HELLO.to_uppercase().replacen('B', "b", 1), HELLO),
+            (&HELLO.replacen('l', "1", 1), HELLO),
+            (&HELLO.replacen('b', "8", 2).replacen('8', "b", 1), HELLO),
+            (&format!("{}\n{}", &HELLO[..30], &HELLO[30..]), HELLO),
+            (&format!("<{HELLO}>,"), HELLO),
+            (&V0.replacen('o', "0", 1), V0),
+            (&format!("({V0}/a)."), &format!("{V0}/a")),
+            (&peer.to_owned(), "--from and an address"),
+            (&address, &format!("--from {address},")),
+        ] {
+            let error = parse_path(text).unwrap_err();
+            assert!(error.contains(&format!("did you mean {meant}")), "{text:?}: {error}");
+        }
+        // Nothing is made up.
+        for text in ["nonsense", "/ipns/x", &HELLO[..40]] {
+            let error = parse_path(text).unwrap_err();
+            assert!(!error.contains("did you mean"), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_says_what_it_is_called_and_where_it_is() {
+        let peer = "12D3KooWDkNqEJNmreF3NYYFK1ws7Ra2fuW6cHBTu567SPV3LdYA";
+        let text = format!("bitswap:v1/{HELLO}+name=a%20b+peer={peer}+addr=/ip4/192.0.2.1/tcp/1");
+        let read = parse_path(&format!(" {text}\n")).unwrap();
+        assert_eq!((read.cid.to_string().as_str(), read.name()), (HELLO, Some("a b")));
+        let from: Vec<String> = read.from.iter().map(ToString::to_string).collect();
+        assert_eq!(from, [format!("/ip4/192.0.2.1/tcp/1/p2p/{peer}")]);
+        let error = parse_path(&text[..text.len() - 4]).unwrap_err();
+        assert!(error.contains("its address \"/ip4/192.0.2.1/"), "{error}");
     }
 }

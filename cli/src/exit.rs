@@ -9,8 +9,8 @@ use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, NodeKind, ResolveError, TreeError, TreeFault,
 };
 use bitswap_node::{
-    ErrorChain, FetchError, GetError, ListenError, NodeClosed, PathError, ProvideError, PutError,
-    ReadError, ShareError, StallReport, StartError,
+    ErrorChain, FetchError, GetError, IdentityError, ListenError, NodeClosed, PathError,
+    ProvideError, PutError, ReadError, ShareError, StallReport, StartError,
 };
 use libp2p::PeerId;
 use thiserror::Error;
@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(
         "no machine could be connected to:{tried}\nCheck that `bitswap share` still runs there, and that the address is right."
@@ -33,6 +35,10 @@ pub(crate) enum Failure {
         do_not(peers)
     )]
     NoBitswap { peers: Vec<PeerId> },
+    #[error("{what} is denied by line {line} of a list given with --deny")]
+    Denied { what: String, line: usize },
+    #[error("a private network has a DHT of its own; name a machine of it with --bootstrap")]
+    PublicDht,
     #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
     NothingCame { idle: Duration, waiting: StallReport },
     #[error(transparent)]
@@ -53,6 +59,18 @@ pub(crate) enum Failure {
         "{what} is a block of codec {codec:#x} and no file; get the block itself with `--raw`, or print it with `bitswap cat`"
     )]
     NotAFile { what: String, codec: u64 },
+    #[error("cannot write to {}", directory.display())]
+    Generate { directory: PathBuf, source: io::Error },
+    #[error("cannot read {}", path.display())]
+    Input { path: PathBuf, source: io::Error },
+    #[error("line {line} of {}: {reason}", path.display())]
+    InputLine { path: PathBuf, line: usize, reason: String },
+    #[error("standard output takes one file; give one CID with `-o -`")]
+    SeveralToOutput,
+    #[error("{} is no folder, and several things go into one", path.display())]
+    NoFolder { path: PathBuf },
+    #[error("{failed} of {of} could not be got")]
+    Several { failed: usize, of: usize, code: u8 },
     #[error("cannot make a store for what comes on standard input")]
     Store { source: io::Error },
     #[error("cannot write to standard output")]
@@ -146,6 +164,18 @@ impl Failure {
         matches!(self, Self::Output { source } if source.kind() == io::ErrorKind::BrokenPipe)
     }
 
+    /// Whether nothing else can be got after it either.
+    pub(crate) const fn ends_all(&self) -> bool {
+        matches!(
+            self,
+            Self::Interrupted
+                | Self::Aborted
+                | Self::Output { .. }
+                | Self::NodeClosed(_)
+                | Self::NoBitswap { .. }
+        )
+    }
+
     /// The exit code, as `bitswap --help` lists them.
     pub(crate) fn code(&self) -> u8 {
         match self {
@@ -154,6 +184,13 @@ impl Failure {
             | Self::NoConnection { .. }
             | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
+            Self::Identity(IdentityError::InUse { .. }) => BUSY,
+            Self::Identity(_) => FILE,
+            Self::Denied { .. } => DENIED,
+            Self::PublicDht | Self::InputLine { .. } | Self::SeveralToOutput => USAGE,
+            Self::Several { code, .. } => *code,
+            Self::Generate { source, .. } if is_full(source) => DISK_FULL,
+            Self::Generate { .. } | Self::Input { .. } | Self::NoFolder { .. } => FILE,
             Self::NothingCame { .. } => NOT_FOUND,
             Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
@@ -189,6 +226,7 @@ const INVALID: u8 = 6;
 const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
+const DENIED: u8 = 10;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;

@@ -1,6 +1,6 @@
 //! `bitswap get`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,8 @@ use cid::Cid;
 use serde_json::json;
 
 use crate::args::{self, CheckArg, IfExistsArg};
+use crate::cat;
+use crate::cid_text::{self, CidPath};
 use crate::exit::Failure;
 use crate::ls::Plain;
 use crate::patience::{Patience, Verdict};
@@ -29,48 +31,139 @@ use crate::share::interrupted;
 use crate::strangers;
 
 pub(crate) async fn run(
-    args: args::Get,
+    mut args: args::Get,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
-    let found = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?;
-    let options = options(&args);
+    let mut all = std::mem::take(&mut args.what);
+    if let Some(path) = &args.input {
+        all.extend(read_list(path)?);
+    }
+    if args.is_to_output() {
+        let Ok([what]) = <[CidPath; 1]>::try_from(all) else {
+            return Err(Failure::SeveralToOutput);
+        };
+        return cat::run(args::Cat { what, sources: args.sources }, runtime, say).await;
+    }
+    if let Some(path) = args.output.as_ref().filter(|path| all.len() > 1 && !path.is_dir()) {
+        return Err(Failure::NoFolder { path: path.clone() });
+    }
+    for what in &all {
+        args.sources.node.must_not_be_denied(what)?;
+    }
+    args.sources.ask_where(&all);
+    let mut fetcher = peers::connected(&args.sources, runtime, say).await?;
+    let mut failures = Vec::new();
+    for what in &all {
+        match get(&mut fetcher, what, all.len() > 1, &args, say).await {
+            Ok(()) => {}
+            Err(failure) if all.len() == 1 || failure.ends_all() => return Err(failure),
+            // The others may be there.
+            Err(failure) => {
+                say.failure(&failure);
+                failures.push(failure.code());
+            }
+        }
+    }
+    fetcher.node.shutdown().await;
+    match failures[..] {
+        [] => Ok(()),
+        [code, ..] => Err(Failure::Several { failed: failures.len(), of: all.len(), code }),
+    }
+}
+
+/// What a file names, a line for each.
+fn read_list(path: &Path) -> Result<Vec<CidPath>, Failure> {
+    let text = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|source| Failure::Input { path: path.to_owned(), source })?;
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let named = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let parse = |(line, text)| {
+        let failed = |reason| Failure::InputLine { path: path.to_owned(), line, reason };
+        cid_text::parse_path(text).map_err(failed)
+    };
+    named.map(parse).collect()
+}
+
+/// Gets one file or folder.
+async fn get(
+    Fetcher { node, late }: &mut Fetcher,
+    what: &CidPath,
+    several: bool,
+    args: &args::Get,
+    say: &Say,
+) -> Result<(), Failure> {
+    let before = node.stats().await?;
+    let found = resolve::resolved(node, late, &args.sources, what, say).await?;
+    let options = options(args);
     let start = Instant::now();
     if resolve::is_directory(&found) && !args.raw {
-        let target = target(&args, true);
+        let target = target(what, args, true, several);
         let mut options = FetchTreeOptions::from(options);
         (options.tree.links, options.tree.metadata) = (!args.no_symlinks, !args.no_metadata);
         if args.native_names {
             options.tree.rule = native_names;
         }
         let fetch = node.fetch_tree(found.cid, &target, options)?;
-        let watched = watched(fetch, show_tree, &args, &mut late, say);
-        let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
-        let (seconds, stats) = (start.elapsed().as_secs_f64(), node.stats().await?);
-        node.shutdown().await;
-        report_tree(&fetched, &stats, seconds, say);
+        let watched = watched(fetch, show_tree, args, late, say);
+        let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
+        let traffic = Traffic::since(&before, &node.stats().await?, start);
+        report_tree(&fetched, &traffic, say);
         return Ok(());
     }
-    let cid = file(&node, &found, &args).await?;
-    let fetch = node.fetch_file(cid, &target(&args, false), options)?;
-    let watched = watched(fetch, show, &args, &mut late, say);
-    let fetched = strangers::unless_all(&node, &args.sources, say, watched).await?;
-    let seconds = start.elapsed().as_secs_f64();
-    let stats = node.stats().await?;
-    node.shutdown().await;
-    report(&fetched, &stats, seconds, say);
+    let cid = file(node, &found, what, args).await?;
+    let fetch = node.fetch_file(cid, &target(what, args, false, several), options)?;
+    let watched = watched(fetch, show, args, late, say);
+    let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
+    let traffic = Traffic::since(&before, &node.stats().await?, start);
+    report(&fetched, &traffic, say);
     Ok(())
 }
 
+/// What one file or folder took.
+struct Traffic {
+    bytes: u64,
+    blocks: u64,
+    duplicates: u64,
+    socket_received: u64,
+    socket_sent: u64,
+    seconds: f64,
+}
+
+impl Traffic {
+    fn since(before: &NodeStats, now: &NodeStats, start: Instant) -> Self {
+        let (was, is) = (before.bitswap.engine.fetched, now.bitswap.engine.fetched);
+        Self {
+            bytes: is.bytes - was.bytes,
+            blocks: is.blocks - was.blocks,
+            duplicates: is.duplicate_blocks - was.duplicate_blocks,
+            socket_received: now.socket_received - before.socket_received,
+            socket_sent: now.socket_sent - before.socket_sent,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn speed(&self) -> f64 {
+        mib_per_second(self.bytes, self.seconds)
+    }
+}
+
 /// The root of the file to get: of the block itself, if that is what is wanted.
-async fn file(node: &Node, found: &Resolved, args: &args::Get) -> Result<Cid, Failure> {
+async fn file(
+    node: &Node,
+    found: &Resolved,
+    what: &CidPath,
+    args: &args::Get,
+) -> Result<Cid, Failure> {
     let cid = found.cid;
     if args.raw {
         // The same block, whose bytes are taken for what they are.
         return Ok(Cid::new_v1(RAW, *cid.hash()));
     }
-    let what = args.what.to_string();
+    let what = what.to_string();
     if !matches!(cid.codec(), DAG_PB | RAW) {
         return Err(Failure::NotAFile { what, codec: cid.codec() });
     }
@@ -85,14 +178,14 @@ async fn file(node: &Node, found: &Resolved, args: &args::Get) -> Result<Cid, Fa
 
 /// Where it goes: under its name, as far as that is known. A file goes into a folder that is there; a folder
 /// becomes it.
-fn target(args: &args::Get, is_directory: bool) -> PathBuf {
-    let cid = args.what.cid.to_string();
-    let name = args.what.name().unwrap_or(&cid);
+fn target(what: &CidPath, args: &args::Get, is_directory: bool, several: bool) -> PathBuf {
+    let cid = what.cid.to_string();
+    let name = what.name().unwrap_or(&cid);
     match &args.output {
         None => PathBuf::from(name),
         Some(path) => {
             let into = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
-            let is_there = path.is_dir() && (into || !is_directory);
+            let is_there = path.is_dir() && (into || !is_directory || several);
             if is_there { path.join(name) } else { path.clone() }
         }
     }
@@ -199,11 +292,9 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
     }
 }
 
-fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
+fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
     let Fetched { path, finished, .. } = fetched;
-    let engine = stats.bitswap.engine.fetched;
-    let received = engine.bytes;
-    let speed = mib_per_second(received, seconds);
+    let speed = traffic.speed();
     let path = path.display();
     let text = if finished.already {
         format!("{path}: was there already, {}", ByteSize(finished.size))
@@ -220,19 +311,17 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size,
         "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
-        "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
+        "already": finished.already, "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds,
         "mib_per_second": speed,
-        "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
-        "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
+        "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
+        "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
     });
     say.result(text, &object);
 }
 
-fn report_tree(fetched: &FetchedTree, stats: &NodeStats, seconds: f64, say: &Say) {
+fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
     let FetchedTree { path, finished, .. } = fetched;
-    let engine = stats.bitswap.engine.fetched;
-    let received = engine.bytes;
-    let speed = mib_per_second(received, seconds);
+    let speed = traffic.speed();
     let path = path.display();
     let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } =
         *finished;
@@ -251,9 +340,9 @@ fn report_tree(fetched: &FetchedTree, stats: &NodeStats, seconds: f64, say: &Say
         "event": "fetched", "path": path.to_string(), "size": size, "files": files,
         "files_already": already, "directories": directories, "links": links,
         "links_skipped": skipped, "verified": unchecked == 0, "unchecked_bytes": unchecked,
-        "bytes_from_peers": received, "seconds": seconds, "mib_per_second": speed,
-        "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
-        "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,
+        "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds, "mib_per_second": speed,
+        "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
+        "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
     });
     say.result(text, &object);
 }

@@ -17,10 +17,12 @@ use crate::resolve;
 use crate::say::Say;
 
 pub(crate) async fn run(
-    args: args::Ls,
+    mut args: args::Ls,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.ask_where(std::slice::from_ref(&args.what));
+    args.sources.node.must_not_be_denied(&args.what)?;
     let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
     let (sources, what) = (&args.sources, &args.what);
     let root = resolve::resolved(&node, &mut late, sources, what, say).await?;

@@ -1,11 +1,15 @@
 //! `bitswap`: move files between machines by content address.
 
+mod address_text;
 mod args;
 mod cat;
 mod cid_text;
 mod demo;
 mod exit;
+mod generate;
 mod get;
+mod identity;
+mod log;
 mod ls;
 mod memory;
 mod patience;
@@ -16,6 +20,7 @@ mod say;
 mod share;
 mod strangers;
 mod usage;
+mod version;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -24,7 +29,7 @@ use bitswap_node::Runtime;
 use bitswap_runtime_async_std::AsyncStd;
 use bitswap_runtime_smol::Smol;
 use bitswap_runtime_tokio::Tokio;
-use clap::Parser as _;
+use clap::FromArgMatches as _;
 
 use args::{Args, Command, RuntimeArg};
 use exit::Failure;
@@ -32,15 +37,18 @@ use say::{Broken, Objects, Say};
 
 fn main() -> ExitCode {
     memory::keep_large_blocks();
-    let args = match Args::try_parse() {
+    let parsed = args::parser().try_get_matches();
+    let args = match parsed.and_then(|found| Args::from_arg_matches(&found)) {
         Ok(args) => args,
         Err(error) => return usage::tell(&error),
     };
-    let objects = match args.command {
+    let objects = match &args.command {
         Command::Cat(_) => Objects::ToErrors,
+        Command::Get(get) if get.is_to_output() => Objects::ToErrors,
         _ => Objects::ToOutput,
     };
-    let (say, mut broken) = Say::new(args.json.then_some(objects));
+    let (say, mut broken) = Say::new(args.json.then_some(objects), args.quiet);
+    log::start(args.verbose);
     let result = run(args, &say, &mut broken);
     end(result, &say, &mut broken)
 }
@@ -62,7 +70,7 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     if let Command::Share(share) = &mut args.command
         && share.listen.is_empty()
     {
-        share.listen = args.runtime.listen();
+        share.listen = args.runtime.listen(share.node.is_private());
     }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
@@ -90,5 +98,6 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Get(get) => get::run(get, runtime, say).await,
         Command::Ls(ls) => ls::run(ls, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
+        Command::Generate(generate) => generate::run(&generate),
     }
 }

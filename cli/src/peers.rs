@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_node::{ConnectError, Node, Runtime};
+use bitswap_node::{Multiaddr, Node, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
@@ -20,11 +20,11 @@ pub(crate) struct Fetcher {
 }
 
 /// Dials that go on although the command has begun with another machine.
-pub(crate) struct Late(FuturesUnordered<BoxFuture<'static, Result<PeerId, ConnectError>>>);
+pub(crate) struct Late(FuturesUnordered<BoxFuture<'static, Result<PeerId, String>>>);
 
 impl Late {
     /// The next dial that fails.
-    pub(crate) async fn failure(&mut self) -> ConnectError {
+    pub(crate) async fn failure(&mut self) -> String {
         loop {
             match self.0.next().await {
                 Some(Ok(_)) => {}
@@ -42,25 +42,22 @@ pub(crate) async fn connected(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<Fetcher, Failure> {
-    let mut builder = Node::builder(runtime.clone())
-        .with_mdns(sources.from.is_empty())
+    let builder = sources
+        .node
+        .builder(&sources.dht, runtime)?
+        .with_mdns(!sources.is_named())
         .with_reconnect_grace(sources.reconnect_for);
-    if let Some(dht) = sources.dht.settings() {
-        builder = builder.with_dht(dht);
-    }
     let node = builder.start().await?;
-    let dial = |address: &libp2p::Multiaddr| {
-        let (node, address) = (node.clone(), address.clone());
-        async move { node.connect(address).await }.boxed()
-    };
-    let mut dials: FuturesUnordered<_> = sources.from.iter().map(dial).collect();
+    let named = sources.named().into_iter();
+    let mut dials: FuturesUnordered<_> =
+        named.map(|addresses| dial(node.clone(), addresses).boxed()).collect();
     let mut tried = String::new();
     while !dials.is_empty() {
         match tokio::time::timeout(SAY_AFTER, dials.select_next_some()).await {
             Ok(Ok(_)) => break,
             Ok(Err(error)) => {
                 tried.push_str("\n  ");
-                tried.push_str(&error.to_string());
+                tried.push_str(&error);
                 if dials.is_empty() {
                     return Err(Failure::NoConnection { tried });
                 }
@@ -74,9 +71,23 @@ pub(crate) async fn connected(
     Ok(Fetcher { node, late: Late(dials) })
 }
 
+/// Connects to a machine by the first of its addresses that answers.
+async fn dial(node: Node, addresses: Vec<Multiaddr>) -> Result<PeerId, String> {
+    let mut dials: FuturesUnordered<_> =
+        addresses.into_iter().map(|address| node.connect(address)).collect();
+    let mut failures = Vec::new();
+    while let Some(connected) = dials.next().await {
+        match connected {
+            Ok(peer) => return Ok(peer),
+            Err(error) => failures.push(error.to_string()),
+        }
+    }
+    Err(failures.join("\n  "))
+}
+
 /// Named machines that all lack a block are not waited for; others may still come.
 pub(crate) fn session(sources: &Sources) -> SessionOptions<PeerId> {
-    let wait = sources.wait || sources.from.is_empty();
+    let wait = sources.wait || !sources.is_named();
     let when_missing = if wait { WhenMissing::Wait } else { WhenMissing::Fail };
     SessionOptions { when_missing, ..SessionOptions::default() }
 }

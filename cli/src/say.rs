@@ -21,6 +21,8 @@ use crate::exit::Failure;
 /// Prints.
 pub(crate) struct Say {
     json: Option<Objects>,
+    /// Results and errors only.
+    quiet: bool,
     /// Standard output, until it fails.
     out: Mutex<Option<Out>>,
 }
@@ -59,24 +61,25 @@ impl Broken {
 
 impl Say {
     /// Prints to standard output. `json`: objects instead of text.
-    pub(crate) fn new(json: Option<Objects>) -> (Self, Broken) {
-        Self::to(json, standard_output())
+    /// `quiet`: results and errors only.
+    pub(crate) fn new(json: Option<Objects>, quiet: bool) -> (Self, Broken) {
+        Self::to(json, quiet, standard_output())
     }
 
-    fn to(json: Option<Objects>, writer: Box<dyn Write + Send>) -> (Self, Broken) {
+    fn to(json: Option<Objects>, quiet: bool, writer: Box<dyn Write + Send>) -> (Self, Broken) {
         let (broken, failed) = oneshot::channel();
         let out = Mutex::new(Some(Out { writer, broken }));
-        (Self { json, out }, Broken(failed))
+        (Self { json, quiet, out }, Broken(failed))
     }
 
     /// Whether a person watches, so that lines may be drawn over.
     pub(crate) fn is_watched(&self) -> bool {
-        self.json.is_none() && stderr().is_terminal()
+        self.json.is_none() && !self.quiet && stderr().is_terminal()
     }
 
     /// Whether people read what is printed, now or later.
     pub(crate) const fn is_text(&self) -> bool {
-        self.json.is_none()
+        self.json.is_none() && !self.quiet
     }
 
     /// Bytes for standard output, as they are. After a failure nothing more is written.
@@ -95,7 +98,7 @@ impl Say {
     /// A result: the text for people, the object for programs.
     pub(crate) fn result(&self, text: impl Display, object: &Value) {
         if self.json.is_some() {
-            self.event(object);
+            self.object(object);
         } else {
             self.bytes(format!("{text}\n").as_bytes());
         }
@@ -103,6 +106,12 @@ impl Say {
 
     /// Something for programs only, that people see otherwise.
     pub(crate) fn event(&self, object: &Value) {
+        if !self.quiet {
+            self.object(object);
+        }
+    }
+
+    fn object(&self, object: &Value) {
         match self.json {
             Some(Objects::ToOutput) => self.bytes(format!("{object}\n").as_bytes()),
             Some(Objects::ToErrors) => to_errors(object),
@@ -112,8 +121,14 @@ impl Say {
 
     /// News: a note for people, the object for programs.
     pub(crate) fn told(&self, text: impl Display, object: &Value) {
+        if !self.quiet {
+            self.tell(text, object);
+        }
+    }
+
+    fn tell(&self, text: impl Display, object: &Value) {
         if self.json.is_some() {
-            self.event(object);
+            self.object(object);
         } else if self.is_watched() {
             // A line may stand there that is drawn over; it is drawn again below this one.
             to_errors(format_args!("{CLEAR}{text}"));
@@ -147,7 +162,7 @@ impl Say {
         if is_broken && self.json.is_some() {
             to_errors(object);
         } else {
-            self.told(format_args!("error: {message}"), &object);
+            self.tell(format_args!("error: {message}"), &object);
         }
     }
 }
@@ -228,7 +243,7 @@ mod tests {
             |say, object| say.told("text", object),
         ];
         for way in ways {
-            let (say, mut broken) = Say::to(Some(Objects::ToOutput), Box::new(Fails(1)));
+            let (say, mut broken) = Say::to(Some(Objects::ToOutput), false, Box::new(Fails(1)));
             way(&say, &object);
             assert!(broken.failure().is_none());
             way(&say, &object);

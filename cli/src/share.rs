@@ -10,7 +10,8 @@ use bitswap_core::ByteSize;
 use bitswap_core::chunk::Root;
 use bitswap_node::store::FileId;
 use bitswap_node::{
-    Bytes, DiskStore, Hashed, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions, SharedTree,
+    Bytes, DiskStore, Hashed, Multiaddr, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions,
+    SharedTree,
 };
 use cid::Cid;
 use futures::SinkExt as _;
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::exit::Failure;
+use crate::identity;
 use crate::progress::Shown;
 use crate::say::Say;
 
@@ -33,15 +35,16 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = Node::builder(runtime.clone()).with_mdns(!args.no_mdns);
-    for address in &args.listen {
-        builder = builder.with_listen_address(address.clone());
+    let mut builder = args.node.builder(&args.dht, runtime)?.with_mdns(!args.no_mdns);
+    let mut lasts = args.node.identity.is_some();
+    if !lasts
+        && !args.ephemeral
+        && let Some(identity) = identity::of_user(say)?
+    {
+        builder = builder.with_identity_file(identity);
+        lasts = true;
     }
-    let dht = args.dht.settings();
-    let is_in_dht = dht.is_some();
-    if let Some(dht) = dht {
-        builder = builder.with_dht(dht);
-    }
+    let is_in_dht = args.dht.settings().is_some();
     // What comes on standard input has no other place; it is removed with the node.
     let store = match is_stdin(&args.paths) {
         true => Some(tempfile::tempdir().map_err(|source| Failure::Store { source })?),
@@ -53,6 +56,7 @@ pub(crate) async fn run(
             builder.with_blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
     }
     let node = builder.start().await?;
+    listen(&node, &args.listen, lasts).await?;
     let events = node.events().await?;
     let mut stopped = pin!(interrupted());
     let sharing = share(&node, &args, say);
@@ -61,17 +65,14 @@ pub(crate) async fn run(
         () = &mut stopped => return Err(Failure::Aborted),
     };
     let cid = served.cid;
+    args.node.must_not_be_denied(&cid.into())?;
+    let ticket = node.ticket(cid, served.name.as_deref()).await?.to_string();
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement {
-            cid,
-            bytes: served.bytes,
-            name: served.name.as_deref(),
-            addresses: &addresses,
-        },
+        Announcement { cid, ticket: &ticket, bytes: served.bytes },
         &json!({
             "event": "shared", "cid": cid.to_string(), "size": served.bytes, "name": served.name,
-            "files": served.files.len(), "addresses": addresses,
+            "files": served.files.len(), "addresses": addresses, "ticket": ticket,
         }),
     );
     if is_in_dht {
@@ -85,6 +86,21 @@ pub(crate) async fn run(
     watch.end(say).await?;
     node.shutdown().await;
     drop(store);
+    Ok(())
+}
+
+/// Listens on the addresses; where any port will do, on the one that an identity that lasts had before.
+async fn listen(node: &Node, addresses: &[Multiaddr], lasts: bool) -> Result<(), Failure> {
+    for address in addresses {
+        let home = identity::at_home(address, node.peer_id()).filter(|_| lasts);
+        if let Some(home) = home
+            && node.listen(home).await.is_ok()
+        {
+            continue;
+        }
+        // Another program may have that port.
+        node.listen(address.clone()).await?;
+    }
     Ok(())
 }
 
@@ -293,25 +309,17 @@ pub(crate) async fn interrupted() {
 
 struct Announcement<'a> {
     cid: Cid,
+    ticket: &'a str,
     bytes: u64,
-    name: Option<&'a str>,
-    addresses: &'a [String],
 }
 
 impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cid, bytes, name, addresses } = self;
-        // A name that a shell would take apart is left to the user.
-        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let name = name.filter(|name| name.chars().all(is_word) && !name.starts_with('-'));
-        let name = name.map(|name| format!(" -o {name}")).unwrap_or_default();
+        let Self { cid, ticket, bytes } = self;
         writeln!(f, "{cid}")?;
-        writeln!(f, "{}. On the local network, get it with", ByteSize(*bytes))?;
-        writeln!(f, "  bitswap get {cid}{name}")?;
-        writeln!(f, "and from elsewhere with one of")?;
-        for address in *addresses {
-            writeln!(f, "  bitswap get {cid}{name} --from {address}")?;
-        }
+        writeln!(f, "{}. Get it on another machine with this line:", ByteSize(*bytes))?;
+        writeln!(f, "  bitswap get {ticket}")?;
+        writeln!(f, "On the local network the CID is enough: bitswap get {cid}")?;
         write!(f, "Serving until Ctrl-C.")
     }
 }

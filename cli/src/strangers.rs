@@ -72,7 +72,7 @@ impl Strangers {
 /// How many machines may be asked, when only those that the user named are.
 fn only(sources: &Sources) -> Option<usize> {
     let may_grow = sources.wait || sources.dht.settings().is_some();
-    let names: BTreeSet<String> = sources.from.iter().map(name).collect();
+    let names: BTreeSet<String> = sources.named().iter().flatten().map(name).collect();
     (!may_grow && !names.is_empty()).then_some(names.len())
 }
 

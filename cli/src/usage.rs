@@ -12,12 +12,13 @@ use crate::say::{Objects, Say};
 
 /// Tells what the parser has to say, in text or as an object.
 pub(crate) fn tell(error: &clap::Error) -> ExitCode {
-    let json = wants_json(std::env::args_os().skip(1)).then_some(Objects::ToOutput);
-    let (say, mut broken) = Say::new(json);
+    let is_wanted = wants_json(std::env::args_os().skip(1)) || json_is_in_the_environment();
+    let json = is_wanted.then_some(Objects::ToOutput);
+    let (say, mut broken) = Say::new(json, false);
     let text = error.render();
     let plain = text.to_string();
     let plain = plain.trim_end();
-    let styled = |terminal: bool| match terminal && std::env::var_os("NO_COLOR").is_none() {
+    let styled = |terminal: bool| match terminal && may_colour() {
         true => text.ansi().to_string().trim_end().to_owned(),
         false => plain.to_owned(),
     };
@@ -30,6 +31,18 @@ pub(crate) fn tell(error: &clap::Error) -> ExitCode {
     let event = if error.kind() == ErrorKind::DisplayVersion { "version" } else { "help" };
     say.result(styled(stdout().is_terminal()), &json!({"event": event, "text": plain}));
     crate::end(Ok(()), &say, &mut broken)
+}
+
+/// Whether colours are welcome: the variable turns them off unless it is empty.
+pub(crate) fn may_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// As the parser reads it where the command line is right.
+fn json_is_in_the_environment() -> bool {
+    let Ok(value) = std::env::var("BITSWAP_JSON") else { return false };
+    let is_off = |off: &&str| value.eq_ignore_ascii_case(off);
+    !["", "0", "f", "false", "n", "no", "off"].iter().any(is_off)
 }
 
 /// Whether objects were asked for, on a command line that is wrong otherwise.

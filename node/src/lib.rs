@@ -48,16 +48,20 @@
 
 #![warn(missing_debug_implementations)]
 
+mod access;
 mod address_block;
+mod denylist;
 mod dht;
 mod discovery;
 mod error;
 mod error_chain;
 mod fetch;
 mod fs;
+mod identity;
 mod list;
 mod multiplex;
 mod node;
+pub mod percent;
 mod providers;
 mod read;
 mod reason;
@@ -70,8 +74,10 @@ mod share;
 mod share_tree;
 mod socket_bytes;
 pub mod store;
+mod swarm_key;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod ticket;
 mod trace;
 mod transport;
 
@@ -88,6 +94,8 @@ pub use libp2p::{Multiaddr, PeerId};
 // And what they need less often, in the versions that are used here.
 pub use {bitswap_core, bitswap_libp2p, libp2p};
 
+pub use access::AccessRules;
+pub use denylist::{Denylist, DenylistError, DenylistFault};
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
@@ -101,6 +109,7 @@ pub use fetch::{
 pub use fs::{
     BadTarget, DiskFolder, DiskFs, FolderFs, Fs, NameFault, Paths, native_names, portable_names,
 };
+pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
@@ -110,4 +119,6 @@ pub use share::{Hashed, Shared};
 pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
+pub use swarm_key::{SwarmKey, SwarmKeyError};
+pub use ticket::{Ticket, TicketError};
 pub use transport::transport;

@@ -97,7 +97,7 @@ fn spawn<T: Send + 'static>(
 
 fn swarm(runtime: &Arc<dyn Runtime>) -> io::Result<Swarm<libp2p_stream::Behaviour>> {
     let (runtime, identity) = (runtime.clone(), Keypair::generate_ed25519());
-    let transport = transport(&runtime, &identity, &SocketBytes::default())?;
+    let transport = transport(&runtime, &identity, None, &SocketBytes::default())?;
     let settings = swarm::Config::with_executor(move |task| runtime.spawn(task))
         .with_idle_connection_timeout(Duration::from_secs(60));
     let peer = identity.public().to_peer_id();

@@ -1,6 +1,8 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod access;
 mod connections;
+mod conventions;
 mod dht;
 #[cfg(target_os = "linux")]
 mod discovery;
@@ -8,6 +10,8 @@ mod discovery;
 mod files;
 #[cfg(unix)]
 mod half;
+mod identity;
+mod limits;
 mod manners;
 mod process;
 mod promises;
@@ -18,6 +22,7 @@ mod runtimes;
 mod sharing;
 #[cfg(unix)]
 mod terminal;
+mod tickets;
 #[cfg(unix)]
 mod trees;
 
@@ -34,7 +39,7 @@ const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 const NOWHERE: &str = "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti";
 
 fn bitswap() -> Program {
-    Program::new(env!("CARGO_BIN_EXE_bitswap"))
+    Program::new(env!("CARGO_BIN_EXE_bitswap")).with_data_of_its_own()
 }
 
 fn run(arguments: &[&str]) -> Output {

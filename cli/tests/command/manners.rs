@@ -41,7 +41,8 @@ fn every_command_and_every_wrong_argument_prints_objects_when_asked_to() {
     }
     let version = object(&run(&["--version", "--json"]).stdout);
     assert_eq!(version["event"], "version");
-    assert_eq!(version["text"], concat!("bitswap ", env!("CARGO_PKG_VERSION")));
+    let text = version["text"].as_str().unwrap();
+    assert!(text.starts_with(concat!("bitswap ", env!("CARGO_PKG_VERSION"))), "{text}");
     let help = object(&run(&["get", "--help", "--json"]).stdout);
     assert!(help["text"].as_str().unwrap().contains("--if-exists"));
 
@@ -202,7 +203,7 @@ fn a_machine_that_does_not_speak_bitswap_is_called_that() {
     let name = peer.public().to_peer_id();
     runtime.spawn(async move {
         let tokio = Tokio::current();
-        let transport = transport(&tokio, &peer, &SocketBytes::default()).unwrap();
+        let transport = transport(&tokio, &peer, None, &SocketBytes::default()).unwrap();
         let config = swarm::Config::with_tokio_executor().with_idle_connection_timeout(LONG);
         let mut swarm = Swarm::new(transport, libp2p_stream::Behaviour::new(), name, config);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();

@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 /// The longest that a test waits for a line, or for the end of a process.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -18,13 +19,27 @@ const LIMIT: Duration = Duration::from_secs(120);
 pub(crate) struct Program {
     command: Command,
     limit: Duration,
+    data: Option<Arc<TempDir>>,
 }
 
 impl Program {
     pub(crate) fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        Self { command, limit: LIMIT }
+        Self { command, limit: LIMIT, data: None }
+    }
+
+    /// With a data directory of its own: nothing is left with the user who runs the tests.
+    pub(crate) fn with_data_of_its_own(mut self) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        self.command.env("XDG_DATA_HOME", data.path()).env("LOCALAPPDATA", data.path());
+        self.data = Some(Arc::new(data));
+        self
+    }
+
+    pub(crate) fn env(&mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> &mut Self {
+        self.command.env(name, value);
+        self
     }
 
     pub(crate) fn args<S: AsRef<OsStr>>(&mut self, args: impl IntoIterator<Item = S>) -> &mut Self {
@@ -59,7 +74,8 @@ impl Program {
         let stdout = child.stdout.take().map(Pipe::of);
         let stderr = child.stderr.take().map(Pipe::of);
         let name = format!("{:?}", self.command);
-        Ok(Running { child, name, stdout, stderr, read: 0, limit: self.limit })
+        let (limit, data) = (self.limit, self.data.clone());
+        Ok(Running { child, name, stdout, stderr, read: 0, limit, _data: data })
     }
 
     /// Runs it to its end.
@@ -77,6 +93,7 @@ pub(crate) struct Running {
     /// Bytes of standard output that were given out as lines.
     read: usize,
     limit: Duration,
+    _data: Option<Arc<TempDir>>,
 }
 
 impl Running {
@@ -101,6 +118,11 @@ impl Running {
     #[cfg(not(unix))]
     pub(crate) fn interrupt(&mut self) {
         self.kill().unwrap();
+    }
+
+    /// Waits until its standard output has this text in it, and gives all of it.
+    pub(crate) fn until(&self, text: &str) -> String {
+        self.stdout.as_ref().expect("its standard output is collected").until(text)
     }
 
     /// Waits for its end.
@@ -217,7 +239,6 @@ impl Pipe {
     }
 
     /// Waits until what came has this text in it.
-    #[cfg(unix)]
     pub(crate) fn until(&self, text: &str) -> String {
         let as_text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let has = |bytes: &[u8], _| Some(as_text(bytes)).filter(|all| all.contains(text));

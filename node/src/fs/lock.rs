@@ -182,7 +182,7 @@ fn content(file: &File) -> io::Result<Content> {
 }
 
 /// Whether the file system, or the server behind it, has no locks.
-fn has_no_locks(error: &io::Error) -> bool {
+pub(crate) fn has_no_locks(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
         use rustix::io::Errno;

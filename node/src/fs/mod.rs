@@ -12,6 +12,7 @@ mod paths;
 mod portable;
 pub(crate) mod regular;
 mod rename;
+pub(crate) mod secret;
 mod stamp;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;

@@ -50,6 +50,18 @@ pub(crate) fn open_source(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a file of the user for reading. No link is followed.
+///
+/// # Errors
+///
+/// [`NotRegular`], or what the operating system says.
+pub(super) fn open_itself(path: &Path) -> io::Result<File> {
+    must_be_regular(&fs::symlink_metadata(path)?)?;
+    let file = open(path, sys::without_links(File::options().read(true)))?;
+    must_be_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
 /// Opens a file that is this program's alone, for reading and writing. No link is followed.
 ///
 /// # Errors

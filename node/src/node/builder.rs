@@ -24,11 +24,13 @@ use super::lookups::Lookups;
 use super::{Node, Shared};
 use crate::dht::Dht;
 use crate::error::StartError;
+use crate::identity::IdentityFile;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
 use crate::setup::Bounded;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
+use crate::swarm_key::SwarmKey;
 use crate::trace::log;
 use crate::transport::transport;
 
@@ -46,6 +48,7 @@ const IDLE: Duration = Duration::from_secs(300);
 pub struct NodeBuilder {
     runtime: Arc<dyn Runtime>,
     identity: Option<Keypair>,
+    identity_file: Option<IdentityFile>,
     blocks: Option<Arc<dyn Blockstore>>,
     config: Config,
     listen: Vec<Multiaddr>,
@@ -53,6 +56,7 @@ pub struct NodeBuilder {
     limits: Option<ConnectionLimits>,
     providers: Option<Arc<dyn Providers>>,
     dht: Option<Dht>,
+    swarm_key: Option<SwarmKey>,
     access: Option<Access>,
     reconnect_grace: Duration,
 }
@@ -65,15 +69,13 @@ impl fmt::Debug for NodeBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NodeBuilder")
             .field("runtime", &self.runtime)
-            .field(
-                "peer_id",
-                &self.identity.as_ref().map(|identity| identity.public().to_peer_id()),
-            )
+            .field("peer_id", &self.keypair().map(|identity| identity.public().to_peer_id()))
             .field("config", &self.config)
             .field("listen", &self.listen)
             .field("mdns", &self.mdns)
             .field("limits", &self.limits)
             .field("dht", &self.dht)
+            .field("swarm_key", &self.swarm_key)
             .field("reconnect_grace", &self.reconnect_grace)
             .finish_non_exhaustive()
     }
@@ -84,6 +86,7 @@ impl NodeBuilder {
         Self {
             runtime,
             identity: None,
+            identity_file: None,
             blocks: None,
             config: Config::default(),
             listen: Vec::new(),
@@ -91,6 +94,7 @@ impl NodeBuilder {
             limits: None,
             providers: None,
             dht: None,
+            swarm_key: None,
             access: None,
             reconnect_grace: Duration::from_secs(30),
         }
@@ -100,6 +104,14 @@ impl NodeBuilder {
     #[must_use]
     pub fn with_identity(mut self, identity: Keypair) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Who the node is, as a file says; it is in use until the node has stopped. It goes before
+    /// [`Self::with_identity`].
+    #[must_use]
+    pub fn with_identity_file(mut self, file: IdentityFile) -> Self {
+        self.identity_file = Some(file);
         self
     }
 
@@ -154,8 +166,16 @@ impl NodeBuilder {
         self
     }
 
+    /// Makes the node part of a private network, whose peers have the same key. Others cannot connect to it,
+    /// nor it to them. Such a node has no QUIC. Default: the public network.
+    #[must_use]
+    pub const fn with_swarm_key(mut self, key: SwarmKey) -> Self {
+        self.swarm_key = Some(key);
+        self
+    }
+
     /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
-    /// everybody may have everything.
+    /// everybody may have everything. [`AccessRules`](crate::AccessRules) decide by lists.
     #[must_use]
     pub fn with_access(
         mut self,
@@ -174,15 +194,20 @@ impl NodeBuilder {
         self
     }
 
+    fn keypair(&self) -> Option<&Keypair> {
+        self.identity_file.as_ref().map(IdentityFile::keypair).or(self.identity.as_ref())
+    }
+
     /// Starts the node.
     ///
     /// # Errors
     ///
     /// When the transport cannot be set up or does not listen, or a bootstrap address names no peer.
     pub async fn start(self) -> Result<Node, StartError> {
+        let identity = self.keypair().cloned().unwrap_or_else(Keypair::generate_ed25519);
         let Self {
             runtime,
-            identity,
+            identity_file,
             blocks,
             config,
             listen,
@@ -190,15 +215,15 @@ impl NodeBuilder {
             limits,
             providers,
             dht,
+            swarm_key,
             access,
             ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
-        let identity = identity.unwrap_or_else(Keypair::generate_ed25519);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
-        let transport =
-            transport(&runtime, &identity, &socket_bytes).map_err(StartError::Transport)?;
+        let transport = transport(&runtime, &identity, swarm_key.as_ref(), &socket_bytes)
+            .map_err(StartError::Transport)?;
         let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
         let store = match blocks {
             Some(blocks) => Store::new(runtime.clone(), blocks),
@@ -238,7 +263,10 @@ impl NodeBuilder {
             dht.as_ref().map(InDht::new),
             self.reconnect_grace,
         );
-        runtime.spawn(Box::pin(driver));
+        runtime.spawn(Box::pin(async move {
+            driver.await;
+            drop(identity_file);
+        }));
         let next_token = AtomicU64::new(0);
         let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };
         let node = Node { shared: Arc::new(shared), commands: command };

@@ -100,8 +100,9 @@ impl ConnectionLimits {
         }
     }
 
-    /// The defaults for this process.
-    pub(super) fn of_process() -> Self {
+    /// The defaults for this process: [`Self::within`] the descriptors that it may have.
+    #[must_use]
+    pub fn of_process() -> Self {
         let Some(descriptors) = descriptors() else { return Self::default() };
         let limits = Self::within(descriptors);
         if descriptors < USUAL_DESCRIPTORS {

@@ -28,6 +28,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::{SinkExt as _, Stream};
+use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
 use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError, PutError};
@@ -36,11 +37,20 @@ use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
+use crate::ticket::Ticket;
 use driver::{Command, Driver};
 use routes::{Release, Token};
 
 /// The largest block that all implementations take, in bytes.
 const BLOCK_MAX: usize = 2 << 20;
+
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
+    }
+}
 
 /// A running node. Clones are handles to the same node, which runs until the last one is
 /// dropped, sessions and downloads included, or until [`Self::shutdown`].
@@ -231,8 +241,32 @@ impl Node {
     /// When the node has stopped.
     pub async fn addresses(&self) -> Result<Vec<Multiaddr>, NodeClosed> {
         let addresses = self.call(|driver| driver.swarm.listeners().cloned().collect::<Vec<_>>());
-        let identity = libp2p::multiaddr::Protocol::P2p(self.shared.peer_id);
+        let identity = Protocol::P2p(self.shared.peer_id);
         Ok(addresses.await?.into_iter().map(|address| address.with(identity.clone())).collect())
+    }
+
+    /// A [`Ticket`] for something that this node has: its addresses, first those that other machines can
+    /// reach, and those of the loopback interface only if there are no others. A name that is
+    /// none of a file is left out, and so are addresses above the number that a ticket may have.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn ticket(&self, cid: Cid, name: Option<&str>) -> Result<Ticket, NodeClosed> {
+        let (loopback, mut addresses): (Vec<_>, Vec<_>) =
+            self.addresses().await?.into_iter().partition(is_loopback);
+        if addresses.is_empty() {
+            addresses = loopback;
+        }
+        let mut ticket = Ticket::new(cid, self.peer_id());
+        if let Some(Ok(named)) = name.map(|name| ticket.clone().with_name(name)) {
+            ticket = named;
+        }
+        for address in addresses {
+            let Ok(more) = ticket.clone().with_address(&address) else { break };
+            ticket = more;
+        }
+        Ok(ticket)
     }
 
     /// The connected peers.
@@ -297,7 +331,8 @@ impl Node {
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
     /// each block that a peer asks for. A peer cannot tell a refusal from absence, and one that was refused has
-    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::with_access`].
+    /// to ask again. To decide before the first peer connects, see [`NodeBuilder::with_access`];
+    /// [`AccessRules`](crate::AccessRules) decide by lists.
     ///
     /// # Errors
     ///

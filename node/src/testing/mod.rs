@@ -19,6 +19,8 @@ mod hostile;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
 mod path;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod policy;
 pub mod raw;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod resuming;
@@ -50,6 +52,7 @@ pub mod tests {
     pub use super::hostile::*;
     pub use super::losing::*;
     pub use super::path::a_large_file_takes_few_round_trips;
+    pub use super::policy::*;
     pub use super::resuming::*;
     pub use super::sharing::*;
     pub use super::trees::*;
@@ -125,6 +128,9 @@ macro_rules! suite {
             a_node_that_came_back_with_another_identity_is_found_at_its_address
             a_port_is_listened_on_by_one_node_only
             a_large_file_takes_few_round_trips
+            no_more_bytes_go_than_the_rates_allow_and_the_rates_change_meanwhile
+            what_rules_deny_is_not_there_for_whom_they_deny_it
+            only_who_has_the_key_of_a_private_network_connects
         }
     };
     ($run:path: $($test:ident)*) => {

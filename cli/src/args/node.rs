@@ -1,0 +1,176 @@
+//! What a node is and may do, whichever command it runs for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bitswap_node::bitswap_core::Config as EngineConfig;
+use bitswap_node::{
+    AccessRules, Config, ConnectionLimits, Denylist, IdentityFile, Node, NodeBuilder, PeerId,
+    Rates, Runtime, SwarmKey,
+};
+use clap::ValueHint;
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
+
+use super::DhtArgs;
+use super::rate::parse_rate;
+use crate::cid_text::CidPath;
+use crate::exit::Failure;
+
+/// What a node is and may do.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// A file with the private key that this machine is known by, as Kubo and libp2p encode it; it is made
+    /// when there is none. Without it `share` has one in the user's data directory, and the other commands
+    /// are somebody new each time.
+    #[arg(long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+
+    /// The key of a private network (Kubo's swarm.key): only machines with the same key are spoken to.
+    #[arg(
+        long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath,
+        value_parser = PathBufValueParser::new().try_map(swarm_key),
+    )]
+    swarm_key: Option<SwarmKey>,
+
+    /// Let nobody have blocks but this peer. May be given several times. Others hear that nothing is here.
+    #[arg(long, value_name = "PEER", help_heading = ACCESS, value_parser = peer)]
+    allow_peer: Vec<PeerId>,
+
+    /// Let this peer have nothing: it hears that nothing is here. May be given several times.
+    #[arg(long, value_name = "PEER", help_heading = ACCESS, value_parser = peer)]
+    deny_peer: Vec<PeerId>,
+
+    /// Neither serve nor get what this list denies, in the compact denylist format that Kubo reads too
+    /// (IPIP-383). Whoever asks for it hears that it is not here. May be given several times.
+    #[arg(
+        long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath,
+        value_parser = PathBufValueParser::new().try_map(denylist),
+    )]
+    deny: Vec<Arc<Denylist>>,
+
+    /// Send at most so many bytes a second: 500k, 5MiB.
+    #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
+    limit_up: Option<u64>,
+
+    /// Send any one machine at most so many bytes a second.
+    #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
+    limit_up_per_peer: Option<u64>,
+
+    /// Ask for at most so many bytes a second.
+    #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
+    limit_down: Option<u64>,
+
+    /// Have at most so many connections; beyond, the one of least use is closed. Default: 384, or fewer
+    /// if the process may open few files.
+    #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
+    max_connections: Option<u32>,
+
+    /// Have at most so many connections with any one peer. Default: 4.
+    #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
+    max_connections_per_peer: Option<u32>,
+
+    /// Have at most so many connections with any one network (an IPv4 /24 or an IPv6 /56). Default: 192, or
+    /// fewer.
+    #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
+    max_connections_per_network: Option<u32>,
+
+    /// Let at most so many machines connect at the same time; beyond, the one that takes longest is dropped.
+    /// Default: 128, or fewer.
+    #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
+    max_connecting: Option<u32>,
+}
+
+/// The groups of the help.
+pub(crate) const ACCESS: &str = "Identity and access";
+const LIMITS: &str = "Limits";
+
+impl NodeArgs {
+    /// Begins a node on a runtime.
+    pub(crate) fn builder(
+        &self,
+        dht: &DhtArgs,
+        runtime: &Arc<dyn Runtime>,
+    ) -> Result<NodeBuilder, Failure> {
+        if self.is_private() && dht.is_public() {
+            return Err(Failure::PublicDht);
+        }
+        let engine = EngineConfig::default().with_rates(self.rates());
+        let rules = self.rules();
+        let mut builder = Node::builder(runtime.clone())
+            .with_config(Config::default().with_engine(engine))
+            .with_connection_limits(self.connection_limits())
+            .with_access(move |peer, cid| rules.allows(peer, cid));
+        if let Some(dht) = dht.settings() {
+            builder = builder.with_dht(dht);
+        }
+        if let Some(key) = self.swarm_key {
+            builder = builder.with_swarm_key(key);
+        }
+        if let Some(path) = &self.identity {
+            builder = builder.with_identity_file(IdentityFile::open(path)?);
+        }
+        Ok(builder)
+    }
+
+    /// Whether it is part of a private network.
+    pub(crate) const fn is_private(&self) -> bool {
+        self.swarm_key.is_some()
+    }
+
+    /// Refuses what a denylist denies.
+    pub(crate) fn must_not_be_denied(&self, what: &CidPath) -> Result<(), Failure> {
+        let denied = self.deny.iter().find_map(|list| list.denies(&what.cid, &what.path));
+        denied.map_or(Ok(()), |line| Err(Failure::Denied { what: what.to_string(), line }))
+    }
+
+    const fn rates(&self) -> Rates {
+        let (upload, upload_per_peer) = (self.limit_up, self.limit_up_per_peer);
+        Rates { upload, upload_per_peer, download: self.limit_down }
+    }
+
+    fn connection_limits(&self) -> ConnectionLimits {
+        let mut limits = ConnectionLimits::of_process();
+        for (given, set) in [
+            (self.max_connections, ConnectionLimits::with_established as fn(_, _) -> _),
+            (self.max_connections_per_peer, ConnectionLimits::with_per_peer),
+            (self.max_connections_per_network, ConnectionLimits::with_per_block),
+            (self.max_connecting, ConnectionLimits::with_being_set_up),
+        ] {
+            if let Some(given) = given {
+                limits = set(limits, given);
+            }
+        }
+        limits
+    }
+
+    fn rules(&self) -> AccessRules {
+        let rules = AccessRules::default();
+        let rules = self.allow_peer.iter().copied().fold(rules, AccessRules::with_allowed_peer);
+        let rules = self.deny_peer.iter().copied().fold(rules, AccessRules::with_denied_peer);
+        self.deny.iter().cloned().fold(rules, AccessRules::with_denylist)
+    }
+}
+
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+fn peer(text: &str) -> Result<PeerId, String> {
+    let name = text.rsplit('/').next().unwrap_or(text);
+    name.parse().map_err(|_| {
+        "it is no identity of a peer, which looks like 12D3KooW… and is the last part of an address".to_owned()
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"))
+}
+
+fn swarm_key(path: PathBuf) -> Result<SwarmKey, String> {
+    SwarmKey::parse(&read(&path)?).map_err(|error| error.to_string())
+}
+
+fn denylist(path: PathBuf) -> Result<Arc<Denylist>, String> {
+    let text = String::from_utf8(read(&path)?).map_err(|_| "it is no text in UTF-8".to_owned())?;
+    text.parse().map(Arc::new).map_err(|error: bitswap_node::DenylistError| error.to_string())
+}
