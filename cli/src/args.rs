@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bitswap_core::chunk::Profile;
 use bitswap_node::Dht;
+use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
@@ -40,6 +41,7 @@ Examples:
   bitswap share movie.mp4                         prints the CID and how to get it, serves until Ctrl-C
   bitswap get bafy... --from /ip4/.../p2p/...     gets it from that machine
   bitswap get bafy... -o movie.mp4                gets it from whoever on the local network has it
+  bitswap add photos --store blocks               cuts it, keeps the blocks there, prints the CID; `--only-hash`
   bitswap share photos                            a folder, with everything in it
   bitswap ls bafy.../2026                         what is in a folder of it
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
@@ -56,7 +58,7 @@ Exit codes:
     6  the CID does not name a valid file
     7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
-    9  another process is at the same target, or holds the finished file: try again
+    9  another process is at the same target, has the store, or holds the finished file: try again
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -79,6 +81,9 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Share files, folders or a text until interrupted. Files are served from where they lie, without a copy.
     Share(Share),
+    /// Cut files and folders into blocks, keep those in a store, and print the CID. Nothing is served;
+    /// `bitswap share --store DIR --root CID` does that later.
+    Add(Add),
     /// Get a file or a folder by its CID. Interrupted, it goes on where it was when run again.
     Get(Get),
     /// List a folder: what is in it, and how large that is.
@@ -114,7 +119,7 @@ pub(crate) struct Demo {
 
 /// `bitswap share`
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["paths", "text"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["paths", "text", "root"]))]
 pub(crate) struct Share {
     /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
     /// input, up to its end.
@@ -125,13 +130,13 @@ pub(crate) struct Share {
     #[arg(long)]
     pub(crate) text: Option<String>,
 
-    /// Of folders: leave out everything whose name begins with a dot.
-    #[arg(long)]
-    pub(crate) skip_hidden: bool,
+    /// Serve something that is in the store already, as `bitswap add` put it there.
+    #[arg(long, value_name = "CID", value_parser = root, requires = "store")]
+    pub(crate) root: Option<Cid>,
 
-    /// Of folders: share permissions and times of change too. They are part of the CID then.
-    #[arg(long)]
-    pub(crate) metadata: bool,
+    /// The store of `bitswap add`: all blocks in it are served too, and what needs a place is kept there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 
     /// Where to listen. Port 0 is any free port. May be given several times. Default: on all interfaces.
     #[arg(long, value_name = "MULTIADDR")]
@@ -143,6 +148,44 @@ pub(crate) struct Share {
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,
+
+    #[command(flatten)]
+    pub(crate) folders: Folders,
+
+    #[command(flatten)]
+    pub(crate) cut: Cut,
+}
+
+/// What of folders is taken.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Folders {
+    /// Of folders: leave out everything whose name begins with a dot.
+    #[arg(long)]
+    pub(crate) skip_hidden: bool,
+
+    /// Of folders: take permissions and times of change too. They are part of the CID then.
+    #[arg(long)]
+    pub(crate) metadata: bool,
+}
+
+/// `bitswap add`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
+    /// input, up to its end.
+    #[arg(value_name = "PATH", num_args = 1.., required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Where to keep the blocks: a folder, which is made if need be. It takes as much space as the files.
+    #[arg(long, value_name = "DIR", required_unless_present = "only_hash")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Print the CID and keep nothing.
+    #[arg(long, conflicts_with = "store")]
+    pub(crate) only_hash: bool,
+
+    #[command(flatten)]
+    pub(crate) folders: Folders,
 
     #[command(flatten)]
     pub(crate) cut: Cut,
@@ -372,6 +415,15 @@ pub(crate) struct Cat {
     pub(crate) sources: Sources,
 }
 
+/// A CID without a path.
+fn root(text: &str) -> Result<Cid, String> {
+    let CidPath { cid, path, .. } = cid_text::parse_path(text)?;
+    match path.is_empty() {
+        true => Ok(cid),
+        false => Err("a root is a CID without a path".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -439,5 +491,16 @@ mod tests {
             |rest: &[&str]| Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok();
         assert!(share(&["file"]) && share(&["--text", "hello"]));
         assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
+        let root = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+        assert!(share(&["--root", root, "--store", "blocks"]) && !share(&["--root", root]));
+    }
+
+    #[test]
+    fn blocks_that_are_added_are_kept_in_a_store_or_not_at_all() {
+        let add =
+            |rest: &[&str]| Args::try_parse_from(["bitswap", "add"].iter().chain(rest)).is_ok();
+        assert!(add(&["file", "--store", "blocks"]) && add(&["file", "--only-hash"]));
+        assert!(!add(&["file"]) && !add(&["--only-hash"]));
+        assert!(!add(&["file", "--store", "blocks", "--only-hash"]));
     }
 }

@@ -1,5 +1,6 @@
 //! What can go wrong, what to do about it, and the exit code that says it to a script.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +11,9 @@ use bitswap_core::chunk::{
 };
 use bitswap_node::{
     ErrorChain, FetchError, GetError, ListenError, NodeClosed, PathError, ProvideError, PutError,
-    ReadError, ShareError, StallReport, StartError,
+    ReadError, ShareError, StallReport, StartError, StoreError,
 };
+use cid::Cid;
 use libp2p::PeerId;
 use thiserror::Error;
 
@@ -54,7 +56,11 @@ pub(crate) enum Failure {
     )]
     NotAFile { what: String, codec: u64 },
     #[error("cannot make a store for what comes on standard input")]
-    Store { source: io::Error },
+    TemporaryStore { source: io::Error },
+    #[error("the store in {} cannot be opened", directory.display())]
+    Store { directory: PathBuf, source: io::Error },
+    #[error("{root} is not in the store; put it there with `bitswap add`, or name another store")]
+    NotInStore { root: Cid },
     #[error("cannot write to standard output")]
     Output { source: io::Error },
     #[error("the demo's files")]
@@ -155,7 +161,8 @@ impl Failure {
             | Self::NoBitswap { .. }
             | Self::DemoStream { .. } => NETWORK,
             Self::NothingCame { .. } => NOT_FOUND,
-            Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
+            Self::Share(ShareError::Store(error)) => store_code(error),
+            Self::Share(ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
             Self::Output { .. } if self.is_quiet() => CLOSED,
             Self::Output { source } | Self::Demo { source } if is_full(source) => DISK_FULL,
@@ -167,7 +174,12 @@ impl Failure {
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
             Self::Path(error) => path_code(error),
             Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
-            Self::Store { .. } => FILE,
+            Self::Store { source, .. } if source.kind() == io::ErrorKind::WouldBlock => BUSY,
+            Self::Store { source, .. } | Self::TemporaryStore { source } if is_full(source) => {
+                DISK_FULL
+            }
+            Self::Store { .. } | Self::TemporaryStore { .. } => FILE,
+            Self::NotInStore { .. } => NOT_FOUND,
             Self::Interrupted | Self::Aborted => INTERRUPTED,
             _ => OTHER,
         }
@@ -192,6 +204,16 @@ const BUSY: u8 = 9;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
+
+/// What the system says of a store on a disk.
+fn store_code(error: &StoreError) -> u8 {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause {
+        Some(error) if is_full(error) => DISK_FULL,
+        Some(_) => FILE,
+        None => OTHER,
+    }
+}
 
 fn fetch_code(error: &FetchError) -> u8 {
     match error {

@@ -1,11 +1,13 @@
 //! `bitswap`: move files between machines by content address.
 
+mod add;
 mod args;
 mod cat;
 mod cid_text;
 mod demo;
 mod exit;
 mod get;
+mod import;
 mod ls;
 mod memory;
 mod patience;
@@ -14,6 +16,7 @@ mod progress;
 mod resolve;
 mod say;
 mod share;
+mod store;
 mod strangers;
 mod usage;
 
@@ -86,6 +89,7 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
 async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Result<(), Failure> {
     match command {
         Command::Demo(demo) => demo::run(demo, runtime, say).await,
+        Command::Add(add) => add::run(add, runtime, say).await,
         Command::Share(share) => share::run(share, runtime, say).await,
         Command::Get(get) => get::run(get, runtime, say).await,
         Command::Ls(ls) => ls::run(ls, runtime, say).await,

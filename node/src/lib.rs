@@ -106,7 +106,7 @@ pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeSta
 pub use providers::{Provider, Providers};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
-pub use share::{Hashed, Shared};
+pub use share::{Hashed, Keep, Shared};
 pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};

@@ -1,5 +1,6 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
+mod adding;
 mod connections;
 mod dht;
 #[cfg(target_os = "linux")]
