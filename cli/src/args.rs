@@ -44,6 +44,7 @@ Examples:
   bitswap add photos --store blocks               cuts it, keeps the blocks there, prints the CID; `--only-hash`
   bitswap share photos                            a folder, with everything in it
   bitswap ls bafy.../2026                         what is in a folder of it
+  bitswap verify photos bafy...                   is this still what it was? which files are not?
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
@@ -59,6 +60,7 @@ Exit codes:
     7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
     9  another process is at the same target, has the store, or holds the finished file: try again
+   10  what is on disk is not what the CID names
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -90,6 +92,9 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Print a file, a block or a shared text to standard output.
     Cat(Cat),
+    /// Compare a file or folder on disk with a CID, and say what differs. Nobody is asked if it has the CID when
+    /// it is cut as usual; otherwise the nodes above leaves are fetched, and no contents.
+    Verify(Verify),
 }
 
 /// `bitswap demo`
@@ -407,6 +412,21 @@ pub(crate) struct Ls {
 /// `bitswap cat`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
+    /// The CID, and perhaps a path, as with `get`.
+    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
+    pub(crate) what: CidPath,
+
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+/// `bitswap verify`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The file or folder on disk.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
     /// The CID, and perhaps a path, as with `get`.
     #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
     pub(crate) what: CidPath,

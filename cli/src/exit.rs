@@ -11,7 +11,7 @@ use bitswap_core::chunk::{
 };
 use bitswap_node::{
     ErrorChain, FetchError, GetError, ListenError, NodeClosed, PathError, ProvideError, PutError,
-    ReadError, ShareError, StallReport, StartError, StoreError,
+    ReadError, ShareError, StallReport, StartError, StoreError, VerifyError,
 };
 use cid::Cid;
 use libp2p::PeerId;
@@ -49,6 +49,10 @@ pub(crate) enum Failure {
     Read(#[from] ReadError),
     #[error(transparent)]
     Path(#[from] PathError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error("{} differs from {cid}: {}", path.display(), count(*differences))]
+    Differs { path: PathBuf, cid: String, differences: u64 },
     #[error("{what} is a symbolic link to {target:?}; get what it leads to by its own path")]
     Symlink { what: String, target: String },
     #[error(
@@ -87,6 +91,11 @@ pub(crate) enum Failure {
     Aborted,
     #[error(transparent)]
     NodeClosed(#[from] NodeClosed),
+}
+
+fn count(differences: u64) -> String {
+    let of = if differences == 1 { "difference" } else { "differences" };
+    format!("{differences} {of}")
 }
 
 fn do_not(peers: &[PeerId]) -> String {
@@ -132,6 +141,10 @@ impl Failure {
         let mut message = ErrorChain(self).to_string();
         let advice = match self {
             Self::Fetch(error) => advice(error),
+            Self::Differs { .. } => Some(
+                "To have it as the CID names it, `bitswap get` it with `--if-exists replace`: files that are equal \
+                 are not fetched again.",
+            ),
             Self::Read(ReadError::InvalidDag(InvalidDag {
                 reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
                 ..
@@ -173,6 +186,8 @@ impl Failure {
             Self::Read(ReadError::Block(error)) => get_code(error),
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
             Self::Path(error) => path_code(error),
+            Self::Verify(error) => verify_code(error),
+            Self::Differs { .. } => DIFFERS,
             Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
             Self::Store { source, .. } if source.kind() == io::ErrorKind::WouldBlock => BUSY,
             Self::Store { source, .. } | Self::TemporaryStore { source } if is_full(source) => {
@@ -201,6 +216,8 @@ const INVALID: u8 = 6;
 const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
+/// What is on disk is not what the CID names.
+const DIFFERS: u8 = 10;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
@@ -237,6 +254,16 @@ fn tree_code(error: &TreeError) -> u8 {
         TreeError::Download { error, .. } => download_code(error),
         TreeError::File { error, .. } if error.kind.is_full() => DISK_FULL,
         TreeError::File { .. } => FILE,
+        _ => OTHER,
+    }
+}
+
+fn verify_code(error: &VerifyError) -> u8 {
+    match error {
+        VerifyError::Read { .. } | VerifyError::Name(_) => FILE,
+        VerifyError::Block(error) => get_code(error),
+        VerifyError::Invalid(_) => INVALID,
+        VerifyError::File { reason, .. } => download_code(reason),
         _ => OTHER,
     }
 }

@@ -19,6 +19,7 @@ mod share;
 mod store;
 mod strangers;
 mod usage;
+mod verify;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -93,6 +94,7 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Share(share) => share::run(share, runtime, say).await,
         Command::Get(get) => get::run(get, runtime, say).await,
         Command::Ls(ls) => ls::run(ls, runtime, say).await,
+        Command::Verify(verify) => verify::run(verify, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
     }
 }

@@ -3,7 +3,8 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files and folders from where they lie ([`Node::share_file`],
 //! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
-//! [`Node::fetch_tree`]), or reads them in order ([`Node::read_file`], [`Node::list`]). It finds
+//! [`Node::fetch_tree`]), reads them in order ([`Node::read_file`], [`Node::list`]), or compares what is on disk with a
+//! CID ([`Node::verify`]). It finds
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
@@ -74,6 +75,7 @@ pub mod store;
 pub mod testing;
 mod trace;
 mod transport;
+mod verify;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.
 pub use bitswap_core::{
@@ -92,7 +94,7 @@ pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
     ConnectError, EntryFault, FetchError, GetError, ListenError, NodeClosed, PathError,
-    ProvideError, PutError, ReadError, ShareError, StartError,
+    ProvideError, PutError, ReadError, ShareError, StartError, VerifyError,
 };
 pub use error_chain::ErrorChain;
 pub use fetch::{
@@ -111,3 +113,4 @@ pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use transport::transport;
+pub use verify::{Difference, OnDisk, Verified};

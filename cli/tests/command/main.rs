@@ -21,6 +21,7 @@ mod sharing;
 mod terminal;
 #[cfg(unix)]
 mod trees;
+mod verifying;
 
 use std::path::Path;
 use std::process::Output;

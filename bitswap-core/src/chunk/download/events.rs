@@ -118,8 +118,9 @@ pub enum Outcome {
     Finished(Finished),
     /// [`Download::verify`](crate::chunk::Download::verify): the file was compared with the DAG.
     Verified {
-        /// The file's length according to its DAG.
-        size: u64,
+        /// The file's length according to its DAG; `None` if the file is one raw block and differs, because
+        /// then that block alone knows.
+        size: Option<u64>,
         /// The ranges in which the file on disk differs, in order; none means equal.
         different: Vec<Range<u64>>,
     },

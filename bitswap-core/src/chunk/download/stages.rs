@@ -2,6 +2,7 @@
 //!
 //! This is where the parts are wired: each returns what is to follow, and only here it is carried out.
 
+use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::{discriminant, replace, take};
 
@@ -305,6 +306,12 @@ impl Stages {
                 self.source.set_size(size);
                 self.target_is_equal();
             }
+            SetupResult::TargetDiffers(len) => {
+                self.leave_setup();
+                // All of it is one leaf, of a length that nobody has told.
+                let different = vec![0..len.max(1); 1];
+                self.end(Outcome::Verified { size: None, different }, false);
+            }
             SetupResult::CommitOnly(size) => {
                 self.leave_setup();
                 self.source.set_size(size);
@@ -468,7 +475,7 @@ impl Stages {
             if len > expected {
                 different.push(expected..len);
             }
-            self.end(Outcome::Verified { size, different }, false);
+            self.end(Outcome::Verified { size: Some(size), different }, false);
         } else {
             self.end(Outcome::Finished(Finished::already(size)), true);
         }
