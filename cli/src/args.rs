@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -343,6 +344,10 @@ pub(crate) struct Get {
     #[arg(long)]
     pub(crate) raw: bool,
 
+    /// Of a file: get these bytes alone, both ends included, and nothing of the others; `100-` is all from 100 on.
+    #[arg(long, value_name = "FROM-TO", value_parser = range)]
+    pub(crate) range: Option<Range<u64>>,
+
     /// Of a folder: leave out symbolic links.
     #[arg(long)]
     pub(crate) no_symlinks: bool,
@@ -416,6 +421,10 @@ pub(crate) struct Cat {
     #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
     pub(crate) what: CidPath,
 
+    /// Print these bytes alone, both ends included; `100-` is all from 100 on.
+    #[arg(long, value_name = "FROM-TO", value_parser = range)]
+    pub(crate) range: Option<Range<u64>>,
+
     #[command(flatten)]
     pub(crate) sources: Sources,
 }
@@ -442,6 +451,18 @@ fn root(text: &str) -> Result<Cid, String> {
         true => Ok(cid),
         false => Err("a root is a CID without a path".to_owned()),
     }
+}
+
+/// The bytes from one to another, which is included, as in HTTP.
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "not a range of bytes such as 0-99 or 100-".to_owned();
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let from: u64 = from.parse().map_err(|_| wrong())?;
+    let end = match to {
+        "" => u64::MAX,
+        to => to.parse::<u64>().map_err(|_| wrong())?.saturating_add(1),
+    };
+    if from < end { Ok(from..end) } else { Err("the range ends before it begins".to_owned()) }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -513,6 +534,17 @@ mod tests {
         assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
         let root = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
         assert!(share(&["--root", root, "--store", "blocks"]) && !share(&["--root", root]));
+    }
+
+    #[test]
+    fn a_range_has_both_of_its_ends() {
+        assert_eq!(
+            (range("0-99"), range("7-7"), range("5-")),
+            (Ok(0..100), Ok(7..8), Ok(5..u64::MAX))
+        );
+        for wrong in ["", "-", "-5", "5", "a-b", "9-8", "1-2-3", "1..2"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub(crate) enum Failure {
     Verify(#[from] VerifyError),
     #[error("{} differs from {cid}: {}", path.display(), count(*differences))]
     Differs { path: PathBuf, cid: String, differences: u64 },
+    #[error(
+        "{what} is a folder, and has no range of bytes; put the path of a file in it behind the CID"
+    )]
+    RangeOfFolder { what: String },
     #[error("{what} is a symbolic link to {target:?}; get what it leads to by its own path")]
     Symlink { what: String, target: String },
     #[error(
@@ -188,6 +192,7 @@ impl Failure {
             Self::Path(error) => path_code(error),
             Self::Verify(error) => verify_code(error),
             Self::Differs { .. } => DIFFERS,
+            Self::RangeOfFolder { .. } => USAGE,
             Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
             Self::Store { source, .. } if source.kind() == io::ErrorKind::WouldBlock => BUSY,
             Self::Store { source, .. } | Self::TemporaryStore { source } if is_full(source) => {

@@ -38,6 +38,9 @@ pub(crate) async fn run(
     let options = options(&args);
     let start = Instant::now();
     if resolve::is_directory(&found) && !args.raw {
+        if args.range.is_some() {
+            return Err(Failure::RangeOfFolder { what: args.what.to_string() });
+        }
         let target = target(&args, true);
         let mut options = FetchTreeOptions::from(options);
         (options.tree.links, options.tree.metadata) = (!args.no_symlinks, !args.no_metadata);
@@ -111,6 +114,9 @@ fn options(args: &args::Get) -> FetchOptions {
         CheckArg::Sample => Resume::Sample,
         CheckArg::Changed => Resume::Changed,
     };
+    if let Some(range) = &args.range {
+        options.download.wanted = range.clone();
+    }
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     options
 }

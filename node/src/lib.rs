@@ -3,7 +3,8 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files and folders from where they lie ([`Node::share_file`],
 //! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
-//! [`Node::fetch_tree`]), reads them in order ([`Node::read_file`], [`Node::list`]), or compares what is on disk with a
+//! [`Node::fetch_tree`]), reads them ([`Node::read_file`],
+//! [`Node::open`], [`Node::list`]), or compares what is on disk with a
 //! CID ([`Node::verify`]). It finds
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
@@ -106,6 +107,7 @@ pub use fs::{
 pub use list::Resolved;
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
+pub use read::{FileReader, ReadOptions};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
 pub use share::{Hashed, Keep, Shared};

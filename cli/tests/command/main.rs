@@ -13,6 +13,7 @@ mod manners;
 mod process;
 mod promises;
 mod proxy;
+mod ranges;
 #[cfg(unix)]
 mod resuming;
 mod runtimes;
