@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitswap_core::chunk::Profile;
+use bitswap_core::chunk::{Order, Profile, Sha256Digest};
 use bitswap_node::Dht;
 use cid::Cid;
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
@@ -62,6 +62,7 @@ Exit codes:
     8  a file could not be read or written
     9  another process is at the same target, has the store, or holds the finished file: try again
    10  what is on disk is not what the CID names
+   11  the file is what its CID says, and has not the digest that was given
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -348,6 +349,19 @@ pub(crate) struct Get {
     #[arg(long, value_name = "FROM-TO", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,
 
+    /// Of a file: its SHA-256, in hexadecimal. A file that has another one does not get its name, and what was
+    /// fetched is kept. With --range it is that of those bytes.
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    pub(crate) sha256: Option<Sha256Digest>,
+
+    /// Of a file: the root of the Merkle tree of SHA-256 over its leaves, in hexadecimal, as with --sha256.
+    #[arg(long, value_name = "HEX", value_parser = digest, conflicts_with = "range")]
+    pub(crate) merkle_root: Option<Sha256Digest>,
+
+    /// Of a file, and of the large files of a folder: in which order blocks are asked for.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) order: OrderArg,
+
     /// Of a folder: leave out symbolic links.
     #[arg(long)]
     pub(crate) no_symlinks: bool,
@@ -389,6 +403,29 @@ pub(crate) enum IfExistsArg {
     Replace,
     /// Put a number into the new file's name.
     Unique,
+}
+
+/// In which order blocks are asked for.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// From the beginning of the file to its end.
+    #[default]
+    Sequential,
+    /// Drawn by lot: several who get a file from one machine then have different parts to give to each other.
+    Random,
+    /// From the beginning, and what comes next before everything else that is asked of the same machines.
+    Deadline,
+}
+
+impl OrderArg {
+    /// The order.
+    pub(crate) const fn order(self) -> Order {
+        match self {
+            Self::Sequential => Order::Sequential,
+            Self::Random => Order::Random,
+            Self::Deadline => Order::Deadline,
+        }
+    }
 }
 
 /// What of an interrupted get is hashed again.
@@ -463,6 +500,17 @@ fn range(text: &str) -> Result<Range<u64>, String> {
         to => to.parse::<u64>().map_err(|_| wrong())?.saturating_add(1),
     };
     if from < end { Ok(from..end) } else { Err("the range ends before it begins".to_owned()) }
+}
+
+fn digest(text: &str) -> Result<Sha256Digest, String> {
+    let wrong = || "not a SHA-256 digest: 64 hexadecimal digits".to_owned();
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        let pair = text.get(at * 2..at * 2 + 2).filter(|_| is_digest).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(Sha256Digest(digest))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

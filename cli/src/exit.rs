@@ -54,9 +54,10 @@ pub(crate) enum Failure {
     #[error("{} differs from {cid}: {}", path.display(), count(*differences))]
     Differs { path: PathBuf, cid: String, differences: u64 },
     #[error(
-        "{what} is a folder, and has no range of bytes; put the path of a file in it behind the CID"
+        "{what} is a folder, and only a file has bytes to choose from, and a digest; put the path of a file in it \
+         behind the CID"
     )]
-    RangeOfFolder { what: String },
+    OnlyOfFile { what: String },
     #[error("{what} is a symbolic link to {target:?}; get what it leads to by its own path")]
     Symlink { what: String, target: String },
     #[error(
@@ -122,6 +123,10 @@ fn advice(error: &FetchError) -> Option<&'static str> {
             }
             _ => return None,
         },
+        FetchError::Download(DownloadError::RootMismatch { .. }) => {
+            "The CID and the digest are of different files: find out which of them is right. What was fetched is \
+             kept, and the same command without the digest ends with it."
+        }
         FetchError::Download(DownloadError::TargetExists) => {
             "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
@@ -192,7 +197,7 @@ impl Failure {
             Self::Path(error) => path_code(error),
             Self::Verify(error) => verify_code(error),
             Self::Differs { .. } => DIFFERS,
-            Self::RangeOfFolder { .. } => USAGE,
+            Self::OnlyOfFile { .. } => USAGE,
             Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
             Self::Store { source, .. } if source.kind() == io::ErrorKind::WouldBlock => BUSY,
             Self::Store { source, .. } | Self::TemporaryStore { source } if is_full(source) => {
@@ -223,6 +228,8 @@ const FILE: u8 = 8;
 const BUSY: u8 = 9;
 /// What is on disk is not what the CID names.
 const DIFFERS: u8 = 10;
+/// The file has not the digest that was given.
+const DIGEST: u8 = 11;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
@@ -299,6 +306,7 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::InvalidDag(_) | DownloadError::BadRoot(_) => INVALID,
         DownloadError::Unavailable { .. } => NOT_FOUND,
         DownloadError::AlreadyInProgress => BUSY,
+        DownloadError::RootMismatch { .. } => DIGEST,
         DownloadError::TargetExists => EXISTS,
         DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. } => DISK_FULL,
         DownloadError::RenameFailed(error) | DownloadError::File { error, .. }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{
-    DAG_PB, DownloadEvent, IfExists, NodeKind, RAW, Resume, StallReason, TreeEvent, TreeFinished,
-    UnixfsNode,
+    DAG_PB, DownloadEvent, ExpectedDigests, IfExists, NodeKind, RAW, Resume, StallReason,
+    TreeEvent, TreeFinished, UnixfsNode,
 };
 use bitswap_node::{
     Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeStats,
@@ -38,8 +38,8 @@ pub(crate) async fn run(
     let options = options(&args);
     let start = Instant::now();
     if resolve::is_directory(&found) && !args.raw {
-        if args.range.is_some() {
-            return Err(Failure::RangeOfFolder { what: args.what.to_string() });
+        if args.range.is_some() || args.sha256.is_some() || args.merkle_root.is_some() {
+            return Err(Failure::OnlyOfFile { what: args.what.to_string() });
         }
         let target = target(&args, true);
         let mut options = FetchTreeOptions::from(options);
@@ -117,6 +117,9 @@ fn options(args: &args::Get) -> FetchOptions {
     if let Some(range) = &args.range {
         options.download.wanted = range.clone();
     }
+    options.download.order = args.order.order();
+    let (sha256, merkle_root) = (args.sha256, args.merkle_root);
+    options.download.expected = ExpectedDigests { sha256, merkle_root };
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     options
 }

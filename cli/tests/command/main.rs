@@ -3,6 +3,7 @@
 mod adding;
 mod connections;
 mod dht;
+mod digests;
 #[cfg(target_os = "linux")]
 mod discovery;
 #[cfg(unix)]

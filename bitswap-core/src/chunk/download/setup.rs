@@ -143,7 +143,7 @@ impl Setup {
         }
         // If nothing is to be hashed again, only the rename may be missing, and the network is not needed.
         let is_complete = self.earlier.journal.as_ref().is_some_and(Journal::is_complete);
-        if is_complete && options.resume == Resume::Changed {
+        if is_complete && options.resume() == Resume::Changed {
             self.step(Stage::OpenComplete, Effect::Open { role: FileRole::Temp, create: false })
         } else {
             SetupResult::Step(self.open_target())
