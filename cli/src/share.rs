@@ -47,7 +47,7 @@ pub(crate) async fn run(
         }
         _ => None,
     };
-    let store = args.store.as_deref().or(temporary.as_ref().map(TempDir::path));
+    let store = args.store.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
     if let Some(directory) = store {
         builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
     }

@@ -146,8 +146,8 @@ enum Part {
 enum Request {
     None,
     Asked(BoxFuture<'static, Result<Block, GetError>>),
-    Arrived(Block),
-    Failed(GetError),
+    Arrived(Box<Block>),
+    Failed(Box<GetError>),
 }
 
 impl Part {
@@ -248,13 +248,13 @@ impl FileReader {
                     let node = self.manifest.read(block.cid(), block.data())?;
                     let contents = self.manifest.expand(&segment, &node)?;
                     if !node.is_leaf() {
-                        self.keep(block);
+                        self.keep(*block);
                     }
                     self.put(contents);
                 }
                 Request::Failed(error) => {
                     self.ahead.push_front(Part::Block(segment, Request::None));
-                    return Poll::Ready(Err(error.into()));
+                    return Poll::Ready(Err((*error).into()));
                 }
                 request @ (Request::Asked(_) | Request::None) => {
                     self.ahead.push_front(Part::Block(segment, request));
@@ -271,7 +271,7 @@ impl FileReader {
             if let Request::None = request {
                 let known = self.nodes.iter().find(|node| *node.cid() == segment.cid);
                 *request = match known {
-                    Some(block) => Request::Arrived(block.clone()),
+                    Some(block) => Request::Arrived(Box::new(block.clone())),
                     None => {
                         let (session, cid) = (self.session.clone(), segment.cid);
                         Request::Asked(async move { session.get(cid).await }.boxed())
@@ -281,7 +281,10 @@ impl FileReader {
             if let Request::Asked(asked) = request
                 && let Poll::Ready(result) = asked.poll_unpin(context)
             {
-                *request = result.map_or_else(Request::Failed, Request::Arrived);
+                *request = match result {
+                    Ok(block) => Request::Arrived(Box::new(block)),
+                    Err(error) => Request::Failed(Box::new(error)),
+                };
             }
         }
     }
