@@ -102,6 +102,8 @@ fn a_folder_is_compared_entry_by_entry() {
             for name in ["small", "changed", "becomes a folder", "inner/deep/same"] {
                 fs::write(at.join(name), format!("contents of {name}")).unwrap();
             }
+            // In one of the profiles a node by itself, which is made again and not fetched.
+            fs::write(at.join("inner/deep/large"), vec![7; 200_000]).unwrap();
             for name in ["link", "inner/other link"] {
                 symlink("small", at.join(name)).unwrap();
             }
