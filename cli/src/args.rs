@@ -4,11 +4,13 @@ mod node;
 mod rate;
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitswap_core::chunk::Profile;
+use bitswap_core::chunk::{Order, Profile, Sha256Digest};
 use bitswap_node::Dht;
+use cid::Cid;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use libp2p::Multiaddr;
@@ -64,8 +66,10 @@ Examples:
   bitswap get bitswap:v1/bafy...                  gets what a ticket is for, from the machine that it names
   bitswap get bafy... --from /ip4/.../p2p/...     gets it from that machine
   bitswap get bafy... -o movie.mp4                gets it from whoever on the local network has it
+  bitswap add photos --store blocks               cuts it, keeps the blocks there, prints the CID; `--only-hash`
   bitswap share photos                            a folder, with everything in it
   bitswap ls bafy.../2026                         what is in a folder of it
+  bitswap verify photos bafy...                   is this still what it was? which files are not?
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
@@ -83,8 +87,11 @@ Exit codes:
     6  the CID does not name a valid file
     7  the network: no address could be listened on or connected to, or a connection was lost for good
     8  a file could not be read or written
-    9  another process is at the same target, holds the finished file, or runs with the same identity
-   10  a list given with --deny denies it
+    9  another process is at the same target, has the store, holds the finished file, or runs with the same
+        identity: try again
+   10  what is on disk is not what the CID names
+   11  the file is what its CID says, and has not the digest that was given
+    12  a list given with --deny denies it
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -107,12 +114,18 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Share files, folders or a text until interrupted. Files are served from where they lie, without a copy.
     Share(Share),
+    /// Cut files and folders into blocks, keep those in a store, and print the CID. Nothing is served;
+    /// `bitswap share --store DIR --root CID` does that later.
+    Add(Add),
     /// Get a file or a folder by its CID. Interrupted, it goes on where it was when run again.
     Get(Get),
     /// List a folder: what is in it, and how large that is.
     Ls(Ls),
     /// Print a file, a block or a shared text to standard output.
     Cat(Cat),
+    /// Compare a file or folder on disk with a CID, and say what differs. Nobody is asked if it has the CID when
+    /// it is cut as usual; otherwise the nodes above leaves are fetched, and no contents.
+    Verify(Verify),
     /// Write shell completions and manual pages, for packagers.
     #[command(hide = true)]
     Generate(Generate),
@@ -153,7 +166,7 @@ pub(crate) struct Demo {
 
 /// `bitswap share`
 #[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["paths", "text"]))]
+#[command(group = ArgGroup::new("what").required(true).args(["paths", "text", "root"]))]
 pub(crate) struct Share {
     /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
     /// input, up to its end.
@@ -164,13 +177,13 @@ pub(crate) struct Share {
     #[arg(long)]
     pub(crate) text: Option<String>,
 
-    /// Of folders: leave out everything whose name begins with a dot.
-    #[arg(long)]
-    pub(crate) skip_hidden: bool,
+    /// Serve something that is in the store already, as `bitswap add` put it there.
+    #[arg(long, value_name = "CID", value_parser = root, requires = "store")]
+    pub(crate) root: Option<Cid>,
 
-    /// Of folders: share permissions and times of change too. They are part of the CID then.
-    #[arg(long)]
-    pub(crate) metadata: bool,
+    /// The store of `bitswap add`: all blocks in it are served too, and what needs a place is kept there.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) store: Option<PathBuf>,
 
     /// Where to listen. Port 0 is any free port: that which the identity had before, if it is free. May be
     /// given several times. Default: on all interfaces.
@@ -190,6 +203,44 @@ pub(crate) struct Share {
 
     #[command(flatten)]
     pub(crate) dht: DhtArgs,
+
+    #[command(flatten)]
+    pub(crate) folders: Folders,
+
+    #[command(flatten)]
+    pub(crate) cut: Cut,
+}
+
+/// What of folders is taken.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct Folders {
+    /// Of folders: leave out everything whose name begins with a dot.
+    #[arg(long)]
+    pub(crate) skip_hidden: bool,
+
+    /// Of folders: take permissions and times of change too. They are part of the CID then.
+    #[arg(long)]
+    pub(crate) metadata: bool,
+}
+
+/// `bitswap add`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Add {
+    /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
+    /// input, up to its end.
+    #[arg(value_name = "PATH", num_args = 1.., required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+
+    /// Where to keep the blocks: a folder, which is made if need be. It takes as much space as the files.
+    #[arg(long, value_name = "DIR", required_unless_present = "only_hash")]
+    pub(crate) store: Option<PathBuf>,
+
+    /// Print the CID and keep nothing.
+    #[arg(long, conflicts_with = "store")]
+    pub(crate) only_hash: bool,
+
+    #[command(flatten)]
+    pub(crate) folders: Folders,
 
     #[command(flatten)]
     pub(crate) cut: Cut,
@@ -402,6 +453,23 @@ pub(crate) struct Get {
     #[arg(long)]
     pub(crate) raw: bool,
 
+    /// Of a file: get these bytes alone, both ends included, and nothing of the others; `100-` is all from 100 on.
+    #[arg(long, value_name = "FROM-TO", value_parser = range)]
+    pub(crate) range: Option<Range<u64>>,
+
+    /// Of a file: its SHA-256, in hexadecimal. A file that has another one does not get its name, and what was
+    /// fetched is kept. With --range it is that of those bytes.
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    pub(crate) sha256: Option<Sha256Digest>,
+
+    /// Of a file: the root of the Merkle tree of SHA-256 over its leaves, in hexadecimal, as with --sha256.
+    #[arg(long, value_name = "HEX", value_parser = digest, conflicts_with = "range")]
+    pub(crate) merkle_root: Option<Sha256Digest>,
+
+    /// Of a file, and of the large files of a folder: in which order blocks are asked for.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) order: OrderArg,
+
     /// Of a folder: leave out symbolic links.
     #[arg(long)]
     pub(crate) no_symlinks: bool,
@@ -452,6 +520,29 @@ pub(crate) enum IfExistsArg {
     Unique,
 }
 
+/// In which order blocks are asked for.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum OrderArg {
+    /// From the beginning of the file to its end.
+    #[default]
+    Sequential,
+    /// Drawn by lot: several who get a file from one machine then have different parts to give to each other.
+    Random,
+    /// From the beginning, and what comes next before everything else that is asked of the same machines.
+    Deadline,
+}
+
+impl OrderArg {
+    /// The order.
+    pub(crate) const fn order(self) -> Order {
+        match self {
+            Self::Sequential => Order::Sequential,
+            Self::Random => Order::Random,
+            Self::Deadline => Order::Deadline,
+        }
+    }
+}
+
 /// What of an interrupted get is hashed again.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub(crate) enum CheckArg {
@@ -482,8 +573,59 @@ pub(crate) struct Cat {
     #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
     pub(crate) what: CidPath,
 
+    /// Print these bytes alone, both ends included; `100-` is all from 100 on.
+    #[arg(long, value_name = "FROM-TO", value_parser = range)]
+    pub(crate) range: Option<Range<u64>>,
+
     #[command(flatten)]
     pub(crate) sources: Sources,
+}
+
+/// `bitswap verify`
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The file or folder on disk.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+
+    /// The CID, and perhaps a path, as with `get`.
+    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
+    pub(crate) what: CidPath,
+
+    #[command(flatten)]
+    pub(crate) sources: Sources,
+}
+
+/// A CID without a path.
+fn root(text: &str) -> Result<Cid, String> {
+    let CidPath { cid, path, .. } = cid_text::parse_path(text)?;
+    match path.is_empty() {
+        true => Ok(cid),
+        false => Err("a root is a CID without a path".to_owned()),
+    }
+}
+
+/// The bytes from one to another, which is included, as in HTTP.
+fn range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || "not a range of bytes such as 0-99 or 100-".to_owned();
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let from: u64 = from.parse().map_err(|_| wrong())?;
+    let end = match to {
+        "" => u64::MAX,
+        to => to.parse::<u64>().map_err(|_| wrong())?.saturating_add(1),
+    };
+    if from < end { Ok(from..end) } else { Err("the range ends before it begins".to_owned()) }
+}
+
+fn digest(text: &str) -> Result<Sha256Digest, String> {
+    let wrong = || "not a SHA-256 digest: 64 hexadecimal digits".to_owned();
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        let pair = text.get(at * 2..at * 2 + 2).filter(|_| is_digest).ok_or_else(wrong)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
+    }
+    Ok(Sha256Digest(digest))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -575,5 +717,27 @@ mod tests {
             |rest: &[&str]| Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok();
         assert!(share(&["file"]) && share(&["--text", "hello"]));
         assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
+        let root = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+        assert!(share(&["--root", root, "--store", "blocks"]) && !share(&["--root", root]));
+    }
+
+    #[test]
+    fn a_range_has_both_of_its_ends() {
+        assert_eq!(
+            (range("0-99"), range("7-7"), range("5-")),
+            (Ok(0..100), Ok(7..8), Ok(5..u64::MAX))
+        );
+        for wrong in ["", "-", "-5", "5", "a-b", "9-8", "1-2-3", "1..2"] {
+            assert!(range(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn blocks_that_are_added_are_kept_in_a_store_or_not_at_all() {
+        let add =
+            |rest: &[&str]| Args::try_parse_from(["bitswap", "add"].iter().chain(rest)).is_ok();
+        assert!(add(&["file", "--store", "blocks"]) && add(&["file", "--only-hash"]));
+        assert!(!add(&["file"]) && !add(&["--only-hash"]));
+        assert!(!add(&["file", "--store", "blocks", "--only-hash"]));
     }
 }

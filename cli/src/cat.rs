@@ -59,8 +59,14 @@ async fn print_block(
         block.map_err(|error| Failure::Read(ReadError::Block(error)))
     };
     let block = resolve::attend(node, late, &args.sources, say, get).await?;
-    say.bytes(block.data());
-    Ok(block.data().len() as u64)
+    let data = block.data();
+    let end = |wanted: u64| data.len().min(usize::try_from(wanted).unwrap_or(usize::MAX));
+    let bytes = match &args.range {
+        Some(range) => data.slice(end(range.start)..end(range.end)),
+        None => data.clone(),
+    };
+    say.bytes(&bytes);
+    Ok(bytes.len() as u64)
 }
 
 /// Prints it all. The number of bytes.
@@ -73,7 +79,9 @@ async fn print(
 ) -> Result<u64, Failure> {
     let mut patience = Patience::new(args.sources.timeout);
     let mut ticks = patience.ticks();
-    let mut pieces = pin!(node.read_file(cid, peers::session(&args.sources)).await?);
+    let range = args.range.clone().unwrap_or(0..u64::MAX);
+    let options = peers::session(&args.sources).into();
+    let mut pieces = pin!(node.read_range(cid, range, options).await?);
     let mut stopped = pin!(interrupted());
     let mut printed = 0;
     loop {

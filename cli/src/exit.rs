@@ -1,5 +1,6 @@
 //! What can go wrong, what to do about it, and the exit code that says it to a script.
 
+use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +11,10 @@ use bitswap_core::chunk::{
 };
 use bitswap_node::{
     ErrorChain, FetchError, GetError, IdentityError, ListenError, NodeClosed, PathError,
-    ProvideError, PutError, ReadError, ShareError, StallReport, StartError,
+    ProvideError, PutError, ReadError, ShareError, StallReport, StartError, StoreError,
+    VerifyError,
 };
+use cid::Cid;
 use libp2p::PeerId;
 use thiserror::Error;
 
@@ -53,6 +56,15 @@ pub(crate) enum Failure {
     Read(#[from] ReadError),
     #[error(transparent)]
     Path(#[from] PathError),
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    #[error("{} differs from {cid}: {}", path.display(), count(*differences))]
+    Differs { path: PathBuf, cid: String, differences: u64 },
+    #[error(
+        "{what} is a folder, and only a file has bytes to choose from, and a digest; put the path of a file in it \
+         behind the CID"
+    )]
+    OnlyOfFile { what: String },
     #[error("{what} is a symbolic link to {target:?}; get what it leads to by its own path")]
     Symlink { what: String, target: String },
     #[error(
@@ -67,12 +79,18 @@ pub(crate) enum Failure {
     InputLine { path: PathBuf, line: usize, reason: String },
     #[error("standard output takes one file; give one CID with `-o -`")]
     SeveralToOutput,
+    #[error("--sha256 and --merkle-root are of one file on a disk; name one, and where it goes")]
+    DigestOfOneFile,
     #[error("{} is no folder, and several things go into one", path.display())]
     NoFolder { path: PathBuf },
     #[error("{failed} of {of} could not be got")]
     Several { failed: usize, of: usize, code: u8 },
     #[error("cannot make a store for what comes on standard input")]
-    Store { source: io::Error },
+    TemporaryStore { source: io::Error },
+    #[error("the store in {} cannot be opened", directory.display())]
+    Store { directory: PathBuf, source: io::Error },
+    #[error("{root} is not in the store; put it there with `bitswap add`, or name another store")]
+    NotInStore { root: Cid },
     #[error("cannot write to standard output")]
     Output { source: io::Error },
     #[error("the demo's files")]
@@ -101,6 +119,11 @@ pub(crate) enum Failure {
     NodeClosed(#[from] NodeClosed),
 }
 
+fn count(differences: u64) -> String {
+    let of = if differences == 1 { "difference" } else { "differences" };
+    format!("{differences} {of}")
+}
+
 fn do_not(peers: &[PeerId]) -> String {
     let names: Vec<String> = peers.iter().map(ToString::to_string).collect();
     format!("{} {}", names.join(", "), if peers.len() == 1 { "does" } else { "do" })
@@ -121,6 +144,10 @@ fn advice(error: &FetchError) -> Option<&'static str> {
             }
             _ => return None,
         },
+        FetchError::Download(DownloadError::RootMismatch { .. }) => {
+            "The CID and the digest are of different files: find out which of them is right. What was fetched is \
+             kept, and the same command without the digest ends with it."
+        }
         FetchError::Download(DownloadError::TargetExists) => {
             "To replace it, add `--if-exists replace`; to keep both, `--if-exists unique`."
         }
@@ -144,6 +171,10 @@ impl Failure {
         let mut message = ErrorChain(self).to_string();
         let advice = match self {
             Self::Fetch(error) => advice(error),
+            Self::Differs { .. } => Some(
+                "To have it as the CID names it, `bitswap get` it with `--if-exists replace`: files that are equal \
+                 are not fetched again.",
+            ),
             Self::Read(ReadError::InvalidDag(InvalidDag {
                 reason: DagFault::NotAFile(NodeKind::Directory | NodeKind::HamtShard),
                 ..
@@ -187,12 +218,16 @@ impl Failure {
             Self::Identity(IdentityError::InUse { .. }) => BUSY,
             Self::Identity(_) => FILE,
             Self::Denied { .. } => DENIED,
-            Self::PublicDht | Self::InputLine { .. } | Self::SeveralToOutput => USAGE,
+            Self::PublicDht
+            | Self::InputLine { .. }
+            | Self::SeveralToOutput
+            | Self::DigestOfOneFile => USAGE,
             Self::Several { code, .. } => *code,
             Self::Generate { source, .. } if is_full(source) => DISK_FULL,
             Self::Generate { .. } | Self::Input { .. } | Self::NoFolder { .. } => FILE,
             Self::NothingCame { .. } => NOT_FOUND,
-            Self::Share(ShareError::Store(_) | ShareError::NodeClosed(_)) => OTHER,
+            Self::Share(ShareError::Store(error)) => store_code(error),
+            Self::Share(ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
             Self::Output { .. } if self.is_quiet() => CLOSED,
             Self::Output { source } | Self::Demo { source } if is_full(source) => DISK_FULL,
@@ -203,8 +238,16 @@ impl Failure {
             Self::Read(ReadError::Block(error)) => get_code(error),
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
             Self::Path(error) => path_code(error),
+            Self::Verify(error) => verify_code(error),
+            Self::Differs { .. } => DIFFERS,
+            Self::OnlyOfFile { .. } => USAGE,
             Self::Symlink { .. } | Self::NotAFile { .. } => INVALID,
-            Self::Store { .. } => FILE,
+            Self::Store { source, .. } if source.kind() == io::ErrorKind::WouldBlock => BUSY,
+            Self::Store { source, .. } | Self::TemporaryStore { source } if is_full(source) => {
+                DISK_FULL
+            }
+            Self::Store { .. } | Self::TemporaryStore { .. } => FILE,
+            Self::NotInStore { .. } => NOT_FOUND,
             Self::Interrupted | Self::Aborted => INTERRUPTED,
             _ => OTHER,
         }
@@ -226,10 +269,25 @@ const INVALID: u8 = 6;
 const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
-const DENIED: u8 = 10;
+/// What is on disk is not what the CID names.
+const DIFFERS: u8 = 10;
+/// The file has not the digest that was given.
+const DIGEST: u8 = 11;
+/// A list given with --deny denies it.
+const DENIED: u8 = 12;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
+
+/// What the system says of a store on a disk.
+fn store_code(error: &StoreError) -> u8 {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    match cause {
+        Some(error) if is_full(error) => DISK_FULL,
+        Some(_) => FILE,
+        None => OTHER,
+    }
+}
 
 fn fetch_code(error: &FetchError) -> u8 {
     match error {
@@ -253,6 +311,16 @@ fn tree_code(error: &TreeError) -> u8 {
         TreeError::Download { error, .. } => download_code(error),
         TreeError::File { error, .. } if error.kind.is_full() => DISK_FULL,
         TreeError::File { .. } => FILE,
+        _ => OTHER,
+    }
+}
+
+fn verify_code(error: &VerifyError) -> u8 {
+    match error {
+        VerifyError::Read { .. } | VerifyError::Name(_) => FILE,
+        VerifyError::Block(error) => get_code(error),
+        VerifyError::Invalid(_) => INVALID,
+        VerifyError::File { reason, .. } => download_code(reason),
         _ => OTHER,
     }
 }
@@ -283,6 +351,7 @@ fn download_code(error: &DownloadError) -> u8 {
         DownloadError::InvalidDag(_) | DownloadError::BadRoot(_) => INVALID,
         DownloadError::Unavailable { .. } => NOT_FOUND,
         DownloadError::AlreadyInProgress => BUSY,
+        DownloadError::RootMismatch { .. } => DIGEST,
         DownloadError::TargetExists => EXISTS,
         DownloadError::NotEnoughSpace { .. } | DownloadError::QuotaExceeded { .. } => DISK_FULL,
         DownloadError::RenameFailed(error) | DownloadError::File { error, .. }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{
-    DAG_PB, DownloadEvent, IfExists, NodeKind, RAW, Resume, StallReason, TreeEvent, TreeFinished,
-    UnixfsNode,
+    DAG_PB, DownloadEvent, ExpectedDigests, IfExists, NodeKind, RAW, Resume, StallReason,
+    TreeEvent, TreeFinished, UnixfsNode,
 };
 use bitswap_node::{
     Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeStats,
@@ -39,11 +39,21 @@ pub(crate) async fn run(
     if let Some(path) = &args.input {
         all.extend(read_list(path)?);
     }
+    // What went to standard output cannot be taken back, and no two files have one digest.
+    let has_digest = args.sha256.is_some() || args.merkle_root.is_some();
+    if has_digest && (args.is_to_output() || all.len() > 1) {
+        return Err(Failure::DigestOfOneFile);
+    }
     if args.is_to_output() {
         let Ok([what]) = <[CidPath; 1]>::try_from(all) else {
             return Err(Failure::SeveralToOutput);
         };
-        return cat::run(args::Cat { what, sources: args.sources }, runtime, say).await;
+        return cat::run(
+            args::Cat { what, range: args.range, sources: args.sources },
+            runtime,
+            say,
+        )
+        .await;
     }
     if let Some(path) = args.output.as_ref().filter(|path| all.len() > 1 && !path.is_dir()) {
         return Err(Failure::NoFolder { path: path.clone() });
@@ -101,6 +111,9 @@ async fn get(
     let options = options(args);
     let start = Instant::now();
     if resolve::is_directory(&found) && !args.raw {
+        if args.range.is_some() || args.sha256.is_some() || args.merkle_root.is_some() {
+            return Err(Failure::OnlyOfFile { what: what.to_string() });
+        }
         let target = target(what, args, true, several);
         let mut options = FetchTreeOptions::from(options);
         (options.tree.links, options.tree.metadata) = (!args.no_symlinks, !args.no_metadata);
@@ -204,6 +217,12 @@ fn options(args: &args::Get) -> FetchOptions {
         CheckArg::Sample => Resume::Sample,
         CheckArg::Changed => Resume::Changed,
     };
+    if let Some(range) = &args.range {
+        options.download.wanted = range.clone();
+    }
+    options.download.order = args.order.order();
+    let (sha256, merkle_root) = (args.sha256, args.merkle_root);
+    options.download.expected = ExpectedDigests { sha256, merkle_root };
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     options
 }

@@ -1,5 +1,6 @@
 //! `bitswap`: move files between machines by content address.
 
+mod add;
 mod address_text;
 mod args;
 mod cat;
@@ -9,6 +10,7 @@ mod exit;
 mod generate;
 mod get;
 mod identity;
+mod import;
 mod log;
 mod ls;
 mod memory;
@@ -18,8 +20,10 @@ mod progress;
 mod resolve;
 mod say;
 mod share;
+mod store;
 mod strangers;
 mod usage;
+mod verify;
 mod version;
 
 use std::process::ExitCode;
@@ -94,9 +98,11 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
 async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Result<(), Failure> {
     match command {
         Command::Demo(demo) => demo::run(demo, runtime, say).await,
+        Command::Add(add) => add::run(add, runtime, say).await,
         Command::Share(share) => share::run(share, runtime, say).await,
         Command::Get(get) => get::run(get, runtime, say).await,
         Command::Ls(ls) => ls::run(ls, runtime, say).await,
+        Command::Verify(verify) => verify::run(verify, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
         Command::Generate(generate) => generate::run(&generate),
     }

@@ -1,28 +1,24 @@
 //! `bitswap share`
 
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bitswap_core::ByteSize;
-use bitswap_core::chunk::Root;
-use bitswap_node::store::FileId;
-use bitswap_node::{
-    Bytes, DiskStore, Hashed, Multiaddr, Node, NodeClosed, NodeEvent, Runtime, ShareTreeOptions,
-    SharedTree,
-};
+use bitswap_core::chunk::UnixfsNode;
+use bitswap_node::{Keep, Multiaddr, Node, NodeClosed, NodeEvent, Runtime, ShareError};
 use cid::Cid;
-use futures::SinkExt as _;
 use futures::stream::{Stream, StreamExt as _};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::args;
 use crate::exit::Failure;
 use crate::identity;
+use crate::import::{Imported, import, is_stdin};
 use crate::progress::Shown;
 use crate::say::Say;
+use crate::store;
 
 /// How often it looks at the counters, and whether the file has changed.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,15 +41,17 @@ pub(crate) async fn run(
         lasts = true;
     }
     let is_in_dht = args.dht.settings().is_some();
-    // What comes on standard input has no other place; it is removed with the node.
-    let store = match is_stdin(&args.paths) {
-        true => Some(tempfile::tempdir().map_err(|source| Failure::Store { source })?),
-        false => None,
+    // What comes on standard input has no other place; without a store it is removed with the node.
+    let temporary = match &args.store {
+        None if is_stdin(&args.paths) => {
+            let directory = tempfile::tempdir();
+            Some(directory.map_err(|source| Failure::TemporaryStore { source })?)
+        }
+        _ => None,
     };
-    if let Some(directory) = &store {
-        let blocks = DiskStore::open(runtime.clone(), directory.path()).await;
-        builder =
-            builder.with_blocks(Arc::new(blocks.map_err(|source| Failure::Store { source })?));
+    let store = args.store.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
+    if let Some(directory) = store {
+        builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
     }
     let node = builder.start().await?;
     listen(&node, &args.listen, lasts).await?;
@@ -69,23 +67,24 @@ pub(crate) async fn run(
     let ticket = node.ticket(cid, served.name.as_deref()).await?.to_string();
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement { cid, ticket: &ticket, bytes: served.bytes },
+        Announcement { cid, ticket: &ticket, bytes: served.size },
         &json!({
-            "event": "shared", "cid": cid.to_string(), "size": served.bytes, "name": served.name,
+            "event": "shared", "cid": cid.to_string(), "size": served.size, "name": served.name,
             "files": served.files.len(), "addresses": addresses, "ticket": ticket,
         }),
     );
     if is_in_dht {
         node.provide(cid).await?;
     }
-    let mut watch = Watch { node: &node, served, shown: Shown::new(say), told: Counts::default() };
+    let (shown, told) = (Shown::new(say), Counts::default());
+    let mut watch = Watch { node: &node, served, next_look: 0, shown, told };
     tokio::select! {
         () = &mut stopped => {}
         ended = watch.run(events) => ended?,
     }
     watch.end(say).await?;
     node.shutdown().await;
-    drop(store);
+    drop(temporary);
     Ok(())
 }
 
@@ -104,91 +103,37 @@ async fn listen(node: &Node, addresses: &[Multiaddr], lasts: bool) -> Result<(),
     Ok(())
 }
 
-/// What is shared.
-struct Served {
-    cid: Cid,
-    bytes: u64,
-    /// What it is called, where it is one thing with a name.
-    name: Option<String>,
-    /// The files, as long as they are as they were when they were shared.
-    files: Vec<(PathBuf, FileId)>,
-    /// Where the next look at them begins.
-    next_look: usize,
-}
-
-impl Served {
-    const fn new(cid: Cid, bytes: u64) -> Self {
-        Self { cid, bytes, name: None, files: Vec::new(), next_look: 0 }
-    }
-}
-
-/// Hashes the files, or stores the text or what comes on standard input.
-async fn share(node: &Node, args: &args::Share, say: &Say) -> Result<Served, Failure> {
+/// Hashes the files, stores the text or what comes on standard input, or looks at what is in the store.
+async fn share(node: &Node, args: &args::Share, say: &Say) -> Result<Imported, Failure> {
     if let Some(text) = &args.text {
-        return Ok(Served::new(node.put(text.clone()).await?, text.len() as u64));
+        return Ok(Imported::nameless(node.put(text.clone()).await?, text.len() as u64));
     }
-    let (mut shown, start) = (Shown::new(say), Instant::now());
-    let progress = |hashed: Hashed| shown.hashing(hashed, start.elapsed());
-    let profile = args.cut.profile();
-    if is_stdin(&args.paths) {
-        let name = Path::new("standard input");
-        let root = node.share_stream(name, standard_input(), profile, progress).await?;
-        return Ok(Served::new(root.cid, root.size));
+    if let Some(root) = args.root {
+        return stored(node, root).await;
     }
-    let only = if let [only] = &args.paths[..] { Some(only) } else { None };
-    let name = only.and_then(|path| path.file_name()?.to_str()).map(str::to_owned);
-    if let Some(path) = only
-        && !path.is_dir()
-        && !args.metadata
-    {
-        let shared = node.share_file_with(path, profile, progress).await?;
-        let Root { cid, size, .. } = shared.root;
-        let files = vec![(path.clone(), shared.id)];
-        return Ok(Served { name, files, ..Served::new(cid, size) });
-    }
-    let (metadata, skip_hidden) = (args.metadata, args.skip_hidden);
-    let options = ShareTreeOptions { profile, metadata, skip_hidden };
-    let SharedTree { root, size, files, .. } =
-        node.share_tree(&args.paths, options, progress).await?;
-    Ok(Served { name, files, ..Served::new(root.cid, size) })
+    import(node, &args.paths, (args.cut.profile(), args.folders, Keep::InPlace), say).await
 }
 
-/// Whether standard input is what is shared.
-fn is_stdin(paths: &[PathBuf]) -> bool {
-    matches!(paths, [only] if only.as_os_str() == "-")
-}
-
-/// What comes on standard input. A thread of its own waits for it.
-fn standard_input() -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let (mut pieces, read) = futures::channel::mpsc::channel(2);
-    std::thread::spawn(move || {
-        let mut input = io::stdin().lock();
-        loop {
-            let mut piece = vec![0; 1 << 20];
-            let result = input.read(&mut piece).map(|read| {
-                piece.truncate(read);
-                Bytes::from(piece)
-            });
-            if result.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) {
-                continue;
-            }
-            let is_end = result.as_ref().map_or(true, Bytes::is_empty);
-            if result.as_ref().is_ok_and(Bytes::is_empty) {
-                return;
-            }
-            // Nobody wants it any more, or it cannot be read.
-            if futures::executor::block_on(pieces.send(result)).is_err() || is_end {
-                return;
-            }
-        }
-    });
-    read
+/// Something that is in the store already.
+async fn stored(node: &Node, root: Cid) -> Result<Imported, Failure> {
+    let Some(bytes) = node.store().block(root).await.map_err(ShareError::from)? else {
+        return Err(Failure::NotInStore { root });
+    };
+    // Of a folder it is what its root claims, as everybody sees it who looks at no more than that.
+    let size = match UnixfsNode::decode(root.codec(), &bytes, usize::MAX) {
+        Ok(UnixfsNode::File(node, _)) => node.size,
+        Ok(UnixfsNode::Directory(node, _)) => node.entries.iter().map(|entry| entry.tsize).sum(),
+        _ => bytes.len() as u64,
+    };
+    Ok(Imported::nameless(root, size))
 }
 
 /// Says what becomes of what is shared.
 struct Watch<'a> {
     node: &'a Node,
-    served: Served,
+    served: Imported,
+    /// Where the next look at its files begins.
+    next_look: usize,
     shown: Shown<'a>,
     /// What was said last.
     told: Counts,
@@ -239,7 +184,8 @@ impl Watch<'_> {
 
     /// Looks at some of the files, all of them in turn.
     async fn look_at_files(&mut self) -> Result<(), Failure> {
-        let Served { files, next_look, cid, .. } = &mut self.served;
+        let next_look = &mut self.next_look;
+        let Imported { files, cid, .. } = &mut self.served;
         if *next_look >= files.len() {
             *next_look = 0;
         }

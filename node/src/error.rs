@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, InvalidTree, Obstacle, ResolveError, TreeError,
@@ -272,6 +273,40 @@ pub enum EntryFault {
     /// No tree can have it.
     #[error("{0}")]
     Invalid(DagFault),
+}
+
+/// Why something on disk could not be compared with a CID to the end.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// It could not be read.
+    #[error("cannot read {}", path.display())]
+    Read {
+        /// Where it is.
+        path: PathBuf,
+        /// The error of the operating system.
+        source: Arc<io::Error>,
+    },
+    /// A name that no file can have here.
+    #[error(transparent)]
+    Name(#[from] BadTarget),
+    /// A node above leaves was not got.
+    #[error(transparent)]
+    Block(#[from] GetError),
+    /// The tree is invalid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTree),
+    /// A file could not be compared.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Where it is.
+        path: PathBuf,
+        /// Why. It is part of this error's text.
+        reason: Box<DownloadError>,
+    },
+    /// The node stopped meanwhile.
+    #[error(transparent)]
+    NodeClosed(#[from] NodeClosed),
 }
 
 /// Why a file was not fetched.

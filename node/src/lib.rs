@@ -3,7 +3,9 @@
 //! [`Node`] is a handle to a running node: it gets and serves blocks ([`Node::get`], [`Node::put`],
 //! [`Node::session`]), shares files and folders from where they lie ([`Node::share_file`],
 //! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
-//! [`Node::fetch_tree`]), or reads them in order ([`Node::read_file`], [`Node::list`]). It finds
+//! [`Node::fetch_tree`]), reads them ([`Node::read_file`],
+//! [`Node::open`], [`Node::list`]), or compares what is on disk with a
+//! CID ([`Node::verify`]). It finds
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
@@ -80,6 +82,7 @@ pub mod testing;
 mod ticket;
 mod trace;
 mod transport;
+mod verify;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.
 pub use bitswap_core::{
@@ -100,7 +103,7 @@ pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
 pub use error::{
     ConnectError, EntryFault, FetchError, GetError, ListenError, NodeClosed, PathError,
-    ProvideError, PutError, ReadError, ShareError, StartError,
+    ProvideError, PutError, ReadError, ShareError, StartError, VerifyError,
 };
 pub use error_chain::ErrorChain;
 pub use fetch::{
@@ -113,12 +116,14 @@ pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
 pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
 pub use providers::{Provider, Providers};
+pub use read::{FileReader, ReadOptions};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};
 pub use session::Session;
-pub use share::{Hashed, Shared};
+pub use share::{Hashed, Keep, Shared};
 pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use swarm_key::{SwarmKey, SwarmKeyError};
 pub use ticket::{Ticket, TicketError};
 pub use transport::transport;
+pub use verify::{Difference, OnDisk, Verified};

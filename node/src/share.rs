@@ -39,6 +39,18 @@ const COPIED_MAX: u64 = 64 << 20;
 
 const NOTIFIED_AT_ONCE: usize = 1024;
 
+/// What is kept of what is cut into blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Files are served from where they lie, without a copy; what is above their leaves goes to the store.
+    #[default]
+    InPlace,
+    /// All blocks go to the store. The files may change, or go, afterwards.
+    Copies,
+    /// Nothing: only CIDs are wanted.
+    Nothing,
+}
+
 /// A shared file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -84,17 +96,35 @@ impl Node {
         profile: Profile,
         progress: impl FnMut(Hashed) + Send,
     ) -> Result<Shared, ShareError> {
-        self.share_one(path, profile, |_| Metadata::default(), progress).await
+        match self.import_file(path, (profile, Keep::InPlace), progress).await? {
+            (root, Some(id)) => Ok(Shared { root, id }),
+            (_, None) => Err(failed(path, io::ErrorKind::NotFound.into())),
+        }
     }
 
-    /// Shares a file whose root has metadata.
-    pub(crate) async fn share_one(
+    /// Cuts and hashes a file, as [`Self::share_file`] does, and keeps of it what is to be kept. It has an id if
+    /// it is served from where it lies.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::share_file`].
+    pub async fn import_file(
         &self,
         path: &Path,
-        profile: Profile,
+        cut: (Profile, Keep),
+        progress: impl FnMut(Hashed) + Send,
+    ) -> Result<(Root, Option<FileId>), ShareError> {
+        self.import_with(path, cut, |_| Metadata::default(), progress).await
+    }
+
+    /// Cuts a file whose root has metadata. It has an id if it is served from where it lies.
+    pub(crate) async fn import_with(
+        &self,
+        path: &Path,
+        (profile, keep): (Profile, Keep),
         metadata_of: fn(&std::fs::Metadata) -> Metadata,
         mut progress: impl FnMut(Hashed) + Send,
-    ) -> Result<Shared, ShareError> {
+    ) -> Result<(Root, Option<FileId>), ShareError> {
         let path = std::path::absolute(path)
             .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
         let failed = |source| failed(&path, source);
@@ -103,26 +133,32 @@ impl Node {
         let found = file.clone();
         let metadata = move || found.metadata();
         let before = self.runtime().run_blocking(metadata.clone()).await.and_then(|it| it);
-        let top = metadata_of(&before.map_err(failed)?);
-        let cut = (profile, Leaves::InPlace(stamp.len()), top);
-        let (root, leaves) = self.import(&path, &file, cut, &mut progress).await?;
+        let total = stamp.len();
+        let max = if keep == Keep::InPlace { total } else { total.max(COPIED_MAX) };
+        let cut =
+            Cut { profile, keep, metadata: metadata_of(&before.map_err(failed)?), total, max };
+        let (mut root, leaves) = self.import(&path, &file, cut, &mut progress).await?;
         let after = self.runtime().run_blocking(metadata).await.and_then(|it| it);
         if Stamp::of(&after.map_err(failed)?) != stamp {
             return Err(ShareError::Changed { path });
         }
-        if root.size != stamp.len() {
-            let cut = (profile, Leaves::Copied(COPIED_MAX), top);
-            let (root, _) = self.import(&path, &file, cut, &mut progress).await?;
-            if root.size > COPIED_MAX {
-                return Err(ShareError::Endless { path, max: COPIED_MAX });
-            }
-            return Ok(Shared { root, id: self.store().files().share(path, None, []) });
+        if keep == Keep::InPlace && root.size == total {
+            let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
+            let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
+            let id = self.store().files().share(path, Some(stamp), leaves);
+            notify_in_steps(self, infos).await?;
+            return Ok((root, Some(id)));
         }
-        let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
-        let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
-        let id = self.store().files().share(path, Some(stamp), leaves);
-        notify_in_steps(self, infos).await?;
-        Ok(Shared { root, id })
+        let mut id = None;
+        if keep == Keep::InPlace {
+            let cut = Cut { keep: Keep::Copies, max: COPIED_MAX, ..cut };
+            root = self.import(&path, &file, cut, &mut progress).await?.0;
+            id = Some(self.store().files().share(path.clone(), None, []));
+        }
+        if root.size > total.max(COPIED_MAX) {
+            return Err(ShareError::Endless { path, max: COPIED_MAX });
+        }
+        Ok((root, id))
     }
 
     /// Whether a shared file is still as it was when it was hashed. Blocks of a file that is not are
@@ -136,19 +172,21 @@ impl Node {
         self.runtime().run_blocking(move || files.is_unchanged(id)).await
     }
 
-    /// Cuts and hashes what a stream gives, as a file of any length, and keeps its blocks in the store.
+    /// Cuts and hashes what a stream gives, as a file of any length. A stream lies nowhere, so its blocks are
+    /// copied to the store unless nothing is to be kept.
     ///
     /// # Errors
     ///
     /// When the stream fails, or the store does.
-    pub async fn share_stream(
+    pub async fn import_stream(
         &self,
         name: &Path,
         bytes: impl Stream<Item = io::Result<Bytes>> + Send,
-        profile: Profile,
+        (profile, keep): (Profile, Keep),
         mut progress: impl FnMut(Hashed) + Send,
     ) -> Result<Root, ShareError> {
-        let cut = (profile, Leaves::Copied(u64::MAX), Metadata::default());
+        let keep = if keep == Keep::InPlace { Keep::Copies } else { keep };
+        let cut = Cut { profile, keep, metadata: Metadata::default(), total: 0, max: u64::MAX };
         self.build(name, bytes, cut, &mut progress).await.map(|(root, _)| root)
     }
 
@@ -196,11 +234,11 @@ impl Node {
         &self,
         path: &Path,
         file: &Arc<File>,
-        cut: (Profile, Leaves, Metadata),
+        cut: Cut,
         progress: &mut (impl FnMut(Hashed) + Send),
     ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
         let runtime = self.runtime();
-        let max = cut.1.max();
+        let max = cut.max;
         // One read at a time: they share the file's cursor.
         let read = |offset: u64| async move {
             if offset > max {
@@ -219,7 +257,7 @@ impl Node {
         &self,
         path: &Path,
         bytes: impl Stream<Item = io::Result<Bytes>> + Send,
-        (profile, leaves, metadata): (Profile, Leaves, Metadata),
+        Cut { profile, keep, metadata, total, .. }: Cut,
         progress: &mut (impl FnMut(Hashed) + Send),
     ) -> Result<(Root, Vec<(Cid, SharedLeaf)>), ShareError> {
         let cores = available_parallelism().map_or(1, usize::from);
@@ -228,7 +266,7 @@ impl Node {
         let chunks = bytes
             .map_ok(Some)
             .chain(stream::iter([Ok(None)]))
-            .map_ok(|bytes| stream::iter(cut(&mut chunker, bytes)).map(io::Result::Ok))
+            .map_ok(|bytes| stream::iter(chunks(&mut chunker, bytes)).map(io::Result::Ok))
             .try_flatten()
             .map_ok(|chunk| runtime.run_blocking(move || chunk.hash()))
             .try_buffered(cores);
@@ -238,28 +276,29 @@ impl Node {
         while let Some(leaf) = chunks.try_next().await.map_err(|source| failed(path, source))? {
             let mut kept = tree.push(&leaf);
             let Leaf { range, block } = leaf;
-            match leaves {
-                Leaves::InPlace(total) => {
+            let done = range.offset + range.len;
+            match keep {
+                Keep::InPlace => {
                     let form = profile.leaf_form();
                     let shared = SharedLeaf { offset: range.offset, len: range.len as u32, form };
                     in_place.push((*block.cid(), shared));
-                    progress(Hashed { done: (range.offset + range.len).min(total), total });
+                    progress(Hashed { done: done.min(total), total });
                 }
-                Leaves::Copied(_) => {
-                    let done = range.offset + range.len;
-                    progress(Hashed { done, total: done });
+                Keep::Copies | Keep::Nothing => {
                     kept.push(block);
+                    progress(Hashed { done, total: total.max(done) });
                 }
             }
-            self.keep(kept).await?;
+            self.keep_if(keep, kept).await?;
         }
         let (root, nodes) = tree.finish_with(&metadata);
-        self.keep(nodes).await?;
+        self.keep_if(keep, nodes).await?;
         Ok((root, in_place))
     }
 
-    pub(crate) async fn keep(&self, blocks: Vec<Block>) -> Result<(), ShareError> {
-        if blocks.is_empty() {
+    /// Puts blocks into the store, unless nothing is to be kept.
+    pub(crate) async fn keep_if(&self, keep: Keep, blocks: Vec<Block>) -> Result<(), ShareError> {
+        if blocks.is_empty() || keep == Keep::Nothing {
             return Ok(());
         }
         let infos = blocks.iter().map(BlockInfo::from).collect();
@@ -268,23 +307,16 @@ impl Node {
     }
 }
 
-/// What becomes of the leaves of a file.
+/// How one file is cut.
 #[derive(Clone, Copy, Debug)]
-enum Leaves {
-    /// They are read from the file when they are asked for. It says that it has so many bytes.
-    InPlace(u64),
-    /// They are kept in the store, if they are not more than so many bytes.
-    Copied(u64),
-}
-
-impl Leaves {
-    /// How many bytes they have at most; when there are more, nothing comes of it.
-    const fn max(self) -> u64 {
-        match self {
-            Self::InPlace(len) => len,
-            Self::Copied(max) => max,
-        }
-    }
+struct Cut {
+    profile: Profile,
+    keep: Keep,
+    metadata: Metadata,
+    /// Bytes that it says it has.
+    total: u64,
+    /// No more than this is read, and a little; when there is more, nothing comes of it.
+    max: u64,
 }
 
 pub(crate) fn failed(path: &Path, source: io::Error) -> ShareError {
@@ -296,7 +328,7 @@ pub(crate) fn failed(path: &Path, source: io::Error) -> ShareError {
 }
 
 /// The chunks that the next piece completes; without a piece, the last one.
-fn cut(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
+fn chunks(chunker: &mut Chunker, bytes: Option<Bytes>) -> Vec<Chunk> {
     match bytes {
         Some(bytes) => {
             chunker.write(bytes);

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bitswap_core::chunk::{
-    DagFault, DirectoryBuilder, Metadata, Mtime, NodeRoot, Profile, symlink,
+    DagFault, DirectoryBuilder, Metadata, Mtime, NodeRoot, Profile, Root, symlink,
 };
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use crate::error::{EntryFault, ShareError};
 use crate::node::Node;
 use crate::runtime::RuntimeExt as _;
-use crate::share::{Hashed, Shared, failed};
+use crate::share::{Hashed, Keep, failed};
 use crate::store::FileId;
 
 /// Files of a directory that are hashed at a time: small ones mostly wait for the disk.
@@ -28,6 +28,8 @@ pub struct ShareTreeOptions {
     pub metadata: bool,
     /// Whether entries are left out whose names begin with a dot.
     pub skip_hidden: bool,
+    /// What is kept of it.
+    pub keep: Keep,
 }
 
 /// A shared tree.
@@ -38,8 +40,10 @@ pub struct SharedTree {
     pub root: NodeRoot,
     /// Bytes of all files.
     pub size: u64,
-    /// Every file in it: where it is, and its name in the store.
+    /// Every file that is served from where it lies: where that is, and its name in the store.
     pub files: Vec<(PathBuf, FileId)>,
+    /// How many files are in it.
+    pub file_count: u64,
     /// Directories, the root included.
     pub directories: u64,
     /// Symbolic links. They are shared as they are, whatever they lead to.
@@ -66,7 +70,8 @@ struct Open {
 
 impl Node {
     /// Shares what these paths lead to: files, directories with everything in them, and symbolic links as they
-    /// are. The files are served from where they lie, without a copy; only what is above them is kept.
+    /// are. By [default](Keep) the files are served from where they lie, without a copy; only what is above
+    /// them is kept.
     ///
     /// One path gives its own root. Several are wrapped in a directory, under their names.
     ///
@@ -101,8 +106,8 @@ impl Node {
             Some(root) => root,
             None => sharing.directory(top, &Metadata::default()).await?,
         };
-        let Sharing { size, files, directories, links, .. } = sharing;
-        Ok(SharedTree { root, size, files, directories, links })
+        let Sharing { size, files, file_count, directories, links, .. } = sharing;
+        Ok(SharedTree { root, size, files, file_count, directories, links })
     }
 }
 
@@ -112,6 +117,7 @@ struct Sharing<'a, P> {
     options: ShareTreeOptions,
     size: u64,
     files: Vec<(PathBuf, FileId)>,
+    file_count: u64,
     directories: u64,
     links: u64,
     /// How far it is, and whom to tell.
@@ -121,7 +127,8 @@ struct Sharing<'a, P> {
 impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     fn new(node: &'a Node, options: ShareTreeOptions, progress: P) -> Self {
         let progress = Mutex::new((Hashed { done: 0, total: 0 }, progress));
-        Self { node, options, size: 0, files: Vec::new(), directories: 0, links: 0, progress }
+        let (size, file_count, directories, links) = (0, 0, 0, 0);
+        Self { node, options, size, files: Vec::new(), file_count, directories, links, progress }
     }
 
     /// Adds up how much there is, to tell how far it is.
@@ -210,7 +217,7 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         &mut self,
         files: Vec<(String, PathBuf)>,
     ) -> Result<Vec<(String, NodeRoot)>, ShareError> {
-        let ShareTreeOptions { profile, metadata, .. } = self.options;
+        let ShareTreeOptions { profile, metadata, keep, .. } = self.options;
         let of: fn(&fs::Metadata) -> Metadata =
             if metadata { metadata_of } else { |_| Metadata::default() };
         let (node, progress) = (self.node, &self.progress);
@@ -224,15 +231,16 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
                 done = hashed.done;
                 tell(*sum);
             };
-            let shared = node.share_one(&path, profile, of, tell).await?;
-            Ok::<_, ShareError>((name, path, shared))
+            let (root, id) = node.import_with(&path, (profile, keep), of, tell).await?;
+            Ok::<_, ShareError>((name, path, root, id))
         };
-        let shared: Vec<(String, PathBuf, Shared)> =
+        let shared: Vec<(String, PathBuf, Root, Option<FileId>)> =
             stream::iter(files).map(share).buffered(AT_ONCE).try_collect().await?;
         let mut roots = Vec::with_capacity(shared.len());
-        for (name, path, Shared { root, id }) in shared {
+        for (name, path, root, id) in shared {
             self.size += root.size;
-            self.files.push((path, id));
+            self.file_count += 1;
+            self.files.extend(id.map(|id| (path, id)));
             roots.push((name, NodeRoot { cid: root.cid, dag_size: root.dag_size }));
         }
         Ok(roots)
@@ -250,7 +258,7 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         let made = symlink(self.options.profile, &target, &metadata);
         let (root, block) = made.map_err(|reason| invalid(path, reason))?;
         self.links += 1;
-        self.node.keep(vec![block]).await?;
+        self.node.keep_if(self.options.keep, vec![block]).await?;
         Ok(root)
     }
 
@@ -261,7 +269,7 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     ) -> Result<NodeRoot, ShareError> {
         let (root, nodes) = builder.finish(metadata);
         self.directories += 1;
-        self.node.keep(nodes).await?;
+        self.node.keep_if(self.options.keep, nodes).await?;
         Ok(root)
     }
 }

@@ -141,6 +141,7 @@ impl Steps {
             Effect::Remove { .. } => "remove the journal",
             Effect::Unlock => "unlock",
             Effect::Check(_) => "compare",
+            Effect::Digest { .. } => "digest",
         };
         name.to_owned()
     }

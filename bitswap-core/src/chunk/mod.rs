@@ -71,6 +71,7 @@
 //!             let bytes = files[&check.role][at..at + check.len].to_vec();
 //!             return Ok(Done::Equal(check.matches(&bytes.into())));
 //!         }
+//!         Effect::Digest { .. } => unreachable!("no digest is expected"),
 //!         Effect::Allocate { len, .. } => {
 //!             files.entry(FileRole::Temp).or_default().resize(len as usize, 0);
 //!         }
@@ -122,6 +123,7 @@
 //! ```
 
 mod cost;
+mod digest;
 mod download;
 mod import;
 mod manifest;
@@ -134,8 +136,9 @@ pub mod testing;
 mod tree;
 mod unixfs;
 
+pub use digest::{ExpectedDigests, FileDigest, LeafRun, Sha256Digest};
 pub use download::{
-    BlockWant, Check, Done, Download, DownloadError, DownloadEvent, DownloadOptions,
+    BlockWant, Check, DigestKind, Done, Download, DownloadError, DownloadEvent, DownloadOptions,
     DownloadOutput, Effect, EffectId, FileRole, Finished, FsError, FsErrorKind, IfExists,
     JOURNAL_MAX, Journal, Missing, Obstacle, Operation, Outcome, Progress, RenameRetry, Resume,
     StallReason, Stamp, SyncPolicy,

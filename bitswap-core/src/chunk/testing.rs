@@ -249,6 +249,16 @@ impl FakeDisk {
                 let end = live.len().min(start + check.len);
                 Ok(Done::Equal(check.matches(&Bytes::copy_from_slice(&live[start..end]))))
             }
+            Effect::Digest { role, len, leaves } => {
+                let live = &self.inode(*role)?.live;
+                let mut digest = match leaves {
+                    Some(leaves) => super::FileDigest::merkle_root(leaves),
+                    None => super::FileDigest::sha256(),
+                };
+                let bytes = live.get(..*len as usize).ok_or(fs_error(FsErrorKind::Io))?;
+                digest.update(bytes);
+                Ok(Done::Digest(digest.finish()))
+            }
             Effect::Write { offset, bytes } => self.write(*offset, bytes),
             Effect::Sync => {
                 let inode = self.inode(FileRole::Temp)?;

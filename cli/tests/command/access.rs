@@ -48,14 +48,14 @@ fn what_a_list_denies_is_neither_served_nor_got() {
     let deny = ["--deny", list.as_str()];
     let sharing = Sharing::start(&["--text", "Hello World"]);
     let (denied, said) = cat(&sharing, &deny);
-    assert_eq!(denied, Some(10), "{said}");
+    assert_eq!(denied, Some(12), "{said}");
     assert!(said.contains("is denied by line 2 of a list given with --deny"), "{said}");
     for command in ["get", "ls"] {
-        assert_eq!(code(&[command, HELLO, deny[0], deny[1]]), 10);
+        assert_eq!(code(&[command, HELLO, deny[0], deny[1]]), 12);
     }
-    assert_eq!(code(&["ls", &format!("{HELLO}/a/b"), "--deny", &below]), 10);
+    assert_eq!(code(&["ls", &format!("{HELLO}/a/b"), "--deny", &below]), 12);
     assert_eq!(cat(&sharing, &["--deny", &below]).0, Some(0));
-    assert_eq!(code(&["share", "--text", "Hello World", "--no-mdns", deny[0], deny[1]]), 10);
+    assert_eq!(code(&["share", "--text", "Hello World", "--no-mdns", deny[0], deny[1]]), 12);
     // A folder's list does not deny the folder: what it denies is not there.
     std::fs::create_dir(directory.path().join("folder")).unwrap();
     file(&directory.path().join("folder"), "a", "Hello World");

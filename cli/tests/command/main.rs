@@ -1,9 +1,11 @@
 //! The command as a user runs it: processes of their own, on loopback.
 
 mod access;
+mod adding;
 mod connections;
 mod conventions;
 mod dht;
+mod digests;
 #[cfg(target_os = "linux")]
 mod discovery;
 #[cfg(unix)]
@@ -16,6 +18,7 @@ mod manners;
 mod process;
 mod promises;
 mod proxy;
+mod ranges;
 #[cfg(unix)]
 mod resuming;
 mod runtimes;
@@ -25,6 +28,7 @@ mod terminal;
 mod tickets;
 #[cfg(unix)]
 mod trees;
+mod verifying;
 
 use std::path::Path;
 use std::process::Output;

@@ -8,7 +8,7 @@ use bitswap_core::{Block, Timestamp};
 use cid::Cid;
 
 /// One thing that a download says.
-pub(super) enum Output<E, V> {
+pub(crate) enum Output<E, V> {
     Want(BlockWant),
     Cancel(Cid),
     Effect(EffectId, E),
@@ -16,7 +16,7 @@ pub(super) enum Output<E, V> {
 }
 
 /// A download.
-pub(super) trait Machine: Send + 'static {
+pub(crate) trait Machine: Send + 'static {
     type Effect: Send + 'static;
     type Event: Send + 'static;
     type Outcome: Clone + Send + 'static;

@@ -5,6 +5,8 @@ mod report;
 mod task;
 mod tree;
 
+pub(crate) use task::{Driven, Ends, drive};
+
 pub use report::{StallReport, StalledWant};
 pub use tree::{FetchTreeOptions, FetchedTree};
 
@@ -73,7 +75,7 @@ pub struct Fetched {
 
 /// What is to be done with a running fetch.
 #[derive(Debug)]
-enum Control {
+pub(crate) enum Control {
     Pause,
     Resume,
     Stop,
@@ -177,7 +179,7 @@ impl Node {
     }
 
     /// Runs a fetch as a task of its own.
-    fn fetch<E, T, F>(&self, root: Cid, run: impl FnOnce(task::Ends<E>) -> F) -> Fetch<E, T>
+    fn fetch<E, T, F>(&self, root: Cid, run: impl FnOnce(Ends<E>) -> F) -> Fetch<E, T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, FetchError>> + Send + 'static,
@@ -185,7 +187,7 @@ impl Node {
         let (control, controls) = mpsc::channel(1);
         let (event, events) = mpsc::channel(EVENTS);
         let (reply, result) = oneshot::channel();
-        let transfer = run(task::Ends { controls, events: event });
+        let transfer = run(Ends { controls, events: event });
         #[cfg(feature = "tracing")]
         let transfer = {
             use tracing::Instrument as _;

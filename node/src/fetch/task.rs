@@ -29,24 +29,24 @@ use crate::share;
 use crate::trace::log;
 
 /// The ends of the channels that lead to whoever watches.
-pub(super) struct Ends<E> {
-    pub(super) controls: mpsc::Receiver<Control>,
-    pub(super) events: mpsc::Sender<E>,
+pub(crate) struct Ends<E> {
+    pub(crate) controls: mpsc::Receiver<Control>,
+    pub(crate) events: mpsc::Sender<E>,
 }
 
 /// Performs the effects of a download.
-pub(super) type Perform<E> = Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
+pub(crate) type Perform<E> = Box<dyn Fn(E) -> BoxFuture<'static, Result<Done, FsError>> + Send>;
 
 /// Is shown what happens.
-pub(super) type Watch<V> = Box<dyn FnMut(&V) + Send>;
+pub(crate) type Watch<V> = Box<dyn FnMut(&V) + Send>;
 
 /// What a download left when it ended.
-pub(super) struct Ended<O> {
-    pub(super) outcome: O,
-    pub(super) from_peers: BTreeMap<PeerId, u64>,
-    pub(super) from_here: u64,
+pub(crate) struct Ended<O> {
+    pub(crate) outcome: O,
+    pub(crate) from_peers: BTreeMap<PeerId, u64>,
+    pub(crate) from_here: u64,
     /// Why a block was not got.
-    pub(super) failed: Option<GetError>,
+    pub(crate) failed: Option<GetError>,
 }
 
 /// Something that was started and has ended.
@@ -74,6 +74,7 @@ struct Task<M: Machine> {
     /// Whether what is above leaves is kept, to be served.
     keeps_nodes: bool,
     download: M,
+    given: Option<Block>,
     start: Instant,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
     requests: VecDeque<Request>,
@@ -106,6 +107,7 @@ pub(super) async fn run(
     let download = Download::new(root, download, Timestamp::ZERO);
     let driven = Driven {
         download,
+        given: None,
         window,
         session,
         keeps_nodes: true,
@@ -127,22 +129,24 @@ pub(super) async fn run(
 }
 
 /// A download and what it needs to run.
-pub(super) struct Driven<M: Machine> {
-    pub(super) download: M,
-    pub(super) window: u64,
-    pub(super) session: SessionOptions<PeerId>,
-    pub(super) keeps_nodes: bool,
-    pub(super) perform: Perform<M::Effect>,
-    pub(super) watch: Watch<M::Event>,
+pub(crate) struct Driven<M: Machine> {
+    pub(crate) download: M,
+    /// A block that is known already.
+    pub(crate) given: Option<Block>,
+    pub(crate) window: u64,
+    pub(crate) session: SessionOptions<PeerId>,
+    pub(crate) keeps_nodes: bool,
+    pub(crate) perform: Perform<M::Effect>,
+    pub(crate) watch: Watch<M::Event>,
 }
 
 /// Runs a download to its end.
-pub(super) async fn drive<M: Machine>(
+pub(crate) async fn drive<M: Machine>(
     node: Node,
     driven: Driven<M>,
     ends: Ends<M::Event>,
 ) -> Result<Ended<M::Outcome>, FetchError> {
-    let Driven { download, window, session, keeps_nodes, perform, watch } = driven;
+    let Driven { download, given, window, session, keeps_nodes, perform, watch } = driven;
     // The download's window is the narrower one: it counts until the bytes are written.
     let window_bytes = window.saturating_mul(2).max(session.window_bytes);
     let session = node
@@ -154,6 +158,7 @@ pub(super) async fn drive<M: Machine>(
         perform,
         keeps_nodes,
         download,
+        given,
         start: Instant::now(),
         jobs: FuturesUnordered::new(),
         requests: VecDeque::new(),
@@ -225,7 +230,10 @@ impl<M: Machine> Task<M> {
         let (mut wants, mut cancels) = (Vec::new(), Vec::new());
         while let Some(output) = self.download.poll_output() {
             match output {
-                Output::Want(want) => wants.push(want),
+                Output::Want(want) => match self.given.take_if(|block| *block.cid() == want.cid) {
+                    Some(block) => _ = self.download.handle_block(&block, self.now()),
+                    None => wants.push(want),
+                },
                 Output::Cancel(cid) => {
                     wants.retain(|want: &BlockWant| want.cid != cid);
                     cancels.push(cid);

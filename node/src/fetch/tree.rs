@@ -111,6 +111,7 @@ async fn run(
     let driven = Driven {
         window: tree.download.window,
         download: TreeDownload::new(root, tree, Timestamp::ZERO),
+        given: None,
         session,
         keeps_nodes: share,
         perform: Box::new(move |effect| folder.perform(effect)),

@@ -16,7 +16,7 @@ use super::lock::{self, Lock};
 use super::regular;
 use super::rename::{self, Ways};
 use super::stamp::stamp;
-use super::{Fs, Paths, durable, read_at, write_at};
+use super::{Fs, Paths, digest, durable, read_at, write_at};
 use crate::runtime::Runtime;
 
 /// A download's files on a real file system.
@@ -48,7 +48,7 @@ impl Fs for DiskFs {
     fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>> {
         let files = self.files.clone();
         let (done, performed) = oneshot::channel();
-        if matches!(effect, Effect::Check(_)) {
+        if matches!(effect, Effect::Check(_) | Effect::Digest { .. }) {
             // Nobody waits any more if the answer cannot be sent, here and below.
             self.runtime.spawn_blocking(Box::new(move || drop(done.send(files.perform(effect)))));
         } else {
@@ -112,6 +112,9 @@ impl Files {
                 }
             }
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
+            Effect::Digest { role, len, leaves } => {
+                return digest::of(&*self.file(role)?, len, leaves.as_deref()).map(Done::Digest);
+            }
             Effect::Write { offset, bytes } => {
                 write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?;
             }

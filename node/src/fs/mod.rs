@@ -1,5 +1,6 @@
 //! The files of a download: a trait, the real thing, and one that fails on demand.
 
+mod digest;
 mod dir;
 mod disk;
 pub(crate) mod durable;

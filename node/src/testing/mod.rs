@@ -23,6 +23,8 @@ mod path;
 mod policy;
 pub mod raw;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod reading;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod resuming;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
@@ -53,6 +55,7 @@ pub mod tests {
     pub use super::losing::*;
     pub use super::path::a_large_file_takes_few_round_trips;
     pub use super::policy::*;
+    pub use super::reading::*;
     pub use super::resuming::*;
     pub use super::sharing::*;
     pub use super::trees::*;
@@ -95,6 +98,10 @@ macro_rules! suite {
             a_file_is_read_in_order
             what_is_read_is_kept_only_in_a_store_that_was_given_for_it
             a_reader_holds_no_more_than_its_window
+            a_range_of_a_file_costs_its_leaves_and_no_more
+            a_reader_that_seeks_drops_what_is_outside_of_its_window
+            a_reader_that_is_dropped_leaves_no_want_behind
+            a_reader_tells_what_is_missing_once_it_is_reached
             a_fetch_says_what_it_waits_for
             a_fetch_does_not_replace_another_file
             a_fetch_of_what_is_there_fetches_no_leaf

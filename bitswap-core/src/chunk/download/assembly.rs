@@ -19,6 +19,7 @@ use super::requests::{Expected, Requests};
 use super::verification::VerificationPlan;
 use crate::block::Block;
 use crate::chunk::cost;
+use crate::chunk::digest::Leaves;
 use crate::chunk::manifest::{Contents, Extent, Manifest, Segment};
 use crate::chunk::range_map::Order;
 use crate::chunk::range_map::RangeMap;
@@ -84,15 +85,17 @@ pub(super) struct Assembly {
     /// Ranges being compared, by position: the segment, or `None` for bytes that are known.
     comparing: BTreeMap<u64, (u64, Option<Segment>)>,
     different: RangeSet,
+    /// Where leaves lie, if that is of interest.
+    leaves: Option<Leaves>,
 }
 
 impl Assembly {
-    /// Starts at the root.
+    /// Starts at the root, with the leaves that are known.
     pub(super) fn new(
         cid: &Cid,
         root: &Arc<FileNode>,
         mode: Mode,
-        plan: Plan,
+        (plan, leaves): (Plan, Leaves),
         options: &DownloadOptions,
     ) -> Result<Self, InvalidDag> {
         let (have, verification) = plan.into_parts();
@@ -120,6 +123,7 @@ impl Assembly {
             held_bytes: 0,
             comparing: BTreeMap::new(),
             different: RangeSet::new(),
+            leaves: options.expected.merkle_root.map(|_| leaves),
         };
         if root.is_leaf() {
             let contents = assembly.manifest.expand(&top, root)?;
@@ -276,6 +280,9 @@ impl Assembly {
             return compared;
         };
         let is_leaf = Check::is_leaf(&segment);
+        if equal && let Some(leaves) = &mut self.leaves {
+            leaves.insert(offset, len);
+        }
         if !equal && self.mode != Mode::Fetch && is_leaf {
             self.differs(offset, len);
             // Nothing is fetched for a range that differs.
@@ -284,6 +291,16 @@ impl Assembly {
         }
         self.map.compared(offset, equal);
         if equal || is_leaf { compared } else { Compared::Unclear }
+    }
+
+    /// The leaves that are known, if they are of interest.
+    pub(super) const fn leaves(&self) -> Option<&Leaves> {
+        self.leaves.as_ref()
+    }
+
+    /// The leaves that are known, to be kept when the assembly is given up.
+    pub(super) fn take_leaves(&mut self) -> Leaves {
+        self.leaves.take().unwrap_or_default()
     }
 
     /// Whether the compared ranges are a sample of more that is trusted.
@@ -316,6 +333,9 @@ impl Assembly {
         let (selection, verification) = (self.manifest.selection(), &self.verification);
         self.map.add_contents(&contents, |segment| verification.of(segment, &selection));
         for extent in contents.extents {
+            if let Some(leaves) = &mut self.leaves {
+                leaves.insert(extent.offset, extent.bytes.len() as u64);
+            }
             self.held_bytes += extent.bytes.len() as u64;
             self.received.push_back(extent);
         }

@@ -92,9 +92,9 @@ impl Claims {
         self.id = journal.id;
         self.durable = journal.have;
         self.unverified = self.durable.clone();
-        self.must_verify = !is_unchanged || options.resume == Resume::Full;
+        self.must_verify = !is_unchanged || options.resume() == Resume::Full;
         let mut plan = self.plan(self.durable.clone());
-        if is_unchanged && options.resume == Resume::Sample {
+        if is_unchanged && options.resume() == Resume::Sample {
             plan.verification = VerificationPlan::Samples(self.samples(&options.seed));
         }
         plan

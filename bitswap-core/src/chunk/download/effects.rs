@@ -2,12 +2,14 @@
 //!
 //! Paths never enter the core: a [`FileRole`] names a file by its role, and the driver maps it to a path.
 
+use alloc::sync::Arc;
 use core::fmt;
 
 use bytes::Bytes;
 use cid::Cid;
 use thiserror::Error;
 
+use crate::chunk::digest::{LeafRun, Sha256Digest};
 use crate::chunk::manifest::Segment;
 use crate::chunk::unixfs::LeafForm;
 use crate::chunk::unixfs::RAW;
@@ -97,6 +99,16 @@ pub enum Effect {
     /// Read a range of an open file and compare it by [`Check::matches`]: work for a thread that may
     /// block and compute. [`Done::Equal`]; a file that ends too early is not equal.
     Check(Check),
+    /// Read an open file from its beginning and digest it with a [`FileDigest`](crate::chunk::FileDigest):
+    /// work for a thread that may block and compute. [`Done::Digest`]; a file that ends too early is an error.
+    Digest {
+        /// The file.
+        role: FileRole,
+        /// How many bytes to read.
+        len: u64,
+        /// The leaves whose Merkle root is wanted; without them it is the SHA-256.
+        leaves: Option<Arc<[LeafRun]>>,
+    },
     /// Write all of `bytes` at `offset` of the open [`FileRole::Temp`]. [`Done::Unit`].
     Write {
         /// The position in the file on disk.
@@ -158,6 +170,8 @@ pub enum Done {
     Stamp(Stamp),
     /// Whether the range holds what it should.
     Equal(bool),
+    /// The digest of a file.
+    Digest(Sha256Digest),
     /// A directory of a tree is there.
     Made {
         /// It was not there before.

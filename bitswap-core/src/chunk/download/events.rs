@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::effects::{Effect, EffectId, FsError};
 use crate::byte_size::ByteSize;
+use crate::chunk::digest::Sha256Digest;
 use crate::chunk::unixfs::{DagFault, InvalidDag};
 
 /// One thing for the host to do or to know.
@@ -118,8 +119,9 @@ pub enum Outcome {
     Finished(Finished),
     /// [`Download::verify`](crate::chunk::Download::verify): the file was compared with the DAG.
     Verified {
-        /// The file's length according to its DAG.
-        size: u64,
+        /// The file's length according to its DAG; `None` if the file is one raw block and differs, because
+        /// then that block alone knows.
+        size: Option<u64>,
         /// The ranges in which the file on disk differs, in order; none means equal.
         different: Vec<Range<u64>>,
     },
@@ -221,6 +223,20 @@ pub enum DownloadError {
         /// Bytes that are needed.
         needed: u64,
     },
+    /// The complete file is what its CID says, and has not the digest that the user expects. It did not get
+    /// its name; the data stays.
+    #[error("the file is what its CID says, but its {of} is {found}, not {expected}")]
+    RootMismatch {
+        /// Which digest.
+        of: DigestKind,
+        /// The one that was expected.
+        expected: Sha256Digest,
+        /// The one that it has.
+        found: Sha256Digest,
+    },
+    /// A part of the file was not wanted, so there is no Merkle root over all of its leaves.
+    #[error("only a part of the file is wanted, and a Merkle root is that of all its leaves")]
+    UnknownLeaves,
     /// The rename failed for good; the data is complete and stays.
     #[error("the finished file could not be renamed to its target: {0}")]
     RenameFailed(FsError),
@@ -232,6 +248,19 @@ pub enum DownloadError {
         /// The system's error.
         error: FsError,
     },
+}
+
+/// A digest of a whole file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum DigestKind {
+    /// SHA-256 of its bytes.
+    #[error("SHA-256")]
+    Sha256,
+    /// The root of the Merkle tree over its leaves.
+    #[error("Merkle root")]
+    MerkleRoot,
 }
 
 /// A file operation in an error.
@@ -251,6 +280,9 @@ pub enum Operation {
     /// Asking for the free space.
     #[error("find the free space for")]
     FreeSpace,
+    /// Reading what was written.
+    #[error("read")]
+    Read,
     /// Setting the length.
     #[error("allocate")]
     Allocate,

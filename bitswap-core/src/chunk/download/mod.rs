@@ -2,11 +2,11 @@
 //!
 //! [`Download`] is a state machine: it does nothing by itself, it requests operations and is given their
 //! results. `stages` wires its parts, each of which owns one invariant and returns what is to follow:
-//! `setup` and `preparation` lead to the transfer, `transfer` moves the bytes, `commit` gives the file its
+//! `setup` and `preparation` lead to the transfer, `transfer` moves the bytes, `proof` compares the digests that are expected, `commit` gives the file its
 //! name, `teardown` ends it all.
 //!
 //! ```text
-//! Setup ─ Root ─┬─────────────────────────────────┬─ Preparation ─ Transfer ─ Commit ─ Teardown ─ Over
+//! Setup ─ Root ─┬─────────────────────────────────┬─ Preparation ─ Transfer ─ Proof ─ Commit ─ Teardown ─ Over
 //!               └─ Transfer: compares the target ─┘
 //! ```
 //!
@@ -34,6 +34,7 @@ mod options;
 mod outbox;
 mod preparation;
 mod progress;
+mod proof;
 mod requests;
 mod setup;
 mod source;
@@ -49,8 +50,8 @@ use cid::Cid;
 pub(super) use disk::DiskHealth;
 pub use effects::{Check, Done, Effect, EffectId, FileRole, FsError, FsErrorKind, Obstacle, Stamp};
 pub use events::{
-    BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
-    Progress, StallReason,
+    BlockWant, DigestKind, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing,
+    Operation, Outcome, Progress, StallReason,
 };
 pub use journal::{JOURNAL_MAX, Journal};
 use options::Goal;

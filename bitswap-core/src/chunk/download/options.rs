@@ -4,6 +4,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use crate::chunk::cost;
+use crate::chunk::digest::ExpectedDigests;
 use crate::chunk::manifest::Bounds;
 use crate::chunk::range_map::Order;
 
@@ -124,6 +125,9 @@ pub struct DownloadOptions {
     pub wait_for_space: Duration,
     /// Without a byte for this long the download reports a stall.
     pub stall_after: Duration,
+    /// What the file must be besides what its CID says. A file of which something is expected is read once more
+    /// at its end, and what an earlier run left is hashed in [full](Resume::Full).
+    pub expected: ExpectedDigests,
     /// What a DAG may cost.
     pub bounds: Bounds,
     /// Seeds the random order, the samples, and the id that binds the journal to the temporary file:
@@ -132,6 +136,11 @@ pub struct DownloadOptions {
 }
 
 impl DownloadOptions {
+    /// How much of what an earlier run left is hashed again.
+    pub(super) const fn resume(&self) -> Resume {
+        if self.expected.is_empty() { self.resume } else { Resume::Full }
+    }
+
     /// The bytes of memory that the download takes at the very most, whatever its DAG is like.
     ///
     /// An ordinary file takes the window and little more. With the window *W*, blocks of *B* bytes (2 MiB, if
@@ -168,6 +177,7 @@ impl Default for DownloadOptions {
             check_space: true,
             wait_for_space: Duration::ZERO,
             stall_after: Duration::from_secs(10),
+            expected: ExpectedDigests::default(),
             bounds: Bounds::default(),
             seed: [0; 32],
         }

@@ -12,7 +12,8 @@ use super::handles::Step;
 use super::journal::{JOURNAL_MAX, Journal};
 use super::options::{DownloadOptions, Goal, IfExists, Resume};
 use crate::chunk::cost::LEAF_MAX;
-use crate::chunk::unixfs::Link;
+use crate::chunk::unixfs::{Link, RAW};
+use crate::limits::BLOCK_BYTES_MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -46,6 +47,8 @@ pub(super) enum SetupResult {
     RootNeeded,
     /// The target is the file, of this size.
     TargetEqual(u64),
+    /// A comparison is over: the file is one raw block, and the target, of this size, is not that.
+    TargetDiffers(u64),
     /// The temporary file is open and complete: only the rename of a file of this size is missing.
     CommitOnly(u64),
     Failed(DownloadError),
@@ -114,6 +117,10 @@ impl Setup {
             (Stage::CompareTarget, Ok(Done::Equal(true))) => {
                 SetupResult::TargetEqual(self.target_len.unwrap_or(0))
             }
+            // Its block would say no more than that, and it is a leaf.
+            (Stage::CompareTarget, _) if self.goal == Goal::Verify && root.codec() == RAW => {
+                SetupResult::TargetDiffers(self.target_len.unwrap_or(0))
+            }
             (Stage::CompareTarget, _) => SetupResult::RootNeeded,
         }
     }
@@ -136,7 +143,7 @@ impl Setup {
         }
         // If nothing is to be hashed again, only the rename may be missing, and the network is not needed.
         let is_complete = self.earlier.journal.as_ref().is_some_and(Journal::is_complete);
-        if is_complete && options.resume == Resume::Changed {
+        if is_complete && options.resume() == Resume::Changed {
             self.step(Stage::OpenComplete, Effect::Open { role: FileRole::Temp, create: false })
         } else {
             SetupResult::Step(self.open_target())
@@ -154,6 +161,8 @@ impl Setup {
         if options.wanted == (0..u64::MAX) && len <= LEAF_MAX && is_fetchable {
             let check = Check::new(FileRole::Target(0), 0, len as usize, *root);
             self.step(Stage::CompareTarget, Effect::Check(check))
+        } else if self.goal == Goal::Verify && root.codec() == RAW && len > BLOCK_BYTES_MAX as u64 {
+            SetupResult::TargetDiffers(len)
         } else {
             SetupResult::RootNeeded
         }

@@ -5,6 +5,7 @@
 //! [schedule](Checkpoints) of checkpoints. What is written is never claimed before it was synced.
 
 use alloc::vec::Vec;
+use core::mem::take;
 use core::ops::Range;
 use core::time::Duration;
 
@@ -17,6 +18,7 @@ use super::events::{BlockWant, DownloadError, DownloadEvent, Operation};
 use super::options::DownloadOptions;
 use super::outbox::{Outbox, Purpose};
 use super::source::SourceFile;
+use crate::chunk::digest::Leaves;
 use crate::chunk::manifest::Extent;
 use crate::chunk::range_map::RangeMap;
 use crate::chunk::range_set::RangeSet;
@@ -48,6 +50,8 @@ pub(super) enum TransferResult {
 #[derive(Clone, Debug)]
 pub(super) struct Transfer {
     assembly: Option<Assembly>,
+    /// Leaves that earlier assemblies found.
+    leaves: Leaves,
     claims: Claims,
     disk: DiskHealth,
     checkpoints: Checkpoints,
@@ -57,7 +61,13 @@ impl Transfer {
     /// Without an assembly yet.
     pub(super) fn new(options: &DownloadOptions) -> Self {
         let (claims, checkpoints) = (Claims::new(&options.seed), Checkpoints::new(options.sync));
-        Self { assembly: None, claims, disk: DiskHealth::default(), checkpoints }
+        Self {
+            assembly: None,
+            leaves: Leaves::default(),
+            claims,
+            disk: DiskHealth::default(),
+            checkpoints,
+        }
     }
 
     /// Begins to assemble the file, whose root must be known.
@@ -76,6 +86,7 @@ impl Transfer {
             debug_assert!(false, "the root is known before its bytes are requested");
             return Ok(());
         };
+        let plan = (plan, take(&mut self.leaves));
         self.assembly = Some(Assembly::new(source.root(), root, mode, plan, options)?);
         Ok(())
     }
@@ -85,9 +96,17 @@ impl Transfer {
         self.assembly.as_mut()
     }
 
-    /// Gives the assembly up; claims stay.
+    /// Gives the assembly up; claims stay, and so does what is known of the leaves.
     pub(super) fn abandon(&mut self) {
-        self.assembly = None;
+        if let Some(mut assembly) = self.assembly.take() {
+            self.leaves = assembly.take_leaves();
+        }
+    }
+
+    /// The leaves that are known.
+    pub(super) fn leaves(&self) -> Leaves {
+        let present = self.assembly.as_ref().and_then(Assembly::leaves);
+        present.unwrap_or(&self.leaves).clone()
     }
 
     /// What the assembly is for, while there is one.

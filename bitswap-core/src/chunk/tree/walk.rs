@@ -108,6 +108,8 @@ struct Dir {
     depth: u16,
     /// Its listings, and its blocks that are waited for.
     open: usize,
+    /// Nothing more of it is given.
+    is_skipped: bool,
     names: BTreeSet<u64>,
 }
 
@@ -233,6 +235,31 @@ impl TreeWalk {
     /// The blocks that are waited for, those that were not given as wants included.
     pub fn awaited(&self) -> impl Iterator<Item = &Cid> {
         self.awaited.keys()
+    }
+
+    /// Where those are that wait for a block; those of nodes of a trie are not among them.
+    pub fn awaited_at(&self, cid: &Cid) -> impl Iterator<Item = &TreePath> {
+        let waiting = self.awaited.get(cid).into_iter().flatten();
+        waiting.filter(|awaited| awaited.shard.is_none()).map(|awaited| &awaited.path)
+    }
+
+    /// Goes no further into a directory that was given: what is in it is not of interest. A few of its entries
+    /// may come nevertheless, those that were looked at ahead, and then that it is listed.
+    pub fn skip(&mut self, dir: DirId) {
+        let Some(skipped) = self.dirs.get_mut(&dir) else { return };
+        skipped.is_skipped = true;
+        let mut ended = 0;
+        self.listings.retain(|listing| {
+            let is_other = listing.dir != dir;
+            if !is_other {
+                self.listing_bytes -= listing.bytes;
+                ended += 1;
+            }
+            is_other
+        });
+        for _ in 0..ended {
+            self.close_one(Some(dir));
+        }
     }
 
     /// Entries found so far.
@@ -392,11 +419,14 @@ impl TreeWalk {
             return Ok(());
         }
         let (path, names) = (it.path.clone(), BTreeSet::new());
-        self.dirs.insert(id, Dir { path, depth, open: 0, names });
+        self.dirs.insert(id, Dir { path, depth, open: 0, is_skipped: false, names });
         self.listing(it, id, items)
     }
 
     fn listing(&mut self, it: &Awaited, dir: DirId, items: Vec<Item>) -> Result<(), InvalidTree> {
+        if self.dirs.get(&dir).is_none_or(|dir| dir.is_skipped) {
+            return Ok(());
+        }
         let name = |item: &Item| match item {
             Item::Entry(entry, _) => entry.name.len() as u64 + ENTRY_BYTES,
             Item::Shard(..) => ENTRY_BYTES,

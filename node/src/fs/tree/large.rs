@@ -43,6 +43,10 @@ impl Folder {
                 let read = read_at(&*file(check.role)?, check.offset, &mut bytes)?;
                 return Ok(Done::Equal(read == check.len && check.matches(&bytes.into())));
             }
+            Effect::Digest { role, len, leaves } => {
+                let digest = crate::fs::digest::of(&*file(role)?, len, leaves.as_deref());
+                return digest.map(Done::Digest);
+            }
             Effect::Write { offset, bytes } => write_at(&*file(FileRole::Temp)?, offset, &bytes)?,
             Effect::Sync => durable::sync(&*file(FileRole::Temp)?)?,
             Effect::Stamp => return stamp(&*file(FileRole::Temp)?).map(Done::Stamp),

@@ -6,5 +6,6 @@ mod crash;
 mod download;
 pub(in crate::chunk) mod harness;
 mod hostile;
+mod proof;
 mod resume;
 mod transcripts;

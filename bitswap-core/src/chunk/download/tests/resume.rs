@@ -369,7 +369,7 @@ fn verify_reports_what_differs_and_fetches_no_leaf() {
             let download = Download::verify(file.root, options, Timestamp::ZERO);
             let mut run = Run::with(download, file, disk);
             let Outcome::Verified { size, different } = run.finish() else { panic!() };
-            assert_eq!(size, file.bytes.len() as u64);
+            assert_eq!(size, Some(file.bytes.len() as u64));
             assert_eq!((run.leaves_wanted(), run.wanted.len()), (0, nodes));
             assert!(run.disk.is_idle());
             let writes = |effect: &Effect| {
@@ -393,6 +393,27 @@ fn verify_reports_what_differs_and_fetches_no_leaf() {
         assert_eq!(shorter, vec![end - leaf..end; 1]);
         let longer = [&file.bytes[..], b"more"].concat();
         assert_eq!(verify(&longer), vec![end..end + 4; 1]);
+    }
+}
+
+#[test]
+fn verify_of_a_file_of_one_raw_block_fetches_nothing_at_all() {
+    let file = File::of([1000]);
+    let root = Cid::new_v1(RAW, *file.leaves[0].hash());
+    let verify = |bytes: &[u8]| {
+        let mut disk = FakeDisk::new();
+        disk.put(FileRole::Target(0), bytes);
+        let download = Download::verify(root, DownloadOptions::default(), Timestamp::ZERO);
+        let mut run = Run::with(download, &file, disk);
+        let outcome = run.finish();
+        assert!(run.wanted.is_empty() && run.disk.is_idle());
+        outcome
+    };
+    let verified = |size, different| Outcome::Verified { size, different };
+    assert_eq!(verify(&file.bytes), verified(Some(1000), Vec::new()));
+    for len in [0, 999, 1001, 5 << 20] {
+        let whole = 0..len.max(1) as u64;
+        assert_eq!(verify(&vec![7; len]), verified(None, vec![whole; 1]), "{len}");
     }
 }
 

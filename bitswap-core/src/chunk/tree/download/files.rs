@@ -1,6 +1,7 @@
 //! How files come to their names: what is compared, fetched, written, made durable and named next.
 
 use super::*;
+use crate::chunk::digest::ExpectedDigests;
 
 impl TreeDownload {
     /// Begins a small file or a link, which takes `charge` bytes of the window until it is written.
@@ -232,6 +233,8 @@ impl TreeDownload {
         let seed = Code::Sha2_256.digest(&label);
         let mut options = self.options.download.clone();
         (options.wanted, options.window) = (0..u64::MAX, share);
+        // A digest is that of one file.
+        options.expected = ExpectedDigests::default();
         if let Ok(seed) = seed.digest().try_into() {
             options.seed = seed;
         }

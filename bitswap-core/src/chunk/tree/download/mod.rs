@@ -50,7 +50,7 @@ const NAME_WAIT: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct TreeOptions {
     /// What holds for each file, and of the window, the checkpoints and the seed for all together. Files are
-    /// fetched whole, in the order of the tree.
+    /// fetched whole, in the order of the tree, and no digest is expected of them.
     pub download: DownloadOptions,
     /// What a tree may cost.
     pub bounds: TreeBounds,

@@ -5,3 +5,4 @@ mod disk;
 mod download;
 mod harness;
 mod hostile;
+mod walk;

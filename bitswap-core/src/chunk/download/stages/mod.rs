@@ -2,34 +2,32 @@
 //!
 //! This is where the parts are wired: each returns what is to follow, and only here it is carried out.
 
-use alloc::vec::Vec;
-use core::mem::{discriminant, replace, take};
+mod beginning;
+mod ending;
 
-use bytes::Bytes;
+use alloc::vec::Vec;
+use core::mem::{discriminant, take};
+
 use cid::Cid;
 
 use super::assembly::{Assembly, Mode};
-use super::claims::Plan;
 use super::commit::{Commit, CommitResult};
 use super::effects::{Done, EffectId, FsError};
 use super::events::{
-    BlockWant, DownloadError, DownloadEvent, DownloadOutput, Finished, Missing, Operation, Outcome,
-    StallReason,
+    DownloadError, DownloadEvent, DownloadOutput, Missing, Operation, Outcome, StallReason,
 };
 use super::handles::{Handles, Step};
 use super::options::{DownloadOptions, Goal, SyncPolicy};
 use super::outbox::{Outbox, Purpose};
-use super::preparation::{Preparation, PreparationResult};
+use super::preparation::Preparation;
 use super::progress::Reporter;
-use super::setup::{EarlierRun, Setup, SetupResult};
+use super::proof::Proof;
+use super::setup::{EarlierRun, Setup};
 use super::source::SourceFile;
 use super::teardown::{Teardown, TeardownStep};
 use super::transfer::{Transfer, TransferResult};
 use crate::block::Block;
-use crate::chunk::cost::LEAF_MAX;
 use crate::chunk::range_map::{Order, RangeMap};
-use crate::chunk::range_set::RangeSet;
-use crate::chunk::unixfs::Link;
 use crate::time::Timestamp;
 
 /// Where a download is.
@@ -43,9 +41,20 @@ enum Stage {
     /// Bytes are transferred, or compared.
     Transfer,
     Preparation(Preparation),
+    /// The complete file is digested.
+    Proof(Proof, AfterProof),
     Commit(Commit),
     Teardown(Teardown),
     Over,
+}
+
+/// What follows once the file has the digests that are expected.
+#[derive(Clone, Copy, Debug)]
+enum AfterProof {
+    /// The temporary file gets its name, unless the commit has another beginning.
+    Commit,
+    /// The target is the file.
+    Already,
 }
 
 /// See the [module](self).
@@ -257,6 +266,7 @@ impl Stages {
                 Stage::Root { .. } => self.run_root(),
                 Stage::Transfer => self.run_transfer(),
                 Stage::Preparation(_) => self.run_preparation(),
+                Stage::Proof(..) => self.run_proof(),
                 Stage::Commit(_) => self.run_commit(),
                 Stage::Teardown(_) => self.run_teardown(),
                 Stage::Setup(_) | Stage::Over => {}
@@ -279,6 +289,11 @@ impl Stages {
                 let next = preparation.done(result, transfer, source, &self.options, self.now);
                 self.prepare(next);
             }
+            Stage::Proof(proof, _) => {
+                if let Err(error) = proof.done(result) {
+                    self.fail(error);
+                }
+            }
             Stage::Commit(commit) => match commit.done(result, self.now) {
                 CommitResult::Continue => {}
                 CommitResult::Lost(error) => self.rewrite(error),
@@ -289,109 +304,6 @@ impl Stages {
                 debug_assert!(false, "no step runs in this stage");
             }
         }
-    }
-
-    fn set_up(&mut self, result: SetupResult) {
-        match result {
-            SetupResult::Step(step) => self.step(step),
-            SetupResult::LockedByFile(step) => {
-                self.report(Some(DownloadEvent::LockFile));
-                self.step(step);
-            }
-            SetupResult::Failed(error) => self.fail(error),
-            SetupResult::RootNeeded => self.leave_setup(),
-            SetupResult::TargetEqual(size) => {
-                self.leave_setup();
-                self.source.set_size(size);
-                self.target_is_equal();
-            }
-            SetupResult::CommitOnly(size) => {
-                self.leave_setup();
-                self.source.set_size(size);
-                let total = self.source.target_len();
-                let event = self.reporter.start(total, total);
-                self.report(event);
-                self.stage = Stage::Commit(Commit::only_rename(total, &self.options));
-            }
-        }
-    }
-
-    fn leave_setup(&mut self) {
-        let setup = replace(&mut self.stage, Stage::Root { is_requested: false });
-        if let Stage::Setup(setup) = setup {
-            (self.earlier, self.target_len) = setup.into_found();
-        }
-    }
-
-    fn run_root(&mut self) {
-        let Stage::Root { is_requested } = &mut self.stage else { return };
-        match Link::of(self.source.root()) {
-            Err(fault) => self.fail(DownloadError::BadRoot(fault)),
-            Ok(Link::Inline { data, .. }) => self.root_arrived(&data),
-            Ok(Link::Block(cid)) if !self.is_paused && !replace(is_requested, true) => {
-                let want = BlockWant { cid, estimate: LEAF_MAX, urgent: true };
-                self.outbox.push(DownloadOutput::Want(want));
-            }
-            Ok(Link::Block(_)) => self.measure(),
-        }
-    }
-
-    fn root_arrived(&mut self, block: &Bytes) {
-        if let Err(invalid) = self.source.read_root(block, self.options.bounds) {
-            return self.fail(invalid.into());
-        }
-        let is_whole = self.source.selection() == (0..self.source.size());
-        match self.target_len {
-            Some(_) if self.goal == Goal::Verify => {
-                self.start_transfer(Mode::Verify, Plan::comparison());
-            }
-            Some(len) if is_whole && len == self.source.size() => {
-                self.start_transfer(Mode::Precheck, Plan::comparison());
-            }
-            _ => self.start_preparation(),
-        }
-    }
-
-    /// There is no target, or it is another file.
-    fn start_preparation(&mut self) {
-        let (earlier, has_target) = (take(&mut self.earlier), self.target_len.is_some());
-        self.stage = Stage::Preparation(Preparation::new(earlier, has_target));
-    }
-
-    fn run_preparation(&mut self) {
-        let Stage::Preparation(preparation) = &mut self.stage else { return };
-        let files = (self.outbox.is_settled(), self.handles.open());
-        let (transfer, source) = (&mut self.transfer, &self.source);
-        let next = preparation.next(files, transfer, source, &self.options, self.now);
-        self.prepare(next);
-    }
-
-    fn prepare(&mut self, result: PreparationResult) {
-        match result {
-            PreparationResult::Wait => {}
-            PreparationResult::Step(step) => self.step(step),
-            PreparationResult::Report(event) => self.report(Some(event)),
-            PreparationResult::Ready(plan) => self.start_fetch(plan),
-            PreparationResult::Failed(error) => self.fail(error),
-        }
-    }
-
-    fn start_fetch(&mut self, plan: Plan) {
-        self.transfer.checkpoints_mut().end(self.now);
-        self.start_transfer(Mode::Fetch, plan);
-    }
-
-    fn start_transfer(&mut self, mode: Mode, plan: Plan) {
-        if let Err(invalid) = self.transfer.start(mode, plan, &self.source, &self.options) {
-            return self.fail(invalid.into());
-        }
-        self.stage = Stage::Transfer;
-        if mode == Mode::Precheck {
-            return;
-        }
-        let (have, total) = (self.transfer.next_claims().total(), self.source.target_len());
-        let event = self.reporter.begin(have, total, self.now);
-        self.report(event);
     }
 
     fn run_transfer(&mut self) {
@@ -448,32 +360,6 @@ impl Stages {
         }
     }
 
-    /// All bytes are written, or compared.
-    fn transferred(&mut self) {
-        if self.transfer.mode() == Some(Mode::Fetch) {
-            let unverified = self.transfer.claims().unverified();
-            let commit = Commit::new(self.source.target_len(), unverified, &self.options);
-            self.stage = Stage::Commit(commit);
-        } else {
-            self.target_is_equal();
-        }
-    }
-
-    /// The target is compared: equal, unless the comparison itself is the goal.
-    fn target_is_equal(&mut self) {
-        let size = self.source.size();
-        if self.goal == Goal::Verify {
-            let mut different = self.transfer.different();
-            let (len, expected) = (self.target_len.unwrap_or(0), self.source.target_len());
-            if len > expected {
-                different.push(expected..len);
-            }
-            self.end(Outcome::Verified { size, different }, false);
-        } else {
-            self.end(Outcome::Finished(Finished::already(size)), true);
-        }
-    }
-
     /// A sync failed: what was not durable before is written again, through a new handle.
     fn rewrite(&mut self, error: FsError) {
         if !self.transfer.checkpoints_mut().lost() {
@@ -494,20 +380,6 @@ impl Stages {
 
     fn is_measured(&self) -> bool {
         !self.is_paused && self.transfer.mode() != Some(Mode::Precheck)
-    }
-
-    fn run_commit(&mut self) {
-        let Stage::Commit(commit) = &mut self.stage else { return };
-        if !self.outbox.is_settled() {
-            return;
-        }
-        let journal = |stamp| {
-            let complete = RangeSet::from_iter([self.source.selection()]);
-            self.transfer.claims().journal(&self.source, complete, stamp)
-        };
-        if let Some(step) = commit.next(self.now, journal) {
-            self.step(step);
-        }
     }
 
     fn fail(&mut self, error: DownloadError) {

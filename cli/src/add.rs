@@ -1,0 +1,52 @@
+//! `bitswap add`
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use bitswap_core::ByteSize;
+use bitswap_node::{Keep, Node, Runtime};
+use serde_json::json;
+
+use crate::args;
+use crate::exit::Failure;
+use crate::import::import;
+use crate::say::Say;
+use crate::share::interrupted;
+use crate::store;
+
+pub(crate) async fn run(
+    args: args::Add,
+    runtime: &Arc<dyn Runtime>,
+    say: &Say,
+) -> Result<(), Failure> {
+    // It listens nowhere and connects to nobody.
+    let mut builder = Node::builder(runtime.clone());
+    if let Some(directory) = &args.store {
+        builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
+    }
+    let node = builder.start().await?;
+    let keep = if args.only_hash { Keep::Nothing } else { Keep::Copies };
+    let cutting = import(&node, &args.paths, (args.cut.profile(), args.folders, keep), say);
+    let mut stopped = pin!(interrupted());
+    let added = tokio::select! {
+        added = cutting => added?,
+        () = &mut stopped => return Err(Failure::Aborted),
+    };
+    node.shutdown().await;
+    let cid = added.cid;
+    if let Some(directory) = &args.store
+        && say.is_text()
+    {
+        say.note(format_args!(
+            "{} in {directory}; serve it with `bitswap share --store {directory} --root {cid}`",
+            ByteSize(added.size),
+            directory = directory.display(),
+        ));
+    }
+    let object = json!({
+        "event": "added", "cid": cid.to_string(), "size": added.size, "name": added.name,
+        "files": added.file_count, "kept": !args.only_hash,
+    });
+    say.result(cid, &object);
+    Ok(())
+}
