@@ -35,6 +35,7 @@ mod outbox;
 mod preparation;
 mod progress;
 mod requests;
+mod retry;
 mod setup;
 mod source;
 mod stages;
