@@ -220,7 +220,8 @@ fn report(fetched: &Fetched, stats: &NodeStats, seconds: f64, say: &Say) {
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size,
         "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
-        "already": finished.already, "bytes_from_peers": received, "seconds": seconds,
+        "already": finished.already, "durable": finished.durable, "rename_retries": finished.retries,
+        "bytes_from_peers": received, "seconds": seconds,
         "mib_per_second": speed,
         "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
         "socket_bytes_received": stats.socket_received, "socket_bytes_sent": stats.socket_sent,

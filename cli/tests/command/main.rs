@@ -6,13 +6,11 @@ mod dht;
 mod discovery;
 #[cfg(unix)]
 mod files;
-#[cfg(unix)]
 mod half;
 mod manners;
 mod process;
 mod promises;
 mod proxy;
-#[cfg(unix)]
 mod resuming;
 mod runtimes;
 mod sharing;
@@ -20,6 +18,8 @@ mod sharing;
 mod terminal;
 #[cfg(unix)]
 mod trees;
+#[cfg(windows)]
+mod windows;
 
 use std::path::Path;
 use std::process::Output;
