@@ -99,6 +99,10 @@ impl Running {
 
     /// Sends what Ctrl-C sends; on Windows what Ctrl-Break sends, because no program in a group of its own is told
     /// of Ctrl-C. Where programs cannot tell each other of either it is killed, and this is false.
+    #[cfg_attr(
+        not(windows),
+        expect(clippy::needless_pass_by_ref_mut, reason = "Windows looks first")
+    )]
     pub(crate) fn interrupt(&mut self) -> bool {
         #[cfg(windows)]
         if std::env::var_os("BITSWAP_TEST_NO_CONSOLE").is_some() {
