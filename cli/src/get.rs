@@ -330,7 +330,8 @@ fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
     let object = json!({
         "event": "fetched", "path": path.to_string(), "size": finished.size,
         "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
-        "already": finished.already, "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds,
+        "already": finished.already, "durable": finished.durable, "rename_retries": finished.retries,
+        "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds,
         "mib_per_second": speed,
         "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
         "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,

@@ -234,8 +234,25 @@ impl Watch<'_> {
     }
 }
 
-/// Waits for Ctrl-C, or on Unix for the signal that ends a service.
+/// Waits for Ctrl-C, or for what ends a program otherwise: on Unix the signal that ends a service, on Windows
+/// Ctrl-Break, and that the console is closed or the user logs off.
 pub(crate) async fn interrupted() {
+    #[cfg(windows)]
+    {
+        use tokio::signal::windows::{ctrl_break, ctrl_close, ctrl_logoff, ctrl_shutdown};
+        if let (Ok(mut stop), Ok(mut close), Ok(mut logoff), Ok(mut shutdown)) =
+            (ctrl_break(), ctrl_close(), ctrl_logoff(), ctrl_shutdown())
+        {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = stop.recv() => {}
+                _ = close.recv() => {}
+                _ = logoff.recv() => {}
+                _ = shutdown.recv() => {}
+            }
+            return;
+        }
+    }
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -12,10 +12,19 @@ use std::task::{Context, Poll};
 use bitswap_node::ByteStream;
 use libp2p::Multiaddr;
 use libp2p::core::transport::{
-    Boxed, DialOpts, ListenerId, Transport, TransportError, TransportEvent,
+    Boxed, DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
 use libp2p::multiaddr::Protocol;
 use socket2::{Domain, Socket, Type};
+
+/// Whether a dial may leave from a port that is listened on. On Windows the bind fails, and letting
+/// it succeed there would let any program of the machine take over the listener's port.
+const CAN_REUSE_PORTS: bool = cfg!(unix);
+
+/// From which port a dial leaves.
+const fn port_use(wished: PortUse, can_reuse: bool) -> PortUse {
+    if can_reuse { wished } else { PortUse::New }
+}
 
 /// A TCP transport that listens only on ports on which nobody else does.
 pub(crate) struct Exclusive(Boxed<ByteStream>);
@@ -58,7 +67,8 @@ impl Transport for Exclusive {
         address: Multiaddr,
         options: DialOpts,
     ) -> Result<Self::Dial, TransportError<io::Error>> {
-        self.0.dial(address, options)
+        let port_use = port_use(options.port_use, CAN_REUSE_PORTS);
+        self.0.dial(address, DialOpts { port_use, ..options })
     }
 
     fn poll(
@@ -93,5 +103,19 @@ fn socket_address(address: &Multiaddr) -> Option<SocketAddr> {
         (Protocol::Ip4(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
         (Protocol::Ip6(ip), Protocol::Tcp(port)) => Some((ip, port).into()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_reused_for_dials_only_where_that_can_be() {
+        for wished in [PortUse::New, PortUse::Reuse] {
+            assert_eq!(port_use(wished, true), wished);
+            assert_eq!(port_use(wished, false), PortUse::New);
+        }
+        assert_eq!(CAN_REUSE_PORTS, !cfg!(windows));
     }
 }

@@ -61,10 +61,14 @@ pub struct FakeDisk {
     pub is_quota: bool,
     /// Another process holds the lock.
     pub is_locked_elsewhere: bool,
+    /// Another program holds this file, for so many more tries to open it.
+    pub held: Option<(FileRole, u32)>,
     /// Something is mounted at the target.
     pub is_busy: bool,
     /// The file system has no locks.
     pub has_no_locks: bool,
+    /// The file system cannot sync directories.
+    pub has_no_dir_syncs: bool,
     /// The target is a link that leads to no file.
     pub is_dangling: bool,
     /// Lengths are not backed by memory and writes are forgotten: for files that no memory holds.
@@ -204,6 +208,18 @@ impl FakeDisk {
             }
             return Err(error);
         }
+        let opens = match effect {
+            Effect::Lock => Some(FileRole::Lock),
+            Effect::Open { role, .. } | Effect::Read { role, .. } => Some(*role),
+            _ => None,
+        };
+        if let Some((role, tries)) = &mut self.held
+            && opens == Some(*role)
+            && *tries > 0
+        {
+            *tries -= 1;
+            return Err(fs_error(FsErrorKind::Busy));
+        }
         match effect {
             Effect::Lock if self.is_locked_elsewhere || self.is_locked => {
                 Err(fs_error(FsErrorKind::Locked))
@@ -279,6 +295,7 @@ impl FakeDisk {
                 self.open.remove(role).map(|_| Done::Unit).ok_or(fs_error(FsErrorKind::Io))
             }
             Effect::Rename { to, replace } => self.rename(*to, *replace),
+            Effect::SyncDir if self.has_no_dir_syncs => Err(fs_error(FsErrorKind::Unsupported)),
             Effect::SyncDir => {
                 self.durable_names = self.names.clone();
                 Ok(Done::Unit)

@@ -132,6 +132,8 @@ where
         let dial = DialOpts::peer_id(other.id)
             .addresses(vec![other.address.clone()])
             .condition(PeerCondition::Always)
+            // On Windows no dial leaves from a port that is listened on.
+            .allocate_new_port()
             .build();
         self.call(|swarm| swarm.dial(dial)).await.unwrap();
         self.until("a connection", |event| {

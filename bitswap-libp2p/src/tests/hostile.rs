@@ -100,7 +100,8 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
         while node.behaviour(|node| node.stats().engine.messages_received).await < 8 {}
     })
     .await;
-    let dial = libp2p_swarm::dial_opts::DialOpts::from(node.address.clone());
+    let dial = libp2p_swarm::dial_opts::DialOpts::unknown_peer_id().address(node.address.clone());
+    let dial = dial.allocate_new_port().build();
     honest.call(|swarm| swarm.dial(dial)).await.unwrap();
     for one in &blocks {
         wants(&honest, BlockDisposition::Return, [*one.cid()]).await;

@@ -10,7 +10,6 @@ mod digests;
 mod discovery;
 #[cfg(unix)]
 mod files;
-#[cfg(unix)]
 mod half;
 mod identity;
 mod limits;
@@ -19,7 +18,6 @@ mod process;
 mod promises;
 mod proxy;
 mod ranges;
-#[cfg(unix)]
 mod resuming;
 mod runtimes;
 mod sharing;
@@ -29,6 +27,8 @@ mod tickets;
 #[cfg(unix)]
 mod trees;
 mod verifying;
+#[cfg(windows)]
+mod windows;
 
 use std::path::Path;
 use std::process::Output;

@@ -4,11 +4,15 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+#[cfg(not(windows))]
+use std::process::Child;
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+#[cfg(windows)]
+use send_ctrlc::{Interruptible as _, InterruptibleChild as Child, InterruptibleCommand as _};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -70,6 +74,10 @@ impl Program {
     }
 
     pub(crate) fn spawn(&mut self) -> io::Result<Running> {
+        // On Windows in a group of its own, which can be interrupted.
+        #[cfg(windows)]
+        let mut child = self.command.spawn_interruptible()?;
+        #[cfg(not(windows))]
         let mut child = self.command.spawn()?;
         let stdout = child.stdout.take().map(Pipe::of);
         let stderr = child.stderr.take().map(Pipe::of);
@@ -106,18 +114,27 @@ impl Running {
         self.child.kill()
     }
 
-    /// Sends what Ctrl-C sends.
-    #[cfg(unix)]
-    pub(crate) fn interrupt(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Program::new("kill").args(["-INT", &pid]).output();
-        assert!(sent.unwrap().status.success());
-    }
-
-    /// Kills it: there is no Ctrl-C for one process here.
-    #[cfg(not(unix))]
-    pub(crate) fn interrupt(&mut self) {
-        self.kill().unwrap();
+    /// Sends what Ctrl-C sends; on Windows what Ctrl-Break sends, because no program in a group of its own is told
+    /// of Ctrl-C. Where programs cannot tell each other of either it is killed, and this is false.
+    #[cfg_attr(
+        not(windows),
+        expect(clippy::needless_pass_by_ref_mut, reason = "Windows looks first")
+    )]
+    pub(crate) fn interrupt(&mut self) -> bool {
+        #[cfg(windows)]
+        if std::env::var_os("BITSWAP_TEST_NO_CONSOLE").is_some() {
+            self.kill().unwrap();
+            return false;
+        }
+        #[cfg(windows)]
+        self.child.terminate().unwrap();
+        #[cfg(not(windows))]
+        {
+            let pid = self.child.id().to_string();
+            let sent = Program::new("kill").args(["-INT", &pid]).output();
+            assert!(sent.unwrap().status.success());
+        }
+        true
     }
 
     /// Waits until its standard output has this text in it, and gives all of it.

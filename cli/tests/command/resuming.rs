@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::half::Half;
 use super::process::{Program, Running, lines};
+#[cfg(target_os = "linux")]
 use super::sharing::Sharing;
 use super::{bitswap, path};
 
@@ -116,7 +117,7 @@ fn names(directory: &Path) -> Vec<String> {
 }
 
 fn interrupt(get: &mut Running) {
-    get.interrupt();
+    assert!(get.interrupt(), "it is told, and saves what it has");
     assert_eq!(get.wait().unwrap().code(), Some(130));
 }
 

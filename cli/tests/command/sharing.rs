@@ -31,7 +31,8 @@ impl Sharing {
 
     /// Interrupts it, as Ctrl-C does, and gives its exit code.
     pub(crate) fn stop(mut self) -> i32 {
-        self.running.interrupt();
-        self.running.wait().unwrap().code().unwrap_or(0)
+        let is_told = self.running.interrupt();
+        let code = self.running.wait().unwrap().code().unwrap_or(0);
+        if is_told { code } else { 0 }
     }
 }

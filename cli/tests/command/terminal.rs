@@ -31,7 +31,7 @@ fn the_line_fits_the_terminal_and_is_gone_when_the_command_is_interrupted() {
     for columns in [20, 40, 80, 200] {
         let target = directory.path().join(columns.to_string());
         let (screen, program) = terminal(columns);
-        let get = bitswap()
+        let mut get = bitswap()
             .args(["get", &cid, "--from", &address, "-o", path(&target)])
             .stderr(program)
             .spawn()

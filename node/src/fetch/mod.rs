@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use bitswap_core::SessionOptions;
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, DownloadOptions, FileRole, FsErrorKind, Outcome, RenameRetry,
+    DownloadError, DownloadEvent, DownloadOptions, FileRole, FsErrorKind, Outcome,
 };
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -24,7 +24,7 @@ use futures::{SinkExt as _, Stream, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::error::{FetchError, NodeClosed};
-use crate::fs::{DiskFs, Fs, Paths};
+use crate::fs::{DiskFs, Fs, Paths, RETRY};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::trace::log;
@@ -53,8 +53,7 @@ impl Default for FetchOptions {
     fn default() -> Self {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("the system's random source");
-        let rename = if cfg!(windows) { RenameRetry::WINDOWS } else { RenameRetry::NONE };
-        let download = DownloadOptions { rename, seed, ..DownloadOptions::default() };
+        let download = DownloadOptions { rename: RETRY, seed, ..DownloadOptions::default() };
         Self { download, session: SessionOptions::default(), share: true }
     }
 }

@@ -293,6 +293,7 @@ mod sys {
 
     use super::Kind;
     use crate::fs::regular::NotRegular;
+    use crate::fs::{durable, rename};
 
     #[derive(Debug)]
     pub(super) struct Dir {
@@ -358,7 +359,9 @@ mod sys {
         }
 
         pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-            fs::rename(self.at(name)?, to.at(new)?)
+            let (from, to) = (self.at(name)?, to.at(new)?);
+            rename::may_replace(&to)?;
+            durable::rename(&from, &to)
         }
 
         /// By a second link, or where there is none, the name is looked at before.
@@ -407,7 +410,7 @@ mod sys {
         }
 
         pub(super) fn sync(&self) -> io::Result<()> {
-            Ok(())
+            durable::sync_dir(&self.path).map(drop)
         }
 
         pub(super) fn sync_all(&self) -> io::Result<bool> {

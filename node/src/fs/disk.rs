@@ -123,7 +123,11 @@ impl Files {
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
             Effect::Close { role } => drop(locked(&self.open).remove(&role)),
             Effect::Rename { to, replace } => self.rename(to, replace)?,
-            Effect::SyncDir => durable::sync_dir(self.paths.dir())?,
+            Effect::SyncDir => {
+                if !durable::sync_dir(self.paths.dir())? {
+                    return Err(ErrorKind::Unsupported.into());
+                }
+            }
             Effect::Remove { role } => self.remove(role)?,
         }
         Ok(Done::Unit)
@@ -193,10 +197,11 @@ impl Files {
     }
 
     fn check_replace(&self, role: FileRole) -> io::Result<()> {
-        if rename::is_mount_point(&self.paths.path(role)) {
+        let path = self.paths.path(role);
+        if rename::is_mount_point(&path) {
             return Err(ErrorKind::ResourceBusy.into());
         }
-        Ok(())
+        rename::may_replace(&path).map_err(in_the_way(role))
     }
 
     fn file(&self, role: FileRole) -> io::Result<Arc<File>> {
@@ -217,7 +222,8 @@ impl Files {
             // On a full disk even this takes space; the reason that counts is the first.
             let _ = self.remove(FileRole::NewJournal);
         }
-        replaced.and_then(|()| durable::sync_dir(self.paths.dir()))
+        // A name that is not durable costs a comparison with the DAG, and never a wrong claim.
+        replaced.and_then(|()| durable::sync_dir(self.paths.dir()).map(drop))
     }
 
     fn replace_journal(&self, bytes: &[u8]) -> io::Result<()> {
@@ -294,6 +300,12 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a code says that another program holds the file so that nobody else opens it, or this part of it:
+/// "sharing violation" and "lock violation" of Windows. Elsewhere these numbers mean something else.
+const fn is_held(code: Option<i32>, is_windows: bool) -> bool {
+    is_windows && matches!(code, Some(32 | 33))
+}
+
 /// The core's view of an error of the operating system.
 pub(super) fn fs_error(error: &io::Error) -> FsError {
     let inner = error.get_ref();
@@ -305,6 +317,7 @@ pub(super) fn fs_error(error: &io::Error) -> FsError {
         return FsError { kind: FsErrorKind::LockFile, code: None };
     }
     let kind = match error.kind() {
+        _ if is_held(error.raw_os_error(), cfg!(windows)) => FsErrorKind::Busy,
         ErrorKind::NotFound | ErrorKind::NotADirectory => FsErrorKind::NotFound,
         ErrorKind::AlreadyExists => FsErrorKind::Exists,
         // Only the lock is ever asked for without waiting.
@@ -317,6 +330,7 @@ pub(super) fn fs_error(error: &io::Error) -> FsError {
         ErrorKind::FileTooLarge => FsErrorKind::TooLarge,
         ErrorKind::InvalidFilename => FsErrorKind::BadName,
         ErrorKind::IsADirectory => FsErrorKind::IsDirectory,
+        ErrorKind::Unsupported => FsErrorKind::Unsupported,
         _ => FsErrorKind::Io,
     };
     FsError { kind, code: error.raw_os_error() }
@@ -496,7 +510,8 @@ mod tests {
 
     #[test]
     fn space_that_is_not_known_is_not_none() {
-        assert_eq!(known_space(0, 0).map_err(|error| fs_error(&error).kind), Err(FsErrorKind::Io));
+        let unknown = known_space(0, 0).map_err(|error| fs_error(&error).kind);
+        assert_eq!(unknown, Err(FsErrorKind::Unsupported));
         assert_eq!(known_space(10, 0).unwrap(), 0);
         assert!(matches!(fixture().perform(Effect::FreeSpace), Ok(Done::Space(1..))));
     }
@@ -514,6 +529,120 @@ mod tests {
         #[cfg(target_os = "linux")]
         for (code, expected) in [(122, FsErrorKind::QuotaExceeded), (28, FsErrorKind::DiskFull)] {
             assert_eq!(fs_error(&io::Error::from_raw_os_error(code)).kind, expected);
+        }
+    }
+
+    #[test]
+    fn a_file_that_another_program_holds_has_a_kind_of_its_own_on_windows() {
+        for code in [32, 33] {
+            assert!(is_held(Some(code), true) && !is_held(Some(code), false));
+            let kind = fs_error(&io::Error::from_raw_os_error(code)).kind;
+            assert_eq!(kind == FsErrorKind::Busy, cfg!(windows));
+        }
+        // "Access denied" is said of much else.
+        assert!(!is_held(Some(5), true) && !is_held(None, true));
+    }
+
+    /// What another program can do to a file here, done by this one.
+    #[cfg(windows)]
+    mod held {
+        use std::os::windows::fs::OpenOptionsExt as _;
+
+        use bitswap_core::chunk::RenameRetry;
+
+        use super::*;
+
+        const SHARE_READ: u32 = 1;
+        const SHARE_WRITE: u32 = 2;
+
+        /// Holds a file, and lets others do this with it.
+        fn hold(fixture: &Fixture, role: FileRole, share: u32) -> File {
+            let path = fixture.files.paths.path(role);
+            File::options().read(true).share_mode(share).open(path).unwrap()
+        }
+
+        fn passes(error: &io::Error) -> bool {
+            error.raw_os_error().is_some_and(|code| RenameRetry::WINDOWS.codes.contains(&code))
+        }
+
+        #[test]
+        fn a_file_that_another_program_has_to_itself_is_busy_until_it_is_closed() {
+            let fixture = fixture();
+            fixture.written();
+            fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"j") }).unwrap();
+            fs::write(fixture.files.paths.path(FileRole::Target(0)), "old").unwrap();
+            let cases = [
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: true }),
+                (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: false }),
+                (FileRole::Temp, Effect::Lock),
+                (FileRole::Journal, Effect::Read { role: FileRole::Journal, max: 9 }),
+                (FileRole::Journal, Effect::Lock),
+                (FileRole::Target(0), Effect::Open { role: FileRole::Target(0), create: false }),
+            ];
+            for (role, effect) in cases {
+                let held = hold(&fixture, role, 0);
+                let refused = fixture.perform(effect.clone());
+                assert_eq!(refused, Err(FsErrorKind::Busy), "{effect:?}");
+                drop(held);
+                fixture.perform(effect.clone()).unwrap();
+                let done = match &effect {
+                    Effect::Lock => Effect::Unlock,
+                    _ => Effect::Close { role },
+                };
+                fixture.perform(done).unwrap();
+            }
+        }
+
+        #[test]
+        fn a_part_of_a_file_that_another_program_has_locked_is_busy() {
+            let fixture = fixture();
+            fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"j") }).unwrap();
+            let held = hold(&fixture, FileRole::Journal, SHARE_READ | SHARE_WRITE);
+            fs4::FileExt::lock(&held).unwrap();
+            let read = Effect::Read { role: FileRole::Journal, max: 9 };
+            assert_eq!(fixture.perform(read.clone()), Err(FsErrorKind::Busy));
+            drop(held);
+            assert_eq!(fixture.perform(read), Ok(Done::Bytes(Bytes::from_static(b"j"))));
+        }
+
+        #[test]
+        fn a_rename_of_or_over_a_file_that_another_program_holds_passes_by_itself() {
+            for role in [FileRole::Temp, FileRole::Target(0)] {
+                let fixture = fixture();
+                fixture.written();
+                fs::write(fixture.files.paths.path(FileRole::Target(0)), "old").unwrap();
+                let held = hold(&fixture, role, SHARE_READ | SHARE_WRITE);
+                let rename = Effect::Rename { to: FileRole::Target(0), replace: true };
+                let refused = fixture.files.perform(rename).unwrap_err();
+                assert!(passes(&refused), "{role}: {refused}");
+                assert_eq!(fixture.target().unwrap(), b"old");
+                drop(held);
+                assert_eq!(fixture.rename(true), Ok(Done::Unit));
+                assert_eq!(fixture.target().unwrap(), b"bytes");
+            }
+        }
+
+        #[test]
+        fn a_read_only_target_is_in_the_way_and_no_failure_that_passes() {
+            let fixture = fixture();
+            fixture.written();
+            let (role, what) = (FileRole::Target(0), Obstacle::ReadOnly);
+            let path = fixture.files.paths.path(role);
+            fs::write(&path, "old").unwrap();
+            let set = |is_read_only| {
+                let mut permissions = fs::metadata(&path).unwrap().permissions();
+                permissions.set_readonly(is_read_only);
+                fs::set_permissions(&path, permissions).unwrap();
+            };
+            set(true);
+            let refused = Err(FsErrorKind::InTheWay { role, what });
+            assert_eq!(fixture.perform(Effect::CheckReplace { role }), refused);
+            assert_eq!(fixture.rename(true), refused);
+            assert_eq!(fixture.rename(false), Err(FsErrorKind::Exists));
+            assert_eq!(fixture.target().unwrap(), b"old");
+            set(false);
+            fixture.perform(Effect::CheckReplace { role }).unwrap();
+            assert_eq!(fixture.rename(true), Ok(Done::Unit));
         }
     }
 

@@ -30,19 +30,56 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes the names in a directory durable. Windows cannot sync a directory, and has its names durable
-/// otherwise.
+/// Makes the names in a directory durable. False where that cannot be done: on Windows not every file system
+/// flushes a directory.
 ///
 /// # Errors
 ///
 /// What the operating system says.
-pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    if !cfg!(windows) {
-        File::open(path)?.sync_all()?;
-    }
+pub(crate) fn sync_dir(path: &Path) -> io::Result<bool> {
+    let synced = sys::open_dir(path).and_then(|directory| directory.sync_all());
     #[cfg(test)]
     log::note(log::Step::SyncDir(log::name(path)));
-    Ok(())
+    match synced {
+        Err(error) if sys::is_not_possible(&error) => Ok(false),
+        synced => synced.map(|()| true),
+    }
+}
+
+#[cfg(not(windows))]
+mod sys {
+    use std::fs::File;
+    use std::io;
+    use std::path::Path;
+
+    pub(super) fn open_dir(path: &Path) -> io::Result<File> {
+        File::open(path)
+    }
+
+    pub(super) const fn is_not_possible(_: &io::Error) -> bool {
+        false
+    }
+}
+
+#[cfg(windows)]
+mod sys {
+    use std::fs::File;
+    use std::io;
+    use std::os::windows::fs::OpenOptionsExt as _;
+    use std::path::Path;
+
+    /// `FILE_FLAG_BACKUP_SEMANTICS`: without it no directory is opened.
+    const BACKUP_SEMANTICS: u32 = 0x0200_0000;
+
+    /// For writing: what is open for reading only is not flushed.
+    pub(super) fn open_dir(path: &Path) -> io::Result<File> {
+        File::options().write(true).custom_flags(BACKUP_SEMANTICS).open(path)
+    }
+
+    /// Invalid function, access denied, invalid handle, not supported, invalid parameter.
+    pub(super) fn is_not_possible(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(1 | 5 | 6 | 50 | 87))
+    }
 }
 
 /// The steps that this thread has made.

@@ -29,9 +29,13 @@ pub use tree::{DiskFolder, FolderFs};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 
-use bitswap_core::chunk::{Done, Effect, FsError};
+use bitswap_core::chunk::{Done, Effect, FsError, RenameRetry};
 use bytes::Bytes;
 use futures::future::BoxFuture;
+
+/// Which failures of a rename pass by themselves on this system.
+pub(crate) const RETRY: RenameRetry =
+    if cfg!(windows) { RenameRetry::WINDOWS } else { RenameRetry::NONE };
 
 /// The file operations of one download.
 ///

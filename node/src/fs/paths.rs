@@ -1,7 +1,7 @@
 //! Which paths play the roles of a download.
 
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bitswap_core::chunk::FileRole;
 use cid::multibase::Base;
@@ -24,12 +24,18 @@ pub struct Paths {
 
 /// A path that no file can be downloaded to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{path} does not name a file: {fault}")]
+#[error("{path} does not name a file: {}{fault}", named(.component.as_deref()))]
 pub struct BadTarget {
     /// The path.
     pub path: PathBuf,
-    /// What is wrong with its name.
+    /// The name in the path that is at fault, `None` for a path that does not end in one.
+    pub component: Option<String>,
+    /// What is wrong with it.
     pub fault: NameFault,
+}
+
+fn named(component: Option<&str>) -> String {
+    component.map(|name| format!("{name:?}: ")).unwrap_or_default()
 }
 
 impl Paths {
@@ -37,14 +43,26 @@ impl Paths {
     ///
     /// # Errors
     ///
-    /// [`BadTarget`] when the path does not end in a name that a file can have here.
+    /// [`BadTarget`] when the path does not end in a name that a file can have here, or leads through a name
+    /// that no directory can have.
     pub fn new(target: &Path) -> Result<Self, BadTarget> {
-        let bad = |fault| BadTarget { path: target.to_owned(), fault };
+        Self::by(NameRules::HERE, target)
+    }
+
+    fn by(rules: NameRules, target: &Path) -> Result<Self, BadTarget> {
+        let bad = |component: Option<&OsStr>, fault| {
+            let component = component.map(|name| name.to_string_lossy().into_owned());
+            BadTarget { path: target.to_owned(), component, fault }
+        };
         let ends_in_separator =
             target.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
         let name = target.file_name().filter(|_| !ends_in_separator);
-        let name = name.ok_or_else(|| bad(NameFault::NoName))?.to_owned();
-        NameRules::HERE.check(&name).map_err(bad)?;
+        let name = name.ok_or_else(|| bad(None, NameFault::NoName))?.to_owned();
+        for component in target.components() {
+            if let Component::Normal(name) = component {
+                rules.check(name).map_err(|fault| bad(Some(name), fault))?;
+            }
+        }
         let dir = match target.parent() {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),
@@ -145,6 +163,35 @@ mod tests {
         assert!(a.path(FileRole::NewJournal).file_name().unwrap().len() <= NAME_MAX);
         let fits = paths(&"y".repeat(NAME_MAX - LONGEST_SUFFIX - 1));
         assert_eq!(fits.path(FileRole::NewJournal).file_name().unwrap().len(), NAME_MAX);
+    }
+
+    #[test]
+    fn every_name_in_a_path_is_one_that_the_system_takes_as_it_is() {
+        for (target, component, fault) in [
+            ("dir/a:b", "a:b", NameFault::Character(':')),
+            ("a:b/target", "a:b", NameFault::Character(':')),
+            ("dir/NUL", "NUL", NameFault::Device("NUL")),
+            ("aux.d/dir/target", "aux.d", NameFault::Device("AUX")),
+            ("dir/name.", "name.", NameFault::DotOrSpaceAtEnd),
+            ("dir /name", "dir ", NameFault::DotOrSpaceAtEnd),
+        ] {
+            // What follows a letter and a colon is on another drive to Windows itself.
+            if cfg!(windows) && target.starts_with("a:") {
+                continue;
+            }
+            let refused = Paths::by(NameRules::Windows, Path::new(target)).unwrap_err();
+            let text = refused.to_string();
+            assert_eq!((refused.component.as_deref(), refused.fault), (Some(component), fault));
+            assert!(text.contains(&format!("{component:?}: ")), "{text}");
+            if cfg!(windows) {
+                assert!(Paths::new(Path::new(target)).is_err(), "{target}");
+            } else {
+                assert!(Paths::new(Path::new(target)).is_ok(), "{target}");
+            }
+        }
+        for target in ["./dir/../name", "../name", "/dir/name"] {
+            assert!(Paths::by(NameRules::Windows, Path::new(target)).is_ok(), "{target}");
+        }
     }
 
     #[test]

@@ -198,6 +198,20 @@ pub(crate) fn must_be_regular(metadata: &Metadata) -> io::Result<()> {
     }
 }
 
+/// Refuses what a rename does not replace: everything but a regular file, and where read-only files stay such
+/// a file too.
+///
+/// # Errors
+///
+/// [`NotRegular`].
+pub(super) fn must_be_replaceable(metadata: &Metadata, read_only_stays: bool) -> io::Result<()> {
+    must_be_regular(metadata)?;
+    if read_only_stays && metadata.permissions().readonly() {
+        return Err(NotRegular(Obstacle::ReadOnly).into());
+    }
+    Ok(())
+}
+
 fn must_be_own(metadata: &Metadata, path: &Path) -> io::Result<()> {
     must_be_regular(metadata)?;
     sys::must_be_own(metadata, path)
@@ -369,6 +383,20 @@ mod tests {
             }
             thing.assert_untouched(&path);
         }
+    }
+
+    #[test]
+    fn a_read_only_file_is_replaced_only_where_that_can_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a");
+        fs::write(&path, "a").unwrap();
+        let looked = |stays| must_be_replaceable(&fs::symlink_metadata(&path).unwrap(), stays);
+        looked(true).unwrap();
+        let mut permissions = fs::metadata(&path).unwrap().permissions();
+        permissions.set_readonly(true);
+        fs::set_permissions(&path, permissions).unwrap();
+        looked(false).unwrap();
+        assert_eq!(obstacle(&looked(true).unwrap_err()), Some(Obstacle::ReadOnly));
     }
 
     #[test]

@@ -8,18 +8,24 @@ use super::{durable, regular};
 
 /// Renames, and replaces a file that has the name.
 pub(super) fn over(from: &Path, to: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(to) {
-        // The link itself is replaced, and not what it leads to.
-        Ok(metadata) if metadata.is_symlink() => {}
-        Ok(metadata) => regular::must_be_regular(&metadata)?,
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    may_replace(to)?;
     if regular::is_same_file(from, to)? {
         // A rename of one name of a file to another does nothing.
         return fs::remove_file(from);
     }
     durable::rename(from, to)
+}
+
+/// Refuses a name of something that a rename cannot replace; it may be free. Windows says "access denied" of
+/// that, as of a file that another program holds, and only the latter passes by itself.
+pub(super) fn may_replace(to: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(to) {
+        // The link itself is replaced, and not what it leads to.
+        Ok(metadata) if metadata.is_symlink() => Ok(()),
+        Ok(metadata) => regular::must_be_replaceable(&metadata, cfg!(windows)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// What can give a name only if it is free.

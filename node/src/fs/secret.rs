@@ -76,7 +76,9 @@ fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     let named = written.and_then(|()| {
         rename::to_new(&beside, path, rename::Ways::SYSTEM, |_| Ok(()))?;
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        durable::sync_dir(parent.unwrap_or_else(|| Path::new(".")))
+        // Where directories cannot be flushed, a crash may lose the name, and the next run makes another.
+        durable::sync_dir(parent.unwrap_or_else(|| Path::new(".")))?;
+        Ok(())
     });
     if named.is_err() {
         // The error before is the one to tell.

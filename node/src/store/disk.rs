@@ -13,8 +13,11 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use bitswap_core::Block;
+use bitswap_core::chunk::RenameRetry;
 use bitswap_libp2p::{Blockstore, StoreError};
 use bytes::Bytes;
 use cid::Cid;
@@ -23,8 +26,12 @@ use futures::future::BoxFuture;
 
 use super::Hash;
 use crate::fs::lock::Lock;
-use crate::fs::{durable, regular};
+use crate::fs::{RETRY, durable, regular};
 use crate::runtime::{Runtime, RuntimeExt};
+
+/// The waits between the tries of a rename that is refused for a while: a second in all, for which a thread of
+/// the blocking pool waits.
+const WAITS_MS: [u64; 6] = [10, 30, 60, 100, 300, 500];
 
 /// Blocks on disk.
 #[derive(Clone, Debug)]
@@ -131,8 +138,13 @@ impl Directory {
         found(fs::metadata(self.path(hash)).map(|metadata| metadata.len() as u32))
     }
 
-    /// Puts blocks, and returns once they and their names are durable.
+    /// Puts blocks, and returns once they and their names are durable, as far as the system knows how.
     fn put(&self, blocks: &[Block]) -> io::Result<()> {
+        let system = Renaming { rename: &durable::rename, retry: RETRY, wait: &thread::sleep };
+        self.put_by(blocks, &system)
+    }
+
+    fn put_by(&self, blocks: &[Block], renaming: &Renaming<'_>) -> io::Result<()> {
         let mut shards = BTreeSet::new();
         for block in blocks {
             let path = self.path(block.cid().hash());
@@ -146,23 +158,61 @@ impl Directory {
                 }
                 shards.insert(shard.to_owned());
             }
-            let new = self.new.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
-            write(&new, &path, block.data()).inspect_err(|_| {
-                // The first error is the one to tell.
-                let _ = fs::remove_file(&new);
-            })?;
+            self.add(&path, block, renaming)?;
         }
-        shards.iter().try_for_each(|shard| durable::sync_dir(shard))
+        shards.iter().try_for_each(|shard| durable::sync_dir(shard).map(drop))
+    }
+
+    /// Writes a block, and leaves nothing behind if it cannot have its name.
+    fn add(&self, path: &Path, block: &Block, renaming: &Renaming<'_>) -> io::Result<()> {
+        let new = self.new.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let is_there =
+            || self.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
+        let written =
+            write(&new, block.data()).and_then(|()| renaming.rename(&new, path, is_there));
+        if !matches!(written, Ok(Renamed::Now)) {
+            // The first error is the one to tell.
+            let _ = fs::remove_file(&new);
+        }
+        written.map(drop)
     }
 }
 
-fn write(new: &Path, path: &Path, data: &[u8]) -> io::Result<()> {
+/// How a block gets its name.
+struct Renaming<'a> {
+    rename: &'a dyn Fn(&Path, &Path) -> io::Result<()>,
+    retry: RenameRetry,
+    wait: &'a dyn Fn(Duration),
+}
+
+enum Renamed {
+    Now,
+    /// Another put was quicker.
+    Before,
+}
+
+impl Renaming<'_> {
+    /// Renames. On Windows a block that is being read cannot be replaced, and a file that was just written
+    /// may be held by a virus scanner: the first needs nothing more, the second is tried again.
+    fn rename(&self, new: &Path, path: &Path, is_there: impl Fn() -> bool) -> io::Result<Renamed> {
+        let mut waits = WAITS_MS.into_iter().map(Duration::from_millis);
+        loop {
+            let Err(error) = (self.rename)(new, path) else { return Ok(Renamed::Now) };
+            if is_there() {
+                return Ok(Renamed::Before);
+            }
+            let passes = error.raw_os_error().is_some_and(|code| self.retry.codes.contains(&code));
+            let Some(wait) = waits.next().filter(|_| passes) else { return Err(error) };
+            (self.wait)(wait);
+        }
+    }
+}
+
+fn write(new: &Path, data: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(new)?;
     file.write_all(data)?;
     // Synced before it has its name: a crash must not leave a name with other bytes.
-    durable::sync(&file)?;
-    drop(file);
-    durable::rename(new, path)
+    durable::sync(&file)
 }
 
 /// `None` for what is not there.
@@ -229,6 +279,58 @@ mod tests {
         fs::write(path.parent().unwrap(), "").unwrap();
         assert!(store.put(&[block(b"block")]).is_err());
         assert_eq!(left_in(directory.path()), 0);
+    }
+
+    /// "Access denied" of Windows.
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(5)
+    }
+
+    #[test]
+    fn a_block_that_is_there_already_needs_no_rename() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        let put_by = |written: &'static [u8], retry| {
+            // Another put writes the block between the look for it and the rename.
+            let path = store.path(&hash(b"block"));
+            let rename = |_: &Path, _: &Path| {
+                fs::write(&path, written).unwrap();
+                Err(denied())
+            };
+            let renaming = Renaming { rename: &rename, retry, wait: &|_| {} };
+            let put = store.put_by(&[block(b"block")], &renaming);
+            fs::remove_file(&path).unwrap();
+            put.map_err(|error| error.raw_os_error())
+        };
+        for retry in [RenameRetry::NONE, RenameRetry::WINDOWS] {
+            assert_eq!(put_by(b"block", retry), Ok(()));
+            assert_eq!(put_by(b"other", retry), Err(Some(5)));
+            assert_eq!(left_in(directory.path()), 0);
+        }
+    }
+
+    #[test]
+    fn a_rename_that_is_refused_for_a_while_is_tried_again() {
+        use std::cell::{Cell, RefCell};
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        let put_by = |data: &'static [u8], failures, retry| {
+            let (tries, waits) = (Cell::new(0), RefCell::new(Vec::new()));
+            let rename = |from: &Path, to: &Path| {
+                tries.set(tries.get() + 1);
+                if tries.get() <= failures { Err(denied()) } else { durable::rename(from, to) }
+            };
+            let wait = |time: Duration| waits.borrow_mut().push(time.as_millis() as u64);
+            let renaming = Renaming { rename: &rename, retry, wait: &wait };
+            let put = store.put_by(&[block(data)], &renaming).map_err(|error| error.raw_os_error());
+            assert_eq!(left_in(directory.path()), 0);
+            (put, waits.into_inner())
+        };
+        assert_eq!(put_by(b"a", 2, RenameRetry::WINDOWS), (Ok(()), WAITS_MS[..2].to_vec()));
+        assert_eq!(store.get(&hash(b"a")).unwrap().unwrap(), "a");
+        assert_eq!(put_by(b"b", 7, RenameRetry::WINDOWS), (Err(Some(5)), WAITS_MS.to_vec()));
+        assert_eq!(put_by(b"c", 1, RenameRetry::NONE), (Err(Some(5)), vec![]));
+        assert_eq!(store.get(&hash(b"c")).unwrap(), None);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! The user may change such a file at any time, and a block must never leave under a hash that its bytes
 //! no longer have. So a file has a [`Stamp`] from when it was hashed. While the stamp fits, before
 //! and after the read, the bytes are what they were; once it does not, and for a file that is
-//! still being written, every block is hashed anew, and one that differs is forgotten. How long a
+//! still being written, every block is hashed anew, and one that differs is forgotten. So is every
+//! block on Windows, where the stamp is only a sign of change: it lacks the time of the last change, which nobody can
+//! set back and which the standard library does not tell there. How long a
 //! block is needs no reading: asking costs a peer a few bytes, and must not cost us a block.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,9 +25,17 @@ use crate::fs::read_from;
 use crate::fs::regular::{obstacle, open_source};
 
 /// Files shared in place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SharedFiles {
     index: RwLock<Index>,
+    /// Whether a stamp that fits proves that nobody wrote to the file.
+    stamps_prove: bool,
+}
+
+impl Default for SharedFiles {
+    fn default() -> Self {
+        Self { index: RwLock::default(), stamps_prove: cfg!(unix) }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +166,7 @@ impl SharedFiles {
             let Some((bytes, unchanged)) = read(path, stamp, leaf, read_from)? else {
                 return Ok(None);
             };
-            if unchanged {
+            if unchanged && self.stamps_prove {
                 return Ok(Some(leaf.form.block(&bytes)));
             }
             // Of a fetched file it is not known how its leaves are wrapped.
@@ -167,7 +177,9 @@ impl SharedFiles {
             // The codec does not matter here, only the hash.
             let cid = Cid::new_v1(RAW, *hash);
             let checked = forms.iter().find_map(|form| Block::new(cid, form.block(&bytes)).ok());
-            changed.push((file, checked.is_some()));
+            if !unchanged || checked.is_none() {
+                changed.push((file, checked.is_some()));
+            }
             Ok(checked.map(|block| block.into_parts().1))
         });
         self.changed(hash, &changed);
@@ -277,7 +289,7 @@ impl Index {
     }
 }
 
-/// The bytes of a leaf, and whether they are surely those that were hashed.
+/// The bytes of a leaf, and whether the stamp fitted before and after they were read.
 fn read(
     path: &Path,
     stamp: Option<Stamp>,
@@ -384,6 +396,27 @@ mod tests {
         let file = File::options().write(true).open(&fixture.path).unwrap();
         file.set_modified(modified).unwrap();
         assert_eq!(fixture.files.get(&hash(b"leaf")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_stamp_that_proves_nothing_has_every_block_hashed() {
+        let Fixture { _directory, path, .. } = fixture();
+        let files = SharedFiles { stamps_prove: false, ..SharedFiles::default() };
+        // The bytes changed, and the stamp does not show it.
+        fs::write(&path, "012LEAFXYZ").unwrap();
+        let stamp = Some(Stamp::of(&fs::metadata(&path).unwrap()));
+        let rest = SharedLeaf { offset: 7, len: 3, form: LeafForm::Raw };
+        let leaves = [(hash(b"leaf"), RAW_LEAF), (hash(b"XYZ"), rest)];
+        let id = files.share(path, stamp, leaves);
+        assert_eq!(files.get(&hash(b"XYZ")).unwrap().unwrap(), "XYZ");
+        assert!(files.is_unchanged(id), "as far as anybody has seen");
+        assert_eq!(files.get(&hash(b"leaf")).unwrap(), None);
+        assert!(!files.is_unchanged(id));
+        assert_eq!(
+            files.get(&hash(b"XYZ")).unwrap().unwrap(),
+            "XYZ",
+            "what stayed is still served"
+        );
     }
 
     #[test]

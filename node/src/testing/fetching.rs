@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::chunk::{
-    DownloadError, DownloadEvent, Effect, FileRole, FsError, FsErrorKind, IfExists, Obstacle,
-    Profile, RenameRetry,
+    DownloadError, DownloadEvent, Effect, FileRole, FsError, FsErrorKind, IfExists, Profile,
+    RenameRetry,
 };
 use bitswap_core::{Block, WhenMissing};
 use bitswap_libp2p::{Blockstore, StoreError};
@@ -342,6 +342,7 @@ pub async fn a_directory_or_garbage_is_no_file(runtime: Arc<dyn Runtime>) {
 pub async fn a_fetch_never_waits_for_what_is_not_a_file(runtime: Arc<dyn Runtime>) {
     #[cfg(unix)]
     for if_exists in [IfExists::Refuse, IfExists::Replace, IfExists::Unique] {
+        use bitswap_core::chunk::Obstacle;
         for name in ["target", ".target.part", ".target.part-journal", ".target.part-lock"] {
             let fixture = Fixture::new(&runtime, 2_000_000).await;
             let path = fixture.directory.path().join(name);

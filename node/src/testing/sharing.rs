@@ -121,18 +121,18 @@ pub async fn a_missing_file_is_not_shared(runtime: Arc<dyn Runtime>) {
 pub async fn only_regular_files_are_shared(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let directory = tempfile::tempdir().unwrap();
-    let mut others = vec![(directory.path().to_owned(), Obstacle::Directory)];
+    let others = [(directory.path().to_owned(), Obstacle::Directory)];
     #[cfg(unix)]
-    {
+    let others = {
         let (fifo, socket) = (directory.path().join("fifo"), directory.path().join("socket"));
         make_fifo(&fifo);
         drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
-        others.extend([
+        others.into_iter().chain([
             (fifo, Obstacle::Fifo),
             (socket, Obstacle::Socket),
             ("/dev/zero".into(), Obstacle::Device),
-        ]);
-    }
+        ])
+    };
     for (path, expected) in others {
         let refused = node.share_file(&path, Profile::default()).await;
         assert!(

@@ -6,18 +6,14 @@
 //! it is what makes a second attempt cheap. Once the trailer is gone only its stamp binds the
 //! journal to the file; if that differs, the file is compared as if there were no journal.
 
-use core::time::Duration;
-
 use bytes::Bytes;
 
 use super::effects::{Done, Effect, FileRole, FsError, FsErrorKind, Stamp};
 use super::events::{DownloadError, Finished, Operation, Outcome};
 use super::handles::Step;
 use super::options::{DownloadOptions, IfExists, RenameRetry, SyncPolicy};
+use super::retry::Backoff;
 use crate::time::Timestamp;
-
-const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Numbers tried for a unique name.
 const NUMBERS_MAX: u32 = 10_000;
@@ -56,8 +52,7 @@ pub(super) struct Commit {
     unchecked: u64,
     stamp: Option<Stamp>,
     number: u32,
-    retries: u32,
-    first_try: Option<Timestamp>,
+    backoff: Backoff,
     wait_until: Option<Timestamp>,
     is_durable: bool,
 }
@@ -75,8 +70,7 @@ impl Commit {
             unchecked,
             stamp: None,
             number: 0,
-            retries: 0,
-            first_try: None,
+            backoff: Backoff::default(),
             wait_until: None,
             is_durable: syncs,
         }
@@ -111,7 +105,6 @@ impl Commit {
             Stage::Save => Effect::SaveJournal { bytes: journal(self.stamp) },
             Stage::Close => Effect::Close { role: FileRole::Temp },
             Stage::Rename => {
-                self.first_try.get_or_insert(now);
                 let replace = self.if_exists == IfExists::Replace;
                 Effect::Rename { to: FileRole::Target(self.number), replace }
             }
@@ -155,7 +148,7 @@ impl Commit {
                 return CommitResult::End(Outcome::Finished(Finished {
                     size: self.size,
                     number: self.number,
-                    retries: self.retries,
+                    retries: self.backoff.retries(),
                     already: false,
                     unchecked: self.unchecked,
                     leftover: result.is_err(),
@@ -177,15 +170,11 @@ impl Commit {
         if !error.code.is_some_and(|code| self.retry.codes.contains(&code)) {
             return Self::failed(DownloadError::RenameFailed(error));
         }
-        let tried_for = now.since(self.first_try.unwrap_or(now));
-        let Some(left) = self.retry.budget.checked_sub(tried_for).filter(|left| !left.is_zero())
-        else {
-            let (retries, code) = (self.retries, error.code);
+        self.wait_until = self.backoff.failed(self.retry.budget, now);
+        if self.wait_until.is_none() {
+            let (retries, code) = (self.backoff.retries(), error.code);
             return CommitResult::End(Outcome::NeedsCommit { retries, code });
-        };
-        let wait = FIRST_WAIT.saturating_mul(1 << self.retries.min(10)).min(LONGEST_WAIT).min(left);
-        self.retries += 1;
-        self.wait_until = Some(now + wait);
+        }
         CommitResult::Continue
     }
 

@@ -82,7 +82,7 @@ pub enum Effect {
         create: bool,
     },
     /// Find out, as far as it can be known before, whether a rename can replace the target: not when
-    /// something is mounted there. [`Done::Unit`].
+    /// something is mounted there, or on Windows when it is read-only. [`Done::Unit`].
     CheckReplace {
         /// Always a [`FileRole::Target`].
         role: FileRole,
@@ -139,8 +139,8 @@ pub enum Effect {
         /// [`FsErrorKind::Exists`], also when it appears at the last moment.
         replace: bool,
     },
-    /// Make the names in [`FileRole::Dir`] durable: what was made, renamed and removed. Nothing to do
-    /// where directories cannot be synced. [`Done::Unit`].
+    /// Make the names in [`FileRole::Dir`] durable: what was made, renamed and removed. [`Done::Unit`]; or
+    /// [`FsErrorKind::Unsupported`] where that cannot be done, or not be known.
     SyncDir,
     /// Remove a file, [`FileRole::Journal`] with what a save that was cut off left beside it; one that
     /// does not exist is removed already. [`Done::Unit`].
@@ -305,9 +305,12 @@ pub enum FsErrorKind {
     IsDirectory,
     /// Something is mounted there, or another program holds it.
     #[error(
-        "something is mounted there, or another program holds it; unmount it or choose another name"
+        "something is mounted there, or another program holds it; unmount it, close that program, or choose another name"
     )]
     Busy,
+    /// The system or the file system has no such operation.
+    #[error("the file system cannot do this")]
+    Unsupported,
     /// Anything else.
     #[error("input or output failed")]
     Io,
@@ -347,6 +350,9 @@ pub enum Obstacle {
     /// A file that has another name besides this one: writing would change what is found there.
     #[error("a file that has a second name (a hard link)")]
     SecondName,
+    /// A file that is read-only, which Windows does not replace.
+    #[error("a read-only file; clear its attribute or choose another name")]
+    ReadOnly,
     /// A file that no download wrote.
     #[error("a file that is not of this program")]
     NotOurs,

@@ -36,6 +36,7 @@ mod preparation;
 mod progress;
 mod proof;
 mod requests;
+mod retry;
 mod setup;
 mod source;
 mod stages;

@@ -74,16 +74,17 @@ impl Default for SyncPolicy {
     }
 }
 
-/// Which failures of the rename are tried again.
+/// Which failures of the rename are tried again, and for how long.
 ///
 /// On Windows a virus scanner or an indexer may hold a file that was just closed; that passes.
-/// Elsewhere the same failures are real.
+/// Elsewhere the same failures are real. A file that another program holds when it is to be opened
+/// ([`FsErrorKind::Busy`](crate::chunk::FsErrorKind::Busy)) is tried again for the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RenameRetry {
     /// The operating system's codes that pass by themselves.
     pub codes: &'static [i32],
-    /// How long it is retried.
+    /// How long it is retried. Zero: every failure is final.
     pub budget: Duration,
 }
 
@@ -113,7 +114,7 @@ pub struct DownloadOptions {
     pub resume: Resume,
     /// When data is made durable.
     pub sync: SyncPolicy,
-    /// Which failures of the rename pass by themselves.
+    /// Which failures of the rename pass by themselves, and how long a file that another program holds is tried.
     pub rename: RenameRetry,
     /// Reserve the file's space at the start instead of making it sparse.
     pub reserve: bool,

@@ -5,12 +5,15 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use core::ops::Range;
+use core::time::Duration;
 
-use super::effects::{Effect, EffectId, FsErrorKind};
+use super::effects::{Done, Effect, EffectId, FsError, FsErrorKind};
 use super::events::DownloadOutput;
-use super::handles::HandleChange;
+use super::handles::{HandleChange, Step};
+use super::retry::Retry;
 use crate::chunk::manifest::Extent;
 use crate::chunk::range_set::RangeSet;
+use crate::time::Timestamp;
 
 /// No block is requested while this many outputs are queued.
 const OUTPUTS_MAX: usize = 256;
@@ -47,6 +50,8 @@ pub(super) struct Outbox {
     outputs: VecDeque<DownloadOutput>,
     pending: BTreeMap<EffectId, Purpose>,
     next_id: u64,
+    /// The step that is out, or waits to be tried again.
+    retry: Retry,
 }
 
 impl Outbox {
@@ -55,8 +60,9 @@ impl Outbox {
         self.outputs.pop_front()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.outputs.is_empty()
+    /// When there is an output: now, or when a step is tried again. `None` if that depends on others.
+    pub(super) fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.outputs.is_empty() { self.retry.due() } else { Some(now) }
     }
 
     /// Whether there is room for more wants.
@@ -81,15 +87,43 @@ impl Outbox {
 
     /// Queues an effect under a new id.
     pub(super) fn issue(&mut self, effect: Effect, purpose: Purpose) {
+        if matches!(purpose, Purpose::Step(_)) {
+            self.retry.begin(&effect);
+        }
+        self.push_effect(effect, purpose);
+    }
+
+    fn push_effect(&mut self, effect: Effect, purpose: Purpose) {
         let id = EffectId(self.next_id);
         self.next_id += 1;
         self.pending.insert(id, purpose);
         self.outputs.push_back(DownloadOutput::Effect(id, effect));
     }
 
-    /// An effect was answered: what it was for. `None` for an unknown id, or the second answer.
-    pub(super) fn answered(&mut self, id: EffectId) -> Option<Purpose> {
-        self.pending.remove(&id)
+    /// An effect was answered: what it was for. `None` for an unknown id, for the second answer, and for a
+    /// step on a file that another program holds, which is tried again until `budget` is used up.
+    pub(super) fn answered(
+        &mut self,
+        id: EffectId,
+        result: &Result<Done, FsError>,
+        budget: Duration,
+        now: Timestamp,
+    ) -> Option<Purpose> {
+        let purpose = self.pending.remove(&id)?;
+        let is_step = matches!(purpose, Purpose::Step(_));
+        let is_retried = is_step && self.retry.answered(result, budget, now);
+        (!is_retried).then_some(purpose)
+    }
+
+    /// Issues the step again that is due for it. One that nobody waits for any more is given up.
+    pub(super) fn run_retry(&mut self, now: Timestamp, is_ending: bool) {
+        if is_ending {
+            self.retry.give_up();
+        }
+        if let Some(effect) = self.retry.next(now) {
+            let change = Step::of(effect.clone()).change;
+            self.push_effect(effect, Purpose::Step(change));
+        }
     }
 
     /// Whether every effect is answered.
@@ -151,6 +185,10 @@ impl Outbox {
 mod tests {
     use super::*;
 
+    fn answered(outbox: &mut Outbox, id: EffectId) -> Option<Purpose> {
+        outbox.answered(id, &Ok(Done::Unit), Duration::MAX, Timestamp::ZERO)
+    }
+
     #[test]
     fn an_effect_is_answered_once() {
         let mut outbox = Outbox::default();
@@ -159,9 +197,9 @@ mod tests {
         outbox.validate();
         assert!(outbox.is_saving() && outbox.is_asking_space() && !outbox.is_settled());
         let Some(DownloadOutput::Effect(id, Effect::Sync)) = outbox.pop() else { panic!() };
-        assert_eq!(outbox.answered(id), Some(Purpose::Sync(RangeSet::new())));
-        assert_eq!(outbox.answered(id), None);
-        assert_eq!(outbox.answered(EffectId(7)), None);
+        assert_eq!(answered(&mut outbox, id), Some(Purpose::Sync(RangeSet::new())));
+        assert_eq!(answered(&mut outbox, id), None);
+        assert_eq!(answered(&mut outbox, EffectId(7)), None);
         assert!(!outbox.is_saving());
     }
 
@@ -172,8 +210,9 @@ mod tests {
         outbox.issue(Effect::Lock, Purpose::Step(HandleChange::Lock));
         outbox.abandon_transfer();
         assert!(!outbox.is_saving() && !outbox.is_settled());
-        assert_eq!(outbox.answered(EffectId(0)), Some(Purpose::Abandoned));
-        assert_eq!(outbox.answered(EffectId(1)), Some(Purpose::Step(HandleChange::Lock)));
+        assert_eq!(answered(&mut outbox, EffectId(0)), Some(Purpose::Abandoned));
+        let lock = Purpose::Step(HandleChange::Lock);
+        assert_eq!(answered(&mut outbox, EffectId(1)), Some(lock));
         assert!(outbox.is_settled());
     }
 }

@@ -159,6 +159,10 @@ impl Preparation {
             },
             (Stage::RemoveJournal, Ok(_)) => self.step(Stage::SyncRemoval, Effect::SyncDir),
             (Stage::SyncRemoval, Ok(_)) => self.look_for_space(target_len, options),
+            // No better can be done; and a journal that comes back does not fit the file.
+            (Stage::SyncRemoval, Err(error)) if error.kind == FsErrorKind::Unsupported => {
+                self.look_for_space(target_len, options)
+            }
             (Stage::RemoveJournal | Stage::SyncRemoval, Err(error)) => {
                 failed(Operation::Remove, error)
             }

@@ -121,7 +121,8 @@ impl Folder {
         let paths = Paths::new(target)?;
         let name = paths.name().to_str().map(str::to_owned);
         let fault = super::NameFault::Character(char::REPLACEMENT_CHARACTER);
-        let name = name.ok_or_else(|| BadTarget { path: target.to_owned(), fault })?;
+        let component = Some(paths.name().to_string_lossy().into_owned());
+        let name = name.ok_or_else(|| BadTarget { path: target.to_owned(), component, fault })?;
         let (lock, open) = (Mutex::default(), Mutex::default());
         Ok(Self { work_name: work_name(&paths), name, paths, lock, open })
     }

@@ -106,10 +106,7 @@ impl Stages {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {
-        if !self.outbox.is_empty() {
-            return Some(self.now);
-        }
-        match &self.stage {
+        self.outbox.due(self.now).or_else(|| match &self.stage {
             Stage::Root { .. } => (!self.is_paused).then(|| self.reporter.due()),
             Stage::Transfer if self.transfer.is_complete() => None,
             Stage::Transfer => {
@@ -121,7 +118,7 @@ impl Stages {
             }
             Stage::Commit(commit) => commit.wait_until(),
             _ => None,
-        }
+        })
     }
 
     pub(super) fn handle_done(
@@ -131,7 +128,8 @@ impl Stages {
         now: Timestamp,
     ) {
         self.now = self.now.max(now);
-        let Some(purpose) = self.outbox.answered(id) else { return };
+        let (budget, now) = (self.options.rename.budget, self.now);
+        let Some(purpose) = self.outbox.answered(id, &result, budget, now) else { return };
         match purpose {
             Purpose::Step(change) => {
                 self.handles.apply(change, result.is_ok());
@@ -260,6 +258,7 @@ impl Stages {
     /// Runs everything that can run now.
     pub(super) fn advance(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
+        self.outbox.run_retry(self.now, self.is_ending());
         loop {
             let before = discriminant(&self.stage);
             match self.stage {

@@ -104,6 +104,80 @@ fn a_rename_that_is_never_possible_rests_and_later_only_the_rename_is_done() {
 }
 
 #[test]
+fn a_file_that_another_program_holds_is_opened_again_until_the_time_is_over() {
+    let file = File::of([10, 10]);
+    let options = |rename| DownloadOptions { if_exists: IfExists::Replace, rename, ..windows() };
+    for role in [FileRole::Lock, FileRole::Journal, FileRole::Temp, FileRole::Target(0)] {
+        let disk = || {
+            let mut disk = FakeDisk::new();
+            disk.put(FileRole::Target(0), b"old");
+            disk.held = Some((role, 3));
+            disk
+        };
+        let mut run = Run::new(&file, options(RenameRetry::WINDOWS), disk());
+        assert_eq!(run.finish(), finished(20), "{role}");
+        // 10, 20 and 40 ms.
+        assert_eq!(run.now.as_micros(), 70_000, "{role}");
+        assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
+
+        // Without a journal everything is hashed again; without anything else it is over.
+        let is_needed = role != FileRole::Journal;
+        let operation = if role == FileRole::Lock { Operation::Lock } else { Operation::Open };
+        let busy = failed(DownloadError::File { operation, error: fs_error(FsErrorKind::Busy) });
+        let mut held = disk();
+        held.held = Some((role, u32::MAX));
+        let mut run = Run::new(&file, options(RenameRetry::WINDOWS), held);
+        assert_eq!(run.finish(), if is_needed { busy.clone() } else { finished(20) }, "{role}");
+        assert_eq!(run.now.as_micros(), Duration::from_secs(60).as_micros() as u64, "{role}");
+        assert!(run.disk.is_idle());
+
+        // Where nothing passes by itself, it is over at once.
+        let mut run = Run::new(&file, options(RenameRetry::NONE), disk());
+        assert_eq!(run.finish(), if is_needed { busy } else { finished(20) }, "{role}");
+        assert_eq!(run.now.as_micros(), 0, "{role}");
+    }
+}
+
+#[test]
+fn a_download_that_waits_for_another_program_is_cancelled_at_once() {
+    let file = File::of([10, 10]);
+    for role in [FileRole::Lock, FileRole::Temp] {
+        let mut disk = FakeDisk::new();
+        disk.held = Some((role, u32::MAX));
+        let mut run = Run::new(&file, windows(), disk);
+        run.run_for(Duration::from_secs(5));
+        assert!(!run.is_over());
+        run.download.cancel(run.now);
+        let cancelled = run.now;
+        assert_eq!(run.finish(), Outcome::Cancelled);
+        assert_eq!(run.now, cancelled);
+        assert!(run.disk.is_idle());
+    }
+}
+
+#[test]
+fn a_journal_that_could_not_be_removed_is_removed_by_the_next_run() {
+    let file = File::of([10, 10]);
+    let removal = Effect::Remove { role: FileRole::Journal };
+    let mut run = Run::new(&file, windows(), FakeDisk::new());
+    run.finish();
+    let number = run.positions(|effect| *effect == removal)[0];
+    let mut disk = FakeDisk::new();
+    disk.fail_at = Some((number, fs_error(FsErrorKind::Busy)));
+    let mut run = Run::new(&file, windows(), disk);
+    let Outcome::Finished(finished) = run.finish() else { panic!() };
+    assert!(finished.leftover && finished.durable);
+    assert_eq!(run.disk.files(), [FileRole::Journal, FileRole::Target(0)]);
+    let mut disk = run.disk;
+    (disk.fail_at, disk.log) = (None, vec![]);
+    let mut again = Run::new(&file, windows(), disk);
+    let Outcome::Finished(finished) = again.finish() else { panic!() };
+    assert!(finished.already && !finished.leftover);
+    assert_eq!(again.leaves_wanted(), 0);
+    assert_eq!(again.disk.files(), [FileRole::Target(0)]);
+}
+
+#[test]
 fn any_other_failure_of_the_rename_is_final() {
     let file = File::of([10, 10]);
     let other = FsError { kind: FsErrorKind::Io, code: Some(18) };
@@ -172,6 +246,20 @@ fn a_target_that_is_right_already_is_not_fetched() {
         assert_eq!(run.leaves_wanted(), 0);
         assert_eq!(run.disk.files(), [FileRole::Target(0)]);
     }
+}
+
+#[test]
+fn a_file_system_that_syncs_no_directories_costs_only_the_promise() {
+    let file = File::of([10, 10]);
+    let mut disk = FakeDisk::new();
+    // A journal of another file must go first, and that cannot be made durable either.
+    disk.put(FileRole::Journal, b"of another file");
+    disk.has_no_dir_syncs = true;
+    let mut run = Run::new(&file, DownloadOptions::default(), disk);
+    let Outcome::Finished(finished) = run.finish() else { panic!() };
+    assert!(!finished.durable && !finished.leftover);
+    assert_eq!(run.disk.files(), [FileRole::Target(0)]);
+    assert_eq!(run.disk.bytes(FileRole::Target(0)), Some(&file.bytes[..]));
 }
 
 #[test]

@@ -62,6 +62,8 @@ impl TreeDownload {
                 self.issue(file);
             }
             Err(error) if is_another(error.kind) => self.taken(file),
+            // Another program holds it.
+            Err(error) if error.kind == FsErrorKind::Busy && self.is_retried(file) => {}
             Err(error) => self.small_failed(file, TreeOperation::Look, error),
         }
     }
@@ -157,17 +159,25 @@ impl TreeDownload {
         if !error.code.is_some_and(|code| retry.codes.contains(&code)) {
             return self.small_failed(file, TreeOperation::Name, error);
         }
-        let since = small.tried(self.now);
-        if self.now.since(since) < retry.budget {
-            self.retries.push_back((self.now + NAME_WAIT, file));
-        } else {
-            let path = small.path().clone();
+        let path = small.path().clone();
+        if !self.is_retried(file) {
             self.end(TreeOutcome::NeedsCommit { path }, false, false);
         }
     }
 
-    /// Tries names again that could not be given.
-    pub(super) fn run_names(&mut self) {
+    /// Whether an operation on a file is tried again, because what is in its way may pass by itself.
+    fn is_retried(&mut self, file: u64) -> bool {
+        let Some(small) = self.small.get_mut(&file) else { return false };
+        let tried_for = self.now.since(small.tried(self.now));
+        let is_retried = tried_for < self.options.download.rename.budget;
+        if is_retried {
+            self.retries.push_back((self.now + RETRY_WAIT, file));
+        }
+        is_retried
+    }
+
+    /// Tries operations again that could not be done.
+    pub(super) fn run_retries(&mut self) {
         while let Some((_, file)) = self.retries.front().copied().filter(|(at, _)| *at <= self.now)
         {
             self.retries.pop_front();

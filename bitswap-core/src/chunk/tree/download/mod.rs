@@ -44,7 +44,7 @@ const LARGE_MAX: usize = 16;
 /// How often progress is told.
 const TICK: Duration = Duration::from_millis(500);
 /// How long a name that cannot be given is left alone.
-const NAME_WAIT: Duration = Duration::from_millis(100);
+const RETRY_WAIT: Duration = Duration::from_millis(100);
 
 /// The settings of the download of a tree.
 #[derive(Clone, Debug)]

@@ -138,7 +138,7 @@ impl TreeDownload {
                 Stage::Entries => self.run_entries(),
                 _ => {}
             }
-            self.run_names();
+            self.run_retries();
             self.request_for_walk();
             let is_new = self.poll_large();
             if !is_new {

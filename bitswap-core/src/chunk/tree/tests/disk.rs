@@ -49,6 +49,8 @@ pub(super) struct FakeFolder {
     pub(super) log: Vec<TreeEffect>,
     pub(super) fail_at: Option<(usize, FsError)>,
     pub(super) is_locked_elsewhere: bool,
+    /// Another program holds the file of this name, for so many more tries to read or rename it.
+    pub(super) held: Option<(String, u32)>,
     /// Bytes that can still be put.
     pub(super) space: Option<u64>,
     /// It will not crash: how its names were is forgotten.
@@ -192,8 +194,24 @@ impl FakeFolder {
         }
     }
 
+    /// Whether another program holds the file of an entry, for one try less now.
+    fn is_held(&mut self, path: &TreePath, number: u32) -> bool {
+        let Some((held, tries)) = &mut self.held else { return false };
+        let is_held = *tries > 0 && *held == target(path, number);
+        *tries -= u32::from(is_held);
+        is_held
+    }
+
     fn perform(&mut self, effect: &TreeEffect) -> Result<Done, FsError> {
         match effect {
+            TreeEffect::Look { path, number, .. }
+                if self.has(&target(path, *number)) && self.is_held(path, *number) =>
+            {
+                return Err(fs_error(FsErrorKind::Busy));
+            }
+            TreeEffect::Name { path, to, .. } if self.is_held(path, *to) => {
+                return Err(FsError { kind: FsErrorKind::PermissionDenied, code: Some(5) });
+            }
             TreeEffect::Lock if self.is_locked_elsewhere => {
                 return Err(fs_error(FsErrorKind::Locked));
             }

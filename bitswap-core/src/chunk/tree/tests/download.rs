@@ -61,6 +61,56 @@ fn an_equal_tree_is_not_fetched_again() {
 }
 
 #[test]
+fn a_small_file_that_another_program_holds_is_looked_at_again() {
+    let (source, expected) = sample();
+    const NAME: &str = "folder1/\u{444}\u{430}\u{439}\u{43b} 3";
+    let run = |rename, tries| {
+        let mut folder = FakeFolder::new();
+        folder.put("t", None);
+        folder.put("t/folder1", None);
+        folder.put(&alloc::format!("t/{NAME}"), expected[NAME].as_deref());
+        folder.held = Some((alloc::format!("t/{NAME}"), tries));
+        let mut options = options();
+        options.download.rename = rename;
+        let mut run = Run::new(&source, options, folder);
+        (run.finish(), run.now, run.folder)
+    };
+    let (outcome, now, folder) = run(RenameRetry::WINDOWS, 3);
+    assert_eq!(finished(outcome).already, 1);
+    assert!(folder.tree() == expected && now.as_micros() >= 300_000, "{now:?}");
+    for (rename, seconds) in [(RenameRetry::WINDOWS, 60), (RenameRetry::NONE, 0)] {
+        let (outcome, now, _) = run(rename, u32::MAX);
+        let TreeOutcome::Failed(TreeError::File { path, operation, error }) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!((path.as_str(), operation), (NAME, TreeOperation::Look));
+        assert_eq!((error.kind, now.as_micros() / 1_000_000), (FsErrorKind::Busy, seconds));
+    }
+}
+
+#[test]
+fn a_small_file_that_cannot_have_its_name_rests_and_is_named_by_the_next_run() {
+    let (source, expected) = sample();
+    let name = "folder1/\u{444}\u{430}\u{439}\u{43b} 3";
+    let mut options = options();
+    options.download.rename = RenameRetry::WINDOWS;
+    let mut folder = FakeFolder::new();
+    folder.held = Some((alloc::format!("t/{name}"), u32::MAX));
+    let mut run = Run::new(&source, options.clone(), folder);
+    let outcome = run.finish();
+    assert!(
+        matches!(&outcome, TreeOutcome::NeedsCommit { path } if path.as_str() == name),
+        "{outcome:?}"
+    );
+    assert!(run.folder.is_idle() && !run.folder.has(&alloc::format!("t/{name}")));
+    let mut folder = run.folder;
+    folder.held = Some((alloc::format!("t/{name}"), 3));
+    let mut again = Run::new(&source, options, folder);
+    finished(again.finish());
+    assert!(again.folder.tree() == expected);
+}
+
+#[test]
 fn what_is_there_already_follows_the_policy_file_by_file() {
     let (source, expected) = sample();
     let there = || {
