@@ -3,6 +3,10 @@
 //!
 //! Sockets and timers register themselves with the reactor, which has its own thread; so everything
 //! here runs on any executor.
+//!
+//! # Features
+//!
+//! None.
 
 #![warn(missing_debug_implementations)]
 

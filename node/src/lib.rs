@@ -111,3 +111,8 @@ pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
 pub use store::{DiskStore, Store};
 pub use transport::transport;
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -31,7 +31,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &["bitswap-core", "bitswap-libp2p", "bitswap-net-async-io", "bitswap-node"],
     ),
     (
-        "bitswap-cli",
+        "bitswap",
         &[
             "bitswap-core",
             "bitswap-libp2p",
@@ -67,6 +67,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bitswap-interop",
         ],
     ),
+    (
+        "bitswap-doctests",
+        &[
+            "bitswap-core",
+            "bitswap-testing",
+            "bitswap-libp2p",
+            "bitswap-node",
+            "bitswap-runtime-tokio",
+            "bitswap-sim",
+        ],
+    ),
     ("bitswap-fuzz", &["bitswap-core", "bitswap-testing", "bitswap-sim"]),
     ("bitswap-fuzz-targets", &["bitswap-fuzz"]),
     ("bitswap-tidy", &[]),
@@ -81,9 +92,10 @@ const KNOWS_ITS_RUNTIME: &[&str] = &[
     "bitswap-runtime-async-std",
     "bitswap-runtime-smol",
     "bitswap-net-async-io",
-    "bitswap-cli",
+    "bitswap",
     "bitswap-interop",
     "bitswap-benches",
+    "bitswap-doctests",
 ];
 
 /// Crates that are an async runtime, or a piece of one.
@@ -165,7 +177,7 @@ fn the_list_of_dependencies_has_no_cycle() {
             let (_, back) = ALLOWED.iter().find(|(of, _)| of == other).unwrap();
             assert!(!back.contains(krate), "{krate} and {other} depend on each other");
         }
-        let is_top = ["bitswap-cli", "bitswap-interop", "bitswap-benches"].contains(krate);
+        let is_top = ["bitswap", "bitswap-interop", "bitswap-benches", "bitswap-doctests"].contains(krate);
         for runtime in RUNTIMES {
             assert!(is_top || !below.contains(&runtime), "{krate} must run on any runtime");
         }
