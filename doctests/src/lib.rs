@@ -1,4 +1,5 @@
-//! Holds the programs in the project's README and book to what compiles and runs.
+//! Holds the programs in the project's README, and in those of crates that cannot do it themselves, to what
+//! compiles and runs.
 //!
 //! They are doctests of this crate, which is never packed, so that no packed crate reaches files beside it.
 
@@ -16,4 +17,5 @@ macro_rules! pages {
 pages! {
     readme: "README.md",
     core: "bitswap-core/README.md",
+    testing: "bitswap-testing/README.md",
 }

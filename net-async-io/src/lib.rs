@@ -18,3 +18,8 @@ mod tcp;
 pub use mdns::{Found, Mdns};
 pub use names::{IpVersion, Lookup, Named, NamedError, Resolve, Spawn, SystemResolver};
 pub use tcp::{TcpStream, TcpTransport};
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
