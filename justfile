@@ -20,6 +20,10 @@ test:
 core:
     ci/core
 
+# The core, the checker and the simulator for targets without an operating system, and for WebAssembly.
+bare-targets:
+    ci/bare-targets
+
 # Each feature alone, and all together.
 features:
     ci/features
