@@ -20,6 +20,11 @@ need() {
     command -v "$1" >/dev/null || die "no '$1' on the PATH: ${*:2}"
 }
 
+# limited SECONDS COMMAND...: killed when it takes longer. Not every system has `timeout`.
+limited() {
+    if command -v timeout >/dev/null; then timeout "$@"; else perl -e 'alarm shift; exec @ARGV or die' "$@"; fi
+}
+
 # room FOLDER: a step whose room is missing has nothing to show, and fails.
 room() {
     [[ -f $1/Cargo.toml ]] || die "there is no $1/Cargo.toml"

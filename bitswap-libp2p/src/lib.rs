@@ -154,3 +154,8 @@ pub use event::{EngineEvent, Event, GetError, PutId, RequestId};
 pub use spawner::TokioSpawner;
 pub use spawner::{BlockingTask, TaskSpawner};
 pub use traffic::Traffic;
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

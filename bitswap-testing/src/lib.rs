@@ -92,6 +92,10 @@
 //! ```
 //!
 //! Without `std`, as the core is.
+//!
+//! # Features
+//!
+//! None.
 
 #![no_std]
 

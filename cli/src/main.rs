@@ -1,4 +1,10 @@
 //! `bitswap`: move files between machines by content address.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! * `quic`: QUIC beside TCP.
 
 mod add;
 mod address_text;

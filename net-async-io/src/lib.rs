@@ -3,6 +3,10 @@
 //!
 //! Sockets and timers register themselves with the reactor, which has its own thread; so everything
 //! here runs on any executor.
+//!
+//! # Features
+//!
+//! None.
 
 #![warn(missing_debug_implementations)]
 
@@ -14,3 +18,8 @@ mod tcp;
 pub use mdns::{Found, Mdns};
 pub use names::{IpVersion, Lookup, Named, NamedError, Resolve, Spawn, SystemResolver};
 pub use tcp::{TcpStream, TcpTransport};
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -127,3 +127,8 @@ pub use swarm_key::{SwarmKey, SwarmKeyError};
 pub use ticket::{Ticket, TicketError};
 pub use transport::transport;
 pub use verify::{Difference, OnDisk, Verified};
+
+/// Holds the README to what compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,6 +2,10 @@
 //! `ASYNC_STD_THREAD_COUNT` says (one for each core unless set).
 //!
 //! async-std is discontinued. See the README of this crate before building anything new on it.
+//!
+//! # Features
+//!
+//! None.
 
 #![warn(missing_debug_implementations)]
 

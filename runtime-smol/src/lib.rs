@@ -1,5 +1,9 @@
 //! Runs a [`bitswap_node::Node`] on smol: on its global executor, whose threads are as many as
 //! `SMOL_THREADS` says (one unless set).
+//!
+//! # Features
+//!
+//! None.
 
 #![warn(missing_debug_implementations)]
 

@@ -1,4 +1,10 @@
 //! Runs a [`bitswap_node::Node`] on tokio, current-thread or multi-thread.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! * `quic`: QUIC beside TCP. It builds a second cryptographic library, in C.
 
 #![warn(missing_debug_implementations)]
 
@@ -91,7 +97,7 @@ impl Runtime for Tokio {
     }
 }
 
-/// Holds the examples of the project's front page to what compiles and runs.
+/// Holds the README to what compiles and runs.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

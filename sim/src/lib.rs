@@ -3,6 +3,10 @@
 //! A [`World`] runs any number of engines and scripted peers in virtual time, which jumps to the
 //! next arrival or deadline and nowhere else. Whatever happens follows from a seed, so a failing run
 //! is replayed by its number.
+//!
+//! # Features
+//!
+//! None.
 
 mod actor;
 mod adversary;

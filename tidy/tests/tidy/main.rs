@@ -1,6 +1,7 @@
 //! The rules of the workspace that a compiler does not check. CONTRIBUTING.md has them in prose.
 
 mod behaviours;
+mod book;
 mod dependencies;
 mod errors;
 mod fields;
@@ -9,6 +10,7 @@ mod lengths;
 mod manifests;
 mod metrics;
 mod modules;
+mod packages;
 mod process;
 mod programs;
 mod properties;
