@@ -5,11 +5,30 @@ use std::time::{Duration, Instant};
 use bitswap_node::StallReport;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// After so long without a byte it says what it waits for, and again each time.
-pub(crate) const SAY_AFTER: Duration = Duration::from_secs(3);
+/// After so long without a byte it says what it waits for.
+const SAY_AFTER: Duration = Duration::from_secs(3);
+
+/// It says the same again after twice as long each time, but at least so often.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// The longest time between two looks.
 const TICK_MAX: Duration = Duration::from_millis(250);
+
+/// How long to wait until it is said again what is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pause(Duration);
+
+impl Pause {
+    /// Before it is said for the first time.
+    pub(crate) const FIRST: Self = Self(SAY_AFTER);
+
+    /// The pause, which is longer from now on.
+    pub(crate) fn pass(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(SAY_EVERY);
+        pause
+    }
+}
 
 /// Watches whether anything comes.
 ///
@@ -23,8 +42,9 @@ pub(crate) struct Patience {
     received: u64,
     /// How long nothing has come.
     idle: Duration,
-    /// How much of that it has said.
-    said: Duration,
+    /// When it says so next, and the pause after that.
+    due: Duration,
+    pause: Pause,
     looked: Instant,
 }
 
@@ -43,8 +63,9 @@ impl Patience {
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         let tick = timeout
             .map_or(TICK_MAX, |timeout| (timeout / 4).clamp(Duration::from_millis(5), TICK_MAX));
-        let (idle, said) = (Duration::ZERO, Duration::ZERO);
-        Self { timeout, tick, received: 0, idle, said, looked: Instant::now() }
+        let mut pause = Pause::FIRST;
+        let (idle, due) = (Duration::ZERO, pause.pass());
+        Self { timeout, tick, received: 0, idle, due, pause, looked: Instant::now() }
     }
 
     /// Ticks when to look.
@@ -65,17 +86,18 @@ impl Patience {
         self.looked = now;
         if waiting.received != self.received || waiting.blocks == 0 {
             self.received = waiting.received;
-            (self.idle, self.said) = (Duration::ZERO, Duration::ZERO);
+            (self.idle, self.pause) = (Duration::ZERO, Pause::FIRST);
+            self.due = self.pause.pass();
             return Verdict::Wait;
         }
         self.idle += passed;
         if self.timeout.is_some_and(|timeout| self.idle >= timeout) {
             return Verdict::GiveUp;
         }
-        if self.idle < self.said + SAY_AFTER {
+        if self.idle < self.due {
             return Verdict::Wait;
         }
-        self.said = self.idle;
+        self.due = self.idle + self.pause.pass();
         Verdict::Say
     }
 }
@@ -110,11 +132,20 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_it_waits_for_every_three_seconds_and_gives_up_in_the_end() {
-        let mut patience = Patience::new(Some(7_000 * MS));
-        let verdicts = run(&mut patience, 7, |_| waiting(0, 1));
-        let expected = [(3_000, Verdict::Say), (6_000, Verdict::Say), (7_000, Verdict::GiveUp)];
-        assert_eq!(verdicts, expected);
+    fn it_says_what_it_waits_for_ever_less_often_and_gives_up_in_the_end() {
+        let mut patience = Patience::new(Some(220_000 * MS));
+        let verdicts = run(&mut patience, 220, |_| waiting(0, 1));
+        let said: Vec<u64> = verdicts.iter().map(|(ms, _)| ms / 1000).collect();
+        assert_eq!(said, [3, 9, 21, 45, 93, 153, 213, 220]);
+        assert_eq!(verdicts.last(), Some(&(220_000, Verdict::GiveUp)));
+    }
+
+    #[test]
+    fn it_is_said_soon_again_after_something_came() {
+        let mut patience = Patience::new(None);
+        let verdicts = run(&mut patience, 30, |ms| waiting(ms / 20_000, 1));
+        let said: Vec<u64> = verdicts.iter().map(|(ms, _)| ms / 1000).collect();
+        assert_eq!(said, [3, 9, 23, 29]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use libp2p::PeerId;
 
 use crate::args::Sources;
 use crate::exit::Failure;
-use crate::patience::SAY_AFTER;
+use crate::patience::Pause;
 use crate::say::Say;
 
 /// A node that fetches.
@@ -52,8 +52,9 @@ pub(crate) async fn connected(
     let mut dials: FuturesUnordered<_> =
         named.map(|addresses| dial(node.clone(), addresses).boxed()).collect();
     let mut tried = String::new();
+    let mut pause = Pause::FIRST;
     while !dials.is_empty() {
-        match tokio::time::timeout(SAY_AFTER, dials.select_next_some()).await {
+        match tokio::time::timeout(pause.pass(), dials.select_next_some()).await {
             Ok(Ok(_)) => break,
             Ok(Err(error)) => {
                 tried.push_str("\n  ");
