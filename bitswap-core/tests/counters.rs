@@ -460,7 +460,7 @@ fn what_is_measured_of_a_peer_is_exact() {
             }),
             messages_received: 2,
             version: Some(Version::V1_2),
-            latency: Some(Duration::from_micros(11_937)),
+            latency: Some(Duration::from_micros(13_577)),
             throughput: 1_274_275,
         }),
     );
