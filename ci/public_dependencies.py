@@ -45,7 +45,8 @@ for item in index.values():
     # The doc comment's links are no part of the surface.
     walk(item["inner"])
     reexport = item["inner"].get("use")
-    if reexport:
+    # A module of ours may be called as a crate of others is.
+    if reexport and str(reexport["id"]) not in index:
         first = reexport["source"].split("::")[0]
         if first in {crate["name"] for crate in crates.values()}:
             found.add(first)
