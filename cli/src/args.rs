@@ -92,7 +92,7 @@ Exit codes:
         identity: try again
    10  what is on disk is not what the CID names
    11  the file is what its CID says, and has not the digest that was given
-    12  a list given with --deny denies it
+   12  a list given with --deny denies it
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 

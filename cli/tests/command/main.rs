@@ -46,6 +46,15 @@ fn bitswap() -> Program {
     Program::new(env!("CARGO_BIN_EXE_bitswap")).with_data_of_its_own()
 }
 
+/// What is in a folder, by name.
+fn names(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
 fn run(arguments: &[&str]) -> Output {
     bitswap().args(arguments).output().unwrap()
 }

@@ -19,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 use super::half::{Blocks, Half};
 use super::process::{Pipe, lines};
 use super::sharing::Sharing;
-use super::{bitswap, path, run, sample};
+use super::{bitswap, names, path, run, sample};
 
 /// Everything in a folder: the bytes of files, where links lead, nothing of directories.
 fn tree(root: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
@@ -70,14 +70,6 @@ fn last(output: &Output) -> Value {
 fn get(what: &str, address: &str, more: &[&str]) -> Output {
     let from = ["get", what, "--from", address, "--json"];
     run(&from.iter().chain(more).copied().collect::<Vec<_>>())
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::sharing::Sharing;
-use super::{HELLO, bitswap, path, run, sample};
+use super::{HELLO, bitswap, names, path, run, sample};
 
 /// `FILE_SHARE_READ` and `FILE_SHARE_WRITE`: others may read and write it, and not rename or remove it.
 const SHARE_ALL_BUT_DELETE: u32 = 1 | 2;
@@ -18,14 +18,6 @@ fn hold(path: &Path, share: u32) -> File {
 
 fn last(stdout: Vec<u8>) -> Value {
     serde_json::from_str(String::from_utf8(stdout).unwrap().lines().last().unwrap()).unwrap()
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 #[test]
