@@ -1,6 +1,6 @@
-//! Two nodes over loopback, beside a bare stream of the same transport whose reader hashes what
-//! comes.
+//! Two nodes over loopback, beside a bare stream of the same transport.
 
+use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use bitswap_core::{Block, SessionOptions};
@@ -18,6 +18,24 @@ use crate::blocks::blocks;
 
 const BARE: StreamProtocol = StreamProtocol::new("/bare/1.0.0");
 
+/// What the reader of a bare stream does with the blocks that come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// Nothing: what the transport carries.
+    Plain,
+    /// Another thread hashes them, as our connections do: the most that can be reached with verified blocks.
+    HashedBeside,
+}
+
+/// How a node is asked for blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// All in one `Session::get_many`.
+    Together,
+    /// By one `Session::get` each, so many at a time.
+    OneByOne(usize),
+}
+
 /// Prints what nodes reach of a bare stream, best of so many rounds.
 ///
 /// # Panics
@@ -25,22 +43,25 @@ const BARE: StreamProtocol = StreamProtocol::new("/bare/1.0.0");
 /// When the nodes cannot be connected on loopback.
 pub fn print_ratios(rounds: usize) {
     let tokio = tokio::runtime::Runtime::new().expect("an async runtime");
-    for (len, count) in [(1 << 10, 8192), (256 << 10, 256)] {
+    for (len, count) in [(1 << 10, 32_768), (256 << 10, 512)] {
         let blocks = blocks(count, len);
-        let (mut bare, mut node) = (Duration::MAX, Duration::MAX);
+        let (mut plain, mut hashed, mut node) = (Duration::MAX, Duration::MAX, Duration::MAX);
         for _ in 0..rounds.max(1) {
-            bare = bare.min(tokio.block_on(within("the bare stream", bare_stream(&blocks))));
-            node = node.min(tokio.block_on(within("the nodes", nodes(&blocks))));
+            plain = plain.min(tokio.block_on(bare_stream(&blocks, Reading::Plain)));
+            hashed = hashed.min(tokio.block_on(bare_stream(&blocks, Reading::HashedBeside)));
+            node = node.min(tokio.block_on(nodes(&blocks, Asking::Together)));
         }
         let rate = |time: Duration| ((len * count) >> 20) as f64 / time.as_secs_f64();
         println!("{count} blocks of {} KiB over loopback, best of {rounds}", len >> 10);
-        println!("  {:<32} {:>7.0} MiB/s", "bare stream, hashed", rate(bare));
+        println!("  {:<32} {:>7.0} MiB/s", "bare stream", rate(plain));
+        println!("  {:<32} {:>7.0} MiB/s", "bare stream, hashed beside", rate(hashed));
         println!(
-            "  {:<32} {:>7.0} MiB/s {:>9.0} blocks/s  {:.3} of the bare stream",
+            "  {:<32} {:>7.0} MiB/s {:>9.0} blocks/s  {:.3} of the bare stream, {:.3} of the hashed one",
             "nodes",
             rate(node),
             count as f64 / node.as_secs_f64(),
-            rate(node) / rate(bare),
+            rate(node) / rate(plain),
+            rate(node) / rate(hashed),
         );
     }
 }
@@ -60,8 +81,25 @@ fn loopback() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().expect("an address")
 }
 
-/// The time from the first request to the last block.
-async fn nodes(blocks: &[Block]) -> Duration {
+/// The time in which one node gets blocks from another: from the first request to the last block.
+///
+/// # Panics
+///
+/// When the nodes cannot be connected on loopback, or it takes too long.
+pub async fn nodes(blocks: &[Block], asking: Asking) -> Duration {
+    within("the nodes", run_nodes(blocks, asking)).await
+}
+
+/// The time to carry blocks one after another on one stream.
+///
+/// # Panics
+///
+/// When the nodes cannot be connected on loopback, or it takes too long.
+pub async fn bare_stream(blocks: &[Block], reading: Reading) -> Duration {
+    within("the bare stream", run_bare_stream(blocks, reading)).await
+}
+
+async fn run_nodes(blocks: &[Block], asking: Asking) -> Duration {
     let runtime = Tokio::current();
     let server = Node::builder(runtime.clone()).with_listen_address(loopback());
     let server = server.start().await.expect("a node on loopback");
@@ -73,18 +111,29 @@ async fn nodes(blocks: &[Block]) -> Duration {
     let cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
 
     let start = Instant::now();
-    let mut fetched = std::pin::pin!(session.get_many(cids));
-    while let Some((_, block)) = fetched.next().await {
-        block.expect("the server has it");
+    match asking {
+        Asking::Together => {
+            let mut fetched = std::pin::pin!(session.get_many(cids));
+            while let Some((_, block)) = fetched.next().await {
+                block.expect("the server has it");
+            }
+        }
+        Asking::OneByOne(at_once) => {
+            let get = futures::stream::iter(cids).map(|cid| session.get(cid));
+            let mut fetched = get.buffer_unordered(at_once);
+            while let Some(block) = fetched.next().await {
+                block.expect("the server has it");
+            }
+        }
     }
     let time = start.elapsed();
+    drop(session);
     client.shutdown().await;
     server.shutdown().await;
     time
 }
 
-/// The time to carry the same bytes on one stream and to hash them.
-async fn bare_stream(blocks: &[Block]) -> Duration {
+async fn run_bare_stream(blocks: &[Block], reading: Reading) -> Duration {
     let (mut server, mut client) = (swarm(), swarm());
     server.listen_on(loopback()).expect("loopback");
     let address = loop {
@@ -126,11 +175,22 @@ async fn bare_stream(blocks: &[Block]) -> Duration {
         stream.close().await.expect("closed");
     });
     let (_, mut stream): (PeerId, _) = incoming.next().await.expect("a stream");
+    let (read, to_hash) = sync_channel::<Vec<u8>>((4 << 20) / len);
+    let hashing = std::thread::spawn(move || {
+        for block in to_hash {
+            std::hint::black_box(Code::Sha2_256.digest(&block));
+        }
+    });
     let mut block = vec![0; len];
     for _ in 0..count {
         stream.read_exact(&mut block).await.expect("a whole block");
-        std::hint::black_box(Code::Sha2_256.digest(&block));
+        if reading == Reading::HashedBeside {
+            let read_now = std::mem::replace(&mut block, vec![0; len]);
+            tokio::task::block_in_place(|| read.send(read_now)).expect("the thread runs");
+        }
     }
+    drop(read);
+    tokio::task::spawn_blocking(|| hashing.join()).await.expect("joined").expect("hashed");
     let time = start.elapsed();
     writer.await.expect("the writer");
     server.abort();

@@ -15,11 +15,21 @@ use thiserror::Error;
 
 /// A store of blocks.
 ///
-/// The futures run on the [`TaskSpawner`](crate::TaskSpawner), never in the swarm's task, so they may
-/// take their time; they should still not block the thread they run on. Lookups come in batches
+/// The futures run on the [`TaskSpawner`](crate::TaskSpawner), not in the swarm's task, so they may
+/// take their time; they should still not block the thread they run on. A store that
+/// [answers at once](Self::answers_at_once) is spared that way. Lookups come in batches
 /// of what one peer asked for. A store is keyed by multihash: a block stored as dag-pb is found
 /// as raw too.
 pub trait Blockstore: Send + Sync + 'static {
+    /// Whether the futures are mostly ready the first time they are polled, after microseconds and without
+    /// a system call. Then they are first polled in the swarm's task, which saves a task and two hops per
+    /// call; one that is not ready then goes on on the [`TaskSpawner`](crate::TaskSpawner).
+    ///
+    /// A store that says so and then takes its time keeps every peer waiting.
+    fn answers_at_once(&self) -> bool {
+        false
+    }
+
     /// The length of each block, in the order asked; `None` for a block that is not there.
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>>;
 
@@ -31,6 +41,10 @@ pub trait Blockstore: Send + Sync + 'static {
 }
 
 impl<S: Blockstore + ?Sized> Blockstore for Arc<S> {
+    fn answers_at_once(&self) -> bool {
+        (**self).answers_at_once()
+    }
+
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
         (**self).sizes(cids)
     }

@@ -109,7 +109,7 @@
 //! Everything is bounded: per connection the streams that are read; per peer, over all its
 //! connections, 2.2 MiB of unfinished messages and 1.1 MiB of messages that wait for the engine, more
 //! while it was told of wants (`docs/limits.md` has the formula), and what the engine lets out
-//! at a time; of departed peers a few numbers each. A block keeps at most twice its own bytes. A stream
+//! at a time; of departed peers a few numbers each. A block holds at most a seventh more memory than its bytes. A stream
 //! on which a message has begun must move, or it is reset ([`Config::with_stall_window`]).
 //!
 //! A peer that says more than [`Config::with_items_per_second`] is read more slowly, and after some

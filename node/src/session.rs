@@ -1,19 +1,20 @@
 //! Sessions: blocks that belong together.
 
+mod many;
+mod waiter;
+
+pub(crate) use waiter::SessionWaiter;
+
 use bitswap_core::chunk::Link;
 use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want};
 use cid::Cid;
-use futures::channel::mpsc;
-use futures::stream::{self, Stream, StreamExt as _};
+use futures::stream::{self, Stream};
 use libp2p::PeerId;
 
 use crate::error::{GetError, NodeClosed};
 use crate::node::Node;
-use crate::node::routes::{Delivery, Outcome, Release, Waiter};
-
-/// Blocks of one [`Session::get_many`] that are asked for at once: as many as servers remember
-/// wants of one peer.
-const AT_ONCE: usize = 1024;
+use crate::node::routes::{Outcome, Release};
+use many::Many;
 
 /// Wants that belong together and are likely served by the same peers. Closed when dropped, with all
 /// that it still wants.
@@ -68,8 +69,8 @@ impl Session {
         I: IntoIterator<Item = Cid>,
         I::IntoIter: Send,
     {
-        let get = move |cid| async move { (cid, self.get(cid).await) };
-        stream::iter(cids).map(get).buffer_unordered(AT_ONCE)
+        let many = Many::new(self, cids.into_iter());
+        stream::unfold(many, |mut many| async move { Some((many.next().await?, many)) })
     }
 
     /// The session's name in the engine.
@@ -101,14 +102,7 @@ impl Session {
 
     /// A new waiter, that waits for nothing yet.
     pub(crate) fn waiter(&self) -> SessionWaiter {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "one entry per want, and the window bounds them"
-        )]
-        let (deliveries, delivered) = mpsc::unbounded();
-        let token = self.node.token();
-        let waiter = Waiter { token, deliveries };
-        SessionWaiter { node: self.node.clone(), session: self.id, waiter, delivered }
+        SessionWaiter::new(self.node.clone(), self.id)
     }
 
     /// The block, if its bytes are in the store or in the CID itself.
@@ -118,47 +112,5 @@ impl Session {
         }
         let found = self.node.store().block(cid).await?;
         Ok(found.map(|data| Block::new_unchecked(cid, data)))
-    }
-}
-
-/// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
-/// others wait for them too.
-#[derive(Debug)]
-pub(crate) struct SessionWaiter {
-    node: Node,
-    session: SessionId,
-    waiter: Waiter,
-    delivered: mpsc::UnboundedReceiver<Delivery>,
-}
-
-impl Drop for SessionWaiter {
-    fn drop(&mut self) {
-        self.node.release(Release::Waiter(self.session, self.waiter.token));
-    }
-}
-
-impl SessionWaiter {
-    /// Wants blocks; each comes as one delivery.
-    pub(crate) fn want(
-        &self,
-        wants: Vec<Want>,
-    ) -> impl Future<Output = Result<(), GetError>> + Send + use<> {
-        let (node, session, waiter) = (self.node.clone(), self.session, self.waiter.clone());
-        async move { Ok(node.call(move |driver| driver.want(session, wants, &waiter)).await??) }
-    }
-
-    /// Wants some blocks no more. A delivery that is on its way may still come.
-    pub(crate) fn unwant(
-        &self,
-        cids: Vec<Cid>,
-    ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
-        let (node, session, token) = (self.node.clone(), self.session, self.waiter.token);
-        async move { node.call(move |driver| driver.unwant(session, token, cids)).await }
-    }
-
-    /// The next want that has ended.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, NodeClosed> {
-        // The waiter holds a sender of its own, so the channel itself never ends.
-        self.delivered.next().await.ok_or(NodeClosed)
     }
 }

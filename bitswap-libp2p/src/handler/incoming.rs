@@ -181,7 +181,7 @@ fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Whether a payload of a frame of so many bytes is copied.
 fn is_copied(payload: &Payload, frame_bytes: usize) -> bool {
-    payload.data.len() < frame_bytes / 2
+    payload.data.len() < frame_bytes - frame_bytes / 8
 }
 
 /// Bytes of payloads that are copied.
@@ -191,8 +191,8 @@ fn copied(payloads: &[Payload], frame_bytes: usize) -> usize {
 }
 
 /// Hashes payloads of a frame of so many bytes. A payload is a slice of its frame and keeps all of
-/// it in memory, whatever becomes of the others: one that is less than half of it is copied, so that
-/// a block never holds more than twice its own bytes.
+/// it in memory, whatever becomes of the others: one that is less than seven eighths of it is copied, so that
+/// a block, which a store may keep as it is, never holds more than a seventh above its own bytes.
 fn verify(payloads: Vec<Payload>, frame_bytes: usize) -> Verified {
     let mut verified = Verified::default();
     for mut payload in payloads {

@@ -344,7 +344,7 @@ impl<M: Machine> Task<M> {
 
     fn delivered(&mut self, delivery: Delivery) {
         let now = self.now();
-        let Delivery { cid, outcome } = delivery;
+        let Delivery { cid, outcome, .. } = delivery;
         if !self.forget(&cid) {
             // Cancelled while it was on its way.
             return;

@@ -38,6 +38,10 @@ const WINDOW_BYTES: usize = 256 << 10;
 /// their windows, and how many of the peer's streams are kept in [`account`].
 const WINDOW_GROWTH_BYTES: usize = 64 << 20;
 
+/// The longest piece of a stream that is sent as one frame: with its header of 12 bytes it just fills one message of
+/// noise, and is one encryption and one system call. With yamux's 16 KiB there are four times as many.
+const SEND_BYTES: usize = 65_535 - 1024 - 12;
+
 /// The upgrade of a connection to many streams.
 #[derive(Clone, Debug)]
 pub(crate) struct Multiplex(Account);
@@ -54,6 +58,7 @@ impl Multiplex {
             STREAMS_MAX * WINDOW_BYTES + WINDOW_GROWTH_BYTES,
         ));
         config.set_max_num_streams(STREAMS_MAX);
+        config.set_split_send_size(SEND_BYTES);
         let Self(account) = self;
         let unread = Unread::new(account.clone());
         let socket = Socket::new(socket, unread.clone());

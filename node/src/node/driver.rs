@@ -4,7 +4,7 @@
 //! no lock around the swarm. The task does a bounded number of steps per turn and takes each
 //! source in turn, so that neither a busy network nor a busy user starves the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -190,6 +190,10 @@ impl Driver {
         wants: Vec<Want>,
         waiter: &Waiter,
     ) -> Result<(), WantError> {
+        if waiter.deliveries.is_closed() {
+            // It was dropped before its command had its turn, and has let go of its wants already.
+            return Ok(());
+        }
         let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
         self.bitswap().want(session, wants)?;
         self.routes.wait(session, cids, waiter);
@@ -203,7 +207,7 @@ impl Driver {
         token: Token,
         cids: impl IntoIterator<Item = Cid>,
     ) {
-        let alone = self.routes.leave_some(session, token, cids);
+        let alone = self.routes.leave(session, token, cids);
         self.bitswap().cancel(session, alone);
     }
 
@@ -220,19 +224,29 @@ impl Driver {
 
     // What happens.
 
-    fn release(&mut self, release: Release) {
-        match release {
-            Release::Taken(session, bytes) => self.bitswap().release_capacity(session, bytes),
-            Release::Waiter(session, token) => {
-                let alone = self.routes.leave(session, token);
-                if !alone.is_empty() {
-                    self.bitswap().cancel(session, alone);
+    /// Lets go of things. What concerns one session goes to the engine together.
+    fn release(&mut self, releases: impl IntoIterator<Item = Release>) {
+        let mut taken: BTreeMap<SessionId, u64> = BTreeMap::new();
+        let mut alone: BTreeMap<SessionId, Vec<Cid>> = BTreeMap::new();
+        let mut closed = Vec::new();
+        for release in releases {
+            match release {
+                Release::Taken(session, bytes) => *taken.entry(session).or_default() += bytes,
+                Release::Waiter(session, token, cids) => {
+                    alone.entry(session).or_default().extend(self.routes.leave(session, token, cids));
                 }
+                Release::Session(session) => closed.push(session),
             }
-            Release::Session(session) => {
-                self.routes.close(session);
-                self.bitswap().close_session(session);
-            }
+        }
+        for (session, bytes) in taken {
+            self.bitswap().release_capacity(session, bytes);
+        }
+        for (session, cids) in alone.into_iter().filter(|(_, cids)| !cids.is_empty()) {
+            self.bitswap().cancel(session, cids);
+        }
+        for session in closed {
+            self.routes.close(session);
+            self.bitswap().close_session(session);
         }
     }
 
@@ -434,9 +448,14 @@ impl Driver {
                 Poll::Pending => break,
             }
         }
-        for _ in 0..RELEASES {
-            let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx) else { break };
-            self.release(release);
+        let mut releases = Vec::new();
+        while releases.len() < RELEASES
+            && let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx)
+        {
+            releases.push(release);
+        }
+        if !releases.is_empty() {
+            self.release(releases);
             step = Step::Busy;
         }
         if self.is_overdue(cx) {

@@ -42,7 +42,7 @@ use driver::{Command, Driver};
 use routes::{Release, Token};
 
 /// The largest block that all implementations take, in bytes.
-const BLOCK_MAX: usize = 2 << 20;
+pub(crate) const BLOCK_MAX: usize = 2 << 20;
 
 fn is_loopback(address: &Multiaddr) -> bool {
     match address.iter().next() {

@@ -2,9 +2,10 @@
 //!
 //! The engine knows sessions and wants; here each want has the waiters that asked for it. A waiter
 //! registers under a token before the engine learns of the want, so no answer can come too early,
-//! and everything about it is freed when the want ends or the waiter is dropped.
+//! and everything about it is freed when the want ends or the waiter is dropped. A waiter knows what it
+//! waits for and says so when it is dropped: nothing here takes longer the more others wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bitswap_core::{Block, PeerReport, SessionId};
@@ -18,6 +19,8 @@ use crate::error::{GetError, NodeClosed};
 #[derive(Debug)]
 pub(crate) struct Delivery {
     pub(crate) cid: Cid,
+    /// Which of the waiter's calls asked for it, the last one if several did.
+    pub(crate) call: Call,
     pub(crate) outcome: Outcome,
 }
 
@@ -58,8 +61,8 @@ impl Drop for Window {
 pub(crate) enum Release {
     /// Bytes of a session's window.
     Taken(SessionId, u64),
-    /// A waiter, with all wants that it still waits for.
-    Waiter(SessionId, Token),
+    /// A waiter, and the wants that it still waits for.
+    Waiter(SessionId, Token, Vec<Cid>),
     /// A session.
     Session(SessionId),
 }
@@ -68,9 +71,15 @@ pub(crate) enum Release {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token(pub(crate) u64);
 
+/// Counts the calls of one waiter in which it wanted something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Call(pub(crate) u64);
+
+/// Where deliveries go.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiter {
     pub(crate) token: Token,
+    pub(crate) call: Call,
     pub(crate) deliveries: UnboundedSender<Delivery>,
 }
 
@@ -79,31 +88,32 @@ pub(crate) struct Routes {
     sessions: BTreeMap<SessionId, Route>,
     /// Wants so far: orders them by age.
     wants: u64,
+    /// Wants that the engine has given up, with the reports of peers, and whose waiters do not know yet.
+    held: BTreeMap<(SessionId, Cid), Vec<PeerReport<PeerId>>>,
 }
 
 #[derive(Debug)]
 struct Route {
     /// Its wants end when peers say that they lack the block.
     fails: bool,
-    wants: BTreeMap<Cid, Wanted>,
+    wants: HashMap<Cid, Wanted>,
 }
 
 #[derive(Debug)]
 struct Wanted {
     number: u64,
     waiters: Vec<Waiter>,
-    /// The engine has given it up, with these reports of peers, and its waiters do not know yet.
-    held: Option<Vec<PeerReport<PeerId>>>,
 }
 
 impl Routes {
     /// Opens a session; `fails` when its wants end once peers say that they lack the block.
     pub(crate) fn open(&mut self, session: SessionId, fails: bool) {
-        self.sessions.insert(session, Route { fails, wants: BTreeMap::new() });
+        self.sessions.insert(session, Route { fails, wants: HashMap::new() });
     }
 
     pub(crate) fn close(&mut self, session: SessionId) {
         self.sessions.remove(&session);
+        self.held.retain(|(of, _), _| *of != session);
     }
 
     pub(crate) fn wait(
@@ -116,12 +126,13 @@ impl Routes {
             for cid in cids {
                 self.wants += 1;
                 let number = self.wants;
-                let new = || Wanted { number, waiters: Vec::new(), held: None };
+                let new = || Wanted { number, waiters: Vec::new() };
                 let wanted = route.wants.entry(cid).or_insert_with(new);
                 // The engine was told of it just now.
-                wanted.held = None;
-                if wanted.waiters.iter().all(|other| other.token != waiter.token) {
-                    wanted.waiters.push(waiter.clone());
+                self.held.remove(&(session, cid));
+                match wanted.waiters.iter_mut().find(|other| other.token == waiter.token) {
+                    Some(before) => before.call = waiter.call,
+                    None => wanted.waiters.push(waiter.clone()),
                 }
             }
         }
@@ -129,21 +140,15 @@ impl Routes {
 
     /// Keeps the end of a want from its waiters.
     pub(crate) fn hold(&mut self, session: SessionId, cid: Cid, reports: Vec<PeerReport<PeerId>>) {
-        let route = self.sessions.get_mut(&session);
-        if let Some(wanted) = route.and_then(|route| route.wants.get_mut(&cid)) {
-            wanted.held = Some(reports);
+        if self.sessions.get(&session).is_some_and(|route| route.wants.contains_key(&cid)) {
+            self.held.insert((session, cid), reports);
         }
     }
 
     /// The wants whose end was kept from their waiters, with the reports of peers. They are kept no longer.
     pub(crate) fn take_held(&mut self) -> Vec<(SessionId, Cid, Vec<PeerReport<PeerId>>)> {
-        let mut held = Vec::new();
-        for (session, route) in &mut self.sessions {
-            for (cid, wanted) in &mut route.wants {
-                held.extend(wanted.held.take().map(|reports| (*session, *cid, reports)));
-            }
-        }
-        held
+        let held = std::mem::take(&mut self.held);
+        held.into_iter().map(|((session, cid), reports)| (session, cid, reports)).collect()
     }
 
     /// The wants of sessions that fail.
@@ -165,23 +170,8 @@ impl Routes {
         (wants.len(), wants.into_iter().take(max).map(|(_, want)| want).collect())
     }
 
-    /// Forgets a waiter; gives the wants that nobody waits for any more.
-    pub(crate) fn leave(&mut self, session: SessionId, token: Token) -> Vec<Cid> {
-        let mut alone = Vec::new();
-        if let Some(route) = self.sessions.get_mut(&session) {
-            route.wants.retain(|cid, wanted| {
-                wanted.waiters.retain(|waiter| waiter.token != token);
-                if wanted.waiters.is_empty() {
-                    alone.push(*cid);
-                }
-                !wanted.waiters.is_empty()
-            });
-        }
-        alone
-    }
-
     /// Forgets that a waiter waits for some of its wants; gives those that nobody else waits for.
-    pub(crate) fn leave_some(
+    pub(crate) fn leave(
         &mut self,
         session: SessionId,
         token: Token,
@@ -194,6 +184,7 @@ impl Routes {
                 wanted.waiters.retain(|waiter| waiter.token != token);
                 if wanted.waiters.is_empty() {
                     route.wants.remove(&cid);
+                    self.held.remove(&(session, cid));
                     alone.push(cid);
                 }
             }
@@ -224,10 +215,12 @@ impl Routes {
     }
 
     fn end(&mut self, session: SessionId, cid: Cid, outcome: impl Fn() -> Outcome) {
+        self.held.remove(&(session, cid));
         let wanted = self.sessions.get_mut(&session).and_then(|route| route.wants.remove(&cid));
         for waiter in wanted.into_iter().flat_map(|wanted| wanted.waiters) {
             // A waiter that was dropped meanwhile says so by itself.
-            let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome: outcome() });
+            let Waiter { call, deliveries, .. } = waiter;
+            let _ = deliveries.unbounded_send(Delivery { cid, call, outcome: outcome() });
         }
     }
 }
@@ -239,10 +232,90 @@ impl Drop for Routes {
             for (cid, wanted) in route.wants {
                 for waiter in wanted.waiters {
                     let outcome = Outcome::Failed(GetError::NodeClosed(NodeClosed));
+                    let Waiter { call, deliveries, .. } = waiter;
                     // A waiter that was dropped needs not be told.
-                    let _ = waiter.deliveries.unbounded_send(Delivery { cid, outcome });
+                    let _ = deliveries.unbounded_send(Delivery { cid, call, outcome });
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitswap_core::{Config, Engine, SessionOptions, Timestamp};
+    use futures::channel::mpsc::{self, UnboundedReceiver};
+
+    use super::*;
+
+    /// Routes with one open session.
+    fn routes() -> (Routes, SessionId) {
+        let now = Timestamp::ZERO;
+        let mut engine = Engine::<u8>::new(Config::default(), [1; 32], now);
+        let session = engine.open_session(SessionOptions::default(), now).unwrap();
+        let mut routes = Routes::default();
+        routes.open(session, true);
+        (routes, session)
+    }
+
+    fn waiter(token: u64) -> (Waiter, UnboundedReceiver<Delivery>) {
+        #[expect(clippy::disallowed_methods, reason = "a test's few deliveries")]
+        let (deliveries, delivered) = mpsc::unbounded();
+        (Waiter { token: Token(token), call: Call(1), deliveries }, delivered)
+    }
+
+    fn cid(name: &'static str) -> Cid {
+        *Block::raw(name).cid()
+    }
+
+    /// The calls of the deliveries so far.
+    fn calls(delivered: &mut UnboundedReceiver<Delivery>) -> Vec<u64> {
+        std::iter::from_fn(|| delivered.try_recv().ok()).map(|delivery| delivery.call.0).collect()
+    }
+
+    #[test]
+    fn a_waiter_that_wants_again_is_answered_once_for_its_last_call() {
+        let (mut routes, session) = routes();
+        let ((first, mut delivered), (other, mut others)) = (waiter(1), waiter(2));
+        routes.wait(session, [cid("a")], &first);
+        routes.wait(session, [cid("a")], &other);
+        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first });
+        routes.stored(session, cid("a"));
+        assert_eq!((calls(&mut delivered), calls(&mut others)), (vec![2], vec![1]));
+        routes.stored(session, cid("a"));
+        assert_eq!((calls(&mut delivered), calls(&mut others)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn a_want_is_alone_once_its_last_waiter_leaves() {
+        let (mut routes, session) = routes();
+        let (first, other) = (waiter(1), waiter(2));
+        routes.wait(session, [cid("a"), cid("b")], &first.0);
+        routes.wait(session, [cid("a")], &other.0);
+        assert_eq!(routes.leave(session, Token(1), [cid("a"), cid("b"), cid("c")]), [cid("b")]);
+        assert_eq!(routes.leave(session, Token(2), [cid("a")]), [cid("a")]);
+        assert_eq!(routes.oldest(9), (0, vec![]));
+    }
+
+    #[test]
+    fn an_end_is_held_only_for_a_want_that_somebody_waits_for() {
+        let (mut routes, session) = routes();
+        let (first, _delivered) = waiter(1);
+        let held = |routes: &mut Routes| -> Vec<Cid> {
+            routes.take_held().into_iter().map(|(_, cid, _)| cid).collect()
+        };
+        routes.hold(session, cid("a"), Vec::new());
+        assert_eq!(held(&mut routes), [], "nobody wants it");
+        let wants = ["a", "b", "c", "d"].map(cid);
+        routes.wait(session, wants, &first);
+        wants.into_iter().for_each(|cid| routes.hold(session, cid, Vec::new()));
+        routes.leave(session, Token(1), [cid("b")]);
+        routes.stored(session, cid("c"));
+        routes.wait(session, [cid("d")], &first);
+        assert_eq!(held(&mut routes), [cid("a")]);
+        assert_eq!(held(&mut routes), [], "it is held no longer");
+        routes.hold(session, cid("a"), Vec::new());
+        routes.close(session);
+        assert_eq!(held(&mut routes), []);
     }
 }

@@ -119,6 +119,10 @@ impl fmt::Debug for Store {
 }
 
 impl Blockstore for Store {
+    fn answers_at_once(&self) -> bool {
+        self.blocks.answers_at_once()
+    }
+
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
         Box::pin(async move {
             let answers = self.blocks.sizes(cids.clone()).await;

@@ -1,5 +1,6 @@
 //! Blocks, one by one and many.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -208,6 +209,50 @@ pub async fn a_thousand_blocks_come_through_one_session(runtime: Arc<dyn Runtime
     }
     let fetched = b.stats().await.unwrap().bitswap.engine.fetched;
     assert_eq!(fetched.blocks, 1_000);
+}
+
+pub async fn many_blocks_come_as_often_as_they_are_asked_for(runtime: Arc<dyn Runtime>) {
+    let (a, b) = pair(&runtime).await;
+    let there = a.put(bytes(50_000)).await.unwrap();
+    let here = b.put(bytes(60_000)).await.unwrap();
+    let inline = Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0, b"inline").unwrap());
+    let wanted = [there, here, inline, here, there, there];
+    let session = b.session(SessionOptions::default()).await.unwrap();
+    let mut got = BTreeMap::new();
+    let mut blocks = std::pin::pin!(session.get_many(wanted));
+    while let Some((cid, block)) = blocks.next().await {
+        assert_eq!(*block.unwrap().cid(), cid);
+        *got.entry(cid).or_insert(0) += 1;
+    }
+    assert_eq!(got, BTreeMap::from([(there, 3), (here, 2), (inline, 1)]));
+    let stats = b.stats().await.unwrap().bitswap.engine;
+    assert_eq!((stats.fetched.blocks, stats.wants), (1, 0));
+}
+
+pub async fn a_block_that_cannot_be_asked_for_fails_alone(runtime: Arc<dyn Runtime>) {
+    let (a, b) = pair(&runtime).await;
+    let there = a.put(bytes(50_000)).await.unwrap();
+    // No such hash is known.
+    let unknown = Cid::new_v1(0x55, cid::multihash::Multihash::wrap(0x7777, &[1; 32]).unwrap());
+    let session = b.session(SessionOptions::default()).await.unwrap();
+    let mut got: Vec<_> = session.get_many([unknown, there]).collect().await;
+    got.sort_by_key(|(cid, _)| *cid != there);
+    assert_eq!(got[0].1.as_ref().unwrap().data().len(), 50_000);
+    assert!(matches!(got[1], (cid, Err(GetError::Want(_))) if cid == unknown), "{:?}", got[1]);
+    assert_eq!(got.len(), 2);
+}
+
+pub async fn what_is_asked_for_together_is_cancelled_together(runtime: Arc<dyn Runtime>) {
+    let node = client(&runtime).await;
+    let session = node.session(SessionOptions::default()).await.unwrap();
+    let absent: Vec<Cid> = (0..3_000u32).map(|n| raw(&n.to_le_bytes())).collect();
+    let mut blocks = Box::pin(session.get_many(absent));
+    while node.stats().await.unwrap().bitswap.engine.wants < 1_024 {
+        assert!(poll!(blocks.next()).is_pending());
+    }
+    assert_eq!(node.stats().await.unwrap().bitswap.engine.wants, 1_024, "no more at once");
+    drop(blocks);
+    while node.stats().await.unwrap().bitswap.engine.wants > 0 {}
 }
 
 pub async fn one_block_wanted_by_many_is_fetched_once(runtime: Arc<dyn Runtime>) {

@@ -78,6 +78,9 @@ macro_rules! suite {
             an_identity_block_needs_nobody
             a_block_above_the_limit_is_refused
             a_thousand_blocks_come_through_one_session
+            many_blocks_come_as_often_as_they_are_asked_for
+            a_block_that_cannot_be_asked_for_fails_alone
+            what_is_asked_for_together_is_cancelled_together
             one_block_wanted_by_many_is_fetched_once
             a_node_that_stops_ends_what_waits_for_it
             a_node_without_handles_closes_its_connections

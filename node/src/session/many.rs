@@ -1,0 +1,198 @@
+//! Many blocks of one session at once: one waiter, and batches all the way.
+
+use std::collections::{HashMap, VecDeque};
+
+use bitswap_core::chunk::Link;
+use bitswap_core::{Block, Want};
+use bitswap_libp2p::Blockstore as _;
+use cid::Cid;
+
+use super::{Session, SessionWaiter};
+use crate::error::GetError;
+use crate::node::BLOCK_MAX;
+use crate::node::routes::{Delivery, Outcome};
+
+/// Blocks that are asked for at once: as many as servers remember wants of one peer.
+const AT_ONCE: usize = 1024;
+
+/// More are asked for once so many are missing of that: few enough that the peers never run out of wants,
+/// enough that a batch is worth its way.
+const BATCH: usize = AT_ONCE / 4;
+
+/// Blocks that are read from the local store at once, and bytes: they are in memory until they are given.
+const READ_BLOCKS: usize = 64;
+const READ_BYTES: usize = 4 << 20;
+
+/// The blocks of [`Session::get_many`] that were not given yet.
+///
+/// A block is asked for in up to three steps: is it here; if not, it is wanted; and is it here now? For what was
+/// stored in between the engine was not notified, as it did not know the want yet.
+pub(super) struct Many<'a, I> {
+    session: &'a Session,
+    waiter: SessionWaiter,
+    /// What was not looked at yet.
+    rest: std::iter::Fuse<I>,
+    /// What was asked for and is not ready: how often it is to be given.
+    asked: HashMap<Cid, usize>,
+    /// Those that the store has, with their lengths.
+    here: VecDeque<(Cid, usize)>,
+    ready: VecDeque<(Cid, Result<Block, GetError>)>,
+}
+
+impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
+    pub(super) fn new(session: &'a Session, cids: I) -> Self {
+        Self {
+            session,
+            waiter: session.waiter(),
+            rest: cids.fuse(),
+            asked: HashMap::new(),
+            here: VecDeque::new(),
+            ready: VecDeque::new(),
+        }
+    }
+
+    /// The next block, or why there is none; `None` after the last.
+    pub(super) async fn next(&mut self) -> Option<(Cid, Result<Block, GetError>)> {
+        loop {
+            if let Some(got) = self.ready.pop_front() {
+                return Some(got);
+            }
+            if self.asked.len() <= AT_ONCE - BATCH {
+                self.ask_for_more().await;
+            }
+            if !self.ready.is_empty() {
+                continue;
+            }
+            if !self.here.is_empty() {
+                self.read().await;
+            } else if self.asked.is_empty() {
+                return None;
+            } else {
+                match self.waiter.next().await {
+                    Ok(delivery) => self.delivered(delivery),
+                    Err(closed) => self.fail(&closed.into()),
+                }
+            }
+        }
+    }
+
+    /// Looks at the next of the rest: what is not here is wanted.
+    async fn ask_for_more(&mut self) {
+        let mut new = Vec::new();
+        while self.asked.len() < AT_ONCE
+            && let Some(cid) = self.rest.next()
+        {
+            if let Ok(Link::Inline { data, .. }) = Link::of(&cid) {
+                self.ready.push_back((cid, Ok(Block::new_unchecked(cid, data))));
+                // What is free must not fill the memory.
+                if self.ready.len() == AT_ONCE {
+                    break;
+                }
+                continue;
+            }
+            let times = self.asked.entry(cid).or_default();
+            *times += 1;
+            if *times == 1 {
+                new.push(cid);
+            }
+        }
+        let missing = self.without_those_here(new).await;
+        self.want(missing).await;
+    }
+
+    /// Wants blocks, and looks once more whether they are here.
+    async fn want(&mut self, missing: Vec<Cid>) {
+        if missing.is_empty() {
+            return;
+        }
+        let wanted = self.waiter.want(missing.iter().copied().map(Want::from).collect()).await;
+        match wanted {
+            Ok(()) => {}
+            // One of them is at fault; the others are not.
+            Err(GetError::Want(_)) if missing.len() > 1 => {
+                for cid in &missing {
+                    if let Err(error) = self.waiter.want(vec![Want::from(*cid)]).await {
+                        self.got(*cid, Err(error));
+                    }
+                }
+            }
+            Err(error) => return missing.into_iter().for_each(|cid| self.got(cid, Err(error.clone()))),
+        }
+        let before = self.here.len();
+        self.without_those_here(missing).await;
+        let found: Vec<Cid> = self.here.iter().skip(before).map(|(cid, _)| *cid).collect();
+        if !found.is_empty() {
+            // A node that has stopped wants nothing.
+            let _ = self.waiter.unwant(found).await;
+        }
+    }
+
+    /// Those that the store does not have.
+    async fn without_those_here(&mut self, mut cids: Vec<Cid>) -> Vec<Cid> {
+        if cids.is_empty() {
+            return cids;
+        }
+        let sizes = self.session.node.store().sizes(cids.clone()).await;
+        let mut sizes = sizes.into_iter();
+        cids.retain(|cid| match sizes.next() {
+            Some(Ok(None)) => true,
+            Some(Ok(Some(len))) => {
+                self.here.push_back((*cid, len as usize));
+                false
+            }
+            Some(Err(error)) => {
+                self.got(*cid, Err(error.into()));
+                false
+            }
+            // The store answers for each.
+            None => true,
+        });
+        cids
+    }
+
+    /// Reads the next of those that the store has.
+    async fn read(&mut self) {
+        let (mut cids, mut bytes) = (Vec::new(), 0);
+        while cids.len() < READ_BLOCKS
+            && let Some((cid, len)) = self.here.front()
+            && (cids.is_empty() || bytes + len <= READ_BYTES)
+        {
+            bytes += len;
+            cids.push(*cid);
+            self.here.pop_front();
+        }
+        let found = self.session.node.store().get(cids.clone()).await;
+        let mut gone = Vec::new();
+        for (cid, data) in cids.into_iter().zip(found) {
+            match data {
+                Ok(Some(data)) => self.got(cid, Ok(Block::new_unchecked(cid, data))),
+                // It was removed since.
+                Ok(None) => gone.push(cid),
+                Err(error) => self.got(cid, Err(error.into())),
+            }
+        }
+        self.want(gone).await;
+    }
+
+    /// A want has ended.
+    fn delivered(&mut self, delivery: Delivery) {
+        let Delivery { cid, outcome, .. } = delivery;
+        match outcome {
+            Outcome::Block(held) => self.got(cid, Ok(held.block)),
+            Outcome::Stored => self.here.push_back((cid, BLOCK_MAX)),
+            Outcome::Failed(error) => self.got(cid, Err(error)),
+        }
+    }
+
+    /// Nothing more will come.
+    fn fail(&mut self, error: &GetError) {
+        let cids: Vec<Cid> = self.asked.keys().copied().collect();
+        cids.into_iter().for_each(|cid| self.got(cid, Err(error.clone())));
+    }
+
+    /// A block is ready to be given, as often as it was asked for.
+    fn got(&mut self, cid: Cid, got: Result<Block, GetError>) {
+        let times = self.asked.remove(&cid).unwrap_or_default();
+        self.ready.extend(std::iter::repeat_n((cid, got), times));
+    }
+}
