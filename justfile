@@ -16,6 +16,10 @@ lint:
 test:
     ci/test
 
+# Every command of the README, as a reader would run it.
+readme:
+    ci/readme
+
 # The core without std, and what it depends on.
 core:
     ci/core
@@ -83,3 +87,11 @@ mutants *arguments:
 # Everything that `.ci/run` runs has a recipe or this one.
 step name *arguments:
     ci/{{name}} {{arguments}}
+
+# Instructions and allocations of the core, beside the committed figures.
+instructions:
+    ci/instructions
+
+# Every interleaving of what tasks share.
+loom:
+    ci/loom

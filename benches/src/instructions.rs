@@ -17,9 +17,13 @@ const CASES: [(&str, u32, fn(u32)); 9] = [
     ("engines, 1 KiB blocks as values", 1000, |times| fetch(times, 1 << 10, Carrier::Values)),
     ("engines, 1 KiB blocks on the wire", 1000, |times| fetch(times, 1 << 10, Carrier::Wire)),
     ("decode a message of 1000 wants", 1000, |times| decoding(times, &wants(1000))),
-    ("decode a message of 1000 blocks of 1 KiB", 1000, |times| decoding(times, &answers(1000, 1 << 10))),
+    ("decode a message of 1000 blocks of 1 KiB", 1000, |times| {
+        decoding(times, &answers(1000, 1 << 10))
+    }),
     ("encode a message of 1000 wants", 1000, |times| encoding(times, &wants(1000))),
-    ("encode a message of 1000 blocks of 1 KiB", 1000, |times| encoding(times, &answers(1000, 1 << 10))),
+    ("encode a message of 1000 blocks of 1 KiB", 1000, |times| {
+        encoding(times, &answers(1000, 1 << 10))
+    }),
     ("verify blocks of 1 KiB", 1000, verify),
     ("import 4 MiB", 4, import),
     ("read the manifest of 1000 leaves", 1000, manifest),

@@ -19,7 +19,7 @@ pub(crate) use reader::Arrivals;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, mem};
@@ -39,6 +39,7 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
+use crate::locked::Locked;
 use crate::mailbox::{Command, Mailbox, StreamId, Taken};
 use crate::memory::{Held, Memory};
 use crate::per_stream::PerStream;
@@ -66,8 +67,8 @@ pub(crate) struct Settings {
 
 /// What a handler shares: with the other connections of its peer, and with all.
 pub(crate) struct Shares {
-    pub(crate) filter: Arc<Mutex<PayloadFilter>>,
-    pub(crate) allowance: Arc<Mutex<Allowance>>,
+    pub(crate) filter: Locked<PayloadFilter>,
+    pub(crate) allowance: Locked<Allowance>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) spawner: Arc<dyn TaskSpawner>,
     pub(crate) arrivals: Arrivals,

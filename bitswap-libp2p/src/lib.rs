@@ -130,6 +130,7 @@ mod builder;
 mod config;
 mod event;
 mod handler;
+mod locked;
 mod mailbox;
 mod memory;
 mod per_stream;

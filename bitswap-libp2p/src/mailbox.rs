@@ -8,10 +8,11 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use bitswap_core::{Message, SendId, StreamKind, Version};
+
+use crate::locked::Locked;
 
 /// Names one stream. A stream that is opened again gets another, so what is said of the
 /// old stream cannot be taken for the new one.
@@ -33,7 +34,7 @@ pub(crate) enum Command {
 
 /// The behaviour's end and the task's end are clones of each other.
 #[derive(Clone, Debug)]
-pub(crate) struct Mailbox(Arc<Mutex<Contents>>);
+pub(crate) struct Mailbox(Locked<Contents>);
 
 #[derive(Debug)]
 struct Contents {
@@ -55,19 +56,19 @@ pub(crate) struct Taken {
 
 impl Mailbox {
     pub(crate) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Contents {
+        Self(Locked::new(Contents {
             commands: VecDeque::new(),
             keep_alive: false,
             applied: false,
             task: None,
-        })))
+        }))
     }
 
     /// Asks the task to do something. What waits to be sent on a stream that is to be reset is dropped
     /// at once: the task may be held up.
     pub(crate) fn put(&self, command: Command) {
         let task = {
-            let mut contents = self.lock();
+            let mut contents = self.0.lock();
             if let Command::Reset { stream: reset, .. } = command {
                 contents.commands.retain(
                     |command| !matches!(command, Command::Send { stream, .. } if *stream == reset),
@@ -82,7 +83,7 @@ impl Mailbox {
     /// Says whether the connection is needed.
     pub(crate) fn keep_alive(&self, needed: bool) {
         let task = {
-            let mut contents = self.lock();
+            let mut contents = self.0.lock();
             if contents.keep_alive == needed {
                 return;
             }
@@ -95,7 +96,7 @@ impl Mailbox {
     /// Says that the messages of the last report were applied.
     pub(crate) fn applied(&self) {
         let task = {
-            let mut contents = self.lock();
+            let mut contents = self.0.lock();
             contents.applied = true;
             contents.task.take()
         };
@@ -104,7 +105,7 @@ impl Mailbox {
 
     /// Takes what is there; what comes later wakes the task.
     pub(crate) fn take(&self, task: &Waker) -> Taken {
-        let mut contents = self.lock();
+        let mut contents = self.0.lock();
         match &mut contents.task {
             Some(known) => known.clone_from(task),
             none => *none = Some(task.clone()),
@@ -115,10 +116,71 @@ impl Mailbox {
             applied: mem::take(&mut contents.applied),
         }
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Contents> {
-        // Nothing panics while it holds the lock, and the contents would be whole if it did.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// Every interleaving of the two ends: `ci/loom`.
+#[cfg(all(test, bitswap_loom))]
+mod interleavings {
+    use std::task::Wake;
+
+    use loom::sync::atomic::{AtomicUsize, Ordering};
+    use loom::thread;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// What was taken: streams that are to be closed, whether it is needed, whether something was applied.
+    #[derive(Debug, Default, PartialEq)]
+    struct Seen(Vec<u64>, bool, bool);
+
+    impl Seen {
+        fn look(&mut self, mailbox: &Mailbox, waker: &Waker) {
+            let Taken { commands, keep_alive, applied } = mailbox.take(waker);
+            self.0.extend(commands.into_iter().map(|command| match command {
+                Command::Close { stream: StreamId(stream), .. } => stream,
+                other => panic!("nobody put {other:?}"),
+            }));
+            self.1 = keep_alive;
+            self.2 |= applied;
+        }
+
+        fn all() -> Self {
+            Self(vec![1, 2], true, true)
+        }
+    }
+
+    #[test]
+    fn what_is_put_while_the_task_looks_is_taken_or_wakes_it() {
+        loom::model(|| {
+            let mailbox = Mailbox::new();
+            let behaviour = mailbox.clone();
+            let putting = thread::spawn(move || {
+                let kind = StreamKind::Requests;
+                behaviour.put(Command::Close { kind, stream: StreamId(1) });
+                behaviour.keep_alive(true);
+                behaviour.applied();
+                behaviour.put(Command::Close { kind, stream: StreamId(2) });
+            });
+            let wakes = std::sync::Arc::new(Wakes::default());
+            let waker = Waker::from(wakes.clone());
+            let mut seen = Seen::default();
+            seen.look(&mailbox, &waker);
+            putting.join().unwrap();
+            assert!(
+                seen == Seen::all() || wakes.0.load(Ordering::SeqCst) > 0,
+                "it sleeps: {seen:?}"
+            );
+            seen.look(&mailbox, &waker);
+            assert_eq!(seen, Seen::all(), "nothing is lost, doubled or out of order");
+        });
     }
 }
 

@@ -46,7 +46,11 @@ fn main() -> ExitCode {
     for case in Case::ALL {
         for round in 1..=rounds {
             for contender in Contender::ALL {
-                eprintln!("{} KiB, round {round} of {rounds}: {}", case.bytes >> 10, contender.name());
+                eprintln!(
+                    "{} KiB, round {round} of {rounds}: {}",
+                    case.bytes >> 10,
+                    contender.name()
+                );
                 match measure_in_child(contender, case, args.smoke) {
                     Ok(figures) => report.add(case, contender, figures),
                     Err(error) => {

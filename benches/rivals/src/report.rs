@@ -29,7 +29,11 @@ impl Spread {
         let mut values: Vec<f64> = figures.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
         let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
-        Self { least: at(0), median: at(values.len() / 2), most: at(values.len().saturating_sub(1)) }
+        Self {
+            least: at(0),
+            median: at(values.len() / 2),
+            most: at(values.len().saturating_sub(1)),
+        }
     }
 }
 
@@ -38,14 +42,20 @@ impl Report {
         self.figures.entry((case.bytes, contender)).or_default().push(figures);
     }
 
-    fn spread(&self, bytes: usize, contender: Contender, value: impl Fn(&Figures) -> f64) -> Spread {
+    fn spread(
+        &self,
+        bytes: usize,
+        contender: Contender,
+        value: impl Fn(&Figures) -> f64,
+    ) -> Spread {
         let figures = self.figures.get(&(bytes, contender)).map_or(&[][..], Vec::as_slice);
         Spread::of(figures, value)
     }
 
     /// The table. Rates are medians, with the least and the most; ratios are of medians.
     pub fn markdown(&self, rounds: usize) -> String {
-        let mut text = format!("Medians of {rounds}, in brackets the least and the most. {}\n", machine());
+        let mut text =
+            format!("Medians of {rounds}, in brackets the least and the most. {}\n", machine());
         for case in Case::ALL {
             let bytes = case.bytes;
             let rate = |contender| self.spread(bytes, contender, Figures::mib_per_second).median;
@@ -110,9 +120,16 @@ impl Report {
                 let ours = matches!(contender, Contender::OursTogether | Contender::Ours64);
                 let colour = if ours { RGBColor(0, 114, 178) } else { RGBColor(170, 170, 170) };
                 let row = rates.len() as i32 - 1 - place;
-                chart.draw_series([Rectangle::new([(0.0, row), (*rate, row + 1)], colour.filled())])?;
+                chart.draw_series([Rectangle::new(
+                    [(0.0, row), (*rate, row + 1)],
+                    colour.filled(),
+                )])?;
                 let label = format!("{}: {rate:.0}", contender.name());
-                chart.draw_series([Text::new(label, (most * 0.01, row + 1), ("sans-serif", 14))])?;
+                chart.draw_series([Text::new(
+                    label,
+                    (most * 0.01, row + 1),
+                    ("sans-serif", 14),
+                )])?;
             }
         }
         root.present()?;

@@ -8,7 +8,7 @@
 //!    a connection says later about a stream that was given up is not passed on.
 //! 3. When a connection closes, what a stream said may be lost although the transport took it.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bitswap_core::error::{OpenError, SendError};
 use bitswap_core::message::PayloadFilter;
@@ -18,6 +18,7 @@ use libp2p_swarm::ConnectionId;
 
 use crate::allowance::Allowance;
 use crate::handler::{StreamEvent, StreamReport};
+use crate::locked::Locked;
 use crate::mailbox::{Command, Mailbox, StreamId};
 use crate::memory::Memory;
 use crate::per_stream::PerStream;
@@ -28,8 +29,8 @@ use crate::traffic::Traffic;
 pub(crate) struct Peer {
     connections: Vec<Connection>,
     streams: PerStream<StreamState>,
-    filter: Arc<Mutex<PayloadFilter>>,
-    allowance: Arc<Mutex<Allowance>>,
+    filter: Locked<PayloadFilter>,
+    allowance: Locked<Allowance>,
     memory: Arc<Memory>,
     /// The version that the peer agreed to last.
     works: Version,
@@ -80,8 +81,8 @@ impl Peer {
         Self {
             connections: Vec::new(),
             streams: PerStream::default(),
-            filter: Arc::default(),
-            allowance: Arc::new(Mutex::new(allowance)),
+            filter: Locked::default(),
+            allowance: Locked::new(allowance),
             memory: Arc::default(),
             works: Version::V1_2,
             known: false,
@@ -90,12 +91,12 @@ impl Peer {
     }
 
     /// What of the peer's blocks is worth hashing; one value for all its connections.
-    pub(crate) const fn filter(&self) -> &Arc<Mutex<PayloadFilter>> {
+    pub(crate) const fn filter(&self) -> &Locked<PayloadFilter> {
         &self.filter
     }
 
     /// How much the peer may still say; one value for all its connections.
-    pub(crate) const fn allowance(&self) -> &Arc<Mutex<Allowance>> {
+    pub(crate) const fn allowance(&self) -> &Locked<Allowance> {
         &self.allowance
     }
 
@@ -215,8 +216,7 @@ impl Peer {
             (StreamState::Open(stream, sending), Some(mailbox)) => {
                 if kind == StreamKind::Requests {
                     // Before an answer can arrive.
-                    let filter = self.filter.lock();
-                    filter.unwrap_or_else(std::sync::PoisonError::into_inner).sent(&message);
+                    self.filter.lock().sent(&message);
                 }
                 sending.push(id);
                 mailbox.put(Command::Send { kind, stream: *stream, id, version, message });
@@ -349,6 +349,60 @@ impl Peer {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+/// Every interleaving with the task of a connection: `ci/loom`.
+#[cfg(all(test, bitswap_loom))]
+mod interleavings {
+    use std::task::Waker;
+    use std::time::Instant;
+
+    use bitswap_core::{Config, Engine, Output, Prefix, SessionOptions, Timestamp, Want};
+    use loom::thread;
+
+    use super::*;
+
+    /// A message that asks a peer for a block.
+    fn request() -> Outgoing<PeerId> {
+        let (now, peer) = (Timestamp::ZERO, PeerId::random());
+        let mut engine = Engine::new(Config::default(), [1; 32], now);
+        engine.handle_connected(peer, None, now);
+        let session = engine.open_session(SessionOptions::default(), now).unwrap();
+        let want = Want::from(*crate::tests::block("wanted").cid());
+        engine.want(session, [want], now).unwrap();
+        loop {
+            match engine.poll_output().expect("it asks the peer") {
+                Output::Open { peer, stream } => {
+                    engine.handle_open(peer, stream, Ok(Version::V1_2), now);
+                }
+                Output::Send(outgoing) => return outgoing,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_known_before_it_can_be_answered() {
+        let prefix = Prefix::parse(&[1, 0x55, 0x12, 32]).unwrap();
+        loom::model(move || {
+            let kind = StreamKind::Requests;
+            let (streams, id) = (&mut StreamIds::default(), ConnectionId::new_unchecked(1));
+            let mut peer = Peer::new(Allowance::new(1, Instant::now()));
+            let mailbox = peer.connecting(id);
+            peer.connected(id);
+            peer.open(kind, streams);
+            let commands = mailbox.take(Waker::noop()).commands;
+            let Some(Command::Open { stream, .. }) = commands.front() else { panic!("it opens") };
+            let event = StreamEvent::Opened(Ok(Version::V1_2));
+            peer.on_stream_event(StreamReport { kind, stream: *stream, event }, streams);
+            let filter = peer.filter().clone();
+            let asking = thread::spawn(move || assert_eq!(peer.send(request()), None));
+            if !mailbox.take(Waker::noop()).commands.is_empty() {
+                assert!(filter.lock().admit(&prefix), "the answer would be refused");
+            }
+            asking.join().unwrap();
+        });
     }
 }
 

@@ -313,7 +313,8 @@ mod tests {
     fn a_store_that_answers_at_once_needs_no_task() {
         let (mut storage, kept, block) = looked_up(Promise::Kept);
         assert_eq!((kept.take().len(), storage.running()), (0, 1));
-        let Poll::Ready(Answer::Found { cid, found: Ok(Some(data)), .. }) = poll(&mut storage) else {
+        let Poll::Ready(Answer::Found { cid, found: Ok(Some(data)), .. }) = poll(&mut storage)
+        else {
             panic!("it is there");
         };
         assert_eq!((cid, &data), (*block.cid(), block.data()));
@@ -375,7 +376,9 @@ mod tests {
         for task in kept.take() {
             assert!(task.now_or_never().is_some());
         }
-        let Poll::Ready(Answer::Load { loaded, .. }) = poll(&mut storage) else { panic!("decided") };
+        let Poll::Ready(Answer::Load { loaded, .. }) = poll(&mut storage) else {
+            panic!("decided")
+        };
         assert_eq!(loaded, [answered(*block.cid(), LoadAnswer::NotFound)]);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -15,6 +15,7 @@ use futures_timer::Delay;
 
 use super::weight::Weight;
 use crate::allowance::Allowance;
+use crate::locked::Locked;
 use crate::memory::{Held, Memory};
 use crate::spawner::TaskSpawner;
 use crate::trace::log;
@@ -26,8 +27,8 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// Messages received and not reported yet.
 pub(crate) struct Incoming {
-    filter: Arc<Mutex<PayloadFilter>>,
-    allowance: Arc<Mutex<Allowance>>,
+    filter: Locked<PayloadFilter>,
+    allowance: Locked<Allowance>,
     /// Armed while the peer has said more than its allowance.
     pause: Option<Delay>,
     memory: Arc<Memory>,
@@ -56,8 +57,8 @@ struct Verified {
 
 impl Incoming {
     pub(crate) fn new(
-        filter: Arc<Mutex<PayloadFilter>>,
-        allowance: Arc<Mutex<Allowance>>,
+        filter: Locked<PayloadFilter>,
+        allowance: Locked<Allowance>,
         memory: Arc<Memory>,
         spawner: Arc<dyn TaskSpawner>,
     ) -> Self {
@@ -75,7 +76,7 @@ impl Incoming {
                 ready!(Pin::new(pause).poll(cx));
                 self.pause = None;
             }
-            match lock(&self.allowance).pause(Instant::now()) {
+            match self.allowance.lock().pause(Instant::now()) {
                 None => return Poll::Ready(room),
                 Some(pause) => {
                     traffic.pauses += 1;
@@ -109,7 +110,7 @@ impl Incoming {
         let refused = received - payloads.len();
         let message_itself = usize::from(payloads.is_empty());
         let items = message_itself + Weight::of(&message).items + refused + useless;
-        lock(&self.allowance).take(items, Instant::now());
+        self.allowance.lock().take(items, Instant::now());
         let frame_bytes = frame.len();
         let bytes: usize = payloads.iter().map(|payload| payload.data.len()).sum();
         // The queue's own memory too, which may be twice as long as what is in it.
@@ -166,17 +167,12 @@ impl Incoming {
         }
         let all = payloads.len();
         {
-            let mut filter = lock(&self.filter);
+            let mut filter = self.filter.lock();
             payloads.retain(|payload| filter.admit(&payload.prefix));
         }
         traffic.refused_payloads += (all - payloads.len()) as u64;
         payloads
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds the lock.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a payload of a frame of so many bytes is copied.
@@ -253,7 +249,7 @@ mod tests {
             filter.sent(&Message { wantlist, ..Message::default() });
         }
         let allowance = Allowance::new(1, Instant::now() + Duration::from_secs(3600));
-        let (filter, allowance) = (Arc::new(Mutex::new(filter)), Arc::new(Mutex::new(allowance)));
+        let (filter, allowance) = (Locked::new(filter), Locked::new(allowance));
         let mut incoming = Incoming::new(filter, allowance, Arc::default(), Arc::new(Inline));
         let mut traffic = Traffic::default();
         for block in blocks {

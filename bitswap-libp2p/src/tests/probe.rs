@@ -18,6 +18,7 @@ use libp2p_swarm::{
 
 use crate::allowance::Allowance;
 use crate::handler::{Arrivals, Handler, HandlerEvent, Settings, Shares};
+use crate::locked::Locked;
 use crate::mailbox::Mailbox;
 use crate::memory::Memory;
 use crate::protocol::Offer;
@@ -49,7 +50,7 @@ impl TaskSpawner for Held {
 
 pub(crate) struct Probe {
     pub(crate) settings: Settings,
-    pub(crate) filter: Arc<Mutex<PayloadFilter>>,
+    pub(crate) filter: Locked<PayloadFilter>,
     pub(crate) memory: Arc<Memory>,
     pub(crate) mailboxes: Vec<Mailbox>,
     /// Whether connections are needed from the start.
@@ -114,7 +115,7 @@ impl NetworkBehaviour for Probe {
         let allowance = Allowance::new(1 << 24, Instant::now());
         let shares = Shares {
             filter: self.filter.clone(),
-            allowance: Arc::new(Mutex::new(allowance)),
+            allowance: Locked::new(allowance),
             memory: self.memory.clone(),
             spawner: self.spawner.clone(),
             arrivals: Arrivals::default(),

@@ -233,7 +233,10 @@ impl Driver {
             match release {
                 Release::Taken(session, bytes) => *taken.entry(session).or_default() += bytes,
                 Release::Waiter(session, token, cids) => {
-                    alone.entry(session).or_default().extend(self.routes.leave(session, token, cids));
+                    alone
+                        .entry(session)
+                        .or_default()
+                        .extend(self.routes.leave(session, token, cids));
                 }
                 Release::Session(session) => closed.push(session),
             }

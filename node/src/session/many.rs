@@ -116,7 +116,9 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
                     }
                 }
             }
-            Err(error) => return missing.into_iter().for_each(|cid| self.got(cid, Err(error.clone()))),
+            Err(error) => {
+                return missing.into_iter().for_each(|cid| self.got(cid, Err(error.clone())));
+            }
         }
         let before = self.here.len();
         self.without_those_here(missing).await;

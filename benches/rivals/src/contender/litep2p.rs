@@ -8,7 +8,9 @@ use cid::Cid;
 use futures::StreamExt as _;
 use litep2p::Litep2p;
 use litep2p::config::ConfigBuilder;
-use litep2p::protocol::libp2p::bitswap::{BitswapEvent, BitswapHandle, Config, ResponseType, WantType};
+use litep2p::protocol::libp2p::bitswap::{
+    BitswapEvent, BitswapHandle, Config, ResponseType, WantType,
+};
 use litep2p::transport::tcp::config::Config as Tcp;
 
 fn node() -> (Litep2p, BitswapHandle) {
@@ -36,7 +38,8 @@ pub async fn run(blocks: &[Block], at_once: usize) -> Duration {
     let server = tokio::spawn(async move {
         while let Some(event) = serving.next().await {
             let BitswapEvent::Request { peer, cids } = event else { continue };
-            let wanted = cids.into_iter().filter_map(|(cid, _)| Some((cid, stored.get(&cid)?.clone())));
+            let wanted =
+                cids.into_iter().filter_map(|(cid, _)| Some((cid, stored.get(&cid)?.clone())));
             let answers = wanted.map(|(cid, block)| ResponseType::Block { cid, block }).collect();
             serving.send_response(peer, answers).await;
         }
