@@ -12,17 +12,20 @@ use bitswap_core::chunk::{Bounds, Importer, Manifest, Profile, RAW, Tree};
 use bitswap_core::message::{Message, Payload, Version, decode};
 use cid::Cid;
 
-/// What is counted. Each names how many units its work has: blocks, entries or MiB.
-const CASES: [(&str, u32, fn(u32)); 9] = [
+/// What is counted: its name, how many units its work has (blocks, entries, leaves or MiB), and the work, so many
+/// times.
+type Case = (&'static str, u32, fn(u32));
+
+const CASES: [Case; 9] = [
     ("engines, 1 KiB blocks as values", 1000, |times| fetch(times, 1 << 10, Carrier::Values)),
     ("engines, 1 KiB blocks on the wire", 1000, |times| fetch(times, 1 << 10, Carrier::Wire)),
     ("decode a message of 1000 wants", 1000, |times| decoding(times, &wants(1000))),
     ("decode a message of 1000 blocks of 1 KiB", 1000, |times| {
-        decoding(times, &answers(1000, 1 << 10))
+        decoding(times, &answers(1000, 1 << 10));
     }),
     ("encode a message of 1000 wants", 1000, |times| encoding(times, &wants(1000))),
     ("encode a message of 1000 blocks of 1 KiB", 1000, |times| {
-        encoding(times, &answers(1000, 1 << 10))
+        encoding(times, &answers(1000, 1 << 10));
     }),
     ("verify blocks of 1 KiB", 1000, verify),
     ("import 4 MiB", 4, import),

@@ -74,7 +74,7 @@ impl Probe {
                 open_timeout: Duration::from_secs(10),
                 offer: Offer::up_to(Version::V1_2),
             },
-            filter: Arc::default(),
+            filter: Locked::default(),
             memory: Arc::default(),
             mailboxes: Vec::new(),
             needed: false,
@@ -91,7 +91,7 @@ impl Probe {
         let mut message = Message::default();
         message.wantlist.entries = entries;
         for _ in 0..blocks {
-            self.filter.lock().unwrap().sent(&message);
+            self.filter.lock().sent(&message);
         }
         self.memory.set_wants(blocks as u32);
         self

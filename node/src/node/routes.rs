@@ -228,16 +228,15 @@ impl Routes {
 /// The node has stopped: everybody who waits is told.
 impl Drop for Routes {
     fn drop(&mut self) {
-        for route in std::mem::take(&mut self.sessions).into_values() {
-            for (cid, wanted) in route.wants {
-                for waiter in wanted.waiters {
-                    let outcome = Outcome::Failed(GetError::NodeClosed(NodeClosed));
-                    let Waiter { call, deliveries, .. } = waiter;
-                    // A waiter that was dropped needs not be told.
-                    let _ = deliveries.unbounded_send(Delivery { cid, call, outcome });
-                }
-            }
-        }
+        let wants = std::mem::take(&mut self.sessions).into_values().flat_map(|route| route.wants);
+        let waiting = wants
+            .flat_map(|(cid, wanted)| wanted.waiters.into_iter().map(move |waiter| (cid, waiter)));
+        // In any order: nothing comes after it.
+        waiting.for_each(|(cid, Waiter { call, deliveries, .. })| {
+            let outcome = Outcome::Failed(GetError::NodeClosed(NodeClosed));
+            // A waiter that was dropped needs not be told.
+            let _ = deliveries.unbounded_send(Delivery { cid, call, outcome });
+        });
     }
 }
 

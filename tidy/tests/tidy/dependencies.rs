@@ -53,6 +53,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "bitswap-runtime-smol",
         ],
     ),
+    ("bitswap-rivals", &["bitswap-benches", "bitswap-core"]),
     (
         "bitswap-benches",
         &[
@@ -98,6 +99,7 @@ const KNOWS_ITS_RUNTIME: &[&str] = &[
     "bitswap",
     "bitswap-interop",
     "bitswap-benches",
+    "bitswap-rivals",
     "bitswap-doctests",
     "outside-swarm",
     "outside-fetch",
