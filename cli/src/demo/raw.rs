@@ -1,5 +1,5 @@
 //! What the same connection can do without Bitswap: one stream that carries the file's bytes, and a
-//! reader that hashes them.
+//! reader that does nothing with them, or hands them to a thread that hashes them.
 
 use std::io;
 use std::path::Path;
@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bitswap_node::{Runtime, RuntimeExt as _, SocketBytes, transport};
-use futures::channel::oneshot;
+use futures::channel::{mpsc, oneshot};
+use futures::executor::block_on_stream;
 use futures::future::{FutureExt as _, RemoteHandle};
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use futures::sink::SinkExt as _;
 use futures::stream::StreamExt as _;
 use libp2p::identity::Keypair;
 use libp2p::swarm::dial_opts::DialOpts;
@@ -26,11 +28,25 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-demo/raw");
 /// Bytes read and written at once.
 const PIECE: usize = 256 << 10;
 
-/// How long one bare stream takes for the sample, from the request to the last hashed byte.
+/// Pieces that may wait to be hashed.
+const WAITING: usize = 16;
+
+/// What becomes of the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Nothing: what the connection carries.
+    Plain,
+    /// Another thread hashes them, as the blocks of a node are hashed beside its connection. (On the stream's own
+    /// task the hash would hold up the stream.)
+    HashedBeside,
+}
+
+/// How long one bare stream takes for the sample, from the request to the last byte, hashed or not.
 pub(crate) async fn transfer(
     runtime: &Arc<dyn Runtime>,
     path: &Path,
     sample: &Sample,
+    reading: Reading,
 ) -> Result<Duration, Failure> {
     let mut sender = swarm(runtime).map_err(failed)?;
     let receiver = swarm(runtime).map_err(failed)?;
@@ -49,10 +65,10 @@ pub(crate) async fn transfer(
     // The connection is there before the time starts, as it is for the nodes.
     let (mut stream, _receiver) = open(runtime, receiver, peer, address).await?;
     let start = Instant::now();
-    let hash = receive(&mut stream).await?;
+    let hash = receive(runtime, &mut stream, sample.bytes, reading).await?;
     let elapsed = start.elapsed();
     within("the bare stream's sender does not end", sending).await?.map_err(failed)?;
-    if hash != sample.sha256 {
+    if hash.is_some_and(|hash| hash != sample.sha256) {
         return Err(Failure::DemoDiffers);
     }
     Ok(elapsed)
@@ -157,22 +173,51 @@ fn read(file: &mut std::fs::File) -> io::Result<Vec<u8>> {
     Ok(piece)
 }
 
-/// Asks, and hashes what comes.
-async fn receive(stream: &mut libp2p::Stream) -> Result<[u8; 32], Failure> {
+/// Asks, and takes what comes. Its hash, if it was to be hashed.
+async fn receive(
+    runtime: &Arc<dyn Runtime>,
+    stream: &mut libp2p::Stream,
+    len: u64,
+    reading: Reading,
+) -> Result<Option<[u8; 32]>, Failure> {
     let request = async {
         stream.write_all(&[1]).await?;
         stream.flush().await
     };
     within("the bare stream takes no request", request).await?.map_err(failed)?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+    let (mut pieces, to_hash) = mpsc::channel(WAITING);
+    let hash = move || {
+        block_on_stream(to_hash)
+            .fold(Sha256::new(), |hash, piece: Vec<u8>| hash.chain_update(piece))
+    };
+    let hasher = runtime.clone();
+    let hashing = spawn(runtime, async move { hasher.run_blocking(hash).await });
+    let (mut left, mut piece, mut filled) = (len, vec![0; PIECE], 0);
     loop {
-        let read = within("the bare stream brings nothing more", stream.read(&mut piece)).await?;
-        let read = read.map_err(failed)?;
-        if read == 0 {
-            return Ok(hash.finalize().into());
+        let read = stream.read(&mut piece[filled..]);
+        let read = within("the bare stream brings nothing more", read).await?.map_err(failed)?;
+        left = left.saturating_sub(read as u64);
+        filled += read;
+        if read > 0 && filled < PIECE {
+            continue;
         }
-        hash.update(&piece[..read]);
+        if reading == Reading::HashedBeside && filled > 0 {
+            let mut full = std::mem::replace(&mut piece, vec![0; PIECE]);
+            full.truncate(filled);
+            // It is taken as long as the stream lives.
+            let _ = pieces.send(full).await;
+        }
+        filled = 0;
+        if read == 0 {
+            break;
+        }
     }
+    if left > 0 {
+        return Err(failed(io::ErrorKind::UnexpectedEof.into()));
+    }
+    drop(pieces);
+    let hash = within("the bare stream is not hashed", hashing).await?.map_err(failed)?;
+    Ok((reading == Reading::HashedBeside).then(|| hash.finalize().into()))
 }
 
 #[cfg(test)]

@@ -207,6 +207,10 @@ fn the_demo_moves_a_file_and_proves_it() {
     assert_eq!(last["blocks"], 9, "eight leaves and the root");
     let socket = last["socket_bytes_received"].as_u64().unwrap();
     assert!((8 << 20..9 << 20).contains(&socket), "{socket}");
+    for streams in ["raw_runs_mib_per_second", "hashed_runs_mib_per_second"] {
+        let streams = last[streams].as_array().unwrap();
+        assert!(streams.len() > 1 && streams.iter().all(|rate| rate.as_f64().unwrap() > 0.0));
+    }
     // The same seed gives the same file.
     let again: Value = serde_json::from_str(
         String::from_utf8(run(&["demo", "--size", "8", "--json"]).stdout)
