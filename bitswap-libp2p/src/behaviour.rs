@@ -7,6 +7,7 @@
 mod api;
 mod connections;
 mod get;
+mod haves;
 mod inbox;
 mod peer;
 mod peer_histories;
@@ -40,11 +41,13 @@ use crate::builder::BehaviourBuilder;
 use crate::config::Config;
 use crate::event::{EngineEvent, Event, PutId};
 use crate::handler::{Arrivals, Handler, Settings};
+use crate::histogram::{Histogram, MessageSizes};
 use crate::protocol::Offer;
 use crate::spawner::TaskSpawner;
 use crate::trace::log;
 use crate::traffic::Traffic;
 use connections::apply_input;
+use haves::Haves;
 use inbox::Inbox;
 use peer::{Peer, StreamIds};
 use peer_histories::PeerHistories;
@@ -81,7 +84,10 @@ pub struct Behaviour<S> {
     looked_at: Option<PeerId>,
     traffic: Traffic,
     inbox: Inbox,
+    inbox_depth: Histogram,
+    haves: Haves,
     arrivals: Arrivals,
+    sizes: Arc<MessageSizes>,
     task: Option<Waker>,
 }
 
@@ -145,7 +151,10 @@ impl<S: Blockstore> Behaviour<S> {
             looked_at: None,
             traffic: Traffic::default(),
             inbox: Inbox::default(),
+            inbox_depth: Histogram::of_depths(),
+            haves: Haves::default(),
             arrivals: Arrivals::default(),
+            sizes: Arc::default(),
             task: None,
         }
     }
@@ -402,7 +411,7 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
             self.apply(received);
         }
         self.poll_time(cx);
-        if let Some(event) = self.events.pop_front() {
+        if let Some(event) = self.events.pop_front().or_else(|| self.haves.poll()) {
             return Poll::Ready(ToSwarm::GenerateEvent(event));
         }
         match &mut self.task {

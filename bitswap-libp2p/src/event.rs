@@ -1,7 +1,7 @@
 //! What the behaviour tells the program it is embedded in.
 
 use bitswap_core::error::WantError;
-use bitswap_core::{Block, LookupId, SessionId, WantFailure};
+use bitswap_core::{Block, LookupId, PeerStats, SessionId, WantFailure};
 use cid::Cid;
 use libp2p_identity::PeerId;
 use thiserror::Error;
@@ -52,6 +52,22 @@ pub enum Event {
         id: PutId,
         /// Whether the blocks are in the store now.
         result: Result<(), StoreError>,
+    },
+    /// The last connection of a peer closed: what there was of it, for the last time.
+    PeerLeft {
+        /// The peer.
+        peer: PeerId,
+        /// Its counters.
+        stats: Box<PeerStats>,
+    },
+    /// A peer said that it has these blocks. It does so on its own word, and about blocks that nobody here wants too. For
+    /// those who show it: of a peer that says much, and when events are not polled, some are left out.
+    Haves {
+        /// The peer.
+        peer: PeerId,
+        /// The blocks, a few at a time.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize_all"))]
+        cids: Vec<Cid>,
     },
     /// The store failed at something that a peer asked for or sent.
     StoreFailed {

@@ -39,6 +39,7 @@ use libp2p_swarm::{
 };
 
 use crate::allowance::Allowance;
+use crate::histogram::MessageSizes;
 use crate::locked::Locked;
 use crate::mailbox::{Command, Mailbox, StreamId, Taken};
 use crate::memory::{Held, Memory};
@@ -72,6 +73,7 @@ pub(crate) struct Shares {
     pub(crate) memory: Arc<Memory>,
     pub(crate) spawner: Arc<dyn TaskSpawner>,
     pub(crate) arrivals: Arrivals,
+    pub(crate) sizes: Arc<MessageSizes>,
 }
 
 /// The part of a [`Behaviour`](crate::Behaviour) that runs in the task of a connection.
@@ -89,6 +91,7 @@ pub struct Handler {
     /// Armed while a stream owes progress.
     ticker: Option<Delay>,
     report: HandlerEvent,
+    sizes: Arc<MessageSizes>,
     /// Messages were reported and are not applied yet.
     unapplied: bool,
 }
@@ -101,7 +104,7 @@ impl fmt::Debug for Handler {
 
 impl Handler {
     pub(crate) fn new(settings: Settings, mailbox: Mailbox, shares: Shares) -> Self {
-        let Shares { filter, allowance, memory, spawner, arrivals } = shares;
+        let Shares { filter, allowance, memory, spawner, arrivals, sizes } = shares;
         Self {
             settings,
             mailbox,
@@ -114,6 +117,7 @@ impl Handler {
             listed: [false; 4],
             ticker: None,
             report: HandlerEvent::default(),
+            sizes,
             unapplied: false,
         }
     }
@@ -237,8 +241,11 @@ impl Handler {
         for kind in StreamKind::ALL {
             let OutboundStream::Open(id, writer) = self.streams.get_mut(kind) else { continue };
             let id = *id;
-            let report = &mut self.report;
-            let written = writer.poll(cx, |sent| report.kind(kind, id, StreamEvent::Sent(sent)));
+            let (report, sizes) = (&mut self.report, &self.sizes.sent);
+            let written = writer.poll(cx, |sent, bytes| {
+                sizes.observe(bytes);
+                report.kind(kind, id, StreamEvent::Sent(sent));
+            });
             match written {
                 Ok(bytes) => report.traffic.bytes_sent += bytes,
                 Err(error) => {
@@ -276,6 +283,7 @@ impl Handler {
     fn received(&mut self, whole: Whole, room: Held) {
         let Whole { frame, from, held } = whole;
         self.report.traffic.bytes_received += frame.len() as u64;
+        self.sizes.received.observe(frame.len() as u64);
         if let Err(error) = self.incoming.push(&frame, room, &mut self.report.traffic) {
             self.readers.malformed(from, error);
         }

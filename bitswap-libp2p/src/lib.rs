@@ -130,6 +130,7 @@ mod builder;
 mod config;
 mod event;
 mod handler;
+mod histogram;
 mod locked;
 mod mailbox;
 mod memory;
@@ -151,6 +152,7 @@ pub use blockstore::{Blockstore, MemoryStore, StoreError};
 pub use builder::{BehaviourBuilder, NoSpawner};
 pub use config::Config;
 pub use event::{EngineEvent, Event, GetError, PutId, RequestId};
+pub use histogram::{Histogram, Histograms};
 #[cfg(feature = "tokio")]
 pub use spawner::TokioSpawner;
 pub use spawner::{BlockingTask, TaskSpawner};

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod config;
 mod dht;
 mod node;
 mod rate;
@@ -20,6 +21,7 @@ use crate::address_text;
 use crate::cid_text::{self, CidPath};
 use crate::version;
 
+pub(crate) use config::{Config, ConfigCommand, Show};
 pub(crate) use dht::DhtArgs;
 pub(crate) use node::{ACCESS, NodeArgs};
 
@@ -55,6 +57,11 @@ pub(crate) struct Args {
     )]
     pub(crate) runtime: RuntimeArg,
 
+    /// Read settings from this file, in TOML, whose keys are the names of options; `none`: from no file. Default:
+    /// config.toml in the user's configuration directory, if it is there. See `bitswap config show`.
+    #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath, hide_short_help = true)]
+    pub(crate) config: Option<PathBuf>,
+
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -76,7 +83,14 @@ Examples:
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 
 Every option may be given in the environment instead: --limit-up as BITSWAP_LIMIT_UP. One on the command line goes
-before it. A flag is on unless its variable is empty, 0, no, off or false. NO_COLOR turns colours off.
+before it. A flag is on unless its variable is empty, 0, no, off or false. Of an option that may be given several
+times a variable may have several values, with commas between them. NO_COLOR turns colours off.
+
+Settings may also be in a file, config.toml in the user's configuration directory or --config FILE:
+  limit-up = \"5MiB\"                               for every command that has such an option
+  [get]
+  if-exists = \"unique\"                            for one command
+The command line goes before the environment, that before the file, and that before the defaults.
 
 Exit codes:
     0  done
@@ -127,6 +141,8 @@ pub(crate) enum Command {
     /// Compare a file or folder on disk with a CID, and say what differs. Nobody is asked if it has the CID when
     /// it is cut as usual; otherwise the nodes above leaves are fetched, and no contents.
     Verify(Verify),
+    /// Show which settings hold, and where each is from.
+    Config(Config),
     /// Write shell completions and manual pages, for packagers.
     #[command(hide = true)]
     Generate(Generate),

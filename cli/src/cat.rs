@@ -26,7 +26,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     args.sources.ask_where(std::slice::from_ref(&args.what));
     args.sources.node.must_not_be_denied(&args.what)?;
-    let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
+    let Fetcher { node, mut late, metrics: _metrics } =
+        peers::connected(&args.sources, runtime, say).await?;
     let mut cid = args.what.cid;
     if !args.what.path.is_empty() {
         cid = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?.cid;

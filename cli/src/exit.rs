@@ -18,11 +18,15 @@ use cid::Cid;
 use libp2p::PeerId;
 use thiserror::Error;
 
+use crate::settings::Wrong;
+
 /// Why a command failed.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     #[error("cannot start")]
     Runtime { source: io::Error },
+    #[error(transparent)]
+    Settings(#[from] Wrong),
     #[error(transparent)]
     Start(#[from] StartError),
     #[error(transparent)]
@@ -218,7 +222,9 @@ impl Failure {
             Self::Identity(IdentityError::InUse { .. }) => BUSY,
             Self::Identity(_) => FILE,
             Self::Denied { .. } => DENIED,
-            Self::PublicDht
+            Self::Settings(Wrong::Unreadable { .. }) => FILE,
+            Self::Settings(_)
+            | Self::PublicDht
             | Self::InputLine { .. }
             | Self::SeveralToOutput
             | Self::DigestOfOneFile => USAGE,

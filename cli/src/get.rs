@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{
@@ -11,11 +11,12 @@ use bitswap_core::chunk::{
     TreeEvent, TreeFinished, UnixfsNode,
 };
 use bitswap_node::{
-    Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeStats,
-    Resolved, Runtime, native_names,
+    Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeClosed,
+    NodeStats, Resolved, Runtime, Seeder, native_names,
 };
 use cid::Cid;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::interval;
 
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::cat;
@@ -29,6 +30,9 @@ use crate::resolve;
 use crate::say::{Say, mib_per_second};
 use crate::share::interrupted;
 use crate::strangers;
+
+/// How often it looks who has what is fetched.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(
     mut args: args::Get,
@@ -100,7 +104,7 @@ fn read_list(path: &Path) -> Result<Vec<CidPath>, Failure> {
 
 /// Gets one file or folder.
 async fn get(
-    Fetcher { node, late }: &mut Fetcher,
+    Fetcher { node, late, .. }: &mut Fetcher,
     what: &CidPath,
     several: bool,
     args: &args::Get,
@@ -121,17 +125,17 @@ async fn get(
             options.tree.rule = native_names;
         }
         let fetch = node.fetch_tree(found.cid, &target, options)?;
-        let watched = watched(fetch, show_tree, args, late, say);
+        let watched = watched((node, found.cid), fetch, show_tree, args, late, say);
         let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
-        let traffic = Traffic::since(&before, &node.stats().await?, start);
+        let traffic = Traffic::since(&before, node, found.cid, start).await?;
         report_tree(&fetched, &traffic, say);
         return Ok(());
     }
     let cid = file(node, &found, what, args).await?;
     let fetch = node.fetch_file(cid, &target(what, args, false, several), options)?;
-    let watched = watched(fetch, show, args, late, say);
+    let watched = watched((node, cid), fetch, show, args, late, say);
     let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
-    let traffic = Traffic::since(&before, &node.stats().await?, start);
+    let traffic = Traffic::since(&before, node, cid, start).await?;
     report(&fetched, &traffic, say);
     Ok(())
 }
@@ -144,19 +148,51 @@ struct Traffic {
     socket_received: u64,
     socket_sent: u64,
     seconds: f64,
+    /// Those that delivered any of it.
+    peers: Vec<Seeder>,
 }
 
 impl Traffic {
-    fn since(before: &NodeStats, now: &NodeStats, start: Instant) -> Self {
+    async fn since(
+        before: &NodeStats,
+        node: &Node,
+        root: Cid,
+        start: Instant,
+    ) -> Result<Self, NodeClosed> {
+        let (now, mut peers) = (node.stats().await?, node.seeders(root).await?);
+        peers.retain(|peer| peer.blocks > 0);
         let (was, is) = (before.bitswap.engine.fetched, now.bitswap.engine.fetched);
-        Self {
+        Ok(Self {
             bytes: is.bytes - was.bytes,
             blocks: is.blocks - was.blocks,
             duplicates: is.duplicate_blocks - was.duplicate_blocks,
             socket_received: now.socket_received - before.socket_received,
             socket_sent: now.socket_sent - before.socket_sent,
             seconds: start.elapsed().as_secs_f64(),
-        }
+            peers,
+        })
+    }
+
+    /// How fast, in what time, and from how many peers.
+    fn summary(&self) -> String {
+        let (speed, seconds) = (self.speed(), self.seconds);
+        let from = match self.peers.len() {
+            0 => String::new(),
+            1 => " from one peer".to_owned(),
+            peers => format!(" from {peers} peers"),
+        };
+        format!("{speed:.1} MiB/s, {seconds:.1} s{from}")
+    }
+
+    /// What each peer delivered, for programs.
+    fn peers(&self) -> Vec<Value> {
+        let object = |peer: &Seeder| {
+            json!({
+                "peer": peer.peer.to_string(), "blocks": peer.blocks, "bytes": peer.bytes,
+                "latency_ms": peer.latency.as_secs_f64() * 1e3,
+            })
+        };
+        self.peers.iter().map(object).collect()
     }
 
     fn speed(&self) -> f64 {
@@ -229,6 +265,7 @@ fn options(args: &args::Get) -> FetchOptions {
 
 /// Shows the fetch until it ends or is interrupted.
 async fn watched<E, T>(
+    (node, root): (&Node, Cid),
     mut fetch: Fetch<E, T>,
     show: fn(&mut Shown<'_>, &E),
     args: &args::Get,
@@ -239,11 +276,17 @@ async fn watched<E, T>(
     let mut shown = Shown::new(say);
     let mut interrupted = pin!(interrupted());
     let mut ticks = patience.ticks();
+    let mut looks = interval(LOOK);
     let given_up = loop {
         tokio::select! {
             event = fetch.next_event() => match event {
                 Some(event) => show(&mut shown, &event),
                 None => {
+                    // A node that has stopped says so by the fetch.
+                    if let Ok(seeders) = node.seeders(root).await {
+                        shown.seeders(&seeders);
+                        shown.delivered();
+                    }
                     drop(shown);
                     return Ok(fetch.finish().await?);
                 }
@@ -259,6 +302,7 @@ async fn watched<E, T>(
                     }
                 }
             }
+            _ = looks.tick() => shown.seeders(&node.seeders(root).await?),
             error = late.failure() => shown.note(&format!("going on without:\n  {error}")),
             () = &mut interrupted => break Failure::Interrupted,
         }
@@ -275,6 +319,9 @@ async fn watched<E, T>(
 fn show_tree(shown: &mut Shown<'_>, event: &TreeEvent) {
     match event {
         TreeEvent::Progress(progress) => shown.tree(progress),
+        TreeEvent::File { path, size, already, .. } => {
+            shown.file(&path.to_string(), *size, *already);
+        }
         TreeEvent::LinkSkipped { path, target } => {
             let (path, target) = (path.to_string(), target.as_str());
             let text = format!("left out: {} -> {}", Plain(&path), Plain(target));
@@ -322,7 +369,7 @@ fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
             0 => "verified".to_owned(),
             bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
         };
-        format!("{path}: {}, {proof}, {speed:.1} MiB/s", ByteSize(finished.size))
+        format!("{path}: {}, {proof}, {}", ByteSize(finished.size), traffic.summary())
     };
     if finished.leftover {
         say.note("the temporary data beside it could not be removed; remove it by hand");
@@ -335,6 +382,7 @@ fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
         "mib_per_second": speed,
         "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
         "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
+        "peers": traffic.peers(),
     });
     say.result(text, &object);
 }
@@ -349,7 +397,8 @@ fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
         0 => "verified".to_owned(),
         bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
     };
-    let mut text = format!("{path}: {files} files, {}, {proof}, {speed:.1} MiB/s", ByteSize(size));
+    let mut text =
+        format!("{path}: {files} files, {}, {proof}, {}", ByteSize(size), traffic.summary());
     if already > 0 {
         text.push_str(&format!("; {already} of the files were there already"));
     }
@@ -363,6 +412,7 @@ fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
         "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds, "mib_per_second": speed,
         "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
         "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
+        "peers": traffic.peers(),
     });
     say.result(text, &object);
 }

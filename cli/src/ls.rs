@@ -23,7 +23,8 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     args.sources.ask_where(std::slice::from_ref(&args.what));
     args.sources.node.must_not_be_denied(&args.what)?;
-    let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
+    let Fetcher { node, mut late, metrics: _metrics } =
+        peers::connected(&args.sources, runtime, say).await?;
     let (sources, what) = (&args.sources, &args.what);
     let root = resolve::resolved(&node, &mut late, sources, what, say).await?;
     let is_directory = resolve::is_directory(&root);

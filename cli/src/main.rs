@@ -25,6 +25,7 @@ mod peers;
 mod progress;
 mod resolve;
 mod say;
+mod settings;
 mod share;
 mod store;
 mod strangers;
@@ -47,19 +48,30 @@ use say::{Broken, Objects, Say};
 
 fn main() -> ExitCode {
     memory::keep_large_blocks();
-    let parsed = args::parser().try_get_matches();
-    let args = match parsed.and_then(|found| Args::from_arg_matches(&found)) {
+    let found = match settings::parse(std::env::args_os().collect()) {
+        Ok(found) => found,
+        Err(wrong) => return usage::tell(wrong),
+    };
+    let args = match Args::from_arg_matches(&found) {
         Ok(args) => args,
-        Err(error) => return usage::tell(&error),
+        Err(error) => return usage::tell(error.into()),
     };
     let objects = match &args.command {
         Command::Cat(_) => Objects::ToErrors,
         Command::Get(get) if get.is_to_output() => Objects::ToErrors,
         _ => Objects::ToOutput,
     };
+    let log = log::start(args.verbose);
     let (say, mut broken) = Say::new(args.json.then_some(objects), args.quiet);
-    log::start(args.verbose);
+    let say = say.with_notes(log.lines());
+    if let Command::Config(args::Config { command: args::ConfigCommand::Show(show) }) =
+        &args.command
+    {
+        let shown = settings::show(show, &found, &say).map_err(Failure::from);
+        return end(shown, &say, &mut broken);
+    }
     let result = run(args, &say, &mut broken);
+    log.finish();
     end(result, &say, &mut broken)
 }
 
@@ -111,5 +123,6 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Verify(verify) => verify::run(verify, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
         Command::Generate(generate) => generate::run(&generate),
+        Command::Config(_) => unreachable!("it needs no runtime, and has run"),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bitswap_core::{SessionOptions, WhenMissing};
-use bitswap_node::{Multiaddr, Node, Runtime};
+use bitswap_node::{MetricsServer, Multiaddr, Node, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
@@ -17,6 +17,7 @@ use crate::say::Say;
 pub(crate) struct Fetcher {
     pub(crate) node: Node,
     pub(crate) late: Late,
+    pub(crate) metrics: Option<MetricsServer>,
 }
 
 /// Dials that go on although the command has begun with another machine.
@@ -48,6 +49,7 @@ pub(crate) async fn connected(
         .with_mdns(!sources.is_named())
         .with_reconnect_grace(sources.reconnect_for);
     let node = builder.start().await?;
+    let metrics = sources.node.serve_metrics(&node, say).await?;
     let named = sources.named().into_iter();
     let mut dials: FuturesUnordered<_> =
         named.map(|addresses| dial(node.clone(), addresses).boxed()).collect();
@@ -69,7 +71,7 @@ pub(crate) async fn connected(
     if !tried.is_empty() {
         say.note(format_args!("going on without:{tried}"));
     }
-    Ok(Fetcher { node, late: Late(dials) })
+    Ok(Fetcher { node, late: Late(dials), metrics })
 }
 
 /// Connects to a machine by the first of its addresses that answers.

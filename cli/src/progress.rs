@@ -2,16 +2,23 @@
 //! those who read it later, events for programs.
 
 mod line;
+mod peers;
 mod screen;
+mod steady;
 
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::{Progress, TreeProgress};
-use bitswap_node::{Hashed, StallReport};
+use bitswap_node::{Hashed, Seeder, StallReport};
 use serde_json::{Value, json};
 
+use crate::ls::Plain;
 use crate::say::Say;
+use peers::Peers;
 use screen::Screen;
+use steady::Steady;
+
+pub(crate) use peers::{Rates, rate_of};
 
 /// How often a line is drawn over at most.
 const REDRAWN: Duration = Duration::from_millis(100);
@@ -22,11 +29,18 @@ const WRITTEN: Duration = Duration::from_secs(10);
 /// How often there is an event for programs, of what happens all the time.
 const OBJECTS: Duration = Duration::from_secs(1);
 
+/// After so long the rate of hashing says when it will be done.
+const STEADY_AFTER: Duration = Duration::from_secs(2);
+
 /// Shows how far something is.
 pub(crate) struct Shown<'a> {
     say: &'a Say,
     line: Line,
     next: Instant,
+    /// Who the bytes come from.
+    peers: Peers,
+    /// Whether the rate of a folder says when it will be done.
+    steady: Steady,
 }
 
 enum Line {
@@ -47,7 +61,8 @@ impl<'a> Shown<'a> {
         } else {
             (Line::None, Duration::ZERO)
         };
-        Self { say, line, next: Instant::now() + first }
+        let (peers, steady) = (Peers::default(), Steady::default());
+        Self { say, line, next: Instant::now() + first, peers, steady }
     }
 
     /// A fetch has begun.
@@ -55,7 +70,7 @@ impl<'a> Shown<'a> {
         self.say.event(&json!({"event": "started", "total": total, "have": have}));
         if self.is_due() {
             let progress = Progress { done: have, total, ..Progress::default() };
-            self.show(|width| line::bar("", &progress, width));
+            self.show(|width, peers| line::bar("", &progress, peers, width));
         }
     }
 
@@ -67,21 +82,46 @@ impl<'a> Shown<'a> {
             "event": "progress", "done": done, "total": total, "rate": rate, "seconds_left": left,
         }));
         if self.is_due() {
-            self.show(|width| line::bar("", progress, width));
+            self.show(|width, peers| line::bar("", progress, peers, width));
         }
     }
 
     /// The fetch of a folder goes on. How much there is in all is known once all of it is found.
     pub(crate) fn tree(&mut self, progress: &TreeProgress) {
         let TreeProgress { done, found, files, entries, is_all, rate } = *progress;
+        // Before all is found nobody knows how much is left.
+        let is_steady = self.steady.is_steady(if is_all { rate } else { 0 });
+        let left = found.saturating_sub(done).checked_div(rate).filter(|_| is_steady);
         self.say.event(&json!({
             "event": "progress", "done": done, "total": found, "is_all_found": is_all, "rate": rate,
-            "files": files, "entries": entries,
+            "files": files, "entries": entries, "seconds_left": left,
         }));
         if self.is_due() {
             let what = format!("{files} files");
-            let progress = Progress { done, total: found, rate, eta: None };
-            self.show(|width| line::bar(&what, &progress, width));
+            let eta = left.map(Duration::from_secs);
+            let progress = Progress { done, total: found, rate, eta };
+            self.show(|width, peers| line::bar(&what, &progress, peers, width));
+        }
+    }
+
+    /// A file of a folder is there. Programs get all of them; people see how many there are.
+    pub(crate) fn file(&self, path: &str, size: u64, already: bool) {
+        self.say.event(&json!({"event": "file", "path": path, "size": size, "already": already}));
+    }
+
+    /// Who has what is fetched, as the node knows it now.
+    pub(crate) fn seeders(&mut self, seeders: &[Seeder]) {
+        let is_news = self.peers.learn(seeders, Instant::now());
+        self.say.event(&self.peers.object());
+        if is_news {
+            self.told(&self.peers.to_string(), &self.peers.news());
+        }
+    }
+
+    /// At the end: what each of several peers delivered.
+    pub(crate) fn delivered(&mut self) {
+        for line in self.peers.delivered() {
+            self.note_for_people(&Plain(&line).to_string());
         }
     }
 
@@ -90,10 +130,13 @@ impl<'a> Shown<'a> {
         let Hashed { done, total, .. } = hashed;
         if self.is_due() {
             let rate = (done as f64 / elapsed.as_secs_f64().max(1e-3)) as u64;
-            let eta = total.saturating_sub(done).checked_div(rate).map(Duration::from_secs);
-            let progress = Progress { done, total, rate, eta };
-            self.show(|width| line::bar("hashing", &progress, width));
-            self.say.event(&json!({"event": "hashing", "done": done, "total": total}));
+            let is_steady = elapsed >= STEADY_AFTER;
+            let left = total.saturating_sub(done).checked_div(rate).filter(|_| is_steady);
+            let progress = Progress { done, total, rate, eta: left.map(Duration::from_secs) };
+            self.show(|width, _| line::bar("hashing", &progress, "", width));
+            self.say.event(&json!({
+                "event": "hashing", "done": done, "total": total, "rate": rate, "seconds_left": left,
+            }));
         }
     }
 
@@ -102,7 +145,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn state(&mut self, text: &str, object: &Value) -> bool {
         let is_due = self.is_due();
         if is_due {
-            self.show(|width| line::cut(text, width));
+            self.show(|width, _| line::cut(text, width));
             self.say.event(object);
         }
         is_due
@@ -121,6 +164,15 @@ impl<'a> Shown<'a> {
         match &mut self.line {
             Line::Drawn(screen) => screen.above(text),
             _ => self.say.note(text),
+        }
+    }
+
+    /// Something that people may like to see, and programs learn otherwise.
+    fn note_for_people(&mut self, text: &str) {
+        match &mut self.line {
+            Line::Drawn(screen) => screen.above(text),
+            Line::Written => self.say.note(text),
+            Line::None => {}
         }
     }
 
@@ -148,10 +200,11 @@ impl<'a> Shown<'a> {
     }
 
     /// Shows a line to people.
-    fn show(&mut self, line: impl FnOnce(usize) -> String) {
+    fn show(&mut self, line: impl FnOnce(usize, &str) -> String) {
+        let peers = self.peers.short();
         match &mut self.line {
-            Line::Drawn(screen) => screen.draw(line),
-            Line::Written => self.say.note(line(line::UNBOUNDED)),
+            Line::Drawn(screen) => screen.draw(|width| line(width, &peers)),
+            Line::Written => self.say.note(line(line::UNBOUNDED, &peers)),
             Line::None => {}
         }
     }

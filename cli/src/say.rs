@@ -17,12 +17,15 @@ use libp2p::PeerId;
 use serde_json::{Value, json};
 
 use crate::exit::Failure;
+use crate::log::Lines;
 
 /// Prints.
 pub(crate) struct Say {
     json: Option<Objects>,
     /// Results and errors only.
     quiet: bool,
+    /// Where notes go that nobody waits for.
+    notes: Option<Lines>,
     /// Standard output, until it fails.
     out: Mutex<Option<Out>>,
 }
@@ -69,7 +72,12 @@ impl Say {
     fn to(json: Option<Objects>, quiet: bool, writer: Box<dyn Write + Send>) -> (Self, Broken) {
         let (broken, failed) = oneshot::channel();
         let out = Mutex::new(Some(Out { writer, broken }));
-        (Self { json, quiet, out }, Broken(failed))
+        (Self { json, quiet, notes: None, out }, Broken(failed))
+    }
+
+    /// Writes notes there, unless somebody watches: who does not read them holds nothing up.
+    pub(crate) fn with_notes(self, notes: Lines) -> Self {
+        Self { notes: Some(notes), ..self }
     }
 
     /// Whether a person watches, so that lines may be drawn over.
@@ -121,8 +129,16 @@ impl Say {
 
     /// News: a note for people, the object for programs.
     pub(crate) fn told(&self, text: impl Display, object: &Value) {
-        if !self.quiet {
-            self.tell(text, object);
+        if self.quiet {
+            return;
+        }
+        match &self.notes {
+            Some(notes) if self.json.is_none() && !self.is_watched() => {
+                let mut notes = notes.clone();
+                // It takes the line, or leaves it out.
+                let _ = notes.write_all(format!("{text}\n").as_bytes());
+            }
+            _ => self.tell(text, object),
         }
     }
 

@@ -1,14 +1,17 @@
 //! `bitswap share`
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::UnixfsNode;
-use bitswap_node::{Keep, Multiaddr, Node, NodeClosed, NodeEvent, Runtime, ShareError};
+use bitswap_node::{Keep, Multiaddr, Node, NodeClosed, NodeEvent, PeerId, Runtime, ShareError};
 use cid::Cid;
-use futures::stream::{Stream, StreamExt as _};
+use futures::FutureExt as _;
+use futures::stream::{BoxStream, StreamExt as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -16,7 +19,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::identity;
 use crate::import::{Imported, import, is_stdin};
-use crate::progress::Shown;
+use crate::progress::{Rates, Shown, rate_of};
 use crate::say::Say;
 use crate::store;
 
@@ -54,6 +57,7 @@ pub(crate) async fn run(
         builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
     }
     let node = builder.start().await?;
+    let metrics = args.node.serve_metrics(&node, say).await?;
     listen(&node, &args.listen, lasts).await?;
     let events = node.events().await?;
     let mut stopped = pin!(interrupted());
@@ -76,13 +80,22 @@ pub(crate) async fn run(
     if is_in_dht {
         node.provide(cid).await?;
     }
-    let (shown, told) = (Shown::new(say), Counts::default());
-    let mut watch = Watch { node: &node, served, next_look: 0, shown, told };
+    let mut watch = Watch {
+        node: &node,
+        events: Box::pin(events),
+        served,
+        next_look: 0,
+        shown: Shown::new(say),
+        told: (Counts::default(), 0),
+        flow: Flow::default(),
+        start: Instant::now(),
+    };
     tokio::select! {
         () = &mut stopped => {}
-        ended = watch.run(events) => ended?,
+        ended = watch.run() => ended?,
     }
     watch.end(say).await?;
+    drop(metrics);
     node.shutdown().await;
     drop(temporary);
     Ok(())
@@ -131,12 +144,15 @@ async fn stored(node: &Node, root: Cid) -> Result<Imported, Failure> {
 /// Says what becomes of what is shared.
 struct Watch<'a> {
     node: &'a Node,
+    events: BoxStream<'static, NodeEvent>,
     served: Imported,
     /// Where the next look at its files begins.
     next_look: usize,
     shown: Shown<'a>,
-    /// What was said last.
-    told: Counts,
+    /// What was said last, and the rate then.
+    told: (Counts, u64),
+    flow: Flow,
+    start: Instant,
 }
 
 /// What was served so far.
@@ -160,18 +176,59 @@ impl Counts {
     }
 }
 
+/// What goes to whom, and how fast.
+#[derive(Default)]
+struct Flow {
+    looked: Option<(Instant, Counts)>,
+    rates: Rates,
+    /// Peers that were sent something, as far as they are remembered.
+    served: BTreeSet<PeerId>,
+}
+
+/// Peers that are remembered for the sum at the end.
+const SERVED_MAX: usize = 10_000;
+
+/// Peers of which programs are told each time, those that were sent most.
+const PEERS_TOLD: usize = 100;
+
+impl Flow {
+    /// This peer was sent something.
+    fn served(&mut self, peer: PeerId) {
+        if self.served.len() < SERVED_MAX {
+            self.served.insert(peer);
+        }
+    }
+
+    /// What is served now: bytes per second in all, and of each peer for programs.
+    async fn look(&mut self, node: &Node, counts: Counts) -> Result<(u64, Vec<Value>), NodeClosed> {
+        let now = Instant::now();
+        let mut peers: Vec<(PeerId, u64, u64)> = Vec::new();
+        for info in node.peers().await? {
+            let served = info.bitswap.and_then(|bitswap| bitswap.stats).map(|stats| stats.served);
+            if let Some(served) = served.filter(|served| served.blocks > 0) {
+                peers.push((info.peer, served.blocks, served.bytes));
+            }
+        }
+        peers.iter().for_each(|(peer, ..)| self.served(*peer));
+        peers.sort_by_key(|(peer, _, bytes)| (Reverse(*bytes), *peer));
+        let counters: Vec<_> = peers.iter().map(|(peer, _, bytes)| (*peer, *bytes)).collect();
+        let rates = self.rates.look(&counters, now);
+        let rate = match self.looked.replace((now, counts)) {
+            Some((looked, before)) => rate_of(before.bytes, counts.bytes, now - looked),
+            None => 0,
+        };
+        let object = |((peer, blocks, bytes), rate): (&(PeerId, u64, u64), u64)| json!({"peer": peer.to_string(), "blocks": blocks, "bytes": bytes, "rate": rate});
+        Ok((rate, peers.iter().zip(rates).take(PEERS_TOLD).map(object).collect()))
+    }
+}
+
 impl Watch<'_> {
-    async fn run(&mut self, events: impl Stream<Item = NodeEvent>) -> Result<(), Failure> {
-        let mut events = pin!(events);
+    async fn run(&mut self) -> Result<(), Failure> {
         let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                event = events.next() => match event {
-                    Some(NodeEvent::Provided(cid)) => {
-                        let object = json!({"event": "announced", "cid": cid.to_string()});
-                        self.shown.told("The DHT knows of it.", &object);
-                    }
-                    Some(_) => {}
+                event = self.events.next() => match event {
+                    Some(event) => self.event(&event),
                     None => return Err(Failure::NodeClosed(NodeClosed)),
                 },
                 _ = look.tick() => {
@@ -179,6 +236,19 @@ impl Watch<'_> {
                     self.look_at_counts().await?;
                 }
             }
+        }
+    }
+
+    fn event(&mut self, event: &NodeEvent) {
+        match event {
+            NodeEvent::Provided(cid) => {
+                let object = json!({"event": "announced", "cid": cid.to_string()});
+                self.shown.told("The DHT knows of it.", &object);
+            }
+            NodeEvent::PeerLeft { peer, stats } if stats.served.blocks > 0 => {
+                self.flow.served(*peer);
+            }
+            _ => {}
         }
     }
 
@@ -210,26 +280,43 @@ impl Watch<'_> {
 
     async fn look_at_counts(&mut self) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
-        if self.told != counts {
+        let (rate, to) = self.flow.look(self.node, counts).await?;
+        if self.told != (counts, rate) {
             let Counts { peers, blocks, bytes } = counts;
             let connected = if peers == 1 { "peer" } else { "peers" };
             let text = format!(
-                "{peers} {connected} connected, {} sent in {blocks} blocks",
-                ByteSize(bytes)
+                "{peers} {connected} connected, {} sent in {blocks} blocks, {}/s",
+                ByteSize(bytes),
+                ByteSize(rate),
             );
-            if self.shown.state(&text, &counts.object("serving")) {
-                self.told = counts;
+            let mut object = counts.object("serving");
+            (object["rate"], object["to"]) = (json!(rate), json!(to));
+            if self.shown.state(&text, &object) {
+                self.told = (counts, rate);
             }
         }
         Ok(())
     }
 
     /// The sum of it all.
-    async fn end(self, say: &Say) -> Result<(), NodeClosed> {
+    async fn end(mut self, say: &Say) -> Result<(), NodeClosed> {
         let counts = Counts::of(self.node).await?;
+        self.flow.look(self.node, counts).await?;
+        // Those that are not connected any more have said so before.
+        while let Some(Some(event)) = self.events.next().now_or_never() {
+            self.event(&event);
+        }
         drop(self.shown);
-        let text = format!("Served {} in {} blocks.", ByteSize(counts.bytes), counts.blocks);
-        say.told(text, &counts.object("served"));
+        let (served, seconds) = (self.flow.served.len(), self.start.elapsed().as_secs());
+        let to = if served == 1 { "peer" } else { "peers" };
+        let text = format!(
+            "Served {} in {} blocks to {served} {to} in {seconds} s.",
+            ByteSize(counts.bytes),
+            counts.blocks,
+        );
+        let mut object = counts.object("served");
+        (object["peers_served"], object["seconds"]) = (json!(served), json!(seconds));
+        say.told(text, &object);
         Ok(())
     }
 }

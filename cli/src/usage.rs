@@ -9,12 +9,19 @@ use serde_json::json;
 
 use crate::exit;
 use crate::say::{Objects, Say};
+use crate::settings::{self, Wrong};
 
 /// Tells what the parser has to say, in text or as an object.
-pub(crate) fn tell(error: &clap::Error) -> ExitCode {
-    let is_wanted = wants_json(std::env::args_os().skip(1)) || json_is_in_the_environment();
+pub(crate) fn tell(wrong: Wrong) -> ExitCode {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    let is_wanted = wants_json(line.iter().skip(1).cloned())
+        || json_is_in_the_environment().unwrap_or_else(|| settings::json_is_in_the_file(&line));
     let json = is_wanted.then_some(Objects::ToOutput);
     let (say, mut broken) = Say::new(json, false);
+    let error = match wrong {
+        Wrong::Line(error) => error,
+        wrong => return crate::end(Err(wrong.into()), &say, &mut broken),
+    };
     let text = error.render();
     let plain = text.to_string();
     let plain = plain.trim_end();
@@ -38,11 +45,11 @@ pub(crate) fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// As the parser reads it where the command line is right.
-fn json_is_in_the_environment() -> bool {
-    let Ok(value) = std::env::var("BITSWAP_JSON") else { return false };
+/// As the parser reads it where the command line is right; `None` when it says nothing.
+fn json_is_in_the_environment() -> Option<bool> {
+    let value = std::env::var("BITSWAP_JSON").ok()?;
     let is_off = |off: &&str| value.eq_ignore_ascii_case(off);
-    !["", "0", "f", "false", "n", "no", "off"].iter().any(is_off)
+    Some(!["", "0", "f", "false", "n", "no", "off"].iter().any(is_off))
 }
 
 /// Whether objects were asked for, on a command line that is wrong otherwise.

@@ -29,7 +29,8 @@ pub(crate) async fn run(
         equal(&args, None, 0, say);
         return Ok(());
     }
-    let Fetcher { node, mut late } = peers::connected(&args.sources, runtime, say).await?;
+    let Fetcher { node, mut late, metrics: _metrics } =
+        peers::connected(&args.sources, runtime, say).await?;
     let mut root = args.what.cid;
     if !args.what.path.is_empty() {
         root = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?.cid;

@@ -36,8 +36,9 @@
 //!
 //! None is on by default, and none changes what a node does.
 //!
-//! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, a fetch with
-//!   a span around it; the bytes of blocks never are.
+//! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, with a span for
+//!   each transfer, session, want and peer; the bytes of blocks never are.
+//! * `metrics`: all counters as OpenMetrics, for a registry of the crate `prometheus-client` or over HTTP.
 //! * `serde`: `Serialize` for statistics, events and reports.
 //! * `testing`: the suite of tests that every runtime runs, and the file system that fails on demand.
 //!
@@ -61,6 +62,8 @@ mod fetch;
 mod fs;
 mod identity;
 mod list;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod multiplex;
 mod node;
 pub mod percent;
@@ -89,7 +92,7 @@ pub use bitswap_core::{
     Block, ByteSize, PeerOutcome, PeerReport, PeerSet, Rates, SessionOptions, SessionStats,
     WhenMissing, chunk,
 };
-pub use bitswap_libp2p::{Blockstore, Config, MemoryStore, StoreError};
+pub use bitswap_libp2p::{Blockstore, Config, Histogram, MemoryStore, StoreError};
 pub use bytes::Bytes;
 pub use cid::Cid;
 pub use libp2p::identity::Keypair;
@@ -114,7 +117,12 @@ pub use fs::{
 };
 pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
-pub use node::{ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeStats, PeerInfo};
+#[cfg(feature = "metrics")]
+pub use metrics::{Metrics, MetricsServer};
+pub use node::{
+    ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeHistograms, NodeStats, PeerInfo,
+    Seeder,
+};
 pub use providers::{Provider, Providers};
 pub use read::{FileReader, ReadOptions};
 pub use runtime::{ByteStream, ReadWrite, Runtime, RuntimeExt};

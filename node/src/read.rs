@@ -79,7 +79,7 @@ impl Node {
         range: Range<u64>,
         options: ReadOptions,
     ) -> Result<impl Stream<Item = Result<Bytes, ReadError>> + Send + use<>, ReadError> {
-        let session = self.reading(options.session).await?;
+        let session = self.reading(root, options.session).await?;
         let opened = FileReader::start(session, root, range, options.blocks_ahead);
         let pieces = |reader| {
             stream::try_unfold(reader, |mut reader: FileReader| async move {
@@ -101,17 +101,21 @@ impl Node {
         options: impl Into<ReadOptions>,
     ) -> Result<FileReader, ReadError> {
         let options = options.into();
-        let session = self.reading(options.session).await?;
+        let session = self.reading(root, options.session).await?;
         FileReader::start(session, root, 0..u64::MAX, options.blocks_ahead).await
     }
 
-    async fn reading(&self, options: SessionOptions<PeerId>) -> Result<Arc<Session>, GetError> {
+    async fn reading(
+        &self,
+        root: Cid,
+        options: SessionOptions<PeerId>,
+    ) -> Result<Arc<Session>, GetError> {
         let keep = if self.store().keeps_what_is_read() {
             BlockDisposition::Store
         } else {
             BlockDisposition::Return
         };
-        Ok(Arc::new(self.session_keeping(options, keep).await?))
+        Ok(Arc::new(self.session_keeping(options, keep, Some(root)).await?))
     }
 }
 

@@ -14,6 +14,7 @@ use libp2p_identity::PeerId;
 use super::{Behaviour, Put};
 use crate::blockstore::Blockstore;
 use crate::event::{EngineEvent, Event, PutId};
+use crate::histogram::Histograms;
 use crate::trace::log;
 use crate::traffic::Traffic;
 
@@ -174,6 +175,12 @@ impl<S: Blockstore> Behaviour<S> {
             traffic: self.traffic,
             store_calls: self.storage.running(),
         }
+    }
+
+    /// Sizes of messages and depths of queues since the start.
+    #[must_use]
+    pub fn histograms(&self) -> Histograms {
+        Histograms::new(&self.sizes, self.inbox_depth)
     }
 
     /// The connected peers, without those that are only connected through relays.

@@ -13,6 +13,7 @@ use super::inbox::Received;
 use super::peer::{EngineInput, Peer};
 use crate::allowance::Allowance;
 use crate::blockstore::Blockstore;
+use crate::event::Event;
 use crate::handler::{Handler, HandlerEvent, Shares};
 use crate::trace::log;
 
@@ -43,6 +44,7 @@ impl<S: Blockstore> Behaviour<S> {
             memory: known.memory().clone(),
             spawner: self.spawner.clone(),
             arrivals: self.arrivals.clone(),
+            sizes: self.sizes.clone(),
         };
         Handler::new(self.settings, mailbox, shares)
     }
@@ -88,7 +90,9 @@ impl<S: Blockstore> Behaviour<S> {
             self.touched.push(peer);
             return self.apply_inputs(peer, inputs);
         }
+        let stats = self.engine.peer_stats(peer);
         self.with_engine(|engine, now| engine.handle_disconnected(peer, now));
+        self.events.extend(stats.map(|stats| Event::PeerLeft { peer, stats: Box::new(stats) }));
         // Its place in the engine goes to a peer that found none.
         let waiting =
             |(id, peer): (&PeerId, &Peer)| (!peer.known && peer.connections() > 0).then_some(*id);
@@ -137,6 +141,8 @@ impl<S: Blockstore> Behaviour<S> {
     pub(super) fn apply(&mut self, received: Received) {
         let Received { peer, connection, messages, held } = received;
         self.touched.push(peer);
+        self.inbox_depth.observe(messages.len() as u64);
+        self.haves.said(peer, &messages);
         self.with_engine(|engine, now| handle_messages(engine, peer, messages, now));
         drop(held);
         self.peers.get(&peer).into_iter().for_each(|known| known.applied(connection));

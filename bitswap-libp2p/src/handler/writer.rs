@@ -21,8 +21,8 @@ const RUN_BYTES: usize = 16 << 10;
 pub(crate) struct Writer<W> {
     stream: W,
     queue: VecDeque<(SendId, Version, Message)>,
-    /// The message being written: its id, what is on its way into the stream, what follows.
-    current: Option<(SendId, Bytes, VecDeque<Bytes>)>,
+    /// The message being written: its id and length, what is on its way into the stream, what follows.
+    current: Option<(SendId, u64, Bytes, VecDeque<Bytes>)>,
     unflushed: bool,
     progress: Progress,
 }
@@ -45,26 +45,27 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         }
     }
 
-    /// Writes as much as the stream takes and names the messages it took whole. Returns the number
-    /// of bytes taken.
+    /// Writes as much as the stream takes and names the messages it took whole, each with its length. Returns
+    /// the number of bytes taken.
     pub(crate) fn poll(
         &mut self,
         cx: &mut Context<'_>,
-        mut sent: impl FnMut(SendId),
+        mut sent: impl FnMut(SendId, u64),
     ) -> io::Result<u64> {
         let mut bytes = 0;
         loop {
-            let Some((id, run, rest)) = &mut self.current else {
+            let Some((id, len, run, rest)) = &mut self.current else {
                 let Some((id, version, message)) = self.queue.pop_front() else { break };
                 let mut rest = VecDeque::from(message.encode(version).into_segments());
-                self.current = Some((id, next_run(&mut rest), rest));
+                let len = rest.iter().map(|segment| segment.len() as u64).sum();
+                self.current = Some((id, len, next_run(&mut rest), rest));
                 continue;
             };
             if run.is_empty() {
                 *run = next_run(rest);
             }
             if run.is_empty() {
-                sent(*id);
+                sent(*id, *len);
                 self.current = None;
                 self.progress.moved(0, !self.queue.is_empty());
                 continue;

@@ -119,6 +119,7 @@ impl NetworkBehaviour for Probe {
             memory: self.memory.clone(),
             spawner: self.spawner.clone(),
             arrivals: Arrivals::default(),
+            sizes: Arc::default(),
         };
         Ok(Handler::new(self.settings, mailbox, shares))
     }

@@ -1,20 +1,23 @@
 //! What a node is and may do, whichever command it runs for.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bitswap_node::bitswap_core::Config as EngineConfig;
 use bitswap_node::{
-    AccessRules, Config, ConnectionLimits, Denylist, IdentityFile, Node, NodeBuilder, PeerId,
-    Rates, Runtime, SwarmKey,
+    AccessRules, Config, ConnectionLimits, Denylist, IdentityFile, MetricsServer, Node,
+    NodeBuilder, PeerId, Rates, Runtime, SwarmKey,
 };
 use clap::ValueHint;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
+use serde_json::json;
 
 use super::DhtArgs;
 use super::rate::parse_rate;
 use crate::cid_text::CidPath;
 use crate::exit::Failure;
+use crate::say::Say;
 
 /// What a node is and may do.
 #[derive(Debug, clap::Args)]
@@ -78,6 +81,11 @@ pub(crate) struct NodeArgs {
     /// Default: 128, or fewer.
     #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
     max_connecting: Option<u32>,
+
+    /// Serve what is counted there, as OpenMetrics over HTTP, for as long as the command runs: 127.0.0.1:9464, and
+    /// port 0 is any free one. Whoever can connect there can read it.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = metrics)]
+    metrics: Option<SocketAddr>,
 }
 
 /// The groups of the help.
@@ -110,6 +118,19 @@ impl NodeArgs {
             builder = builder.with_identity_file(IdentityFile::open(path)?);
         }
         Ok(builder)
+    }
+
+    /// Serves the counters of a node where the user wants them, until what is returned is dropped.
+    pub(crate) async fn serve_metrics(
+        &self,
+        node: &Node,
+        say: &Say,
+    ) -> Result<Option<MetricsServer>, Failure> {
+        let Some(address) = self.metrics else { return Ok(None) };
+        let server = node.metrics().await?.serve(address).await?;
+        let url = server.url();
+        say.told(format_args!("metrics: {url}"), &json!({"event": "metrics", "url": url}));
+        Ok(Some(server))
     }
 
     /// Whether it is part of a private network.
@@ -153,6 +174,11 @@ impl NodeArgs {
 
 fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..)
+}
+
+fn metrics(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "it is no address with a port, as 127.0.0.1:9464 or [::1]:9464".to_owned())
 }
 
 fn peer(text: &str) -> Result<PeerId, String> {

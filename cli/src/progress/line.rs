@@ -16,8 +16,8 @@ const BAR: std::ops::RangeInclusive<usize> = 10..=30;
 
 /// How far something is, in less than `width` columns: the last one stays free, so that no terminal
 /// goes to the next line. What matters most stays longest: the percentage, what is done, the bytes, the
-/// time left, the rate, a bar.
-pub(super) fn bar(what: &str, progress: &Progress, width: usize) -> String {
+/// time left, the rate, who it comes from, a bar.
+pub(super) fn bar(what: &str, progress: &Progress, peers: &str, width: usize) -> String {
     let Progress { done, total, rate, eta } = *progress;
     let share = |of: u128| match total {
         0 => of,
@@ -30,6 +30,7 @@ pub(super) fn bar(what: &str, progress: &Progress, width: usize) -> String {
         (2, format!("{} of {}", ByteSize(done.min(total)), ByteSize(total))),
         (4, eta.map(|eta| format!("{} left", time(eta))).unwrap_or_default()),
         (3, format!("{}/s", ByteSize(rate))),
+        (5, peers.to_owned()),
     ];
     parts.retain(|(_, part)| !part.is_empty());
     let all = parts.len();
@@ -98,11 +99,21 @@ mod tests {
             ),
             (UNBOUNDED, " 25 %  256.0 MiB of 1.0 GiB  11.0 MiB/s  1 min 15 s left"),
         ] {
-            assert_eq!(bar("", &progress, width), text, "{width}");
+            assert_eq!(bar("", &progress, "", width), text, "{width}");
         }
-        assert_eq!(bar("hashing", &progress, 40), "hashing   25 %  256.0 MiB of 1.0 GiB");
-        assert_eq!(bar("hashing", &progress, 16), "hashing   25 %");
-        assert_eq!(bar("hashing", &progress, 14), " 25 %");
+        for (width, text) in [
+            (59, " 25 %  256.0 MiB of 1.0 GiB  11.0 MiB/s  1 min 15 s left"),
+            (72, " 25 %  256.0 MiB of 1.0 GiB  11.0 MiB/s  1 min 15 s left  2/3 seeders"),
+            (
+                100,
+                "[######.....................]  25 %  256.0 MiB of 1.0 GiB  11.0 MiB/s  1 min 15 s left  2/3 seeders",
+            ),
+        ] {
+            assert_eq!(bar("", &progress, "2/3 seeders", width), text, "{width}");
+        }
+        assert_eq!(bar("hashing", &progress, "", 40), "hashing   25 %  256.0 MiB of 1.0 GiB");
+        assert_eq!(bar("hashing", &progress, "", 16), "hashing   25 %");
+        assert_eq!(bar("hashing", &progress, "", 14), " 25 %");
     }
 
     #[test]
@@ -112,7 +123,7 @@ mod tests {
             for (done, total) in numbers.iter().flat_map(|a| numbers.map(|b| (*a, b))) {
                 for eta in [None, Some(Duration::from_secs(u64::MAX / 2))] {
                     let progress = Progress { done, total, rate: u64::MAX, eta };
-                    let line = bar("", &progress, width);
+                    let line = bar("", &progress, "", width);
                     assert!(line.chars().count() < width, "{width}: {line:?}");
                 }
             }
@@ -122,7 +133,7 @@ mod tests {
 
     #[test]
     fn nothing_of_nothing_is_all() {
-        assert!(bar("", &progress(0, 0), 200).contains("100 %"));
+        assert!(bar("", &progress(0, 0), "", 200).contains("100 %"));
     }
 
     #[test]

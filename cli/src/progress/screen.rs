@@ -115,7 +115,7 @@ mod tests {
     fn draw(screen: &mut Screen<Fake>, done: u64) {
         let eta = Some(Duration::from_secs(3_599));
         let progress = Progress { done, total: 1 << 30, rate: 123 << 20, eta };
-        screen.draw(|width| line::bar("", &progress, width));
+        screen.draw(|width| line::bar("", &progress, "2/3 seeders", width));
     }
 
     #[test]

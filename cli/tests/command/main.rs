@@ -14,12 +14,15 @@ mod half;
 mod identity;
 mod limits;
 mod manners;
+mod observing;
 mod process;
 mod promises;
 mod proxy;
 mod ranges;
 mod resuming;
 mod runtimes;
+mod schema;
+mod settings;
 mod sharing;
 #[cfg(unix)]
 mod terminal;

@@ -33,10 +33,12 @@ impl Program {
         Self { command, limit: LIMIT, data: None }
     }
 
-    /// With a data directory of its own: nothing is left with the user who runs the tests.
+    /// With data and configuration directories of its own: nothing is taken from, or left with, the user who runs the tests.
     pub(crate) fn with_data_of_its_own(mut self) -> Self {
         let data = tempfile::tempdir().unwrap();
-        self.command.env("XDG_DATA_HOME", data.path()).env("LOCALAPPDATA", data.path());
+        for directory in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "LOCALAPPDATA", "APPDATA"] {
+            self.command.env(directory, data.path());
+        }
         self.data = Some(Arc::new(data));
         self
     }

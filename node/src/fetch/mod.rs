@@ -24,10 +24,11 @@ use futures::{SinkExt as _, Stream, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::error::{FetchError, NodeClosed};
+use crate::error_chain::ErrorChain;
 use crate::fs::{DiskFs, Fs, Paths, RETRY};
-use crate::node::Node;
+use crate::node::{Node, NodeEvent};
 use crate::runtime::Runtime;
-use crate::trace::log;
+use crate::trace::{Span, log, span};
 
 /// Events that may wait for whoever watches; later ones are missed.
 const EVENTS: usize = 64;
@@ -187,22 +188,28 @@ impl Node {
         let (event, events) = mpsc::channel(EVENTS);
         let (reply, result) = oneshot::channel();
         let transfer = run(Ends { controls, events: event });
-        #[cfg(feature = "tracing")]
-        let transfer = {
-            use tracing::Instrument as _;
-            transfer.instrument(tracing::info_span!("fetch", %root))
-        };
-        self.runtime().spawn(Box::pin(async move {
+        let span = span!(INFO, Span::current(), "transfer", root = root);
+        let node = self.clone();
+        let task = async move {
+            log!(info, "a transfer started");
+            node.tell(NodeEvent::TransferStarted { root }).await;
             let result = transfer.await;
-            match &result {
-                Ok(_) => log!(info, "a fetch ended with its target", root = root),
-                Err(error) => {
-                    log!(info, "a fetch ended without its target", root = root, error = error);
+            let event = match &result {
+                Ok(_) => {
+                    log!(info, "finalized");
+                    NodeEvent::TransferFinished { root }
                 }
-            }
+                Err(error) => {
+                    let reason: Arc<str> = ErrorChain(error).to_string().into();
+                    log!(info, "not finalized", reason = reason);
+                    NodeEvent::TransferFailed { root, reason }
+                }
+            };
+            node.tell(event).await;
             // Whoever waited may have gone.
             let _ = reply.send(result);
-        }));
+        };
+        self.runtime().spawn(Box::pin(span.around(task)));
         Fetch { control, events, result }
     }
 }

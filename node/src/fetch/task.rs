@@ -106,6 +106,7 @@ pub(super) async fn run(
     let whole = download.wanted == (0..u64::MAX);
     let download = Download::new(root, download, Timestamp::ZERO);
     let driven = Driven {
+        root,
         download,
         given: None,
         window,
@@ -130,6 +131,8 @@ pub(super) async fn run(
 
 /// A download and what it needs to run.
 pub(crate) struct Driven<M: Machine> {
+    /// What is got.
+    pub(crate) root: Cid,
     pub(crate) download: M,
     /// A block that is known already.
     pub(crate) given: Option<Block>,
@@ -146,11 +149,15 @@ pub(crate) async fn drive<M: Machine>(
     driven: Driven<M>,
     ends: Ends<M::Event>,
 ) -> Result<Ended<M::Outcome>, FetchError> {
-    let Driven { download, given, window, session, keeps_nodes, perform, watch } = driven;
+    let Driven { root, download, given, window, session, keeps_nodes, perform, watch } = driven;
     // The download's window is the narrower one: it counts until the bytes are written.
     let window_bytes = window.saturating_mul(2).max(session.window_bytes);
     let session = node
-        .session_keeping(SessionOptions { window_bytes, ..session }, BlockDisposition::Return)
+        .session_keeping(
+            SessionOptions { window_bytes, ..session },
+            BlockDisposition::Return,
+            Some(root),
+        )
         .await?;
     let mut task = Task {
         waiter: session.waiter(),

@@ -109,6 +109,7 @@ async fn run(
     let complete: Arc<Mutex<Vec<Complete>>> = Arc::default();
     let noted = complete.clone();
     let driven = Driven {
+        root,
         window: tree.download.window,
         download: TreeDownload::new(root, tree, Timestamp::ZERO),
         given: None,

@@ -120,6 +120,16 @@ impl Dialer {
         self.learn(peer, address, true, connected, Duration::ZERO, now);
     }
 
+    /// Whether an address of this peer is known.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
+    }
+
+    /// How many peers are known.
+    pub(crate) fn known(&self) -> usize {
+        self.peers.len()
+    }
+
     /// Whether the user connected to this peer, or wants to.
     pub(crate) fn is_named(&self, peer: &PeerId) -> bool {
         self.peers.get(peer).is_some_and(|target| target.named)

@@ -28,6 +28,7 @@ use super::dht::InDht;
 use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
+use super::observed::Observed;
 use super::routes::{Release, Routes, Token, Waiter};
 use crate::dht::named_peer;
 use crate::discovery::Discovered;
@@ -35,7 +36,7 @@ use crate::error::{ConnectError, ListenError};
 use crate::reason::DialReason;
 use crate::runtime::Runtime;
 use crate::store::Store;
-use crate::trace::log;
+use crate::trace::{Span, log, span};
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
 const STEPS: usize = 64;
@@ -57,7 +58,7 @@ pub(crate) struct Driver {
     start: Instant,
     commands: mpsc::Receiver<Command>,
     releases: mpsc::UnboundedReceiver<Release>,
-    release: mpsc::UnboundedSender<Release>,
+    pub(super) release: mpsc::UnboundedSender<Release>,
     pub(super) dialer: Dialer,
     /// Dials that the dialer asked for, and for whom; those of an address without an id, with it.
     dials: HashMap<ConnectionId, (PeerId, Option<Multiaddr>)>,
@@ -69,6 +70,7 @@ pub(crate) struct Driver {
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
+    pub(super) observed: Observed,
     /// The latest end of an orderly stop, and who waits for it.
     stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
 }
@@ -116,6 +118,7 @@ impl Driver {
             connection_manager,
             dht,
             listeners: Listeners::default(),
+            observed: Observed::new(),
             stopping: None,
         }
     }
@@ -171,15 +174,18 @@ impl Driver {
         }
     }
 
-    /// Opens a session, and the place where its waiters wait.
+    /// Opens a session, and the place where its waiters wait. It is for the file or folder `root`, if for any.
     pub(super) fn open_session(
         &mut self,
         options: SessionOptions<PeerId>,
         keep: BlockDisposition,
+        root: Option<Cid>,
+        above: &Span,
     ) -> Result<SessionId, WantError> {
         let fails = options.when_missing == WhenMissing::Fail;
         let session = self.bitswap().open_session(options, keep)?;
-        self.routes.open(session, fails);
+        let span = span!(INFO, above, "session", id = session);
+        self.routes.open(session, fails, root, span);
         Ok(session)
     }
 
@@ -196,7 +202,7 @@ impl Driver {
         }
         let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
         self.bitswap().want(session, wants)?;
-        self.routes.wait(session, cids, waiter);
+        self.routes.wait(session, cids, waiter, self.now());
         Ok(())
     }
 
@@ -286,7 +292,8 @@ impl Driver {
                 self.connection_manager.closed(connection_id);
                 if num_established == 0 {
                     self.dialer.disconnected(peer_id, self.now());
-                    log!(info, "a peer disconnected", peer = peer_id);
+                    let (now, known) = self.counted_peers();
+                    self.observed.disconnected(peer_id, now, known);
                     self.listeners.send(&NodeEvent::Disconnected(peer_id));
                 }
             }
@@ -321,6 +328,10 @@ impl Driver {
     fn bitswap_event(&mut self, event: BitswapEvent) {
         match event {
             BitswapEvent::Engine(event) => self.engine_event(event),
+            BitswapEvent::PeerLeft { peer, stats } => {
+                self.listeners.send(&NodeEvent::PeerLeft { peer, stats });
+            }
+            BitswapEvent::Haves { peer, cids } => self.said_have(peer, &cids),
             BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
             _ => {}
@@ -329,9 +340,7 @@ impl Driver {
 
     fn engine_event(&mut self, event: EngineEvent) {
         match event {
-            EngineEvent::Block { session, block, from } => {
-                self.routes.block(session, block, from, &self.release);
-            }
+            EngineEvent::Block { session, block, from } => self.block(session, block, from),
             EngineEvent::Stored { session, cid } => self.routes.stored(session, cid),
             EngineEvent::Failed { session, cid, reason } => self.want_failed(session, cid, reason),
             EngineEvent::Unreachable { peer, error: OpenError::Unsupported, .. } => {
@@ -358,13 +367,23 @@ impl Driver {
     }
 
     fn connected(&mut self, peer: PeerId) {
-        log!(info, "a peer connected", peer = peer);
         self.dialer.connected(peer, self.now());
+        let (now, known) = self.counted_peers();
+        self.observed.connected(peer, now, known);
         self.want_held();
         for lookup in self.lookups.decided(peer) {
             self.bitswap().providers(lookup, &[peer], ProviderProgress::Partial);
         }
         self.listeners.send(&NodeEvent::Connected(peer));
+    }
+
+    /// How many peers are connected, and how many are known: those, and all that are dialled now and then.
+    fn counted_peers(&self) -> (usize, usize) {
+        let connected = self.swarm.connected_peers();
+        let (all, others) = connected.fold((0, 0), |(all, others), peer| {
+            (all + 1, others + usize::from(!self.dialer.knows(peer)))
+        });
+        (all, self.dialer.known() + others)
     }
 
     /// Closes a connection for one that was established, if there are too many.

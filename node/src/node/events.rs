@@ -1,7 +1,9 @@
 //! The events of a node.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bitswap_core::PeerStats;
 use cid::Cid;
 use futures::channel::mpsc;
 use libp2p::{Multiaddr, PeerId};
@@ -36,6 +38,55 @@ pub enum NodeEvent {
     ),
     /// A connected peer does not speak Bitswap.
     NoBitswap(PeerId),
+    /// A peer that Bitswap was spoken with left: what was moved, for the last time.
+    PeerLeft {
+        /// The peer.
+        peer: PeerId,
+        /// Its counters, since it connected.
+        stats: Box<PeerStats>,
+    },
+    /// A peer has this, or some of it: it said so of a block, or delivered one. Once for each peer and root, as
+    /// [`Node::seeders`](super::Node::seeders) knows them.
+    Seeder {
+        /// The root of the file or folder, or a block that is got by itself.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        root: Cid,
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A block that was wanted came.
+    BlockReceived {
+        /// The block.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        cid: Cid,
+        /// Who sent it, where that is known.
+        from: Option<PeerId>,
+        /// Its bytes.
+        bytes: usize,
+        /// How long ago it was wanted.
+        latency: Duration,
+    },
+    /// The fetch of a file or folder began.
+    TransferStarted {
+        /// Its root.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        root: Cid,
+    },
+    /// The file or folder is complete, verified and under its name.
+    TransferFinished {
+        /// Its root.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        root: Cid,
+    },
+    /// The fetch of a file or folder ended without it.
+    TransferFailed {
+        /// Its root.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        root: Cid,
+        /// Why, for people.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))]
+        reason: Arc<str>,
+    },
 }
 
 #[derive(Debug, Default)]

@@ -10,14 +10,18 @@ mod events;
 mod local_discovery;
 mod lookups;
 mod losses;
+mod observed;
 mod provider_search;
 pub(crate) mod routes;
+mod seeders;
 
 pub use builder::NodeBuilder;
 pub use connections::ConnectionLimits;
 pub use events::NodeEvent;
 pub use losses::LostPeer;
 pub(crate) use losses::LostPeers;
+pub use observed::NodeHistograms;
+pub use seeders::Seeder;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +42,7 @@ use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::ticket::Ticket;
+use crate::trace::Span;
 use driver::{Command, Driver};
 use routes::{Release, Token};
 
@@ -179,16 +184,19 @@ impl Node {
     ///
     /// [`GetError::Want`] when there are too many, [`GetError::NodeClosed`].
     pub async fn session(&self, options: SessionOptions<PeerId>) -> Result<Session, GetError> {
-        self.session_keeping(options, BlockDisposition::Store).await
+        self.session_keeping(options, BlockDisposition::Store, None).await
     }
 
-    /// Opens a session whose blocks go where `keep` says.
+    /// Opens a session whose blocks go where `keep` says, and are of the file or folder `root`, if of any.
     pub(crate) async fn session_keeping(
         &self,
         options: SessionOptions<PeerId>,
         keep: BlockDisposition,
+        root: Option<Cid>,
     ) -> Result<Session, GetError> {
-        let id = self.call(move |driver| driver.open_session(options, keep)).await??;
+        let above = Span::current();
+        let open = move |driver: &mut Driver| driver.open_session(options, keep, root, &above);
+        let id = self.call(open).await??;
         Ok(Session::new(self.clone(), id))
     }
 
@@ -302,6 +310,26 @@ impl Node {
         })
     }
 
+    /// Times, sizes and depths since the start.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn histograms(&self) -> Result<NodeHistograms, NodeClosed> {
+        self.call(Driver::histograms).await
+    }
+
+    /// The peers that have a file or folder that is fetched or read, or some of it: that said so, or that delivered some. Of a
+    /// block that is got by itself it is told by the block. Those that delivered most come first. It is remembered for some time
+    /// after the end, and it takes the peers' word: who said that it has a block need not deliver it.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn seeders(&self, root: Cid) -> Result<Vec<Seeder>, NodeClosed> {
+        self.call(move |driver| driver.seeders(&root)).await
+    }
+
     /// What happens from now on. A listener that falls far behind misses events.
     ///
     /// # Errors
@@ -357,6 +385,12 @@ impl Node {
     /// These blocks are in the store now: peers and sessions that want them get them.
     pub(crate) async fn notify_new_blocks(&self, blocks: Vec<BlockInfo>) -> Result<(), NodeClosed> {
         self.call(move |driver| driver.bitswap().notify_new_blocks(&blocks)).await
+    }
+
+    /// Tells those who listen.
+    pub(crate) async fn tell(&self, event: NodeEvent) {
+        // A node that has stopped tells nobody.
+        let _ = self.call(move |driver| driver.listeners.send(&event)).await;
     }
 
     /// A new name for a waiter.

@@ -5,15 +5,17 @@
 //! and everything about it is freed when the want ends or the waiter is dropped. A waiter knows what it
 //! waits for and says so when it is dropped: nothing here takes longer the more others wait.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
-use bitswap_core::{Block, PeerReport, SessionId};
+use bitswap_core::{Block, PeerReport, SessionId, Timestamp};
 use cid::Cid;
 use futures::channel::mpsc::UnboundedSender;
 use libp2p::PeerId;
 
 use crate::error::{GetError, NodeClosed};
+use crate::trace::{Span, span};
 
 /// What a waiter is told when its want has ended.
 #[derive(Debug)]
@@ -96,19 +98,42 @@ pub(crate) struct Routes {
 struct Route {
     /// Its wants end when peers say that they lack the block.
     fails: bool,
+    /// The file or folder that it is for.
+    root: Option<Cid>,
+    /// When it wanted a block for the first time, until one has come.
+    first: Option<Timestamp>,
+    is_served: bool,
+    span: Span,
     wants: HashMap<Cid, Wanted>,
 }
 
 #[derive(Debug)]
 struct Wanted {
     number: u64,
+    since: Timestamp,
+    span: Span,
     waiters: Vec<Waiter>,
+}
+
+/// How a block was waited for.
+#[derive(Debug)]
+pub(crate) struct Waited {
+    /// What is got with it, where it is part of something.
+    pub(crate) root: Option<Cid>,
+    /// How long ago it was wanted.
+    pub(crate) latency: Duration,
+    /// Of the first block of a session: how long ago the session wanted anything.
+    pub(crate) first: Option<Duration>,
+    /// Wants that the session still has.
+    pub(crate) others: usize,
+    pub(crate) span: Span,
 }
 
 impl Routes {
     /// Opens a session; `fails` when its wants end once peers say that they lack the block.
-    pub(crate) fn open(&mut self, session: SessionId, fails: bool) {
-        self.sessions.insert(session, Route { fails, wants: HashMap::new() });
+    pub(crate) fn open(&mut self, session: SessionId, fails: bool, root: Option<Cid>, span: Span) {
+        let (first, is_served, wants) = (None, false, HashMap::new());
+        self.sessions.insert(session, Route { fails, root, first, is_served, span, wants });
     }
 
     pub(crate) fn close(&mut self, session: SessionId) {
@@ -121,12 +146,21 @@ impl Routes {
         session: SessionId,
         cids: impl IntoIterator<Item = Cid>,
         waiter: &Waiter,
+        now: Timestamp,
     ) {
         if let Some(route) = self.sessions.get_mut(&session) {
+            if !route.is_served {
+                route.first.get_or_insert(now);
+            }
             for cid in cids {
                 self.wants += 1;
                 let number = self.wants;
-                let new = || Wanted { number, waiters: Vec::new() };
+                let new = || Wanted {
+                    number,
+                    since: now,
+                    span: span!(DEBUG, route.span, "want", cid = cid),
+                    waiters: Vec::new(),
+                };
                 let wanted = route.wants.entry(cid).or_insert_with(new);
                 // The engine was told of it just now.
                 self.held.remove(&(session, cid));
@@ -192,6 +226,35 @@ impl Routes {
         alone
     }
 
+    /// A block is about to be delivered: what it was waited for.
+    pub(crate) fn waited(
+        &mut self,
+        session: SessionId,
+        cid: &Cid,
+        now: Timestamp,
+    ) -> Option<Waited> {
+        let route = self.sessions.get_mut(&session)?;
+        let wanted = route.wants.get(cid)?;
+        route.is_served = true;
+        Some(Waited {
+            root: route.root,
+            latency: now.since(wanted.since),
+            first: route.first.take().map(|first| now.since(first)),
+            others: route.wants.len() - 1,
+            span: wanted.span.clone(),
+        })
+    }
+
+    /// What is got with the wants of these blocks, looking at so many sessions at most, the newest.
+    pub(crate) fn roots_of(&self, cids: &[Cid], sessions: usize) -> BTreeSet<Cid> {
+        let newest = self.sessions.values().rev().take(sessions);
+        let wanted = newest.flat_map(|route| {
+            let of_route = cids.iter().filter(|cid| route.wants.contains_key(*cid));
+            of_route.map(|cid| route.root.unwrap_or(*cid))
+        });
+        wanted.collect()
+    }
+
     pub(crate) fn block(
         &mut self,
         session: SessionId,
@@ -253,7 +316,7 @@ mod tests {
         let mut engine = Engine::<u8>::new(Config::default(), [1; 32], now);
         let session = engine.open_session(SessionOptions::default(), now).unwrap();
         let mut routes = Routes::default();
-        routes.open(session, true);
+        routes.open(session, true, None, Span::default());
         (routes, session)
     }
 
@@ -276,9 +339,9 @@ mod tests {
     fn a_waiter_that_wants_again_is_answered_once_for_its_last_call() {
         let (mut routes, session) = routes();
         let ((first, mut delivered), (other, mut others)) = (waiter(1), waiter(2));
-        routes.wait(session, [cid("a")], &first);
-        routes.wait(session, [cid("a")], &other);
-        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first });
+        routes.wait(session, [cid("a")], &first, Timestamp::ZERO);
+        routes.wait(session, [cid("a")], &other, Timestamp::ZERO);
+        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first }, Timestamp::ZERO);
         routes.stored(session, cid("a"));
         assert_eq!((calls(&mut delivered), calls(&mut others)), (vec![2], vec![1]));
         routes.stored(session, cid("a"));
@@ -289,8 +352,8 @@ mod tests {
     fn a_want_is_alone_once_its_last_waiter_leaves() {
         let (mut routes, session) = routes();
         let (first, other) = (waiter(1), waiter(2));
-        routes.wait(session, [cid("a"), cid("b")], &first.0);
-        routes.wait(session, [cid("a")], &other.0);
+        routes.wait(session, [cid("a"), cid("b")], &first.0, Timestamp::ZERO);
+        routes.wait(session, [cid("a")], &other.0, Timestamp::ZERO);
         assert_eq!(routes.leave(session, Token(1), [cid("a"), cid("b"), cid("c")]), [cid("b")]);
         assert_eq!(routes.leave(session, Token(2), [cid("a")]), [cid("a")]);
         assert_eq!(routes.oldest(9), (0, vec![]));
@@ -306,11 +369,11 @@ mod tests {
         routes.hold(session, cid("a"), Vec::new());
         assert_eq!(held(&mut routes), [], "nobody wants it");
         let wants = ["a", "b", "c", "d"].map(cid);
-        routes.wait(session, wants, &first);
+        routes.wait(session, wants, &first, Timestamp::ZERO);
         wants.into_iter().for_each(|cid| routes.hold(session, cid, Vec::new()));
         routes.leave(session, Token(1), [cid("b")]);
         routes.stored(session, cid("c"));
-        routes.wait(session, [cid("d")], &first);
+        routes.wait(session, [cid("d")], &first, Timestamp::ZERO);
         assert_eq!(held(&mut routes), [cid("a")]);
         assert_eq!(held(&mut routes), [], "it is held no longer");
         routes.hold(session, cid("a"), Vec::new());

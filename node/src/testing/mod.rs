@@ -18,6 +18,8 @@ mod hooked;
 mod hostile;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod losing;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod observing;
 mod path;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod policy;
@@ -53,6 +55,7 @@ pub mod tests {
     pub use super::finding::*;
     pub use super::hostile::*;
     pub use super::losing::*;
+    pub use super::observing::*;
     pub use super::path::a_large_file_takes_few_round_trips;
     pub use super::policy::*;
     pub use super::reading::*;
@@ -141,6 +144,10 @@ macro_rules! suite {
             no_more_bytes_go_than_the_rates_allow_and_the_rates_change_meanwhile
             what_rules_deny_is_not_there_for_whom_they_deny_it
             only_who_has_the_key_of_a_private_network_connects
+            metrics_say_over_http_what_was_moved
+            who_sends_a_metrics_server_nothing_holds_up_nobody_else
+            who_has_a_file_is_told_with_what_each_delivered
+            a_transfer_that_fails_says_why
         }
     };
     ($run:path: $($test:ident)*) => {

@@ -156,7 +156,9 @@ impl Node {
             node: self.clone(),
             path: path.to_owned(),
             options: session.clone(),
-            session: Arc::new(self.session_keeping(session, BlockDisposition::Return).await?),
+            session: Arc::new(
+                self.session_keeping(session, BlockDisposition::Return, Some(root)).await?,
+            ),
             walk,
             directories: BTreeMap::new(),
             hasher: RandomState::new(),
@@ -352,6 +354,7 @@ async fn compare(
     let fs = DiskFs::new(node.runtime().clone(), Paths::new(path)?);
     let options = DownloadOptions { window: FILE_WINDOW, ..DownloadOptions::default() };
     let driven = Driven {
+        root,
         download: Download::verify(root, options, Timestamp::ZERO),
         given,
         window: FILE_WINDOW,
