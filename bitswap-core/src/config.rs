@@ -109,6 +109,12 @@ impl Config {
         self
     }
 
+    /// The limits on bandwidth that an engine starts with.
+    #[must_use]
+    pub const fn rates(&self) -> Rates {
+        self.rates
+    }
+
     /// Whether peers are served at all. A node that does not serve ignores wantlists, and no answer
     /// tells that from absence. Default: yes.
     #[must_use]

@@ -44,6 +44,12 @@ impl Config {
         self
     }
 
+    /// The settings of the engine.
+    #[must_use]
+    pub const fn engine(&self) -> &bitswap_core::Config {
+        &self.engine
+    }
+
     /// Streams of one connection that are read at a time; above it the one that was silent for
     /// the longest is reset. Some peers answer on hundreds of streams at once and do not repeat
     /// what was refused. Stops a peer from holding memory by opening streams. Default 512.

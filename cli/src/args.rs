@@ -2,6 +2,7 @@
 
 mod config;
 mod dht;
+mod diagnose;
 mod node;
 mod rate;
 
@@ -23,6 +24,7 @@ use crate::version;
 
 pub(crate) use config::{Config, ConfigCommand, Show};
 pub(crate) use dht::DhtArgs;
+pub(crate) use diagnose::{Check, Doctor, Verify};
 pub(crate) use node::{ACCESS, NodeArgs};
 
 /// Move files between machines by content address.
@@ -79,6 +81,8 @@ Examples:
   bitswap ls bafy.../2026                         what is in a folder of it
   bitswap verify photos bafy...                   is this still what it was? which files are not?
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
+  bitswap doctor movie.mp4 --from /ip4/.../p2p/...  what keeps it from being fetched to here, from there?
+  bitswap check bafy... /ip4/.../p2p/...          has that machine it, and how fast is it?
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 
@@ -107,6 +111,7 @@ Exit codes:
    10  what is on disk is not what the CID names
    11  the file is what its CID says, and has not the digest that was given
    12  a list given with --deny denies it
+   13  `bitswap doctor` found something that is wrong, or the machine that was checked has only a part
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -143,6 +148,11 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Show which settings hold, and where each is from.
     Config(Config),
+    /// Look for what may be wrong: with this machine, with the place that something is to be fetched to, with the
+    /// machines that it is to come from. Ends with exit code 13 when something is.
+    Doctor(Doctor),
+    /// Ask one machine, and nobody else, for what a CID names, and measure how fast it comes. Nothing is kept.
+    Check(Check),
     /// Write shell completions and manual pages, for packagers.
     #[command(hide = true)]
     Generate(Generate),
@@ -419,6 +429,11 @@ pub(crate) struct Get {
     #[arg(long, value_enum, default_value_t)]
     pub(crate) order: OrderArg,
 
+    /// Leave zeros out where nothing was written before: they are holes of the file then, and take no space
+    /// where the file system has such.
+    #[arg(long)]
+    pub(crate) sparse: bool,
+
     /// Of a folder: leave out symbolic links.
     #[arg(long)]
     pub(crate) no_symlinks: bool,
@@ -475,6 +490,8 @@ pub(crate) enum OrderArg {
     /// From the beginning of the file to its end.
     #[default]
     Sequential,
+    /// What the fewest of the connected machines have: all count as having it but those that want it themselves.
+    Rarest,
     /// Drawn by lot: several who get a file from one machine then have different parts to give to each other.
     Random,
     /// From the beginning, and what comes next before everything else that is asked of the same machines.
@@ -486,6 +503,7 @@ impl OrderArg {
     pub(crate) const fn order(self) -> Order {
         match self {
             Self::Sequential => Order::Sequential,
+            Self::Rarest => Order::Rarest,
             Self::Random => Order::Random,
             Self::Deadline => Order::Deadline,
         }
@@ -525,21 +543,6 @@ pub(crate) struct Cat {
     /// Print these bytes alone, both ends included; `100-` is all from 100 on.
     #[arg(long, value_name = "FROM-TO", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,
-
-    #[command(flatten)]
-    pub(crate) sources: Sources,
-}
-
-/// `bitswap verify`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Verify {
-    /// The file or folder on disk.
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
-
-    /// The CID, and perhaps a path, as with `get`.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
-    pub(crate) what: CidPath,
 
     #[command(flatten)]
     pub(crate) sources: Sources,

@@ -42,6 +42,12 @@ pub(crate) enum Failure {
         do_not(peers)
     )]
     NoBitswap { peers: Vec<PeerId> },
+    #[error("{problems} {} found", if *problems == 1 { "problem was" } else { "problems were" })]
+    Unwell { problems: usize },
+    #[error(transparent)]
+    Check(GetError),
+    #[error("{peer} {did}")]
+    Checked { peer: String, did: String, code: u8 },
     #[error("{what} is denied by line {line} of a list given with --deny")]
     Denied { what: String, line: usize },
     #[error("a private network has a DHT of its own; name a machine of it with --bootstrap")]
@@ -175,6 +181,7 @@ impl Failure {
         let mut message = ErrorChain(self).to_string();
         let advice = match self {
             Self::Fetch(error) => advice(error),
+            Self::Unwell { .. } => Some("What to do is said beside each; then run it again."),
             Self::Differs { .. } => Some(
                 "To have it as the CID names it, `bitswap get` it with `--if-exists replace`: files that are equal \
                  are not fetched again.",
@@ -228,7 +235,8 @@ impl Failure {
             | Self::InputLine { .. }
             | Self::SeveralToOutput
             | Self::DigestOfOneFile => USAGE,
-            Self::Several { code, .. } => *code,
+            Self::Several { code, .. } | Self::Checked { code, .. } => *code,
+            Self::Unwell { .. } => UNWELL,
             Self::Generate { source, .. } if is_full(source) => DISK_FULL,
             Self::Generate { .. } | Self::Input { .. } | Self::NoFolder { .. } => FILE,
             Self::NothingCame { .. } => NOT_FOUND,
@@ -241,7 +249,7 @@ impl Failure {
             Self::DemoSpace { .. } => DISK_FULL,
             Self::Demo { .. } => FILE,
             Self::Fetch(error) => fetch_code(error),
-            Self::Read(ReadError::Block(error)) => get_code(error),
+            Self::Read(ReadError::Block(error)) | Self::Check(error) => get_code(error),
             Self::Read(ReadError::InvalidDag(_)) => INVALID,
             Self::Path(error) => path_code(error),
             Self::Verify(error) => verify_code(error),
@@ -268,11 +276,11 @@ fn is_full(error: &io::Error) -> bool {
 const OTHER: u8 = 1;
 /// The command line is wrong.
 pub(crate) const USAGE: u8 = 2;
-const NOT_FOUND: u8 = 3;
+pub(crate) const NOT_FOUND: u8 = 3;
 const DISK_FULL: u8 = 4;
 const EXISTS: u8 = 5;
 const INVALID: u8 = 6;
-const NETWORK: u8 = 7;
+pub(crate) const NETWORK: u8 = 7;
 const FILE: u8 = 8;
 const BUSY: u8 = 9;
 /// What is on disk is not what the CID names.
@@ -281,6 +289,8 @@ const DIFFERS: u8 = 10;
 const DIGEST: u8 = 11;
 /// A list given with --deny denies it.
 const DENIED: u8 = 12;
+/// `bitswap doctor` found a problem, or a machine has only a part of what was checked.
+pub(crate) const UNWELL: u8 = 13;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;

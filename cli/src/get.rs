@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::ByteSize;
 use bitswap_core::chunk::{
-    DAG_PB, DownloadEvent, ExpectedDigests, IfExists, NodeKind, RAW, Resume, StallReason,
-    TreeEvent, TreeFinished, UnixfsNode,
+    DAG_PB, DownloadEvent, ExpectedDigests, IfExists, NodeKind, RAW, Resume, TreeEvent,
+    TreeFinished, UnixfsNode,
 };
 use bitswap_node::{
     Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeClosed,
@@ -241,7 +241,7 @@ fn target(what: &CidPath, args: &args::Get, is_directory: bool, several: bool) -
 }
 
 fn options(args: &args::Get) -> FetchOptions {
-    let mut options = FetchOptions { share: false, ..FetchOptions::default() };
+    let mut options = FetchOptions { share: false, sparse: args.sparse, ..FetchOptions::default() };
     options.session = peers::session(&args.sources);
     options.download.if_exists = match args.if_exists {
         IfExistsArg::Refuse => IfExists::Refuse,
@@ -327,6 +327,8 @@ fn show_tree(shown: &mut Shown<'_>, event: &TreeEvent) {
             let text = format!("left out: {} -> {}", Plain(&path), Plain(target));
             shown.told(&text, &json!({"event": "link_skipped", "path": path, "target": target}));
         }
+        TreeEvent::Stalled(reason) => shown.stalled(*reason),
+        TreeEvent::StallEnded => shown.stall_ended(),
         TreeEvent::DiskFull => shown.note("the disk is full: it goes on once there is space"),
         TreeEvent::SpaceAvailable => shown.note("there is space again"),
         TreeEvent::LockFile => shown.note(LOCK_FILE),
@@ -349,9 +351,8 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
             ByteSize(*needed),
             ByteSize(*available),
         )),
-        DownloadEvent::Stalled(StallReason::DiskSlow) => {
-            shown.note("waiting: the disk does not keep up");
-        }
+        DownloadEvent::Stalled(reason) => shown.stalled(*reason),
+        DownloadEvent::StallEnded => shown.stall_ended(),
         DownloadEvent::LockFile => shown.note(LOCK_FILE),
         DownloadEvent::SpaceAvailable => shown.note("there is space again"),
         _ => {}

@@ -10,8 +10,10 @@ mod add;
 mod address_text;
 mod args;
 mod cat;
+mod check;
 mod cid_text;
 mod demo;
+mod doctor;
 mod exit;
 mod generate;
 mod get;
@@ -94,6 +96,11 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     {
         share.listen = args.runtime.listen(share.node.is_private());
     }
+    if let Command::Doctor(doctor) = &mut args.command
+        && doctor.listen.is_empty()
+    {
+        doctor.listen = args.runtime.listen(doctor.node.is_private());
+    }
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
     let result = tokio.block_on(async {
@@ -122,6 +129,8 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Ls(ls) => ls::run(ls, runtime, say).await,
         Command::Verify(verify) => verify::run(verify, runtime, say).await,
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
+        Command::Doctor(doctor) => doctor::run(doctor, runtime, say).await,
+        Command::Check(check) => check::run(check, runtime, say).await,
         Command::Generate(generate) => generate::run(&generate),
         Command::Config(_) => unreachable!("it needs no runtime, and has run"),
     }

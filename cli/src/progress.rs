@@ -8,12 +8,12 @@ mod steady;
 
 use std::time::{Duration, Instant};
 
-use bitswap_core::chunk::{Progress, TreeProgress};
+use bitswap_core::chunk::{Progress, StallReason, TreeProgress};
 use bitswap_node::{Hashed, Seeder, StallReport};
 use serde_json::{Value, json};
 
 use crate::ls::Plain;
-use crate::say::Say;
+use crate::say::{self, Say};
 use peers::Peers;
 use screen::Screen;
 use steady::Steady;
@@ -157,6 +157,21 @@ impl<'a> Shown<'a> {
             Line::Drawn(screen) => screen.above(&format!("waiting: {waiting}")),
             _ => self.say.waiting(waiting),
         }
+    }
+
+    /// Nothing has come for a while, and this may be why.
+    pub(crate) fn stalled(&mut self, reason: StallReason) {
+        let (name, message) = (say::stall_name(reason), format!("nothing comes: {reason}"));
+        let mut object = json!({"event": "stalled", "reason": name, "message": message});
+        if let StallReason::AllDontHave(cid) = reason {
+            object["cid"] = json!(cid.to_string());
+        }
+        self.told(&message, &object);
+    }
+
+    /// Something comes again.
+    pub(crate) fn stall_ended(&mut self) {
+        self.told("it goes on", &json!({"event": "stall_ended"}));
     }
 
     /// Something that people should know, above the line.

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal as _, Write, stderr};
 use std::sync::{Mutex, PoisonError};
 
 use bitswap_core::PeerReport;
+use bitswap_core::chunk::StallReason;
 use bitswap_node::StallReport;
 use futures::channel::oneshot;
 use libp2p::PeerId;
@@ -183,6 +184,19 @@ impl Say {
     }
 }
 
+/// The name of a reason to wait, for programs.
+pub(crate) const fn stall_name(reason: StallReason) -> &'static str {
+    match reason {
+        StallReason::NoPeers => "no_peers",
+        StallReason::NoProvider => "no_provider",
+        StallReason::AllDontHave(_) => "all_dont_have",
+        StallReason::PeersSilent => "peers_silent",
+        StallReason::DiskSlow => "disk_slow",
+        StallReason::RateLimited => "rate_limited",
+        _ => "other",
+    }
+}
+
 fn waiting_object(waiting: &StallReport) -> Value {
     let lost = waiting.lost.iter().map(|lost| {
         let reason = lost.reason.as_deref();
@@ -196,7 +210,7 @@ fn waiting_object(waiting: &StallReport) -> Value {
         json!({"cid": wait.cid.to_string(), "asked": asked})
     });
     json!({
-        "event": "waiting", "message": format!("waiting: {waiting}"), "peers": waiting.peers,
+        "event": "waiting", "reason": waiting.reason.map(stall_name), "message": format!("waiting: {waiting}"), "peers": waiting.peers,
         "blocks": waiting.blocks, "oldest": oldest.collect::<Vec<_>>(),
         "lost": lost.collect::<Vec<_>>(),
     })

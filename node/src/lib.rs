@@ -5,7 +5,8 @@
 //! [`Node::share_tree`]), fetches them to disk, verified and resumable ([`Node::fetch_file`],
 //! [`Node::fetch_tree`]), reads them ([`Node::read_file`],
 //! [`Node::open`], [`Node::list`]), or compares what is on disk with a
-//! CID ([`Node::verify`]). It finds
+//! CID ([`Node::verify`]). What may be wrong it tells in one report ([`Node::doctor`]), and of one peer whether it
+//! has something ([`Node::check`]). It finds
 //! peers by mDNS, by given addresses, in a DHT ([`NodeBuilder::with_dht`]), and by whatever [`Providers`] it is given.
 //!
 //! ```no_run
@@ -53,9 +54,11 @@
 
 mod access;
 mod address_block;
+mod check;
 mod denylist;
 mod dht;
 mod discovery;
+mod doctor;
 mod error;
 mod error_chain;
 mod fetch;
@@ -101,9 +104,14 @@ pub use libp2p::{Multiaddr, PeerId};
 pub use {bitswap_core, bitswap_libp2p, libp2p};
 
 pub use access::AccessRules;
+pub use check::{CheckAnswer, CheckOptions, Checked};
 pub use denylist::{Denylist, DenylistError, DenylistFault};
 pub use dht::Dht;
 pub use discovery::{BehaviourDiscovery, Discovered, Discovery};
+pub use doctor::{
+    Diagnosis, DoctorOptions, Finding, Found, Gravity, JournalState, Listened, Reached,
+    TargetReport,
+};
 pub use error::{
     ConnectError, EntryFault, FetchError, GetError, ListenError, NodeClosed, PathError,
     ProvideError, PutError, ReadError, ShareError, StartError, VerifyError,
@@ -113,15 +121,16 @@ pub use fetch::{
     Fetch, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, StallReport, StalledWant,
 };
 pub use fs::{
-    BadTarget, DiskFolder, DiskFs, FolderFs, Fs, NameFault, Paths, native_names, portable_names,
+    BadTarget, DiskFolder, DiskFs, FolderFs, Fs, LockState, NameFault, Paths, native_names,
+    portable_names,
 };
 pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsServer};
 pub use node::{
-    ConnectionLimits, LostPeer, Node, NodeBuilder, NodeEvent, NodeHistograms, NodeStats, PeerInfo,
-    Seeder,
+    ConnectedPeer, ConnectionLimits, Identified, LostPeer, Node, NodeBuilder, NodeEvent,
+    NodeHistograms, NodeReport, NodeStats, PeerInfo, RecentError, Seeder,
 };
 pub use providers::{Provider, Providers};
 pub use read::{FileReader, ReadOptions};

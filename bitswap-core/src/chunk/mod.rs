@@ -148,7 +148,7 @@ pub use import::{
     Tree, symlink,
 };
 pub use manifest::{Bounds, Contents, Extent, Manifest, Segment};
-pub use range_map::{Counts, Order, RangeMap};
+pub use range_map::{Counts, Holders, Order, RangeMap};
 pub use range_set::RangeSet;
 pub use resolve::{ResolveError, Resolver};
 pub use tree::{

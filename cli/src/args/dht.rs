@@ -7,7 +7,7 @@ use libp2p::Multiaddr;
 use crate::address_text;
 
 /// Where to find machines, and be found, beyond the local network.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct DhtArgs {
     /// Find machines, and be found by them, in a DHT: that of the public IPFS network, unless --bootstrap
     /// says otherwise. `--dht=server` also answers for the DHT: for machines that all others can reach.

@@ -5,6 +5,7 @@ mod adding;
 mod connections;
 mod conventions;
 mod dht;
+mod diagnosing;
 mod digests;
 #[cfg(target_os = "linux")]
 mod discovery;

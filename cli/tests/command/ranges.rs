@@ -51,3 +51,47 @@ fn a_range_is_of_a_file_and_not_of_a_folder() {
     assert_eq!(code(&["get", &sharing.cid, "--from", &sharing.address, "--range", "0-9"]), 2);
     assert_eq!(code(&["cat", HELLO, "--range", "9-0"]), 2);
 }
+
+#[test]
+fn a_sparse_get_leaves_zeros_out_and_arrives_equal() {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("zeros");
+    let mut bytes = vec![0; 12 << 20];
+    bytes[7 << 20] = 1;
+    std::fs::write(&source, &bytes).unwrap();
+    // A file of one block in a folder goes another way to the disk than one of several.
+    let folder = directory.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("small"), vec![0; 900 << 10]).unwrap();
+    std::fs::write(folder.join("large"), &bytes).unwrap();
+    for what in [&source, &folder] {
+        let sharing = Sharing::start(&[path(what)]);
+        let target = directory.path().join("target");
+        let from = ["--from", sharing.address.as_str(), "-o", path(&target)];
+        let get: Vec<&str> =
+            ["get", &sharing.cid, "--sparse"].iter().chain(&from).copied().collect();
+        let output = run(&get);
+        assert!(output.status.success(), "{output:?}");
+        let equal = run(&["verify", path(&target), &sharing.cid]);
+        assert!(equal.status.success(), "{equal:?}");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt as _;
+            let hole = std::fs::File::create(directory.path().join("hole")).unwrap();
+            hole.set_len(12 << 20).unwrap();
+            let has_holes = hole.metadata().unwrap().blocks() == 0;
+            let files = match target.is_dir() {
+                true => vec![target.join("small"), target.join("large")],
+                false => vec![target.clone()],
+            };
+            for file in files {
+                let used = std::fs::metadata(&file).unwrap().blocks() * 512;
+                assert!(!has_holes || used <= 1 << 20, "{used} bytes of {file:?}");
+            }
+        }
+        match target.is_dir() {
+            true => std::fs::remove_dir_all(&target).unwrap(),
+            false => std::fs::remove_file(&target).unwrap(),
+        }
+    }
+}

@@ -1,8 +1,8 @@
 //! What runs a fetch: the download of a file, or that of a tree. Both are driven alike.
 
 use bitswap_core::chunk::{
-    BlockWant, Done, Download, DownloadEvent, DownloadOutput, Effect, EffectId, FsError, Missing,
-    Outcome, TreeDownload, TreeEffect, TreeEvent, TreeOutcome, TreeOutput,
+    BlockWant, Done, Download, DownloadEvent, DownloadOutput, Effect, EffectId, FsError, Holders,
+    Missing, Outcome, StallReason, TreeDownload, TreeEffect, TreeEvent, TreeOutcome, TreeOutput,
 };
 use bitswap_core::{Block, Timestamp};
 use cid::Cid;
@@ -27,6 +27,8 @@ pub(crate) trait Machine: Send + 'static {
     fn handle_done(&mut self, id: EffectId, result: Result<Done, FsError>, now: Timestamp);
     fn handle_block(&mut self, block: &Block, now: Timestamp) -> bool;
     fn handle_want_failed(&mut self, cid: &Cid, missing: Missing, now: Timestamp);
+    fn handle_network(&mut self, reason: StallReason);
+    fn set_holders(&mut self, holders: Holders);
     fn pause(&mut self, now: Timestamp);
     fn resume(&mut self, now: Timestamp);
     fn stop(&mut self, now: Timestamp);
@@ -70,6 +72,14 @@ macro_rules! machine {
 
             fn handle_want_failed(&mut self, cid: &Cid, missing: Missing, now: Timestamp) {
                 self.handle_want_failed(cid, missing, now);
+            }
+
+            fn handle_network(&mut self, reason: StallReason) {
+                self.handle_network(reason);
+            }
+
+            fn set_holders(&mut self, holders: Holders) {
+                self.set_holders(holders);
             }
 
             fn pause(&mut self, now: Timestamp) {

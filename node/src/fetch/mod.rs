@@ -43,6 +43,9 @@ pub struct FetchOptions {
     pub session: SessionOptions<PeerId>,
     /// Whether the finished file is served to others from where it lies.
     pub share: bool,
+    /// Whether zeros stay holes of the file, which take no space where the file system has such. On Windows the file
+    /// is as long, and no file with holes. It is for the system's own files, and not for those of [`Node::fetch_through`].
+    pub sparse: bool,
 }
 
 impl Default for FetchOptions {
@@ -55,7 +58,7 @@ impl Default for FetchOptions {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).expect("the system's random source");
         let download = DownloadOptions { rename: RETRY, seed, ..DownloadOptions::default() };
-        Self { download, session: SessionOptions::default(), share: true }
+        Self { download, session: SessionOptions::default(), share: true, sparse: false }
     }
 }
 
@@ -162,7 +165,8 @@ impl Node {
         options: FetchOptions,
     ) -> Result<Fetch, FetchError> {
         let paths = Paths::new(target)?;
-        let fs = Arc::new(DiskFs::new(self.runtime().clone(), paths.clone()));
+        let new = if options.sparse { DiskFs::sparse } else { DiskFs::new };
+        let fs = Arc::new(new(self.runtime().clone(), paths.clone()));
         Ok(self.fetch_through(root, paths, fs, options))
     }
 
@@ -202,6 +206,7 @@ impl Node {
                 Err(error) => {
                     let reason: Arc<str> = ErrorChain(error).to_string().into();
                     log!(info, "not finalized", reason = reason);
+                    node.note_error(format!("the fetch of {root}: {reason}")).await;
                     NodeEvent::TransferFailed { root, reason }
                 }
             };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bitswap_core::chunk::StallReason;
 use bitswap_core::{PeerReport, PeerReports};
 use cid::Cid;
 use libp2p::PeerId;
@@ -13,6 +14,8 @@ use crate::node::{LostPeer, LostPeers};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct StallReport {
+    /// Why nothing may come; `None` when nothing is asked for. It is a guess of the node, made new each time.
+    pub reason: Option<StallReason>,
     /// Peers that are connected.
     pub peers: usize,
     /// Blocks that are asked for.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bitswap_core::chunk::{
-    BlockWant, Done, Download, DownloadError, EffectId, FileNode, FileRole, FsError, Missing,
-    Outcome, RAW,
+    BlockWant, Done, Download, DownloadError, EffectId, FileNode, FileRole, FsError, Holders,
+    Missing, Order, Outcome, RAW, StallReason,
 };
 use bitswap_core::{Block, SessionOptions, Timestamp, Want};
 use bitswap_libp2p::{BlockDisposition, Blockstore as _};
@@ -27,6 +27,9 @@ use crate::runtime::{Runtime, RuntimeExt as _};
 use crate::session::{Session, SessionWaiter};
 use crate::share;
 use crate::trace::log;
+
+/// Looks at the network, half a second apart, between two questions who has what.
+const HOLDERS_EVERY: u32 = 4;
 
 /// The ends of the channels that lead to whoever watches.
 pub(crate) struct Ends<E> {
@@ -56,6 +59,8 @@ enum Job {
     Here(Vec<(BlockWant, Option<Block>)>),
     /// A request was passed on, or was refused.
     Requested(Option<(Vec<Cid>, GetError)>),
+    /// Why nothing may come, and who may have what, as far as that is asked.
+    Network(Option<StallReason>, Option<Holders>),
     /// Nothing more to do about it.
     Nothing,
 }
@@ -90,6 +95,11 @@ struct Task<M: Machine> {
     /// Why a block was not got: more than the download keeps.
     failed: Option<GetError>,
     outcome: Option<M::Outcome>,
+    /// Whether the order goes by who has what.
+    is_rarest: bool,
+    /// Looks at the network so far, and whether one is on its way.
+    looks: u32,
+    is_looking: bool,
 }
 
 /// Fetches a file.
@@ -101,15 +111,17 @@ pub(super) async fn run(
     options: FetchOptions,
     ends: Ends<<Download as Machine>::Event>,
 ) -> Result<Fetched, FetchError> {
-    let FetchOptions { download, session, share } = options;
+    let FetchOptions { download, session, share, sparse: _ } = options;
     let window = download.window;
     let whole = download.wanted == (0..u64::MAX);
+    let is_rarest = download.order == Order::Rarest;
     let download = Download::new(root, download, Timestamp::ZERO);
     let driven = Driven {
         root,
         download,
         given: None,
         window,
+        is_rarest,
         session,
         keeps_nodes: true,
         perform: Box::new(move |effect| fs.perform(effect)),
@@ -137,6 +149,8 @@ pub(crate) struct Driven<M: Machine> {
     /// A block that is known already.
     pub(crate) given: Option<Block>,
     pub(crate) window: u64,
+    /// Whether the order goes by who has what.
+    pub(crate) is_rarest: bool,
     pub(crate) session: SessionOptions<PeerId>,
     pub(crate) keeps_nodes: bool,
     pub(crate) perform: Perform<M::Effect>,
@@ -149,7 +163,20 @@ pub(crate) async fn drive<M: Machine>(
     driven: Driven<M>,
     ends: Ends<M::Event>,
 ) -> Result<Ended<M::Outcome>, FetchError> {
-    let Driven { root, download, given, window, session, keeps_nodes, perform, watch } = driven;
+    let Driven {
+        root,
+        mut download,
+        given,
+        window,
+        is_rarest,
+        session,
+        keeps_nodes,
+        perform,
+        watch,
+    } = driven;
+    if is_rarest {
+        download.set_holders(node.call(|driver| driver.holders()).await?);
+    }
     // The download's window is the narrower one: it counts until the bytes are written.
     let window_bytes = window.saturating_mul(2).max(session.window_bytes);
     let session = node
@@ -178,6 +205,9 @@ pub(crate) async fn drive<M: Machine>(
         from_here: 0,
         failed: None,
         outcome: None,
+        is_rarest,
+        looks: 0,
+        is_looking: false,
         node,
     };
     let outcome = task.run(ends.controls).await?;
@@ -223,6 +253,7 @@ impl<M: Machine> Task<M> {
                     timer = None;
                     let now = self.now();
                     self.download.handle_timeout(now);
+                    self.look_at_network();
                 }
             }
         }
@@ -332,8 +363,38 @@ impl<M: Machine> Task<M> {
                     }
                 }
             }
+            Job::Network(reason, holders) => {
+                self.is_looking = false;
+                if let Some(reason) = reason {
+                    self.download.handle_network(reason);
+                }
+                if let Some(holders) = holders {
+                    self.download.set_holders(holders);
+                }
+            }
             Job::Nothing => {}
         }
+    }
+
+    /// Asks the node why nothing may come, and now and then who has what.
+    fn look_at_network(&mut self) {
+        if self.is_looking || self.wanted.is_empty() {
+            return;
+        }
+        (self.is_looking, self.looks) = (true, self.looks.wrapping_add(1));
+        let asks_holders = self.is_rarest && self.looks.is_multiple_of(HOLDERS_EVERY);
+        let (session, blocks) = (self.session.id(), self.is_wanted.len());
+        let oldest: Vec<_> = self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
+        let node = self.node.clone();
+        self.jobs.push(Box::pin(async move {
+            let look = node.call(move |driver| {
+                let reason = driver.stall_report(blocks, oldest).reason;
+                (reason, asks_holders.then(|| driver.holders()))
+            });
+            // A node that has stopped says so otherwise.
+            let (reason, holders) = look.await.unwrap_or_default();
+            Job::Network(reason, holders)
+        }));
     }
 
     /// Asks peers.

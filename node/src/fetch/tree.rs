@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bitswap_core::chunk::{
-    TreeDownload, TreeError, TreeEvent, TreeFinished, TreeOptions, TreeOutcome, TreePath,
+    Order, TreeDownload, TreeError, TreeEvent, TreeFinished, TreeOptions, TreeOutcome, TreePath,
 };
 use bitswap_core::{SessionOptions, Timestamp};
 use cid::Cid;
@@ -27,6 +27,8 @@ pub struct FetchTreeOptions {
     pub session: SessionOptions<PeerId>,
     /// Whether the finished tree is served to others from where it lies.
     pub share: bool,
+    /// Whether zeros stay holes, as in [`FetchOptions`].
+    pub sparse: bool,
 }
 
 impl Default for FetchTreeOptions {
@@ -39,9 +41,9 @@ impl Default for FetchTreeOptions {
 impl From<FetchOptions> for FetchTreeOptions {
     /// What holds for a file, for each file of a tree.
     fn from(options: FetchOptions) -> Self {
-        let FetchOptions { download, session, share } = options;
+        let FetchOptions { download, session, share, sparse } = options;
         let tree = TreeOptions { download, rule: portable_names, ..TreeOptions::default() };
-        Self { tree, session, share }
+        Self { tree, session, share, sparse }
     }
 }
 
@@ -75,7 +77,8 @@ impl Node {
         target: &Path,
         options: FetchTreeOptions,
     ) -> Result<Fetch<TreeEvent, FetchedTree>, FetchError> {
-        let folder = Arc::new(DiskFolder::new(self.runtime().clone(), target)?);
+        let new = if options.sparse { DiskFolder::sparse } else { DiskFolder::new };
+        let folder = Arc::new(new(self.runtime().clone(), target)?);
         self.fetch_tree_through(root, target, folder, options)
     }
 
@@ -105,12 +108,13 @@ async fn run(
     options: FetchTreeOptions,
     ends: Ends<TreeEvent>,
 ) -> Result<FetchedTree, FetchError> {
-    let FetchTreeOptions { tree, session, share } = options;
+    let FetchTreeOptions { tree, session, share, sparse: _ } = options;
     let complete: Arc<Mutex<Vec<Complete>>> = Arc::default();
     let noted = complete.clone();
     let driven = Driven {
         root,
         window: tree.download.window,
+        is_rarest: tree.download.order == Order::Rarest,
         download: TreeDownload::new(root, tree, Timestamp::ZERO),
         given: None,
         session,

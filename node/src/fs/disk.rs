@@ -1,6 +1,6 @@
 //! A download's files on a real file system, through the runtime's blocking pool.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
@@ -13,8 +13,10 @@ use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
 use super::lock::{self, Lock};
+use super::queue::Queue;
 use super::regular;
 use super::rename::{self, Ways};
+use super::sparse::write_sparse_at;
 use super::stamp::stamp;
 use super::{Fs, Paths, digest, durable, read_at, write_at};
 use crate::runtime::Runtime;
@@ -29,17 +31,17 @@ pub struct DiskFs {
     files: Arc<Files>,
 }
 
-/// Operations that wait for the thread that works for the download.
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<(Effect, oneshot::Sender<io::Result<Done>>)>,
-    is_served: bool,
-}
-
 impl DiskFs {
     /// The files of the download with these paths.
     pub fn new(runtime: Arc<dyn Runtime>, paths: Paths) -> Self {
-        let files = Files::new(paths);
+        let files = Files::new(paths, write_at);
+        Self { runtime, files: Arc::new(files) }
+    }
+
+    /// As [`Self::new`], and zeros that are written where nothing was before stay holes, which take no space where
+    /// the file system has such.
+    pub fn sparse(runtime: Arc<dyn Runtime>, paths: Paths) -> Self {
+        let files = Files::new(paths, write_sparse_at);
         Self { runtime, files: Arc::new(files) }
     }
 }
@@ -51,20 +53,22 @@ impl Fs for DiskFs {
         if matches!(effect, Effect::Check(_) | Effect::Digest { .. }) {
             // Nobody waits any more if the answer cannot be sent, here and below.
             self.runtime.spawn_blocking(Box::new(move || drop(done.send(files.perform(effect)))));
-        } else {
-            let mut queue = locked(&self.files.queue);
-            queue.waiting.push_back((effect, done));
-            if !queue.is_served {
-                queue.is_served = true;
-                self.runtime.spawn_blocking(Box::new(move || files.serve()));
-            }
+        } else if files.queue.push(effect, done) {
+            self.runtime.spawn_blocking(Box::new(move || {
+                files.queue.serve(|effect| files.perform(effect));
+            }));
         }
-        Box::pin(async move {
-            let dropped = |_| io::Error::other("the blocking pool dropped the work");
-            let performed = performed.await.map_err(dropped).and_then(|result| result);
-            performed.map_err(|error| fs_error(&error))
-        })
+        Box::pin(answered(performed))
     }
+}
+
+/// The answer to an operation that was handed to the pool.
+pub(super) async fn answered(
+    performed: oneshot::Receiver<io::Result<Done>>,
+) -> Result<Done, FsError> {
+    let dropped = |_| io::Error::other("the blocking pool dropped the work");
+    let performed = performed.await.map_err(dropped).and_then(|result| result);
+    performed.map_err(|error| fs_error(&error))
 }
 
 #[derive(Debug)]
@@ -72,26 +76,17 @@ struct Files {
     paths: Paths,
     open: Mutex<BTreeMap<FileRole, Arc<File>>>,
     lock: Mutex<Option<Lock>>,
-    queue: Mutex<Queue>,
+    queue: Queue<Effect>,
+    write: Write,
 }
 
-impl Files {
-    fn new(paths: Paths) -> Self {
-        let (open, lock, queue) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { paths, open, lock, queue }
-    }
+/// How bytes are written at a position.
+pub(super) type Write = fn(&File, u64, &[u8]) -> io::Result<()>;
 
-    /// Performs what waits, until nothing does.
-    fn serve(&self) {
-        loop {
-            let mut queue = locked(&self.queue);
-            let Some((effect, done)) = queue.waiting.pop_front() else {
-                queue.is_served = false;
-                return;
-            };
-            drop(queue);
-            drop(done.send(self.perform(effect)));
-        }
+impl Files {
+    fn new(paths: Paths, write: Write) -> Self {
+        let (open, lock, queue) = (Mutex::default(), Mutex::default(), Queue::default());
+        Self { paths, open, lock, queue, write }
     }
 
     fn perform(&self, effect: Effect) -> io::Result<Done> {
@@ -116,7 +111,7 @@ impl Files {
                 return digest::of(&*self.file(role)?, len, leaves.as_deref()).map(Done::Digest);
             }
             Effect::Write { offset, bytes } => {
-                write_at(&*self.file(FileRole::Temp)?, offset, &bytes)?;
+                (self.write)(&*self.file(FileRole::Temp)?, offset, &bytes)?;
             }
             Effect::Sync => durable::sync(&*self.file(FileRole::Temp)?)?,
             Effect::Stamp => return stamp(&*self.file(FileRole::Temp)?).map(Done::Stamp),
@@ -259,7 +254,7 @@ impl Files {
     }
 }
 
-pub(super) fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
+pub(crate) fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
     let mut bytes = Vec::new();
     file.take(max as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > max {
@@ -270,7 +265,7 @@ pub(super) fn read_whole(file: &File, max: usize) -> io::Result<Bytes> {
 
 /// Bytes that can still be written. A file system that says that it has no room at all, used or free,
 /// does not know.
-pub(super) fn free_space(dir: &Path) -> io::Result<u64> {
+pub(crate) fn free_space(dir: &Path) -> io::Result<u64> {
     let stats = fs4::statvfs(dir)?;
     known_space(stats.total_space(), stats.available_space())
 }
@@ -349,7 +344,7 @@ mod tests {
     fn fixture() -> Fixture {
         let directory = tempfile::tempdir().unwrap();
         let paths = Paths::new(&directory.path().join("target")).unwrap();
-        let files = Files::new(paths);
+        let files = Files::new(paths, write_at);
         Fixture { _directory: directory, files }
     }
 
@@ -477,7 +472,7 @@ mod tests {
             ErrorKind::InvalidInput
         );
         let paths = Paths::new(Path::new("/proc/target")).unwrap();
-        let refused = Files::new(paths).perform(Effect::SyncDir);
+        let refused = Files::new(paths, write_at).perform(Effect::SyncDir);
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 
@@ -783,7 +778,7 @@ mod tests {
 
         #[test]
         fn a_target_that_something_is_mounted_on_cannot_be_replaced() {
-            let files = Files::new(Paths::new(Path::new("/proc")).unwrap());
+            let files = Files::new(Paths::new(Path::new("/proc")).unwrap(), write_at);
             let role = FileRole::Target(0);
             let refused = files.perform(Effect::CheckReplace { role }).unwrap_err();
             assert_eq!(fs_error(&refused).kind, FsErrorKind::Busy);

@@ -119,6 +119,48 @@ impl Drop for Lock {
     }
 }
 
+/// What a lock file says, without taking the lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum LockState {
+    /// There is none.
+    Free,
+    /// A running process has it.
+    Held,
+    /// Its process has ended; whoever comes next takes it over.
+    Stale,
+    /// It cannot be told from here: of another machine, or of something else.
+    Unknown,
+}
+
+/// Looks at a lock file.
+///
+/// # Errors
+///
+/// What the operating system says.
+pub(crate) fn look(path: &Path) -> io::Result<LockState> {
+    let read = regular::open_itself(path).and_then(|file| content(&file));
+    let content = match read {
+        Ok(content) => content,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LockState::Free),
+        Err(error) if regular::obstacle(&error).is_some() => return Ok(LockState::Unknown),
+        // On Windows nobody else reads a locked file.
+        Err(error) if cfg!(windows) && matches!(error.raw_os_error(), Some(32 | 33)) => {
+            return Ok(LockState::Held);
+        }
+        Err(error) => return Err(error),
+    };
+    // There the system's lock ends with its process.
+    let gone = if cfg!(windows) { State::Gone } else { State::Unknown };
+    Ok(match content.owner().map_or(gone, |owner| owner.state()) {
+        State::Runs => LockState::Held,
+        State::Gone => LockState::Stale,
+        State::Unknown if cfg!(windows) => LockState::Stale,
+        State::Unknown => LockState::Unknown,
+    })
+}
+
 /// Removes a lock file whose owner does not run any more. Only one process does this at a time, so that
 /// none removes the file that another has just made.
 fn remove_if_stale(path: &Path, content: &Content) -> io::Result<()> {
@@ -215,6 +257,25 @@ mod tests {
         drop(lock);
         assert!(!path.exists());
         Lock::take(path).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_look_tells_whether_a_process_has_it_and_takes_nothing() {
+        let (_directory, path) = path();
+        assert_eq!(look(&path).unwrap(), LockState::Free);
+        let lock = Lock::take(path.clone()).unwrap();
+        assert_eq!(look(&path).unwrap(), LockState::Held);
+        drop(lock);
+        for (owner, state) in
+            [(Owner::gone(), LockState::Stale), (Owner::elsewhere(), LockState::Unknown)]
+        {
+            fs::write(&path, format!("{MAGIC}{OWNER}{owner}\n")).unwrap();
+            assert_eq!(look(&path).unwrap(), state);
+        }
+        fs::write(&path, "mine").unwrap();
+        assert_eq!(look(&path).unwrap(), LockState::Unknown);
+        assert!(path.exists());
     }
 
     #[test]

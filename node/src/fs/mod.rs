@@ -2,7 +2,7 @@
 
 mod digest;
 mod dir;
-mod disk;
+pub(crate) mod disk;
 pub(crate) mod durable;
 #[cfg(feature = "testing")]
 pub(crate) mod faulty;
@@ -11,15 +11,18 @@ mod names;
 mod owner;
 mod paths;
 mod portable;
+mod queue;
 pub(crate) mod regular;
 mod rename;
 pub(crate) mod secret;
+mod sparse;
 mod stamp;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
-mod tree;
+pub(crate) mod tree;
 
 pub use disk::DiskFs;
+pub use lock::LockState;
 pub use names::NameFault;
 pub(crate) use paths::numbered;
 pub use paths::{BadTarget, Paths};

@@ -232,6 +232,7 @@ impl NodeBuilder {
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
+        let rates = config.engine().rates();
         let mut bitswap = Behaviour::builder(Arc::new(store.clone()))
             .with_config(config)
             .with_spawner(tasks.clone())
@@ -261,7 +262,7 @@ impl NodeBuilder {
             Lookups::new(providers),
             ConnectionManager::new(limits),
             dht.as_ref().map(InDht::new),
-            self.reconnect_grace,
+            (self.reconnect_grace, rates),
         );
         runtime.spawn(Box::pin(async move {
             driver.await;

@@ -11,7 +11,9 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, WantError};
-use bitswap_core::{ProviderProgress, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
+use bitswap_core::{
+    ProviderProgress, Rates, SessionId, SessionOptions, Timestamp, Want, WhenMissing,
+};
 use bitswap_libp2p::{Behaviour as Bitswap, BlockDisposition, EngineEvent, Event as BitswapEvent};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -29,10 +31,14 @@ use super::dial::{Dialer, Dials};
 use super::events::{Listeners, NodeEvent};
 use super::lookups::Lookups;
 use super::observed::Observed;
+use super::recent_errors::RecentErrors;
+use super::report::Identified;
 use super::routes::{Release, Routes, Token, Waiter};
+use super::searches::Searches;
 use crate::dht::named_peer;
 use crate::discovery::Discovered;
 use crate::error::{ConnectError, ListenError};
+use crate::error_chain::ErrorChain;
 use crate::reason::DialReason;
 use crate::runtime::Runtime;
 use crate::store::Store;
@@ -71,6 +77,11 @@ pub(crate) struct Driver {
     pub(super) dht: Option<InDht>,
     pub(super) listeners: Listeners,
     pub(super) observed: Observed,
+    pub(super) searches: Searches,
+    pub(super) errors: RecentErrors,
+    /// What connected peers said of themselves.
+    pub(super) identified: HashMap<PeerId, Identified>,
+    pub(super) rates: Rates,
     /// The latest end of an orderly stop, and who waits for it.
     stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
 }
@@ -98,7 +109,7 @@ impl Driver {
         lookups: Lookups,
         connection_manager: ConnectionManager,
         dht: Option<InDht>,
-        grace: Duration,
+        (grace, rates): (Duration, Rates),
     ) -> Self {
         let Channels { commands, releases, release } = channels;
         Self {
@@ -119,6 +130,10 @@ impl Driver {
             dht,
             listeners: Listeners::default(),
             observed: Observed::new(),
+            searches: Searches::default(),
+            errors: RecentErrors::default(),
+            identified: HashMap::new(),
+            rates,
             stopping: None,
         }
     }
@@ -169,7 +184,9 @@ impl Driver {
                 self.listening.insert(id, (address, reply));
             }
             Err(reason) => {
-                let _ = reply.send(Err(ListenError::Transport { address, reason }));
+                let error = ListenError::Transport { address, reason };
+                self.note_error(&error.to_string());
+                let _ = reply.send(Err(error));
             }
         }
     }
@@ -255,6 +272,7 @@ impl Driver {
         }
         for session in closed {
             self.routes.close(session);
+            self.searches.forget(session);
             self.bitswap().close_session(session);
         }
     }
@@ -291,6 +309,7 @@ impl Driver {
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
                 self.connection_manager.closed(connection_id);
                 if num_established == 0 {
+                    self.identified.remove(&peer_id);
                     self.dialer.disconnected(peer_id, self.now());
                     let (now, known) = self.counted_peers();
                     self.observed.disconnected(peer_id, now, known);
@@ -314,7 +333,11 @@ impl Driver {
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
                 if let Some((address, reply)) = self.listening.remove(&listener_id) {
                     let reason = reason.err();
-                    let _ = reply.send(Err(ListenError::Closed { address, reason }));
+                    let error = ListenError::Closed { address, reason };
+                    self.note_error(&error.to_string());
+                    let _ = reply.send(Err(error));
+                } else if let Err(reason) = reason {
+                    self.note_error(&format!("a listener has closed: {reason}"));
                 }
                 for address in addresses {
                     self.swarm.remove_external_address(&address);
@@ -332,8 +355,11 @@ impl Driver {
                 self.listeners.send(&NodeEvent::PeerLeft { peer, stats });
             }
             BitswapEvent::Haves { peer, cids } => self.said_have(peer, &cids),
-            BitswapEvent::FindProviders { id, cid, .. } => self.look_up(id, cid),
+            BitswapEvent::FindProviders { id, session, cid } => self.look_up(id, session, cid),
             BitswapEvent::StopLookup { id } => self.stop_lookup(id),
+            BitswapEvent::StoreFailed { error } => {
+                self.note_error(&format!("the store failed: {}", ErrorChain(&error)));
+            }
             _ => {}
         }
     }
@@ -410,6 +436,11 @@ impl Driver {
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: DialError) {
         let reason: Arc<str> = DialReason::of_any(&error).to_string().into();
         log!(debug, "a dial failed", reason = reason);
+        match peer {
+            Some(peer) => self.note_error(&format!("no connection to {peer}: {reason}")),
+            // The reason names the address.
+            None => self.note_error(&format!("no connection: {reason}")),
+        }
         if let Some((target, _)) = self.dials.remove(&connection) {
             self.dialer.failed(target, &reason, self.now());
         }
@@ -449,6 +480,12 @@ impl Driver {
                 self.dialer.failed(peer, &reason, self.now());
             }
         }
+    }
+
+    /// Remembers an error.
+    pub(super) fn note_error(&mut self, message: &str) {
+        let now = self.now();
+        self.errors.note(message, now);
     }
 
     pub(super) fn now(&self) -> Timestamp {

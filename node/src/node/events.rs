@@ -36,6 +36,8 @@ pub enum NodeEvent {
     Provided(
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::serialize"))] Cid,
     ),
+    /// A connected peer has said what it is and speaks: [`Node::report`](crate::Node::report) has it.
+    Identified(PeerId),
     /// A connected peer does not speak Bitswap.
     NoBitswap(PeerId),
     /// A peer that Bitswap was spoken with left: what was moved, for the last time.

@@ -64,6 +64,11 @@ impl Lookups {
         true
     }
 
+    /// Whether there is a source besides the DHT.
+    pub(super) const fn has_source(&self) -> bool {
+        self.source.is_some()
+    }
+
     pub(super) fn stop(&mut self, id: LookupId) {
         self.active.retain(|lookup| lookup.id != id);
     }

@@ -14,7 +14,7 @@ use libp2p::PeerId;
 
 use super::driver::Driver;
 use crate::error::{GetError, NodeClosed};
-use crate::fetch::{StallReport, StalledWant};
+use crate::fetch::StallReport;
 
 /// A peer that the user named and whose connection was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,24 +113,6 @@ impl Driver {
             }
         }
         any
-    }
-
-    /// What a session waits for.
-    pub(crate) fn stall_report(
-        &mut self,
-        blocks: usize,
-        oldest: impl IntoIterator<Item = (SessionId, Cid)>,
-    ) -> StallReport {
-        let now = self.now();
-        let peers = self.swarm.connected_peers().count();
-        let lost = self.dialer.lost(now);
-        let bitswap = self.bitswap();
-        let received = bitswap.arriving_bytes() + bitswap.stats().engine.fetched.bytes;
-        let oldest = oldest.into_iter().map(|(session, cid)| StalledWant {
-            cid,
-            reports: bitswap.diagnose(session, &cid).unwrap_or_default(),
-        });
-        StallReport { peers, blocks, oldest: oldest.collect(), lost, received }
     }
 
     /// What all sessions wait for.

@@ -12,7 +12,10 @@ mod lookups;
 mod losses;
 mod observed;
 mod provider_search;
+mod recent_errors;
+mod report;
 pub(crate) mod routes;
+mod searches;
 mod seeders;
 
 pub use builder::NodeBuilder;
@@ -21,6 +24,8 @@ pub use events::NodeEvent;
 pub use losses::LostPeer;
 pub(crate) use losses::LostPeers;
 pub use observed::NodeHistograms;
+pub use recent_errors::RecentError;
+pub use report::{ConnectedPeer, Identified, NodeReport};
 pub use seeders::Seeder;
 
 use std::sync::Arc;
@@ -354,7 +359,7 @@ impl Node {
     ///
     /// When the node has stopped.
     pub async fn set_rates(&self, rates: Rates) -> Result<(), NodeClosed> {
-        self.call(move |driver| driver.bitswap().set_rates(rates)).await
+        self.call(move |driver| driver.set_rates(rates)).await
     }
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for
@@ -396,6 +401,12 @@ impl Node {
     /// A new name for a waiter.
     pub(crate) fn token(&self) -> Token {
         Token(self.shared.next_token.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Remembers an error, for [`Self::report`].
+    pub(crate) async fn note_error(&self, message: String) {
+        // A node that has stopped reports nothing.
+        let _ = self.call(move |driver| driver.note_error(&message)).await;
     }
 
     /// Lets go of something, now or as soon as the node gets to it.

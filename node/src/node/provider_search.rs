@@ -1,6 +1,6 @@
 //! How the node looks for providers of a block, and provides its own.
 
-use bitswap_core::{LookupId, ProviderProgress};
+use bitswap_core::{LookupId, ProviderProgress, SessionId};
 use cid::Cid;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
@@ -16,8 +16,12 @@ use crate::trace::log;
 
 impl Driver {
     /// The engine looks for a block.
-    pub(super) fn look_up(&mut self, id: LookupId, cid: Cid) {
+    pub(super) fn look_up(&mut self, id: LookupId, session: SessionId, cid: Cid) {
+        if self.lookups.has_source() || self.dht.is_some() {
+            self.searches.begin(id, session);
+        }
         if !self.lookups.start(id, cid, self.dht.is_some()) {
+            self.searches.stop(id);
             self.bitswap().providers(id, &[], ProviderProgress::Final);
         } else if let (Some(dht), Some(kad)) =
             (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut())
@@ -29,6 +33,7 @@ impl Driver {
     /// Nobody waits for a lookup any more.
     pub(super) fn stop_lookup(&mut self, id: LookupId) {
         self.lookups.stop(id);
+        self.searches.stop(id);
         if let (Some(dht), Some(kad)) = (&mut self.dht, self.swarm.behaviour_mut().dht.as_mut()) {
             dht.stop(kad, id);
         }
@@ -37,7 +42,10 @@ impl Driver {
     /// A lookup found something.
     pub(super) fn found(&mut self, found: Found) {
         match found {
-            Found::Done(id) => self.bitswap().providers(id, &[], ProviderProgress::Final),
+            Found::Done(id) => {
+                self.searches.end(id);
+                self.bitswap().providers(id, &[], ProviderProgress::Final);
+            }
             Found::Provider(id, provider) => self.provider(id, provider),
         }
     }
@@ -47,6 +55,7 @@ impl Driver {
         if peer == *self.swarm.local_peer_id() {
             return;
         }
+        self.searches.named(id);
         if self.swarm.is_connected(&peer) {
             self.bitswap().providers(id, &[peer], ProviderProgress::Partial);
             return;
@@ -114,9 +123,9 @@ impl Driver {
 
     /// A peer told about itself.
     pub(super) fn identified(&mut self, event: &identify::Event) {
-        if let identify::Event::Received { peer_id, info, .. } = event
-            && let (Some(dht), Some(kad)) = (&self.dht, self.swarm.behaviour_mut().dht.as_mut())
-        {
+        let identify::Event::Received { peer_id, info, .. } = event else { return };
+        self.remember_identified(*peer_id, info);
+        if let (Some(dht), Some(kad)) = (&self.dht, self.swarm.behaviour_mut().dht.as_mut()) {
             dht.identified(kad, peer_id, info);
         }
     }

@@ -31,6 +31,8 @@ mod resuming;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod sharing;
 #[expect(missing_docs, reason = "the names of tests say it")]
+mod stalling;
+#[expect(missing_docs, reason = "the names of tests say it")]
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -61,6 +63,7 @@ pub mod tests {
     pub use super::reading::*;
     pub use super::resuming::*;
     pub use super::sharing::*;
+    pub use super::stalling::*;
     pub use super::trees::*;
 }
 
@@ -100,6 +103,7 @@ macro_rules! suite {
             a_shared_folder_is_not_copied
             a_fetched_folder_is_served_by_its_fetcher
             a_folder_is_listed_and_followed_into
+            a_small_file_costs_two_operations_and_no_sync_of_its_own
             what_cannot_be_shared_of_a_folder_is_named
             a_file_is_read_in_order
             what_is_read_is_kept_only_in_a_store_that_was_given_for_it
@@ -109,6 +113,13 @@ macro_rules! suite {
             a_reader_that_is_dropped_leaves_no_want_behind
             a_reader_tells_what_is_missing_once_it_is_reached
             a_fetch_says_what_it_waits_for
+            a_stall_says_that_no_peer_is_connected
+            a_stall_says_that_nobody_is_known_to_provide_it
+            a_stall_says_that_all_who_were_asked_lack_the_block
+            a_stall_says_that_peers_do_not_answer
+            a_stall_says_that_the_disk_is_slow_and_ends_once_it_is_not
+            a_stall_says_that_the_rate_limit_holds_it
+            what_other_peers_lack_is_fetched_first_when_the_rarest_goes_first
             a_fetch_does_not_replace_another_file
             a_fetch_of_what_is_there_fetches_no_leaf
             a_second_fetch_to_the_same_target_is_refused

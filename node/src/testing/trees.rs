@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bitswap_core::SessionOptions;
-use bitswap_core::chunk::{EntryKind, NodeKind, Profile};
+use bitswap_core::chunk::{Done, EntryKind, FsError, NodeKind, Profile, TreeEffect};
 use bitswap_libp2p::MemoryStore;
 use futures::TryStreamExt as _;
+use futures::future::BoxFuture;
 
 use super::{bytes, client, connect, names, pair, server};
 use crate::error::{PathError, ShareError};
 use crate::fetch::FetchTreeOptions;
+use crate::fs::{DiskFolder, FolderFs};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::share_tree::ShareTreeOptions;
@@ -138,4 +140,54 @@ pub async fn what_cannot_be_shared_of_a_folder_is_named(runtime: Arc<dyn Runtime
         let shared = node.share_tree(&[path], of(Profile::default()), |_| ()).await;
         assert!(matches!(shared, Err(ShareError::NotRegular { path, .. }) if path == fifo));
     }
+}
+
+/// Counts the operations on a folder, by kind.
+struct Counted {
+    inner: DiskFolder,
+    counts: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl FolderFs for Counted {
+    fn perform(&self, effect: TreeEffect) -> BoxFuture<'static, Result<Done, FsError>> {
+        let kind = match &effect {
+            TreeEffect::Put { .. } => "put",
+            TreeEffect::Name { .. } => "name",
+            TreeEffect::Sync => "sync",
+            TreeEffect::Look { .. } => "look",
+            TreeEffect::MakeDir { .. } => "make directory",
+            _ => "other",
+        };
+        *self.counts.lock().unwrap().entry(kind).or_default() += 1;
+        self.inner.perform(effect)
+    }
+}
+
+pub async fn a_small_file_costs_two_operations_and_no_sync_of_its_own(runtime: Arc<dyn Runtime>) {
+    const FILES: usize = 1000;
+    let (a, b) = pair(&runtime).await;
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    for number in 0..FILES {
+        let at = source.join((number / 100).to_string());
+        fs::create_dir_all(&at).unwrap();
+        fs::write(at.join(number.to_string()), bytes(100 + number)).unwrap();
+    }
+    let shared = a.share_tree(std::slice::from_ref(&source), of(Profile::default()), |_| ()).await;
+    let target = directory.path().join("target");
+    let inner = DiskFolder::new(runtime.clone(), &target).unwrap();
+    let folder = Arc::new(Counted { inner, counts: Mutex::default() });
+    let options = FetchTreeOptions { share: false, ..FetchTreeOptions::default() };
+    let root = shared.unwrap().root.cid;
+    let fetch = b.fetch_tree_through(root, &target, folder.clone(), options).unwrap();
+    assert_eq!(fetch.finish().await.unwrap().finished.files, FILES as u64);
+    assert!(all(&target) == all(&source));
+    let counts = folder.counts.lock().unwrap().clone();
+    let expected = [("put", FILES), ("name", FILES), ("make directory", FILES / 100)];
+    for (kind, count) in expected {
+        assert_eq!(counts[kind], count, "{counts:?}");
+    }
+    assert!(!counts.contains_key("look"), "nothing is there: {counts:?}");
+    // One for each checkpoint, which come by time, and the last.
+    assert!(counts["sync"] + counts["other"] < 40, "{counts:?}");
 }

@@ -355,6 +355,7 @@ async fn compare(
     let options = DownloadOptions { window: FILE_WINDOW, ..DownloadOptions::default() };
     let driven = Driven {
         root,
+        is_rarest: false,
         download: Download::verify(root, options, Timestamp::ZERO),
         given,
         window: FILE_WINDOW,

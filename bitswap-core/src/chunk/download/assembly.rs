@@ -21,9 +21,7 @@ use crate::block::Block;
 use crate::chunk::cost;
 use crate::chunk::digest::Leaves;
 use crate::chunk::manifest::{Contents, Extent, Manifest, Segment};
-use crate::chunk::range_map::Order;
-use crate::chunk::range_map::RangeMap;
-use crate::chunk::range_map::Step;
+use crate::chunk::range_map::{Holders, Order, RangeMap, Step};
 use crate::chunk::range_set::RangeSet;
 use crate::chunk::unixfs::{FileNode, InvalidDag, RAW};
 use crate::rng::Rng;
@@ -138,9 +136,9 @@ impl Assembly {
         &self.map
     }
 
-    /// Sets how many peers are known to have a block.
-    pub(super) fn set_holders(&mut self, cid: &Cid, holders: u32) {
-        self.map.set_holders(cid, holders);
+    /// Sets how many peers have each block.
+    pub(super) fn set_holders(&mut self, holders: Holders) {
+        self.map.set_holders(holders);
     }
 
     pub(super) const fn mode(&self) -> Mode {

@@ -88,25 +88,31 @@ pub struct Progress {
     pub eta: Option<Duration>,
 }
 
-/// Why no byte comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why no byte comes. Displayed for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum StallReason {
     /// No peer is connected.
+    #[error("no peer is connected")]
     NoPeers,
     /// Nobody is known to provide the file.
+    #[error("nobody is known to provide it")]
     NoProvider,
     /// All peers that were asked lack this block.
+    #[error("all peers that were asked lack the block {0}")]
     AllDontHave(
         #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serde_text::one::serialize"))]
         Cid,
     ),
     /// Peers were asked and do not answer; also the default when the host gives no reason.
+    #[error("peers were asked and do not answer")]
     PeersSilent,
     /// The disk does not keep up, or is full.
+    #[error("the disk does not keep up")]
     DiskSlow,
-    /// The download's own rate limit holds it.
+    /// The node's own limit of the download rate holds it.
+    #[error("the limit of the download rate holds it")]
     RateLimited,
 }
 

@@ -101,6 +101,13 @@ impl Journal {
     /// transfer than that of `wanted` bytes of `root`.
     #[must_use]
     pub fn decode(bytes: &[u8], root: &Cid, wanted: &Range<u64>) -> Option<Self> {
+        Self::read(bytes).filter(|journal| journal.root == *root && journal.wanted == *wanted)
+    }
+
+    /// The journal in `bytes`, whatever transfer it is of: to tell what lies there, and not to trust it. `None`
+    /// when it is damaged or of another version.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
         let body_len = bytes.len().checked_sub(CHECKSUM_LEN)?;
         if bytes.len() > JOURNAL_MAX {
             return None;
@@ -113,10 +120,9 @@ impl Journal {
         let (stamp, rest) = Self::split_stamp(rest)?;
         let (cid, mut fields) = Self::split_cid(rest)?;
         let mut number = || fields.varint().ok();
-        let range = number()?..number()?;
-        if cid != root.to_bytes() || range != *wanted {
-            return None;
-        }
+        let wanted = number()?..number()?;
+        // Read back, the CID must be these bytes and no more.
+        let root = Cid::try_from(cid).ok().filter(|root| root.to_bytes() == cid)?;
         let (size, count) = (number()?, number()?);
         let selected = wanted.end.min(size);
         let (mut have, mut end) = (RangeSet::new(), 0u64);
@@ -130,7 +136,7 @@ impl Journal {
             have.insert(start..after);
             end = after;
         }
-        let journal = Self { id: *id, stamp, root: *root, wanted: range, size, have };
+        let journal = Self { id: *id, stamp, root, wanted, size, have };
         fields.is_empty().then_some(journal)
     }
 

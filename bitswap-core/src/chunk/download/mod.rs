@@ -59,7 +59,7 @@ use options::Goal;
 pub use options::{DownloadOptions, IfExists, RenameRetry, Resume, SyncPolicy};
 use stages::Stages;
 
-use super::range_map::{Order, RangeMap};
+use super::range_map::{Holders, Order, RangeMap};
 use crate::block::Block;
 use crate::time::Timestamp;
 
@@ -154,9 +154,10 @@ impl Download {
         self.stages.seek(position, now);
     }
 
-    /// Sets how many peers have a block, for [`Order::Rarest`].
-    pub fn set_holders(&mut self, cid: &Cid, holders: u32) {
-        self.stages.set_holders(cid, holders);
+    /// Sets how many peers have each block, for [`Order::Rarest`]. It holds for blocks that are found to be needed
+    /// later too; without it all are equal.
+    pub fn set_holders(&mut self, holders: Holders) {
+        self.stages.set_holders(holders);
     }
 
     /// The file's length, once it is known.

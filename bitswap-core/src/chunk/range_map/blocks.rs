@@ -11,6 +11,7 @@ use core::ops::Range;
 
 use cid::Cid;
 
+use super::holders::Holders;
 use crate::chunk::cost;
 use crate::chunk::unixfs::{DAG_PB, FileNode};
 use crate::key::Key;
@@ -63,6 +64,7 @@ pub(super) struct NeededBlocks {
     /// The root of the tree, which is held from the start and never requested here.
     root: Option<(Key, Arc<FileNode>)>,
     leaf_cache: VecDeque<(Key, Arc<FileNode>)>,
+    holders: Holders,
 }
 
 impl NeededBlocks {
@@ -113,6 +115,16 @@ impl NeededBlocks {
         if self.by_cid.is_empty() {
             (self.slots, self.free) = (Vec::new(), Vec::new());
         }
+    }
+
+    /// Sets how many peers have each block, for those that are added from now on. Gives the blocks that are needed
+    /// already and whose number changes, with that.
+    pub(super) fn set_holders(&mut self, holders: Holders) -> Vec<(u32, u32)> {
+        let told = self.by_cid.iter().map(|(key, id)| (*id, holders.of(&key.cid())));
+        let differ = |(id, told): &(u32, u32)| self.at(*id).is_some_and(|it| it.holders != *told);
+        let changed: Vec<_> = told.filter(differ).collect();
+        self.holders = holders;
+        changed
     }
 
     /// The positions of a block's rows.
@@ -174,7 +186,7 @@ impl NeededBlocks {
             may_be_node,
             node: None,
             node_bytes: None,
-            holders: 0,
+            holders: self.holders.of(&key.cid()),
             random_rank,
             is_requested: false,
         };

@@ -21,11 +21,13 @@ use crate::chunk::unixfs::{DAG_PB, FileNode};
 use crate::rng::Rng;
 
 mod blocks;
+mod holders;
 mod order;
 mod rows;
 #[cfg(test)]
 mod tests;
 
+pub use holders::Holders;
 pub use order::Order;
 use rows::{RangeState, Rows};
 
@@ -283,15 +285,9 @@ impl RangeMap {
         self.rows.set_order(order);
     }
 
-    /// Sets how many peers are known to have a block, for [`Order::Rarest`]. Without it a block counts as
-    /// the rarest.
-    pub(in crate::chunk) fn set_holders(&mut self, cid: &Cid, holders: u32) {
-        let Some(id) = self.rows.blocks().find(cid) else { return };
-        self.rows.change_block(id, |blocks| {
-            if let Some(block) = blocks.at_mut(id) {
-                block.holders = holders;
-            }
-        });
+    /// Sets how many peers have each block, also those that are needed later, for [`Order::Rarest`].
+    pub(in crate::chunk) fn set_holders(&mut self, holders: Holders) {
+        self.rows.set_holders(holders);
     }
 
     /// Sets the reader's position, for [`Order::Deadline`].

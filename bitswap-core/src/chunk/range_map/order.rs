@@ -8,8 +8,8 @@ pub enum Order {
     /// By position.
     #[default]
     Sequential,
-    /// Nodes first, then the block that the fewest peers have (see [`Download::set_holders`](crate::chunk::Download::set_holders));
-    /// equals by position.
+    /// Nodes first, then the block that the fewest peers have, as far as the host says (see
+    /// [`Download::set_holders`](crate::chunk::Download::set_holders)); equals by position.
     Rarest,
     /// From the reader's position (see [`Download::seek`](crate::chunk::Download::seek)) to the end, then from the start.
     Deadline,

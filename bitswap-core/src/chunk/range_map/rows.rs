@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use cid::Cid;
 
 use super::blocks::NeededBlocks;
+use super::holders::Holders;
 use super::order::Order;
 use crate::chunk::manifest::Segment;
 use crate::rng::Rng;
@@ -122,6 +123,17 @@ impl Rows {
         self.order = order;
         for (_, _, offset) in core::mem::take(&mut self.queue) {
             self.enqueue(offset);
+        }
+    }
+
+    /// Sets how many peers have each block.
+    pub(super) fn set_holders(&mut self, holders: Holders) {
+        for (id, holders) in self.blocks.set_holders(holders) {
+            self.change_block(id, |blocks| {
+                if let Some(block) = blocks.at_mut(id) {
+                    block.holders = holders;
+                }
+            });
         }
     }
 

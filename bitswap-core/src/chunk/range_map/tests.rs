@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Step, Verification};
 use crate::chunk::download::tests::harness::cid_of;
-use crate::chunk::{Contents, FileNode, Order, RAW, RangeMap, RangeSet, Segment};
+use crate::chunk::{Contents, FileNode, Holders, Order, RAW, RangeMap, RangeSet, Segment};
 use crate::rng::Rng;
 
 const LEAF: u64 = 10;
@@ -83,6 +83,7 @@ proptest! {
         let offsets_of = |cid: usize| {
             contents.segments.iter().map(|segment| segment.offset).filter(move |at| leaf_at(*at) == cid)
         };
+        let mut holders = Holders::default();
         for op in ops {
             let with = |state: State| -> Vec<u64> {
                 model.iter().filter(|(_, has)| **has == state).map(|(at, _)| *at).collect()
@@ -152,7 +153,10 @@ proptest! {
                     map.written(at);
                     model.insert(at, State::Have);
                 }
-                Op::Holders(cid, holders) => map.set_holders(&cids[cid % 5], holders),
+                Op::Holders(cid, of) => {
+                    holders.insert(cids[cid % 5], of);
+                    map.set_holders(holders.clone());
+                }
                 Op::Order(order) => map.set_order(ORDERS[order as usize]),
                 Op::Seek(position) => map.seek(position),
             }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use super::effects::TreeEffect;
 use super::path::TreePath;
 use super::rules::InvalidTree;
-use crate::chunk::download::{BlockWant, DownloadError, EffectId, FsError};
+use crate::chunk::download::{BlockWant, DownloadError, EffectId, FsError, StallReason};
 
 /// One thing for the host to do or to know. See [`DownloadOutput`](crate::chunk::DownloadOutput).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,10 @@ pub enum TreeEvent {
     },
     /// The file system has no locks. See [`DownloadEvent::LockFile`](crate::chunk::DownloadEvent::LockFile).
     LockFile,
+    /// Nothing came for a while. Nothing ends by itself because of it.
+    Stalled(StallReason),
+    /// Something comes again after [`Self::Stalled`].
+    StallEnded,
     /// The disk is full, or the quota is used up; writing is tried again for as long as is allowed.
     DiskFull,
     /// Writing works again.

@@ -72,6 +72,13 @@ impl TreeJournal {
     /// The journal in `bytes`, `None` when it is damaged, of another version, or of another tree.
     #[must_use]
     pub fn decode(bytes: &Bytes, root: &Cid) -> Option<Self> {
+        Self::read(bytes).filter(|journal| journal.root == *root)
+    }
+
+    /// The journal in `bytes`, whatever tree it is of: to tell what lies there, and not to trust it. `None` when
+    /// it is damaged or of another version.
+    #[must_use]
+    pub fn read(bytes: &Bytes) -> Option<Self> {
         let body_len = bytes.len().checked_sub(CHECKSUM_LEN)?;
         if bytes.len() > TREE_JOURNAL_MAX {
             return None;
@@ -81,9 +88,9 @@ impl TreeJournal {
             return None;
         }
         let mut rest = body.strip_prefix(MAGIC)?;
-        if part(&mut rest)? != root.to_bytes() {
-            return None;
-        }
+        let cid = part(&mut rest)?;
+        // Read back, the CID must be these bytes and no more.
+        let root = Cid::try_from(cid).ok().filter(|root| root.to_bytes() == cid)?;
         let mut fields = CanonicalFields::new(rest);
         let count = fields.varint().ok()?;
         rest = fields.rest();
@@ -93,7 +100,7 @@ impl TreeJournal {
             let journal = bytes.slice_ref(part(&mut rest)?);
             files.insert(path, journal);
         }
-        rest.is_empty().then_some(Self { root: *root, files })
+        rest.is_empty().then_some(Self { root, files })
     }
 }
 

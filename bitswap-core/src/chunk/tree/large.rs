@@ -11,6 +11,7 @@ use crate::chunk::download::{
     BlockWant, Done, Download, DownloadEvent, DownloadOptions, DownloadOutput, Effect, EffectId,
     FileRole, FsError, FsErrorKind, Missing, Outcome, Progress,
 };
+use crate::chunk::range_map::Holders;
 use crate::chunk::unixfs::Metadata;
 use crate::time::Timestamp;
 
@@ -170,6 +171,10 @@ impl Large {
 
     pub(super) fn handle_want_failed(&mut self, cid: &Cid, missing: Missing, now: Timestamp) {
         self.download.handle_want_failed(cid, missing, now);
+    }
+
+    pub(super) fn set_holders(&mut self, holders: Holders) {
+        self.download.set_holders(holders);
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Timestamp> {

@@ -28,6 +28,7 @@ mod outbox;
 mod path;
 mod rules;
 mod small;
+mod stalls;
 #[cfg(test)]
 #[allow(clippy::indexing_slicing, reason = "trees for tests")]
 pub(super) mod testing;

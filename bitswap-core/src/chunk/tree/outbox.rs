@@ -24,8 +24,8 @@ pub(super) enum Purpose {
     Checkpoint(Vec<u64>),
     /// The journal with the parts of these effects of large files.
     Save(Vec<(u64, EffectId)>),
-    /// An effect of a large file.
-    Large(u64, EffectId),
+    /// An effect of a large file, and whether that changes what is on the disk.
+    Large(u64, EffectId, bool),
     LargeMetadata(u64),
 }
 
@@ -82,5 +82,21 @@ impl Outbox {
 
     pub(super) fn is_at_checkpoint(&self) -> bool {
         self.pending.values().any(|purpose| matches!(purpose, Purpose::Checkpoint(_)))
+    }
+
+    /// Whether something is being written, named or made durable.
+    pub(super) fn changes_disk(&self) -> bool {
+        self.pending.values().any(|purpose| match purpose {
+            Purpose::Large(_, _, changes) => *changes,
+            Purpose::Look(_) => false,
+            _ => true,
+        })
+    }
+
+    /// Whether what is on the disk is being compared.
+    pub(super) fn compares(&self) -> bool {
+        let compares =
+            |purpose: &Purpose| matches!(purpose, Purpose::Look(_) | Purpose::Large(_, _, false));
+        self.pending.values().any(compares)
     }
 }

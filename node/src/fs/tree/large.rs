@@ -11,7 +11,7 @@ use super::{FILE, Folder, digest, numbered_name};
 use crate::fs::disk::{free_space, in_the_way, locked};
 use crate::fs::regular::obstacle;
 use crate::fs::stamp::stamp;
-use crate::fs::{durable, read_at, write_at};
+use crate::fs::{durable, read_at};
 
 impl Folder {
     /// An operation on one of the large files.
@@ -47,7 +47,9 @@ impl Folder {
                 let digest = crate::fs::digest::of(&*file(role)?, len, leaves.as_deref());
                 return digest.map(Done::Digest);
             }
-            Effect::Write { offset, bytes } => write_at(&*file(FileRole::Temp)?, offset, &bytes)?,
+            Effect::Write { offset, bytes } => {
+                (self.write)(&*file(FileRole::Temp)?, offset, &bytes)?;
+            }
             Effect::Sync => durable::sync(&*file(FileRole::Temp)?)?,
             Effect::Stamp => return stamp(&*file(FileRole::Temp)?).map(Done::Stamp),
             Effect::Close { role } => drop(locked(&self.open).files.remove(&(path, role))),

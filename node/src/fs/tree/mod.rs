@@ -15,23 +15,27 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bitswap_core::chunk::{
-    Done, Expected, FileRole, FsError, Metadata, Mtime, Obstacle, TreeEffect, TreePath,
+    Done, Effect, Expected, FileRole, FsError, Metadata, Mtime, Obstacle, TreeEffect, TreePath,
 };
 use cid::multibase::Base;
+use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use sha2::{Digest as _, Sha256};
 
 use super::dir::{Dir, Kind};
-use super::disk::{fs_error, in_the_way, locked, read_whole};
+use super::disk::{Write, answered, in_the_way, locked, read_whole};
 use super::durable;
 use super::lock::Lock;
 use super::paths::{BadTarget, Paths, numbered};
+use super::queue::Queue;
 use super::regular::{NotRegular, obstacle};
-use crate::runtime::{Runtime, RuntimeExt as _};
+use super::sparse::write_sparse_at;
+use super::write_at;
+use crate::runtime::Runtime;
 
 /// What is in the work directory, beside the files that are under way.
 const MARK: &str = "about.txt";
-const JOURNAL: &str = "journal";
+pub(crate) const JOURNAL: &str = "journal";
 const NEW_JOURNAL: &str = "journal-new";
 const PUT: &str = "put-";
 const FILE: &str = "file-";
@@ -62,21 +66,48 @@ impl DiskFolder {
     ///
     /// [`BadTarget`] when the path does not end in a name that a directory can have here.
     pub fn new(runtime: Arc<dyn Runtime>, target: &Path) -> Result<Self, BadTarget> {
-        Ok(Self { runtime, folder: Arc::new(Folder::new(target)?) })
+        Ok(Self { runtime, folder: Arc::new(Folder::new(target, write_at)?) })
+    }
+
+    /// As [`Self::new`], with holes as in [`DiskFs::sparse`](super::DiskFs::sparse).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::new`].
+    pub fn sparse(runtime: Arc<dyn Runtime>, target: &Path) -> Result<Self, BadTarget> {
+        Ok(Self { runtime, folder: Arc::new(Folder::new(target, write_sparse_at)?) })
     }
 }
 
 impl FolderFs for DiskFolder {
     fn perform(&self, effect: TreeEffect) -> BoxFuture<'static, Result<Done, FsError>> {
         let folder = self.folder.clone();
-        let performed = self.runtime.run_blocking(move || folder.perform(effect));
-        async move { performed.await.and_then(|result| result).map_err(|error| fs_error(&error)) }
-            .boxed()
+        let (done, performed) = oneshot::channel();
+        if is_long(&effect) {
+            // Nobody waits any more if the answer cannot be sent.
+            self.runtime.spawn_blocking(Box::new(move || drop(done.send(folder.perform(effect)))));
+        } else if folder.queue.push(effect, done) {
+            self.runtime.spawn_blocking(Box::new(move || {
+                folder.queue.serve(|effect| folder.perform(effect));
+            }));
+        }
+        answered(performed).boxed()
+    }
+}
+
+/// Whether an operation takes long, by hashing or by waiting for the disk: others need not wait for it.
+const fn is_long(effect: &TreeEffect) -> bool {
+    match effect {
+        TreeEffect::Look { .. } | TreeEffect::Sync => true,
+        TreeEffect::File { effect, .. } => {
+            matches!(effect, Effect::Check(_) | Effect::Digest { .. } | Effect::Sync)
+        }
+        _ => false,
     }
 }
 
 /// The name of the work directory.
-fn work_name(paths: &Paths) -> String {
+pub(crate) fn work_name(paths: &Paths) -> String {
     // A name that is no text has no such folder; the checks before see to that.
     let name = paths.name().to_string_lossy();
     if name.len() + 5 > 255 {
@@ -96,6 +127,8 @@ struct Folder {
     work_name: String,
     lock: Mutex<Option<Lock>>,
     open: Mutex<Open>,
+    write: Write,
+    queue: Queue<TreeEffect>,
 }
 
 #[derive(Debug, Default)]
@@ -117,14 +150,15 @@ enum Unsynced {
 }
 
 impl Folder {
-    fn new(target: &Path) -> Result<Self, BadTarget> {
+    fn new(target: &Path, write: Write) -> Result<Self, BadTarget> {
         let paths = Paths::new(target)?;
         let name = paths.name().to_str().map(str::to_owned);
         let fault = super::NameFault::Character(char::REPLACEMENT_CHARACTER);
         let component = Some(paths.name().to_string_lossy().into_owned());
         let name = name.ok_or_else(|| BadTarget { path: target.to_owned(), component, fault })?;
         let (lock, open) = (Mutex::default(), Mutex::default());
-        Ok(Self { work_name: work_name(&paths), name, paths, lock, open })
+        let queue = Queue::default();
+        Ok(Self { work_name: work_name(&paths), name, paths, lock, open, write, queue })
     }
 
     fn perform(&self, effect: TreeEffect) -> io::Result<Done> {
@@ -149,9 +183,15 @@ impl Folder {
             }
             TreeEffect::Put { number, bytes } => {
                 let (work, name) = (self.work()?, format!("{PUT}{number}"));
-                // One that failed half-way may be there.
-                work.remove(&name)?;
-                work.create(&name)?.write_all(&bytes)?;
+                let file = match work.create(&name) {
+                    // One that failed half-way is there.
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        work.remove(&name)?;
+                        work.create(&name)?
+                    }
+                    file => file?,
+                };
+                (self.write)(&file, 0, &bytes)?;
                 self.unsynced(Unsynced::Put(number));
             }
             TreeEffect::Sync => self.sync()?,

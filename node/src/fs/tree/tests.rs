@@ -14,6 +14,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::*;
+use crate::fs::disk::fs_error;
 
 struct Source {
     root: Cid,
@@ -128,7 +129,7 @@ impl Fixture {
     }
 
     fn folder(&self) -> Folder {
-        Folder::new(&self.at("target")).unwrap()
+        Folder::new(&self.at("target"), write_at).unwrap()
     }
 
     fn assert_complete(&self) {

@@ -117,6 +117,9 @@ impl Stages {
         if let Err(invalid) = self.transfer.start(mode, plan, &self.source, &self.options) {
             return self.fail(invalid.into());
         }
+        if let Some(assembly) = self.transfer.assembly_mut() {
+            assembly.set_holders(self.holders.clone());
+        }
         self.stage = Stage::Transfer;
         if mode == Mode::Precheck {
             return;

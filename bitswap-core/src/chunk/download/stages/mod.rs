@@ -27,7 +27,7 @@ use super::source::SourceFile;
 use super::teardown::{Teardown, TeardownStep};
 use super::transfer::{Transfer, TransferResult};
 use crate::block::Block;
-use crate::chunk::range_map::{Order, RangeMap};
+use crate::chunk::range_map::{Holders, Order, RangeMap};
 use crate::time::Timestamp;
 
 /// Where a download is.
@@ -73,6 +73,7 @@ pub(super) struct Stages {
     handles: Handles,
     transfer: Transfer,
     reporter: Reporter,
+    holders: Holders,
     is_paused: bool,
 }
 
@@ -90,6 +91,7 @@ impl Stages {
             handles: Handles::default(),
             transfer: Transfer::new(&options),
             reporter: Reporter::new(options.stall_after, now),
+            holders: Holders::default(),
             is_paused: false,
             options,
         };
@@ -225,9 +227,10 @@ impl Stages {
         self.advance(now);
     }
 
-    pub(super) fn set_holders(&mut self, cid: &Cid, holders: u32) {
+    pub(super) fn set_holders(&mut self, holders: Holders) {
+        self.holders = holders.clone();
         if let Some(assembly) = self.transfer.assembly_mut() {
-            assembly.set_holders(cid, holders);
+            assembly.set_holders(holders);
         }
     }
 

@@ -30,6 +30,7 @@ struct World {
     file: File,
     disk: FakeDisk,
     now: Timestamp,
+    holders: Holders,
     transcript: String,
 }
 
@@ -67,7 +68,14 @@ impl World {
         disk.is_busy = rng.below(8) == 0;
         disk.is_locked_elsewhere = rng.below(24) == 0;
         disk.is_quota = rng.below(2) == 0;
-        Self { rng, file, disk, now: Timestamp::ZERO, transcript: String::new() }
+        Self {
+            rng,
+            file,
+            disk,
+            now: Timestamp::ZERO,
+            holders: Holders::default(),
+            transcript: String::new(),
+        }
     }
 
     fn pick<T: Clone>(&mut self, of: &[T]) -> T {
@@ -126,6 +134,7 @@ impl World {
         let verifies = self.disk.bytes(FileRole::Target(0)).is_some() && self.rng.below(4) == 0;
         let download = if verifies { Download::verify } else { Download::new };
         let mut download = download(root, options, self.now);
+        self.holders = Holders::default();
         let mut effects: VecDeque<(EffectId, Effect)> = VecDeque::new();
         let mut wants: Vec<Cid> = Vec::new();
         // Some hosts only answer, most disturb now and then, a few all the time.
@@ -191,7 +200,10 @@ impl World {
             7 => download.handle_network(StallReason::NoPeers),
             8 if !self.file.leaves.is_empty() => {
                 let leaf = self.file.leaves[number as usize % self.file.leaves.len()];
-                download.set_holders(&leaf, (number % 5) as u32);
+                if download.map().is_some_and(|map| map.needs(&leaf)) {
+                    self.holders.insert(leaf, (number % 5) as u32);
+                    download.set_holders(self.holders.clone());
+                }
             }
             9 if number.is_multiple_of(4) => download.stop(now),
             9 if number.is_multiple_of(9) => download.cancel(now),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::chunk::digest::ExpectedDigests;
+use crate::chunk::download::Effect;
 
 impl TreeDownload {
     /// Begins a small file or a link, which takes `charge` bytes of the window until it is written.
@@ -248,7 +249,8 @@ impl TreeDownload {
         if let Ok(seed) = seed.digest().try_into() {
             options.seed = seed;
         }
-        let large = Large::new((parent, path, metadata), (cid, block), options, self.now);
+        let mut large = Large::new((parent, path, metadata), (cid, block), options, self.now);
+        large.set_holders(self.holders.clone());
         self.large.insert(file, large);
         false
     }
@@ -284,8 +286,10 @@ impl TreeDownload {
                 let Some(path) = self.large.get(&file).map(|large| large.path().clone()) else {
                     return;
                 };
+                let changes =
+                    matches!(effect, Effect::Write { .. } | Effect::Sync | Effect::Rename { .. });
                 let effect = TreeEffect::File { path, effect };
-                self.outbox.issue(effect, Purpose::Large(file, id));
+                self.outbox.issue(effect, Purpose::Large(file, id, changes));
             }
             LargeOutput::Save(id) => self.unsaved.push((file, id)),
             LargeOutput::Full(true) => self.outbox.event(TreeEvent::DiskFull),
@@ -380,6 +384,15 @@ impl TreeDownload {
         self.reported = TreeProgress { rate, ..progress };
         if is_news {
             self.outbox.event(TreeEvent::Progress(self.reported));
+        }
+        if self.outbox.compares() {
+            // What is compared is not fetched, and is no stall.
+            self.stalls.skip(self.now);
+        }
+        let is_disk = self.disk.is_full() || self.outbox.changes_disk();
+        let after = self.options.download.stall_after;
+        if let Some(event) = self.stalls.look(progress.done, is_disk, after, self.now) {
+            self.outbox.event(event);
         }
     }
 }

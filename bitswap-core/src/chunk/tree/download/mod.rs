@@ -26,12 +26,14 @@ use super::outbox::{Outbox, Purpose};
 use super::path::TreePath;
 use super::rules::{InvalidTree, NameRule, TreeBounds, TreeFault};
 use super::small::{Small, Stage as SmallStage, Taken};
+use super::stalls::Stalls;
 use super::walk::{DirId, EntryKind, TreeEntry, TreeWalk, WalkOutput, estimate};
 use crate::block::Block;
 use crate::chunk::download::{
     BlockWant, DiskHealth, Done, DownloadError, DownloadOptions, EffectId, FsError, FsErrorKind,
-    Missing, Outcome, SyncPolicy,
+    Missing, Outcome, StallReason, SyncPolicy,
 };
+use crate::chunk::range_map::Holders;
 use crate::chunk::unixfs::{DagFault, FileNode, InvalidDag, Link, Metadata};
 use crate::time::Timestamp;
 
@@ -143,6 +145,8 @@ pub struct TreeDownload {
     found: u64,
     reported: TreeProgress,
     tick: Timestamp,
+    stalls: Stalls,
+    holders: Holders,
 }
 
 impl TreeDownload {
@@ -178,6 +182,8 @@ impl TreeDownload {
             found: 0,
             reported: TreeProgress::default(),
             tick: now + TICK,
+            stalls: Stalls::new(now),
+            holders: Holders::default(),
         };
         download.outbox.issue(TreeEffect::Lock, Purpose::Step);
         download
@@ -196,11 +202,11 @@ impl TreeDownload {
         if !self.outbox.is_empty() {
             return Some(self.now);
         }
-        if !matches!(self.stage, Stage::Entries | Stage::Settle(_)) {
+        if !matches!(self.stage, Stage::Root | Stage::Entries | Stage::Settle(_)) {
             return None;
         }
         let names = self.retries.front().map(|(at, _)| *at);
-        let is_running = matches!(self.stage, Stage::Entries);
+        let is_running = matches!(self.stage, Stage::Root | Stage::Entries);
         let disk = self.disk.held_until().filter(|_| is_running && !self.writes.is_empty());
         let is_at_checkpoint = self.outbox.is_at_checkpoint();
         let checkpoint = self.unnamed.due_at(self.options.download.sync);
@@ -225,6 +231,7 @@ impl TreeDownload {
     pub fn handle_block(&mut self, block: &Block, now: Timestamp) -> bool {
         self.now = self.now.max(now);
         let Some(waiters) = self.waiters.remove(block.cid()) else { return false };
+        self.stalls.arrived();
         for waiter in waiters {
             match waiter {
                 Waiter::Walk => {
@@ -281,6 +288,19 @@ impl TreeDownload {
         self.advance();
     }
 
+    /// Why no block may arrive, as the host sees it: the reason that a stall will give.
+    pub const fn handle_network(&mut self, reason: StallReason) {
+        self.stalls.set_network(reason);
+    }
+
+    /// Sets how many peers have each block, for the large files with [`Order::Rarest`](crate::chunk::Order::Rarest).
+    pub fn set_holders(&mut self, holders: Holders) {
+        for large in self.large.values_mut() {
+            large.set_holders(holders.clone());
+        }
+        self.holders = holders;
+    }
+
     /// Requests nothing more, until [`Self::resume`]. What is requested is taken when it comes.
     pub fn pause(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
@@ -293,6 +313,7 @@ impl TreeDownload {
     pub fn resume(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.is_paused = false;
+        self.stalls.skip(self.now);
         self.disk.try_now();
         for (want, waiter) in take(&mut self.deferred) {
             self.request(want, waiter);
@@ -361,7 +382,7 @@ impl TreeDownload {
                     }
                 }
             }
-            Purpose::Large(file, effect) => {
+            Purpose::Large(file, effect, _) => {
                 if let Some(large) = self.large.get_mut(&file) {
                     large.handle_done(effect, result, now);
                 }

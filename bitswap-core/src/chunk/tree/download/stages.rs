@@ -147,6 +147,7 @@ impl TreeDownload {
         }
         self.save();
         match &self.stage {
+            Stage::Root => self.tell(),
             Stage::Entries => {
                 self.run_writes();
                 self.run_checkpoint();

@@ -1,0 +1,151 @@
+//! What of a report is wrong, and what to do about it.
+
+use bitswap_core::{ByteSize, ProtocolSupport};
+
+use super::{JournalState, Listened, Reached, TargetReport};
+use crate::fs::LockState;
+
+/// Less free space than this is none, in bytes.
+const SPACE_MIN: u64 = 1 << 20;
+/// The longest path that programs of Windows take unless they ask for more, in UTF-16 code units.
+const WINDOWS_PATH_MAX: usize = 259;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Gravity {
+    /// It may matter.
+    Warning,
+    /// Nothing can be fetched like this.
+    Problem,
+}
+
+/// Something that is wrong, or may be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Finding {
+    /// How bad it is.
+    pub gravity: Gravity,
+    /// What it is.
+    pub what: String,
+    /// What to do about it.
+    pub next: &'static str,
+}
+
+pub(super) fn of(
+    target: Option<&TargetReport>,
+    listen: &[Listened],
+    from: &[Reached],
+) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for error in listen.iter().filter_map(|listened| listened.error.as_ref()) {
+        // The error itself says what to choose instead.
+        found.push(problem(error.clone(), "Listen on another address or port."));
+    }
+    for reached in from {
+        of_peer(reached, &mut found);
+    }
+    if let Some(target) = target {
+        of_target(target, &mut found);
+    }
+    found
+}
+
+fn problem(what: String, next: &'static str) -> Finding {
+    Finding { gravity: Gravity::Problem, what, next }
+}
+
+fn warning(what: String, next: &'static str) -> Finding {
+    Finding { gravity: Gravity::Warning, what, next }
+}
+
+fn of_peer(reached: &Reached, found: &mut Vec<Finding>) {
+    if let Some(error) = &reached.error {
+        let next = "Check that `bitswap share` still runs there, and that the address is right.";
+        found.push(problem(error.clone(), next));
+        return;
+    }
+    let Some(peer) = &reached.peer else { return };
+    let stats = peer.info.bitswap.and_then(|info| info.stats);
+    match stats.map(|stats| stats.support) {
+        Some(ProtocolSupport::No) | None => found.push(problem(
+            format!("{} does not speak Bitswap", reached.address),
+            "Give the address of `bitswap share` or of an IPFS node.",
+        )),
+        Some(ProtocolSupport::Unknown) if peer.identified.is_none() => found.push(warning(
+            format!("{} has not said what it speaks", reached.address),
+            "See with `bitswap check` whether it answers.",
+        )),
+        Some(_) => {}
+    }
+}
+
+fn of_target(target: &TargetReport, found: &mut Vec<Finding>) {
+    let directory = target.directory.display();
+    if let Some(fault) = &target.name_fault {
+        found.push(problem(fault.clone(), "Choose another name with `-o`."));
+    } else if target.is_name_too_long() {
+        let what =
+            format!("the name has {} bytes, and most file systems take 255", target.name_len);
+        found.push(problem(what, "Choose a shorter name with `-o`."));
+    } else if let Some(fault) = &target.portable_fault {
+        found.push(warning(
+            format!("another system does not take the name: {fault}"),
+            "Choose another name if the file is to go there too.",
+        ));
+    }
+    if cfg!(windows) && target.path_len > WINDOWS_PATH_MAX {
+        let what =
+            format!("the path has {} characters, and many programs take 259", target.path_len);
+        found.push(warning(what, "Choose a shorter path."));
+    }
+    if !target.directory_exists {
+        found.push(problem(format!("there is no directory {directory}"), "Make it first."));
+        return;
+    }
+    if let Some(error) = &target.write_error {
+        let what = format!("no file can be made in {directory}: {error}");
+        found.push(problem(what, "Change its permissions, or choose another directory."));
+    }
+    if let Some(space) = target.free_space.filter(|space| *space < SPACE_MIN) {
+        let what = format!("only {} are free in {directory}", ByteSize(space));
+        found.push(problem(what, "Free some space, or choose another disk."));
+    }
+    if target.is_network {
+        found.push(warning(
+            format!("{directory} is on another machine"),
+            "If a fetch is slow or fails there, fetch to a local disk and copy.",
+        ));
+    }
+    if let Some(program) = target.synced_by {
+        found.push(warning(
+            format!("{directory} is synchronized by {program}, which may hold files while they are written"),
+            "Fetch to another directory and move the finished file.",
+        ));
+    }
+    if target.has_locks == Some(false) {
+        found.push(warning(
+            format!("files in {directory} cannot be locked; a lock file is made instead"),
+            "Remove that file by hand if a fetch is killed on another machine.",
+        ));
+    }
+    match target.lock {
+        LockState::Held => found.push(warning(
+            format!("another process is fetching to {} now", target.path.display()),
+            "Wait for its end, or fetch to another name.",
+        )),
+        LockState::Unknown => found.push(problem(
+            format!("{} may be locked by another machine", target.path.display()),
+            "Remove its lock file if no fetch to it runs anywhere.",
+        )),
+        LockState::Free | LockState::Stale => {}
+    }
+    if target.journal == JournalState::Unreadable {
+        found.push(warning(
+            "the journal of the interrupted fetch cannot be read".to_owned(),
+            "Run the same `bitswap get` again: what is there is compared, and kept where it is right.",
+        ));
+    }
+}
