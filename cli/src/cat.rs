@@ -94,7 +94,7 @@ async fn print(
                     Verdict::Wait => {}
                     Verdict::Say => say.waiting(&waiting),
                     Verdict::GiveUp => {
-                        return Err(Failure::NothingCame { idle: patience.idle(), waiting });
+                        return Err(Failure::NothingCame { idle: patience.idle(), waiting: Box::new(waiting) });
                     }
                 }
                 continue;

@@ -53,7 +53,7 @@ pub(crate) enum Failure {
     #[error("a private network has a DHT of its own; name a machine of it with --bootstrap")]
     PublicDht,
     #[error("nothing has come for {:.1} s; {waiting}", idle.as_secs_f64())]
-    NothingCame { idle: Duration, waiting: StallReport },
+    NothingCame { idle: Duration, waiting: Box<StallReport> },
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error(transparent)]

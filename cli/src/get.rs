@@ -298,7 +298,7 @@ async fn watched<E, T>(
                     Verdict::Wait => {}
                     Verdict::Say => shown.waiting(&waiting),
                     Verdict::GiveUp => {
-                        break Failure::NothingCame { idle: patience.idle(), waiting };
+                        break Failure::NothingCame { idle: patience.idle(), waiting: Box::new(waiting) };
                     }
                 }
             }

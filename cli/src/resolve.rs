@@ -37,7 +37,7 @@ pub(crate) async fn attend<T>(
                         Verdict::Wait => {}
                         Verdict::Say => say.waiting(&waiting),
                         Verdict::GiveUp => {
-                            return Err(Failure::NothingCame { idle: patience.idle(), waiting });
+                            return Err(Failure::NothingCame { idle: patience.idle(), waiting: Box::new(waiting) });
                         }
                     }
                 }

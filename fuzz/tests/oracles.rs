@@ -11,7 +11,7 @@ use proptest::collection::btree_set;
 use proptest::prelude::*;
 use proptest::test_runner::contextualize_config;
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
+use rand_xoshiro::rand_core::SeedableRng as _;
 use rs_merkle::algorithms::Sha256;
 use rs_merkle::{Hasher as _, MerkleTree};
 use rust_unixfs::dir::builder::{BufferingTreeBuilder, TreeOptions};
