@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bitswap_core::ByteSize;
-use bitswap_node::{Keep, Node, Runtime};
+use bitswap_node::{DiskStore, Keep, Node, Runtime};
 use serde_json::json;
 
 use crate::args;
@@ -21,8 +21,14 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     // It listens nowhere and connects to nobody.
     let mut builder = Node::builder(runtime.clone());
-    if let Some(directory) = &args.store {
-        builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
+    let store = match &args.store {
+        Some(directory) => Some(store::open(runtime, directory, args.limit).await?),
+        None => None,
+    };
+    // What is there already must not go while the rest comes.
+    let hold = store.as_ref().map(DiskStore::hold);
+    if let Some(store) = &store {
+        builder = builder.with_blocks(Arc::new(store.clone()));
     }
     let node = builder.start().await?;
     let keep = if args.only_hash { Keep::Nothing } else { Keep::Copies };
@@ -34,6 +40,10 @@ pub(crate) async fn run(
     };
     node.shutdown().await;
     let cid = added.cid;
+    if let Some(store) = store.filter(|_| !args.no_pin) {
+        store.pin(cid).await?;
+    }
+    drop(hold);
     if let Some(directory) = &args.store
         && say.is_text()
     {

@@ -1,17 +1,20 @@
 //! The command line.
 
+mod choices;
 mod config;
 mod dht;
 mod diagnose;
+mod names;
 mod node;
 mod rate;
+mod store;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bitswap_core::chunk::{Order, Profile, Sha256Digest};
+use bitswap_core::chunk::{Profile, Sha256Digest};
 use cid::Cid;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
@@ -19,13 +22,16 @@ use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::address_text;
-use crate::cid_text::{self, CidPath};
+use crate::cid_text::{self, CidPath, What};
 use crate::version;
 
+pub(crate) use choices::{CheckArg, IfExistsArg, OrderArg};
 pub(crate) use config::{Config, ConfigCommand, Show};
 pub(crate) use dht::DhtArgs;
 pub(crate) use diagnose::{Check, Doctor, Verify};
+pub(crate) use names::{Publish, Resolve};
 pub(crate) use node::{ACCESS, NodeArgs};
+pub(crate) use store::{Store, StoreArgs, StoreCommand, StoreDir, StoreLimit};
 
 /// Move files between machines by content address.
 ///
@@ -83,6 +89,8 @@ Examples:
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap doctor movie.mp4 --from /ip4/.../p2p/...  what keeps it from being fetched to here, from there?
   bitswap check bafy... /ip4/.../p2p/...          has that machine it, and how fast is it?
+  bitswap store gc --store blocks --to 5GiB       removes what is not pinned, the oldest first; also ls, stat, verify
+  bitswap publish bafy... --identity key --dht    lets the name of that key stand for it; `bitswap get /ipns/k51...`
   bitswap share --text 'Hello World'
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 
@@ -112,6 +120,7 @@ Exit codes:
    11  the file is what its CID says, and has not the digest that was given
    12  a list given with --deny denies it
    13  `bitswap doctor` found something that is wrong, or the machine that was checked has only a part
+   14  the block is pinned, or a part of what is
   130  interrupted; what was fetched is kept, and the same command goes on from there
   141  whoever read standard output wants no more of it";
 
@@ -153,6 +162,12 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Ask one machine, and nobody else, for what a CID names, and measure how fast it comes. Nothing is kept.
     Check(Check),
+    /// Let a name stand for a CID, in a DHT. The name belongs to a key, and can stand for something else later.
+    Publish(Publish),
+    /// Say what a name stands for.
+    Resolve(Resolve),
+    /// Look after a store of blocks: what is in it, what must stay, what can go.
+    Store(Store),
     /// Write shell completions and manual pages, for packagers.
     #[command(hide = true)]
     Generate(Generate),
@@ -212,10 +227,17 @@ pub(crate) struct Share {
     #[arg(long, value_name = "DIR")]
     pub(crate) store: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) limit: StoreLimit,
+
     /// Where to listen. Port 0 is any free port: that which the identity had before, if it is free. May be
     /// given several times. Default: on all interfaces.
     #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
     pub(crate) listen: Vec<Multiaddr>,
+
+    /// Where it listens without being told. Not every machine has all of it.
+    #[arg(skip)]
+    pub(crate) listen_if_possible: Vec<Multiaddr>,
 
     /// Do not announce this machine on the local network.
     #[arg(long)]
@@ -262,6 +284,13 @@ pub(crate) struct Add {
     #[arg(long, value_name = "DIR", required_unless_present = "only_hash")]
     pub(crate) store: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) limit: StoreLimit,
+
+    /// Do not pin it: the blocks go with the next `bitswap store gc`, or when room is needed.
+    #[arg(long, conflicts_with = "only_hash")]
+    pub(crate) no_pin: bool,
+
     /// Print the CID and keep nothing.
     #[arg(long, conflicts_with = "store")]
     pub(crate) only_hash: bool,
@@ -292,13 +321,14 @@ fn with_environment(command: clap::Command) -> clap::Command {
 }
 
 impl RuntimeArg {
-    /// Where a node on this runtime listens unless told: wherever it can be reached. One in a private network
-    /// has no QUIC.
+    /// Where a node on this runtime listens unless told: wherever it can be reached, over IPv4 and IPv6. One in a
+    /// private network has no QUIC.
     pub(crate) fn listen(self, is_private: bool) -> Vec<Multiaddr> {
-        let any = || Multiaddr::empty().with(Ipv4Addr::UNSPECIFIED.into());
-        let mut addresses = vec![any().with(Protocol::Tcp(0))];
+        let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+        let any = any.map(|ip| Multiaddr::empty().with(ip.into()));
+        let mut addresses = any.clone().map(|any| any.with(Protocol::Tcp(0))).to_vec();
         if cfg!(feature = "quic") && self == Self::Tokio && !is_private {
-            addresses.push(any().with(Protocol::Udp(0)).with(Protocol::QuicV1));
+            addresses.extend(any.map(|any| any.with(Protocol::Udp(0)).with(Protocol::QuicV1)));
         }
         addresses
     }
@@ -359,6 +389,13 @@ pub(crate) struct Sources {
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub(crate) reconnect_for: Duration,
 
+    /// Ask this DNS server what a domain stands for, instead of those of the system: 192.0.2.1:53.
+    #[arg(long, value_name = "IP:PORT")]
+    pub(crate) dns_server: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+
     #[command(flatten)]
     pub(crate) node: NodeArgs,
 
@@ -368,8 +405,10 @@ pub(crate) struct Sources {
 
 impl Sources {
     /// Asks also where tickets say that these are.
-    pub(crate) fn ask_where(&mut self, what: &[CidPath]) {
-        for from in what.iter().map(|what| &what.from).filter(|from| !from.is_empty()) {
+    pub(crate) fn ask_where(&mut self, what: &[What]) {
+        for from in
+            what.iter().filter_map(What::cid).map(|what| &what.from).filter(|from| !from.is_empty())
+        {
             if !self.of_tickets.contains(from) {
                 self.of_tickets.push(from.clone());
             }
@@ -392,10 +431,10 @@ impl Sources {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Get {
     /// What to get: the ticket that `bitswap share` prints, or the CID of a file or folder, with the path of what
-    /// is wanted in it if that is not all: CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway.
-    /// Several are got one after the other.
-    #[arg(value_name = "CID", required_unless_present = "input", value_parser = cid_text::parse_path)]
-    pub(crate) what: Vec<CidPath>,
+    /// is wanted in it if that is not all: CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway. Or a name
+    /// that stands for one: /ipns/k51..., /ipns/example.org/path; names of keys need --dht or --bootstrap. Several are got one after the other.
+    #[arg(value_name = "CID", required_unless_present = "input", value_parser = cid_text::parse_what)]
+    pub(crate) what: Vec<What>,
 
     /// Get also what this file names: a CID, URL or ticket on each line, as on the command line. Empty lines and
     /// those that begin with # are left out. `-`: standard input.
@@ -472,62 +511,12 @@ impl Get {
     }
 }
 
-/// What to do when the target exists.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum IfExistsArg {
-    /// Fail, with exit code 5. The same file again is not fetched and no failure.
-    #[default]
-    Refuse,
-    /// Replace it, once the new file is complete.
-    Replace,
-    /// Put a number into the new file's name.
-    Unique,
-}
-
-/// In which order blocks are asked for.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum OrderArg {
-    /// From the beginning of the file to its end.
-    #[default]
-    Sequential,
-    /// What the fewest of the connected machines have: all count as having it but those that want it themselves.
-    Rarest,
-    /// Drawn by lot: several who get a file from one machine then have different parts to give to each other.
-    Random,
-    /// From the beginning, and what comes next before everything else that is asked of the same machines.
-    Deadline,
-}
-
-impl OrderArg {
-    /// The order.
-    pub(crate) const fn order(self) -> Order {
-        match self {
-            Self::Sequential => Order::Sequential,
-            Self::Rarest => Order::Rarest,
-            Self::Random => Order::Random,
-            Self::Deadline => Order::Deadline,
-        }
-    }
-}
-
-/// What of an interrupted get is hashed again.
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub(crate) enum CheckArg {
-    /// All of it. With the others the file is called verified only if all of it was hashed after all.
-    #[default]
-    Full,
-    /// A few pieces, and all of it if one is wrong or the file was written to since.
-    Sample,
-    /// Nothing, or all of it if the file was written to since.
-    Changed,
-}
-
 /// `bitswap ls`
 #[derive(Debug, clap::Args)]
 pub(crate) struct Ls {
     /// The CID of a folder, and perhaps a path in it, or a ticket, as with `get`.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
-    pub(crate) what: CidPath,
+    #[arg(value_name = "CID", value_parser = cid_text::parse_what)]
+    pub(crate) what: What,
 
     #[command(flatten)]
     pub(crate) sources: Sources,
@@ -537,8 +526,8 @@ pub(crate) struct Ls {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cat {
     /// The CID, and perhaps a path, or a ticket, as with `get`.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_path)]
-    pub(crate) what: CidPath,
+    #[arg(value_name = "CID", value_parser = cid_text::parse_what)]
+    pub(crate) what: What,
 
     /// Print these bytes alone, both ends included; `100-` is all from 100 on.
     #[arg(long, value_name = "FROM-TO", value_parser = range)]

@@ -25,12 +25,13 @@ pub(crate) async fn run(
     say: &Say,
 ) -> Result<(), Failure> {
     args.sources.ask_where(std::slice::from_ref(&args.what));
-    args.sources.node.must_not_be_denied(&args.what)?;
+    args.sources.node.must_not_all_be_denied([&args.what])?;
     let Fetcher { node, mut late, metrics: _metrics } =
         peers::connected(&args.sources, runtime, say).await?;
-    let mut cid = args.what.cid;
-    if !args.what.path.is_empty() {
-        cid = resolve::resolved(&node, &mut late, &args.sources, &args.what, say).await?.cid;
+    let what = resolve::known(&node, &mut late, &args.sources, &args.what, say).await?;
+    let mut cid = what.cid;
+    if !what.path.is_empty() {
+        cid = resolve::resolved(&node, &mut late, &args.sources, &what, say).await?.cid;
     }
     let printed = if matches!(cid.codec(), DAG_PB | RAW) {
         let printing = print(&node, &mut late, cid, &args, say);

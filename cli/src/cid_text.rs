@@ -1,6 +1,8 @@
 //! CIDs as people give them: with white space around, with a path behind, in a URL, or broken.
 
-use bitswap_node::{Multiaddr, PeerId, Ticket, TicketError, percent};
+use bitswap_node::{
+    Multiaddr, NamePath, NamePathError, PeerId, Root, Ticket, TicketError, percent,
+};
 use cid::multibase::Base;
 use cid::{Cid, Version};
 
@@ -16,7 +18,51 @@ pub(crate) struct CidPath {
     pub(crate) from: Vec<Multiaddr>,
 }
 
+/// What a person may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// Something that never changes.
+    Cid(CidPath),
+    /// What the owner of a name says that it is.
+    Name { name: NamePath, file_name: Option<String> },
+}
+
+impl What {
+    /// The CID, if that is known without asking anybody.
+    pub(crate) const fn cid(&self) -> Option<&CidPath> {
+        match self {
+            Self::Cid(cid) => Some(cid),
+            Self::Name { .. } => None,
+        }
+    }
+}
+
+impl std::fmt::Display for What {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cid(cid) => write!(f, "{cid}"),
+            Self::Name { name, .. } => write!(f, "{name}"),
+        }
+    }
+}
+
 impl CidPath {
+    /// What a name stands for. Unless the path or a URL says otherwise, it is called by the name.
+    pub(crate) fn named(
+        cid: Cid,
+        path: Vec<String>,
+        name: &NamePath,
+        file_name: Option<String>,
+    ) -> Self {
+        let root = match name.root() {
+            Root::Domain(domain) => Some(domain.clone()),
+            Root::Ipns(name) => Some(name.to_string()),
+            Root::Cid(_) => None,
+        };
+        let file_name = file_name.or_else(|| name.path().last().cloned()).or(root);
+        Self { cid, path, file_name, from: Vec::new() }
+    }
+
     /// What it is called, as far as that is known.
     pub(crate) fn name(&self) -> Option<&str> {
         self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
@@ -46,9 +92,18 @@ impl std::fmt::Display for CidPath {
 /// Reads a CID with a path behind it: `CID/path`, `/ipfs/CID/path`, `ipfs://CID/path`, or the URL of a gateway in
 /// either form; or a ticket. What is wrong with one that is none is said in the error, and what may have been meant.
 pub(crate) fn parse_path(text: &str) -> Result<CidPath, String> {
+    match parse_what(text)? {
+        What::Cid(cid) => Ok(cid),
+        What::Name { .. } => Err(IPNS.into()),
+    }
+}
+
+/// Reads what [`parse_path`] reads, and names of IPNS and DNSLink in the same forms: `/ipns/NAME/path`, `ipns://NAME/path`.
+pub(crate) fn parse_what(text: &str) -> Result<What, String> {
     let text = text.trim();
     if Ticket::is_meant(text) {
-        return text.parse().map(Ticket::into).map_err(|error: TicketError| error.to_string());
+        let ticket = text.parse().map_err(|error: TicketError| error.to_string())?;
+        return Ok(What::Cid(Ticket::into(ticket)));
     }
     parse(text).map_err(|error| match suggestion(text) {
         Some(meant) => format!("{error}; did you mean {meant} ?"),
@@ -79,7 +134,7 @@ fn suggestion(text: &str) -> Option<String> {
     candidates.into_iter().find(is_new)
 }
 
-fn parse(text: &str) -> Result<CidPath, String> {
+fn parse(text: &str) -> Result<What, String> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
         None => (None, text),
@@ -88,26 +143,34 @@ fn parse(text: &str) -> Result<CidPath, String> {
     let (rest, file_name) = if is_url { without_query(rest)? } else { (rest, None) };
     let rest = match scheme.as_deref() {
         None | Some("ipfs") => rest.to_owned(),
-        Some("ipns") => return Err(IPNS.into()),
+        Some("ipns") => format!("/ipns/{rest}"),
         Some("http" | "https") => from_gateway(rest)?,
         Some(other) => return Err(format!("{other}:// is no address of a file in IPFS")),
     };
-    let rest = match rest.strip_prefix("/ipfs/") {
-        Some(rest) => rest,
-        None if rest.starts_with("/ipns/") => return Err(IPNS.into()),
-        None => &rest,
+    let (name, rest) = match rest.strip_prefix("/ipns/") {
+        Some(rest) => (true, rest),
+        None => (false, rest.strip_prefix("/ipfs/").unwrap_or(&rest)),
     };
     let mut names = rest.split('/').filter(|name| !name.is_empty());
-    let cid = parse_cid(names.next().unwrap_or_default())?;
+    let first = names.next().unwrap_or_default();
     let decode = |name: &str| if is_url { percent_decoded(name) } else { Ok(name.to_owned()) };
+    let root = match name {
+        true => {
+            format!("/ipns/{first}").parse().map_err(|error: NamePathError| error.to_string())?
+        }
+        false => NamePath::new(Root::Cid(parse_cid(first)?), Vec::new()),
+    };
     let path = names.map(decode).collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = path.iter().find(|name| matches!(name.as_str(), "." | "..")) {
         return Err(format!("{name:?} is no name in a path; give the path without it"));
     }
-    Ok(CidPath { cid, path, file_name, from: Vec::new() })
+    Ok(match root.root() {
+        Root::Cid(cid) => What::Cid(CidPath { cid: *cid, path, file_name, from: Vec::new() }),
+        root => What::Name { name: NamePath::new(root.clone(), path), file_name },
+    })
 }
 
-const IPNS: &str = "names of IPNS can change and are not looked up; give the CID";
+const IPNS: &str = "names of IPNS can change; give the CID, which `bitswap resolve` finds out";
 
 /// Cuts off what follows the path of a URL; gives what it says about the name.
 fn without_query(url: &str) -> Result<(&str, Option<String>), String> {
@@ -128,7 +191,7 @@ fn from_gateway(url: &str) -> Result<String, String> {
     }
     match host.split_once('.') {
         Some((cid, rest)) if rest.starts_with("ipfs.") => Ok(format!("/ipfs/{cid}/{path}")),
-        Some((_, rest)) if rest.starts_with("ipns.") => Err(IPNS.into()),
+        Some((name, rest)) if rest.starts_with("ipns.") => Ok(format!("/ipns/{name}/{path}")),
         _ => Err("there is no CID in this URL: it has neither /ipfs/ nor .ipfs. in it".into()),
     }
 }
@@ -248,9 +311,10 @@ mod tests {
             ("", "empty"),
             ("  ", "empty"),
             (&format!("{HELLO}/a/../b"), "no name"),
-            (&format!("/ipns/{HELLO}"), "IPNS"),
-            (&format!("ipns://{HELLO}"), "IPNS"),
-            (&format!("https://{HELLO}.ipns.example.test/"), "IPNS"),
+            ("/ipns/example.org", "IPNS"),
+            ("ipns://example.org", "IPNS"),
+            (&format!("/ipns/{HELLO}"), "no name behind /ipns/"),
+            ("/ipns/nonsense", "no name behind /ipns/"),
             ("https://example.test/", "no CID in this URL"),
             (&format!("ftp://{HELLO}"), "no address"),
             (&format!("ipfs://{HELLO}/a%2"), "two digits"),
@@ -300,6 +364,32 @@ mod tests {
             parse_path(&format!("{HELLO}/a/b")).unwrap().to_string(),
             format!("{HELLO}/a/b")
         );
+    }
+
+    #[test]
+    fn a_name_is_read_in_every_form_of_a_cid() {
+        let key = "k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
+        for (text, read) in [
+            ("/ipns/example.org/a b", "/ipns/example.org/a b"),
+            ("ipns://example.org/a%20b?x#y", "/ipns/example.org/a b"),
+            ("https://gateway.test/ipns/example.org/a%20b", "/ipns/example.org/a b"),
+            ("https://docs-example-org.ipns.gateway.test/a", "/ipns/docs.example.org/a"),
+            (&format!("/ipns/{key}"), &format!("/ipns/{key}")),
+            (&format!("https://{key}.ipns.gateway.test/a"), &format!("/ipns/{key}/a")),
+        ] {
+            let what = parse_what(text).unwrap();
+            assert_eq!((what.to_string().as_str(), what.cid()), (read, None), "{text}");
+        }
+        let cid: Cid = HELLO.parse().unwrap();
+        let called = |text: &str| match parse_what(text).unwrap() {
+            What::Name { name, file_name } => {
+                CidPath::named(cid, Vec::new(), &name, file_name).name().map(str::to_owned)
+            }
+            What::Cid(_) => None,
+        };
+        assert_eq!(called("/ipns/example.org").as_deref(), Some("example.org"));
+        assert_eq!(called("/ipns/example.org/a/b").as_deref(), Some("b"));
+        assert_eq!(called("ipns://example.org/?filename=c").as_deref(), Some("c"));
     }
 
     #[test]

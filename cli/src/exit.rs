@@ -3,6 +3,7 @@
 use std::error::Error as _;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bitswap_core::ByteSize;
@@ -10,9 +11,9 @@ use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, NodeKind, ResolveError, TreeError, TreeFault,
 };
 use bitswap_node::{
-    ErrorChain, FetchError, GetError, IdentityError, ListenError, NodeClosed, PathError,
-    ProvideError, PutError, ReadError, ShareError, StallReport, StartError, StoreError,
-    VerifyError,
+    ErrorChain, FetchError, GetError, IdentityError, ListenError, NameError, NodeClosed, PathError,
+    ProvideError, PublishError, PutError, ReadError, ShareError, StallReport, StartError,
+    StoreError, StoreFault, VerifyError,
 };
 use cid::Cid;
 use libp2p::PeerId;
@@ -99,6 +100,28 @@ pub(crate) enum Failure {
     TemporaryStore { source: io::Error },
     #[error("the store in {} cannot be opened", directory.display())]
     Store { directory: PathBuf, source: io::Error },
+    #[error("whose name? give the file with its key as --identity; it is made when there is none")]
+    WhoseName,
+    #[error("a name cannot stand for itself")]
+    OwnName,
+    #[error(transparent)]
+    Name(#[from] NameError),
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("there is no store in {}; `bitswap add --store` makes one", directory.display())]
+    NoStore { directory: PathBuf },
+    #[error(transparent)]
+    StoreFault(#[from] StoreFault),
+    #[error("the store's files")]
+    StoreFile { source: io::Error },
+    #[error(
+        "{blocks} of the store's blocks have changed on the disk; `--remove` removes them, and then they can be got again"
+    )]
+    StoreDiffers { blocks: u64 },
+    #[error("{} not pinned: `bitswap store ls --pins` lists what is", are(cids))]
+    NotPinned { cids: Vec<Cid> },
+    #[error("{} not in the store", are(cids))]
+    NoBlocks { cids: Vec<Cid> },
     #[error("{root} is not in the store; put it there with `bitswap add`, or name another store")]
     NotInStore { root: Cid },
     #[error("cannot write to standard output")]
@@ -132,6 +155,11 @@ pub(crate) enum Failure {
 fn count(differences: u64) -> String {
     let of = if differences == 1 { "difference" } else { "differences" };
     format!("{differences} {of}")
+}
+
+fn are(cids: &[Cid]) -> String {
+    let names: Vec<String> = cids.iter().map(ToString::to_string).collect();
+    format!("{} {}", names.join(", "), if cids.len() == 1 { "is" } else { "are" })
 }
 
 fn do_not(peers: &[PeerId]) -> String {
@@ -182,6 +210,9 @@ impl Failure {
         let advice = match self {
             Self::Fetch(error) => advice(error),
             Self::Unwell { .. } => Some("What to do is said beside each; then run it again."),
+            Self::Name(NameError::NoDht { .. }) | Self::Publish(PublishError::NoDht) => {
+                Some("Add `--dht` for the public one, or `--bootstrap` and a machine of another.")
+            }
             Self::Differs { .. } => Some(
                 "To have it as the CID names it, `bitswap get` it with `--if-exists replace`: files that are equal \
                  are not fetched again.",
@@ -261,7 +292,16 @@ impl Failure {
                 DISK_FULL
             }
             Self::Store { .. } | Self::TemporaryStore { .. } => FILE,
-            Self::NotInStore { .. } => NOT_FOUND,
+            Self::WhoseName | Self::OwnName => USAGE,
+            Self::Name(error) => name_code(error),
+            Self::Publish(PublishError::NoDht) => USAGE,
+            Self::Publish(PublishError::NotStored) => NETWORK,
+            Self::NoStore { .. } => FILE,
+            Self::StoreFault(fault) => fault_code(fault),
+            Self::StoreFile { source } if is_full(source) => DISK_FULL,
+            Self::StoreFile { .. } => FILE,
+            Self::StoreDiffers { .. } => DIFFERS,
+            Self::NotInStore { .. } | Self::NotPinned { .. } | Self::NoBlocks { .. } => NOT_FOUND,
             Self::Interrupted | Self::Aborted => INTERRUPTED,
             _ => OTHER,
         }
@@ -291,17 +331,45 @@ const DIGEST: u8 = 11;
 const DENIED: u8 = 12;
 /// `bitswap doctor` found a problem, or a machine has only a part of what was checked.
 pub(crate) const UNWELL: u8 = 13;
+/// The block is pinned, or a part of what is.
+const PINNED: u8 = 14;
 const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
 
+type SharedError = Arc<dyn std::error::Error + Send + Sync>;
+
 /// What the system says of a store on a disk.
 fn store_code(error: &StoreError) -> u8 {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    // Errors of stores are shared, and it is the handle that is returned as the cause.
+    let shared = error.source().and_then(|cause| cause.downcast_ref::<SharedError>());
+    let cause = shared.and_then(|cause| cause.downcast_ref::<io::Error>());
     match cause {
         Some(error) if is_full(error) => DISK_FULL,
         Some(_) => FILE,
         None => OTHER,
+    }
+}
+
+fn name_code(error: &NameError) -> u8 {
+    match error {
+        NameError::NoDht { .. } => USAGE,
+        NameError::NotFound { .. } | NameError::NoLink { .. } => NOT_FOUND,
+        NameError::Lookup { .. } => NETWORK,
+        NameError::Value { .. } | NameError::Endless { .. } => INVALID,
+        _ => OTHER,
+    }
+}
+
+fn fault_code(fault: &StoreFault) -> u8 {
+    match fault {
+        StoreFault::Pinned { .. } => PINNED,
+        StoreFault::Missing { .. } => NOT_FOUND,
+        StoreFault::Corrupt { .. } => DIFFERS,
+        StoreFault::UnknownLinks { .. } | StoreFault::Invalid { .. } => INVALID,
+        StoreFault::File(error) if is_full(error) => DISK_FULL,
+        StoreFault::File(_) => FILE,
+        _ => OTHER,
     }
 }
 

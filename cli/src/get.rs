@@ -20,7 +20,7 @@ use tokio::time::interval;
 
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::cat;
-use crate::cid_text::{self, CidPath};
+use crate::cid_text::{self, CidPath, What};
 use crate::exit::Failure;
 use crate::ls::Plain;
 use crate::patience::{Patience, Verdict};
@@ -49,7 +49,7 @@ pub(crate) async fn run(
         return Err(Failure::DigestOfOneFile);
     }
     if args.is_to_output() {
-        let Ok([what]) = <[CidPath; 1]>::try_from(all) else {
+        let Ok([what]) = <[What; 1]>::try_from(all) else {
             return Err(Failure::SeveralToOutput);
         };
         return cat::run(
@@ -62,9 +62,7 @@ pub(crate) async fn run(
     if let Some(path) = args.output.as_ref().filter(|path| all.len() > 1 && !path.is_dir()) {
         return Err(Failure::NoFolder { path: path.clone() });
     }
-    for what in &all {
-        args.sources.node.must_not_be_denied(what)?;
-    }
+    args.sources.node.must_not_all_be_denied(&all)?;
     args.sources.ask_where(&all);
     let mut fetcher = peers::connected(&args.sources, runtime, say).await?;
     let mut failures = Vec::new();
@@ -87,7 +85,7 @@ pub(crate) async fn run(
 }
 
 /// What a file names, a line for each.
-fn read_list(path: &Path) -> Result<Vec<CidPath>, Failure> {
+fn read_list(path: &Path) -> Result<Vec<What>, Failure> {
     let text = match path.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin()),
         false => std::fs::read_to_string(path),
@@ -97,7 +95,7 @@ fn read_list(path: &Path) -> Result<Vec<CidPath>, Failure> {
     let named = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(line, text)| {
         let failed = |reason| Failure::InputLine { path: path.to_owned(), line, reason };
-        cid_text::parse_path(text).map_err(failed)
+        cid_text::parse_what(text).map_err(failed)
     };
     named.map(parse).collect()
 }
@@ -105,12 +103,13 @@ fn read_list(path: &Path) -> Result<Vec<CidPath>, Failure> {
 /// Gets one file or folder.
 async fn get(
     Fetcher { node, late, .. }: &mut Fetcher,
-    what: &CidPath,
+    what: &What,
     several: bool,
     args: &args::Get,
     say: &Say,
 ) -> Result<(), Failure> {
     let before = node.stats().await?;
+    let what = &resolve::known(node, late, &args.sources, what, say).await?;
     let found = resolve::resolved(node, late, &args.sources, what, say).await?;
     let options = options(args);
     let start = Instant::now();

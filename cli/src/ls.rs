@@ -22,10 +22,11 @@ pub(crate) async fn run(
     say: &Say,
 ) -> Result<(), Failure> {
     args.sources.ask_where(std::slice::from_ref(&args.what));
-    args.sources.node.must_not_be_denied(&args.what)?;
+    args.sources.node.must_not_all_be_denied([&args.what])?;
     let Fetcher { node, mut late, metrics: _metrics } =
         peers::connected(&args.sources, runtime, say).await?;
-    let (sources, what) = (&args.sources, &args.what);
+    let sources = &args.sources;
+    let what = &resolve::known(&node, &mut late, sources, &args.what, say).await?;
     let root = resolve::resolved(&node, &mut late, sources, what, say).await?;
     let is_directory = resolve::is_directory(&root);
     let listing = async {

@@ -2,9 +2,10 @@
 //!
 //! # Features
 //!
-//! None is on by default.
-//!
-//! * `quic`: QUIC beside TCP.
+//! * `default`: all of them.
+//! * `quic`: QUIC beside TCP. It builds a second cryptographic library, in C, and so does `tls`.
+//! * `tls`: TLS beside noise, for machines that have nothing else.
+//! * `websocket`: WebSocket beside TCP.
 
 mod add;
 mod address_text;
@@ -22,6 +23,7 @@ mod import;
 mod log;
 mod ls;
 mod memory;
+mod names;
 mod patience;
 mod peers;
 mod progress;
@@ -94,7 +96,7 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     if let Command::Share(share) = &mut args.command
         && share.listen.is_empty()
     {
-        share.listen = args.runtime.listen(share.node.is_private());
+        share.listen_if_possible = args.runtime.listen(share.node.is_private());
     }
     if let Command::Doctor(doctor) = &mut args.command
         && doctor.listen.is_empty()
@@ -131,6 +133,9 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
         Command::Doctor(doctor) => doctor::run(doctor, runtime, say).await,
         Command::Check(check) => check::run(check, runtime, say).await,
+        Command::Publish(publish) => names::publish(publish, runtime, say).await,
+        Command::Resolve(resolve) => names::resolve(resolve, runtime, say).await,
+        Command::Store(store) => store::run(store, runtime, say).await,
         Command::Generate(generate) => generate::run(&generate),
         Command::Config(_) => unreachable!("it needs no runtime, and has run"),
     }

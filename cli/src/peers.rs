@@ -12,6 +12,7 @@ use crate::args::Sources;
 use crate::exit::Failure;
 use crate::patience::Pause;
 use crate::say::Say;
+use crate::store;
 
 /// A node that fetches.
 pub(crate) struct Fetcher {
@@ -43,11 +44,18 @@ pub(crate) async fn connected(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<Fetcher, Failure> {
-    let builder = sources
+    let mut builder = sources
         .node
         .builder(&sources.dht, runtime)?
         .with_mdns(!sources.is_named())
         .with_reconnect_grace(sources.reconnect_for);
+    if let Some(directory) = &sources.store.store {
+        let store = store::open(runtime, directory, sources.store.limit).await?;
+        builder = builder.with_blocks(Arc::new(store));
+    }
+    if let Some(server) = sources.dns_server {
+        builder = builder.with_dns_server(server);
+    }
     let node = builder.start().await?;
     let metrics = sources.node.serve_metrics(&node, say).await?;
     let named = sources.named().into_iter();

@@ -4,10 +4,10 @@ use std::pin::pin;
 use std::time::Instant;
 
 use bitswap_node::bitswap_core::chunk::NodeKind;
-use bitswap_node::{Node, Resolved};
+use bitswap_node::{Node, Resolved, ResolvedName};
 
 use crate::args::Sources;
-use crate::cid_text::CidPath;
+use crate::cid_text::{CidPath, What};
 use crate::exit::Failure;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Late};
@@ -47,6 +47,27 @@ pub(crate) async fn attend<T>(
         }
     };
     strangers::unless_all(node, sources, say, attended).await
+}
+
+/// What a name stands for, at this moment; a CID is one already.
+pub(crate) async fn known(
+    node: &Node,
+    late: &mut Late,
+    sources: &Sources,
+    what: &What,
+    say: &Say,
+) -> Result<CidPath, Failure> {
+    let known = match what {
+        What::Cid(cid) => return Ok(cid.clone()),
+        What::Name { name, file_name } => {
+            let found =
+                attend(node, late, sources, say, async { Ok(node.resolve_name(name).await?) });
+            let ResolvedName { cid, path, .. } = found.await?;
+            CidPath::named(cid, path, name, file_name.clone())
+        }
+    };
+    sources.node.must_not_be_denied(&known)?;
+    Ok(known)
 }
 
 /// What a CID with a path leads to. A raw block by itself needs no look at it.

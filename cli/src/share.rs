@@ -53,12 +53,16 @@ pub(crate) async fn run(
         _ => None,
     };
     let store = args.store.as_deref().or_else(|| temporary.as_ref().map(TempDir::path));
+    let mut hold = None;
     if let Some(directory) = store {
-        builder = builder.with_blocks(Arc::new(store::open(runtime, directory).await?));
+        let store = store::open(runtime, directory, args.limit).await?;
+        // What is put there is what is served.
+        hold = Some(store.hold());
+        builder = builder.with_blocks(Arc::new(store));
     }
     let node = builder.start().await?;
     let metrics = args.node.serve_metrics(&node, say).await?;
-    listen(&node, &args.listen, lasts).await?;
+    listen(&node, &args, lasts).await?;
     let events = node.events().await?;
     let mut stopped = pin!(interrupted());
     let sharing = share(&node, &args, say);
@@ -97,22 +101,36 @@ pub(crate) async fn run(
     watch.end(say).await?;
     drop(metrics);
     node.shutdown().await;
-    drop(temporary);
+    drop((hold, temporary));
     Ok(())
 }
 
 /// Listens on the addresses; where any port will do, on the one that an identity that lasts had before.
-async fn listen(node: &Node, addresses: &[Multiaddr], lasts: bool) -> Result<(), Failure> {
-    for address in addresses {
-        let home = identity::at_home(address, node.peer_id()).filter(|_| lasts);
-        if let Some(home) = home
-            && node.listen(home).await.is_ok()
-        {
-            continue;
-        }
-        // Another program may have that port.
-        node.listen(address.clone()).await?;
+async fn listen(node: &Node, args: &args::Share, lasts: bool) -> Result<(), Failure> {
+    for address in &args.listen {
+        listen_on(node, address, lasts).await?;
     }
+    let mut failure = None;
+    let mut listens = args.listen_if_possible.is_empty();
+    for address in &args.listen_if_possible {
+        match listen_on(node, address, lasts).await {
+            Ok(()) => listens = true,
+            // The first is the one that every machine should have.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    if listens { Ok(()) } else { failure.map_or(Ok(()), Err) }
+}
+
+async fn listen_on(node: &Node, address: &Multiaddr, lasts: bool) -> Result<(), Failure> {
+    let home = identity::at_home(address, node.peer_id()).filter(|_| lasts);
+    if let Some(home) = home
+        && node.listen(home).await.is_ok()
+    {
+        return Ok(());
+    }
+    // Another program may have that port.
+    node.listen(address.clone()).await?;
     Ok(())
 }
 

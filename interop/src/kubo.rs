@@ -93,6 +93,10 @@ impl Kubo {
         init.args(["init", "--profile", &profiles]);
         output(init, "ipfs init", None, options.deadline).await?;
         configure(&home.path().join("repo/config"), &options)?;
+        if let Some(key) = &options.swarm_key {
+            let file = home.path().join("repo/swarm.key");
+            fs::write(&file, key).map_err(PeerError::io(format!("write {}", file.display())))?;
+        }
 
         Self::run(program, home, options.deadline).await
     }

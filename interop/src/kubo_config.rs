@@ -11,12 +11,14 @@ use crate::PeerError;
 /// The transports that a node listens on, always on loopback and a free port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Listen {
-    /// TCP with noise and yamux.
+    /// TCP with noise and yamux, unless it is told otherwise.
     #[default]
     Tcp,
     /// QUIC version 1.
     Quic,
-    /// Both. Kubo then prefers QUIC to a peer that it once met over QUIC.
+    /// WebSocket over TCP.
+    WebSocket,
+    /// TCP and QUIC. Kubo then prefers QUIC to a peer that it once met over QUIC.
     TcpAndQuic,
 }
 
@@ -24,7 +26,9 @@ impl Listen {
     pub(crate) fn addrs(self) -> &'static [&'static str] {
         const TCP: &str = "/ip4/127.0.0.1/tcp/0";
         const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
+        const WEBSOCKET: &str = "/ip4/127.0.0.1/tcp/0/ws";
         match self {
+            Self::WebSocket => &[WEBSOCKET],
             Self::Tcp => &[TCP],
             Self::Quic => &[QUIC],
             Self::TcpAndQuic => &[TCP, QUIC],
@@ -41,6 +45,8 @@ pub struct KuboOptions {
     pub profiles: Vec<&'static str>,
     /// Configuration keys, such as `Bitswap.ServerEnabled`, set before the start.
     pub config: Vec<(&'static str, Value)>,
+    /// The key of the private network that it is part of, as a `swarm.key` has it.
+    pub swarm_key: Option<String>,
     /// The longest that one command may take.
     pub deadline: Duration,
 }
@@ -51,6 +57,7 @@ impl Default for KuboOptions {
             listen: Listen::Tcp,
             profiles: Vec::new(),
             config: Vec::new(),
+            swarm_key: None,
             deadline: Duration::from_secs(120),
         }
     }

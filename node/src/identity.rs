@@ -87,12 +87,6 @@ impl IdentityFile {
             let key = Keypair::generate_ed25519().to_protobuf_encoding();
             key.map_err(io::Error::other)
         };
-        let failed = |path: PathBuf, source: io::Error| match source.get_ref() {
-            Some(error) if let Some(Exposed { mode }) = error.downcast_ref() => {
-                IdentityError::Exposed { path, mode: *mode }
-            }
-            _ => IdentityError::File { path, source },
-        };
         let file = match secret::open_or_create(&path, new) {
             Ok(file) => file,
             Err(error) => return Err(failed(path, error)),
@@ -104,18 +98,19 @@ impl IdentityFile {
             Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
             Err(TryLockError::Error(error)) => return Err(failed(path, error)),
         }
-        let bytes = match secret::read(&file, LEN_MAX) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-                return Err(IdentityError::Invalid { path });
-            }
-            Err(error) => return Err(failed(path, error)),
-        };
-        match Keypair::from_protobuf_encoding(&bytes) {
-            Ok(keypair) => Ok(Self { path, keypair, _file: file }),
-            // What it says of the bytes helps nobody, and they are secret.
-            Err(_) => Err(IdentityError::Invalid { path }),
-        }
+        let keypair = keypair(secret::read(&file, LEN_MAX), &path)?;
+        Ok(Self { path, keypair, _file: file })
+    }
+
+    /// Reads the key in a file that there is, to sign with: also while a node runs with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], but [`IdentityError::InUse`].
+    pub fn read_key(path: impl Into<PathBuf>) -> Result<Keypair, IdentityError> {
+        let path = path.into();
+        let read = secret::open(&path).and_then(|file| secret::read(&file, LEN_MAX));
+        keypair(read, &path)
     }
 
     /// The file.
@@ -134,6 +129,26 @@ impl IdentityFile {
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.keypair.public().to_peer_id()
+    }
+}
+
+fn failed(path: PathBuf, source: io::Error) -> IdentityError {
+    match source.get_ref() {
+        Some(error) if let Some(Exposed { mode }) = error.downcast_ref() => {
+            IdentityError::Exposed { path, mode: *mode }
+        }
+        _ => IdentityError::File { path, source },
+    }
+}
+
+/// The key in what was read.
+fn keypair<B: AsRef<[u8]>>(read: io::Result<B>, path: &Path) -> Result<Keypair, IdentityError> {
+    let invalid = || IdentityError::Invalid { path: path.to_owned() };
+    match read {
+        // What it says of the bytes helps nobody, and they are secret.
+        Ok(bytes) => Keypair::from_protobuf_encoding(bytes.as_ref()).map_err(|_| invalid()),
+        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(invalid()),
+        Err(error) => Err(failed(path.to_owned(), error)),
     }
 }
 

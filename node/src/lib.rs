@@ -35,8 +35,12 @@
 //!
 //! # Features
 //!
-//! None is on by default, and none changes what a node does.
+//! None is on by default.
 //!
+//! * `tls`: TLS beside noise, for peers that have nothing else; noise is offered first.
+//! * `websocket`: addresses with `/ws`, to listen and to dial, and with `/wss`, to dial.
+//! * `blockstore`: the stores of the crate `blockstore` in a node ([`store::ForeignStore`]), and [`DiskStore`] behind its
+//!   trait.
 //! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, with a span for
 //!   each transfer, session, want and peer; the bytes of blocks never are.
 //! * `metrics`: all counters as OpenMetrics, for a registry of the crate `prometheus-client` or over HTTP.
@@ -68,12 +72,15 @@ mod list;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod multiplex;
+mod names;
 mod node;
 pub mod percent;
 mod providers;
 mod read;
 mod reason;
 mod runtime;
+#[cfg(feature = "tls")]
+mod security;
 #[cfg(feature = "serde")]
 mod serde_text;
 mod session;
@@ -89,6 +96,8 @@ mod ticket;
 mod trace;
 mod transport;
 mod verify;
+#[cfg(feature = "websocket")]
+mod websocket;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.
 pub use bitswap_core::{
@@ -128,6 +137,10 @@ pub use identity::{IdentityError, IdentityFile};
 pub use list::Resolved;
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsServer};
+pub use names::{
+    IpnsName, IpnsRecord, NameError, NamePath, NamePathError, NoIpnsName, PublishError,
+    PublishOptions, RecordFault, ResolvedName, Root,
+};
 pub use node::{
     ConnectedPeer, ConnectionLimits, Identified, LostPeer, Node, NodeBuilder, NodeEvent,
     NodeHistograms, NodeReport, NodeStats, PeerInfo, RecentError, Seeder,
@@ -139,7 +152,7 @@ pub use session::Session;
 pub use share::{Hashed, Keep, Shared};
 pub use share_tree::{ShareTreeOptions, SharedTree};
 pub use socket_bytes::{Metered, SocketBytes};
-pub use store::{DiskStore, Store};
+pub use store::{CheckedBlock, Collected, DiskStore, Hold, Store, StoreFault, StoredBlock, Usage};
 pub use swarm_key::{SwarmKey, SwarmKeyError};
 pub use ticket::{Ticket, TicketError};
 pub use transport::transport;

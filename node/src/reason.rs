@@ -141,8 +141,10 @@ fn unsupported(address: &Multiaddr) -> Option<&'static str> {
         "WebTransport is not supported; give a TCP address"
     } else if is(|part| matches!(part, Protocol::WebRTC | Protocol::WebRTCDirect)) {
         "WebRTC is not supported; give a TCP address"
-    } else if is(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_))) {
-        "WebSocket is not supported; give a plain TCP address"
+    } else if !cfg!(feature = "websocket")
+        && is(|part| matches!(part, Protocol::Ws(_) | Protocol::Wss(_)))
+    {
+        "this build has no WebSocket, which needs the feature `websocket`; give a plain TCP address"
     } else if is(|part| matches!(part, Protocol::Quic)) {
         "this draft of QUIC is not supported; give a /quic-v1 or a TCP address"
     } else if is(|part| matches!(part, Protocol::Onion(..) | Protocol::Onion3(_))) {
@@ -184,8 +186,6 @@ mod tests {
             ("/ip4/192.0.2.1/udp/1/quic-v1", "no QUIC"),
             ("/ip4/192.0.2.1/udp/1/quic", "draft of QUIC"),
             ("/ip4/192.0.2.1/udp/1/quic-v1/webtransport", "WebTransport"),
-            ("/dns4/example.test/tcp/443/wss", "WebSocket"),
-            ("/dns4/example.test/tcp/443/tls/ws", "WebSocket"),
             ("/ip4/192.0.2.1/udp/1/webrtc-direct", "WebRTC"),
             ("/unix/%2Frun%2Fsocket", "Unix sockets"),
             ("/ip4/192.0.2.1/udp/1", "plain UDP"),
@@ -199,6 +199,17 @@ mod tests {
             let said = DialReason::of(&error, &address).to_string();
             assert!(said.contains(reason), "{text}: {said}");
             assert!(!said.contains(text), "the address is named around it: {said}");
+        }
+    }
+
+    #[cfg(not(feature = "websocket"))]
+    #[test]
+    fn a_build_without_websocket_says_so() {
+        for text in ["/dns4/example.test/tcp/443/wss", "/ip4/127.0.0.1/tcp/0/ws"] {
+            let address = address(text);
+            let error = TransportError::MultiaddrNotSupported(address.clone());
+            let said = ListenReason::of(&error, &address).to_string();
+            assert!(said.contains("feature `websocket`"), "{text}: {said}");
         }
     }
 
@@ -235,7 +246,6 @@ mod tests {
             ("/ip4/192.0.2.1/tcp/1", free, "has no such address"),
             ("/ip4/127.0.0.1", unsupported("/ip4/127.0.0.1"), "looks like /ip4/0.0.0.0/tcp/0"),
             ("/tcp/1/ip4/127.0.0.1", unsupported("/tcp/1"), "looks like /ip4/0.0.0.0/tcp/0"),
-            ("/ip4/127.0.0.1/tcp/0/ws", unsupported("/tcp/1"), "WebSocket is not supported"),
             ("/ip4/127.0.0.1/udp/0/quic-v1", unsupported("/udp/1"), "no QUIC"),
         ] {
             let address = address(text);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,6 +55,21 @@ pub trait Runtime: fmt::Debug + Send + Sync + 'static {
         Ok(transport)
     }
 
+    /// The TXT records of a domain, each with its strings joined: from the system's resolver, or from
+    /// `server`.
+    ///
+    /// # Errors
+    ///
+    /// [`NotFound`](io::ErrorKind::NotFound) when there are none; when the lookup fails; [`Unsupported`](io::ErrorKind::Unsupported) where the runtime resolves no names.
+    fn texts(
+        &self,
+        domain: String,
+        server: Option<SocketAddr>,
+    ) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        let _ = (domain, server);
+        Box::pin(async { Err(io::ErrorKind::Unsupported.into()) })
+    }
+
     /// Starts discovery on the local network for the node `local`; `None` where the runtime has none.
     /// It is polled on a task of the runtime.
     ///
@@ -96,6 +112,14 @@ impl<R: Runtime + ?Sized> Runtime for Arc<R> {
         transport: Boxed<(PeerId, StreamMuxerBox)>,
     ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
         (**self).with_names(transport)
+    }
+
+    fn texts(
+        &self,
+        domain: String,
+        server: Option<SocketAddr>,
+    ) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        (**self).texts(domain, server)
     }
 
     fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {

@@ -8,10 +8,11 @@
 #![warn(missing_debug_implementations)]
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitswap_net_async_io::{Found, Mdns, Named, SystemResolver, TcpTransport};
+use bitswap_net_async_io::{Found, Mdns, Named, Resolve as _, SystemResolver, TcpTransport};
 use bitswap_node::{BehaviourDiscovery, ByteStream, Discovered, Discovery, Runtime};
 use futures::future::{BoxFuture, FutureExt as _};
 use libp2p::PeerId;
@@ -49,6 +50,19 @@ impl Runtime for Smol {
     ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
         let resolver = SystemResolver::new(Arc::new(|task| Self.spawn(task)))?;
         Ok(Named::new(transport, resolver).boxed())
+    }
+
+    fn texts(
+        &self,
+        domain: String,
+        server: Option<SocketAddr>,
+    ) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        let spawn = Arc::new(|task| Self.spawn(task));
+        let resolver = match server {
+            None => SystemResolver::new(spawn),
+            Some(server) => SystemResolver::at(server, spawn),
+        };
+        async move { resolver?.texts(domain).await }.boxed()
     }
 
     fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {

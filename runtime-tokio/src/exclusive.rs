@@ -17,6 +17,8 @@ use libp2p::core::transport::{
 use libp2p::multiaddr::Protocol;
 use socket2::{Domain, Socket, Type};
 
+use crate::zone;
+
 /// Whether a dial may leave from a port that is listened on. On Windows the bind fails, and letting
 /// it succeed there would let any program of the machine take over the listener's port.
 const CAN_REUSE_PORTS: bool = cfg!(unix);
@@ -67,6 +69,9 @@ impl Transport for Exclusive {
         address: Multiaddr,
         options: DialOpts,
     ) -> Result<Self::Dial, TransportError<io::Error>> {
+        if let Some(dial) = zone::dial(&address) {
+            return Ok(dial);
+        }
         let port_use = port_use(options.port_use, CAN_REUSE_PORTS);
         self.0.dial(address, DialOpts { port_use, ..options })
     }

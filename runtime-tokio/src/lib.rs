@@ -2,8 +2,7 @@
 //!
 //! # Features
 //!
-//! None is on by default.
-//!
+//! * `default`: `quic`.
 //! * `quic`: QUIC beside TCP. It builds a second cryptographic library, in C.
 
 #![warn(missing_debug_implementations)]
@@ -11,8 +10,11 @@
 mod exclusive;
 #[cfg(feature = "quic")]
 mod quic;
+mod texts;
+mod zone;
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bitswap_node::{BehaviourDiscovery, ByteStream, Discovered, Discovery, Runtime};
@@ -85,6 +87,14 @@ impl Runtime for Tokio {
     ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
         let _entered = self.0.enter();
         Ok(dns::tokio::Transport::system(transport)?.boxed())
+    }
+
+    fn texts(
+        &self,
+        domain: String,
+        server: Option<SocketAddr>,
+    ) -> BoxFuture<'static, io::Result<Vec<String>>> {
+        texts::lookup(self.0.clone(), domain, server)
     }
 
     fn discovery(&self, local: PeerId) -> io::Result<Option<Box<dyn Discovery>>> {

@@ -86,11 +86,17 @@ fn a_private_network_is_of_those_who_have_its_key() {
     for stranger in [&["--swarm-key", theirs.as_str()][..], &[]] {
         let (code, said) = cat(&sharing, stranger);
         assert_eq!(code, Some(7), "{said}");
+        // Who has no key cannot tell a private network from anything else.
+        assert_eq!(said.contains("another swarm key, or none"), !stranger.is_empty(), "{said}");
     }
+    let open = Sharing::start(&["--text", "Hello World"]);
+    let (code, said) = cat(&open, &["--swarm-key", &ours]);
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("another swarm key, or none"), "{said}");
     let public = run(&["cat", HELLO, "--dht", "--swarm-key", &ours]);
     let said = String::from_utf8(public.stderr).unwrap();
     assert_eq!(public.status.code(), Some(2), "{said}");
     assert!(said.contains("--bootstrap"), "{said}");
     let broken = file(directory.path(), "broken", "key");
-    assert_eq!(code(&["cat", HELLO, "--swarm-key", &broken]), 2);
+    assert_eq!(super::code(&["cat", HELLO, "--swarm-key", &broken]), 2);
 }

@@ -15,6 +15,7 @@ mod half;
 mod identity;
 mod limits;
 mod manners;
+mod names;
 mod observing;
 mod process;
 mod promises;
@@ -25,6 +26,7 @@ mod runtimes;
 mod schema;
 mod settings;
 mod sharing;
+mod stores;
 #[cfg(unix)]
 mod terminal;
 mod tickets;

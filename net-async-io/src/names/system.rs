@@ -13,6 +13,7 @@ use async_io::{Async, Timer};
 use async_trait::async_trait;
 use futures::future::{self, BoxFuture, Either};
 use hickory_resolver::Resolver;
+use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::{self, DnsTcpStream, DnsUdpSocket, RuntimeProvider, Time};
 use hickory_resolver::proto::rr::{RData, RecordType};
 use libp2p::core::transport::PortUse;
@@ -48,6 +49,19 @@ impl SystemResolver {
         Ok(Self(builder.build().map_err(io::Error::other)?))
     }
 
+    /// Asks one server, and nothing that the system is configured to.
+    ///
+    /// # Errors
+    ///
+    /// When the resolver cannot be set up.
+    pub fn at(server: SocketAddr, spawn: Spawn) -> io::Result<Self> {
+        let mut server_config = NameServerConfig::udp_and_tcp(server.ip());
+        server_config.connections.iter_mut().for_each(|by| by.port = server.port());
+        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server_config]);
+        let builder = Resolver::builder_with_config(config, AsyncIo(spawn));
+        Ok(Self(builder.build().map_err(io::Error::other)?))
+    }
+
     fn lookup<T: 'static>(
         &self,
         name: String,
@@ -56,7 +70,13 @@ impl SystemResolver {
     ) -> Lookup<T> {
         let resolver = self.0.clone();
         Box::pin(async move {
-            let answer = resolver.lookup(name, kind).await.map_err(io::Error::other)?;
+            let answer = match resolver.lookup(name, kind).await {
+                Ok(answer) => answer,
+                Err(error) if error.is_no_records_found() => {
+                    return Err(io::Error::new(io::ErrorKind::NotFound, error));
+                }
+                Err(error) => return Err(io::Error::other(error)),
+            };
             Ok(answer.answers().iter().filter_map(|record| read(&record.data)).collect())
         })
     }

@@ -1,21 +1,26 @@
 //! The records that a node keeps for a DHT.
 //!
-//! Only who provides what; values are refused, because nothing here is about them. Anybody may send
-//! records, so their size and their number are bounded, and the one that expires first is evicted.
-//! Our own are in the same place and are not touched by that.
+//! Who provides what, and records of IPNS; other values are refused, because nothing here is about them. Anybody may
+//! send records, so their size and their number are bounded, and the one that expires first is evicted.
+//! Our own are in the same place and are not touched by that. A record of IPNS is kept only if it holds, and
+//! gives way only to a later one of its name.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{self, Empty};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 use std::vec;
 
 use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::kad::{K_VALUE, ProviderRecord, Record, RecordKey};
 use libp2p::{Multiaddr, PeerId};
 
+use crate::names::{IpnsName, IpnsRecord};
+
 /// Records of others in all: 25 MiB at worst.
 const RECORDS_MAX: usize = 8192;
+/// Records of names: 11 MiB at worst.
+const VALUES_MAX: usize = 1024;
 /// Addresses of a record.
 const ADDRESSES_MAX: usize = 8;
 /// Bytes of an address.
@@ -30,11 +35,19 @@ pub(crate) struct Records {
     all: BTreeMap<Vec<u8>, Vec<ProviderRecord>>,
     /// The records of others, by when they expire.
     expiring: BTreeSet<(Instant, Vec<u8>, PeerId)>,
+    values: BTreeMap<Vec<u8>, Value>,
+}
+
+/// A record of a name.
+#[derive(Debug)]
+struct Value {
+    record: Record,
+    ipns: IpnsRecord,
 }
 
 impl Records {
     pub(crate) const fn new(me: PeerId) -> Self {
-        Self { me, all: BTreeMap::new(), expiring: BTreeSet::new() }
+        Self { me, all: BTreeMap::new(), expiring: BTreeSet::new(), values: BTreeMap::new() }
     }
 
     fn remove(&mut self, key: &[u8], provider: &PeerId) {
@@ -54,15 +67,35 @@ impl RecordStore for Records {
     type RecordsIter<'a> = Empty<Cow<'a, Record>>;
     type ProvidedIter<'a> = vec::IntoIter<Cow<'a, ProviderRecord>>;
 
-    fn get(&self, _: &RecordKey) -> Option<Cow<'_, Record>> {
-        None
+    fn get(&self, key: &RecordKey) -> Option<Cow<'_, Record>> {
+        let value = self.values.get(key.as_ref())?;
+        let holds = value.ipns.valid_until() > SystemTime::now();
+        holds.then_some(Cow::Borrowed(&value.record))
     }
 
-    fn put(&mut self, _: Record) -> Result<()> {
-        Err(Error::MaxRecords)
+    fn put(&mut self, record: Record) -> Result<()> {
+        let (key, now) = (record.key.to_vec(), SystemTime::now());
+        let name = IpnsName::of_routing_key(&key).ok_or(Error::MaxRecords)?;
+        let ipns = IpnsRecord::read(name, &record.value, now).map_err(|_| Error::MaxRecords)?;
+        if let Some(known) = self.values.get(&key)
+            && known.ipns.supersedes(&ipns)
+        {
+            return Err(Error::MaxRecords);
+        }
+        if !self.values.contains_key(&key) && self.values.len() >= VALUES_MAX {
+            let others =
+                self.values.iter().filter(|(_, value)| value.record.publisher != Some(self.me));
+            let first = others.min_by_key(|(_, value)| value.ipns.valid_until());
+            let first = first.ok_or(Error::MaxRecords)?.0.clone();
+            self.values.remove(&first);
+        }
+        self.values.insert(key, Value { record, ipns });
+        Ok(())
     }
 
-    fn remove(&mut self, _: &RecordKey) {}
+    fn remove(&mut self, key: &RecordKey) {
+        self.values.remove(key.as_ref());
+    }
 
     fn records(&self) -> Self::RecordsIter<'_> {
         iter::empty()
@@ -113,7 +146,10 @@ impl RecordStore for Records {
 mod tests {
     use std::time::Duration;
 
+    use libp2p::identity::Keypair;
+
     use super::*;
+    use crate::names::Terms;
 
     fn record(key: &[u8], provider: PeerId, expires: Instant) -> ProviderRecord {
         let expires = Some(expires);
@@ -170,5 +206,51 @@ mod tests {
             records.add_provider(record(b"popular", PeerId::random(), now)).unwrap();
         }
         assert_eq!(records.providers(&b"popular".to_vec().into()).len(), K_VALUE.get());
+    }
+
+    fn value(key: &Keypair, sequence: u64, seconds: u64) -> Record {
+        let valid_until = SystemTime::now() + Duration::from_secs(seconds);
+        let terms = Terms { sequence, valid_until, ttl: Duration::ZERO };
+        let record = IpnsRecord::sign(key, "/ipns/example.org", terms).unwrap();
+        Record::new(record.name().routing_key(), record.bytes().to_vec())
+    }
+
+    #[test]
+    fn only_records_of_names_are_kept_and_a_later_one_is_not_replaced_by_an_earlier() {
+        let mut records = Records::new(PeerId::random());
+        let key = Keypair::generate_ed25519();
+        let (first, second) = (value(&key, 1, 100), value(&key, 2, 100));
+        let sequence = |records: &Records| {
+            let kept = records.get(&first.key)?.into_owned();
+            Some(u64::from(kept == second) + 1)
+        };
+        records.put(first.clone()).unwrap();
+        assert_eq!(sequence(&records), Some(1));
+        records.put(second.clone()).unwrap();
+        assert!(records.put(first.clone()).is_err());
+        assert_eq!(sequence(&records), Some(2));
+        // Of another name, of no name, and expired.
+        let foreign = value(&Keypair::generate_ed25519(), 3, 100);
+        assert!(records.put(Record { key: first.key.clone(), ..foreign }).is_err());
+        assert!(records.put(Record::new(b"/pk/x".to_vec(), b"value".to_vec())).is_err());
+        assert!(records.put(value(&key, 3, 0)).is_err());
+        assert_eq!(sequence(&records), Some(2));
+        RecordStore::remove(&mut records, &first.key);
+        assert_eq!(sequence(&records), None);
+    }
+
+    #[test]
+    fn records_of_names_are_bounded_and_the_one_that_expires_first_gives_way_unless_it_is_ours() {
+        let me = PeerId::random();
+        let mut records = Records::new(me);
+        let ours = Record { publisher: Some(me), ..value(&Keypair::generate_ed25519(), 0, 50) };
+        records.put(ours.clone()).unwrap();
+        let first = value(&Keypair::generate_ed25519(), 0, 60);
+        records.put(first.clone()).unwrap();
+        for _ in 0..VALUES_MAX {
+            records.put(value(&Keypair::generate_ed25519(), 0, 100)).unwrap();
+        }
+        assert_eq!(records.values.len(), VALUES_MAX);
+        assert!(records.get(&ours.key).is_some() && records.get(&first.key).is_none());
     }
 }

@@ -68,7 +68,7 @@ pub(super) fn open_itself(path: &Path) -> io::Result<File> {
 ///
 /// [`NotRegular`], also for a file of another user or with a second name; or what the operating
 /// system says.
-pub(super) fn open_own(path: &Path) -> io::Result<File> {
+pub(crate) fn open_own(path: &Path) -> io::Result<File> {
     open_or_create(path, false).map(|(file, _)| file)
 }
 

@@ -60,7 +60,8 @@ pub(crate) fn read(file: &File, max: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > max { Err(ErrorKind::FileTooLarge.into()) } else { Ok(bytes) }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+/// Opens a secret that there is. No link is followed.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
     let file = regular::open_itself(path)?;
     sys::must_be_private(&file)?;
     Ok(file)

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -25,6 +26,7 @@ use super::{Node, Shared};
 use crate::dht::Dht;
 use crate::error::StartError;
 use crate::identity::IdentityFile;
+use crate::names::Names;
 use crate::providers::Providers;
 use crate::runtime::Runtime;
 use crate::setup::Bounded;
@@ -59,6 +61,7 @@ pub struct NodeBuilder {
     swarm_key: Option<SwarmKey>,
     access: Option<Access>,
     reconnect_grace: Duration,
+    dns_server: Option<SocketAddr>,
 }
 
 /// Who may have what.
@@ -77,6 +80,7 @@ impl fmt::Debug for NodeBuilder {
             .field("dht", &self.dht)
             .field("swarm_key", &self.swarm_key)
             .field("reconnect_grace", &self.reconnect_grace)
+            .field("dns_server", &self.dns_server)
             .finish_non_exhaustive()
     }
 }
@@ -97,6 +101,7 @@ impl NodeBuilder {
             swarm_key: None,
             access: None,
             reconnect_grace: Duration::from_secs(30),
+            dns_server: None,
         }
     }
 
@@ -194,6 +199,14 @@ impl NodeBuilder {
         self
     }
 
+    /// Which DNS server is asked what a [domain stands for](Node::resolve_name). Default: those of the system.
+    /// Names in addresses are asked of those always.
+    #[must_use]
+    pub const fn with_dns_server(mut self, server: SocketAddr) -> Self {
+        self.dns_server = Some(server);
+        self
+    }
+
     fn keypair(&self) -> Option<&Keypair> {
         self.identity_file.as_ref().map(IdentityFile::keypair).or(self.identity.as_ref())
     }
@@ -217,6 +230,7 @@ impl NodeBuilder {
             dht,
             swarm_key,
             access,
+            dns_server,
             ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
@@ -247,6 +261,8 @@ impl NodeBuilder {
         let parts = Parts::new(&identity, bitswap, discovery, kad, limits.hard());
         let settings = swarm::Config::with_executor(move |task| tasks.spawn(task))
             .with_idle_connection_timeout(IDLE)
+            // Of the addresses of a peer those that tend to be quicker first, and the others a moment later.
+            .with_smart_dial()
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
             .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
             .with_per_connection_event_buffer_size(4);
@@ -269,7 +285,16 @@ impl NodeBuilder {
             drop(identity_file);
         }));
         let next_token = AtomicU64::new(0);
-        let shared = Shared { runtime, store, peer_id, socket_bytes, release, next_token };
+        let shared = Shared {
+            runtime,
+            store,
+            peer_id,
+            socket_bytes,
+            release,
+            next_token,
+            names: Names::default(),
+            dns_server,
+        };
         let node = Node { shared: Arc::new(shared), commands: command };
         for address in listen {
             node.listen(address).await?;

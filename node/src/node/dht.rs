@@ -9,6 +9,7 @@ use libp2p::kad::store::RecordStore as _;
 use libp2p::kad::{self, Event, GetProvidersOk, QueryId, QueryResult, RecordKey};
 use libp2p::{Multiaddr, PeerId, identify};
 
+use super::name_queries::NameQueries;
 use crate::dht::{Dht, Records, Reprovider, named_peer};
 use crate::error::{ProvideError, StartError};
 use crate::providers::Provider;
@@ -24,7 +25,7 @@ pub(super) type Kad = kad::Behaviour<Records>;
 /// The behaviour for these settings.
 pub(super) fn behaviour(dht: &Dht, me: PeerId) -> Result<Kad, StartError> {
     let mut settings = kad::Config::new(dht.protocol.clone());
-    // The reprovider renews records, and there are no values.
+    // The reprovider renews records, and whoever publishes a name does so again.
     settings
         .set_provider_publication_interval(None)
         .set_publication_interval(None)
@@ -44,6 +45,7 @@ pub(super) struct InDht {
     protocol: libp2p::StreamProtocol,
     reprovider: Reprovider,
     queries: HashMap<QueryId, Query>,
+    names: NameQueries,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +68,17 @@ pub(super) enum DhtEvent {
 impl InDht {
     pub(super) fn new(dht: &Dht) -> Self {
         let reprovider = Reprovider::new(dht.provided_max);
-        Self { protocol: dht.protocol.clone(), reprovider, queries: HashMap::new() }
+        Self {
+            protocol: dht.protocol.clone(),
+            reprovider,
+            queries: HashMap::new(),
+            names: NameQueries::default(),
+        }
+    }
+
+    /// Records of names on their way.
+    pub(super) const fn names(&mut self) -> &mut NameQueries {
+        &mut self.names
     }
 
     /// Starts to look for peers that have a block.
@@ -152,6 +164,9 @@ impl InDht {
             }
             _ => return None,
         };
+        if self.names.event(kad, id, &result, is_last) {
+            return None;
+        }
         let query = *self.queries.get(&id)?;
         if is_last {
             self.queries.remove(&id);

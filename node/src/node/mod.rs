@@ -10,6 +10,7 @@ mod events;
 mod local_discovery;
 mod lookups;
 mod losses;
+mod name_queries;
 mod observed;
 mod provider_search;
 mod recent_errors;
@@ -28,6 +29,7 @@ pub use recent_errors::RecentError;
 pub use report::{ConnectedPeer, Identified, NodeReport};
 pub use seeders::Seeder;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -42,6 +44,7 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError, PutError};
 use crate::fetch::StallReport;
+use crate::names::Names;
 use crate::runtime::Runtime;
 use crate::session::Session;
 use crate::socket_bytes::SocketBytes;
@@ -53,6 +56,16 @@ use routes::{Release, Token};
 
 /// The largest block that all implementations take, in bytes.
 pub(crate) const BLOCK_MAX: usize = 2 << 20;
+
+/// Whether it leads nowhere from most other machines: to themselves, or on a link whose interface has another name
+/// there.
+fn is_only_here(address: &Multiaddr) -> bool {
+    is_loopback(address) || is_link_local(address)
+}
+
+fn is_link_local(address: &Multiaddr) -> bool {
+    matches!(address.iter().next(), Some(Protocol::Ip6(ip)) if ip.is_unicast_link_local())
+}
 
 fn is_loopback(address: &Multiaddr) -> bool {
     match address.iter().next() {
@@ -76,6 +89,9 @@ struct Shared {
     socket_bytes: SocketBytes,
     release: mpsc::UnboundedSender<Release>,
     next_token: AtomicU64,
+    names: Names,
+    /// Whom to ask what a domain stands for, instead of those of the system.
+    dns_server: Option<SocketAddr>,
 }
 
 impl Clone for Node {
@@ -259,17 +275,17 @@ impl Node {
     }
 
     /// A [`Ticket`] for something that this node has: its addresses, first those that other machines can
-    /// reach, and those of the loopback interface only if there are no others. A name that is
+    /// reach, and those of the loopback interface and of links only if there are no others. A name that is
     /// none of a file is left out, and so are addresses above the number that a ticket may have.
     ///
     /// # Errors
     ///
     /// When the node has stopped.
     pub async fn ticket(&self, cid: Cid, name: Option<&str>) -> Result<Ticket, NodeClosed> {
-        let (loopback, mut addresses): (Vec<_>, Vec<_>) =
-            self.addresses().await?.into_iter().partition(is_loopback);
+        let (only_here, mut addresses): (Vec<_>, Vec<_>) =
+            self.addresses().await?.into_iter().partition(is_only_here);
         if addresses.is_empty() {
-            addresses = loopback;
+            addresses = only_here;
         }
         let mut ticket = Ticket::new(cid, self.peer_id());
         if let Some(Ok(named)) = name.map(|name| ticket.clone().with_name(name)) {
@@ -427,5 +443,23 @@ impl Node {
         });
         self.commands.clone().send(command).await.map_err(|_| NodeClosed)?;
         answer.await.map_err(|_| NodeClosed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_that_mean_something_only_here_are_known() {
+        for (address, here) in [
+            ("/ip4/127.0.0.1/tcp/1", true),
+            ("/ip6/::1/tcp/1", true),
+            ("/ip6/fe80::1/tcp/1", true),
+            ("/ip6/fd00::1/tcp/1", false),
+            ("/ip4/192.0.2.1/tcp/1", false),
+        ] {
+            assert_eq!(is_only_here(&address.parse().unwrap()), here, "{address}");
+        }
     }
 }

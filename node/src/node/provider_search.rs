@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, identify, kad};
 use super::dht::{DhtEvent, InDht};
 use super::driver::Driver;
 use super::events::NodeEvent;
+use super::is_link_local;
 use super::lookups::Found;
 use crate::error::ProvideError;
 use crate::providers::Provider;
@@ -132,7 +133,7 @@ impl Driver {
 
     /// The node can be dialled here: records in the DHT say so.
     pub(super) fn listens(&mut self, address: &Multiaddr) {
-        if self.dht.is_some() {
+        if self.dht.is_some() && !is_link_local(address) {
             self.swarm.add_external_address(address.clone());
         }
     }

@@ -5,10 +5,14 @@
 //! them. Blocks are found by their hash: the same bytes under another codec or CID version are
 //! the same block.
 
+#[cfg(feature = "blockstore")]
+mod blockstore;
 mod disk;
 mod files;
 
-pub use disk::DiskStore;
+#[cfg(feature = "blockstore")]
+pub use blockstore::{BlockstoreError, ForeignStore};
+pub use disk::{CheckedBlock, Collected, DiskStore, Hold, StoreFault, StoredBlock, Usage};
 pub use files::{FileId, SharedFiles, SharedLeaf, Stamp};
 
 use std::fmt;

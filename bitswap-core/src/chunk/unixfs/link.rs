@@ -1,8 +1,11 @@
 //! What a DAG node links to.
 
+use alloc::vec::Vec;
+
 use bytes::Bytes;
 use cid::Cid;
 
+use super::dag_pb;
 use super::error::DagFault;
 use crate::prefix::Prefix;
 use crate::protobuf::CanonicalFields;
@@ -64,6 +67,17 @@ impl Link {
         Self::fetchable(cid)
     }
 
+    /// The links of a dag-pb node, whatever it is a part of: files, directories, or something else.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::parse`] for each link, [`DagFault::TooManyLinks`] above `links_max`, and
+    /// [`DagFault::Malformed`] when it is no dag-pb.
+    pub fn all_in_dag_pb(node: &[u8], links_max: usize) -> Result<Vec<Self>, DagFault> {
+        let node = dag_pb::decode(node, links_max)?;
+        Ok(node.links.into_iter().map(|link| link.target).collect())
+    }
+
     /// The link to a block that peers can prove. That of no bytes proves itself: nobody is asked for it.
     fn fetchable(cid: &Cid) -> Result<Self, DagFault> {
         let prefix = Prefix::of(cid).map_err(DagFault::UnfetchableLink)?;
@@ -99,8 +113,6 @@ impl Link {
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use multihash_codetable::{Code, MultihashDigest};
 
     use super::*;
@@ -121,6 +133,20 @@ mod tests {
         }
         assert_eq!(Link::parse(&identity(129)), Err(DagFault::LongInline));
         assert_eq!(Link::parse(&identity(9)[..12]), Err(DagFault::BadLink));
+    }
+
+    #[test]
+    fn the_links_of_a_node_are_found_whatever_the_node_is() {
+        let to = |data: &[u8]| Cid::new_v1(RAW, Code::Sha2_256.digest(data));
+        let (one, inline) = (to(b"one").to_bytes(), identity(3));
+        let links = [(&one[..], &b"name"[..], 1), (&inline[..], &b""[..], 0)];
+        // The data is no UnixFS.
+        let node = dag_pb::encode(links.into_iter(), b"something else");
+        let data = Bytes::from_static(&[7; 3]);
+        let expected = [Link::Block(to(b"one")), Link::Inline { codec: RAW, data }];
+        assert_eq!(Link::all_in_dag_pb(&node, 2), Ok(expected.to_vec()));
+        assert_eq!(Link::all_in_dag_pb(&node, 1), Err(DagFault::TooManyLinks));
+        assert_eq!(Link::all_in_dag_pb(b"junk", 9), Err(DagFault::Malformed));
     }
 
     #[test]

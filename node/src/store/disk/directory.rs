@@ -1,0 +1,556 @@
+//! The directory of a store: one file per block, written whole or not at all.
+//!
+//! `blocks/<shard>/<hash>`: the name is the hash in base 32, lower case, so that it means the same on
+//! file systems that ignore case; the shard is two letters near its end, so that a directory
+//! holds a thousandth of the blocks. A block is written to `new/`, synced, and renamed into its place:
+//! a file that has its name holds its block. Then the directory is synced, so that a block that was put is
+//! there after a crash. What a killed process left in `new/` is removed when the store is opened again.
+//! `pins/` says what must stay, and `usage` how much there is. When a block was used last is its file's time of
+//! modification. `lock` keeps every other process out as long as the store is open.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use bitswap_core::Block;
+use bytes::Bytes;
+use cid::Cid;
+use cid::multibase::Base;
+
+use super::counts::{Counts, Room, locked};
+use super::fault::StoreFault;
+use super::pins::Pins;
+use super::renaming::{Renamed, Renaming};
+use super::usage::{Record, Usage};
+use super::{StoredBlock, is_block};
+use crate::fs::lock::Lock;
+use crate::fs::{RETRY, durable, regular};
+use crate::store::Hash;
+
+/// How exactly it is remembered when a block was used: that costs a write.
+const USE_PRECISION: Duration = Duration::from_secs(3600);
+
+/// Clocks of file systems are behind that of the process by some milliseconds, and some of them by two seconds.
+const CLOCK_PRECISION: Duration = Duration::from_secs(2);
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    blocks: PathBuf,
+    new: PathBuf,
+    next: AtomicU64,
+    pins: Pins,
+    record: Record,
+    /// `u64::MAX` for none.
+    limit: AtomicU64,
+    /// Held while a name comes or goes, so that what is counted is exact.
+    counts: Mutex<Counts>,
+    /// Held while blocks are collected or pinned.
+    collecting: Mutex<()>,
+    holds: Mutex<Holds>,
+    /// Held, and given back when the store is closed.
+    _lock: Lock,
+}
+
+/// Since when what is put is not collected, for each who wants that.
+#[derive(Debug, Default)]
+struct Holds {
+    next: u64,
+    since: Vec<(u64, SystemTime)>,
+}
+
+/// A block that was found in its shard.
+pub(super) struct Found {
+    pub(super) block: StoredBlock,
+    pub(super) used: SystemTime,
+}
+
+impl Directory {
+    pub(super) fn open(directory: &Path) -> io::Result<Self> {
+        fs::create_dir_all(directory)?;
+        let lock = Lock::take(directory.join("lock")).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(
+                ErrorKind::WouldBlock,
+                format!("the block store in {} is open already", directory.display()),
+            ),
+            _ => error,
+        })?;
+        let (blocks, new) = (directory.join("blocks"), directory.join("new"));
+        let is_new = !blocks.try_exists()?;
+        fs::create_dir_all(&blocks)?;
+        fs::create_dir_all(&new)?;
+        for left_over in fs::read_dir(&new)? {
+            fs::remove_file(left_over?.path())?;
+        }
+        let pins = Pins::open(directory.join("pins"))?;
+        let record = Record::of(directory);
+        let usage = record.take()?.or_else(|| is_new.then(Usage::default));
+        Ok(Self {
+            blocks,
+            new,
+            next: AtomicU64::new(0),
+            pins,
+            record,
+            limit: AtomicU64::new(u64::MAX),
+            counts: Mutex::new(Counts { usage, ..Counts::default() }),
+            collecting: Mutex::default(),
+            holds: Mutex::default(),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn set_limit(&self, bytes: u64) {
+        self.limit.store(bytes, Ordering::Relaxed);
+        locked(&self.counts).is_full = false;
+    }
+
+    pub(super) const fn pins(&self) -> &Pins {
+        &self.pins
+    }
+
+    /// Where what does not fit into memory may lie.
+    pub(super) fn scratch(&self) -> &Path {
+        &self.new
+    }
+
+    pub(super) fn collecting(&self) -> MutexGuard<'_, ()> {
+        locked(&self.collecting)
+    }
+
+    pub(super) fn path(&self, hash: &Hash) -> PathBuf {
+        let name = Base::Base32Lower.encode(hash.to_bytes());
+        let shard = name.get(name.len().saturating_sub(3)..name.len() - 1).unwrap_or("_");
+        self.blocks.join(shard).join(&name)
+    }
+
+    pub(super) fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
+        found(regular::open_source(&self.path(hash)).and_then(|mut file| {
+            let metadata = file.metadata()?;
+            let mut bytes = Vec::with_capacity(metadata.len() as usize);
+            file.read_to_end(&mut bytes)?;
+            let age = metadata.modified().ok().and_then(|used| used.elapsed().ok());
+            if age.is_some_and(|age| age > USE_PRECISION) {
+                // Who may only read reads all the same.
+                let _ = file.set_modified(SystemTime::now());
+            }
+            Ok(Bytes::from(bytes))
+        }))
+    }
+
+    pub(super) fn get_verified(&self, cid: &Cid) -> Result<Option<Block>, StoreFault> {
+        let Some(bytes) = self.get(cid.hash())? else { return Ok(None) };
+        let block = Block::new(*cid, bytes);
+        block.map(Some).map_err(|_| StoreFault::Corrupt { cid: *cid })
+    }
+
+    pub(super) fn size(&self, hash: &Hash) -> io::Result<Option<u32>> {
+        // No block has 4 GiB.
+        found(fs::metadata(self.path(hash)).map(|metadata| metadata.len() as u32))
+    }
+
+    /// The directories that blocks are in.
+    pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&self.blocks)?;
+        let mut shards = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        shards.sort_unstable();
+        Ok(shards)
+    }
+
+    /// The blocks in one of them. What is no block is passed over.
+    pub(super) fn blocks_in(&self, shard: &Path) -> io::Result<Vec<Found>> {
+        let mut blocks = Vec::new();
+        for entry in fs::read_dir(shard)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let bytes = name.to_str().and_then(|name| Base::Base32Lower.decode(name).ok());
+            let hash = bytes.and_then(|bytes| Hash::from_bytes(&bytes).ok());
+            let Some(hash) = hash else { continue };
+            // One that was removed in between is none.
+            let Some(metadata) = found(entry.metadata())? else { continue };
+            let block = StoredBlock { hash, size: metadata.len() as u32 };
+            blocks.push(Found { block, used: metadata.modified()? });
+        }
+        Ok(blocks)
+    }
+
+    /// How much there is.
+    pub(super) fn usage(&self) -> io::Result<Usage> {
+        self.counted(&mut locked(&self.counts))
+    }
+
+    /// Nothing comes or goes while it is counted.
+    fn counted(&self, counts: &mut Counts) -> io::Result<Usage> {
+        if let Some(known) = counts.usage {
+            return Ok(known);
+        }
+        let mut counted = Usage::default();
+        for shard in self.shards()? {
+            for found in self.blocks_in(&shard)? {
+                counted.add(found.block.size.into());
+            }
+        }
+        counts.usage = Some(counted);
+        Ok(counted)
+    }
+
+    /// Puts blocks, and returns once they and their names are durable, as far as the system knows how.
+    pub(super) fn put(&self, blocks: &[Block]) -> io::Result<()> {
+        let system = Renaming { rename: &durable::rename, retry: RETRY, wait: &thread::sleep };
+        self.put_by(blocks, &system)
+    }
+
+    fn put_by(&self, blocks: &[Block], renaming: &Renaming<'_>) -> io::Result<()> {
+        let mut room = self.make_room(blocks)?;
+        let mut shards = BTreeSet::new();
+        for block in blocks {
+            let path = self.path(block.cid().hash());
+            if self.use_again(&path)? {
+                continue;
+            }
+            if let Some(shard) = path.parent() {
+                if !shard.try_exists()? {
+                    fs::create_dir_all(shard)?;
+                    durable::sync_dir(&self.blocks)?;
+                }
+                shards.insert(shard.to_owned());
+            }
+            self.add(&path, block, renaming, &mut room)?;
+        }
+        shards.iter().try_for_each(|shard| durable::sync_dir(shard).map(drop))
+    }
+
+    /// Removes what must go before these blocks fit.
+    fn make_room(&self, blocks: &[Block]) -> io::Result<Room<'_>> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let mut coming = 0;
+        if limit < u64::MAX {
+            for block in blocks {
+                if self.size(block.cid().hash())?.is_none() {
+                    coming += block.data().len() as u64;
+                }
+            }
+        }
+        loop {
+            if let Some(room) = self.reserve(coming, limit)? {
+                return Ok(room);
+            }
+            let counts = locked(&self.counts);
+            let (taken, is_full) = (coming.saturating_add(counts.reserved), counts.is_full);
+            drop(counts);
+            // A walk of all that is pinned, for each block that comes, would find the same.
+            if is_full {
+                break;
+            }
+            let target = (limit - limit / 10).saturating_sub(taken);
+            let collected = self.collect(target).map_err(|fault| match fault {
+                StoreFault::File(error) => error,
+                fault => io::Error::other(fault),
+            })?;
+            if let Some(room) = self.reserve(coming, limit)? {
+                return Ok(room);
+            }
+            // Otherwise another put was quicker to take the room.
+            if collected.left.bytes > target {
+                locked(&self.counts).is_full = true;
+            } else if target == 0 {
+                // What comes is nearly all that the limit allows.
+                break;
+            }
+        }
+        let text = format!(
+            "the store has a limit of {limit} bytes, and all that is in it is pinned or being added; raise the \
+             limit or unpin something"
+        );
+        Err(io::Error::new(ErrorKind::StorageFull, text))
+    }
+
+    /// Room for so many bytes, if there is any: not even puts at the same time exceed the limit.
+    fn reserve(&self, bytes: u64, limit: u64) -> io::Result<Option<Room<'_>>> {
+        if bytes == 0 {
+            return Ok(Some(Room::new(&self.counts, bytes)));
+        }
+        let mut counts = locked(&self.counts);
+        let taken = self.counted(&mut counts)?.bytes.saturating_add(counts.reserved);
+        if taken.saturating_add(bytes) > limit {
+            return Ok(None);
+        }
+        counts.reserved += bytes;
+        drop(counts);
+        Ok(Some(Room::new(&self.counts, bytes)))
+    }
+
+    /// Whether the block is there; then this is a use of it.
+    fn use_again(&self, path: &Path) -> io::Result<bool> {
+        // It is not removed meanwhile.
+        let _names = locked(&self.counts);
+        // On Windows only what is open for writing has its time set.
+        let file = found(File::options().read(true).write(cfg!(windows)).open(path))?;
+        file.map_or(Ok(false), |file| file.set_modified(SystemTime::now()).map(|()| true))
+    }
+
+    /// Writes a block, and leaves nothing behind if it cannot have its name.
+    fn add(
+        &self,
+        path: &Path,
+        block: &Block,
+        renaming: &Renaming<'_>,
+        room: &mut Room<'_>,
+    ) -> io::Result<()> {
+        let new = self.new.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let is_there =
+            || self.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
+        let written = write(&new, block.data()).and_then(|()| {
+            let mut counts = locked(&self.counts);
+            let was_there = path.try_exists()?;
+            let renamed = renaming.rename(&new, path, is_there)?;
+            let len = block.data().len() as u64;
+            if !was_there && matches!(renamed, Renamed::Now) {
+                if let Some(usage) = &mut counts.usage {
+                    usage.add(len);
+                }
+                room.used(&mut counts, len);
+                counts.is_full = false;
+            }
+            Ok(renamed)
+        });
+        if !matches!(written, Ok(Renamed::Now)) {
+            // The first error is the one to tell.
+            let _ = fs::remove_file(&new);
+        }
+        written.map(drop)
+    }
+
+    /// Removes a block if it still is as it was found, or whatever it is now. The length of what was removed.
+    pub(super) fn remove_if(
+        &self,
+        hash: &Hash,
+        unused_since: Option<SystemTime>,
+        remove: &dyn Fn(&Path) -> io::Result<()>,
+    ) -> io::Result<Option<u64>> {
+        let path = self.path(hash);
+        let mut counts = locked(&self.counts);
+        let Some(metadata) = found(fs::metadata(&path))? else { return Ok(None) };
+        if unused_since.is_some_and(|time| metadata.modified().ok() != Some(time)) {
+            return Ok(None);
+        }
+        remove(&path)?;
+        counts.is_full = false;
+        if let Some(usage) = &mut counts.usage {
+            usage.take(metadata.len());
+        }
+        Ok(Some(metadata.len()))
+    }
+
+    pub(super) fn remove_corrupt(&self, hash: &Hash) -> io::Result<bool> {
+        let Some(bytes) = self.get(hash)? else { return Ok(false) };
+        if is_block(hash, bytes) {
+            return Ok(false);
+        }
+        let removed = self.remove_if(hash, None, &|path| fs::remove_file(path))?;
+        if let Some(shard) = self.path(hash).parent() {
+            durable::sync_dir(shard)?;
+        }
+        Ok(removed.is_some())
+    }
+
+    pub(super) fn unpin(&self, root: &Cid) -> io::Result<bool> {
+        let removed = self.pins.remove(root)?;
+        locked(&self.counts).is_full = false;
+        Ok(removed)
+    }
+
+    pub(super) fn hold(&self) -> u64 {
+        let mut holds = locked(&self.holds);
+        let id = holds.next;
+        holds.next += 1;
+        holds.since.push((id, SystemTime::now() - CLOCK_PRECISION));
+        id
+    }
+
+    pub(super) fn release(&self, id: u64) {
+        locked(&self.counts).is_full = false;
+        locked(&self.holds).since.retain(|(held, _)| *held != id);
+    }
+
+    /// Since when what was used is held.
+    pub(super) fn held_since(&self) -> Option<SystemTime> {
+        locked(&self.holds).since.iter().map(|(_, since)| *since).min()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let counts = self.counts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(usage) = counts.usage.take() {
+            // Without it the blocks are counted again.
+            let _ = self.record.put(usage);
+        }
+    }
+}
+
+fn write(new: &Path, data: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(new)?;
+    file.write_all(data)?;
+    // Synced before it has its name: a crash must not leave a name with other bytes.
+    durable::sync(&file)
+}
+
+/// `None` for what is not there.
+fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitswap_core::chunk::RenameRetry;
+
+    use super::super::renaming::WAITS_MS;
+    use super::*;
+
+    fn hash(data: &[u8]) -> Hash {
+        *Block::raw(data.to_vec()).cid().hash()
+    }
+    use crate::fs::durable::log::{self, Step};
+
+    fn block(data: &'static [u8]) -> Block {
+        Block::new(Cid::new_v1(0x55, hash(data)), Bytes::from_static(data)).unwrap()
+    }
+
+    fn left_in(directory: &Path) -> usize {
+        fs::read_dir(directory.join("new")).unwrap().count()
+    }
+
+    #[test]
+    fn a_block_is_there_once_put_and_a_second_put_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        for data in [&b""[..], b"a", &[7; 70_000]] {
+            assert_eq!(store.get(&hash(data)).unwrap(), None);
+            assert_eq!(store.size(&hash(data)).unwrap(), None);
+            for _ in 0..2 {
+                store.put(&[block(data)]).unwrap();
+                assert_eq!(store.get(&hash(data)).unwrap().unwrap(), data);
+                assert_eq!(store.size(&hash(data)).unwrap(), Some(data.len() as u32));
+            }
+        }
+        assert_eq!(left_in(directory.path()), 0);
+    }
+
+    #[test]
+    fn blocks_outlive_the_process_and_half_written_ones_do_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        store.put(&[block(b"block")]).unwrap();
+        fs::write(directory.path().join("new/7"), "hal").unwrap();
+        drop(store);
+
+        let store = Directory::open(directory.path()).unwrap();
+        assert_eq!(store.get(&hash(b"block")).unwrap().unwrap(), "block");
+        assert_eq!(left_in(directory.path()), 0);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        // The place of the shard's directory is taken by a file.
+        let path = store.path(&hash(b"block"));
+        fs::write(path.parent().unwrap(), "").unwrap();
+        assert!(store.put(&[block(b"block")]).is_err());
+        assert_eq!(left_in(directory.path()), 0);
+    }
+
+    /// "Access denied" of Windows.
+    fn denied() -> io::Error {
+        io::Error::from_raw_os_error(5)
+    }
+
+    #[test]
+    fn a_block_that_is_there_already_needs_no_rename() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        let put_by = |written: &'static [u8], retry| {
+            // Another put writes the block between the look for it and the rename.
+            let path = store.path(&hash(b"block"));
+            let rename = |_: &Path, _: &Path| {
+                fs::write(&path, written).unwrap();
+                Err(denied())
+            };
+            let renaming = Renaming { rename: &rename, retry, wait: &|_| {} };
+            let put = store.put_by(&[block(b"block")], &renaming);
+            fs::remove_file(&path).unwrap();
+            put.map_err(|error| error.raw_os_error())
+        };
+        for retry in [RenameRetry::NONE, RenameRetry::WINDOWS] {
+            assert_eq!(put_by(b"block", retry), Ok(()));
+            assert_eq!(put_by(b"other", retry), Err(Some(5)));
+            assert_eq!(left_in(directory.path()), 0);
+        }
+    }
+
+    #[test]
+    fn a_rename_that_is_refused_for_a_while_is_tried_again() {
+        use std::cell::{Cell, RefCell};
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        let put_by = |data: &'static [u8], failures, retry| {
+            let (tries, waits) = (Cell::new(0), RefCell::new(Vec::new()));
+            let rename = |from: &Path, to: &Path| {
+                tries.set(tries.get() + 1);
+                if tries.get() <= failures { Err(denied()) } else { durable::rename(from, to) }
+            };
+            let wait = |time: Duration| waits.borrow_mut().push(time.as_millis() as u64);
+            let renaming = Renaming { rename: &rename, retry, wait: &wait };
+            let put = store.put_by(&[block(data)], &renaming).map_err(|error| error.raw_os_error());
+            assert_eq!(left_in(directory.path()), 0);
+            (put, waits.into_inner())
+        };
+        assert_eq!(put_by(b"a", 2, RenameRetry::WINDOWS), (Ok(()), WAITS_MS[..2].to_vec()));
+        assert_eq!(store.get(&hash(b"a")).unwrap().unwrap(), "a");
+        assert_eq!(put_by(b"b", 7, RenameRetry::WINDOWS), (Err(Some(5)), WAITS_MS.to_vec()));
+        assert_eq!(put_by(b"c", 1, RenameRetry::NONE), (Err(Some(5)), vec![]));
+        assert_eq!(store.get(&hash(b"c")).unwrap(), None);
+    }
+
+    #[test]
+    fn a_directory_is_one_stores_alone_until_it_is_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        fs::write(directory.path().join("new/7"), "being written").unwrap();
+        let refused = Directory::open(directory.path()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
+        assert!(refused.to_string().contains("is open already"), "{refused}");
+        assert_eq!(left_in(directory.path()), 1, "what the other writes is left alone");
+        drop(store);
+        Directory::open(directory.path()).unwrap();
+    }
+
+    #[test]
+    fn bytes_are_durable_before_they_have_a_name_and_names_before_a_put_returns() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        log::take();
+        let name = |data: &[u8]| Step::Rename(log::name(&store.path(&hash(data))));
+        let shard =
+            |data: &[u8]| Step::SyncDir(log::name(store.path(&hash(data)).parent().unwrap()));
+        let blocks = || Step::SyncDir("blocks".to_owned());
+        store.put(&[block(b"a"), block(b"b")]).unwrap();
+        let mut shards = [shard(b"a"), shard(b"b")];
+        shards.sort_by_key(|step| format!("{step:?}"));
+        let [first, last] = shards;
+        assert_ne!(first, last);
+        let expected = [blocks(), Step::Sync, name(b"a"), blocks(), Step::Sync, name(b"b")];
+        assert_eq!(log::take(), [&expected[..], &[first, last]].concat());
+        // What is there needs nothing.
+        store.put(&[block(b"a")]).unwrap();
+        assert_eq!(log::take(), []);
+    }
+}
