@@ -138,7 +138,7 @@ async fn verify(store: &DiskStore, remove: bool, say: &Say) -> Result<(), Failur
         let removed = if removed { ", and was removed" } else { "" };
         say.result(format_args!("{} has changed{removed}", raw(hash)), &object);
     }
-    let object = json!({"event": "checked", "blocks": checked, "corrupt": corrupt});
+    let object = json!({"event": "store_verified", "blocks": checked, "corrupt": corrupt});
     say.result(format_args!("{checked} blocks checked"), &object);
     if corrupt == 0 { Ok(()) } else { Err(Failure::StoreDiffers { blocks: corrupt }) }
 }

@@ -21,6 +21,6 @@ pub(crate) enum ConfigCommand {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Show {
     /// The command, as `get`: all its settings are printed, the defaults too.
-    #[arg(value_name = "COMMAND", value_parser = ["add", "cat", "demo", "get", "ls", "share", "verify"])]
+    #[arg(value_name = "COMMAND", value_parser = ["add", "cat", "check", "demo", "doctor", "get", "ls", "publish", "resolve", "share", "verify"])]
     pub(crate) command: Option<String>,
 }

@@ -33,8 +33,8 @@ const NO_SETTINGS: [&str; 10] = [
     "version",
 ];
 
-/// Commands without settings of their own.
-const NO_COMMANDS: [&str; 3] = ["config", "generate", "help"];
+/// Commands without settings of their own, and one whose parts each have others.
+const NO_COMMANDS: [&str; 4] = ["config", "generate", "help", "store"];
 
 /// Why there are no settings.
 #[derive(Debug, Error)]

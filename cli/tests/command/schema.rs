@@ -91,6 +91,7 @@ fn every_object_that_a_command_prints_is_as_the_schema_says() {
     std::fs::write(target.join("source"), "less").unwrap();
     checked.run(&mut command(&["verify", path(&target), cid, "--from", from]), 10);
     checked.run(&mut command(&["verify", path(&file), &one, "--from", from]), 0);
+    checked.run(&mut command(&["check", cid, from]), 0);
     // Twice what it serves is looked at, once after it was got.
     let serving = lines.find(|object| object["event"] == "serving" && object["bytes"] != 0);
     checked.check(&serving.unwrap());
@@ -105,7 +106,27 @@ fn every_object_that_a_command_prints_is_as_the_schema_says() {
     }
 
     let blocks = directory.path().join("blocks");
-    checked.run(&mut command(&["add", path(&file), "--store", path(&blocks)]), 0);
+    let to = ["--store", path(&blocks)];
+    checked.run(command(&["add", path(&file)]).args(to), 0);
+    let shared_text = "one of the store's own";
+    std::fs::write(&file, shared_text).unwrap();
+    let added = command(&["add", "--no-pin", path(&file)]).args(to).output().unwrap();
+    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let loose = added["cid"].as_str().unwrap();
+    for (what, code) in [
+        (&["ls"][..], 0),
+        (&["stat"], 0),
+        (&["pin", loose], 0),
+        (&["ls", "--pins"], 0),
+        (&["unpin", loose], 0),
+        (&["rm", loose], 0),
+        (&["gc"], 0),
+    ] {
+        checked.run(command(&["store"]).args(what).args(to), code);
+    }
+    damage(&blocks);
+    checked.run(command(&["store", "verify"]).args(to), 10);
+    checked.run(&mut command(&["doctor", path(&folder), "--listen", "/ip4/127.0.0.1/tcp/0"]), 0);
     checked.run(&mut command(&["demo", "--size", "1", "--rounds", "1"]), 0);
     checked.run(command(&["config", "show"]).env("BITSWAP_LIMIT_UP", "5MiB"), 0);
     checked.run(&mut command(&["config", "show", "get"]), 0);
@@ -119,10 +140,31 @@ fn every_object_that_a_command_prints_is_as_the_schema_says() {
     let schema: Value = serde_json::from_str(&text).unwrap();
     let known: BTreeSet<&str> =
         schema["$defs"].as_object().unwrap().keys().map(String::as_str).collect();
-    let elsewhere = ["announced", "link_skipped", "no_bitswap", "served"];
+    let elsewhere = [
+        "announced",
+        "link_skipped",
+        "no_bitswap",
+        "published",
+        "resolved",
+        "served",
+        "stall_ended",
+        "stalled",
+    ];
     let is_unseen = |name: &&&str| !checked.seen.contains(**name) && !elsewhere.contains(name);
     let unseen: Vec<&&str> = known.iter().filter(is_unseen).collect();
     assert!(unseen.is_empty(), "no command printed {unseen:?}");
+}
+
+/// Changes the first byte of every block in a store.
+fn damage(store: &Path) {
+    for shard in std::fs::read_dir(store.join("blocks")).unwrap() {
+        for block in std::fs::read_dir(shard.unwrap().path()).unwrap() {
+            let at = block.unwrap().path();
+            let mut bytes = std::fs::read(&at).unwrap();
+            bytes[0] ^= 1;
+            std::fs::write(&at, bytes).unwrap();
+        }
+    }
 }
 
 /// Nowhere.
