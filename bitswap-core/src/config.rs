@@ -172,7 +172,8 @@ impl Config {
         Ok(self)
     }
 
-    /// How many peers learn of a want in one step. Default 16.
+    /// How many peers learn of a want in one step. Default 16. When all that were asked lack it, each further step
+    /// asks twice as many as all before, up to [`Self::with_peers_per_want_max`].
     ///
     /// # Errors
     ///
@@ -183,7 +184,8 @@ impl Config {
         Ok(self)
     }
 
-    /// How many connected peers may ever learn of one want, found providers aside. Default 64.
+    /// How many connected peers may be asked about one want and not have said that they lack it, found providers
+    /// aside. Who answers DONT_HAVE gives its place to the next, until all connected peers were asked. Default 64.
     ///
     /// # Errors
     ///

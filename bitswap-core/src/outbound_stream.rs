@@ -13,7 +13,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Closed,
-    Opening,
+    /// It was asked for then.
+    Opening(Timestamp),
     Open(Version),
     /// An attempt failed; the next one is due then.
     Waiting(Timestamp),
@@ -40,6 +41,8 @@ pub(crate) struct OutboundStream {
     /// The first pause between two attempts.
     retry: Duration,
     active: Timestamp,
+    /// The shortest time in which it was opened.
+    opened_in: Option<Duration>,
 }
 
 impl OutboundStream {
@@ -52,6 +55,7 @@ impl OutboundStream {
             failures: 0,
             retry,
             active: now,
+            opened_in: None,
         }
     }
 
@@ -63,19 +67,22 @@ impl OutboundStream {
             _ => false,
         };
         if due {
-            self.state = State::Opening;
+            self.state = State::Opening(now);
         }
         due
     }
 
     /// The host's answer to a request to open. False when none was under way.
     pub(crate) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
-        if self.state != State::Opening {
-            return false;
-        }
+        let State::Opening(since) = self.state else { return false };
         self.active = now;
         match result {
-            Ok(version) => self.state = State::Open(version),
+            Ok(version) => {
+                self.state = State::Open(version);
+                // A host that opens streams without asking the peer first takes no time, and tells nothing.
+                let took = Some(now.since(since)).filter(|took| !took.is_zero());
+                self.opened_in = took.into_iter().chain(self.opened_in).min();
+            }
             Err(OpenError::Unsupported) => self.state = State::Refused,
             // The connection that it was to be opened on closed; there may be another one.
             Err(OpenError::Closed) => self.lost(now),
@@ -115,6 +122,12 @@ impl OutboundStream {
             State::Open(version) => Some(version),
             _ => None,
         }
+    }
+
+    /// The shortest time in which it was opened. The two ends agree on a protocol meanwhile, so it is a round
+    /// trip at least: known before the peer was asked anything.
+    pub(crate) const fn opened_in(&self) -> Option<Duration> {
+        self.opened_in
     }
 
     /// Nothing is on its way, and the stream is open or opening it can be asked for at once.
@@ -265,6 +278,25 @@ mod tests {
         assert!(!stream.open(at(1_000_000)));
         stream.revive();
         assert!(stream.open(at(1_000_000)));
+    }
+
+    #[test]
+    fn the_shortest_opening_is_kept_and_one_that_takes_no_time_tells_nothing() {
+        let mut stream = OutboundStream::new(RETRY, at(0));
+        let mut open = |from, to| {
+            stream.open(at(from));
+            stream.opened(Ok(Version::V1_2), at(to));
+            stream.abort();
+            stream.opened_in().map(|took| took.as_millis())
+        };
+        assert_eq!(open(0, 0), None);
+        assert_eq!(open(0, 30), Some(30));
+        assert_eq!(open(50, 150), Some(30));
+        assert_eq!(open(200, 220), Some(20));
+        assert_eq!(open(300, 300), Some(20));
+        stream.open(at(400));
+        stream.opened(Err(OpenError::Timeout), at(401));
+        assert_eq!(stream.opened_in(), Some(Duration::from_millis(20)), "a failure tells nothing");
     }
 
     #[test]

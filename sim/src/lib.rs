@@ -18,6 +18,7 @@ mod counts;
 pub mod draw;
 mod event;
 mod fetch;
+pub mod floors;
 mod host;
 mod link;
 mod network;

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bitswap_sim::floors::{Floor, HEAD, floors};
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
 use bitswap_sim::{FAULTS, Link, Nodes, PeerBehavior, Report, Scenario, Sweep, World, sweep};
@@ -27,6 +28,10 @@ bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--baseline] 
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
     it. --trace prints every message of one run of the first such case. --baseline runs baseline nodes
     instead of engines, --watched runs them under the contract's checker. Fails when a goal is missed.
+bitswap-sim floors [--seeds N] [--seed S] [TRANSFER]
+    Transfers beside the least time that they could take, one round trip and all bytes at the speed of all
+    links: the median and the worst of all seeds, bytes that came twice, and want-blocks, want-haves and
+    cancels sent. TRANSFER: those whose name contains it.
 ";
 
 /// Cases in which baseline nodes must match the reference for the model to be trusted.
@@ -43,6 +48,7 @@ fn main() -> ExitCode {
         Some((&"reference", rest)) => Options::parse(rest).map(|options| benchmark(&options)),
         Some((&"attackers", rest)) => attackers::Options::parse(rest).map(|options| options.run()),
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
+        Some((&"floors", rest)) => Options::parse(rest).map(|options| show_floors(&options)),
         Some((&"scenarios", rest)) => show_scenarios(rest),
         _ => Err(String::from("say what to run")),
     };
@@ -276,6 +282,21 @@ fn benchmark(options: &Options) -> bool {
         CASES.into_iter().filter(|case| case.links == Links::Fixed && case.seeds < 100).collect();
     let sound = !options.name.is_empty() || report_model(&baseline(options, &quick));
     missed == 0 && !summaries.is_empty() && sound
+}
+
+/// Runs transfers beside the least time that they could take. True when all runs ended.
+fn show_floors(options: &Options) -> bool {
+    // Scenarios are made where they are run: what they hold does not go from thread to thread.
+    let names: Vec<&str> = floors().iter().map(Floor::name).collect();
+    let names: Vec<&str> = names.into_iter().filter(|name| name.contains(&options.name)).collect();
+    let measured = in_parallel(&names, |name| {
+        let seeds = options.seed..options.seed.saturating_add(options.seeds);
+        let floor = floors().into_iter().find(|floor| floor.name() == *name);
+        floor.map(|floor| floor.run(seeds))
+    });
+    println!("{HEAD}");
+    measured.iter().flatten().for_each(|measured| println!("{measured}"));
+    !measured.is_empty() && measured.iter().flatten().all(|measured| measured.worst.is_some())
 }
 
 /// Runs baseline nodes.

@@ -67,7 +67,7 @@ impl Client {
     fn is_credible_claim(&mut self, peer: Ref<Peer>, want: Ref<Want>, now: Timestamp) -> bool {
         let Some(id) = self.peers.id(peer) else { return false };
         let is_open = self.wants.want(want).is_some_and(|row| {
-            !row.is_over() && row.peers() < u32::from(self.config.peers_per_want_max)
+            !row.is_over() && row.hopeful() < u32::from(self.config.peers_per_want_max)
         });
         is_open
             && self.may_learn(want, id)
@@ -180,7 +180,7 @@ impl Client {
             return;
         }
         let Some(at) = self.peer_want_for_answer(want, peer, now) else { return };
-        let Some(row) = self.wants.peer_want_mut(at) else { return };
+        let Some(row) = self.wants.peer_want(at) else { return };
         if row.is_cancelled() {
             return self.received_unsolicited(peer, cid);
         }
@@ -192,10 +192,14 @@ impl Client {
         }
         let asked = row.asked_at();
         if matches!(row.answer(), Answer::None | Answer::DontHave | Answer::Silent) {
-            row.set_answer(Answer::Have);
+            self.wants.set_answer(at, Answer::Have);
             self.learn(want, id, true);
         }
-        if self.wants.want(want).is_some_and(Want::has_request) {
+        let has_request = self.wants.want(want).is_some_and(Want::has_request);
+        if has_request && self.ask_beside_overdue(want, now) {
+            return;
+        }
+        if has_request {
             self.shorten_deadline(want, now.since(asked), now);
         } else {
             self.wants.set_undecided(want);
@@ -220,12 +224,12 @@ impl Client {
         self.count(peer, |fetched| fetched.dont_haves += 1);
         let Some(id) = self.peers.id(peer) else { return };
         let Some(at) = self.wants.peer_want_of(want, peer) else { return };
-        let Some(row) = self.wants.peer_want_mut(at) else { return };
+        let Some(row) = self.wants.peer_want(at) else { return };
         if row.is_cancelled() {
             return;
         }
-        row.set_answer(Answer::DontHave);
         let (was_request, asked) = (row.is_request(), row.asked_at());
+        self.wants.set_answer(at, Answer::DontHave);
         self.end_request(at);
         self.refund(at);
         self.learn(want, id, false);
@@ -245,10 +249,8 @@ impl Client {
             return;
         }
         let Some(at) = self.peer_want_for_answer(want, peer, now) else { return };
-        if let Some(row) = self.wants.peer_want_mut(at)
-            && row.answer() == Answer::None
-        {
-            row.set_answer(Answer::Have);
+        if self.wants.peer_want(at).is_some_and(|row| row.answer() == Answer::None) {
+            self.wants.set_answer(at, Answer::Have);
         }
         self.learn(want, id, true);
         if self.wants.want(want).is_some_and(|row| !row.has_request()) {

@@ -39,6 +39,8 @@ pub(super) struct DeliveryEstimator {
     /// Bytes per second below which the throughput cannot be: a block came that soon after it was asked for.
     at_least: u64,
     last_block: Option<Timestamp>,
+    /// A round trip of the connection, in microseconds, or somewhat more; zero while that is not known.
+    round_trip: u64,
 }
 
 impl DeliveryEstimator {
@@ -57,7 +59,18 @@ impl DeliveryEstimator {
             micros,
             at_least: 0,
             last_block: None,
+            round_trip: 0,
         }
+    }
+
+    /// A round trip of the connection takes so long, or somewhat less.
+    pub(super) fn set_round_trip(&mut self, took: Duration) {
+        self.round_trip = micros(took).min(LATENCY_MAX);
+    }
+
+    /// A round trip of the connection, or somewhat more, once that is known.
+    pub(super) const fn round_trip(&self) -> Option<u64> {
+        if self.round_trip > 0 { Some(self.round_trip) } else { None }
     }
 
     /// A wanted block arrived. `asked` is when it was asked for, `busy` since when the peer has
@@ -149,7 +162,10 @@ impl DeliveryEstimator {
     pub(super) fn window(&self) -> Option<u64> {
         const SLACK: u64 = 50_000;
         let rate = u128::from(self.throughput()?);
-        let bytes = rate * u128::from(self.latency.saturating_add(SLACK)) * 2 / 1_000_000;
+        // While too little is asked for, the pauses count as transfer, and what is left for latency is less
+        // than a round trip.
+        let delay = self.latency.max(self.round_trip).saturating_add(SLACK);
+        let bytes = rate * u128::from(delay) * 2 / 1_000_000;
         Some(u64::try_from(bytes).unwrap_or(u64::MAX))
     }
 }
@@ -176,6 +192,20 @@ mod tests {
         assert!((8..=25).contains(&latency), "{latency} ms");
         // Twice of 1 MB/s for latency + 50 ms.
         assert!((110_000..170_000).contains(&estimator.window().unwrap()));
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_covers_a_round_trip_however_short_the_latency_seems() {
+        let mut estimator = DeliveryEstimator::default();
+        for n in 0..190u64 {
+            estimator.delivered(10_000, at(0), n * 10_000, at(0), at(20 + n * 10));
+        }
+        let before = estimator.window().unwrap();
+        estimator.set_round_trip(Duration::from_millis(500));
+        // Twice of 1 MB/s for 500 ms + 50 ms.
+        let after = estimator.window().unwrap();
+        assert!(before < 170_000 && (1_100_000..1_200_000).contains(&after), "{before}, {after}");
+        assert_eq!(estimator.round_trip(), Some(500_000));
     }
 
     #[test]

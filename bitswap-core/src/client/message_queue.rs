@@ -123,6 +123,14 @@ impl MessageQueue {
         self.settled.iter(rows).map(|(_, row)| row)
     }
 
+    /// Peer wants of the peer, the latest first: those to be sent before those that were.
+    pub(super) fn latest<'a>(
+        &self,
+        rows: &'a Rows<PeerWant>,
+    ) -> impl Iterator<Item = (Ref<PeerWant>, &'a PeerWant)> + use<'a> {
+        self.pending.iter_back(rows).chain(self.settled.iter_back(rows))
+    }
+
     pub(super) const fn first_pending(&self) -> Option<Ref<PeerWant>> {
         self.pending.first()
     }

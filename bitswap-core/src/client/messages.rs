@@ -46,6 +46,7 @@ impl Client {
         let is_closed = state.stream().is_closed();
         match result {
             Ok(version) => {
+                state.measure_opening();
                 if !version.has_presence() {
                     self.adapt_to_old_version(peer, now);
                 }
@@ -246,10 +247,8 @@ impl Client {
         let priority = self.priority_of(want);
         self.set_pending(at, None, now);
         let mut order = 0;
-        if let Some(row) = self.wants.peer_want_mut(at)
-            && let Some(state) = self.peers.get_mut(peer)
-        {
-            row.mark_sent(kind, now);
+        self.wants.mark_sent(at, kind, now);
+        if let Some(state) = self.peers.get_mut(peer) {
             order = state.queue_mut().next_order();
         }
         self.count(peer, |fetched| match kind {

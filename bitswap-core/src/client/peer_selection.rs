@@ -133,8 +133,10 @@ impl Selector<'_> {
             && self.is_first(request.want);
         if selected.peers.len() < request.count && !enough && self.may_widen(request.want) {
             let mut more = Selected::default();
+            let mut known: Vec<Id<Peer>> = members.iter().map(SessionPeer::id).collect();
+            known.sort_unstable();
             for (_, state) in self.peers.iter() {
-                if !members.iter().any(|member| member.id() == state.id()) {
+                if known.binary_search(&state.id()).is_err() {
                     let stranger = SessionPeer::new(state.id());
                     self.consider(request, &stranger, caution, rng, &mut more);
                 }
@@ -163,10 +165,10 @@ impl Selector<'_> {
         has_choice(self.config, self.peers)
     }
 
-    /// More peers may learn of the want.
+    /// More peers may learn of the want: who says that it lacks the block gives its place to another.
     pub(super) fn may_widen(&self, want: Option<Ref<Want>>) -> bool {
         let want = want.and_then(|want| self.wants.want(want));
-        want.is_none_or(|want| want.peers() < u32::from(self.config.peers_per_want_max))
+        want.is_none_or(|want| want.hopeful() < u32::from(self.config.peers_per_want_max))
     }
 
     fn caution(&self, request: Request) -> Caution {

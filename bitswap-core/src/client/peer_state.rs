@@ -25,6 +25,10 @@ const CLAIMED: u64 = 8;
 const CLAIMED_AT_LEAST: u64 = 2;
 /// The least, in microseconds, that a silent peer is expected to take, before that grows with its silences.
 const SILENT_LEAST: u64 = 250_000;
+/// Round trips of its connection after which the first block of a peer is late.
+const EARLY_ROUND_TRIPS: u64 = 4;
+/// Bytes that a peer has handed to its transport, and cannot take back.
+const BUFFERED: u64 = 128 << 10;
 /// The most bytes asked of a peer at once.
 const WINDOW_MAX: u64 = 32 << 20;
 /// HAVEs of a peer in [`CLAIMS_TIME`] that count although it was not sent the want. Who says HAVE of one CID
@@ -47,6 +51,9 @@ pub(super) struct PeerState {
     claims_since: Timestamp,
     /// Bytes asked for and not delivered.
     asked_bytes: u64,
+    /// Those of them that are estimates, and of how many blocks.
+    guessed_bytes: u64,
+    guesses: u32,
     /// It was asked for all that its window allows, and not enough of it has come yet to be worth another
     /// message.
     is_full: bool,
@@ -54,6 +61,8 @@ pub(super) struct PeerState {
     busy_since: Timestamp,
     /// Requests in a row that passed their deadline.
     silences: u32,
+    /// Its first block is late for the round trip of its connection.
+    is_overdue: bool,
     /// The shortest time, in microseconds, in which it answered HAVE or DONT_HAVE. Of a peer that has not
     /// delivered anything it is all that is known of its latency; of one that has it says nothing.
     answers_in: Option<u64>,
@@ -83,9 +92,12 @@ impl PeerState {
             claims: 0,
             claims_since: now,
             asked_bytes: 0,
+            guessed_bytes: 0,
+            guesses: 0,
             is_full: false,
             busy_since: now,
             silences: 0,
+            is_overdue: false,
             answers_in: None,
             superfluous: 0,
             timer: None,
@@ -169,6 +181,12 @@ impl PeerState {
         self.asked_bytes
     }
 
+    /// Bytes that it is asked for, if what was not known of the sizes is `size` each at least.
+    pub(super) fn owed_bytes(&self, size: u32) -> u64 {
+        let guessed = u64::from(self.guesses).saturating_mul(u64::from(size));
+        self.asked_bytes - self.guessed_bytes + guessed.max(self.guessed_bytes)
+    }
+
     /// It has delivered a wanted block, so there are measurements.
     pub(super) fn is_measured(&self) -> bool {
         self.estimator.latency().is_some()
@@ -216,8 +234,18 @@ impl PeerState {
         before
     }
 
-    /// It does not owe these bytes any more.
-    pub(super) fn refund(&mut self, bytes: u32) {
+    /// What it was just asked for is of a size that was not known.
+    pub(super) fn guess(&mut self, bytes: u32) {
+        self.guessed_bytes += u64::from(bytes);
+        self.guesses += 1;
+    }
+
+    /// It does not owe these bytes any more; `is_guess`: their number was not known.
+    pub(super) fn refund(&mut self, bytes: u32, is_guess: bool) {
+        if is_guess {
+            self.guessed_bytes = self.guessed_bytes.saturating_sub(u64::from(bytes));
+            self.guesses = self.guesses.saturating_sub(1);
+        }
         debug_assert!(
             self.asked_bytes >= u64::from(bytes),
             "more is given back than was asked for"
@@ -243,6 +271,57 @@ impl PeerState {
         expected.max(least).saturating_mul(1 + u64::from(self.silences) * 2)
     }
 
+    /// Microseconds after which it is late for the round trip of its connection, if it has not delivered
+    /// anything: another may be asked beside it then. `None` if that cannot be told.
+    pub(super) fn early_patience(&self, bytes: u64, slack: Duration) -> Option<u64> {
+        let round_trip = self.estimator.round_trip().filter(|_| !self.is_measured())?;
+        let time = round_trip.saturating_mul(EARLY_ROUND_TRIPS).saturating_add(micros(slack * 2));
+        Some(time.saturating_add(self.estimator.transfer(bytes)))
+    }
+
+    /// Since when nothing has come of what it was asked for.
+    fn waiting_since(&self) -> Timestamp {
+        self.estimator.last_block().map_or(self.busy_since, |last| last.max(self.busy_since))
+    }
+
+    /// Microseconds until it has delivered so many of the bytes that it was asked for: more and more while
+    /// nothing comes. `unmeasured` is the latency assumed before the first block.
+    pub(super) fn remaining(&self, bytes: u64, unmeasured: u64, now: Timestamp) -> u64 {
+        let latency = self.estimator.expected(0, unmeasured);
+        let waited = micros(now.since(self.waiting_since()));
+        // While blocks come one after the other, their latency is over.
+        let is_streaming = self.estimator.last_block().is_some_and(|last| last > self.busy_since);
+        let first = if is_streaming { 0 } else { latency.saturating_sub(waited) };
+        let late = waited.saturating_sub(latency);
+        let least = if self.is_silent() { SILENT_LEAST } else { 0 };
+        let remaining = self.estimator.transfer(bytes).saturating_add(first).saturating_add(late);
+        remaining.max(least).saturating_mul(1 + u64::from(self.silences) * 2)
+    }
+
+    /// Its next block should be here by now, for the round trip of its connection or what it has delivered.
+    pub(super) fn is_late(&self, size: u32, slack: Duration, now: Timestamp) -> bool {
+        let waited = micros(now.since(self.waiting_since()));
+        let early = self.early_patience(u64::from(size), slack);
+        self.is_measured() || self.is_overdue() || early.is_some_and(|early| waited > early)
+    }
+
+    /// A cancel of what it was asked for behind `ahead` other bytes reaches it before it sends the block: it
+    /// has yet to send more than a round trip's worth, or has not answered anything for long.
+    pub(super) fn may_still_cancel(
+        &self,
+        ahead: u64,
+        size: u32,
+        slack: Duration,
+        now: Timestamp,
+    ) -> bool {
+        let Some(rate) = self.estimator.throughput().filter(|_| self.is_measured()) else {
+            return self.is_silent() || ahead > 0 && self.is_late(size, slack, now);
+        };
+        let latency = self.estimator.expected(0, 0).max(self.estimator.round_trip().unwrap_or(0));
+        let sent = u128::from(rate) * u128::from(latency) / 1_000_000;
+        u128::from(ahead) >= sent + u128::from(BUFFERED)
+    }
+
     // What it does.
 
     /// It answered HAVE or DONT_HAVE after this time.
@@ -263,11 +342,29 @@ impl PeerState {
     /// It delivered a wanted block.
     pub(super) const fn delivered(&mut self) {
         self.silences = 0;
+        self.is_overdue = false;
+    }
+
+    /// It delivers nothing: late for the round trip of its connection, or for its deadline.
+    pub(super) const fn is_overdue(&self) -> bool {
+        self.is_overdue || self.is_silent()
+    }
+
+    /// It has not delivered anything, and is late for the round trip of its connection.
+    pub(super) const fn set_overdue(&mut self) {
+        self.is_overdue = true;
     }
 
     /// A block that was asked for at `asked`, behind `before` other bytes, took until now.
     pub(super) fn measure(&mut self, bytes: u64, asked: Timestamp, before: u64, now: Timestamp) {
         self.estimator.delivered(bytes, asked, before, self.busy_since, now);
+    }
+
+    /// Its stream was opened.
+    pub(super) fn measure_opening(&mut self) {
+        if let Some(took) = self.stream.opened_in() {
+            self.estimator.set_round_trip(took);
+        }
     }
 
     /// A request passed its deadline.
@@ -376,9 +473,9 @@ mod tests {
             assert_eq!(peer.charge(size, false, START), n * u64::from(size));
         }
         assert!(!peer.has_room(size, 9, false));
-        peer.refund(size - 1);
+        peer.refund(size - 1, false);
         assert!(!peer.has_room(size, 9, false), "not worth a message yet");
-        peer.refund(2);
+        peer.refund(2, false);
         assert!(peer.has_room(size, 9, false) && !peer.has_room(size, 0, false));
     }
 

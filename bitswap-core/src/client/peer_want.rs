@@ -26,6 +26,17 @@ pub(super) enum Answer {
     HaveThenSilent,
 }
 
+/// What a deadline is of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// What the peer is given.
+    Full,
+    /// Its first block is late for the round trip of its connection: another peer is asked beside it.
+    Early,
+    /// Another peer said HAVE, and is asked instead if the sessions can bear a duplicate.
+    Shortened,
+}
+
 /// One peer and one want.
 ///
 /// It is in one of the two lists of its peer's [`MessageQueue`](super::message_queue::MessageQueue): in that
@@ -43,15 +54,22 @@ pub(super) struct PeerWant {
     /// an earlier sending, and the latest is then still to be cancelled.
     unanswered: u8,
     answer: Answer,
+    /// It said last that it lacks the block, and was not asked again since.
+    lacks: bool,
     /// It counts as a request for the block: while one is open, no other peer is asked.
     is_request: bool,
     /// When it was last sent, or decided.
     asked_at: Timestamp,
     deadline: Option<Timestamp>,
+    patience: Patience,
+    /// It was asked of the peer because another one was slow.
+    was_moved: bool,
     /// Until when other blocks of the peer excuse it: put off no further with the deadline.
     last_chance: Timestamp,
     /// Bytes charged to the peer for it.
     charged: u32,
+    /// They are an estimate.
+    is_guess: bool,
     /// Bytes that were asked of the peer before it.
     bytes_before: u64,
 }
@@ -67,11 +85,15 @@ impl PeerWant {
             sent: None,
             unanswered: 0,
             answer: Answer::None,
+            lacks: false,
             is_request: false,
             asked_at: now,
             deadline: None,
+            patience: Patience::Full,
+            was_moved: false,
             last_chance: now,
             charged: 0,
+            is_guess: false,
             bytes_before: 0,
         }
     }
@@ -96,8 +118,16 @@ impl PeerWant {
         self.answer
     }
 
+    pub(super) const fn lacks(&self) -> bool {
+        self.lacks
+    }
+
     pub(super) const fn is_request(&self) -> bool {
         self.is_request
+    }
+
+    pub(super) const fn was_moved(&self) -> bool {
+        self.was_moved
     }
 
     pub(super) const fn asked_at(&self) -> Timestamp {
@@ -118,6 +148,16 @@ impl PeerWant {
 
     pub(super) const fn bytes_before(&self) -> u64 {
         self.bytes_before
+    }
+
+    /// Bytes that the peer owes for it, if a size that was not known is `size` at least.
+    pub(super) fn owed(&self, size: u32) -> u32 {
+        if self.is_guess { self.charged.max(size) } else { self.charged }
+    }
+
+    /// The same up to and including this block, if it may be of `size`.
+    pub(super) fn owed_until(&self, size: u32) -> u64 {
+        self.bytes_before.saturating_add(u64::from(self.owed(size)))
     }
 
     /// Bytes that the peer was asked for up to and including this block.
@@ -162,11 +202,12 @@ impl PeerWant {
         core::mem::replace(&mut self.is_request, is_request)
     }
 
-    /// It was written into a message.
+    /// It was written into a message. Called by the table of wants.
     pub(super) fn mark_sent(&mut self, kind: WantKind, now: Timestamp) {
         self.unanswered = self.unanswered.saturating_add(1);
         self.sent = Some(kind);
         self.asked_at = now;
+        self.lacks = false;
         if self.answer == Answer::DontHave {
             self.answer = Answer::None;
         }
@@ -177,8 +218,14 @@ impl PeerWant {
         self.sent.is_some() && core::mem::replace(&mut self.unanswered, 0) == 1
     }
 
+    /// Called by the table of wants. Who may be asked again lacks it until then, for all that is known.
     pub(super) const fn set_answer(&mut self, answer: Answer) {
         self.answer = answer;
+        match answer {
+            Answer::DontHave => self.lacks = true,
+            Answer::Have => self.lacks = false,
+            Answer::None | Answer::Silent | Answer::HaveThenSilent => {}
+        }
     }
 
     /// Its deadline has passed.
@@ -198,19 +245,31 @@ impl PeerWant {
         core::mem::replace(&mut self.deadline, at)
     }
 
+    /// What its deadline is; what it was before.
+    pub(super) const fn set_patience(&mut self, patience: Patience) -> Patience {
+        core::mem::replace(&mut self.patience, patience)
+    }
+
+    /// It is asked of the peer because another one is slow.
+    pub(super) const fn set_moved(&mut self) {
+        self.was_moved = true;
+    }
+
     pub(super) const fn set_last_chance(&mut self, at: Timestamp) {
         self.last_chance = at;
     }
 
     /// The peer was charged so many bytes for it, behind others.
-    pub(super) const fn set_charge(&mut self, bytes: u32, before: u64) {
+    pub(super) const fn set_charge(&mut self, bytes: u32, is_guess: bool, before: u64) {
         self.charged = bytes;
+        self.is_guess = is_guess;
         self.bytes_before = before;
     }
 
-    /// The charge is given back.
-    pub(super) const fn take_charge(&mut self) -> u32 {
-        core::mem::replace(&mut self.charged, 0)
+    /// The charge is given back: how much, and whether that was an estimate.
+    pub(super) const fn take_charge(&mut self) -> (u32, bool) {
+        let was_guess = core::mem::replace(&mut self.is_guess, false);
+        (core::mem::replace(&mut self.charged, 0), was_guess)
     }
 }
 

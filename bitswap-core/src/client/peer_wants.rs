@@ -3,8 +3,10 @@
 use core::time::Duration;
 
 use super::Client;
-use super::peer_want::{Answer, PeerWant, Pending};
+use super::peer_state::PeerState;
+use super::peer_want::{Answer, Patience, PeerWant, Pending};
 use super::want_table::Want;
+use crate::config::Config;
 use crate::message::WantKind;
 use crate::peer::Peer;
 use crate::time::{Timestamp, micros};
@@ -12,8 +14,23 @@ use crate::util::rows::Ref;
 
 /// The longest that a peer of known speed is given for a block.
 const PROVEN_MAX: Duration = Duration::from_secs(60);
+/// What a block of unknown size may be of, in bytes: a leaf of a file is much larger than the least that is
+/// charged for it.
+const LEAF_BYTES: u32 = 128 << 10;
 /// How many times its first deadline a request may last while its peer delivers other blocks.
 const STRETCH: u32 = 4;
+
+/// How long a peer may take for a block.
+fn patience(config: &Config, state: &PeerState, row: &PeerWant) -> Duration {
+    let estimator = state.estimator();
+    if state.is_measured() {
+        let time = Duration::from_micros(estimator.patience(row.bytes_until()));
+        time.clamp(config.deadline_min, PROVEN_MAX.max(config.deadline_max))
+    } else {
+        let transfer = Duration::from_micros(estimator.transfer(row.owed_until(LEAF_BYTES)));
+        (config.first_deadline + transfer).min(config.deadline_max)
+    }
+}
 
 impl Client {
     /// Makes a peer want with nothing to be sent yet.
@@ -50,13 +67,18 @@ impl Client {
     /// Makes it a request for the block of about `size` bytes.
     pub(super) fn request(&mut self, at: Ref<PeerWant>, size: u32, now: Timestamp) {
         let choice = self.has_choice();
+        let want = self.wants.peer_want(at).map(PeerWant::want);
+        let is_guess = want.is_some_and(|want| self.wants.is_size_guessed(want));
         self.wants.set_request(at, true);
         let Some(row) = self.wants.peer_want_mut(at) else { return };
         if row.charged() == 0
             && let Some(state) = self.peers.get_mut(row.peer())
         {
             let size = size.max(1);
-            row.set_charge(size, state.charge(size, choice, now));
+            row.set_charge(size, is_guess, state.charge(size, choice, now));
+            if is_guess {
+                state.guess(size);
+            }
         }
         row.restart(now);
         self.set_pending(at, Some(Pending::Want(WantKind::Block)), now);
@@ -75,11 +97,11 @@ impl Client {
     /// The peer owes nothing for it any more.
     pub(super) fn refund(&mut self, at: Ref<PeerWant>) {
         let Some(row) = self.wants.peer_want_mut(at) else { return };
-        let charged = row.take_charge();
+        let (charged, was_guess) = row.take_charge();
         if charged > 0
             && let Some(state) = self.peers.get_mut(row.peer())
         {
-            state.refund(charged);
+            state.refund(charged, was_guess);
             self.schedule.peer_has_room();
         }
     }
@@ -171,16 +193,16 @@ impl Client {
     pub(super) fn arm_deadline(&mut self, at: Ref<PeerWant>, now: Timestamp) {
         let Some(row) = self.wants.peer_want_mut(at).filter(|row| row.is_request()) else { return };
         let Some(state) = self.peers.get(row.peer()) else { return };
-        let (bytes, estimator) = (row.bytes_until(), state.estimator());
-        let time = if state.is_measured() {
-            let time = Duration::from_micros(estimator.patience(bytes));
-            time.clamp(self.config.deadline_min, PROVEN_MAX.max(self.config.deadline_max))
-        } else {
-            let transfer = Duration::from_micros(estimator.transfer(bytes));
-            (self.config.first_deadline + transfer).min(self.config.deadline_max)
-        };
+        let time = patience(&self.config, state, row);
+        // What is asked behind something else is moved when that is late.
+        let is_first = row.bytes_before() == 0;
+        let early = is_first
+            .then(|| state.early_patience(row.bytes_until(), self.config.deadline_min))
+            .flatten();
+        let early = early.map(Duration::from_micros).filter(|early| *early < time);
+        row.set_patience(if early.is_some() { Patience::Early } else { Patience::Full });
         row.set_last_chance(now + time.saturating_mul(STRETCH));
-        self.set_deadline(at, now + time);
+        self.set_deadline(at, now + early.unwrap_or(time));
     }
 
     fn set_deadline(&mut self, at: Ref<PeerWant>, deadline: Timestamp) {
@@ -213,12 +235,14 @@ impl Client {
         let sooner = now + time.max(self.config.deadline_min);
         if sooner < deadline {
             self.set_deadline(at, sooner);
-            self.for_sessions_of(want, |session| session.count_hedge());
+            if let Some(row) = self.wants.peer_want_mut(at) {
+                row.set_patience(Patience::Shortened);
+            }
         }
     }
 
     /// The sessions that wait for the want can bear one more duplicate.
-    fn may_hedge(&self, want: Ref<Want>) -> bool {
+    pub(super) fn may_hedge(&self, want: Ref<Want>) -> bool {
         let per_mille = self.config.hedge_per_mille;
         self.sessions_of(want).iter().all(|session| {
             self.sessions.at(*session).is_some_and(|session| session.may_hedge(per_mille))
@@ -231,8 +255,18 @@ impl Client {
             return;
         };
         row.set_deadline(None);
+        let (want, before) = (row.want(), row.set_patience(Patience::Full));
+        if before == Patience::Early {
+            return self.hedge(at, now);
+        }
         if let Some(later) = self.still_delivering(at, now) {
             return self.set_deadline(at, later);
+        }
+        if before == Patience::Shortened && !self.may_hedge(want) {
+            return self.give_full_time(at);
+        }
+        if before == Patience::Shortened {
+            self.for_sessions_of(want, |session| session.count_hedge());
         }
         let Some(row) = self.wants.peer_want_mut(at) else { return };
         row.time_out();
@@ -242,6 +276,10 @@ impl Client {
         state.missed_deadline();
         let id = state.id();
         self.count(peer, |fetched| fetched.timeouts += 1);
+        if self.has_choice() {
+            // Of many peers some are slow rather than silent, and their blocks come as well.
+            self.for_sessions_of(want, |session| session.count_hedge());
+        }
         self.learn(want, id, false);
         let Some(row) = self.wants.want_mut(want) else { return };
         if !row.has_request() {
@@ -249,6 +287,50 @@ impl Client {
             self.wait_for_presence(want, asked, now);
             self.wants.set_undecided(want);
         }
+        for session in self.sessions_of(want) {
+            self.set_ready(session);
+        }
+    }
+
+    /// A peer that has not delivered anything yet is late for the round trip of its connection, though not for
+    /// a slow store: another is asked beside it, as far as the sessions can bear duplicates.
+    fn hedge(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        let Some(row) = self.wants.peer_want(at) else { return };
+        let Some(state) = self.peers.get(row.peer()) else { return };
+        let (want, peer, is_unproven) = (row.want(), row.peer(), !state.is_measured());
+        self.give_full_time(at);
+        if is_unproven && let Some(state) = self.peers.get_mut(peer) {
+            state.set_overdue();
+        }
+        if is_unproven {
+            self.ask_beside_overdue(want, now);
+            self.ask_presence_again(want, now);
+        }
+        // What else the peer was asked for may be better off elsewhere.
+        for session in self.sessions_of(want) {
+            self.set_ready(session);
+        }
+    }
+
+    /// A request whose deadline was shorter has what its peer is given.
+    fn give_full_time(&mut self, at: Ref<PeerWant>) {
+        let Some(row) = self.wants.peer_want(at) else { return };
+        let Some(state) = self.peers.get(row.peer()) else { return };
+        let deadline = row.asked_at() + patience(&self.config, state, row);
+        self.set_deadline(at, deadline);
+    }
+
+    /// All peers that are asked for a want are overdue: one more is asked, as far as the sessions can bear
+    /// duplicates. Whether it is.
+    pub(super) fn ask_beside_overdue(&mut self, want: Ref<Want>, now: Timestamp) -> bool {
+        let is_late = |of: &PeerWant| self.peers.get(of.peer()).is_some_and(PeerState::is_overdue);
+        let are_late =
+            self.wants.peer_wants_of(want).all(|(_, of)| !of.is_request() || is_late(of));
+        let asks = are_late && self.may_hedge(want) && self.ask_another(want, now);
+        if asks {
+            self.for_sessions_of(want, |session| session.count_hedge());
+        }
+        asks
     }
 
     /// The peer is busy delivering what was asked before: until when that excuses it.

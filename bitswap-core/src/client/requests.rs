@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use super::Client;
 use super::peer_selection::{Purpose, Request, Selected, Selector, TRIAL_WANTS, has_choice};
+use super::peer_state::PeerState;
 use super::peer_want::{Answer, Pending};
 use super::reachability::Reachability;
 use super::schedule::Schedule;
@@ -183,14 +184,14 @@ impl Client {
         }
         let (queued, size) = (row.wants().queued_len(), row.expected_size());
         if queued + row.wants().recheck_len() == 0 {
-            return 0;
+            return self.relieve(session, now);
         }
         let peers = queued.div_ceil(WANTS_PER_PEER).clamp(1, u32::from(self.config.fan_out));
         self.gather(session, peers as usize, size);
         for done in 0..BATCH {
             let Some(row) = self.sessions.at_mut(session) else { return done };
             if !row.has_room() {
-                return done;
+                return done + self.relieve(session, now);
             }
             let recheck =
                 row.wants().recheck_len() > 0 && self.schedule.unserved_mut().may_attempt(now);
@@ -292,18 +293,17 @@ impl Client {
     fn ask(&mut self, session: Ref<Session>, want: Ref<Want>, now: Timestamp) -> Asked {
         let Some(row) = self.sessions.at(session) else { return Asked::Nobody };
         let Some(want_row) = self.wants.want(want) else { return Asked::Nobody };
-        let told = self
-            .wants
-            .session_wants_of(want)
-            .find(|(_, of)| of.session() == session && of.size() > 0);
-        let size = told.map_or_else(|| row.expected_size(), |(_, of)| of.size());
+        let size = self.size_of(session, want);
         let fan_out = u32::from(self.config.fan_out);
         let (is_first, rounds) = (want_row.is_unasked(), want_row.rounds());
         // What none of those asked before has is rarer than thought: twice as many are asked.
         let widened = want_row.peers().saturating_mul(2);
+        let (hopeful, most) = (want_row.hopeful(), u32::from(self.config.peers_per_want_max));
+        // As long as all lack it, they go on doubling to as many as may be asked at once.
+        let step = if hopeful == 0 { most.max(fan_out) } else { fan_out };
         let few = row.wants().live_len() <= TRIAL_WANTS;
         let probes = is_first && few && row.peers().is_probe_due();
-        let extras = row.peers().extras(fan_out).max(widened).min(fan_out.saturating_sub(1));
+        let extras = row.peers().extras(fan_out).max(widened).min(step.saturating_sub(1));
         // One peer, one more when it is late, then twice as many each time.
         let doublings = u32::from(rounds.saturating_sub(1));
         let count = 1u32.checked_shl(doublings).unwrap_or(fan_out).min(fan_out) as usize;
@@ -348,7 +348,50 @@ impl Client {
         Asked::Yes
     }
 
-    fn ask_peer(
+    /// Asks one more peer for a want beside the one that is late: one that delivers, or owes nothing. False when
+    /// there is none.
+    pub(super) fn ask_another(&mut self, want: Ref<Want>, now: Timestamp) -> bool {
+        for session in self.sessions_of(want) {
+            let size = self.size_of(session, want);
+            let request = Request { want: Some(want), size, purpose: Purpose::Block, count: 1 };
+            let other = self.select(session, request).peers.first().map(|it| it.peer);
+            let is_better = |state: &PeerState| state.is_measured() || state.asked_bytes() == 0;
+            let is_worth = |id: &Id<Peer>| self.peers.get_id(*id).is_some_and(is_better);
+            if let Some(other) = other.filter(is_worth) {
+                self.ask_peer(session, want, other, size, now);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Asks a few more peers whether they have a want's block.
+    pub(super) fn ask_presence_again(&mut self, want: Ref<Want>, now: Timestamp) {
+        for session in self.sessions_of(want) {
+            let size = self.size_of(session, want);
+            let fan_out = u32::from(self.config.fan_out);
+            let extras = self.sessions.at(session).map_or(0, |row| row.peers().extras(fan_out));
+            let (purpose, count) = (Purpose::Presence, extras as usize);
+            self.ask_presence(
+                session,
+                want,
+                Request { want: Some(want), size, purpose, count },
+                now,
+            );
+        }
+    }
+
+    /// The size of a want's block, as far as a session knows.
+    pub(super) fn size_of(&self, session: Ref<Session>, want: Ref<Want>) -> u32 {
+        let told = self
+            .wants
+            .session_wants_of(want)
+            .find(|(_, of)| of.session() == session && of.size() > 0);
+        let expected = || self.sessions.at(session).map_or(0, Session::expected_size);
+        told.map_or_else(expected, |(_, of)| of.size())
+    }
+
+    pub(super) fn ask_peer(
         &mut self,
         session: Ref<Session>,
         want: Ref<Want>,
@@ -393,7 +436,7 @@ impl Client {
         }
         let request = Request { want: Some(want), size, purpose: Purpose::Block, count: 1 };
         for candidate in self.select(session, request).peers {
-            let is_old = |state: &super::peer_state::PeerState| !state.has_presence();
+            let is_old = |state: &PeerState| !state.has_presence();
             if self.peers.get_id(candidate.peer).is_some_and(is_old) {
                 self.ask_peer(session, want, candidate.peer, size, now);
             }

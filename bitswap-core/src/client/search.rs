@@ -87,7 +87,7 @@ impl Client {
         let held = if is_full { self.held_wants(session) } else { Vec::new() };
         for want in self.stuck_wants(session).into_iter().chain(held) {
             for at in self.peer_wants_of(want) {
-                let Some(row) = self.wants.peer_want_mut(at) else { continue };
+                let Some(row) = self.wants.peer_want(at) else { continue };
                 if row.is_request() || row.is_cancelled() {
                     continue;
                 }
@@ -101,9 +101,7 @@ impl Client {
                 if has && !is_full {
                     continue;
                 }
-                if let Some(row) = self.wants.peer_want_mut(at) {
-                    row.set_answer(Answer::None);
-                }
+                self.wants.set_answer(at, Answer::None);
                 // What it has not delivered by now takes no room with it.
                 self.refund(at);
                 if is_full {

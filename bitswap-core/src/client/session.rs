@@ -33,6 +33,8 @@ pub(crate) struct Session {
     hedges: u64,
     blocks: u64,
     bytes: u64,
+    /// The size of its latest blocks, smoothed.
+    recent: u32,
     /// It is among the sessions that are to be told of ended wants.
     is_reporting: bool,
 }
@@ -49,6 +51,7 @@ impl Session {
             hedges: 0,
             blocks: 0,
             bytes: 0,
+            recent: 0,
             is_reporting: false,
         }
     }
@@ -121,10 +124,24 @@ impl Session {
         }
     }
 
+    /// The size of what it is likely to get next. Small nodes come before large leaves, and their mean says
+    /// little of these.
+    pub(super) fn recent_size(&self) -> u32 {
+        self.recent.max(self.expected_size())
+    }
+
     /// Another request may be hedged: at most `per_mille` of the blocks so far, and a few to begin with.
     pub(super) fn may_hedge(&self, per_mille: u16) -> bool {
-        let asked = self.blocks + u64::from(self.wants.asked_len());
-        self.hedges < FIRST_HEDGES + asked * u64::from(per_mille) / 1000
+        self.hedges < FIRST_HEDGES + self.share_of_blocks(per_mille)
+    }
+
+    /// Less than `per_mille` of the blocks so far were hedged.
+    pub(super) fn has_hedged_less_than(&self, per_mille: u16) -> bool {
+        self.hedges < self.share_of_blocks(per_mille)
+    }
+
+    fn share_of_blocks(&self, per_mille: u16) -> u64 {
+        (self.blocks + u64::from(self.wants.asked_len())) * u64::from(per_mille) / 1000
     }
 
     pub(super) const fn count_hedge(&mut self) {
@@ -144,6 +161,8 @@ impl Session {
         if end == End::Block {
             self.blocks += 1;
             self.bytes = self.bytes.saturating_add(size);
+            let size = u32::try_from(size).unwrap_or(u32::MAX);
+            self.recent = self.recent - self.recent / 4 + size / 4;
         }
     }
 

@@ -39,6 +39,8 @@ pub(super) struct SessionWant {
     priority: i32,
     /// The block's size as the caller told, or as it was estimated when it was asked for; 0: not known.
     size: u32,
+    /// The caller did not tell the size.
+    is_size_guessed: bool,
     stage: Stage,
     /// A provider lookup for it has ended since it started waiting.
     was_looked_up: bool,
@@ -61,6 +63,7 @@ impl SessionWant {
             of_session: Links::default(),
             priority,
             size,
+            is_size_guessed: size == 0,
             stage: Stage::Queued,
             was_looked_up: false,
             expires,
@@ -81,6 +84,10 @@ impl SessionWant {
 
     pub(super) const fn size(&self) -> u32 {
         self.size
+    }
+
+    pub(super) const fn is_size_guessed(&self) -> bool {
+        self.is_size_guessed
     }
 
     pub(super) const fn stage(&self) -> Stage {

@@ -12,11 +12,12 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::peer_want::PeerWant;
+use super::peer_want::{Answer, PeerWant};
 use super::session::Session;
 use super::session_want::SessionWant;
 use crate::index::{Hash, Index};
 use crate::key::Key;
+use crate::message::WantKind;
 use crate::peer::Peer;
 use crate::time::Timestamp;
 use crate::util::list::{Linked, Links, List};
@@ -47,6 +48,8 @@ pub(super) struct Want {
     first_choice_open: bool,
     /// Peer wants that are requests.
     requests: u16,
+    /// Peer wants of peers that lack the block.
+    lacking: u32,
     /// Session wants that have not ended.
     live: u32,
     /// How often a request of it passed its deadline: doubles the number of peers asked.
@@ -84,8 +87,18 @@ impl Want {
         self.peer_wants.len()
     }
 
+    /// Those of them that have not said that they lack the block.
+    pub(super) const fn hopeful(&self) -> u32 {
+        self.peer_wants.len().saturating_sub(self.lacking)
+    }
+
     pub(super) const fn has_request(&self) -> bool {
         self.requests > 0
+    }
+
+    /// Several peers are asked for the block.
+    pub(super) const fn is_hedged(&self) -> bool {
+        self.requests > 1
     }
 
     /// No session wants it any more.
@@ -211,6 +224,7 @@ impl WantTable {
             is_undecided: false,
             first_choice_open: false,
             requests: 0,
+            lacking: 0,
             live: 0,
             rounds: 0,
             presence_wait: None,
@@ -306,6 +320,11 @@ impl WantTable {
     /// The next of [`Self::session_wants_of`], for those who change them meanwhile.
     pub(super) fn next_session_want(&self, at: Ref<SessionWant>) -> Option<Ref<SessionWant>> {
         List::<SessionWant, OfWant>::next(&self.session_wants, at)
+    }
+
+    /// No session was told the size of a want's block by its caller.
+    pub(super) fn is_size_guessed(&self, want: Ref<Want>) -> bool {
+        self.session_wants_of(want).all(|(_, of)| of.is_size_guessed())
     }
 
     /// What a session wants of a CID.
@@ -417,11 +436,34 @@ impl WantTable {
         true
     }
 
+    /// Sets what a peer answered last.
+    pub(super) fn set_answer(&mut self, at: Ref<PeerWant>, answer: Answer) {
+        self.count_lacking(at, |row| row.set_answer(answer));
+    }
+
+    /// A peer want was written into a message.
+    pub(super) fn mark_sent(&mut self, at: Ref<PeerWant>, kind: WantKind, now: Timestamp) {
+        self.count_lacking(at, |row| row.mark_sent(kind, now));
+    }
+
+    /// Changes what a peer is known to lack.
+    fn count_lacking(&mut self, at: Ref<PeerWant>, change: impl FnOnce(&mut PeerWant)) {
+        let Some(row) = self.peer_wants.at_mut(at) else { return };
+        let before = row.lacks();
+        change(row);
+        let after = row.lacks();
+        if let Some(want) = self.wants.at_mut(row.want()) {
+            want.lacking = want.lacking + u32::from(after) - u32::from(before);
+        }
+    }
+
     /// Takes out a peer want that is in no list of its peer and no request.
     pub(super) fn remove_peer_want(&mut self, at: Ref<PeerWant>) {
-        let Some(want) = self.peer_wants.at(at).map(PeerWant::want) else { return };
+        let Some(row) = self.peer_wants.at(at) else { return };
+        let (want, lacks) = (row.want(), row.lacks());
         if let Some(want) = self.wants.at_mut(want) {
             want.peer_wants.remove(&mut self.peer_wants, at);
+            want.lacking -= u32::from(lacks);
         }
         self.peer_wants.remove(at);
     }
@@ -473,6 +515,9 @@ impl WantTable {
             let peers = || self.peer_wants_of(id.at());
             if usize::from(want.requests) != peers().filter(|(_, of)| of.is_request()).count() {
                 return Err("a want has another number of requests");
+            }
+            if want.lacking as usize != peers().filter(|(_, of)| of.lacks()).count() {
+                return Err("a want has another number of peers that lack it");
             }
             if peers().any(|(_, of)| of.want() != id.at()) {
                 return Err("a peer want is in the list of another want");

@@ -152,7 +152,10 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         }
     }
 
-    /// The answer to [`Output::Open`].
+    /// The answer to [`Output::Open`]. How long it took, if any time at all, is taken for a round trip of the
+    /// connection, or somewhat more: it says how long a peer may take that has not delivered anything yet, and how
+    /// much is to be under way. So `now` is when the two ends had agreed on a protocol, and a host that opens streams
+    /// without asking the peer answers at the time at which it was asked to.
     pub fn handle_open(
         &mut self,
         peer: P,

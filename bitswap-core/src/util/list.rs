@@ -111,6 +111,20 @@ impl<T: Linked<L>, L> List<T, L> {
         Chain::<T, L>::iter(rows, self.head)
     }
 
+    /// The rows, last to first.
+    pub(crate) fn iter_back<'a>(
+        &self,
+        rows: &'a Rows<T>,
+    ) -> impl Iterator<Item = (Ref<T>, &'a T)> + use<'a, T, L> {
+        let mut next = self.tail;
+        core::iter::from_fn(move || {
+            let at = next?;
+            let row = rows.at(at)?;
+            next = row.links().prev;
+            Some((at, row))
+        })
+    }
+
     /// What is wrong with the list, if anything: for tests.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn validate(&self, rows: &Rows<T>) -> Result<(), &'static str> {

@@ -151,8 +151,8 @@ fn what_the_first_peers_lack_is_asked_of_twice_as_many_more() {
             d.dont_have(peer, c);
         }
     }
-    // One guess each time, and two, six, fifteen beside it: sixteen are the most in one step.
-    assert_eq!(questions, [3, 7, 16]);
+    // One guess each time, and two, six, twenty beside it.
+    assert_eq!(questions, [3, 7, 21]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod answers;
 mod asking;
 mod deadlines;
 mod driver;
+mod end_game;
 mod ends;
 mod missing;
 mod sessions;

@@ -1,0 +1,144 @@
+//! Slow and silent peers beside those that have nothing else to do.
+
+use std::collections::BTreeSet;
+
+use bitswap_core::{StreamKind, Timestamp};
+use cid::Cid;
+
+use crate::driver::{Driver, Peer, Sent, cid, ms, sized};
+
+const SIZE: usize = 64 << 10;
+
+fn number(of: Cid, count: u32) -> u32 {
+    (0..count).find(|n| *sized(*n, SIZE).cid() == of).expect("it is one of the blocks")
+}
+
+/// Two peers that are asked for half of the blocks each: what each is asked for.
+fn halves(d: &mut Driver, count: u32) -> [Vec<u32>; 2] {
+    let s = d.session();
+    let cids: Vec<_> = (0..count).map(|n| *sized(n, SIZE).cid()).collect();
+    d.want(s, &cids);
+    let sent = d.take_sent();
+    let of = |peer: Peer| {
+        let asked = sent.iter().filter(|(to, _, what)| *to == peer && *what == Sent::WantBlock);
+        asked.map(|(_, cid, _)| number(*cid, count)).collect::<Vec<_>>()
+    };
+    let halves = [of(0), of(1)];
+    assert!(halves.iter().all(|half| half.len() as u32 >= count / 2 - 2), "{halves:?}");
+    halves
+}
+
+/// The CIDs that a peer was sent something about.
+fn about(sent: &[(Peer, Cid, Sent)], peer: Peer, what: Sent) -> BTreeSet<Cid> {
+    sent.iter().filter(|(to, _, how)| *to == peer && *how == what).map(|(_, cid, _)| *cid).collect()
+}
+
+#[test]
+fn what_a_slow_peer_would_bring_late_is_moved_to_one_that_is_done_and_cancelled() {
+    let mut d = Driver::peers(0..2);
+    let [quick, slow] = halves(&mut d, 40);
+    for n in &quick {
+        d.pass(ms(10));
+        d.block(0, &sized(*n, SIZE));
+    }
+    assert!(about(&d.take_sent(), 0, Sent::WantBlock).is_empty(), "nothing is known of the other");
+    d.pass(ms(500));
+    d.block(1, &sized(slow[0], SIZE));
+    d.pass(ms(10));
+    let sent = d.take_sent();
+    let owed: BTreeSet<Cid> = slow.iter().map(|n| *sized(*n, SIZE).cid()).collect();
+    let moved = about(&sent, 0, Sent::WantBlock);
+    // The slow peer is also sent that what it was asked whether it has is over.
+    let cancelled = &about(&sent, 1, Sent::Cancel) & &owed;
+    // The last ones: those before them the slow peer brings as soon.
+    let latest: BTreeSet<Cid> =
+        slow.iter().rev().take(moved.len()).map(|n| *sized(*n, SIZE).cid()).collect();
+    assert!(moved.len() >= slow.len() / 2, "{} of {} are moved", moved.len(), slow.len());
+    assert_eq!(moved, latest);
+    // Of three blocks that may come twice, some were asked beside the slow peer.
+    assert!(cancelled.is_subset(&moved) && moved.len() - cancelled.len() <= 3, "{cancelled:?}");
+    for cid in &moved {
+        d.block(0, &sized(number(*cid, 40), SIZE));
+    }
+    assert_eq!(d.engine().stats().fetched.duplicate_blocks, 0);
+}
+
+#[test]
+fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
+    let mut d = Driver::peers(0..2);
+    let [quick, silent] = halves(&mut d, 40);
+    for n in &quick {
+        d.pass(ms(10));
+        d.block(0, &sized(*n, SIZE));
+    }
+    // Its first deadline: a second, and a leaf at the speed that is assumed of it.
+    let deadline = Timestamp::ZERO + ms(1000 + 125);
+    d.pass(deadline.since(d.now) - ms(1));
+    assert!(about(&d.take_sent(), 0, Sent::WantBlock).is_empty(), "it has its time");
+    // One waits for the answer to a want-have; cancels wait for others to go with.
+    d.pass(ms(1 + 50 + 10));
+    let sent = d.take_sent();
+    let all: BTreeSet<Cid> = silent.iter().map(|n| *sized(*n, SIZE).cid()).collect();
+    assert_eq!(about(&sent, 0, Sent::WantBlock), all);
+    // The one that is late may come yet.
+    let cancelled = about(&sent, 1, Sent::Cancel);
+    assert_eq!(all.difference(&cancelled).count(), 1, "{cancelled:?}");
+}
+
+#[test]
+fn a_first_want_that_is_late_for_the_round_trip_is_asked_beside() {
+    let mut d = Driver::new();
+    d.host.at_once.opens = false;
+    d.connect(0);
+    d.connect(1);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.pass(ms(20));
+    for peer in 0..2 {
+        d.host.opened(peer, StreamKind::Requests, Ok(bitswap_core::message::Version::V1_2));
+    }
+    d.drain();
+    let first = Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock);
+    assert_eq!(first.len(), 1);
+    // Four round trips, a tenth of a second, and 16 KiB at 1 MiB/s.
+    d.pass(ms(4 * 20 + 100 + 15));
+    assert_eq!(d.take_sent(), []);
+    d.pass(ms(1));
+    assert_eq!(d.take_sent(), [(1 - first[0], cid(1), Sent::WantBlock)]);
+    assert_eq!(d.engine().stats().fetched.timeouts, 0, "it has its time all the same");
+}
+
+#[test]
+fn where_streams_open_at_once_a_first_want_has_its_second() {
+    let mut d = Driver::peers(0..2);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let first = Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock);
+    d.pass(ms(1000 + 125));
+    assert_eq!(d.take_sent(), [], "no round trip is known");
+    // And what the other was asked is given a moment to be answered.
+    d.pass(ms(51));
+    assert_eq!(d.take_sent(), [(1 - first[0], cid(1), Sent::WantBlock)]);
+}
+
+#[test]
+fn everybody_is_asked_once_when_all_say_that_they_lack_it() {
+    let mut d = Driver::peers(0..200);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let mut asked = BTreeSet::new();
+    let mut steps = 0;
+    loop {
+        let sent = d.take_sent();
+        if sent.is_empty() {
+            break;
+        }
+        assert!(sent.len() <= 64, "{} are asked in one step", sent.len());
+        steps += 1;
+        for (peer, c, _) in sent {
+            assert!(asked.insert(peer), "peer {peer} was asked twice");
+            d.dont_have(peer, c);
+        }
+    }
+    assert_eq!((asked.len(), steps), (200, 6));
+}

@@ -1,0 +1,232 @@
+//! Transfers beside the least time that they could take: one round trip, and all bytes at the speed of all links.
+//!
+//! Each is a place where time was lost once: a slow or silent peer beside quick ones, one holder among many peers,
+//! a long path, a connection that dies.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::adversary::PeerBehavior;
+use crate::fetch::Plan;
+use crate::link::Link;
+use crate::scenario::{RunResult, Scenario};
+
+/// One transfer.
+#[derive(Clone)]
+pub struct Floor {
+    scenario: Scenario,
+    /// The least time that it could take.
+    floor: Duration,
+}
+
+/// What the runs of a transfer came to: of each figure the median, of the times the worst too.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The transfer.
+    pub name: &'static str,
+    /// The least time that it could take.
+    pub floor: Duration,
+    /// Time to fetch everything; `None`: half of the runs did not end.
+    pub median: Option<Duration>,
+    /// The longest time; `None`: a run did not end.
+    pub worst: Option<Duration>,
+    /// Bytes that came twice, in per mille.
+    pub duplicates: u64,
+    /// Want-blocks, want-haves and cancels sent.
+    pub entries: [u64; 3],
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let floor = self.floor.as_secs_f64();
+        let time = |time: Option<Duration>| match time {
+            Some(time) => {
+                let time = time.as_secs_f64();
+                format!("{time:8.2} s {:6.2} x", time / floor)
+            }
+            None => format!("{:>19}", "never"),
+        };
+        let [blocks, haves, cancels] = self.entries;
+        write!(
+            f,
+            "{:<56}{floor:7.2} s {} {} {:5} ‰ {blocks:6} {haves:6} {cancels:6}",
+            self.name,
+            time(self.median),
+            time(self.worst),
+            self.duplicates,
+        )
+    }
+}
+
+/// The heads of the columns of [`Measured`].
+pub const HEAD: &str = "\
+transfer                                                  floor       median             worst      \
+twice  blocks  haves cancels";
+
+impl Floor {
+    fn new(scenario: Scenario, bytes: u64, bytes_per_second: u64, round_trip_ms: u64) -> Self {
+        let transfer = Duration::from_micros(bytes * 1_000_000 / bytes_per_second.max(1));
+        Self { scenario, floor: transfer + Duration::from_millis(round_trip_ms) }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.scenario.name()
+    }
+
+    /// Runs it with each of these seeds.
+    ///
+    /// # Panics
+    ///
+    /// When an engine breaks its contract.
+    #[must_use]
+    pub fn run(&self, seeds: impl Iterator<Item = u64>) -> Measured {
+        let runs: Vec<RunResult> = seeds.map(|seed| self.scenario.run(seed)).collect();
+        let median = |mut values: Vec<u64>| {
+            values.sort_unstable();
+            values.get(values.len() / 2).copied().unwrap_or_default()
+        };
+        // A run that does not end takes longer than any other.
+        let time = |run: &RunResult| {
+            if run.is_complete() { run.took().as_micros() as u64 } else { u64::MAX }
+        };
+        let ended = |time: u64| (time < u64::MAX).then(|| Duration::from_micros(time));
+        let times: Vec<u64> = runs.iter().map(time).collect();
+        let counts = |run: &RunResult| run.world.counts(run.nodes.fetchers[0]).clone();
+        let each = |of: fn(&crate::Counts) -> u64| {
+            median(runs.iter().map(|run| of(&counts(run))).collect())
+        };
+        Measured {
+            name: self.scenario.name(),
+            floor: self.floor,
+            worst: ended(times.iter().copied().max().unwrap_or(u64::MAX)),
+            median: ended(median(times)),
+            duplicates: median(runs.iter().map(RunResult::duplicate_per_mille).collect()),
+            entries: [
+                each(|counts| counts.want_blocks_sent),
+                each(|counts| counts.want_haves_sent),
+                each(|counts| counts.cancels_sent),
+            ],
+        }
+    }
+}
+
+/// Equal seeders, and one more of another speed.
+fn one_slow(name: &'static str, count: usize, size: usize, fast: usize, slow: u64) -> Floor {
+    const FAST: u64 = 1_000_000;
+    let mut speeds = vec![FAST; fast];
+    speeds.push(slow);
+    let scenario = Scenario::new(name)
+        .blocks(count, size)
+        .seeders(fast + 1)
+        .links(Link::latency_ms(15))
+        .speeds(&speeds);
+    Floor::new(scenario, (count * size) as u64, FAST * fast as u64 + slow, 30)
+}
+
+/// One seeder at 10 MB/s beside peers that never answer.
+fn silent(name: &'static str, count: usize, size: usize, silent: usize) -> Floor {
+    const SPEED: u64 = 10_000_000;
+    let link = Link::latency_ms(10).bytes_per_second(SPEED);
+    let scenario = Scenario::new(name)
+        .blocks(count, size)
+        .seeders(1)
+        .peers(silent, PeerBehavior::Silent)
+        .links(link);
+    Floor::new(scenario, (count * size) as u64, SPEED, 20)
+}
+
+/// One of so many peers has the blocks, and there is no lookup.
+fn one_holder(name: &'static str, blocks: usize, peers: usize) -> Floor {
+    let holder = peers * 7 / 9;
+    let scenario = Scenario::new(name)
+        .blocks(blocks, 8000)
+        .seeders(peers)
+        .stocked(move |seeder, _| seeder == holder)
+        .links(Link::latency_ms(20))
+        .at_most(Duration::from_secs(300));
+    Floor::new(scenario, 0, 1, 40)
+}
+
+/// Equal seeders on a long path.
+fn long(
+    name: &'static str,
+    count: usize,
+    size: usize,
+    seeders: usize,
+    mbit: u64,
+    round_trip_ms: u64,
+) -> Floor {
+    let speed = mbit * 125_000;
+    let scenario = Scenario::new(name)
+        .blocks(count, size)
+        .seeders(seeders)
+        .links(Link::latency_ms(round_trip_ms / 2).bytes_per_second(speed));
+    Floor::new(scenario, (count * size) as u64, speed * seeders as u64, round_trip_ms)
+}
+
+fn like_a_file(floor: Floor) -> Floor {
+    let Floor { scenario, floor } = floor;
+    Floor { scenario: scenario.fetched_by(Plan::like_a_file), floor }
+}
+
+/// A connection that dies every two seconds, and is back after half a second.
+fn flaky() -> Floor {
+    const SPEED: u64 = 1_000_000;
+    let mut scenario = Scenario::new("a connection that dies every 2 s, 200 x 64 KiB")
+        .blocks(200, 64 << 10)
+        .seeders(1)
+        .links(Link::latency_ms(20).bytes_per_second(SPEED));
+    for death in 0..30 {
+        scenario = scenario
+            .at_ms(2000 + death * 2500, |world, nodes| {
+                world.disconnect(nodes.fetchers[0], nodes.seeders[0]);
+            })
+            .at_ms(2500 + death * 2500, |world, nodes| {
+                world.connect(nodes.fetchers[0], nodes.seeders[0]);
+            });
+    }
+    Floor::new(scenario, 200 * (64 << 10) * 5 / 4, SPEED, 40)
+}
+
+/// All of them.
+#[must_use]
+pub fn floors() -> Vec<Floor> {
+    const KIB: usize = 1 << 10;
+    const MIB: usize = 1 << 20;
+    vec![
+        one_slow("8 at 1 MB/s, one at 100 KB/s: 500 x 16 KiB", 500, 16 * KIB, 8, 100_000),
+        one_slow("8 at 1 MB/s, one at 50 KB/s: 500 x 16 KiB", 500, 16 * KIB, 8, 50_000),
+        one_slow("8 at 1 MB/s, one at 100 KB/s: 200 x 64 KiB", 200, 64 * KIB, 8, 100_000),
+        one_slow("8 at 1 MB/s, one at 100 KB/s: 40 x 1 MiB", 40, MIB, 8, 100_000),
+        like_a_file(one_slow(
+            "8 at 1 MB/s, one at 100 KB/s: a file of 500 x 16 KiB",
+            500,
+            16 * KIB,
+            8,
+            100_000,
+        )),
+        one_slow("2 at 1 MB/s, one at 50 KB/s: 500 x 16 KiB", 500, 16 * KIB, 2, 50_000),
+        silent("one seeder, one silent peer: 80 x 256 KiB", 80, 256 * KIB, 1),
+        silent("one seeder, four silent peers: 80 x 256 KiB", 80, 256 * KIB, 4),
+        like_a_file(silent(
+            "one seeder, one silent peer: a file of 80 x 256 KiB",
+            80,
+            256 * KIB,
+            1,
+        )),
+        like_a_file(silent("one seeder, four silent: a file of 80 x 256 KiB", 80, 256 * KIB, 4)),
+        one_holder("one holder among 100 peers: one block", 1, 100),
+        one_holder("one holder among 1,000 peers: one block", 1, 1000),
+        like_a_file(one_holder("one holder among 1,000 peers: a file of 100", 100, 1000)),
+        long("1 Gbit/s, 100 ms: 4,000 x 4 KiB", 4000, 4 * KIB, 1, 1000, 100),
+        long("1 Gbit/s, 200 ms: 4,000 x 4 KiB", 4000, 4 * KIB, 1, 1000, 200),
+        long("1 Gbit/s, 200 ms: 400 x 256 KiB", 400, 256 * KIB, 1, 1000, 200),
+        long("1 Gbit/s, 200 ms, 4 seeders: 400 x 256 KiB", 400, 256 * KIB, 4, 1000, 200),
+        long("100 Mbit/s, 200 ms: 4,000 x 4 KiB", 4000, 4 * KIB, 1, 100, 200),
+        long("100 Mbit/s, 200 ms: 400 x 256 KiB", 400, 256 * KIB, 1, 100, 200),
+        long("16 Mbit/s, 600 ms, 4 seeders: 400 x 256 KiB", 400, 256 * KIB, 4, 16, 600),
+        flaky(),
+    ]
+}
