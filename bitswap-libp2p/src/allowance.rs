@@ -4,7 +4,9 @@
 //! task that serves everybody. So what a peer says is counted, and when it says more than its
 //! allowance its streams are not read for a while: it is slowed down, not cut off.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use web_time::Instant;
 
 /// Items that a peer may say as soon as it connects: one message as large as they get. No more, or
 /// connecting again would be worth its while.

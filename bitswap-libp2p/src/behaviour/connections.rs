@@ -2,7 +2,7 @@
 
 use std::mem;
 use std::ops::Bound;
-use std::time::Instant;
+use web_time::Instant;
 
 use bitswap_core::{Engine, Message, Timestamp};
 use libp2p_identity::PeerId;

@@ -356,7 +356,7 @@ impl Peer {
 #[cfg(all(test, bitswap_loom))]
 mod interleavings {
     use std::task::Waker;
-    use std::time::Instant;
+    use web_time::Instant;
 
     use bitswap_core::{Config, Engine, Output, Prefix, SessionOptions, Timestamp, Want};
     use loom::thread;
@@ -410,7 +410,7 @@ mod interleavings {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use web_time::Instant;
 
     use futures::task::noop_waker;
 

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use web_time::Instant;
 
 use bitswap_core::Timestamp;
 use futures_timer::Delay;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use web_time::Instant;
 
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::{Decoded, Payload, PayloadFilter, decode_answers};

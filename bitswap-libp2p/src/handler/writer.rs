@@ -11,10 +11,13 @@ use futures::AsyncWrite;
 
 use crate::progress::Progress;
 
-/// Small segments are gathered into runs of this many bytes: a yamux frame. Written one by one,
-/// each would become a frame, an encryption and a system call of its own. Longer segments, which
-/// are blocks, are written from the store's buffer as they are.
-const RUN_BYTES: usize = 16 << 10;
+/// Segments from this length on, which are blocks, are written from the store's buffer as they are, but for what
+/// fills a run up to this length. Yamux's default for a frame.
+const LONG: usize = 16 << 10;
+
+/// Shorter segments are gathered into runs of this many bytes: a frame of the node's streams, and four of yamux's
+/// default. Written one by one, each would become a frame, an encryption and a system call of its own.
+const RUN_BYTES: usize = 63 << 10;
 
 /// A stream with the messages that wait for it, in order.
 #[derive(Debug)]
@@ -132,13 +135,14 @@ impl<W: AsyncWrite + Unpin> Closing<W> {
 
 /// The next bytes to write: a long segment as it is, or as many short ones as make a run.
 fn next_run(segments: &mut VecDeque<Bytes>) -> Bytes {
-    if segments.len() == 1 || segments.front().is_some_and(|first| first.len() >= RUN_BYTES) {
+    if segments.len() == 1 || segments.front().is_some_and(|first| first.len() >= LONG) {
         return segments.pop_front().unwrap_or_default();
     }
-    let bytes: usize = segments.iter().map(Bytes::len).sum();
+    let most = |segment: &Bytes| if segment.len() >= LONG { LONG } else { RUN_BYTES };
+    let bytes: usize = segments.iter().map(|segment| segment.len().min(LONG)).sum();
     let mut run = BytesMut::with_capacity(bytes.min(RUN_BYTES));
     while let Some(segment) = segments.front_mut() {
-        let room = RUN_BYTES - run.len();
+        let room = most(segment).saturating_sub(run.len());
         if room == 0 {
             break;
         }
@@ -172,9 +176,9 @@ mod tests {
         assert_eq!(runs.concat(), segments.concat());
         assert_eq!(
             runs.iter().map(Bytes::len).collect::<Vec<_>>(),
-            [RUN_BYTES, (256 << 10) - RUN_BYTES + 100, 200]
+            [LONG, (256 << 10) - LONG + 100, 200]
         );
-        assert_eq!(runs[1].as_ptr(), long[RUN_BYTES - 100..].as_ptr());
+        assert_eq!(runs[1].as_ptr(), long[LONG - 100..].as_ptr());
     }
 
     #[test]
@@ -182,6 +186,18 @@ mod tests {
         let segments = vec![Bytes::from_static(&[3; 50]); 1000];
         let runs = runs(&segments);
         assert_eq!(runs.concat(), segments.concat());
-        assert_eq!(runs.len(), 50_000usize.div_ceil(RUN_BYTES));
+        assert_eq!(runs.len(), 1);
+    }
+
+    #[test]
+    fn many_small_segments_fill_a_run_and_a_long_one_behind_them_is_not_copied() {
+        let mut segments = vec![Bytes::from_static(&[3; 1000]); 100];
+        let long = Bytes::from(vec![2; 100_000]);
+        segments.push(long.clone());
+        let runs = runs(&segments);
+        assert_eq!(runs.concat(), segments.concat());
+        let rest = 100_000 - RUN_BYTES;
+        assert_eq!(runs.iter().map(Bytes::len).collect::<Vec<_>>(), [RUN_BYTES, rest, 100_000]);
+        assert_eq!(runs[2].as_ptr(), long.as_ptr());
     }
 }

@@ -40,6 +40,7 @@ pub async fn run(blocks: &[Block], at_once: usize) -> Duration {
         block.expect("the server has it");
     }
     let time = start.elapsed();
+    drop(got);
     client.exit_daemon().await;
     server.exit_daemon().await;
     time
