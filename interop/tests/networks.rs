@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use bitswap_interop::{Kubo, KuboOptions, Listen, us};
+use bitswap_node::libp2p::StreamProtocol;
 use bitswap_node::{
     Dht, Keypair, Multiaddr, NamePath, Node, NodeBuilder, PublishOptions, Root, SwarmKey,
 };
@@ -32,7 +33,7 @@ async fn kubo_of_a_dht() -> Kubo {
 
 async fn ours_of_a_dht(kubo: &Kubo) -> Node {
     let dht = Dht::server().with_bootstrap(kubo.addrs()[0].clone());
-    let dht = dht.with_protocol(bitswap_node::libp2p::StreamProtocol::new(LAN));
+    let dht = dht.with_protocol(StreamProtocol::new(LAN));
     let node = ours(LOOPBACK).with_dht(dht).start().await.unwrap();
     node.connect(kubo.addrs()[0].clone()).await.unwrap();
     node
