@@ -58,9 +58,9 @@ fn what_is_added_is_pinned_and_survives_a_collection_until_it_is_unpinned() {
     let printed = run(&["cat", &kept, "--store", path(&at)]);
     assert!(printed.status.success() && printed.stdout == bytes, "nobody else is asked");
     // What is pinned, whole or in part, is not removed; what is not there cannot be pinned.
-    assert_eq!(refused(&at, &["rm", &kept]), 13);
+    assert_eq!(refused(&at, &["rm", &kept]), 14);
     let leaf = listed.iter().find(|block| block["size"] == 1 << 20).unwrap()["cid"].clone();
-    assert_eq!(refused(&at, &["rm", leaf.as_str().unwrap()]), 13);
+    assert_eq!(refused(&at, &["rm", leaf.as_str().unwrap()]), 14);
     assert_eq!(refused(&at, &["rm", NOWHERE]), 3);
     assert_eq!(refused(&at, &["pin", NOWHERE]), 3);
     assert_eq!(refused(&at, &["unpin", NOWHERE]), 3);
