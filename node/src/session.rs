@@ -64,13 +64,13 @@ impl Session {
     pub fn get_many<I>(
         &self,
         cids: I,
-    ) -> impl Stream<Item = (Cid, Result<Block, GetError>)> + Send + use<'_, I>
+    ) -> impl Stream<Item = (Cid, Result<Block, GetError>)> + Send + Unpin + use<'_, I>
     where
         I: IntoIterator<Item = Cid>,
         I::IntoIter: Send,
     {
         let many = Many::new(self, cids.into_iter());
-        stream::unfold(many, |mut many| async move { Some((many.next().await?, many)) })
+        Box::pin(stream::unfold(many, |mut many| async move { Some((many.next().await?, many)) }))
     }
 
     /// The session's name in the engine.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::contender::Contender;
 use crate::measure::{Case, Figures};
@@ -98,38 +99,37 @@ impl Report {
     }
 
     fn try_draw(&self, path: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        let root = SVGBackend::new(path, (900, 260 * Case::ALL.len() as u32)).into_drawing_area();
+        const WIDTH: i32 = 760;
+        const ROW: i32 = 18;
+        const NAMES: i32 = 180;
+        const ABOVE: i32 = 30;
+        let shown: Vec<Contender> = Contender::ALL
+            .into_iter()
+            .filter(|contender| *contender != Contender::Sha256)
+            .collect();
+        let height = ABOVE + shown.len() as i32 * ROW + 8;
+        let size = (WIDTH as u32, height as u32 * Case::ALL.len() as u32);
+        let root = SVGBackend::new(path, size).into_drawing_area();
         root.fill(&WHITE)?;
-        for (area, case) in root.split_evenly((Case::ALL.len(), 1)).iter().zip(Case::ALL) {
-            let rates: Vec<(Contender, f64)> = Contender::ALL
-                .into_iter()
-                .filter(|contender| *contender != Contender::Sha256)
-                .map(|contender| {
-                    (contender, self.spread(case.bytes, contender, Figures::mib_per_second).median)
-                })
-                .collect();
-            let most = rates.iter().map(|(_, rate)| *rate).fold(1.0, f64::max) * 1.15;
-            let mut chart = ChartBuilder::on(area)
-                .caption(format!("Blocks of {} KiB: MiB/s", case.bytes >> 10), ("sans-serif", 16))
-                .margin(8)
-                .x_label_area_size(24)
-                .y_label_area_size(4)
-                .build_cartesian_2d(0.0..most, 0..rates.len() as i32)?;
-            chart.configure_mesh().disable_y_mesh().disable_y_axis().draw()?;
-            for (place, (contender, rate)) in (0..).zip(&rates) {
+        let text = |size: i32| ("sans-serif", size).into_font().color(&BLACK);
+        for (place, case) in (0..).zip(Case::ALL) {
+            let top = place * height;
+            let title = format!("Blocks of {} KiB (MiB/s)", case.bytes >> 10);
+            root.draw(&Text::new(title, (8, top + 8), text(14)))?;
+            let rate =
+                |of: &Contender| self.spread(case.bytes, *of, Figures::mib_per_second).median;
+            let most = shown.iter().map(rate).fold(1.0, f64::max);
+            for (row, contender) in (0..).zip(&shown) {
+                let (y, rate) = (top + ABOVE + row * ROW, rate(contender));
+                let beside = |side| text(12).pos(Pos::new(side, VPos::Center));
+                let name = contender.name().to_owned();
+                root.draw(&Text::new(name, (NAMES - 8, y + ROW / 2), beside(HPos::Right)))?;
+                let end = NAMES + (rate / most * f64::from(WIDTH - NAMES - 60)) as i32;
                 let ours = matches!(contender, Contender::OursTogether | Contender::Ours64);
                 let colour = if ours { RGBColor(0, 114, 178) } else { RGBColor(170, 170, 170) };
-                let row = rates.len() as i32 - 1 - place;
-                chart.draw_series([Rectangle::new(
-                    [(0.0, row), (*rate, row + 1)],
-                    colour.filled(),
-                )])?;
-                let label = format!("{}: {rate:.0}", contender.name());
-                chart.draw_series([Text::new(
-                    label,
-                    (most * 0.01, row + 1),
-                    ("sans-serif", 14),
-                )])?;
+                root.draw(&Rectangle::new([(NAMES, y + 2), (end, y + ROW - 2)], colour.filled()))?;
+                let value = format!("{rate:.0}");
+                root.draw(&Text::new(value, (end + 6, y + ROW / 2), beside(HPos::Left)))?;
             }
         }
         root.present()?;
