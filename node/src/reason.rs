@@ -106,6 +106,9 @@ impl fmt::Display for ListenReason<'_> {
 const NOT_TAKEN: [&str; 2] =
     ["Unsupported resolved address", "stands for no address that can be dialled"];
 
+/// What the resolvers say before the errors of each address that a name stands for, also when there is one.
+const SEVERAL: (&str, &str) = ("Multiple dial errors occurred:\n - ", "\n - ");
+
 const NO_QUIC: &str = "this node has no QUIC, which needs the tokio runtime and a build with the \
                        feature `quic`; give a TCP address";
 
@@ -122,6 +125,10 @@ fn refusal(address: &Multiaddr, error: &TransportError<io::Error>, example: &str
     match error {
         TransportError::Other(error) => {
             let text = ErrorChain(error).to_string();
+            let text = match text.strip_prefix(SEVERAL.0) {
+                Some(each) => each.trim_end().replace(SEVERAL.1, "; "),
+                None => text,
+            };
             let is_taken = !NOT_TAKEN.iter().any(|not_taken| text.contains(not_taken));
             if is_quic && !is_taken { NO_QUIC.to_owned() } else { text }
         }

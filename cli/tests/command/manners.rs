@@ -130,12 +130,15 @@ fn a_cid_with_white_space_around_is_read_and_a_bad_one_explained() {
 #[test]
 fn an_address_that_this_build_does_not_dial_says_why() {
     let mut addresses = vec![
-        ("/ip4/127.0.0.1/tcp/1/ws", "WebSocket is not supported"),
-        ("/dns4/localhost/tcp/1/ws", "WebSocket is not supported"),
+        ("/ip4/127.0.0.1/udp/1/webrtc-direct", "WebRTC is not supported"),
+        ("/dns4/localhost/udp/1/webrtc-direct", "WebRTC is not supported"),
         ("/ip4/127.0.0.1", "it says no port"),
     ];
     if cfg!(not(feature = "quic")) {
         addresses.push(("/ip4/127.0.0.1/udp/1/quic-v1", "this node has no QUIC"));
+    }
+    if cfg!(feature = "websocket") {
+        addresses.push(("/ip4/127.0.0.1/tcp/1/ws", "/ws: Connection refused"));
     }
     for (address, why) in addresses {
         for runtime in ["tokio", "async-std", "smol"] {

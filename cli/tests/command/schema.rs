@@ -111,7 +111,8 @@ fn every_object_that_a_command_prints_is_as_the_schema_says() {
     let shared_text = "one of the store's own";
     std::fs::write(&file, shared_text).unwrap();
     let added = command(&["add", "--no-pin", path(&file)]).args(to).output().unwrap();
-    let added: Value = serde_json::from_slice(&added.stdout).unwrap();
+    let added = String::from_utf8(added.stdout).unwrap();
+    let added: Value = serde_json::from_str(added.lines().last().unwrap()).unwrap();
     let loose = added["cid"].as_str().unwrap();
     for (what, code) in [
         (&["ls"][..], 0),

@@ -280,5 +280,6 @@ pub async fn a_node_without_handles_closes_its_connections(runtime: Arc<dyn Runt
     let (a, b) = pair(&runtime).await;
     let mut events = b.events().await.unwrap();
     drop(a);
-    assert!(matches!(events.next().await, Some(NodeEvent::Disconnected(_))));
+    // What is counted of the peer may come before.
+    while !matches!(events.next().await.unwrap(), NodeEvent::Disconnected(_)) {}
 }
