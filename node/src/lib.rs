@@ -39,7 +39,7 @@
 //!
 //! * `tls`: TLS beside noise, for peers that have nothing else; noise is offered first.
 //! * `websocket`: addresses with `/ws`, to listen and to dial, and with `/wss`, to dial.
-//! * `blockstore`: the stores of the crate `blockstore` in a node ([`store::ForeignStore`]), and [`DiskStore`] behind its
+//! * `blockstore`: the stores of the crate `blockstore` in a node (`store::ForeignStore`), and [`DiskStore`] behind its
 //!   trait.
 //! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, with a span for
 //!   each transfer, session, want and peer; the bytes of blocks never are.
