@@ -75,7 +75,7 @@ pub(crate) async fn run(
     let ticket = node.ticket(cid, served.name.as_deref()).await?.to_string();
     let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement { cid, ticket: &ticket, bytes: served.size },
+        Announcement { cid, ticket: &ticket, bytes: served.size, has_mdns: !args.no_mdns },
         &json!({
             "event": "shared", "cid": cid.to_string(), "size": served.size, "name": served.name,
             "files": served.files.len(), "addresses": addresses, "ticket": ticket,
@@ -379,15 +379,19 @@ struct Announcement<'a> {
     cid: Cid,
     ticket: &'a str,
     bytes: u64,
+    /// Others on the local network are told.
+    has_mdns: bool,
 }
 
 impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cid, ticket, bytes } = self;
+        let Self { cid, ticket, bytes, has_mdns } = self;
         writeln!(f, "{cid}")?;
         writeln!(f, "{}. Get it on another machine with this line:", ByteSize(*bytes))?;
         writeln!(f, "  bitswap get {ticket}")?;
-        writeln!(f, "On the local network the CID is enough: bitswap get {cid}")?;
+        if *has_mdns {
+            writeln!(f, "On the local network the CID is enough: bitswap get {cid}")?;
+        }
         write!(f, "Serving until Ctrl-C.")
     }
 }

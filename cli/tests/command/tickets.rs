@@ -50,6 +50,7 @@ fn a_person_who_shares_is_told_the_line_to_copy() {
     let line =
         said.lines().find_map(|line| line.trim().strip_prefix("bitswap get bitswap:")).unwrap();
     assert!(said.starts_with(HELLO), "a script takes the first line: {said}");
+    assert!(!said.contains("On the local network"), "nobody there is told: {said}");
     let output = run(&["get", &format!("bitswap:{line}"), "-o", "-"]);
     assert_eq!(output.stdout, b"Hello World", "{output:?}");
 }
