@@ -139,7 +139,7 @@ pub(crate) enum RuntimeArg {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run two nodes in this process that share nothing, send a file from one to the other over TCP, and
-    /// compare the speed with a bare stream that moves and hashes the same bytes.
+    /// compare the speed with a bare stream that moves the same bytes, and with one that is hashed beside.
     Demo(Demo),
     /// Share files, folders or a text until interrupted. Files are served from where they lie, without a copy.
     Share(Share),

@@ -60,10 +60,7 @@ impl Runtime for AsyncStd {
         server: Option<SocketAddr>,
     ) -> BoxFuture<'static, io::Result<Vec<String>>> {
         let spawn = Arc::new(|task| Self.spawn(task));
-        let resolver = match server {
-            None => SystemResolver::new(spawn),
-            Some(server) => SystemResolver::at(server, spawn),
-        };
+        let resolver = SystemResolver::with_server(server, spawn);
         async move { resolver?.texts(domain).await }.boxed()
     }
 

@@ -2,11 +2,11 @@
 
 use std::mem;
 use std::ops::Bound;
-use web_time::Instant;
 
 use bitswap_core::{Engine, Message, Timestamp};
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
+use web_time::Instant;
 
 use super::Behaviour;
 use super::inbox::Received;

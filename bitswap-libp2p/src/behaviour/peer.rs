@@ -356,10 +356,10 @@ impl Peer {
 #[cfg(all(test, bitswap_loom))]
 mod interleavings {
     use std::task::Waker;
-    use web_time::Instant;
 
     use bitswap_core::{Config, Engine, Output, Prefix, SessionOptions, Timestamp, Want};
     use loom::thread;
+    use web_time::Instant;
 
     use super::*;
 
@@ -410,9 +410,8 @@ mod interleavings {
 
 #[cfg(test)]
 mod tests {
-    use web_time::Instant;
-
     use futures::task::noop_waker;
+    use web_time::Instant;
 
     use super::*;
 

@@ -2,10 +2,10 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use web_time::Instant;
 
 use bitswap_core::Timestamp;
 use futures_timer::Delay;
+use web_time::Instant;
 
 /// Time as the engine counts it: since the clock was made.
 #[derive(Debug)]

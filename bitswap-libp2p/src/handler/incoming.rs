@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use web_time::Instant;
 
 use bitswap_core::error::DecodeError;
 use bitswap_core::message::{Decoded, Payload, PayloadFilter, decode_answers};
@@ -12,6 +11,7 @@ use bitswap_core::{Block, Message};
 use bytes::Bytes;
 use futures::channel::oneshot;
 use futures_timer::Delay;
+use web_time::Instant;
 
 use super::weight::Weight;
 use crate::allowance::Allowance;

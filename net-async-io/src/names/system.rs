@@ -49,12 +49,13 @@ impl SystemResolver {
         Ok(Self(builder.build().map_err(io::Error::other)?))
     }
 
-    /// Asks one server, and nothing that the system is configured to.
+    /// Asks this server, and nothing that the system is configured to; without one it is [`Self::new`].
     ///
     /// # Errors
     ///
     /// When the resolver cannot be set up.
-    pub fn at(server: SocketAddr, spawn: Spawn) -> io::Result<Self> {
+    pub fn with_server(server: Option<SocketAddr>, spawn: Spawn) -> io::Result<Self> {
+        let Some(server) = server else { return Self::new(spawn) };
         let mut server_config = NameServerConfig::udp_and_tcp(server.ip());
         server_config.connections.iter_mut().for_each(|by| by.port = server.port());
         let config = ResolverConfig::from_parts(None, Vec::new(), vec![server_config]);
