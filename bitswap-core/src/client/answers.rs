@@ -54,7 +54,7 @@ impl Client {
         }
         match (want, presence.have) {
             (Some(want), true) if known.is_some() || self.is_credible_claim(peer, want, now) => {
-                self.received_have(peer, want, presence.cid, now);
+                self.received_have(peer, want, now);
             }
             (Some(want), false) if known.is_some() => self.received_dont_have(peer, want, now),
             // The same whether it is wanted or not: the peer is not to learn which.
@@ -173,7 +173,7 @@ impl Client {
         }
     }
 
-    fn received_have(&mut self, peer: Ref<Peer>, want: Ref<Want>, cid: Cid, now: Timestamp) {
+    fn received_have(&mut self, peer: Ref<Peer>, want: Ref<Want>, now: Timestamp) {
         self.count(peer, |fetched| fetched.haves += 1);
         let Some(id) = self.peers.id(peer) else { return };
         if self.is_over(want) || !self.may_learn(want, id) {
@@ -182,7 +182,8 @@ impl Client {
         let Some(at) = self.peer_want_for_answer(want, peer, now) else { return };
         let Some(row) = self.wants.peer_want(at) else { return };
         if row.is_cancelled() {
-            return self.received_unsolicited(peer, cid);
+            // Its cancel is about to be sent.
+            return;
         }
         // Who was asked for the block and lacks it says so with DONT_HAVE, and sends the block itself should
         // it come by it later: a HAVE after that is no reason to ask again. The next search gives it its

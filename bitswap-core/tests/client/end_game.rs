@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use bitswap_core::message::{Message, Presence};
 use bitswap_core::{StreamKind, Timestamp};
 use cid::Cid;
 
@@ -61,6 +62,35 @@ fn what_a_slow_peer_would_bring_late_is_moved_to_one_that_is_done_and_cancelled(
         d.block(0, &sized(number(*cid, 40), SIZE));
     }
     assert_eq!(d.engine().stats().fetched.duplicate_blocks, 0);
+}
+
+#[test]
+fn what_was_moved_and_is_answered_before_its_cancel_is_sent_is_cancelled_once() {
+    let mut d = Driver::peers(0..2);
+    let [quick, slow] = halves(&mut d, 40);
+    for n in &quick {
+        d.pass(ms(10));
+        d.block(0, &sized(*n, SIZE));
+    }
+    d.pass(ms(500));
+    d.take_sent();
+    d.block(1, &sized(slow[0], SIZE));
+    // The cancels of what is moved wait for others to go with.
+    let sent = d.take_sent();
+    let moved = about(&sent, 0, Sent::WantBlock);
+    assert!(!moved.is_empty() && about(&sent, 1, Sent::Cancel).is_disjoint(&moved), "{sent:?}");
+    // The host comes to send messages only after both answers.
+    let presences = moved.iter().map(|cid| Presence { cid: *cid, have: true }).collect();
+    d.host.receive(1, Message { presences, ..Message::default() });
+    let blocks = moved.iter().map(|cid| sized(number(*cid, 40), SIZE)).collect();
+    d.host.receive(0, Message { blocks, ..Message::default() });
+    d.drain();
+    d.pass(ms(10));
+    let mut sent = d.take_sent();
+    sent.retain(|(to, _, _)| *to == 1);
+    let cancelled = about(&sent, 1, Sent::Cancel);
+    assert!(moved.is_subset(&cancelled));
+    assert_eq!(sent.len(), cancelled.len(), "{sent:?}");
 }
 
 #[test]
