@@ -151,23 +151,51 @@ fn expected(node: &schema::Node, meta: &schema::Data, links_max: usize) -> Optio
     let time_is_right = meta.mtime.as_ref().is_none_or(|time| {
         time.seconds.is_some() && time.nanos.is_none_or(|nanos| (1..1_000_000_000).contains(&nanos))
     });
-    let counts = node.links.len() == meta.blocksizes.len() && node.links.len() <= links_max;
-    if !(is_file && time_is_right && counts) {
+    if !(is_file && time_is_right && node.links.len() <= links_max) {
         return None;
     }
+    let lens = match meta.blocksizes.len() {
+        0 => node.links.iter().map(claimed_len).collect::<Option<_>>()?,
+        count if count == node.links.len() => meta.blocksizes.clone(),
+        _ => return None,
+    };
     let data = meta.data.clone().unwrap_or_default();
     let mut size = data.len() as u64;
     let mut children = Vec::new();
-    for (link, len) in node.links.iter().zip(&meta.blocksizes) {
+    for (link, len) in node.links.iter().zip(lens) {
         if link.name.as_ref().is_some_and(|name| !name.is_empty()) {
             return None;
         }
-        size = size.checked_add(*len)?;
-        let tsize = link.tsize.filter(|tsize| *tsize < 1 << 63).unwrap_or(0);
-        children.push(Child { link: target(link.hash.as_ref()?)?, len: *len, tsize });
+        size = size.checked_add(len)?;
+        children.push(Child { link: target(link.hash.as_ref()?)?, len, tsize: tsize(link) });
     }
     let claimed = meta.filesize.unwrap_or(size);
     (claimed == size).then_some(FileNode { data, children, size })
+}
+
+fn tsize(link: &schema::Link) -> u64 {
+    link.tsize.filter(|tsize| *tsize < 1 << 63).unwrap_or(0)
+}
+
+/// How many bytes of the file a link leads to where the node leaves the lengths out: a raw block is as long as
+/// the link says, and a wrapped leaf holds as many bytes as make a block of that length.
+fn claimed_len(link: &schema::Link) -> Option<u64> {
+    match target(link.hash.as_ref()?)? {
+        Link::Inline { codec: RAW, data } => Some(data.len() as u64),
+        Link::Inline { .. } => None,
+        Link::Block(cid) if cid.codec() == RAW => Some(tsize(link)),
+        Link::Block(_) => {
+            let mut lens = (0..=20).rev().filter_map(|wrapper| tsize(link).checked_sub(wrapper));
+            lens.find(|len| wrapped_len(*len) == tsize(link))
+        }
+    }
+}
+
+/// The length of the block of a leaf: its type, its bytes if there are any and their count, as `Data`.
+fn wrapped_len(len: u64) -> u64 {
+    let of_field = |len: u64| 1 + varint(len).len() as u64 + len;
+    let bytes = if len == 0 { 0 } else { of_field(len) };
+    of_field(2 + bytes + 1 + varint(len).len() as u64)
 }
 
 fn target(bytes: &Bytes) -> Option<Link> {
