@@ -1,4 +1,7 @@
-//! Files that are shared from where they lie.
+//! Files and folders that are shared from where they lie.
+
+mod small;
+mod tree;
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -25,6 +28,8 @@ use crate::fs::regular::{obstacle, open_source};
 use crate::node::Node;
 use crate::runtime::{Runtime, RuntimeExt};
 use crate::store::{FileId, SharedLeaf, Stamp};
+
+pub use tree::{ShareTreeOptions, SharedTree};
 
 /// A file that was written to this recently could be written to again without a new time of
 /// modification: clocks of file systems tick every few milliseconds.
@@ -216,13 +221,11 @@ impl Node {
             let opened = self.runtime().run_blocking(move || {
                 let file = open_source(&path)?;
                 let metadata = file.metadata()?;
-                let modified = metadata.modified()?;
-                let age = SystemTime::now().duration_since(modified).unwrap_or(SETTLE);
-                io::Result::Ok((file, Stamp::of(&metadata), age))
+                io::Result::Ok((file, Stamp::of(&metadata), unsettled_for(&metadata)?))
             });
-            let (file, stamp, age) = opened.await??;
-            match SETTLE.checked_sub(age) {
-                None | Some(Duration::ZERO) => return Ok((file, stamp)),
+            let (file, stamp, pause) = opened.await??;
+            match pause {
+                None => return Ok((file, stamp)),
                 Some(pause) => self.runtime().sleep(pause).await,
             }
         }
@@ -271,29 +274,21 @@ impl Node {
             .map_ok(|chunk| runtime.run_blocking(move || chunk.hash()))
             .try_buffered(cores);
         let mut chunks = pin!(chunks);
-        let mut tree = Tree::new(profile);
-        let mut in_place = Vec::new();
+        let mut cutting = Cutting::new(profile, keep);
         while let Some(leaf) = chunks.try_next().await.map_err(|source| failed(path, source))? {
-            let mut kept = tree.push(&leaf);
-            let Leaf { range, block } = leaf;
-            let done = range.offset + range.len;
+            let done = leaf.range.offset + leaf.range.len;
+            let blocks = cutting.push(leaf);
             match keep {
-                Keep::InPlace => {
-                    let form = profile.leaf_form();
-                    let shared = SharedLeaf { offset: range.offset, len: range.len as u32, form };
-                    in_place.push((*block.cid(), shared));
-                    progress(Hashed { done: done.min(total), total });
-                }
+                Keep::InPlace => progress(Hashed { done: done.min(total), total }),
                 Keep::Copies | Keep::Nothing => {
-                    kept.push(block);
                     progress(Hashed { done, total: total.max(done) });
                 }
             }
-            self.keep_if(keep, kept).await?;
+            self.keep_if(keep, blocks).await?;
         }
-        let (root, nodes) = tree.finish_with(&metadata);
+        let (root, nodes, leaves) = cutting.finish(&metadata);
         self.keep_if(keep, nodes).await?;
-        Ok((root, in_place))
+        Ok((root, leaves))
     }
 
     /// Puts blocks into the store, unless nothing is to be kept.
@@ -317,6 +312,50 @@ struct Cut {
     total: u64,
     /// No more than this is read, and a little; when there is more, nothing comes of it.
     max: u64,
+}
+
+/// A file that is being cut: what of it is to be kept, and where its leaves lie.
+struct Cutting {
+    form: LeafForm,
+    keep: Keep,
+    tree: Tree,
+    in_place: Vec<(Cid, SharedLeaf)>,
+}
+
+impl Cutting {
+    fn new(profile: Profile, keep: Keep) -> Self {
+        let (form, tree) = (profile.leaf_form(), Tree::new(profile));
+        Self { form, keep, tree, in_place: Vec::new() }
+    }
+
+    /// Takes the next leaf and gives the blocks that are to be kept because of it.
+    fn push(&mut self, leaf: Leaf) -> Vec<Block> {
+        let mut blocks = self.tree.push(&leaf);
+        let Leaf { range, block } = leaf;
+        match self.keep {
+            Keep::InPlace => {
+                let leaf =
+                    SharedLeaf { offset: range.offset, len: range.len as u32, form: self.form };
+                self.in_place.push((*block.cid(), leaf));
+            }
+            Keep::Copies => blocks.push(block),
+            Keep::Nothing => {}
+        }
+        blocks
+    }
+
+    /// The root, the last blocks that are to be kept, and the leaves that are served from where they lie.
+    fn finish(mut self, metadata: &Metadata) -> (Root, Vec<Block>, Vec<(Cid, SharedLeaf)>) {
+        let (root, nodes) = self.tree.finish_with(metadata);
+        (root, nodes, self.in_place)
+    }
+}
+
+/// How long it takes until another change of the file would show in its time of modification; `None` if it
+/// would show now.
+fn unsettled_for(metadata: &std::fs::Metadata) -> io::Result<Option<Duration>> {
+    let age = SystemTime::now().duration_since(metadata.modified()?).unwrap_or(SETTLE);
+    Ok(SETTLE.checked_sub(age).filter(|pause| !pause.is_zero()))
 }
 
 pub(crate) fn failed(path: &Path, source: io::Error) -> ShareError {

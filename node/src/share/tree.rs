@@ -1,22 +1,24 @@
 //! Folders that are shared from where they lie.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use bitswap_core::chunk::{
-    DagFault, DirectoryBuilder, Metadata, Mtime, NodeRoot, Profile, Root, symlink,
+    DagFault, DirectoryBuilder, Metadata, Mtime, NodeRoot, Profile, symlink,
 };
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
+use super::small::{How, ImportedFile, Source, steps};
+use super::{Hashed, Keep, failed};
 use crate::error::{EntryFault, ShareError};
 use crate::node::Node;
 use crate::runtime::RuntimeExt as _;
-use crate::share::{Hashed, Keep, failed};
 use crate::store::FileId;
 
-/// Files of a directory that are hashed at a time: small ones mostly wait for the disk.
+/// Steps of importing files that run at a time: they mostly wait for the disk.
 const AT_ONCE: usize = 8;
 
 /// How a tree is shared.
@@ -53,7 +55,8 @@ pub struct SharedTree {
 /// An entry of a directory on disk.
 enum Found {
     Directory,
-    File,
+    /// With its length in bytes.
+    File(u64),
     Link(Metadata, PathBuf),
 }
 
@@ -157,10 +160,11 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     async fn share(&mut self, name: &str, path: &Path) -> Result<NodeRoot, ShareError> {
         let name = name.to_owned();
         let path = path.to_owned();
-        let metadata = look(self.node, &path).await?;
-        match metadata {
-            Found::File => {
-                let shared = self.files_of(vec![(name, path)]).await?;
+        let at = path.clone();
+        let found = self.node.runtime().run_blocking(move || look(&at)).await;
+        match found.and_then(|found| found).map_err(|source| failed(&path, source))? {
+            Found::File(len) => {
+                let shared = self.files_of(vec![Source { name, path, len }]).await?;
                 return shared.into_iter().next().map(|(_, root)| root).ok_or_else(missing);
             }
             Found::Link(metadata, target) => return self.link(&path, &metadata, &target).await,
@@ -186,19 +190,20 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         let (options, dir) = (self.options, path.clone());
         let read = self.node.runtime().run_blocking(move || {
             let of_dir = fs::metadata(&dir)?;
-            let names = entries(&dir, options)?;
-            io::Result::Ok((metadata_of(&of_dir), names))
+            let look_at = |name: OsString| (look(&dir.join(&name)), name);
+            let found: Vec<_> = entries(&dir, options)?.into_iter().map(look_at).collect();
+            io::Result::Ok((metadata_of(&of_dir), found))
         });
         let read = read.await.and_then(|read| read);
-        let (metadata, names) = read.map_err(|source| failed(&path, source))?;
+        let (metadata, found) = read.map_err(|source| failed(&path, source))?;
         let mut builder = DirectoryBuilder::new(self.options.profile);
         let (mut files, mut directories) = (Vec::new(), Vec::new());
-        for name in names {
+        for (found, name) in found {
             let entry = path.join(&name);
             let name = text(&name, &entry)?;
-            match look(self.node, &entry).await? {
+            match found.map_err(|source| failed(&entry, source))? {
                 Found::Directory => directories.push((name, entry)),
-                Found::File => files.push((name, entry)),
+                Found::File(len) => files.push(Source { name, path: entry, len }),
                 Found::Link(metadata, target) => {
                     let root = self.link(&entry, &metadata, &target).await?;
                     builder.add(&name, root).map_err(|reason| invalid(&entry, reason))?;
@@ -215,29 +220,26 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     /// Shares files, some of them at a time.
     async fn files_of(
         &mut self,
-        files: Vec<(String, PathBuf)>,
+        files: Vec<Source>,
     ) -> Result<Vec<(String, NodeRoot)>, ShareError> {
         let ShareTreeOptions { profile, metadata, keep, .. } = self.options;
-        let of: fn(&fs::Metadata) -> Metadata =
-            if metadata { metadata_of } else { |_| Metadata::default() };
+        let metadata_of =
+            if metadata { metadata_of } else { |_: &fs::Metadata| Metadata::default() };
+        let how = How { profile, keep, metadata_of };
         let (node, progress) = (self.node, &self.progress);
-        let share = |(name, path): (String, PathBuf)| async move {
-            let mut done = 0;
-            let tell = |hashed: Hashed| {
+        let import = |files| {
+            node.import_step(files, how, move |bytes| {
                 let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
                 let (sum, tell) = &mut *progress;
-                sum.done += hashed.done.saturating_sub(done);
+                sum.done += bytes;
                 sum.total = sum.total.max(sum.done);
-                done = hashed.done;
                 tell(*sum);
-            };
-            let (root, id) = node.import_with(&path, (profile, keep), of, tell).await?;
-            Ok::<_, ShareError>((name, path, root, id))
+            })
         };
-        let shared: Vec<(String, PathBuf, Root, Option<FileId>)> =
-            stream::iter(files).map(share).buffered(AT_ONCE).try_collect().await?;
-        let mut roots = Vec::with_capacity(shared.len());
-        for (name, path, root, id) in shared {
+        let imported: Vec<Vec<ImportedFile>> =
+            stream::iter(steps(files)).map(import).buffered(AT_ONCE).try_collect().await?;
+        let mut roots = Vec::new();
+        for ImportedFile { name, path, root, id } in imported.into_iter().flatten() {
             self.size += root.size;
             self.file_count += 1;
             self.files.extend(id.map(|id| (path, id)));
@@ -274,26 +276,22 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     }
 }
 
-async fn look(node: &Node, path: &Path) -> Result<Found, ShareError> {
-    let at = path.to_owned();
-    let looked = node.runtime().run_blocking(move || {
-        let metadata = fs::symlink_metadata(&at)?;
-        Ok(if metadata.is_dir() {
-            Found::Directory
-        } else if metadata.is_symlink() {
-            // Permissions of a link mean nothing.
-            let metadata = Metadata { mode: None, ..metadata_of(&metadata) };
-            Found::Link(metadata, fs::read_link(&at)?)
-        } else {
-            // What it is if it is no file, is said when it is opened.
-            Found::File
-        })
-    });
-    looked.await.and_then(|found| found).map_err(|source| failed(path, source))
+fn look(path: &Path) -> io::Result<Found> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(if metadata.is_dir() {
+        Found::Directory
+    } else if metadata.is_symlink() {
+        // Permissions of a link mean nothing.
+        let metadata = Metadata { mode: None, ..metadata_of(&metadata) };
+        Found::Link(metadata, fs::read_link(path)?)
+    } else {
+        // What it is if it is no file, is said when it is opened.
+        Found::File(metadata.len())
+    })
 }
 
 /// The names in a directory, in order.
-fn entries(path: &Path, options: ShareTreeOptions) -> io::Result<Vec<std::ffi::OsString>> {
+fn entries(path: &Path, options: ShareTreeOptions) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(path)? {
         let name = entry?.file_name();

@@ -17,7 +17,7 @@ use crate::fetch::FetchTreeOptions;
 use crate::fs::{DiskFolder, FolderFs};
 use crate::node::Node;
 use crate::runtime::Runtime;
-use crate::share_tree::ShareTreeOptions;
+use crate::share::ShareTreeOptions;
 
 const PROFILES: [Profile; 2] = [Profile::UnixfsV1_2025, Profile::UnixfsV0_2015];
 

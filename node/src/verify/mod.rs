@@ -35,8 +35,7 @@ use crate::fs::{DiskFs, Fs as _, Paths, native_names};
 use crate::node::Node;
 use crate::runtime::RuntimeExt as _;
 use crate::session::Session;
-use crate::share::{Hashed, Keep};
-use crate::share_tree::ShareTreeOptions;
+use crate::share::{Hashed, Keep, ShareTreeOptions};
 
 /// Bytes of blocks that are asked for ahead while directories are gone through.
 const WINDOW: u64 = 4 << 20;
