@@ -281,13 +281,14 @@ impl Selector<'_> {
         self.wants.peer_want(at)
     }
 
-    /// A want that was late elsewhere can be asked of a member that delivers.
+    /// A want that was late elsewhere can be asked of a member that delivers, and goes on doing so.
     fn has_proven(&self, want: Ref<Want>) -> bool {
         let is_late = self.wants.want(want).is_some_and(|row| row.rounds() > 0);
+        let delivers = |state: &PeerState| state.is_measured() && !state.is_silent();
         is_late
             && self.session.peers().members().iter().any(|member| {
                 member.has_served()
-                    && self.usable(member).is_some_and(PeerState::is_measured)
+                    && self.usable(member).is_some_and(delivers)
                     && self.peer_want(want, member).is_none_or(PeerWant::may_request)
             })
     }
@@ -452,6 +453,27 @@ mod tests {
         let mut world = World::new(2);
         world.served(0, 10);
         world.served(1, 20);
+        world.state(0).missed_deadline();
+        assert_eq!(world.first(), peer(1));
+    }
+
+    #[test]
+    fn a_late_want_waits_for_a_busy_peer_that_delivers_and_not_for_one_that_has_fallen_silent() {
+        let mut world = World::new(3);
+        world.served(0, 10);
+        for _ in 0..8 {
+            world.state(0).charge(SIZE, false, START);
+        }
+        world.session.peers_mut().add(peer(1));
+        // It was asked of the third, and is late there.
+        let asked = world.wants.add_peer_want(PeerWant::new(world.want, peer(2).at(), START));
+        world.wants.peer_want_mut(asked).unwrap().time_out();
+        world.wants.want_mut(world.want).unwrap().count_round();
+        let selected = world.select(Purpose::Block, 1);
+        assert!(
+            selected.peers.is_empty() && selected.is_busy,
+            "the first will bring it: {selected:?}"
+        );
         world.state(0).missed_deadline();
         assert_eq!(world.first(), peer(1));
     }
