@@ -13,6 +13,7 @@ use libp2p::core::muxing::SubstreamBox;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 
+use super::super::STEP_MAX;
 use super::Target;
 use super::peer::{BITSWAP, MULTISTREAM, RawPeer, write_what_is_taken};
 use crate::runtime::{Runtime, RuntimeExt as _};
@@ -141,7 +142,7 @@ async fn until(target: &Target, attackers: Attackers, seen: impl Fn(&Stats) -> b
         if seen(&stats) {
             return attackers;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "{stats:?}");
+        assert!(begun.elapsed() < STEP_MAX, "{stats:?}");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::within_a_minute;
+use super::super::unless_it_hangs;
 use super::attacks::Attack;
 use super::{holds_all_streams, leaves_nothing_behind};
 use crate::runtime::Runtime;
@@ -81,5 +81,5 @@ pub async fn all_streams_of_a_peer_hold_no_more_than_is_documented(
     runtime: Arc<dyn Runtime>,
     memory: fn() -> usize,
 ) {
-    within_a_minute(&runtime.clone(), holds_all_streams(runtime, memory)).await;
+    unless_it_hangs(&runtime.clone(), holds_all_streams(runtime, memory)).await;
 }
