@@ -3,7 +3,7 @@
 // is spoken to; each command below takes the fields of its line.
 
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
@@ -51,6 +51,21 @@ async function collect (chunks) {
   return Buffer.concat(parts)
 }
 
+// What is below a folder, for the importer: directories themselves only if nothing is in them.
+async function * below (folder, prefix = '') {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name)
+    const name = prefix + entry.name
+    if (!entry.isDirectory()) {
+      yield { path: name, content: createReadStream(path) }
+    } else if ((await readdir(path)).length === 0) {
+      yield { path: name }
+    } else {
+      yield * below(path, `${name}/`)
+    }
+  }
+}
+
 async function write (entry, path) {
   if (entry.type === 'directory') {
     await mkdir(path, { recursive: true })
@@ -77,6 +92,13 @@ serve({
     if (fanout != null) options.layout = balanced({ maxChildrenPerNode: fanout })
     let root
     for await (const entry of importer([{ content: createReadStream(path) }], helia.blockstore, options)) {
+      root = entry.cid
+    }
+    return root.toString()
+  },
+  async addTree ({ path, profile }) {
+    let root
+    for await (const entry of importer(below(path), helia.blockstore, { profile, wrapWithDirectory: true })) {
       root = entry.cid
     }
     return root.toString()

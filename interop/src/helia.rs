@@ -138,6 +138,14 @@ impl Helia {
         self.ask_cid("add", json!({ "path": path, "profile": profile.name() })).await
     }
 
+    /// Imports a folder without links by a profile that Helia itself knows by name.
+    ///
+    /// # Errors
+    /// When it fails or is late.
+    pub async fn add_tree(&self, path: &Path, profile: Profile) -> Result<Cid, PeerError> {
+        self.ask_cid("addTree", json!({ "path": path, "profile": profile.name() })).await
+    }
+
     /// Stores a block as it is; Helia does not check that the bytes hash to the CID.
     ///
     /// # Errors
