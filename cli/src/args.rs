@@ -1,5 +1,6 @@
 //! The command line.
 
+mod bench;
 mod choices;
 mod config;
 mod dht;
@@ -25,6 +26,7 @@ use crate::address_text;
 use crate::cid_text::{self, CidPath, What};
 use crate::version;
 
+pub(crate) use bench::{AtOnce, Bench, Role};
 pub(crate) use choices::{CheckArg, IfExistsArg, OrderArg};
 pub(crate) use config::{Config, ConfigCommand, Show};
 pub(crate) use dht::DhtArgs;
@@ -89,6 +91,7 @@ Examples:
   bitswap get bafy.../2026/summer.jpg             gets a file, or a folder, out of it
   bitswap doctor movie.mp4 --from /ip4/.../p2p/...  what keeps it from being fetched to here, from there?
   bitswap check bafy... /ip4/.../p2p/...          has that machine it, and how fast is it?
+  bitswap bench serve                             how fast is it to this machine? prints what to run on the other
   bitswap store gc --store blocks --to 5GiB       removes what is not pinned, the oldest first; also ls, stat, verify
   bitswap publish bafy... --identity key --dht    lets the name of that key stand for it; `bitswap get /ipns/k51...`
   bitswap share --text 'Hello World'
@@ -162,6 +165,9 @@ pub(crate) enum Command {
     Doctor(Doctor),
     /// Ask one machine, and nobody else, for what a CID names, and measure how fast it comes. Nothing is kept.
     Check(Check),
+    /// Measure how fast blocks of each size go between two machines, beside a bare stream: `bitswap bench serve` on
+    /// the one prints what to run on the other.
+    Bench(Bench),
     /// Let a name stand for a CID, in a DHT. The name belongs to a key, and can stand for something else later.
     Publish(Publish),
     /// Say what a name stands for.

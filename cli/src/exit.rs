@@ -128,13 +128,18 @@ pub(crate) enum Failure {
     Output { source: io::Error },
     #[error("the demo's files")]
     Demo { source: io::Error },
-    #[error("the demo's bare stream")]
-    DemoStream { source: io::Error },
+    #[error("the bare stream to compare with")]
+    BareStream { source: io::Error },
     #[error(
-        "the demo: {otherwise}, not within {} s; run it again, and report it if that does not help",
+        "{otherwise}, not within {} s; run it again, and report it if that does not help",
         limit.as_secs()
     )]
-    DemoStuck { otherwise: &'static str, limit: Duration },
+    Stuck { otherwise: &'static str, limit: Duration },
+    #[error(
+        "{peer} lacks blocks that are measured with: it is no `bitswap bench serve`, or serves fewer; \
+         give both sides the same --size"
+    )]
+    BenchLacks { peer: PeerId },
     #[error(
         "the demo needs {} in {}, where {} are free; choose a smaller --size or another --dir",
         ByteSize(*needed),
@@ -256,7 +261,7 @@ impl Failure {
             | Self::Listen(_)
             | Self::NoConnection { .. }
             | Self::NoBitswap { .. }
-            | Self::DemoStream { .. } => NETWORK,
+            | Self::BareStream { .. } => NETWORK,
             Self::Identity(IdentityError::InUse { .. }) => BUSY,
             Self::Identity(_) => FILE,
             Self::Denied { .. } => DENIED,

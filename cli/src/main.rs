@@ -10,12 +10,15 @@
 mod add;
 mod address_text;
 mod args;
+mod bare_stream;
+mod bench;
 mod cat;
 mod check;
 mod cid_text;
 mod demo;
 mod doctor;
 mod exit;
+mod figures;
 mod generate;
 mod get;
 mod identity;
@@ -133,6 +136,7 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
         Command::Cat(cat) => cat::run(cat, runtime, say).await,
         Command::Doctor(doctor) => doctor::run(doctor, runtime, say).await,
         Command::Check(check) => check::run(check, runtime, say).await,
+        Command::Bench(bench) => bench::run(bench, runtime, say).await,
         Command::Publish(publish) => names::publish(publish, runtime, say).await,
         Command::Resolve(resolve) => names::resolve(resolve, runtime, say).await,
         Command::Store(store) => store::run(store, runtime, say).await,

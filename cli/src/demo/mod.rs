@@ -17,29 +17,14 @@ use libp2p::Multiaddr;
 use serde_json::json;
 
 use crate::args;
+use crate::bare_stream::{PATIENCE, within};
 use crate::exit::Failure;
+use crate::figures::{listed, median};
 use crate::say::{Say, mib_per_second};
 use raw::Reading;
 use sample::Sample;
 
 const MIB: u64 = 1 << 20;
-
-/// The longest that the demo waits for one thing to happen.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Waits for something, and fails when it has not happened after a minute.
-///
-/// # Errors
-///
-/// [`Failure::DemoStuck`] with `otherwise`, which says what did not happen.
-async fn within<T>(
-    otherwise: &'static str,
-    something: impl Future<Output = T>,
-) -> Result<T, Failure> {
-    tokio::time::timeout(PATIENCE, something)
-        .await
-        .map_err(|_| Failure::DemoStuck { otherwise, limit: PATIENCE })
-}
 
 /// What the demo measured.
 struct Measured {
@@ -157,7 +142,7 @@ async fn fetched(mut fetch: Fetch) -> Result<(), Failure> {
             }
             Ok(Some(_)) => {}
             Ok(None) => break,
-            Err(_) => return Err(Failure::DemoStuck { otherwise: OTHERWISE, limit: PATIENCE }),
+            Err(_) => return Err(Failure::Stuck { otherwise: OTHERWISE, limit: PATIENCE }),
         }
     }
     within("the finished file does not get its name", fetch.finish()).await??;
@@ -165,7 +150,7 @@ async fn fetched(mut fetch: Fetch) -> Result<(), Failure> {
 }
 
 /// Any free port.
-fn loopback() -> Multiaddr {
+pub(crate) fn loopback() -> Multiaddr {
     Multiaddr::empty()
         .with(std::net::Ipv4Addr::LOCALHOST.into())
         .with(libp2p::multiaddr::Protocol::Tcp(0))
@@ -218,35 +203,5 @@ impl Measured {
             "blocks": engine.blocks, "duplicate_blocks": engine.duplicate_blocks,
         });
         say.result(text, &object);
-    }
-}
-
-/// The middle one; between the two in the middle when there are as many above as below.
-fn median(all: &[f64]) -> f64 {
-    let mut sorted = all.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    match (sorted.get(middle), sorted.len() % 2) {
-        (Some(high), 0) => f64::midpoint(sorted[middle - 1], *high),
-        (Some(only), _) => *only,
-        (None, _) => 0.0,
-    }
-}
-
-/// The single runs, in order.
-fn listed(all: &[f64]) -> String {
-    let all: Vec<String> = all.iter().map(|speed| format!("{speed:.0}")).collect();
-    all.join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&[4.0, 1.0, 3.0, 2.0]), 2.5);
-        assert_eq!(median(&[7.0]), 7.0);
     }
 }
