@@ -1,6 +1,5 @@
 //! `bitswap add`
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use bitswap_core::ByteSize;
@@ -11,7 +10,6 @@ use crate::args;
 use crate::exit::Failure;
 use crate::import::import;
 use crate::say::Say;
-use crate::share::interrupted;
 use crate::store;
 
 pub(crate) async fn run(
@@ -31,13 +29,9 @@ pub(crate) async fn run(
         builder = builder.with_blocks(Arc::new(store.clone()));
     }
     let node = builder.start().await?;
-    let keep = if args.only_hash { Keep::Nothing } else { Keep::Copies };
+    let keep = if store.is_some() { Keep::Copies } else { Keep::Nothing };
     let cutting = import(&node, &args.paths, (args.cut.profile(), args.folders, keep), say);
-    let mut stopped = pin!(interrupted());
-    let added = tokio::select! {
-        added = cutting => added?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let added = cutting.await?;
     node.shutdown().await;
     let cid = added.cid;
     if let Some(store) = store.filter(|_| !args.no_pin) {
@@ -55,7 +49,7 @@ pub(crate) async fn run(
     }
     let object = json!({
         "event": "added", "cid": cid.to_string(), "size": added.size, "name": added.name,
-        "files": added.file_count, "kept": !args.only_hash,
+        "files": added.file_count, "kept": args.store.is_some(),
     });
     say.result(cid, &object);
     Ok(())

@@ -8,23 +8,25 @@ mod diagnose;
 mod names;
 mod node;
 mod rate;
+mod sources;
 mod store;
+mod values;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bitswap_core::chunk::{Profile, Sha256Digest};
 use cid::Cid;
-use clap::builder::FalseyValueParser;
 use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
 
 use crate::address_text;
-use crate::cid_text::{self, CidPath, What};
+use crate::cid_text::{self, What};
 use crate::version;
+use values::{digest, patience, range, root};
 
 pub(crate) use bench::{AtOnce, Bench, Role};
 pub(crate) use choices::{CheckArg, IfExistsArg, OrderArg};
@@ -33,6 +35,7 @@ pub(crate) use dht::DhtArgs;
 pub(crate) use diagnose::{Check, Doctor, Verify};
 pub(crate) use names::{Publish, Resolve};
 pub(crate) use node::{ACCESS, NodeArgs};
+pub(crate) use sources::Sources;
 pub(crate) use store::{Store, StoreArgs, StoreCommand, StoreDir, StoreLimit};
 
 /// Move files between machines by content address.
@@ -43,8 +46,8 @@ pub(crate) use store::{Store, StoreArgs, StoreCommand, StoreDir, StoreLimit};
 #[derive(Debug, Parser)]
 #[command(name = "bitswap", version, long_version = version::long(), after_long_help = AFTER)]
 pub(crate) struct Args {
-    /// Print one JSON object per line on standard output instead of text; with `cat`, whose standard
-    /// output is the file, on standard error.
+    /// Print one JSON object per line on standard output instead of text; with `cat` and `get -o -`, whose
+    /// standard output is the file, on standard error.
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
@@ -98,14 +101,16 @@ Examples:
   bitswap cat bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny
 
 Every option may be given in the environment instead: --limit-up as BITSWAP_LIMIT_UP. One on the command line goes
-before it. A flag is on unless its variable is empty, 0, no, off or false. Of an option that may be given several
-times a variable may have several values, with commas between them. NO_COLOR turns colours off.
+before it. A flag is on unless its variable is 0, no, off or false; a variable that is empty says nothing. Of an
+option that may be given several times a variable may have several values, with commas between them. NO_COLOR turns
+colours off.
 
 Settings may also be in a file, config.toml in the user's configuration directory or --config FILE:
   limit-up = \"5MiB\"                               for every command that has such an option
   [get]
   if-exists = \"unique\"                            for one command
-The command line goes before the environment, that before the file, and that before the defaults.
+The command line goes before the environment, that before the file, and that before the defaults. Of options that
+exclude each other those that go before hold.
 
 Exit codes:
     0  done
@@ -124,7 +129,7 @@ Exit codes:
    12  a list given with --deny denies it
    13  `bitswap doctor` found something that is wrong, or the machine that was checked has only a part
    14  the block is pinned, or a part of what is
-  130  interrupted; what was fetched is kept, and the same command goes on from there
+  130  interrupted; what was fetched is kept, and the same command goes on from there. A second Ctrl-C ends it at once
   141  whoever read standard output wants no more of it";
 
 /// An async runtime.
@@ -308,22 +313,9 @@ pub(crate) struct Add {
     pub(crate) cut: Cut,
 }
 
-/// The parser of the command line. What is not on it may be in the environment.
+/// The parser of the command line.
 pub(crate) fn parser() -> clap::Command {
-    with_environment(Args::command())
-}
-
-/// Lets every option of a command and of those below it be given in the environment.
-fn with_environment(command: clap::Command) -> clap::Command {
-    let command = command.mut_args(|arg| {
-        let Some(name) = arg.get_long() else { return arg };
-        let variable = format!("BITSWAP_{}", name.replace('-', "_").to_uppercase());
-        let is_flag = matches!(arg.get_action(), ArgAction::SetTrue);
-        // The help says it once for all.
-        let arg = arg.env(variable).hide_env(true);
-        if is_flag { arg.value_parser(FalseyValueParser::new()) } else { arg }
-    });
-    command.mut_subcommands(with_environment)
+    Args::command()
 }
 
 impl RuntimeArg {
@@ -367,70 +359,6 @@ enum ProfileArg {
     /// 256 KiB wrapped leaves, CIDv0 (`Qm...`): as `ipfs add` does by default.
     #[value(name = "unixfs-v0-2015")]
     UnixfsV0_2015,
-}
-
-/// Whom to ask, and how long.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Sources {
-    /// A machine to get it from, beside that of a ticket. May be given several times. Without any, machines on the
-    /// local network are asked (mDNS).
-    #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
-    from: Vec<Multiaddr>,
-
-    /// The machines of tickets, each by all its addresses.
-    #[arg(skip)]
-    of_tickets: Vec<Vec<Multiaddr>>,
-
-    /// Wait also when every machine given with --from says that it lacks a block: one may get it later.
-    #[arg(long)]
-    pub(crate) wait: bool,
-
-    /// Give up when nothing has come for so many seconds, counted from the last byte of a block. Time in
-    /// which the process was stopped does not count. Default: wait, and say what for.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub(crate) timeout: Option<Duration>,
-
-    /// When the connection to a machine given with --from is lost, connect again for so many seconds
-    /// before giving up.
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
-    pub(crate) reconnect_for: Duration,
-
-    /// Ask this DNS server what a domain stands for, instead of those of the system: 192.0.2.1:53.
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) dns_server: Option<SocketAddr>,
-
-    #[command(flatten)]
-    pub(crate) store: StoreArgs,
-
-    #[command(flatten)]
-    pub(crate) node: NodeArgs,
-
-    #[command(flatten)]
-    pub(crate) dht: DhtArgs,
-}
-
-impl Sources {
-    /// Asks also where tickets say that these are.
-    pub(crate) fn ask_where(&mut self, what: &[What]) {
-        for from in
-            what.iter().filter_map(What::cid).map(|what| &what.from).filter(|from| !from.is_empty())
-        {
-            if !self.of_tickets.contains(from) {
-                self.of_tickets.push(from.clone());
-            }
-        }
-    }
-
-    /// The machines that the user named, each by its addresses.
-    pub(crate) fn named(&self) -> Vec<Vec<Multiaddr>> {
-        let alone = self.from.iter().map(|address| vec![address.clone()]);
-        alone.chain(self.of_tickets.iter().cloned()).collect()
-    }
-
-    /// Whether the user named any.
-    pub(crate) const fn is_named(&self) -> bool {
-        !self.from.is_empty() || !self.of_tickets.is_empty()
-    }
 }
 
 /// `bitswap get`
@@ -539,49 +467,12 @@ pub(crate) struct Cat {
     #[arg(long, value_name = "FROM-TO", value_parser = range)]
     pub(crate) range: Option<Range<u64>>,
 
+    /// Print the block itself, whatever it is: for `get --raw`.
+    #[arg(skip)]
+    pub(crate) raw: bool,
+
     #[command(flatten)]
     pub(crate) sources: Sources,
-}
-
-/// A CID without a path.
-fn root(text: &str) -> Result<Cid, String> {
-    let CidPath { cid, path, .. } = cid_text::parse_path(text)?;
-    match path.is_empty() {
-        true => Ok(cid),
-        false => Err("a root is a CID without a path".to_owned()),
-    }
-}
-
-/// The bytes from one to another, which is included, as in HTTP.
-fn range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || "not a range of bytes such as 0-99 or 100-".to_owned();
-    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
-    let from: u64 = from.parse().map_err(|_| wrong())?;
-    let end = match to {
-        "" => u64::MAX,
-        to => to.parse::<u64>().map_err(|_| wrong())?.saturating_add(1),
-    };
-    if from < end { Ok(from..end) } else { Err("the range ends before it begins".to_owned()) }
-}
-
-fn digest(text: &str) -> Result<Sha256Digest, String> {
-    let wrong = || "not a SHA-256 digest: 64 hexadecimal digits".to_owned();
-    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let mut digest = [0; 32];
-    for (at, byte) in digest.iter_mut().enumerate() {
-        let pair = text.get(at * 2..at * 2 + 2).filter(|_| is_digest).ok_or_else(wrong)?;
-        *byte = u8::from_str_radix(pair, 16).map_err(|_| wrong())?;
-    }
-    Ok(Sha256Digest(digest))
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
-}
-
-fn patience(text: &str) -> Result<Duration, String> {
-    if text == "forever" { Ok(Duration::MAX) } else { seconds(text) }
 }
 
 #[cfg(test)]
@@ -594,12 +485,11 @@ mod tests {
     }
 
     #[test]
-    fn every_option_has_a_variable_of_its_own_and_the_short_help_has_no_runtime() {
+    fn every_option_has_a_long_name_and_the_short_help_has_no_runtime() {
         fn look(command: &clap::Command, seen: &mut usize) {
             for arg in command.get_arguments().filter(|arg| !arg.is_positional()) {
-                let name = arg.get_long().unwrap();
-                let variable = arg.get_env().unwrap().to_str().unwrap();
-                assert_eq!(variable, format!("BITSWAP_{}", name.to_uppercase().replace('-', "_")));
+                // Its variable, and its key in the file, are called after it.
+                assert!(arg.get_long().is_some(), "{arg}");
                 *seen += 1;
             }
             command.get_subcommands().for_each(|command| look(command, seen));
@@ -640,17 +530,6 @@ mod tests {
         assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
         let root = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
         assert!(share(&["--root", root, "--store", "blocks"]) && !share(&["--root", root]));
-    }
-
-    #[test]
-    fn a_range_has_both_of_its_ends() {
-        assert_eq!(
-            (range("0-99"), range("7-7"), range("5-")),
-            (Ok(0..100), Ok(7..8), Ok(5..u64::MAX))
-        );
-        for wrong in ["", "-", "-5", "5", "a-b", "9-8", "1-2-3", "1..2"] {
-            assert!(range(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]

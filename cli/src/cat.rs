@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bitswap_core::chunk::{DAG_PB, RAW};
 use bitswap_node::{Node, ReadError, Runtime};
@@ -12,20 +11,16 @@ use serde_json::json;
 
 use crate::args;
 use crate::exit::Failure;
-use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
 use crate::resolve;
 use crate::say::Say;
-use crate::share::interrupted;
-use crate::strangers;
 
 pub(crate) async fn run(
     mut args: args::Cat,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    args.sources.ask_where(std::slice::from_ref(&args.what));
-    args.sources.node.must_not_all_be_denied([&args.what])?;
+    args.sources.ask_where(args.what.cid());
     let Fetcher { node, mut late, metrics: _metrics } =
         peers::connected(&args.sources, runtime, say).await?;
     let what = resolve::known(&node, &mut late, &args.sources, &args.what, say).await?;
@@ -33,9 +28,8 @@ pub(crate) async fn run(
     if !what.path.is_empty() {
         cid = resolve::resolved(&node, &mut late, &args.sources, &what, say).await?.cid;
     }
-    let printed = if matches!(cid.codec(), DAG_PB | RAW) {
-        let printing = print(&node, &mut late, cid, &args, say);
-        strangers::unless_all(&node, &args.sources, say, printing).await?
+    let printed = if matches!(cid.codec(), DAG_PB | RAW) && !args.raw {
+        print(&node, &mut late, cid, &args, say).await?
     } else {
         print_block(&node, &mut late, cid, &args, say).await?
     };
@@ -44,7 +38,7 @@ pub(crate) async fn run(
     Ok(())
 }
 
-/// Prints a block that is no part of a file, as it is. The number of bytes.
+/// Prints a block as it is, whatever it may be a part of. The number of bytes.
 async fn print_block(
     node: &Node,
     late: &mut Late,
@@ -79,36 +73,17 @@ async fn print(
     args: &args::Cat,
     say: &Say,
 ) -> Result<u64, Failure> {
-    let mut patience = Patience::new(args.sources.timeout);
-    let mut ticks = patience.ticks();
     let range = args.range.clone().unwrap_or(0..u64::MAX);
     let options = peers::session(&args.sources).into();
-    let mut pieces = pin!(node.read_range(cid, range, options).await?);
-    let mut stopped = pin!(interrupted());
-    let mut printed = 0;
-    loop {
-        let piece = tokio::select! {
-            piece = pieces.next() => piece,
-            _ = ticks.tick() => {
-                let waiting = node.diagnose().await?;
-                match patience.look(&waiting, Instant::now()) {
-                    Verdict::Wait => {}
-                    Verdict::Say => say.waiting(&waiting),
-                    Verdict::GiveUp => {
-                        return Err(Failure::NothingCame { idle: patience.idle(), waiting: Box::new(waiting) });
-                    }
-                }
-                continue;
-            }
-            error = late.failure() => {
-                say.note(format_args!("going on without:\n  {error}"));
-                continue;
-            }
-            () = &mut stopped => return Err(Failure::Aborted),
-        };
-        let Some(bytes) = piece else { return Ok(printed) };
-        let bytes = bytes?;
-        say.bytes(&bytes);
-        printed += bytes.len() as u64;
-    }
+    let printing = async {
+        let mut pieces = pin!(node.read_range(cid, range, options).await?);
+        let mut printed = 0;
+        while let Some(bytes) = pieces.next().await {
+            let bytes = bytes?;
+            say.bytes(&bytes);
+            printed += bytes.len() as u64;
+        }
+        Ok(printed)
+    };
+    resolve::attend(node, late, &args.sources, say, printing).await
 }

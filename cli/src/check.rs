@@ -1,6 +1,5 @@
 //! `bitswap check`
 
-use std::pin::pin;
 use std::sync::Arc;
 
 use bitswap_core::ByteSize;
@@ -10,21 +9,17 @@ use serde_json::json;
 use crate::args::{self, DhtArgs};
 use crate::exit::{Failure, NETWORK, NOT_FOUND, UNWELL};
 use crate::say::{Say, mib_per_second};
-use crate::share::interrupted;
 
 pub(crate) async fn run(
     args: args::Check,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.node.must_not_be_denied(&args.cid.into())?;
     let node = args.node.builder(&DhtArgs::default(), runtime)?.start().await?;
     let bytes = args.size.saturating_mul(1 << 20);
     let options = CheckOptions { bytes, timeout: args.timeout };
-    let mut stopped = pin!(interrupted());
-    let checked = tokio::select! {
-        checked = node.check(args.cid, args.address, options) => checked,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let checked = node.check(args.cid, args.address, options).await;
     node.shutdown().await;
     let checked = checked.map_err(Failure::Check)?;
     let speed = mib_per_second(checked.bytes, checked.elapsed.as_secs_f64());
@@ -32,7 +27,7 @@ pub(crate) async fn run(
     if checked.blocks > 0 {
         say.result(delivered(&checked, speed), &object);
     } else {
-        say.event(&object);
+        say.object(&object);
     }
     match failed(&checked) {
         None => Ok(()),

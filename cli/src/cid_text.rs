@@ -63,10 +63,18 @@ impl CidPath {
         Self { cid, path, file_name, from: Vec::new() }
     }
 
-    /// What it is called, as far as that is known.
+    /// What it is called, as far as that is known. Whoever gave it the name, it is one of a file on every system,
+    /// and leads nowhere else.
     pub(crate) fn name(&self) -> Option<&str> {
-        self.file_name.as_deref().or_else(|| self.path.last().map(String::as_str))
+        let names = self.file_name.iter().chain(self.path.last());
+        names.map(String::as_str).find(|name| is_file_name(name))
     }
+}
+
+/// Whether a name leads to no other folder, drive or stream of a file on any system, and can be printed.
+fn is_file_name(name: &str) -> bool {
+    let leads_away = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
+    !matches!(name, "" | "." | "..") && !name.contains(leads_away)
 }
 
 impl From<Cid> for CidPath {
@@ -178,9 +186,7 @@ fn without_query(url: &str) -> Result<(&str, Option<String>), String> {
     let Some((url, query)) = url.split_once('?') else { return Ok((url, None)) };
     let name = query.split('&').find_map(|part| part.strip_prefix("filename="));
     let name = name.map(|name| percent_decoded(&name.replace('+', " "))).transpose()?;
-    // A name and no path, whoever made the URL.
-    let is_name = |name: &String| !name.is_empty() && !name.contains(['/', '\\']);
-    Ok((url, name.filter(is_name)))
+    Ok((url, name.filter(|name| is_file_name(name))))
 }
 
 /// The path behind a gateway's URL: `host/ipfs/CID/path`, or `CID.ipfs.host/path`.
@@ -402,6 +408,14 @@ mod tests {
         assert_eq!(name(&format!("{url}?filename=a+b%2e.txt&x=y")), known("a b..txt"));
         assert_eq!(name(&format!("{url}/c?filename=../../etc/passwd")), known("c"));
         assert_eq!(name(&format!("{url}?filename=")), None);
+        for elsewhere in ["..", "..%5Cx", "C:x", "C:%5Cx", "%5C%5Chost%5Cx", "x:stream", "a%0Ab"] {
+            assert_eq!(name(&format!("{url}?filename={elsewhere}")), None, "{elsewhere}");
+            if elsewhere != ".." {
+                assert_eq!(name(&format!("{url}/{elsewhere}")), None, "{elsewhere}");
+            }
+        }
+        assert_eq!(name(&format!("{url}/a/..%2Fx")), None);
+        assert_eq!(name(&format!("{HELLO}/C:\\x")), None);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! `bitswap doctor`
 
 use std::fmt::{self, Write as _};
-use std::pin::pin;
 use std::sync::Arc;
 
 use bitswap_core::ByteSize;
@@ -13,9 +12,8 @@ use serde_json::json;
 
 use crate::args::{self, DhtArgs};
 use crate::exit::Failure;
-use crate::ls::Plain;
+use crate::plain::Plain;
 use crate::say::Say;
-use crate::share::interrupted;
 
 pub(crate) async fn run(
     args: args::Doctor,
@@ -29,11 +27,7 @@ pub(crate) async fn run(
         from: args.from,
         timeout: args.timeout,
     };
-    let mut stopped = pin!(interrupted());
-    let diagnosis = tokio::select! {
-        diagnosis = node.doctor(options) => diagnosis?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let diagnosis = node.doctor(options).await?;
     node.shutdown().await;
     let is_problem = |finding: &&bitswap_node::Finding| finding.gravity == Gravity::Problem;
     let problems = diagnosis.findings.iter().filter(is_problem).count();

@@ -11,9 +11,9 @@ use bitswap_core::chunk::{
     DagFault, DownloadError, InvalidDag, NodeKind, ResolveError, TreeError, TreeFault,
 };
 use bitswap_node::{
-    ErrorChain, FetchError, GetError, IdentityError, ListenError, NameError, NodeClosed, PathError,
-    ProvideError, PublishError, PutError, ReadError, ShareError, StallReport, StartError,
-    StoreError, StoreFault, VerifyError,
+    ErrorChain, FetchError, GetError, IdentityError, ListenError, NameError, NamePath, NodeClosed,
+    PathError, ProvideError, PublishError, PutError, ReadError, ShareError, StallReport,
+    StartError, StoreError, StoreFault, VerifyError,
 };
 use cid::Cid;
 use libp2p::PeerId;
@@ -106,6 +106,8 @@ pub(crate) enum Failure {
     OwnName,
     #[error(transparent)]
     Name(#[from] NameError),
+    #[error("nobody has said within {:.1} s what {name} stands for", limit.as_secs_f64())]
+    NoName { name: NamePath, limit: Duration },
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error("there is no store in {}; `bitswap add --store` makes one", directory.display())]
@@ -275,7 +277,7 @@ impl Failure {
             Self::Unwell { .. } => UNWELL,
             Self::Generate { source, .. } if is_full(source) => DISK_FULL,
             Self::Generate { .. } | Self::Input { .. } | Self::NoFolder { .. } => FILE,
-            Self::NothingCame { .. } => NOT_FOUND,
+            Self::NothingCame { .. } | Self::BenchLacks { .. } | Self::NoName { .. } => NOT_FOUND,
             Self::Share(ShareError::Store(error)) => store_code(error),
             Self::Share(ShareError::NodeClosed(_)) => OTHER,
             Self::Share(_) => FILE,
@@ -300,6 +302,7 @@ impl Failure {
             Self::WhoseName | Self::OwnName => USAGE,
             Self::Name(error) => name_code(error),
             Self::Publish(PublishError::NoDht) => USAGE,
+            Self::Put(PutError::Store(error)) => store_code(error),
             Self::Publish(PublishError::NotStored) => NETWORK,
             Self::NoStore { .. } => FILE,
             Self::StoreFault(fault) => fault_code(fault),
@@ -338,7 +341,7 @@ const DENIED: u8 = 12;
 pub(crate) const UNWELL: u8 = 13;
 /// The block is pinned, or a part of what is.
 const PINNED: u8 = 14;
-const INTERRUPTED: u8 = 130;
+pub(crate) const INTERRUPTED: u8 = 130;
 /// What a shell makes of a process that the signal for a closed pipe has ended.
 const CLOSED: u8 = 141;
 
@@ -431,6 +434,7 @@ fn get_code(error: &GetError) -> u8 {
         GetError::NotFound(_) | GetError::TimedOut(_) => NOT_FOUND,
         GetError::ConnectionLost { .. } => NETWORK,
         GetError::Want(_) => INVALID,
+        GetError::Store(error) => store_code(error),
         _ => OTHER,
     }
 }

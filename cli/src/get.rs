@@ -1,7 +1,6 @@
 //! `bitswap get`
 
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,13 +21,13 @@ use crate::args::{self, CheckArg, IfExistsArg};
 use crate::cat;
 use crate::cid_text::{self, CidPath, What};
 use crate::exit::Failure;
-use crate::ls::Plain;
+use crate::interrupt::{interrupted, unless_interrupted};
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
+use crate::plain::Plain;
 use crate::progress::Shown;
 use crate::resolve;
 use crate::say::{Say, mib_per_second};
-use crate::share::interrupted;
 use crate::strangers;
 
 /// How often it looks who has what is fetched.
@@ -41,7 +40,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut all = std::mem::take(&mut args.what);
     if let Some(path) = &args.input {
-        all.extend(read_list(path)?);
+        all.extend(unless_interrupted(list(path.clone())).await?);
     }
     // What went to standard output cannot be taken back, and no two files have one digest.
     let has_digest = args.sha256.is_some() || args.merkle_root.is_some();
@@ -52,19 +51,15 @@ pub(crate) async fn run(
         let Ok([what]) = <[What; 1]>::try_from(all) else {
             return Err(Failure::SeveralToOutput);
         };
-        return cat::run(
-            args::Cat { what, range: args.range, sources: args.sources },
-            runtime,
-            say,
-        )
-        .await;
+        let args::Get { range, raw, sources, .. } = args;
+        let printing = cat::run(args::Cat { what, range, raw, sources }, runtime, say);
+        return unless_interrupted(printing).await;
     }
     if let Some(path) = args.output.as_ref().filter(|path| all.len() > 1 && !path.is_dir()) {
         return Err(Failure::NoFolder { path: path.clone() });
     }
-    args.sources.node.must_not_all_be_denied(&all)?;
-    args.sources.ask_where(&all);
-    let mut fetcher = peers::connected(&args.sources, runtime, say).await?;
+    args.sources.ask_where(all.iter().filter_map(What::cid));
+    let mut fetcher = unless_interrupted(peers::connected(&args.sources, runtime, say)).await?;
     let mut failures = Vec::new();
     for what in &all {
         match get(&mut fetcher, what, all.len() > 1, &args, say).await {
@@ -84,7 +79,13 @@ pub(crate) async fn run(
     }
 }
 
-/// What a file names, a line for each.
+/// What a file names, a line for each. A thread of its own waits for standard input.
+async fn list(path: PathBuf) -> Result<Vec<What>, Failure> {
+    let read = path.clone();
+    let reading = tokio::task::spawn_blocking(move || read_list(&read));
+    reading.await.map_err(|error| Failure::Input { path, source: error.into() })?
+}
+
 fn read_list(path: &Path) -> Result<Vec<What>, Failure> {
     let text = match path.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin()),
@@ -109,11 +110,15 @@ async fn get(
     say: &Say,
 ) -> Result<(), Failure> {
     let before = node.stats().await?;
-    let what = &resolve::known(node, late, &args.sources, what, say).await?;
-    let found = resolve::resolved(node, late, &args.sources, what, say).await?;
+    let following = async {
+        let what = resolve::known(node, late, &args.sources, what, say).await?;
+        let found = resolve::resolved(node, late, &args.sources, &what, say).await?;
+        Ok((what, found))
+    };
+    let (what, found) = &unless_interrupted(following).await?;
     let options = options(args);
     let start = Instant::now();
-    if resolve::is_directory(&found) && !args.raw {
+    if resolve::is_directory(found) && !args.raw {
         if args.range.is_some() || args.sha256.is_some() || args.merkle_root.is_some() {
             return Err(Failure::OnlyOfFile { what: what.to_string() });
         }
@@ -130,7 +135,7 @@ async fn get(
         report_tree(&fetched, &traffic, say);
         return Ok(());
     }
-    let cid = file(node, &found, what, args).await?;
+    let cid = file(node, found, what, args).await?;
     let fetch = node.fetch_file(cid, &target(what, args, false, several), options)?;
     let watched = watched((node, cid), fetch, show, args, late, say);
     let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
@@ -273,7 +278,6 @@ async fn watched<E, T>(
 ) -> Result<T, Failure> {
     let mut patience = Patience::new(args.sources.timeout);
     let mut shown = Shown::new(say);
-    let mut interrupted = pin!(interrupted());
     let mut ticks = patience.ticks();
     let mut looks = interval(LOOK);
     let given_up = loop {
@@ -303,7 +307,7 @@ async fn watched<E, T>(
             }
             _ = looks.tick() => shown.seeders(&node.seeders(root).await?),
             error = late.failure() => shown.note(&format!("going on without:\n  {error}")),
-            () = &mut interrupted => break Failure::Interrupted,
+            () = interrupted() => break Failure::Interrupted,
         }
     };
     // Its line goes before anything else is printed.

@@ -36,8 +36,13 @@ pub(crate) struct Lines {
 }
 
 /// Begins to log to standard error: nothing by default, more with each `-v`, and what RUST_LOG says before all that.
-pub(crate) fn start(verbose: u8) -> Log {
-    let chosen = std::env::var("RUST_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+/// What is wrong with that is returned too.
+pub(crate) fn start(verbose: u8) -> (Log, Option<String>) {
+    let filter = std::env::var_os("RUST_LOG").unwrap_or_default();
+    let (chosen, wrong) = match chosen(&filter.to_string_lossy()) {
+        Ok(chosen) => (chosen, None),
+        Err(wrong) => (None, Some(wrong)),
+    };
     let log = Log::to(standard_error());
     if let Some(targets) = chosen.or_else(|| of_level(verbose)) {
         let colours = stderr().is_terminal() && crate::usage::may_colour();
@@ -46,7 +51,16 @@ pub(crate) fn start(verbose: u8) -> Log {
         // Nobody has set one before: this is called once.
         let _ = tracing_subscriber::registry().with(targets).with(lines).try_init();
     }
-    log
+    (log, wrong)
+}
+
+/// What a filter chooses; an empty one chooses nothing, as if there were none.
+fn chosen(filter: &str) -> Result<Option<Targets>, String> {
+    if filter.trim().is_empty() {
+        return Ok(None);
+    }
+    let parsed = filter.parse().map(Some);
+    parsed.map_err(|error| format!("RUST_LOG={filter} is left out, it is no filter: {error}"))
 }
 
 fn of_level(verbose: u8) -> Option<Targets> {
@@ -155,6 +169,14 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_filter_that_is_empty_is_none_and_a_wrong_one_is_told() {
+        assert!(matches!(chosen(""), Ok(None)) && matches!(chosen(" "), Ok(None)));
+        assert!(matches!(chosen("bitswap=debug,warn"), Ok(Some(_))));
+        let wrong = chosen("bitswap=loud").unwrap_err();
+        assert!(wrong.starts_with("RUST_LOG=bitswap=loud is left out"), "{wrong}");
     }
 
     #[test]

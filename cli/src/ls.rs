@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::args;
 use crate::exit::Failure;
 use crate::peers::{self, Fetcher};
+use crate::plain::Plain;
 use crate::resolve;
 use crate::say::Say;
 
@@ -21,8 +22,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    args.sources.ask_where(std::slice::from_ref(&args.what));
-    args.sources.node.must_not_all_be_denied([&args.what])?;
+    args.sources.ask_where(args.what.cid());
     let Fetcher { node, mut late, metrics: _metrics } =
         peers::connected(&args.sources, runtime, say).await?;
     let sources = &args.sources;
@@ -102,18 +102,6 @@ impl fmt::Display for Line<'_> {
             (_, Some(target)) => write!(f, " -> {}", Plain(target)),
             _ => Ok(()),
         }
-    }
-}
-
-/// Text without control characters.
-pub(crate) struct Plain<'a>(pub(crate) &'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|character| match character.is_control() {
-            true => write!(f, "{}", character.escape_default()),
-            false => write!(f, "{character}"),
-        })
     }
 }
 

@@ -23,12 +23,14 @@ mod generate;
 mod get;
 mod identity;
 mod import;
+mod interrupt;
 mod log;
 mod ls;
 mod memory;
 mod names;
 mod patience;
 mod peers;
+mod plain;
 mod progress;
 mod resolve;
 mod say;
@@ -51,6 +53,7 @@ use clap::FromArgMatches as _;
 
 use args::{Args, Command, RuntimeArg};
 use exit::Failure;
+use interrupt::unless_interrupted;
 use say::{Broken, Objects, Say};
 
 fn main() -> ExitCode {
@@ -68,15 +71,19 @@ fn main() -> ExitCode {
         Command::Get(get) if get.is_to_output() => Objects::ToErrors,
         _ => Objects::ToOutput,
     };
-    let log = log::start(args.verbose);
+    let (log, wrong_filter) = log::start(args.verbose);
     let (say, mut broken) = Say::new(args.json.then_some(objects), args.quiet);
     let say = say.with_notes(log.lines());
+    if let Some(wrong) = wrong_filter {
+        say.note(wrong);
+    }
     if let Command::Config(args::Config { command: args::ConfigCommand::Show(show) }) =
         &args.command
     {
         let shown = settings::show(show, &found, &say).map_err(Failure::from);
         return end(shown, &say, &mut broken);
     }
+    interrupt::enforce(say.writes());
     let result = run(args, &say, &mut broken);
     log.finish();
     end(result, &say, &mut broken)
@@ -126,21 +133,30 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
 }
 
 async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Result<(), Failure> {
-    match command {
-        Command::Demo(demo) => demo::run(demo, runtime, say).await,
-        Command::Add(add) => add::run(add, runtime, say).await,
-        Command::Share(share) => share::run(share, runtime, say).await,
-        Command::Get(get) => get::run(get, runtime, say).await,
-        Command::Ls(ls) => ls::run(ls, runtime, say).await,
-        Command::Verify(verify) => verify::run(verify, runtime, say).await,
-        Command::Cat(cat) => cat::run(cat, runtime, say).await,
-        Command::Doctor(doctor) => doctor::run(doctor, runtime, say).await,
-        Command::Check(check) => check::run(check, runtime, say).await,
-        Command::Bench(bench) => bench::run(bench, runtime, say).await,
-        Command::Publish(publish) => names::publish(publish, runtime, say).await,
-        Command::Resolve(resolve) => names::resolve(resolve, runtime, say).await,
-        Command::Store(store) => store::run(store, runtime, say).await,
-        Command::Generate(generate) => generate::run(&generate),
-        Command::Config(_) => unreachable!("it needs no runtime, and has run"),
-    }
+    // These have something to do yet when they are told to end.
+    let ends_by_itself = match &command {
+        Command::Share(_) | Command::Get(_) => true,
+        Command::Bench(bench) => bench.serves(),
+        _ => false,
+    };
+    let done = async {
+        match command {
+            Command::Demo(demo) => demo::run(demo, runtime, say).await,
+            Command::Add(add) => add::run(add, runtime, say).await,
+            Command::Share(share) => share::run(share, runtime, say).await,
+            Command::Get(get) => get::run(get, runtime, say).await,
+            Command::Ls(ls) => ls::run(ls, runtime, say).await,
+            Command::Verify(verify) => verify::run(verify, runtime, say).await,
+            Command::Cat(cat) => cat::run(cat, runtime, say).await,
+            Command::Doctor(doctor) => doctor::run(doctor, runtime, say).await,
+            Command::Check(check) => check::run(check, runtime, say).await,
+            Command::Bench(bench) => bench::run(bench, runtime, say).await,
+            Command::Publish(publish) => names::publish(publish, runtime, say).await,
+            Command::Resolve(resolve) => names::resolve(resolve, runtime, say).await,
+            Command::Store(store) => store::run(store, runtime, say).await,
+            Command::Generate(generate) => generate::run(&generate),
+            Command::Config(_) => unreachable!("it needs no runtime, and has run"),
+        }
+    };
+    if ends_by_itself { done.await } else { unless_interrupted(done).await }
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -18,7 +17,6 @@ use crate::exit::Failure;
 use crate::peers::{self, Fetcher};
 use crate::resolve;
 use crate::say::Say;
-use crate::share::interrupted;
 
 pub(crate) async fn publish(
     args: args::Publish,
@@ -26,6 +24,12 @@ pub(crate) async fn publish(
     say: &Say,
 ) -> Result<(), Failure> {
     let Some(file) = args.node.identity.clone() else { return Err(Failure::WhoseName) };
+    if args.dht.settings().is_none() {
+        return Err(Failure::Publish(PublishError::NoDht));
+    }
+    // As somebody else: the key may be in use by a node.
+    let builder = args.node.without_identity().builder(&args.dht, runtime)?;
+    // It is made last, so that a command line that is wrong leaves none behind.
     let key = key(&file)?;
     let target = match args.what {
         What::Cid(what) => NamePath::new(Root::Cid(what.cid), what.path),
@@ -34,17 +38,9 @@ pub(crate) async fn publish(
     if target.root() == &Root::Ipns(IpnsName::from(&key.public())) {
         return Err(Failure::OwnName);
     }
-    if args.dht.settings().is_none() {
-        return Err(Failure::Publish(PublishError::NoDht));
-    }
-    // As somebody else: the key may be in use by a node.
-    let node = args.node.without_identity().builder(&args.dht, runtime)?.start().await?;
+    let node = builder.start().await?;
     let options = PublishOptions { lifetime: args.lifetime, ttl: args.ttl };
-    let mut stopped = pin!(interrupted());
-    let record = tokio::select! {
-        record = node.publish(&key, &target, options) => record?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let record = node.publish(&key, &target, options).await?;
     node.shutdown().await;
     let left = record.valid_until().duration_since(SystemTime::now()).unwrap_or_default();
     let hours = left.as_secs().div_ceil(3600);

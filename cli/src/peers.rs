@@ -69,7 +69,8 @@ pub(crate) async fn connected(
             Ok(Err(error)) => {
                 tried.push_str("\n  ");
                 tried.push_str(&error);
-                if dials.is_empty() {
+                // A DHT may know of others.
+                if dials.is_empty() && sources.dht.settings().is_none() {
                     return Err(Failure::NoConnection { tried });
                 }
             }

@@ -12,7 +12,7 @@ use bitswap_core::chunk::{Progress, StallReason, TreeProgress};
 use bitswap_node::{Hashed, Seeder, StallReport};
 use serde_json::{Value, json};
 
-use crate::ls::Plain;
+use crate::plain::Plain;
 use crate::say::{self, Say};
 use peers::Peers;
 use screen::Screen;

@@ -1,7 +1,7 @@
 //! Work that waits for blocks and shows nothing: following a path, listing a folder.
 
 use std::pin::pin;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bitswap_node::bitswap_core::chunk::NodeKind;
 use bitswap_node::{Node, Resolved, ResolvedName};
@@ -12,7 +12,6 @@ use crate::exit::Failure;
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Late};
 use crate::say::Say;
-use crate::share::interrupted;
 use crate::strangers;
 
 /// Does some work, says meanwhile what it waits for, and gives up when the user does.
@@ -27,7 +26,6 @@ pub(crate) async fn attend<T>(
         let mut patience = Patience::new(sources.timeout);
         let mut ticks = patience.ticks();
         let mut work = pin!(work);
-        let mut stopped = pin!(interrupted());
         loop {
             tokio::select! {
                 done = &mut work => return done,
@@ -42,14 +40,13 @@ pub(crate) async fn attend<T>(
                     }
                 }
                 error = late.failure() => say.note(format_args!("going on without:\n  {error}")),
-                () = &mut stopped => return Err(Failure::Aborted),
             }
         }
     };
     strangers::unless_all(node, sources, say, attended).await
 }
 
-/// What a name stands for, at this moment; a CID is one already.
+/// What a name stands for, at this moment; a CID is one already. What a list denies is neither asked for nor got.
 pub(crate) async fn known(
     node: &Node,
     late: &mut Late,
@@ -58,11 +55,15 @@ pub(crate) async fn known(
     say: &Say,
 ) -> Result<CidPath, Failure> {
     let known = match what {
-        What::Cid(cid) => return Ok(cid.clone()),
+        What::Cid(cid) => cid.clone(),
         What::Name { name, file_name } => {
-            let found =
-                attend(node, late, sources, say, async { Ok(node.resolve_name(name).await?) });
-            let ResolvedName { cid, path, .. } = found.await?;
+            // Bytes of blocks, which patience is about, are none of a name's.
+            let limit = sources.timeout.unwrap_or(Duration::MAX);
+            let found = async {
+                let found = tokio::time::timeout(limit, node.resolve_name(name)).await;
+                Ok(found.map_err(|_| Failure::NoName { name: name.clone(), limit })??)
+            };
+            let ResolvedName { cid, path, .. } = attend(node, late, sources, say, found).await?;
             CidPath::named(cid, path, name, file_name.clone())
         }
     };
@@ -70,7 +71,7 @@ pub(crate) async fn known(
     Ok(known)
 }
 
-/// What a CID with a path leads to. A raw block by itself needs no look at it.
+/// What a CID with a path leads to, unless a list denies it. A raw block by itself needs no look at it.
 pub(crate) async fn resolved(
     node: &Node,
     late: &mut Late,
@@ -80,7 +81,9 @@ pub(crate) async fn resolved(
 ) -> Result<Resolved, Failure> {
     let follow =
         async { Ok(node.resolve(what.cid, what.path.clone(), peers::session(sources)).await?) };
-    attend(node, late, sources, say, follow).await
+    let found: Resolved = attend(node, late, sources, say, follow).await?;
+    sources.node.must_not_be_denied(&found.cid.into())?;
+    Ok(found)
 }
 
 /// Whether it is a directory, in one node or spread over several.

@@ -1,14 +1,16 @@
 //! What is printed, for people or for programs.
 //!
 //! Results go to standard output: text, or with `--json` one object per line. Everything else,
-//! progress, warnings and errors, goes to standard error. `cat` is the exception: its standard output is
-//! the file and nothing else, so with `--json` its objects go to standard error.
+//! progress, warnings and errors, goes to standard error. `cat` and `get -o -` are the exception: their standard
+//! output is the file and nothing else, so with `--json` their objects go to standard error.
 //!
 //! Whatever cannot be written to standard output ends the command: [`Broken`] says so, whoever wrote.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write, stderr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bitswap_core::PeerReport;
 use bitswap_core::chunk::StallReason;
@@ -29,6 +31,7 @@ pub(crate) struct Say {
     notes: Option<Lines>,
     /// Standard output, until it fails.
     out: Mutex<Option<Out>>,
+    writes: Writes,
 }
 
 /// Where objects go.
@@ -41,6 +44,27 @@ pub(crate) enum Objects {
 struct Out {
     writer: Box<dyn Write + Send>,
     broken: oneshot::Sender<io::Error>,
+}
+
+/// How often writing to standard output began and ended: odd while somebody writes.
+#[derive(Clone, Default)]
+pub(crate) struct Writes(Arc<AtomicU64>);
+
+impl Writes {
+    /// Waits for a write that takes so long, or up to twice that.
+    pub(crate) async fn stand_still(&self, time: Duration) {
+        loop {
+            let before = self.0.load(Ordering::Relaxed);
+            tokio::time::sleep(time).await;
+            if before % 2 == 1 && before == self.0.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
+    fn begins_or_ends(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Completes when standard output fails.
@@ -73,12 +97,18 @@ impl Say {
     fn to(json: Option<Objects>, quiet: bool, writer: Box<dyn Write + Send>) -> (Self, Broken) {
         let (broken, failed) = oneshot::channel();
         let out = Mutex::new(Some(Out { writer, broken }));
-        (Self { json, quiet, notes: None, out }, Broken(failed))
+        let writes = Writes::default();
+        (Self { json, quiet, notes: None, out, writes }, Broken(failed))
     }
 
     /// Writes notes there, unless somebody watches: who does not read them holds nothing up.
     pub(crate) fn with_notes(self, notes: Lines) -> Self {
         Self { notes: Some(notes), ..self }
+    }
+
+    /// Whether standard output takes what is written.
+    pub(crate) fn writes(&self) -> Writes {
+        self.writes.clone()
     }
 
     /// Whether a person watches, so that lines may be drawn over.
@@ -95,6 +125,7 @@ impl Say {
     pub(crate) fn bytes(&self, bytes: &[u8]) {
         // Nothing under the lock panics half-way.
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        self.writes.begins_or_ends();
         if let Some(open) = out.as_mut()
             && let Err(error) = open.writer.write_all(bytes).and_then(|()| open.writer.flush())
             && let Some(open) = out.take()
@@ -102,6 +133,7 @@ impl Say {
             // Whoever waits for it may have ended already, and looks once more then.
             let _ = open.broken.send(error);
         }
+        self.writes.begins_or_ends();
     }
 
     /// A result: the text for people, the object for programs.
@@ -120,7 +152,8 @@ impl Say {
         }
     }
 
-    fn object(&self, object: &Value) {
+    /// A result for programs, of which people are told otherwise.
+    pub(crate) fn object(&self, object: &Value) {
         match self.json {
             Some(Objects::ToOutput) => self.bytes(format!("{object}\n").as_bytes()),
             Some(Objects::ToErrors) => to_errors(object),

@@ -2,7 +2,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use bitswap_node::{Keep, Multiaddr, Node, NodeClosed, NodeEvent, PeerId, Runtime
 use cid::Cid;
 use futures::FutureExt as _;
 use futures::stream::{BoxStream, StreamExt as _};
+use libp2p::multiaddr::Protocol;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,6 +19,7 @@ use crate::args;
 use crate::exit::Failure;
 use crate::identity;
 use crate::import::{Imported, import, is_stdin};
+use crate::interrupt::{interrupted, unless_interrupted};
 use crate::progress::{Rates, Shown, rate_of};
 use crate::say::Say;
 use crate::store;
@@ -64,18 +65,16 @@ pub(crate) async fn run(
     let metrics = args.node.serve_metrics(&node, say).await?;
     listen(&node, &args, lasts).await?;
     let events = node.events().await?;
-    let mut stopped = pin!(interrupted());
-    let sharing = share(&node, &args, say);
-    let served = tokio::select! {
-        served = sharing => served?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let served = unless_interrupted(share(&node, &args, say)).await?;
     let cid = served.cid;
     args.node.must_not_be_denied(&cid.into())?;
     let ticket = node.ticket(cid, served.name.as_deref()).await?.to_string();
-    let addresses: Vec<String> = node.addresses().await?.iter().map(ToString::to_string).collect();
+    let addresses = node.addresses().await?;
+    let is_found_nearby =
+        !args.no_mdns && !args.node.is_private() && !addresses.iter().all(is_loopback);
+    let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     say.result(
-        Announcement { cid, ticket: &ticket, bytes: served.size, has_mdns: !args.no_mdns },
+        Announcement { cid, ticket: &ticket, bytes: served.size, is_found_nearby },
         &json!({
             "event": "shared", "cid": cid.to_string(), "size": served.size, "name": served.name,
             "files": served.files.len(), "addresses": addresses, "ticket": ticket,
@@ -95,7 +94,7 @@ pub(crate) async fn run(
         start: Instant::now(),
     };
     tokio::select! {
-        () = &mut stopped => {}
+        () = interrupted() => {}
         ended = watch.run() => ended?,
     }
     watch.end(say).await?;
@@ -339,39 +338,12 @@ impl Watch<'_> {
     }
 }
 
-/// Waits for Ctrl-C, or for what ends a program otherwise: on Unix the signal that ends a service, on Windows
-/// Ctrl-Break, and that the console is closed or the user logs off.
-pub(crate) async fn interrupted() {
-    #[cfg(windows)]
-    {
-        use tokio::signal::windows::{ctrl_break, ctrl_close, ctrl_logoff, ctrl_shutdown};
-        if let (Ok(mut stop), Ok(mut close), Ok(mut logoff), Ok(mut shutdown)) =
-            (ctrl_break(), ctrl_close(), ctrl_logoff(), ctrl_shutdown())
-        {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = stop.recv() => {}
-                _ = close.recv() => {}
-                _ = logoff.recv() => {}
-                _ = shutdown.recv() => {}
-            }
-            return;
-        }
-    }
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-    }
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Nothing can interrupt it but being killed.
-        std::future::pending::<()>().await;
+/// Whether only this machine can connect there.
+fn is_loopback(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
+        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
+        _ => false,
     }
 }
 
@@ -379,17 +351,17 @@ struct Announcement<'a> {
     cid: Cid,
     ticket: &'a str,
     bytes: u64,
-    /// Others on the local network are told.
-    has_mdns: bool,
+    /// Machines on the local network are told, and need to know nothing but the CID.
+    is_found_nearby: bool,
 }
 
 impl std::fmt::Display for Announcement<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { cid, ticket, bytes, has_mdns } = self;
+        let Self { cid, ticket, bytes, is_found_nearby } = self;
         writeln!(f, "{cid}")?;
         writeln!(f, "{}. Get it on another machine with this line:", ByteSize(*bytes))?;
         writeln!(f, "  bitswap get {ticket}")?;
-        if *has_mdns {
+        if *is_found_nearby {
             writeln!(f, "On the local network the CID is enough: bitswap get {cid}")?;
         }
         write!(f, "Serving until Ctrl-C.")

@@ -15,7 +15,6 @@ use serde_json::json;
 use crate::args::{self, StoreCommand, StoreDir, StoreLimit};
 use crate::exit::Failure;
 use crate::say::Say;
-use crate::share::interrupted;
 
 /// Opens it, and makes it if need be. No other process has it as long as it is open.
 pub(crate) async fn open(
@@ -45,15 +44,7 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut stopped = pin!(interrupted());
-    tokio::select! {
-        done = done(args.what, runtime, say) => done,
-        () = &mut stopped => Err(Failure::Aborted),
-    }
-}
-
-async fn done(what: StoreCommand, runtime: &Arc<dyn Runtime>, say: &Say) -> Result<(), Failure> {
-    match what {
+    match args.what {
         StoreCommand::Ls { at, pins: true } => pins(&existing(runtime, &at).await?, say).await,
         StoreCommand::Ls { at, pins: false } => list(&existing(runtime, &at).await?, say).await,
         StoreCommand::Stat { at } => stat(&existing(runtime, &at).await?, say).await,

@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal as _, stderr, stdout};
 use std::process::ExitCode;
 
+use clap::ArgMatches;
 use clap::error::ErrorKind;
 use serde_json::json;
 
@@ -14,10 +15,15 @@ use crate::settings::{self, Wrong};
 /// Tells what the parser has to say, in text or as an object.
 pub(crate) fn tell(wrong: Wrong) -> ExitCode {
     let line: Vec<OsString> = std::env::args_os().collect();
-    let is_wanted = wants_json(line.iter().skip(1).cloned())
-        || json_is_in_the_environment().unwrap_or_else(|| settings::json_is_in_the_file(&line));
-    let json = is_wanted.then_some(Objects::ToOutput);
-    let (say, mut broken) = Say::new(json, false);
+    let looked = settings::look(&line);
+    let is_wanted = wants_json(line.iter().skip(1).cloned()) || settings::json_is_set(&looked);
+    // What is asked for is no error, and the standard output of `cat` is a file even when it is empty.
+    let is_error = !matches!(&wrong, Wrong::Line(error) if !error.use_stderr());
+    let objects = match is_error && prints_a_file(&looked, &line) {
+        true => Objects::ToErrors,
+        false => Objects::ToOutput,
+    };
+    let (say, mut broken) = Say::new(is_wanted.then_some(objects), false);
     let error = match wrong {
         Wrong::Line(error) => error,
         wrong => return crate::end(Err(wrong.into()), &say, &mut broken),
@@ -45,11 +51,19 @@ pub(crate) fn may_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// As the parser reads it where the command line is right; `None` when it says nothing.
-fn json_is_in_the_environment() -> Option<bool> {
-    let value = std::env::var("BITSWAP_JSON").ok()?;
-    let is_off = |off: &&str| value.eq_ignore_ascii_case(off);
-    Some(!["", "0", "f", "false", "n", "no", "off"].iter().any(is_off))
+/// Whether a file goes to standard output. A line that is wrong may not have been read up to where it says so.
+fn prints_a_file(looked: &ArgMatches, line: &[OsString]) -> bool {
+    let is_output = |words: &[OsString]| {
+        let [name, value] = words else { return false };
+        (name == "-o" || name == "--output") && value == "-"
+    };
+    match looked.subcommand_name() {
+        Some("cat") => true,
+        Some("get") => {
+            line.windows(2).any(is_output) || line.iter().any(|word| word == "--output=-")
+        }
+        _ => false,
+    }
 }
 
 /// Whether objects were asked for, on a command line that is wrong otherwise.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::Range;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,18 +12,19 @@ use serde_json::{Value, json};
 
 use crate::args;
 use crate::exit::Failure;
-use crate::ls::Plain;
 use crate::peers::{self, Fetcher};
+use crate::plain::Plain;
 use crate::progress::Shown;
 use crate::resolve;
 use crate::say::Say;
-use crate::share::interrupted;
 
 pub(crate) async fn run(
-    args: args::Verify,
+    mut args: args::Verify,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
+    args.sources.node.must_not_be_denied(&args.what)?;
+    args.sources.ask_where([&args.what]);
     if args.what.path.is_empty() && is_reproduced(&args, runtime, say).await? {
         equal(&args, None, 0, say);
         return Ok(());
@@ -48,7 +48,7 @@ pub(crate) async fn run(
         equal(&args, Some(verified), received, say);
         return Ok(());
     }
-    say.event(&json!({
+    say.object(&json!({
         "event": "verified", "equal": false, "differences": verified.differences,
         "equal_files": verified.files, "equal_bytes": verified.size, "bytes_from_peers": received,
     }));
@@ -65,11 +65,7 @@ async fn is_reproduced(
     let node = Node::builder(runtime.clone()).start().await?;
     let (mut shown, start) = (Shown::new(say), Instant::now());
     let progress = |hashed: Hashed| shown.hashing(hashed, start.elapsed());
-    let mut stopped = pin!(interrupted());
-    let has_cid = tokio::select! {
-        has_cid = node.has_cid(&args.path, args.what.cid, progress) => has_cid,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let has_cid = node.has_cid(&args.path, args.what.cid, progress).await;
     node.shutdown().await;
     match has_cid {
         Err(ShareError::NodeClosed(error)) => Err(error.into()),

@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use libp2p::Multiaddr;
 
-use super::{NodeArgs, seconds};
+use super::NodeArgs;
+use super::values::seconds;
 use crate::address_text;
 
 /// `bitswap bench`
@@ -45,6 +46,13 @@ pub(crate) struct Bench {
 
     #[command(flatten)]
     pub(crate) node: NodeArgs,
+}
+
+impl Bench {
+    /// Whether it goes on until it is interrupted.
+    pub(crate) const fn serves(&self) -> bool {
+        matches!(self.role, Role::Serve)
+    }
 }
 
 /// Which of the two machines this is.

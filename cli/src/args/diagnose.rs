@@ -7,7 +7,8 @@ use cid::Cid;
 use clap::ValueHint;
 use libp2p::Multiaddr;
 
-use super::{NodeArgs, Sources, root, seconds};
+use super::values::{root, seconds};
+use super::{NodeArgs, Sources};
 use crate::address_text;
 use crate::cid_text::{self, CidPath};
 

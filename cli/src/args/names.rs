@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{DhtArgs, NodeArgs, Sources, seconds};
+use super::values::seconds;
+use super::{DhtArgs, NodeArgs, Sources};
 use crate::cid_text::{self, What};
 
 /// `bitswap publish`

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::DhtArgs;
 use super::rate::parse_rate;
-use crate::cid_text::{CidPath, What};
+use crate::cid_text::CidPath;
 use crate::exit::Failure;
 use crate::say::Say;
 
@@ -141,14 +141,6 @@ impl NodeArgs {
     /// Whether it is part of a private network.
     pub(crate) const fn is_private(&self) -> bool {
         self.swarm_key.is_some()
-    }
-
-    /// Refuses what a denylist denies, of what is known already.
-    pub(crate) fn must_not_all_be_denied<'a>(
-        &self,
-        what: impl IntoIterator<Item = &'a What>,
-    ) -> Result<(), Failure> {
-        what.into_iter().filter_map(What::cid).try_for_each(|what| self.must_not_be_denied(what))
     }
 
     /// Refuses what a denylist denies.

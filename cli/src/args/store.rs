@@ -6,7 +6,7 @@ use cid::Cid;
 use clap::{Subcommand, ValueHint};
 
 use super::rate::parse_size;
-use super::root;
+use super::values::root;
 
 /// `bitswap store`
 #[derive(Debug, clap::Args)]

@@ -4,8 +4,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitswap_node::Bytes;
 use bitswap_node::Runtime;
-use bytes::Bytes;
 use futures::future::RemoteHandle;
 use futures::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures::stream::StreamExt as _;

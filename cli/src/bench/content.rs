@@ -1,8 +1,8 @@
 //! The blocks that are measured with: the same on both machines, incompressible, no two alike.
 
 use bitswap_core::Block;
+use bitswap_node::Bytes;
 use bitswap_node::bitswap_core;
-use bytes::Bytes;
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
 use cid::Cid;

@@ -1,13 +1,12 @@
 //! The machine that gets the blocks.
 
 use std::fmt;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bitswap_node::Bytes;
 use bitswap_node::bitswap_core::{Block, PeerSet, SessionOptions, WhenMissing};
 use bitswap_node::{Blockstore, GetError, Node, Runtime, RuntimeExt as _, StoreError};
-use bytes::Bytes;
 use cid::Cid;
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, Stream, StreamExt as _};
@@ -20,7 +19,6 @@ use crate::args::{self, AtOnce, DhtArgs};
 use crate::exit::Failure;
 use crate::figures::{listed, median};
 use crate::say::{Say, mib_per_second};
-use crate::share::interrupted;
 
 /// What came in one measurement.
 #[derive(Clone, Copy, Debug, Default)]
@@ -59,15 +57,11 @@ impl Blockstore for Nothing {
 
 pub(crate) async fn run(
     address: Multiaddr,
-    args: args::Bench,
+    args: &args::Bench,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut stopped = pin!(interrupted());
-    let report = tokio::select! {
-        report = measure(address, &args, runtime, say) => report?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
+    let report = measure(address, args, runtime, say).await?;
     say.result(&report, &report.object());
     Ok(())
 }

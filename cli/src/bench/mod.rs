@@ -14,12 +14,12 @@ use crate::exit::Failure;
 use crate::say::Say;
 
 pub(crate) async fn run(
-    mut args: args::Bench,
+    args: args::Bench,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    match std::mem::replace(&mut args.role, Role::Serve) {
-        Role::Serve => serve::run(args, runtime, say).await,
-        Role::Get(address) => get::run(address, args, runtime, say).await,
+    match &args.role {
+        Role::Serve => serve::run(&args, runtime, say).await,
+        Role::Get(address) => get::run(address.clone(), &args, runtime, say).await,
     }
 }

@@ -1,7 +1,6 @@
 //! The machine that has the blocks.
 
 use std::net::Ipv4Addr;
-use std::pin::pin;
 use std::sync::Arc;
 
 use bitswap_node::{Blockstore as _, MemoryStore, PutError, Runtime, RuntimeExt as _};
@@ -13,22 +12,17 @@ use super::bare;
 use super::content::{Content, SIZES};
 use crate::args::{self, DhtArgs};
 use crate::exit::Failure;
+use crate::interrupt::{interrupted, unless_interrupted};
 use crate::say::Say;
-use crate::share::interrupted;
 
 pub(crate) async fn run(
-    args: args::Bench,
+    args: &args::Bench,
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut stopped = pin!(interrupted());
-    let serving = serve(&args, runtime, say);
-    // What it serves goes with what is returned.
-    let _serving = tokio::select! {
-        serving = serving => serving?,
-        () = &mut stopped => return Err(Failure::Aborted),
-    };
-    stopped.await;
+    // What is served goes with what this gives.
+    let _serving = unless_interrupted(serve(args, runtime, say)).await?;
+    interrupted().await;
     Ok(())
 }
 
@@ -68,7 +62,7 @@ async fn serve(
         say.result(
             format_args!("bitswap bench {address}{option}{of_size}"),
             &json!({
-                "event": "serving", "address": address.to_string(),
+                "event": "bench_serving", "address": address.to_string(),
                 "bare": bare.map(|bare| bare.to_string()), "size": u64::from(size) << 20,
             }),
         );

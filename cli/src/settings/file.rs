@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use etcetera::BaseStrategy as _;
 use toml::{Table, Value};
 
+use super::merge::environment;
 use super::{Wrong, commands, settings};
 use crate::args::parser;
 
@@ -29,10 +30,10 @@ pub(super) struct File {
 impl File {
     /// Reads the file that the user named, or the one in the user's configuration directory if it is there.
     pub(super) fn find(given: &ArgMatches) -> Result<Option<Self>, Wrong> {
-        let named = given.try_get_one::<PathBuf>("config").ok().flatten();
-        let (path, is_named) = match named {
+        let named = given.try_get_one::<PathBuf>("config").ok().flatten().cloned();
+        let (path, is_named) = match named.or_else(|| environment("config").map(PathBuf::from)) {
             Some(path) if path.as_os_str() == NONE => return Ok(None),
-            Some(path) => (path.clone(), true),
+            Some(path) => (path, true),
             None => match of_user() {
                 Some(path) => (path, false),
                 None => return Ok(None),
@@ -62,10 +63,18 @@ impl File {
         &self.path
     }
 
+    /// What it says of a command, which may be a part of another, and then of all: the first goes before the other.
+    pub(super) fn tables(&self, names: &[&str]) -> impl Iterator<Item = &Table> {
+        let of_command = match names {
+            [name] => self.table.get(*name).and_then(Value::as_table),
+            _ => None,
+        };
+        of_command.into_iter().chain([&self.table])
+    }
+
     /// What it says of an option of a command.
     pub(super) fn value(&self, command: &str, option: &str) -> Option<&Value> {
-        let of_command = self.table.get(command).and_then(Value::as_table);
-        of_command.and_then(|table| table.get(option)).or_else(|| self.table.get(option))
+        self.tables(&[command]).find_map(|table| table.get(option))
     }
 
     /// Something is wrong with it.

@@ -1,49 +1,96 @@
 //! What the environment and the file say, as options on a command line.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use clap::{Arg, ArgAction, Command};
-use toml::Value;
+use toml::{Table, Value};
 
-use super::{Wrong, file::File, settings};
+use super::{settings, variables};
 
 /// Between several values in one variable of the environment.
-pub(super) const SEPARATOR: char = ',';
+const SEPARATOR: char = ',';
 
-/// The options that the environment says several values of, and that are not on the command line. The parser itself reads
-/// the others.
-pub(super) fn of_environment(command: &Command, is_given: &dyn Fn(&str) -> bool) -> Vec<String> {
-    let mut options = Vec::new();
-    for (name, arg) in settings(command) {
-        if !is_repeatable(arg) || is_given(arg.get_id().as_str()) {
-            continue;
-        }
-        let Some(value) = environment(arg).and_then(|value| value.into_string().ok()) else {
-            continue;
-        };
-        options.extend(several(&value).map(|value| format!("--{name}={value}")));
-    }
-    options
+/// Options that mean nothing without another one, by their identities. Where that is not given they are left out,
+/// unless they are on the command line.
+const NEEDS: [(&str, &str); 1] = [("store_limit", "store")];
+
+/// What one place says of each option: as it would be on a command line, and nothing when it is off.
+type Place<'a> = Vec<(&'a Arg, Vec<OsString>)>;
+
+/// The options of a command that are given somewhere.
+///
+/// Places are added in their order: an option has the value of the first that gives one, and none when it is
+/// excluded by one that an earlier place turns on.
+pub(super) struct Merged<'a> {
+    command: &'a Command,
+    /// The identities of those that have a value, on or off.
+    given: BTreeSet<&'a str>,
+    on: Vec<&'a Arg>,
 }
 
-/// The options that the file says, as far as nothing goes before them: the command line, the environment, and what is
-/// given there and excludes them.
-pub(super) fn of_file(
-    command: &Command,
-    file: &File,
-    is_given: &dyn Fn(&str) -> bool,
-) -> Result<Vec<String>, Wrong> {
-    let is_set = |arg: &Arg| is_given(arg.get_id().as_str()) || environment(arg).is_some();
-    let mut options = Vec::new();
-    for (name, arg) in settings(command) {
-        let Some(value) = file.value(command.get_name(), name) else { continue };
-        // Also one whose value goes unused must be one.
-        let said = options_of(name, arg, value).map_err(|reason| file.wrong(&reason))?;
-        if !is_set(arg) && !command.get_arg_conflicts_with(arg).into_iter().any(is_set) {
-            options.extend(said);
-        }
+impl<'a> Merged<'a> {
+    /// Those on the command line.
+    pub(super) fn of_line(command: &'a Command, is_given: &dyn Fn(&str) -> bool) -> Self {
+        let on: Vec<_> =
+            command.get_arguments().filter(|arg| is_given(arg.get_id().as_str())).collect();
+        Self { command, given: on.iter().map(|arg| arg.get_id().as_str()).collect(), on }
     }
-    Ok(options)
+
+    /// Adds a place; gives what of it holds.
+    pub(super) fn add(&mut self, mut place: Place<'a>) -> Place<'a> {
+        let excludes = |other: &&Arg, arg: &Arg| are_exclusive(self.command, other, arg);
+        let given = &mut self.given;
+        place.retain(|(arg, options)| {
+            let is_new = given.insert(arg.get_id().as_str());
+            is_new && !options.is_empty() && !self.on.iter().any(|other| excludes(other, arg))
+        });
+        self.on.extend(place.iter().map(|(arg, _)| *arg));
+        place
+    }
+
+    /// The options of a place, once all are added.
+    pub(super) fn options(&self, place: Place<'_>) -> Vec<OsString> {
+        let is_on = |id: &str| self.on.iter().any(|arg| arg.get_id().as_str() == id);
+        let has_its_need = |arg: &Arg| {
+            NEEDS.iter().all(|(needs, other)| arg.get_id().as_str() != *needs || is_on(other))
+        };
+        place.into_iter().filter(|(arg, _)| has_its_need(arg)).flat_map(|(_, said)| said).collect()
+    }
+}
+
+/// Whether only one of two options may be given. The parser takes what either of them says of the other, and what a
+/// group says of its members.
+fn are_exclusive(command: &Command, one: &Arg, other: &Arg) -> bool {
+    let names = |of: &Arg, named: &Arg| {
+        command.get_arg_conflicts_with(of).iter().any(|arg| arg.get_id() == named.get_id())
+    };
+    let shares_a_group = || {
+        one.get_id() != other.get_id()
+            && command.get_groups().any(|group| {
+                let has = |arg: &Arg| group.get_args().any(|id| id == arg.get_id());
+                !group.clone().is_multiple() && has(one) && has(other)
+            })
+    };
+    names(one, other) || names(other, one) || shares_a_group()
+}
+
+/// What the environment says.
+pub(super) fn of_environment(command: &Command) -> Place<'_> {
+    let said = variables(command).filter_map(|(name, arg)| {
+        let value = environment(name)?;
+        Some((arg, options_of_variable(name, arg, &value)))
+    });
+    said.collect()
+}
+
+/// What a table of the file says.
+pub(super) fn of_table<'a>(command: &'a Command, table: &Table) -> Result<Place<'a>, String> {
+    let said = settings(command).filter_map(|(name, arg)| {
+        let value = table.get(name)?;
+        Some(options_of_value(name, arg, value).map(|options| (arg, options)))
+    });
+    said.collect()
 }
 
 /// The values that a variable has of an option that may be given several times.
@@ -55,13 +102,42 @@ pub(super) fn is_repeatable(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Append)
 }
 
-/// What the environment says of an option.
-pub(super) fn environment(arg: &Arg) -> Option<OsString> {
-    arg.get_env().and_then(std::env::var_os)
+/// The variable of an option.
+pub(super) fn variable(name: &str) -> String {
+    format!("BITSWAP_{}", name.replace('-', "_").to_uppercase())
+}
+
+/// What the environment says of an option. An empty variable says nothing.
+pub(super) fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(variable(name)).filter(|value| !value.is_empty())
+}
+
+/// Whether a variable turns a flag on.
+pub(super) fn is_on(value: &OsStr) -> bool {
+    let is_off = |off: &&str| value.eq_ignore_ascii_case(off);
+    !["0", "f", "false", "n", "no", "off"].iter().any(is_off)
+}
+
+/// A value of the environment, as options.
+fn options_of_variable(name: &str, arg: &Arg, value: &OsStr) -> Vec<OsString> {
+    let option = |value: &OsStr| {
+        let mut option = OsString::from(format!("--{name}="));
+        option.push(value);
+        option
+    };
+    match (arg.get_action(), value.to_str()) {
+        (ArgAction::SetTrue, _) => bare(name, usize::from(is_on(value))),
+        (ArgAction::Count, text) => {
+            let times = text.and_then(|text| text.parse::<u8>().ok());
+            bare(name, times.map_or(usize::from(is_on(value)), usize::from))
+        }
+        (ArgAction::Append, Some(text)) => several(text).map(OsStr::new).map(option).collect(),
+        _ => vec![option(value)],
+    }
 }
 
 /// A value of the file, as options.
-fn options_of(name: &str, arg: &Arg, value: &Value) -> Result<Vec<String>, String> {
+fn options_of_value(name: &str, arg: &Arg, value: &Value) -> Result<Vec<OsString>, String> {
     let may_be_bare = arg.get_num_args().is_some_and(|number| number.min_values() == 0);
     Ok(match (arg.get_action(), value) {
         (ArgAction::SetTrue, Value::Boolean(is_on)) => bare(name, usize::from(*is_on)),
@@ -79,42 +155,52 @@ fn options_of(name: &str, arg: &Arg, value: &Value) -> Result<Vec<String>, Strin
     })
 }
 
-fn bare(name: &str, times: usize) -> Vec<String> {
-    vec![format!("--{name}"); times]
+fn bare(name: &str, times: usize) -> Vec<OsString> {
+    vec![format!("--{name}").into(); times]
 }
 
-fn with_value(name: &str, value: &Value) -> Result<String, String> {
+fn with_value(name: &str, value: &Value) -> Result<OsString, String> {
     let text = match value {
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
         _ => return Err(format!("{name} is a text or a number, as on the command line")),
     };
-    Ok(format!("--{name}={text}"))
+    Ok(format!("--{name}={text}").into())
 }
 
-/// A command line with these options right behind the name of the command.
+/// A command line with these options right behind the names of the command: `store stat` has two.
 pub(super) fn inserted(
     known: &Command,
     mut line: Vec<OsString>,
-    name: &str,
-    options: Vec<String>,
+    names: &[&str],
+    options: Vec<OsString>,
 ) -> Vec<OsString> {
-    if let Some(at) = place(known, &line, name) {
-        line.splice(at..at, options.into_iter().map(OsString::from));
+    if let Some(at) = place(known, &line, names) {
+        line.splice(at..at, options);
     }
     line
 }
 
-/// The place behind the name of the command. Before it are only options, some with a value of their own.
-fn place(known: &Command, line: &[OsString], name: &str) -> Option<usize> {
+/// The place behind the names of the command.
+fn place(known: &Command, line: &[OsString], names: &[&str]) -> Option<usize> {
+    let (mut command, mut at) = (known, 1);
+    for name in names {
+        at = behind(command, line, at, name)?;
+        command = command.find_subcommand(name)?;
+    }
+    Some(at)
+}
+
+/// The place behind the next name. Before it are only options, some with a value of their own.
+fn behind(command: &Command, line: &[OsString], at: usize, name: &str) -> Option<usize> {
     let takes_value = |text: &OsStr| {
-        known.get_arguments().any(|arg| {
+        command.get_arguments().any(|arg| {
             let is_it = arg.get_long().is_some_and(|long| text == format!("--{long}").as_str());
             is_it && arg.get_action().takes_values()
         })
     };
-    let mut rest = line.iter().enumerate().skip(1);
+    let mut rest = line.iter().enumerate().skip(at);
     while let Some((at, text)) = rest.next() {
         if text == name {
             return Some(at + 1);
@@ -135,15 +221,18 @@ mod tests {
     fn options_go_behind_the_name_of_the_command_and_not_behind_a_value_that_is_called_so() {
         let mut known = parser();
         known.build();
-        let with = |line: &[&str]| {
+        let with = |line: &[&str], names: &[&str]| {
             let line = line.iter().map(OsString::from).collect();
-            let line = inserted(&known, line, "get", vec!["--x=1".to_owned()]);
+            let line = inserted(&known, line, names, vec!["--x=1".into()]);
             line.into_iter().map(|text| text.into_string().unwrap()).collect::<Vec<_>>().join(" ")
         };
-        assert_eq!(with(&["bitswap", "get", "cid"]), "bitswap get --x=1 cid");
-        let line = with(&["bitswap", "--json", "--config", "get", "get", "--", "get"]);
-        assert_eq!(line, "bitswap --json --config get get --x=1 -- get");
-        assert_eq!(with(&["bitswap", "--config=get", "get"]), "bitswap --config=get get --x=1");
+        assert_eq!(with(&["bitswap", "get", "cid"], &["get"]), "bitswap get --x=1 cid");
+        let line = ["bitswap", "--json", "--config", "get", "get", "--", "get"];
+        assert_eq!(with(&line, &["get"]), "bitswap --json --config get get --x=1 -- get");
+        let line = ["bitswap", "--config=get", "get"];
+        assert_eq!(with(&line, &["get"]), "bitswap --config=get get --x=1");
+        let line = ["bitswap", "store", "--config", "ls", "ls", "--pins"];
+        assert_eq!(with(&line, &["store", "ls"]), "bitswap store --config ls ls --x=1 --pins");
     }
 
     #[test]
@@ -153,10 +242,10 @@ mod tests {
         let share = known.find_subcommand("share").unwrap();
         let options = |name: &str, value: &str| {
             let (_, arg) = settings(share).find(|(long, _)| *long == name).unwrap();
-            let table: toml::Table = format!("v = {value}").parse().unwrap();
-            options_of(name, arg, &table["v"])
+            let table: Table = format!("v = {value}").parse().unwrap();
+            options_of_value(name, arg, &table["v"])
         };
-        let ok = |options: &[&str]| Ok(options.iter().map(|text| (*text).to_owned()).collect());
+        let ok = |options: &[&str]| Ok(options.iter().map(OsString::from).collect());
         assert_eq!(options("no-mdns", "true"), ok(&["--no-mdns"]));
         assert_eq!(options("no-mdns", "false"), ok(&[]));
         assert_eq!(options("verbose", "2"), ok(&["--verbose", "--verbose"]));
@@ -174,5 +263,26 @@ mod tests {
         ] {
             assert!(options(name, value).is_err(), "{name} {value}");
         }
+    }
+
+    #[test]
+    fn a_variable_turns_a_flag_on_or_off_and_says_how_many_times() {
+        let mut known = parser();
+        known.build();
+        let share = known.find_subcommand("share").unwrap();
+        let options = |name: &str, value: &str| {
+            let (_, arg) = variables(share).find(|(long, _)| *long == name).unwrap();
+            options_of_variable(name, arg, OsStr::new(value))
+        };
+        for on in ["1", "true", "yes", "TRUE"] {
+            assert_eq!(options("no-mdns", on), ["--no-mdns"], "{on}");
+            assert_eq!(options("verbose", on), ["--verbose"], "{on}");
+        }
+        for off in ["0", "f", "false", "FALSE", "n", "no", "off"] {
+            assert!(options("no-mdns", off).is_empty() && options("verbose", off).is_empty());
+        }
+        assert_eq!(options("verbose", "2"), ["--verbose", "--verbose"]);
+        assert_eq!(options("listen", "a, b,"), ["--listen=a", "--listen=b"]);
+        assert_eq!(options("limit-up", "500"), ["--limit-up=500"]);
     }
 }

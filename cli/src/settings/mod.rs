@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use crate::args::parser;
 use file::File;
+use merge::Merged;
 
 /// Options that say what is to be done this time, or which file this is: they are no settings.
 const NO_SETTINGS: [&str; 10] = [
@@ -32,6 +33,9 @@ const NO_SETTINGS: [&str; 10] = [
     "text",
     "version",
 ];
+
+/// Options that are asked for each time.
+const NO_VARIABLES: [&str; 2] = ["help", "version"];
 
 /// Commands without settings of their own, and one whose parts each have others.
 const NO_COMMANDS: [&str; 4] = ["config", "generate", "help", "store"];
@@ -52,41 +56,59 @@ pub(crate) enum Wrong {
 
 /// The arguments of this process, with what the environment and the file add to them.
 pub(crate) fn parse(line: Vec<OsString>) -> Result<ArgMatches, Wrong> {
-    // What is wrong with the line is found again below. Here it is only looked at.
-    let looked = parser().ignore_errors(true).try_get_matches_from(&line);
-    let looked = looked.unwrap_or_default();
-    let plain = |line| parser().try_get_matches_from(line);
-    let Some((name, given)) = looked.subcommand() else { return Ok(plain(line)?) };
-    let file = File::find(&looked)?;
-    let mut known = parser();
+    // What is wrong with the line is found again below.
+    let looked = look(&line);
+    let (mut known, mut names, mut all) = (parser(), Vec::new(), vec![&looked]);
     known.build();
-    let Some(command) = known.find_subcommand(name).filter(|_| !NO_COMMANDS.contains(&name)) else {
-        return Ok(plain(line)?);
-    };
+    let mut command = &known;
+    while let Some((name, given)) = all[all.len() - 1].subcommand()
+        && let Some(found) = command.find_subcommand(name)
+    {
+        names.push(name);
+        all.push(given);
+        command = found;
+    }
+    if names.is_empty() {
+        return Ok(parser().try_get_matches_from(line)?);
+    }
+    let file = File::find(&looked)?;
     let is_given = |id: &str| {
-        let of = |matches: &ArgMatches| {
+        let of = |matches: &&ArgMatches| {
             let is_known = matches.try_contains_id(id).is_ok();
             is_known && matches.value_source(id) == Some(ValueSource::CommandLine)
         };
-        of(&looked) || of(given)
+        all.iter().any(of)
     };
-    read(&known, command, line, file.as_ref(), &is_given)
+    read(&known, (command, &names), line, file.as_ref(), &is_given)
+}
+
+/// What a command line says by itself, as far as it can be read.
+pub(crate) fn look(line: &[OsString]) -> ArgMatches {
+    parser().ignore_errors(true).try_get_matches_from(line).unwrap_or_default()
 }
 
 /// Parses a line of a command, with what the environment and the file add to it.
 fn read(
     known: &Command,
-    command: &Command,
+    (command, names): (&Command, &[&str]),
     line: Vec<OsString>,
     file: Option<&File>,
     is_given: &dyn Fn(&str) -> bool,
 ) -> Result<ArgMatches, Wrong> {
     let plain = |line| parser().try_get_matches_from(line);
-    let name = command.get_name();
-    let line = merge::inserted(known, line, name, merge::of_environment(command, is_given));
-    let Some(file) = file else { return Ok(plain(line)?) };
-    let of_file = merge::of_file(command, file, is_given)?;
-    match plain(merge::inserted(known, line.clone(), name, of_file)) {
+    let mut merged = Merged::of_line(command, is_given);
+    let of_environment = merged.add(merge::of_environment(command));
+    let mut of_file = Vec::new();
+    if let Some(file) = file {
+        for table in file.tables(names) {
+            let said = merge::of_table(command, table).map_err(|reason| file.wrong(&reason))?;
+            of_file.extend(merged.add(said));
+        }
+    }
+    let line = merge::inserted(known, line, names, merged.options(of_environment));
+    let of_file = merged.options(of_file);
+    let Some(file) = file.filter(|_| !of_file.is_empty()) else { return Ok(plain(line)?) };
+    match plain(merge::inserted(known, line.clone(), names, of_file)) {
         Ok(parsed) => Ok(parsed),
         // If that is not wrong without the file, the file is.
         Err(error) => match plain(line) {
@@ -96,10 +118,12 @@ fn read(
     }
 }
 
-/// Whether objects were asked for by the file, whatever is wrong otherwise.
-pub(crate) fn json_is_in_the_file(line: &[OsString]) -> bool {
-    let looked = parser().ignore_errors(true).try_get_matches_from(line).unwrap_or_default();
-    let found = File::find(&looked).ok().flatten();
+/// Whether objects are asked for by the environment or the file, whatever is wrong otherwise.
+pub(crate) fn json_is_set(looked: &ArgMatches) -> bool {
+    if let Some(value) = merge::environment("json") {
+        return merge::is_on(&value);
+    }
+    let found = File::find(looked).ok().flatten();
     found.is_some_and(|file| file.value("", "json") == Some(&toml::Value::Boolean(true)))
 }
 
@@ -116,10 +140,15 @@ fn message(error: &clap::Error) -> String {
         .to_owned()
 }
 
-/// The options of a command that are settings, by name.
-fn settings(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
+/// The options of a command that have a variable, by name.
+fn variables(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
     let named = command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg)));
-    named.filter(|(name, _)| !NO_SETTINGS.contains(name))
+    named.filter(|(name, _)| !NO_VARIABLES.contains(name))
+}
+
+/// Those of them that are settings.
+fn settings(command: &Command) -> impl Iterator<Item = (&str, &clap::Arg)> {
+    variables(command).filter(|(name, _)| !NO_SETTINGS.contains(name))
 }
 
 /// The commands that have settings.

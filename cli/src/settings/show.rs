@@ -7,7 +7,7 @@ use serde_json::json;
 use toml::Value;
 
 use super::file::{File, of_user};
-use super::merge::{environment, is_repeatable, several};
+use super::merge::{environment, is_repeatable, several, variable};
 use super::{Wrong, commands, read, settings};
 use crate::args::{Show, parser};
 use crate::say::Say;
@@ -85,7 +85,7 @@ fn tell_file(path: &str, is_there: bool, say: &Say) {
 /// What the file and the environment say of a command must be right.
 fn check(known: &Command, command: &Command, file: Option<&File>) -> Result<(), Wrong> {
     let line = vec![OsString::from("bitswap"), OsString::from(command.get_name())];
-    match read(known, command, line, file, &|_| false) {
+    match read(known, (command, &[command.get_name()]), line, file, &|_| false) {
         // What it is to be done to is not here.
         Err(Wrong::Line(error)) if error.kind() == ErrorKind::MissingRequiredArgument => Ok(()),
         Err(wrong) => Err(wrong),
@@ -100,14 +100,13 @@ fn setting(
     arg: &Arg,
     file: Option<&File>,
 ) -> Option<(Value, Source)> {
-    if let Some(value) = environment(arg) {
+    if let Some(value) = environment(name) {
         let value = value.to_string_lossy().into_owned();
-        let variable = arg.get_env()?.to_string_lossy().into_owned();
         let value = match is_repeatable(arg) {
             true => Value::Array(several(&value).map(Value::from).collect()),
             false => Value::String(value),
         };
-        return Some((value, Source::Environment(variable)));
+        return Some((value, Source::Environment(variable(name))));
     }
     if let Some(value) = file.and_then(|file| file.value(command.get_name(), name)) {
         return Some((value.clone(), Source::File));

@@ -66,6 +66,32 @@ fn what_a_list_denies_is_neither_served_nor_got() {
         |name: &str| code(&["cat", &format!("{}/{name}", sharing.cid), "--from", &sharing.address]);
     assert_eq!((of_folder("a"), of_folder("b")), (3, 0));
 
+    // Who gets has a list too: what a path leads to, one of several things, and what is only compared or checked.
+    let folder = Sharing::start(&[path(&folder)]);
+    let from = ["--from", folder.address.as_str()];
+    let child = |name: &str| format!("{}/{name}", folder.cid);
+    for command in ["get", "cat", "ls"] {
+        let (a, b) = (child("a"), child("b"));
+        let arguments = |what| {
+            [&[command, what, "-o", "-"][..if command == "get" { 4 } else { 2 }], &from, &deny]
+                .concat()
+        };
+        assert_eq!((code(&arguments(&a)), code(&arguments(&b))), (12, 0), "{command}");
+    }
+    let into = directory.path().join("into");
+    std::fs::create_dir(&into).unwrap();
+    let (denied, got) = (HELLO.to_owned(), child("b"));
+    for order in [[&denied, &got], [&got, &denied]] {
+        let several = ["get", order[0], order[1], "-o", path(&into)];
+        assert_eq!(code(&[&several[..], &from, &deny].concat()), 12);
+        assert_eq!(super::names(&into), ["b"]);
+        std::fs::remove_file(into.join("b")).unwrap();
+    }
+    let a = path(&directory.path().join("folder/a")).to_owned();
+    assert_eq!(code(&["verify", &a, HELLO, deny[0], deny[1]]), 12);
+    assert_eq!(code(&[&["verify", &a, &child("a")], &from[..], &deny].concat()), 12);
+    assert_eq!(code(&["check", HELLO, &folder.address, deny[0], deny[1]]), 12);
+
     let broken = file(directory.path(), "broken.deny", "\n/ipns/example.test\n");
     let output = run(&["cat", HELLO, "--deny", &broken]);
     let said = String::from_utf8(output.stderr).unwrap();

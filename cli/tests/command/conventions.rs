@@ -30,8 +30,12 @@ fn the_version_says_what_was_built() {
     assert_eq!(version("-V").trim(), number);
     let long = version("--version");
     assert!(long.starts_with(&number), "{long}");
-    let features = if cfg!(feature = "quic") { "features: quic" } else { "features: none" };
-    assert!(long.lines().any(|line| line == features), "{long}");
+    let features = long.lines().find_map(|line| line.strip_prefix("features: ")).unwrap();
+    let built: Vec<_> = features.split(", ").filter(|feature| *feature != "none").collect();
+    let is_built = |feature: &str| built.contains(&feature);
+    assert_eq!(is_built("quic"), cfg!(feature = "quic"), "{long}");
+    assert_eq!(is_built("tls"), cfg!(feature = "tls"), "{long}");
+    assert_eq!(is_built("websocket"), cfg!(feature = "websocket"), "{long}");
     if let Some(commit) = long.lines().next().unwrap().strip_prefix(&format!("{number} (")) {
         assert!(commit.len() >= 8 && commit.ends_with(')'), "{long}");
     }
@@ -86,6 +90,13 @@ fn a_quiet_command_prints_results_and_errors_and_a_verbose_one_logs() {
     assert!(!log.contains('\x1b'), "no colours for what is no terminal: {log}");
     let (_, log) = get(&[]);
     assert!(!log.contains("a peer connected"), "{log}");
+    // A variable that is empty chooses nothing, and one that cannot be read is not passed over in silence.
+    for (filter, said) in [("", " INFO "), ("bitswap=loud", "RUST_LOG=bitswap=loud is left out")] {
+        let mut cat = bitswap();
+        cat.env("RUST_LOG", filter).args(["cat", &sharing.cid, "-v", "--from", &sharing.address]);
+        let log = String::from_utf8(cat.output().unwrap().stderr).unwrap();
+        assert!(log.contains(said), "{filter:?}: {log}");
+    }
     assert_eq!(run(&["cat", HELLO, "-q", "-v"]).status.code(), Some(2));
     let failed = run(&["cat", HELLO, "-q", "--from", "/ip4/127.0.0.1/tcp/1"]);
     assert!(String::from_utf8(failed.stderr).unwrap().starts_with("error: no machine"));

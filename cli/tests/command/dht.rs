@@ -20,6 +20,11 @@ fn a_shared_text_is_got_through_a_machine_that_only_knows_who_has_it() {
     assert_eq!(code(&["cat", cid, "--from", &hub.address]), 3);
     let cat = ["cat", cid, "--from", &hub.address, "--bootstrap", &hub.address];
     let output = super::run(&cat);
+    // A machine that is gone is no reason not to ask the DHT.
+    let gone = ["cat", cid, "--from", "/ip4/127.0.0.1/tcp/1", "--bootstrap", &hub.address];
+    let without_it = super::run(&gone);
+    assert!(without_it.status.success(), "{without_it:?}");
+    assert_eq!(without_it.stdout, TEXT.as_bytes());
     drop(sharing);
     assert!(output.status.success(), "{output:?}");
     assert_eq!(output.stdout, TEXT.as_bytes());

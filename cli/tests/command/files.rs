@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use super::process::Program;
+use super::process::{Program, lines};
 use super::sharing::Sharing;
 use super::{HELLO, bitswap, path, run};
 
@@ -127,4 +127,37 @@ fn a_file_that_is_printed_takes_the_memory_of_its_window() {
     assert_eq!(equal, Ok(true));
     // Sixteen blocks of a MiB are the window.
     assert!(peak < (64 + 16) * MIB, "{} MiB", peak / MIB);
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_a_share_which_leaves_nothing_unless_it_is_to_outlive_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (input, temporary) = (directory.path().join("input"), directory.path().join("temporary"));
+    std::fs::write(&input, "Hello World").unwrap();
+    std::fs::create_dir(&temporary).unwrap();
+    let share = |before: &str| {
+        // As `nohup` starts what is to go on.
+        let line = format!(
+            "{before} exec {} share - --json --no-mdns --listen /ip4/127.0.0.1/tcp/0",
+            env!("CARGO_BIN_EXE_bitswap")
+        );
+        let mut share = Program::new("sh").with_data_of_its_own();
+        share.env("TMPDIR", &temporary).args(["-c", &line]);
+        let mut share = share.stdin(std::fs::File::open(&input).unwrap()).spawn().unwrap();
+        let shared = lines(&mut share).find(|line| line["event"] == "shared").unwrap();
+        (share, shared["addresses"][0].as_str().unwrap().to_owned())
+    };
+    let (mut ended, _) = share("");
+    assert_eq!(super::names(&temporary).len(), 1);
+    ended.signal("HUP");
+    let expected = if cfg!(target_os = "linux") { Some(0) } else { None };
+    assert_eq!(ended.wait().unwrap().code(), expected);
+    if cfg!(target_os = "linux") {
+        assert_eq!(super::names(&temporary), [""; 0]);
+    }
+    let (mut goes_on, address) = share("trap '' HUP;");
+    goes_on.signal("HUP");
+    assert_eq!(run(&["cat", HELLO, "--from", &address]).stdout, b"Hello World");
+    goes_on.interrupt();
+    assert_eq!(goes_on.wait().unwrap().code(), Some(0));
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod adding;
+mod bench;
 mod connections;
 mod conventions;
 mod dht;

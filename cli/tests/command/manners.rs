@@ -58,6 +58,12 @@ fn every_command_and_every_wrong_argument_prints_objects_when_asked_to() {
     let last = String::from_utf8(cat.stderr).unwrap().lines().last().unwrap().to_owned();
     let error = object(last.as_bytes());
     assert_eq!((&error["event"], &error["code"]), (&"error".into(), &3.into()));
+    for wrong in [&["cat", "nonsense"][..], &["get", "nonsense", "-o", "-"], &["cat"]] {
+        let output = run(&[wrong, &["--json"]].concat());
+        assert!(output.status.code() == Some(2) && output.stdout.is_empty(), "{output:?}");
+        assert_eq!(object(&output.stderr)["event"], "error", "{wrong:?}");
+    }
+    assert_eq!(object(&run(&["cat", "--help", "--json"]).stdout)["event"], "help");
 }
 
 #[test]
@@ -78,6 +84,60 @@ fn a_reader_that_wants_no_more_ends_the_command_quietly() {
     assert_eq!(head, bytes[..100]);
     assert_eq!(output.status.code(), Some(141));
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_reader_that_stands_still_keeps_no_command_from_being_interrupted() {
+    let directory = tempfile::tempdir().unwrap();
+    sample(directory.path(), 4 << 20);
+    let sharing = Sharing::start(&[path(&directory.path().join("source"))]);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut cat = bitswap()
+        .args(["cat", &sharing.cid, "--from", &sharing.address])
+        .stdout(writer)
+        .spawn()
+        .unwrap();
+    // It has begun, and the pipe takes less than the rest.
+    reader.read_exact(&mut [0; 100]).unwrap();
+    if cat.interrupt() {
+        assert_eq!(cat.wait().unwrap().code(), Some(130));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_second_signal_ends_a_command_that_does_not_end_at_the_first() {
+    use std::io::Write as _;
+
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let (_reader, mut writer) = std::io::pipe().unwrap();
+    // All that a pipe takes: what it has to say after the text is not taken.
+    writer.write_all(&[0; 64 << 10]).unwrap();
+    let mut cat = bitswap()
+        .args(["cat", HELLO, "--json", "--from", &sharing.address])
+        .stderr(writer)
+        .spawn()
+        .unwrap();
+    cat.until("Hello World");
+    assert_eq!(cat.interrupt_until_it_ends().code(), Some(130));
+}
+
+#[test]
+fn a_demo_that_is_interrupted_leaves_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let into = ["demo", "--dir", path(directory.path()), "--size", "256"];
+    let mut demo = bitswap().args(into).spawn().unwrap();
+    let has_begun = || {
+        let entries = std::fs::read_dir(directory.path()).unwrap();
+        entries.into_iter().any(|entry| entry.unwrap().path().join("sample").exists())
+    };
+    while !has_begun() {
+        std::thread::yield_now();
+    }
+    if demo.interrupt() {
+        assert_eq!(demo.wait().unwrap().code(), Some(130));
+        assert_eq!(super::names(directory.path()), [""; 0]);
+    }
 }
 
 #[cfg(target_os = "linux")]

@@ -54,7 +54,9 @@ fn a_name_is_published_followed_and_published_anew() {
     let nobody = "/ipns/k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
     assert_eq!(code(&[&["resolve", nobody], &from[..]].concat()), 3);
     assert_eq!(code(&["resolve", nobody, "--from", &hub.address]), 2);
-    assert_eq!(code(&["publish", HELLO, "--identity", path(&key)]), 2);
+    let new = directory.path().join("new");
+    assert_eq!(code(&["publish", HELLO, "--identity", path(&new)]), 2);
+    assert!(!new.exists(), "a command that is wrong makes no key");
     assert_eq!(code(&[&["publish", HELLO], &dht[..]].concat()), 2);
     assert_eq!(code(&[&["publish", name, "--identity", path(&key)], &dht[..]].concat()), 2);
     let alone = ["--bootstrap", "none"];
@@ -96,6 +98,21 @@ fn answer(query: &[u8], records: &[(&str, &str)]) -> Vec<u8> {
         out.extend(text.bytes());
     }
     out
+}
+
+#[test]
+fn a_name_that_nobody_answers_for_is_not_waited_for_longer_than_the_user_does() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap().to_string();
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let asked = ["--dns-server", &server, "--from", sharing.address.as_str(), "--timeout", "0.2"];
+    for command in ["resolve", "cat", "ls"] {
+        let output = run(&[&[command, "/ipns/example.test"], &asked[..]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{command}: {said}");
+        let expected = "nobody has said within 0.2 s what /ipns/example.test stands for";
+        assert!(said.contains(expected), "{command}: {said}");
+    }
 }
 
 #[test]

@@ -116,6 +116,29 @@ impl Running {
         self.child.kill()
     }
 
+    /// Sends a signal.
+    #[cfg(unix)]
+    pub(crate) fn signal(&self, name: &str) {
+        let (signal, pid) = (format!("-{name}"), self.child.id().to_string());
+        let sent = Program::new("kill").args([&signal, &pid]).output();
+        assert!(sent.unwrap().status.success());
+    }
+
+    /// Interrupts it again and again, as somebody does who waits for its end.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn interrupt_until_it_ends(&mut self) -> ExitStatus {
+        let end = Instant::now() + self.limit;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() >= end {
+                self.stuck("ended, however often it was interrupted,");
+            }
+            self.interrupt();
+        }
+    }
+
     /// Sends what Ctrl-C sends; on Windows what Ctrl-Break sends, because no program in a group of its own is told
     /// of Ctrl-C. Where programs cannot tell each other of either it is killed, and this is false.
     #[cfg_attr(
@@ -131,11 +154,7 @@ impl Running {
         #[cfg(windows)]
         self.child.terminate().unwrap();
         #[cfg(not(windows))]
-        {
-            let pid = self.child.id().to_string();
-            let sent = Program::new("kill").args(["-INT", &pid]).output();
-            assert!(sent.unwrap().status.success());
-        }
+        self.signal("INT");
         true
     }
 

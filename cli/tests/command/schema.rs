@@ -129,6 +129,13 @@ fn every_object_that_a_command_prints_is_as_the_schema_says() {
     checked.run(command(&["store", "verify"]).args(to), 10);
     checked.run(&mut command(&["doctor", path(&folder), "--listen", "/ip4/127.0.0.1/tcp/0"]), 0);
     checked.run(&mut command(&["demo", "--size", "1", "--rounds", "1"]), 0);
+    let any_port = ["--listen", "/ip4/127.0.0.1/tcp/0"];
+    let mut serving = command(&["bench", "serve", "--size", "2"]).args(any_port).spawn().unwrap();
+    let at = super::process::lines(&mut serving).find(|object| object["event"] != "note").unwrap();
+    checked.check(&at);
+    let [node, bare] = ["address", "bare"].map(|name| at[name].as_str().unwrap());
+    let all = ["bench", node, "--bare", bare, "--size", "2", "--rounds", "1", "--at-once", "all"];
+    checked.run(&mut command(&all), 0);
     checked.run(command(&["config", "show"]).env("BITSWAP_LIMIT_UP", "5MiB"), 0);
     checked.run(&mut command(&["config", "show", "get"]), 0);
     checked.run(&mut command(&["--version"]), 0);

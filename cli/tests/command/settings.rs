@@ -31,10 +31,103 @@ fn the_command_line_goes_before_the_environment_and_that_before_the_file() {
     assert_eq!(cat(bad, Some(bad), &["--from", good], 0), "Hello World");
     // A variable has as many values as it says; the first machine is not there.
     assert_eq!(cat(bad, Some(&format!("{bad}, {good}")), &[], 0), "Hello World");
-    // What is excluded by the command line does not hold.
-    std::fs::write(&file, "quiet = true\n").unwrap();
-    let line = ["-v", "cat", HELLO, "--from", good];
-    assert_eq!(said(bitswap().args(config).args(line), 0), "Hello World");
+}
+
+#[test]
+fn what_goes_before_another_place_also_excludes_what_is_said_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let (file, source, store) = (at("config.toml"), at("source"), at("store"));
+    let other = at("other");
+    std::fs::write(&source, "Hello World").unwrap();
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let run = |text: &str, variables: &[(&str, &str)], line: &[&str], code: i32| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = bitswap();
+        for (name, value) in variables {
+            command.env(name, value);
+        }
+        said(command.args(["--config", path(&file)]).args(line), code)
+    };
+    let hash = ["add", path(&source), "--only-hash"];
+    let add = &hash[..2];
+    let cat = ["cat", HELLO, "--from", sharing.address.as_str()];
+    let verbose = [&cat[..], &["-v"]].concat();
+    let quiet = [&cat[..], &["-q"]].concat();
+    let kept = ["BITSWAP_STORE", path(&store)];
+    let kept = (kept[0], kept[1]);
+    let cid = format!("{HELLO}\n");
+    // The command line before the file, whichever of the two says that it excludes the other.
+    assert_eq!(run(&format!("[add]\nstore = {:?}\n", path(&store)), &[], &hash, 0), cid);
+    assert!(!store.exists());
+    assert_eq!(run("quiet = true\n", &[], &verbose, 0), "Hello World");
+    assert_eq!(run("verbose = 1\n", &[], &quiet, 0), "Hello World");
+    // Before the environment, and that before the file.
+    assert_eq!(run("", &[kept], &hash, 0), cid);
+    assert_eq!(run("", &[("BITSWAP_QUIET", "1")], &verbose, 0), "Hello World");
+    assert_eq!(run("quiet = true\n", &[("BITSWAP_VERBOSE", "2")], &cat, 0), "Hello World");
+    let both = [("BITSWAP_QUIET", "1"), ("BITSWAP_VERBOSE", "1")];
+    assert!(run("", &both, &cat, 2).contains("cannot be used with"));
+    // A table of a command before what is for all.
+    assert_eq!(run("quiet = true\n[cat]\nverbose = 1\n", &[], &cat, 0), "Hello World");
+    // What is off excludes nothing, and is not there for what needs it.
+    assert_eq!(run("", &[("BITSWAP_QUIET", "0")], &verbose, 0), "Hello World");
+    assert!(run("", &[("BITSWAP_ONLY_HASH", "0")], add, 2).contains("--store"));
+    assert_eq!(run("", &[("BITSWAP_ONLY_HASH", "0"), kept], add, 0), cid);
+    assert!(store.exists());
+    // A limit is one of a store: without one it is left out, unless it is on the command line.
+    assert_eq!(run("store-limit = \"5MiB\"\n", &[], &cat, 0), "Hello World");
+    assert_eq!(run("", &[("BITSWAP_STORE_LIMIT", "5MiB")], &cat, 0), "Hello World");
+    let limited = ["add", path(&source), "--store", path(&other)];
+    assert!(run("store-limit = 1\n", &[], &limited, 4).contains("store"));
+    // One that lasts, and one that does not.
+    let key = at("key");
+    let text = format!("[share]\nidentity = {:?}\n", path(&key));
+    std::fs::write(&file, text).unwrap();
+    let mut share = bitswap();
+    share.args(["--config", path(&file), "share", "--text", "x", "--ephemeral", "--no-mdns"]);
+    let share = share.args(["--listen", "/ip4/127.0.0.1/tcp/0"]).spawn().unwrap();
+    share.until("Serving until Ctrl-C.");
+    assert!(!key.exists());
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("config.toml");
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    std::fs::write(&file, format!("from = {:?}\n", sharing.address)).unwrap();
+    for name in ["FROM", "BOOTSTRAP", "LISTEN", "STORE", "LIMIT_DOWN", "VERBOSE", "DHT", "RUNTIME"]
+    {
+        let mut cat = bitswap();
+        cat.env(format!("BITSWAP_{name}"), "").args(["--config", path(&file), "cat", HELLO]);
+        assert_eq!(said(&mut cat, 0), "Hello World", "{name}");
+    }
+    let mut cat = bitswap();
+    cat.env("BITSWAP_CONFIG", "").args(["cat", HELLO, "--from", &sharing.address]);
+    assert_eq!(said(&mut cat, 0), "Hello World");
+    let mut cat = bitswap();
+    cat.env("BITSWAP_CONFIG", &file).env("BITSWAP_VERBOSE", "true").args(["cat", HELLO]);
+    assert_eq!(said(&mut cat, 0), "Hello World");
+    let error = said(bitswap().args(["cat", HELLO, "--from", ""]), 2);
+    assert!(error.contains("it is no multiaddress"), "{error}");
+}
+
+#[test]
+fn the_file_holds_for_the_commands_of_a_store_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, store) = (directory.path().join("config.toml"), directory.path().join("store"));
+    std::fs::write(&file, format!("json = true\nstore = {:?}\n", path(&store))).unwrap();
+    let run = |line: &[&str]| {
+        let text = said(bitswap().args(["--config", path(&file)]).args(line), 0);
+        serde_json::from_str::<serde_json::Value>(text.lines().last().unwrap()).unwrap()
+    };
+    assert_eq!(run(&["add", path(&file)])["kept"], true);
+    assert_eq!(run(&["store", "stat"])["pins"], 1);
+    assert_eq!(run(&["config", "show"])["event"], "setting");
+    let mut collect = bitswap();
+    collect.env("BITSWAP_TO", "1GiB").args(["--config", path(&file), "store", "gc"]);
+    assert!(said(&mut collect, 0).contains("\"left_blocks\":1"));
 }
 
 #[test]

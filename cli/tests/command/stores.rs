@@ -111,6 +111,8 @@ fn a_store_keeps_what_is_read_and_stays_within_its_limit() {
     // What does not fit is refused as a full disk is, and not kept in part.
     let source = directory.path().join("source");
     assert_eq!(code(&[&["add", path(&source)], &kept[..]].concat()), 4);
+    let full = ["--store", path(&at), "--store-limit", "1", "--no-mdns"];
+    assert_eq!(code(&[&["share", "--text", "does not fit"], &full[..]].concat()), 4);
     // A limit is one of a store.
     assert_eq!(code(&["cat", HELLO, "--store-limit", "5MiB"]), 2);
 }

@@ -34,6 +34,9 @@ fn a_ticket_is_all_that_another_machine_needs() {
     for command in ["cat", "ls"] {
         assert!(run(&[command, &ticket]).status.success());
     }
+    std::fs::write(&source, [&bytes[..], b"more"].concat()).unwrap();
+    let verify = run(&["verify", path(&source), &ticket, "--timeout", "30"]);
+    assert_eq!(verify.status.code(), Some(10), "{verify:?}");
     let cut = run(&["get", &ticket[..ticket.len() - 7]]);
     let said = String::from_utf8(cut.stderr).unwrap();
     assert_eq!(cut.status.code(), Some(2), "{said}");
@@ -53,6 +56,16 @@ fn a_person_who_shares_is_told_the_line_to_copy() {
     assert!(!said.contains("On the local network"), "nobody there is told: {said}");
     let output = run(&["get", &format!("bitswap:{line}"), "-o", "-"]);
     assert_eq!(output.stdout, b"Hello World", "{output:?}");
+}
+
+#[test]
+fn who_can_be_reached_on_this_machine_alone_is_not_called_known_on_the_local_network() {
+    let share = bitswap()
+        .args(["share", "--text", "Hello World", "--listen", "/ip4/127.0.0.1/tcp/0"])
+        .spawn()
+        .unwrap();
+    let said = share.until("Serving until Ctrl-C.");
+    assert!(!said.contains("On the local network"), "{said}");
 }
 
 #[test]

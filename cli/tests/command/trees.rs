@@ -478,6 +478,8 @@ fn blocks_of_any_codec_are_printed_and_got_as_they_are() {
         let output = get(&cid, &half.address, &["--raw", "-o", path(&target)]);
         assert!(output.status.success(), "{output:?}");
         assert_eq!(fs::read(&target).unwrap(), blocks[&root.cid]);
+        let printed = run(&["get", &cid, "--raw", "-o", "-", "--from", &half.address]);
+        assert!(printed.status.success() && printed.stdout == blocks[&root.cid], "{printed:?}");
         if at < 2 {
             let cat = run(&["cat", &cid, "--from", &half.address]);
             assert!(cat.status.success() && cat.stdout == blocks[&root.cid], "{cat:?}");

@@ -161,6 +161,32 @@ fn a_folder_is_compared_entry_by_entry() {
 }
 
 #[test]
+fn a_comparison_is_told_also_when_results_alone_are() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().join("at");
+    fs::write(&at, "Hello").unwrap();
+    let output = run(&["verify", path(&at), HELLO, "--json", "--quiet"]);
+    let events: Vec<_> = objects(&output).iter().map(|object| object["event"].clone()).collect();
+    assert_eq!(events, ["difference", "verified", "error"]);
+}
+
+#[test]
+fn a_comparison_that_connects_can_be_interrupted() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = directory.path().join("at");
+    fs::write(&at, "Hello").unwrap();
+    // It takes connections, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let from = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port());
+    let verify = ["verify", path(&at), HELLO, "--from", &from];
+    let mut verify = super::bitswap().args(verify).spawn().unwrap();
+    let _connection = silent.accept().unwrap();
+    if verify.interrupt() {
+        assert_eq!(verify.wait().unwrap().code(), Some(130));
+    }
+}
+
+#[test]
 fn a_comparison_that_cannot_be_made_is_no_difference() {
     let directory = tempfile::tempdir().unwrap();
     let sharing = Sharing::start(&["--text", "Hello World"]);

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bitswap_libp2p::Stats;
 use futures::channel::oneshot;
