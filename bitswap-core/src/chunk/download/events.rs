@@ -53,7 +53,8 @@ pub enum DownloadEvent {
     /// The file system has no locks. A lock file keeps other processes from the same download instead;
     /// it stays behind when this process is killed.
     LockFile,
-    /// No byte came for a while. Nothing ends by itself because of it.
+    /// No byte came for a while; told again when there is another reason for it. Nothing ends by itself because
+    /// of it.
     Stalled(StallReason),
     /// Bytes arrive again after [`Self::Stalled`].
     StallEnded,

@@ -28,7 +28,8 @@ struct ProgressMeter {
     slow: u64,
     samples: u32,
     gained_at: Timestamp,
-    is_stalled: bool,
+    /// The reason that was told of a stall that has not ended.
+    stalled: Option<StallReason>,
 }
 
 impl ProgressMeter {
@@ -43,14 +44,14 @@ impl ProgressMeter {
             slow: 0,
             samples: 0,
             gained_at: now,
-            is_stalled: false,
+            stalled: None,
         }
     }
 
     /// Continues from what another meter reported.
     fn after(mut self, before: &Self) -> Self {
         self.progress.done = self.progress.done.max(before.progress.done);
-        self.is_stalled = before.is_stalled;
+        self.stalled = before.stalled;
         self
     }
 
@@ -125,12 +126,12 @@ impl ProgressMeter {
     ) -> Option<DownloadEvent> {
         if gained {
             self.gained_at = now;
-            return core::mem::take(&mut self.is_stalled).then_some(DownloadEvent::StallEnded);
+            return self.stalled.take().map(|_| DownloadEvent::StallEnded);
         }
-        if self.is_stalled || now.since(self.gained_at) < stall_after {
+        if self.stalled == Some(reason) || now.since(self.gained_at) < stall_after {
             return None;
         }
-        self.is_stalled = true;
+        self.stalled = Some(reason);
         Some(DownloadEvent::Stalled(reason))
     }
 
@@ -265,6 +266,18 @@ mod tests {
         let events = run(&mut meter, [400, 600, 300, 500, 700]);
         let done = events.iter().map(|event| progress(event).done);
         assert_eq!(done.collect::<alloc::vec::Vec<_>>(), [400, 600, 600, 600, 700]);
+    }
+
+    #[test]
+    fn a_stall_is_reported_again_when_there_is_another_reason_for_it() {
+        let mut meter = ProgressMeter::new(0, 1000, Timestamp::ZERO);
+        let stalls = [StallReason::PeersSilent, StallReason::NoPeers, StallReason::NoPeers];
+        let told = stalls.map(|reason| {
+            meter.stall(false, Timestamp::from_micros(60_000_000), Duration::from_secs(15), reason)
+        });
+        let told = told.into_iter().flatten().collect::<alloc::vec::Vec<_>>();
+        let expected = [StallReason::PeersSilent, StallReason::NoPeers].map(DownloadEvent::Stalled);
+        assert_eq!(told, expected);
     }
 
     #[test]

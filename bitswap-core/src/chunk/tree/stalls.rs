@@ -14,13 +14,14 @@ pub(super) struct Stalls {
     /// What had moved when it was looked at last, and since when no more has.
     moved: (u64, u64),
     since: Timestamp,
-    is_stalled: bool,
+    /// The reason that was told of a stall that has not ended.
+    stalled: Option<StallReason>,
 }
 
 impl Stalls {
     pub(super) const fn new(now: Timestamp) -> Self {
         let (network, moved) = (StallReason::PeersSilent, (0, 0));
-        Self { network, arrived: 0, moved, since: now, is_stalled: false }
+        Self { network, arrived: 0, moved, since: now, stalled: None }
     }
 
     /// Why no block may arrive.
@@ -49,13 +50,13 @@ impl Stalls {
         let moved = (self.arrived, done);
         if core::mem::replace(&mut self.moved, moved) != moved {
             self.since = now;
-            return core::mem::take(&mut self.is_stalled).then_some(TreeEvent::StallEnded);
+            return self.stalled.take().map(|_| TreeEvent::StallEnded);
         }
-        if self.is_stalled || now.since(self.since) < after {
+        let reason = if is_disk { StallReason::DiskSlow } else { self.network };
+        if self.stalled == Some(reason) || now.since(self.since) < after {
             return None;
         }
-        self.is_stalled = true;
-        let reason = if is_disk { StallReason::DiskSlow } else { self.network };
+        self.stalled = Some(reason);
         Some(TreeEvent::Stalled(reason))
     }
 }
@@ -67,7 +68,7 @@ mod tests {
     const AFTER: Duration = Duration::from_secs(10);
 
     #[test]
-    fn a_stall_is_reported_once_with_its_reason_and_ends_with_what_moves() {
+    fn a_stall_is_reported_once_with_each_reason_and_ends_with_what_moves() {
         let at = |seconds: u64| Timestamp::from_micros(seconds * 1_000_000);
         let mut stalls = Stalls::new(at(0));
         stalls.set_network(StallReason::NoPeers);
@@ -75,6 +76,9 @@ mod tests {
         let stalled = Some(TreeEvent::Stalled(StallReason::NoPeers));
         assert_eq!(stalls.look(0, false, AFTER, at(10)), stalled);
         assert_eq!(stalls.look(0, false, AFTER, at(30)), None);
+        stalls.set_network(StallReason::NoProvider);
+        let other = Some(TreeEvent::Stalled(StallReason::NoProvider));
+        assert_eq!(stalls.look(0, false, AFTER, at(30)), other, "it has another reason now");
         stalls.arrived();
         assert_eq!(stalls.look(0, false, AFTER, at(31)), Some(TreeEvent::StallEnded));
         stalls.skip(at(40));
