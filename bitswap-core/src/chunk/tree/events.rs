@@ -53,7 +53,7 @@ pub enum TreeEvent {
     },
     /// The file system has no locks. See [`DownloadEvent::LockFile`](crate::chunk::DownloadEvent::LockFile).
     LockFile,
-    /// Nothing came for a while. Nothing ends by itself because of it.
+    /// Nothing came for a while; told again when there is another reason for it. Nothing ends by itself because of it.
     Stalled(StallReason),
     /// Something comes again after [`Self::Stalled`].
     StallEnded,
