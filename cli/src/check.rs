@@ -45,9 +45,9 @@ pub(crate) async fn run(
 fn delivered(checked: &Checked, speed: f64) -> String {
     let Checked { cid, blocks, bytes, elapsed, .. } = checked;
     let ms = |duration: Option<std::time::Duration>| duration.unwrap_or_default().as_millis();
-    let what = match (checked.missing, checked.is_all) {
-        (0, true) => "all of it",
-        (0, false) => "the first of it",
+    let what = match (checked.answer, checked.is_all) {
+        (_, true) => "all of it",
+        (CheckAnswer::Has, false) => "the first of it",
         _ => "a part of it",
     };
     format!(
@@ -64,11 +64,15 @@ fn failed(checked: &Checked) -> Option<(String, u8)> {
     let (did, code) = match checked.answer {
         CheckAnswer::Has => return None,
         CheckAnswer::Partly => {
-            let first = checked.missing_cids.first().map(ToString::to_string).unwrap_or_default();
-            let missing = checked.missing;
-            let did = format!(
-                "lacks {missing} of the blocks, {first} first; ask another machine for the rest"
-            );
+            let Checked { missing, undelivered, .. } = checked;
+            let did = match checked.missing_cids.first() {
+                Some(first) => format!(
+                    "lacks {missing} of the blocks, {first} first; ask another machine for the rest"
+                ),
+                None => format!(
+                    "did not deliver {undelivered} of the blocks in time; try again, or with a longer --timeout"
+                ),
+            };
             (did, UNWELL)
         }
         CheckAnswer::Lacks => {

@@ -1,6 +1,6 @@
 //! Whether one peer has something, and how fast it delivers it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use bitswap_core::chunk::{Link, ShardChild, UnixfsNode};
@@ -21,13 +21,16 @@ const AT_ONCE: usize = 32;
 const LINKS_MAX: usize = 1 << 16;
 /// Missing blocks that are named.
 const MISSING_MAX: usize = 8;
+/// The longest block that peers send, in bytes.
+const BLOCK_MAX: u64 = 2 << 20;
 
 /// How a peer is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckOptions {
-    /// Bytes of blocks that are asked for, at most; the root always is. What comes is hashed and dropped.
+    /// Bytes of blocks that are asked for: the root always is, and no other once there are as many. What comes is
+    /// hashed and dropped.
     pub bytes: u64,
-    /// How long connecting, and each block, may take.
+    /// How long connecting may take, and how long nothing may come after that.
     pub timeout: Duration,
 }
 
@@ -45,7 +48,7 @@ impl Default for CheckOptions {
 pub enum CheckAnswer {
     /// It delivered the root, and everything else that was asked of it.
     Has,
-    /// It delivered the root, and lacks some of what is below it.
+    /// It delivered the root, and not all that was asked of it: it lacks some, or nothing more came in time.
     Partly,
     /// It says that it lacks the root.
     Lacks,
@@ -77,13 +80,15 @@ pub struct Checked {
     pub bytes: u64,
     /// The time from asking for the root to the last block.
     pub elapsed: Duration,
-    /// Whether that was all that is below the root.
+    /// Whether that was the root and all that is below it.
     pub is_all: bool,
-    /// Blocks that the peer lacks, or did not deliver in time: how many.
+    /// Blocks that the peer lacks: how many.
     pub missing: u64,
     /// The first of them, at most eight.
     #[cfg_attr(feature = "serde", serde(serialize_with = "texts"))]
     pub missing_cids: Vec<Cid>,
+    /// Blocks that were asked of it and neither came in time nor are said to be missing.
+    pub undelivered: u64,
 }
 
 #[cfg(feature = "serde")]
@@ -97,6 +102,23 @@ impl Checked {
     pub fn bytes_per_second(&self) -> Option<f64> {
         let seconds = self.elapsed.as_secs_f64();
         (self.bytes > 0 && seconds > 0.0).then(|| self.bytes as f64 / seconds)
+    }
+
+    /// Whether another block may be asked for, which may have `most` bytes, as what is under way may have `asked`.
+    /// What a block may have is often more than it has, so one is always asked for until the bytes are there.
+    const fn has_room(&self, bytes: u64, asked: u64, most: u64) -> bool {
+        if asked == 0 {
+            self.blocks == 0 || self.bytes < bytes
+        } else {
+            self.bytes.saturating_add(asked).saturating_add(most) <= bytes
+        }
+    }
+
+    fn lacks(&mut self, cid: Cid) {
+        self.missing += 1;
+        if self.missing_cids.len() < MISSING_MAX {
+            self.missing_cids.push(cid);
+        }
     }
 }
 
@@ -133,6 +155,7 @@ impl Node {
             is_all: false,
             missing: 0,
             missing_cids: Vec::new(),
+            undelivered: 0,
         };
         if let Some(peer) = peer {
             self.ask(peer, options, &mut checked).await?;
@@ -152,58 +175,67 @@ impl Node {
         let session = SessionOptions {
             peers: PeerSet::Only(vec![peer]),
             when_missing: WhenMissing::Fail,
-            want_timeout: Some(options.timeout),
             ..SessionOptions::default()
         };
         let session =
             self.session_keeping(session, BlockDisposition::Return, Some(checked.cid)).await?;
         let mut waiter = session.waiter();
-        let (mut queue, mut seen) = (VecDeque::from([checked.cid]), BTreeSet::from([checked.cid]));
-        let (mut asked, mut root_absent) = (0, None);
-        checked.is_all = true;
+        let mut seen = BTreeSet::from([checked.cid]);
+        let mut queue = VecDeque::from([(checked.cid, BLOCK_MAX)]);
+        // What is under way, with the bytes that each block may have.
+        let mut asked = BTreeMap::new();
+        let mut root_absent = None;
         let start = Instant::now();
         loop {
-            let has_room = checked.bytes < options.bytes || checked.blocks == 0;
-            let more = AT_ONCE.saturating_sub(asked).min(if has_room { queue.len() } else { 0 });
-            if more > 0 {
-                asked += more;
-                waiter.want(queue.drain(..more).map(Want::from).collect()).await?;
+            let mut wants = Vec::new();
+            while asked.len() < AT_ONCE
+                && let Some((_, most)) = queue.front()
+                && checked.has_room(options.bytes, asked.values().sum(), *most)
+                && let Some((cid, most)) = queue.pop_front()
+            {
+                asked.insert(cid, most);
+                wants.push(Want::from(cid));
             }
-            if asked == 0 {
-                checked.is_all &= queue.is_empty();
+            if !wants.is_empty() {
+                waiter.want(wants).await?;
+            }
+            if asked.is_empty() {
                 break;
             }
-            // The engine ends each want in time; if a peer that cannot be asked keeps it, this does.
-            let patience = self.runtime().sleep(options.timeout * 2);
+            // Of a slow peer each block may take long, as long as others come.
+            let patience = self.runtime().sleep(options.timeout);
             let delivery = match select(Box::pin(waiter.next()), patience).await {
                 Either::Left((delivery, _)) => delivery?,
                 Either::Right(_) => {
                     root_absent.get_or_insert(Absent::Silent);
-                    (checked.missing, checked.is_all) = (checked.missing + asked as u64, false);
+                    checked.undelivered += asked.len() as u64;
                     break;
                 }
             };
-            asked -= 1;
+            asked.remove(&delivery.cid);
             match delivery.outcome {
                 Outcome::Block(held) => {
                     checked.elapsed = start.elapsed();
                     checked.root_after.get_or_insert(checked.elapsed);
                     checked.blocks += 1;
                     checked.bytes += held.block.data().len() as u64;
-                    queue.extend(links(&held.block).into_iter().filter(|cid| seen.insert(*cid)));
+                    queue.extend(
+                        links(&held.block).into_iter().filter(|(cid, _)| seen.insert(*cid)),
+                    );
                 }
                 // Somebody stored it here meanwhile.
                 Outcome::Stored => {}
                 Outcome::Failed(error) => {
                     let absent = absent(error)?;
-                    root_absent.get_or_insert(absent);
-                    checked.missing += 1;
-                    if checked.missing_cids.len() < MISSING_MAX {
-                        checked.missing_cids.push(delivery.cid);
+                    match absent {
+                        Absent::Missing => checked.lacks(delivery.cid),
+                        Absent::NoBitswap | Absent::Silent => checked.undelivered += 1,
                     }
+                    root_absent.get_or_insert(absent);
                 }
             }
         }
+        checked.is_all = root_absent.is_none() && queue.is_empty();
         checked.answer = match root_absent {
             None => CheckAnswer::Has,
             Some(_) if checked.root_after.is_some() => CheckAnswer::Partly,
@@ -234,27 +266,29 @@ fn absent(error: GetError) -> Result<Absent, GetError> {
     })
 }
 
-/// The blocks that a node of UnixFS leads to; none of any other block.
-fn links(block: &Block) -> Vec<Cid> {
+/// The blocks that a node of UnixFS leads to, each with the bytes that it may have; none of any other block.
+fn links(block: &Block) -> Vec<(Cid, u64)> {
     let node = UnixfsNode::decode(block.cid().codec(), block.data(), LINKS_MAX);
-    let links: Vec<Link> = match node {
+    // A link says how much lies below it, its block included. One that says nothing says 0.
+    let links: Vec<(Link, u64)> = match node {
         Ok(UnixfsNode::File(node, _)) => {
-            node.children.into_iter().map(|child| child.link).collect()
+            node.children.into_iter().map(|child| (child.link, child.tsize)).collect()
         }
         Ok(UnixfsNode::Directory(node, _)) => {
-            node.entries.into_iter().map(|entry| entry.link).collect()
+            node.entries.into_iter().map(|entry| (entry.link, entry.tsize)).collect()
         }
         Ok(UnixfsNode::Shard(node, _)) => {
             let link = |child| match child {
-                ShardChild::Shard { link, .. } => link,
-                ShardChild::Entry { entry, .. } => entry.link,
+                ShardChild::Shard { link, .. } => (link, 0),
+                ShardChild::Entry { entry, .. } => (entry.link, entry.tsize),
             };
             node.children.into_iter().map(link).collect()
         }
         _ => Vec::new(),
     };
-    let block = |link| match link {
-        Link::Block(cid) => Some(cid),
+    let block = |(link, below)| match link {
+        Link::Block(cid) if below == 0 => Some((cid, BLOCK_MAX)),
+        Link::Block(cid) => Some((cid, BLOCK_MAX.min(below))),
         Link::Inline { .. } => None,
     };
     links.into_iter().filter_map(block).collect()

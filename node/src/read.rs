@@ -248,14 +248,13 @@ impl FileReader {
                 Some(Part::Block(segment, request)) => (segment, request),
             };
             match request {
-                Request::Arrived(block) => {
-                    let node = self.manifest.read(block.cid(), block.data())?;
-                    let contents = self.manifest.expand(&segment, &node)?;
-                    if !node.is_leaf() {
-                        self.keep(*block);
+                Request::Arrived(block) => match self.expand(&segment, *block) {
+                    Ok(contents) => self.put(contents),
+                    Err(error) => {
+                        self.ahead.push_front(Part::Block(segment, Request::None));
+                        return Poll::Ready(Err(error));
                     }
-                    self.put(contents);
-                }
+                },
                 Request::Failed(error) => {
                     self.ahead.push_front(Part::Block(segment, Request::None));
                     return Poll::Ready(Err((*error).into()));
@@ -266,6 +265,16 @@ impl FileReader {
                 }
             }
         }
+    }
+
+    /// What a block holds, whose place is this.
+    fn expand(&mut self, segment: &Segment, block: Block) -> Result<Contents, ReadError> {
+        let node = self.manifest.read(block.cid(), block.data())?;
+        let contents = self.manifest.expand(segment, &node)?;
+        if !node.is_leaf() {
+            self.keep(block);
+        }
+        Ok(contents)
     }
 
     /// Asks for the blocks that come next, and takes those that are there.

@@ -27,13 +27,16 @@ use crate::fs::read_from;
 use crate::fs::regular::{obstacle, open_source};
 use crate::node::Node;
 use crate::runtime::{Runtime, RuntimeExt};
-use crate::store::{FileId, SharedLeaf, Stamp};
+use crate::store::{FileId, SharedFiles, SharedLeaf, Stamp};
 
 pub use tree::{ShareTreeOptions, SharedTree};
 
 /// A file that was written to this recently could be written to again without a new time of
 /// modification: clocks of file systems tick every few milliseconds.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// How often it is waited for that: about five seconds for a file that somebody writes to all the time.
+const SETTLE_PAUSES: u32 = 100;
 
 /// Bytes read at once.
 const READ: usize = 1 << 20;
@@ -119,21 +122,22 @@ impl Node {
         cut: (Profile, Keep),
         progress: impl FnMut(Hashed) + Send,
     ) -> Result<(Root, Option<FileId>), ShareError> {
-        self.import_with(path, cut, |_| Metadata::default(), progress).await
+        let (root, shared) = self.import_with(path, cut, |_| Metadata::default(), progress).await?;
+        Ok((root, shared.map(SharedForNow::keep)))
     }
 
-    /// Cuts a file whose root has metadata. It has an id if it is served from where it lies.
+    /// Cuts a file whose root has metadata, and perhaps serves it from where it lies.
     pub(crate) async fn import_with(
         &self,
         path: &Path,
         (profile, keep): (Profile, Keep),
         metadata_of: fn(&std::fs::Metadata) -> Metadata,
         mut progress: impl FnMut(Hashed) + Send,
-    ) -> Result<(Root, Option<FileId>), ShareError> {
+    ) -> Result<(Root, Option<SharedForNow>), ShareError> {
         let path = std::path::absolute(path)
             .map_err(|source| ShareError::Read { path: path.to_owned(), source })?;
         let failed = |source| failed(&path, source);
-        let (file, stamp) = self.settled(&path).await.map_err(failed)?;
+        let (file, stamp) = settled(self.runtime(), &path).await?;
         let file = Arc::new(file);
         let found = file.clone();
         let metadata = move || found.metadata();
@@ -150,20 +154,20 @@ impl Node {
         if keep == Keep::InPlace && root.size == total {
             let infos = leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)).collect();
             let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
-            let id = self.store().files().share(path, Some(stamp), leaves);
+            let shared = SharedForNow::new(self, |files| files.share(path, Some(stamp), leaves));
             notify_in_steps(self, infos).await?;
-            return Ok((root, Some(id)));
+            return Ok((root, Some(shared)));
         }
-        let mut id = None;
+        let mut shared = None;
         if keep == Keep::InPlace {
             let cut = Cut { keep: Keep::Copies, max: COPIED_MAX, ..cut };
             root = self.import(&path, &file, cut, &mut progress).await?.0;
-            id = Some(self.store().files().share(path.clone(), None, []));
+            shared = Some(SharedForNow::new(self, |files| files.note_copied(path.clone())));
         }
         if root.size > total.max(COPIED_MAX) {
             return Err(ShareError::Endless { path, max: COPIED_MAX });
         }
-        Ok((root, id))
+        Ok((root, shared))
     }
 
     /// Whether a shared file is still as it was when it was hashed. Blocks of a file that is not are
@@ -212,23 +216,6 @@ impl Node {
     /// Shares a file no longer. The file stays where it is.
     pub fn unshare(&self, id: FileId) {
         self.store().files().remove(id);
-    }
-
-    /// Opens the file, once its last change is old enough that another would show.
-    async fn settled(&self, path: &Path) -> io::Result<(File, Stamp)> {
-        loop {
-            let path = path.to_owned();
-            let opened = self.runtime().run_blocking(move || {
-                let file = open_source(&path)?;
-                let metadata = file.metadata()?;
-                io::Result::Ok((file, Stamp::of(&metadata), unsettled_for(&metadata)?))
-            });
-            let (file, stamp, pause) = opened.await??;
-            match pause {
-                None => return Ok((file, stamp)),
-                Some(pause) => self.runtime().sleep(pause).await,
-            }
-        }
     }
 
     /// Cuts, hashes and builds the tree. Reading runs ahead of hashing, and hashing on all cores. Little more
@@ -302,6 +289,36 @@ impl Node {
     }
 }
 
+/// A file that is shared until this is dropped: nobody else can name it yet.
+#[derive(Debug)]
+pub(crate) struct SharedForNow {
+    files: Arc<SharedFiles>,
+    id: FileId,
+    is_kept: bool,
+}
+
+impl SharedForNow {
+    fn new(node: &Node, share: impl FnOnce(&SharedFiles) -> FileId) -> Self {
+        let files = node.store().files().clone();
+        let id = share(&files);
+        Self { files, id, is_kept: false }
+    }
+
+    /// Shares it until somebody says otherwise.
+    fn keep(mut self) -> FileId {
+        self.is_kept = true;
+        self.id
+    }
+}
+
+impl Drop for SharedForNow {
+    fn drop(&mut self) {
+        if !self.is_kept {
+            self.files.remove(self.id);
+        }
+    }
+}
+
 /// How one file is cut.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
@@ -349,6 +366,29 @@ impl Cutting {
         let (root, nodes) = self.tree.finish_with(metadata);
         (root, nodes, self.in_place)
     }
+}
+
+/// Opens the file, once its last change is old enough that another would show.
+pub(crate) async fn settled(
+    runtime: &dyn Runtime,
+    path: &Path,
+) -> Result<(File, Stamp), ShareError> {
+    for _ in 0..SETTLE_PAUSES {
+        let at = path.to_owned();
+        let opened = runtime.run_blocking(move || {
+            let file = open_source(&at)?;
+            let metadata = file.metadata()?;
+            io::Result::Ok((file, Stamp::of(&metadata), unsettled_for(&metadata)?))
+        });
+        let opened = opened.await.and_then(|opened| opened);
+        let (file, stamp, pause) = opened.map_err(|source| failed(path, source))?;
+        match pause {
+            None => return Ok((file, stamp)),
+            Some(pause) => runtime.sleep(pause).await,
+        }
+    }
+    // Somebody keeps writing to it.
+    Err(ShareError::Changed { path: path.to_owned() })
 }
 
 /// How long it takes until another change of the file would show in its time of modification; `None` if it

@@ -47,11 +47,11 @@ pub(crate) struct Check {
     #[arg(value_name = "MULTIADDR", value_parser = address_text::parse)]
     pub(crate) address: Multiaddr,
 
-    /// How much of it is asked for at most, in MiB: the root always is.
+    /// How much of it is asked for, in MiB: the root always is, and no other block once there is as much.
     #[arg(long, value_name = "MIB", default_value_t = 16)]
     pub(crate) size: u64,
 
-    /// How many seconds connecting, and each block, may take.
+    /// How many seconds connecting may take, and how many nothing may come after that.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 

@@ -102,8 +102,20 @@ fn a_doctor_names_each_problem_and_what_to_do() {
     let (report, code) = doctor(&target, &["--from", &gone]);
     let found = what(&report);
     assert_eq!(code, Some(13));
-    assert!(found[0].contains("refused") && found[1].contains("256 bytes"), "{found:?}");
+    assert!(found[0].contains("refused") && found[1].contains("the name has 256 "), "{found:?}");
     assert_eq!(report["node"]["errors"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_doctor_takes_a_directory_with_a_separator_behind_its_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let (plain, code) = doctor(directory.path(), &[]);
+    assert_eq!((code, &plain["target"]["found"]), (Some(0), &"Directory".into()), "{plain}");
+    let (separated, code) = doctor(&directory.path().join(""), &[]);
+    assert_eq!((code, &separated["findings"]), (Some(0), &plain["findings"]), "{separated}");
+    for field in ["path", "path_len", "name_len", "name_fault", "directory", "lock"] {
+        assert_eq!(separated["target"][field], plain["target"][field], "{field}");
+    }
 }
 
 #[cfg(unix)]
@@ -139,6 +151,14 @@ fn a_doctor_sees_what_an_interrupted_get_has_left() {
         (&sharing.cid.as_str().into(), &(8 << 20).into())
     );
     assert!(journal["have"].as_u64().unwrap() >= 1 << 20, "{journal}");
+    // The machine was started again: whoever had the lock was a process before that.
+    let lock = directory.path().join(".target.part-lock");
+    let gone = "bitswap lock 1\nowner earlier 1 1\n";
+    fs::write(&lock, gone).unwrap();
+    let (report, code) = doctor(&target, &[]);
+    assert_eq!((code, &report["target"]["lock"]), (Some(0), &"Stale".into()), "{report}");
+    assert_eq!(fs::read_to_string(&lock).unwrap(), gone);
+    fs::remove_file(lock).unwrap();
     fs::write(directory.path().join(".target.part-journal"), "damaged").unwrap();
     let (report, code) = doctor(&target, &[]);
     assert_eq!((code, &report["target"]["journal"]), (Some(0), &"Unreadable".into()));
@@ -181,4 +201,35 @@ fn a_check_tells_whether_one_machine_has_it_and_how_fast() {
     let address = sharing.address.clone();
     assert_eq!(sharing.stop(), 0);
     assert_eq!(code(&["check", HELLO, &address]), 7);
+}
+
+#[test]
+fn a_check_asks_for_no_more_than_it_is_told_and_a_block_beyond() {
+    let directory = tempfile::tempdir().unwrap();
+    sample(directory.path(), 12 << 20);
+    let sharing = Sharing::start(&[path(&directory.path().join("source"))]);
+    for (mib, most) in [("1", 2), ("4", 5)] {
+        let output = run(&["check", &sharing.cid, &sharing.address, "--json", "--size", mib]);
+        let (object, code) = reported(&output, "checked");
+        let report = &object["report"];
+        assert_eq!((code, &report["answer"]), (Some(0), &"Has".into()), "{report}");
+        assert_eq!(report["is_all"], false);
+        assert!(report["bytes"].as_u64().unwrap() <= most << 20, "{mib}: {report}");
+    }
+}
+
+#[test]
+fn a_check_of_a_slow_machine_waits_as_long_as_blocks_come() {
+    let directory = tempfile::tempdir().unwrap();
+    sample(directory.path(), 3 << 20);
+    let slow = ["--profile", "unixfs-v0-2015", "--limit-up", "512k"];
+    let source = directory.path().join("source");
+    let sharing = Sharing::start(&[&[path(&source)], &slow[..]].concat());
+    // All twelve leaves are asked for at once, and take longer together.
+    let output = run(&["check", &sharing.cid, &sharing.address, "--json", "--timeout", "3"]);
+    let (object, code) = reported(&output, "checked");
+    let report = &object["report"];
+    assert_eq!((code, &report["answer"]), (Some(0), &"Has".into()), "{report}");
+    assert_eq!((&report["blocks"], &report["is_all"]), (&13.into(), &true.into()));
+    assert!(report["elapsed"]["secs"].as_u64().unwrap() >= 3, "{report}");
 }

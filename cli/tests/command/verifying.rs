@@ -160,6 +160,18 @@ fn a_folder_is_compared_entry_by_entry() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_differs_from_what_should_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let at = directory.path().join("at");
+    std::os::unix::fs::symlink("nowhere", &at).unwrap();
+    let (differ, fetched) = differences(&at, HELLO, &sharing.address);
+    let what = json!({"difference": "type", "expected": "file", "found": "symlink"});
+    assert_eq!((differ, fetched), (vec![(String::new(), what)], 0));
+}
+
 #[test]
 fn a_comparison_is_told_also_when_results_alone_are() {
     let directory = tempfile::tempdir().unwrap();

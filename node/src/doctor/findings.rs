@@ -87,8 +87,9 @@ fn of_target(target: &TargetReport, found: &mut Vec<Finding>) {
     if let Some(fault) = &target.name_fault {
         found.push(problem(fault.clone(), "Choose another name with `-o`."));
     } else if target.is_name_too_long() {
+        let unit = if cfg!(windows) { "characters" } else { "bytes" };
         let what =
-            format!("the name has {} bytes, and most file systems take 255", target.name_len);
+            format!("the name has {} {unit}, and most file systems take 255", target.name_len);
         found.push(problem(what, "Choose a shorter name with `-o`."));
     } else if let Some(fault) = &target.portable_fault {
         found.push(warning(

@@ -1,5 +1,6 @@
 //! What a place on disk is like, for a file or folder that is to be fetched there.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use fs4::{FileExt, TryLockError};
 use super::place;
 use crate::fs::{LockState, Paths, disk, lock, portable_names, tree};
 
-/// The longest name that most file systems take, in bytes.
+/// The longest name that most file systems take, in what [`len`] counts.
 const NAME_MAX: usize = 255;
 
 /// What is at a path.
@@ -70,7 +71,7 @@ pub struct TargetReport {
     pub path: PathBuf,
     /// Its length in bytes; on Windows in UTF-16 code units.
     pub path_len: usize,
-    /// The length of the name in bytes.
+    /// The length of the name, likewise.
     pub name_len: usize,
     /// Why it can be the name of no file here.
     pub name_fault: Option<String>,
@@ -120,8 +121,12 @@ impl TargetReport {
     ///
     /// When the process has no working directory that a relative path could begin at.
     pub(super) fn of(target: &Path) -> io::Result<Self> {
-        let path = std::path::absolute(target)?;
+        let mut path = std::path::absolute(target)?;
         let found = found(&path);
+        if found == Found::Directory {
+            // A directory is the same with a separator behind its name.
+            path = path.components().collect();
+        }
         let directory = match found {
             Found::Directory => path.clone(),
             _ => path.parent().unwrap_or(&path).to_owned(),
@@ -137,8 +142,8 @@ impl TargetReport {
         // A directory that is there may be the root of its file system, and no target.
         let is_target = found != Found::Directory || path.file_name().is_some();
         let mut report = Self {
-            path_len: path_len(&path),
-            name_len: name.len(),
+            path_len: len(path.as_os_str()),
+            name_len: len(name),
             name_fault: paths.as_ref().err().filter(|_| is_target).map(ToString::to_string),
             portable_fault: name
                 .to_str()
@@ -234,15 +239,17 @@ fn probed(directory: &Path) -> (Option<String>, Option<bool>) {
     }
 }
 
+/// How long the system takes a text to be: in bytes, on Windows in UTF-16 code units.
 #[cfg(windows)]
-fn path_len(path: &Path) -> usize {
+fn len(text: &OsStr) -> usize {
     use std::os::windows::ffi::OsStrExt as _;
-    path.as_os_str().encode_wide().count()
+    text.encode_wide().count()
 }
 
+/// How long the system takes a text to be: in bytes, on Windows in UTF-16 code units.
 #[cfg(not(windows))]
-fn path_len(path: &Path) -> usize {
-    path.as_os_str().len()
+fn len(text: &OsStr) -> usize {
+    text.len()
 }
 
 #[cfg(unix)]

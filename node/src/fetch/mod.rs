@@ -41,7 +41,8 @@ pub struct FetchOptions {
     /// The session: whom to ask, and whether to wait for blocks that nobody has now. Its window is set
     /// by the download's.
     pub session: SessionOptions<PeerId>,
-    /// Whether the finished file is served to others from where it lies.
+    /// Whether the finished file is served to others from where it lies. Of one that is not, and of a range, no block
+    /// is kept in the store.
     pub share: bool,
     /// Whether zeros stay holes of the file, which take no space where the file system has such. On Windows the file
     /// is as long, and no file with holes. It is for the system's own files, and not for those of [`Node::fetch_through`].
@@ -219,7 +220,7 @@ impl Node {
     }
 }
 
-/// The result that an outcome means; `None` for one that a fetch does not have.
+/// What an outcome means that is no finished file.
 fn failure(outcome: &Outcome) -> FetchError {
     match outcome {
         Outcome::Failed(error) => FetchError::Download(*error),

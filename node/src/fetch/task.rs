@@ -123,7 +123,7 @@ pub(super) async fn run(
         window,
         is_rarest,
         session,
-        keeps_nodes: true,
+        keeps_nodes: share && whole,
         perform: Box::new(move |effect| fs.perform(effect)),
         watch: Box::new(|_| ()),
     };

@@ -84,15 +84,33 @@ impl Dir {
     /// replaced.
     pub(super) fn rename(&self, name: &str, to: &Self, new: &str, replace: bool) -> io::Result<()> {
         if !replace {
-            return self.0.rename_to_new(name, &to.0, new);
+            return match self.0.rename_to_new(name, &to.0, new) {
+                // An earlier try may have made a link and failed to remove the old name.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if self.0.is_same(name, &to.0, new)? { self.remove(name) } else { Err(error) }
+                }
+                result => result,
+            };
         }
-        match to.kind(new) {
-            Ok(Kind::Dir) => return Err(NotRegular(Obstacle::Directory).into()),
-            Ok(Kind::Other) => return Err(NotRegular(Obstacle::Special).into()),
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
+        if to.may_replace(new)? == Some(Kind::File) && self.0.is_same(name, &to.0, new)? {
+            // A rename of one name of a file to another does nothing.
+            return self.remove(name);
         }
         self.0.rename(name, &to.0, new)
+    }
+
+    /// Refuses a name of something that a rename cannot replace, and tells what it is of.
+    pub(super) fn may_replace(&self, name: &str) -> io::Result<Option<Kind>> {
+        let kind = match self.kind(name) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            kind => kind?,
+        };
+        self.0.may_replace(name)?;
+        match kind {
+            Kind::Dir => Err(NotRegular(Obstacle::Directory).into()),
+            Kind::Other => Err(NotRegular(Obstacle::Special).into()),
+            Kind::File | Kind::Link => Ok(Some(kind)),
+        }
     }
 
     /// Removes a file or a link. One that does not exist is removed already.
@@ -130,6 +148,12 @@ impl Dir {
         self.0.sync_all()
     }
 
+    /// Opens a regular file to set its metadata, which takes the right to write on Windows, and on Unix to be its
+    /// owner.
+    pub(super) fn to_set_metadata(&self, name: &str) -> io::Result<File> {
+        self.regular(name, self.0.open_file(name, cfg!(windows)))
+    }
+
     /// The directory as a file, to set its metadata; `None` where that cannot be done.
     pub(super) fn as_file(&self) -> io::Result<Option<File>> {
         self.0.as_file()
@@ -159,6 +183,7 @@ mod sys {
 
     use super::Kind;
     use crate::fs::regular::NotRegular;
+    use crate::fs::rename;
 
     const DIR: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
     const FILE: OFlags =
@@ -195,6 +220,22 @@ mod sys {
                 FileType::Symlink => Kind::Link,
                 _ => Kind::Other,
             })
+        }
+
+        /// Refuses what something is mounted on.
+        pub(super) fn may_replace(&self, name: &str) -> io::Result<()> {
+            if rename::is_mount_point(&self.0, name) {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            Ok(())
+        }
+
+        /// Whether two names, neither of them a link, are of the same file.
+        pub(super) fn is_same(&self, name: &str, other: &Self, new: &str) -> io::Result<bool> {
+            let a = statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let b = statat(&other.0, new, AtFlags::SYMLINK_NOFOLLOW)?;
+            let is_file = FileType::from_raw_mode(a.st_mode) == FileType::RegularFile;
+            Ok(is_file && (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
         }
 
         pub(super) fn open_file(&self, name: &str, writes: bool) -> io::Result<File> {
@@ -292,7 +333,7 @@ mod sys {
     use bitswap_core::chunk::Obstacle;
 
     use super::Kind;
-    use crate::fs::regular::NotRegular;
+    use crate::fs::regular::{self, NotRegular};
     use crate::fs::{durable, rename};
 
     #[derive(Debug)]
@@ -347,6 +388,16 @@ mod sys {
             })
         }
 
+        /// Refuses what is read-only, where that cannot be replaced.
+        pub(super) fn may_replace(&self, name: &str) -> io::Result<()> {
+            rename::may_replace(&self.at(name)?)
+        }
+
+        /// Whether two names, neither of them a link, are of the same file.
+        pub(super) fn is_same(&self, name: &str, other: &Self, new: &str) -> io::Result<bool> {
+            regular::is_same_file(&self.at(name)?, &other.at(new)?)
+        }
+
         pub(super) fn open_file(&self, name: &str, writes: bool) -> io::Result<File> {
             if self.kind(name)? == Kind::Link {
                 return Err(NotRegular(Obstacle::Link).into());
@@ -359,9 +410,7 @@ mod sys {
         }
 
         pub(super) fn rename(&self, name: &str, to: &Self, new: &str) -> io::Result<()> {
-            let (from, to) = (self.at(name)?, to.at(new)?);
-            rename::may_replace(&to)?;
-            durable::rename(&from, &to)
+            durable::rename(&self.at(name)?, &to.at(new)?)
         }
 
         /// By a second link, or where there is none, the name is looked at before.
@@ -419,6 +468,52 @@ mod sys {
 
         pub(super) fn as_file(&self) -> io::Result<Option<File>> {
             Ok(None)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::fs::regular::obstacle;
+
+    #[test]
+    fn a_second_name_that_an_earlier_try_made_is_the_name() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let dir = Dir::open(directory.path()).unwrap();
+        for replace in [false, true] {
+            fs::write(at("a"), "bytes").unwrap();
+            fs::hard_link(at("a"), at("b")).unwrap();
+            dir.rename("a", &dir, "b", replace).unwrap();
+            assert!(!at("a").exists());
+            assert_eq!(fs::read(at("b")).unwrap(), b"bytes");
+            fs::remove_file(at("b")).unwrap();
+        }
+        // Another file of these bytes is another file.
+        fs::write(at("a"), "bytes").unwrap();
+        fs::write(at("b"), "bytes").unwrap();
+        let refused = dir.rename("a", &dir, "b", false).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
+        assert!(at("a").exists());
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_refused_before_a_rename() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = Dir::open(directory.path()).unwrap();
+        assert_eq!(dir.may_replace("free").unwrap(), None);
+        fs::write(directory.path().join("file"), "bytes").unwrap();
+        assert_eq!(dir.may_replace("file").unwrap(), Some(Kind::File));
+        fs::create_dir(directory.path().join("directory")).unwrap();
+        let refused = dir.may_replace("directory").unwrap_err();
+        assert_eq!(obstacle(&refused), Some(Obstacle::Directory));
+        #[cfg(target_os = "linux")]
+        {
+            let refused = Dir::open(Path::new("/")).unwrap().may_replace("proc").unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
         }
     }
 }

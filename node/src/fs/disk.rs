@@ -137,9 +137,13 @@ impl Files {
             rename::give_up_claim(&self.paths.path(FileRole::Target(number)))?;
         }
         let temp = self.paths.path(FileRole::Temp);
-        if regular::is_same_file(&temp, &self.paths.path(FileRole::Target(0)))? {
-            // It had its name already.
-            fs::remove_file(temp)?;
+        // Numbers are tried in order, so what has one has them all before it.
+        let names = (0..).map(|number| self.paths.path(FileRole::Target(number)));
+        for name in names.take_while(|name| fs::symlink_metadata(name).is_ok()) {
+            if regular::is_same_file(&temp, &name)? {
+                // It had its name already.
+                fs::remove_file(&temp)?;
+            }
         }
         for role in [FileRole::Temp, FileRole::Journal, FileRole::NewJournal] {
             match self.own(role) {
@@ -193,7 +197,8 @@ impl Files {
 
     fn check_replace(&self, role: FileRole) -> io::Result<()> {
         let path = self.paths.path(role);
-        if rename::is_mount_point(&path) {
+        #[cfg(unix)]
+        if rename::is_mount_point(rustix::fs::CWD, &path) {
             return Err(ErrorKind::ResourceBusy.into());
         }
         rename::may_replace(&path).map_err(in_the_way(role))
@@ -748,21 +753,24 @@ mod tests {
 
         #[test]
         fn what_a_killed_process_left_half_done_is_ended_first() {
-            // The file had its second name, and not lost its first.
-            let fixture = fixture();
-            fixture.written();
-            let (temp, target) = (
-                fixture.files.paths.path(FileRole::Temp),
-                fixture.files.paths.path(FileRole::Target(0)),
-            );
-            fs::hard_link(&temp, &target).unwrap();
-            fixture.perform(Effect::Lock).unwrap();
-            assert!(!temp.exists());
-            assert_eq!(fixture.target().unwrap(), b"bytes");
+            // The file had its second name, perhaps one with a number, and not lost its first.
+            for number in [0, 2] {
+                let fixture = fixture();
+                fixture.written();
+                let path = |role| fixture.files.paths.path(role);
+                let (temp, target) = (path(FileRole::Temp), path(FileRole::Target(number)));
+                for other in 0..number {
+                    fs::write(path(FileRole::Target(other)), "other").unwrap();
+                }
+                fs::hard_link(&temp, &target).unwrap();
+                fixture.perform(Effect::Lock).unwrap();
+                assert!(!temp.exists());
+                assert_eq!(fs::read(target).unwrap(), b"bytes");
+            }
 
             // The name was claimed by an empty file; and the same file without a claim.
             for is_claimed in [true, false] {
-                let fixture = super::fixture();
+                let fixture = fixture();
                 fixture.written();
                 let lock = fixture.files.paths.path(FileRole::Lock);
                 let held = Lock::take(lock.clone()).unwrap();

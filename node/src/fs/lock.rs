@@ -134,15 +134,19 @@ pub enum LockState {
     Unknown,
 }
 
-/// Looks at a lock file.
+/// Looks at a lock file. Where its owner tells nothing, the lock is taken for a moment, as others that look may too.
 ///
 /// # Errors
 ///
 /// What the operating system says.
 pub(crate) fn look(path: &Path) -> io::Result<LockState> {
-    let read = regular::open_itself(path).and_then(|file| content(&file));
-    let content = match read {
-        Ok(content) => content,
+    look_by(path, FileExt::try_lock_shared)
+}
+
+fn look_by(path: &Path, try_lock_shared: TryLock) -> io::Result<LockState> {
+    let read = regular::open_itself(path).and_then(|file| Ok((content(&file)?, file)));
+    let (content, file) = match read {
+        Ok(read) => read,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(LockState::Free),
         Err(error) if regular::obstacle(&error).is_some() => return Ok(LockState::Unknown),
         // On Windows nobody else reads a locked file.
@@ -151,13 +155,16 @@ pub(crate) fn look(path: &Path) -> io::Result<LockState> {
         }
         Err(error) => return Err(error),
     };
-    // There the system's lock ends with its process.
-    let gone = if cfg!(windows) { State::Gone } else { State::Unknown };
-    Ok(match content.owner().map_or(gone, |owner| owner.state()) {
+    Ok(match content.owner().map_or(State::Unknown, |owner| owner.state()) {
         State::Runs => LockState::Held,
         State::Gone => LockState::Stale,
-        State::Unknown if cfg!(windows) => LockState::Stale,
-        State::Unknown => LockState::Unknown,
+        // The lock ends with its process, and also with the machine that it ran on.
+        State::Unknown => match try_lock_shared(&file) {
+            Ok(()) => LockState::Stale,
+            Err(TryLockError::WouldBlock) => LockState::Held,
+            Err(TryLockError::Error(error)) if has_no_locks(&error) => LockState::Unknown,
+            Err(TryLockError::Error(error)) => return Err(error),
+        },
     })
 }
 
@@ -267,12 +274,17 @@ mod tests {
         let lock = Lock::take(path.clone()).unwrap();
         assert_eq!(look(&path).unwrap(), LockState::Held);
         drop(lock);
-        for (owner, state) in
-            [(Owner::gone(), LockState::Stale), (Owner::elsewhere(), LockState::Unknown)]
-        {
+        // Whoever had it before the machine was started again, or on another machine, has it no more if it is free.
+        for owner in [Owner::gone(), Owner::elsewhere()] {
             fs::write(&path, format!("{MAGIC}{OWNER}{owner}\n")).unwrap();
-            assert_eq!(look(&path).unwrap(), state);
+            assert_eq!(look(&path).unwrap(), LockState::Stale);
+            Lock::take(path.clone()).unwrap();
         }
+        fs::write(&path, format!("{MAGIC}{OWNER}{}\n", Owner::elsewhere())).unwrap();
+        let held = File::open(&path).unwrap();
+        FileExt::lock(&held).unwrap();
+        assert_eq!(look(&path).unwrap(), LockState::Held);
+        drop(held);
         fs::write(&path, "mine").unwrap();
         assert_eq!(look(&path).unwrap(), LockState::Unknown);
         assert!(path.exists());
@@ -379,6 +391,19 @@ mod tests {
             let (_directory, path) = path();
             let refused = Lock::take_by(path, |_| failing(Errno::IO)).unwrap_err();
             assert_eq!(Errno::from_io_error(&refused), Some(Errno::IO));
+        }
+
+        #[test]
+        fn a_look_cannot_tell_whether_an_owner_elsewhere_still_has_it() {
+            let (_directory, path) = path();
+            for (owner, state) in [
+                (Owner::gone(), LockState::Stale),
+                (Owner::this(), LockState::Held),
+                (Owner::elsewhere(), LockState::Unknown),
+            ] {
+                locked_by(&owner, &path);
+                assert_eq!(look_by(&path, NOT_SUPPORTED).unwrap(), state);
+            }
         }
 
         fn locked_by(owner: &Owner, path: &Path) {

@@ -118,7 +118,7 @@ mod sys {
     use std::io;
     use std::os::windows::fs::FileExt;
 
-    // These move the cursor too, which nobody here uses.
+    // These move the cursor too: who reads by it sets it first.
 
     pub(super) fn read_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<usize> {
         FileExt::seek_read(file, buf, offset)

@@ -2,7 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+#[cfg(unix)]
+use std::os::fd::AsFd;
 use std::path::Path;
+
+#[cfg(unix)]
+use rustix::path::Arg;
 
 use super::{durable, regular};
 
@@ -129,27 +134,30 @@ fn is_not_possible(error: &io::Error) -> bool {
     }
 }
 
-/// Whether something is mounted at the path. Only Linux tells.
-pub(super) fn is_mount_point(path: &Path) -> bool {
-    sys::is_mount_point(path)
+/// Whether something is mounted at a path within an open directory. Only Linux tells.
+#[cfg(unix)]
+pub(super) fn is_mount_point(dir: impl AsFd, path: impl Arg) -> bool {
+    sys::is_mount_point(dir, path)
 }
 
 #[cfg(target_os = "linux")]
 mod sys {
     use std::io;
+    use std::os::fd::AsFd;
     use std::path::Path;
 
     use rustix::fs::{
         AtFlags, CWD, RenameFlags, StatxAttributes, StatxFlags, renameat_with, statx,
     };
+    use rustix::path::Arg;
 
     pub(super) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
         Ok(renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?)
     }
 
-    pub(super) fn is_mount_point(path: &Path) -> bool {
+    pub(super) fn is_mount_point(dir: impl AsFd, path: impl Arg) -> bool {
         // A system that does not know has an error at the rename instead.
-        statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
+        statx(dir, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty())
             .is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
     }
 }
@@ -163,7 +171,8 @@ mod sys {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    pub(super) fn is_mount_point(_: &Path) -> bool {
+    #[cfg(unix)]
+    pub(super) fn is_mount_point(_: impl super::AsFd, _: impl super::Arg) -> bool {
         false
     }
 }
@@ -175,6 +184,7 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 
+    use rustix::fs::CWD;
     use rustix::io::Errno;
 
     use super::*;
@@ -304,8 +314,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_mount_point_is_known() {
-        assert!(is_mount_point(Path::new("/proc")));
-        assert!(!is_mount_point(Path::new("/proc/self")));
-        assert!(!is_mount_point(Path::new("/nowhere/at/all")));
+        assert!(is_mount_point(CWD, "/proc"));
+        assert!(!is_mount_point(CWD, "/proc/self"));
+        assert!(!is_mount_point(CWD, "/nowhere/at/all"));
     }
 }

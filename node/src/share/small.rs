@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use bitswap_core::Block;
 use bitswap_core::chunk::{Chunker, Metadata, Profile, Root};
 
-use super::{Cutting, Hashed, Keep, READ, chunks, failed, leaf_info, unsettled_for};
+use super::{Cutting, Hashed, Keep, READ, SharedForNow, chunks, failed, leaf_info, unsettled_for};
 use crate::error::ShareError;
 use crate::fs::read_from;
 use crate::fs::regular::open_source;
 use crate::node::Node;
 use crate::runtime::RuntimeExt as _;
-use crate::store::{FileId, SharedLeaf, Stamp};
+use crate::store::{SharedLeaf, Stamp};
 
 /// Files of one step, and the bytes that they may have together: each is in memory while it is hashed.
 const FILES_MAX: usize = 64;
@@ -37,13 +37,13 @@ pub(super) struct Source {
     pub(super) len: u64,
 }
 
-/// A file that was imported; it has an id if it is served from where it lies.
-#[derive(Clone, Debug)]
+/// A file that was imported, and perhaps is served from where it lies.
+#[derive(Debug)]
 pub(super) struct ImportedFile {
     pub(super) name: String,
     pub(super) path: PathBuf,
     pub(super) root: Root,
-    pub(super) id: Option<FileId>,
+    pub(super) shared: Option<SharedForNow>,
 }
 
 /// Cuts a list of files, in its order, into what is imported in one step each.
@@ -124,7 +124,7 @@ impl Node {
                     blocks.extend(small.blocks);
                     infos.extend(small.leaves.iter().map(|(cid, leaf)| leaf_info(*cid, leaf)));
                     shared.push((imported.len(), small.stamp, small.leaves));
-                    imported.push(ImportedFile { name, path, root: small.root, id: None });
+                    imported.push(ImportedFile { name, path, root: small.root, shared: None });
                 }
                 None => {
                     let mut done = 0;
@@ -133,8 +133,9 @@ impl Node {
                         done = hashed.done;
                     };
                     let cut = (how.profile, how.keep);
-                    let (root, id) = self.import_with(&path, cut, how.metadata_of, tell).await?;
-                    imported.push(ImportedFile { name, path, root, id });
+                    let (root, shared) =
+                        self.import_with(&path, cut, how.metadata_of, tell).await?;
+                    imported.push(ImportedFile { name, path, root, shared });
                 }
             }
         }
@@ -143,7 +144,8 @@ impl Node {
             for (at, stamp, leaves) in shared {
                 let leaves = leaves.into_iter().map(|(cid, leaf)| (*cid.hash(), leaf));
                 let path = imported[at].path.clone();
-                imported[at].id = Some(self.store().files().share(path, Some(stamp), leaves));
+                imported[at].shared =
+                    Some(SharedForNow::new(self, |files| files.share(path, Some(stamp), leaves)));
             }
             self.notify_new_blocks(infos).await?;
         }

@@ -12,7 +12,7 @@ use bitswap_core::chunk::{
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::small::{How, ImportedFile, Source, steps};
-use super::{Hashed, Keep, failed};
+use super::{Hashed, Keep, SharedForNow, failed};
 use crate::error::{EntryFault, ShareError};
 use crate::node::Node;
 use crate::runtime::RuntimeExt as _;
@@ -48,7 +48,7 @@ pub struct SharedTree {
     pub file_count: u64,
     /// Directories, the root included.
     pub directories: u64,
-    /// Symbolic links. They are shared as they are, whatever they lead to.
+    /// Symbolic links that are shared as they are, whatever they lead to.
     pub links: u64,
 }
 
@@ -72,15 +72,16 @@ struct Open {
 }
 
 impl Node {
-    /// Shares what these paths lead to: files, directories with everything in them, and symbolic links as they
-    /// are. By [default](Keep) the files are served from where they lie, without a copy; only what is above
-    /// them is kept.
+    /// Shares what these paths lead to: files, and directories with everything in them. A symbolic link among the
+    /// paths stands for what it leads to, if that is there; any other is shared as it is. By [default](Keep) the files
+    /// are served from where they lie, without a copy; only what is above them is kept.
     ///
     /// One path gives its own root. Several are wrapped in a directory, under their names.
     ///
     /// # Errors
     ///
-    /// When something cannot be read, changes meanwhile, or is neither file, directory nor link.
+    /// When something cannot be read, changes meanwhile, or is neither file, directory nor link. Then, as when the
+    /// future is dropped, no file of it stays shared.
     pub async fn share_tree(
         &self,
         paths: &[PathBuf],
@@ -110,6 +111,7 @@ impl Node {
             None => sharing.directory(top, &Metadata::default()).await?,
         };
         let Sharing { size, files, file_count, directories, links, .. } = sharing;
+        let files = files.into_iter().map(|(path, file)| (path, file.keep())).collect();
         Ok(SharedTree { root, size, files, file_count, directories, links })
     }
 }
@@ -119,7 +121,7 @@ struct Sharing<'a, P> {
     node: &'a Node,
     options: ShareTreeOptions,
     size: u64,
-    files: Vec<(PathBuf, FileId)>,
+    files: Vec<(PathBuf, SharedForNow)>,
     file_count: u64,
     directories: u64,
     links: u64,
@@ -138,15 +140,17 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     async fn count(&self, paths: &[PathBuf]) -> Result<(), ShareError> {
         let (paths, options) = (paths.to_vec(), self.options);
         let total = self.node.runtime().run_blocking(move || {
-            let (mut open, mut total) = (paths, 0);
-            while let Some(path) = open.pop() {
+            let mut total = 0;
+            let mut open: Vec<_> = paths.into_iter().map(|path| (named(&path), path)).collect();
+            while let Some((metadata, path)) = open.pop() {
                 // What cannot be read says so when it is shared.
-                let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+                let Ok(metadata) = metadata else { continue };
                 if metadata.is_file() {
                     total += metadata.len();
                 } else if metadata.is_dir() {
                     let entries = entries(&path, options).unwrap_or_default();
-                    open.extend(entries.into_iter().map(|name| path.join(name)));
+                    let entries = entries.into_iter().map(|name| path.join(name));
+                    open.extend(entries.map(|path| (fs::symlink_metadata(&path), path)));
                 }
             }
             total
@@ -161,7 +165,8 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         let name = name.to_owned();
         let path = path.to_owned();
         let at = path.clone();
-        let found = self.node.runtime().run_blocking(move || look(&at)).await;
+        let look = move || look(&at, &named(&at)?);
+        let found = self.node.runtime().run_blocking(look).await;
         match found.and_then(|found| found).map_err(|source| failed(&path, source))? {
             Found::File(len) => {
                 let shared = self.files_of(vec![Source { name, path, len }]).await?;
@@ -190,7 +195,10 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         let (options, dir) = (self.options, path.clone());
         let read = self.node.runtime().run_blocking(move || {
             let of_dir = fs::metadata(&dir)?;
-            let look_at = |name: OsString| (look(&dir.join(&name)), name);
+            let look_at = |name: OsString| {
+                let entry = dir.join(&name);
+                (fs::symlink_metadata(&entry).and_then(|metadata| look(&entry, &metadata)), name)
+            };
             let found: Vec<_> = entries(&dir, options)?.into_iter().map(look_at).collect();
             io::Result::Ok((metadata_of(&of_dir), found))
         });
@@ -239,10 +247,10 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
         let imported: Vec<Vec<ImportedFile>> =
             stream::iter(steps(files)).map(import).buffered(AT_ONCE).try_collect().await?;
         let mut roots = Vec::new();
-        for ImportedFile { name, path, root, id } in imported.into_iter().flatten() {
+        for ImportedFile { name, path, root, shared } in imported.into_iter().flatten() {
             self.size += root.size;
             self.file_count += 1;
-            self.files.extend(id.map(|id| (path, id)));
+            self.files.extend(shared.map(|shared| (path, shared)));
             roots.push((name, NodeRoot { cid: root.cid, dag_size: root.dag_size }));
         }
         Ok(roots)
@@ -276,13 +284,17 @@ impl<'a, P: FnMut(Hashed) + Send> Sharing<'a, P> {
     }
 }
 
-fn look(path: &Path) -> io::Result<Found> {
-    let metadata = fs::symlink_metadata(path)?;
+/// What a path of the user's is of: a link stands for what it leads to, if that is there.
+fn named(path: &Path) -> io::Result<fs::Metadata> {
+    fs::metadata(path).or_else(|_| fs::symlink_metadata(path))
+}
+
+fn look(path: &Path, metadata: &fs::Metadata) -> io::Result<Found> {
     Ok(if metadata.is_dir() {
         Found::Directory
     } else if metadata.is_symlink() {
         // Permissions of a link mean nothing.
-        let metadata = Metadata { mode: None, ..metadata_of(&metadata) };
+        let metadata = Metadata { mode: None, ..metadata_of(metadata) };
         Found::Link(metadata, fs::read_link(path)?)
     } else {
         // What it is if it is no file, is said when it is opened.

@@ -43,7 +43,7 @@ struct Index {
     next: u64,
     files: BTreeMap<FileId, Shared>,
     /// One place per file at most, although a block may occur in it many times.
-    leaves: HashMap<Hash, Vec<FileRole>>,
+    leaves: HashMap<Hash, Vec<Place>>,
 }
 
 /// Names a shared file.
@@ -56,10 +56,12 @@ struct Shared {
     /// `None`: it was written or has changed since, so its bytes are always checked.
     stamp: Option<Stamp>,
     leaves: Vec<Hash>,
+    /// Its blocks are in the store, whatever becomes of it.
+    is_copied: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct FileRole {
+struct Place {
     file: FileId,
     leaf: SharedLeaf,
 }
@@ -116,13 +118,16 @@ impl SharedFiles {
         leaves: impl IntoIterator<Item = (Hash, SharedLeaf)>,
     ) -> FileId {
         let mut index = self.write();
-        let id = FileId(index.next);
-        index.next += 1;
-        index.files.insert(id, Shared { path, stamp, leaves: Vec::new() });
+        let id = index.insert(Shared { path, stamp, leaves: Vec::new(), is_copied: false });
         for (hash, leaf) in leaves {
             index.add(id, hash, leaf);
         }
         id
+    }
+
+    /// Notes a file whose blocks are all in the store: it may change, and nothing is read from it.
+    pub fn note_copied(&self, path: PathBuf) -> FileId {
+        self.write().insert(Shared { path, stamp: None, leaves: Vec::new(), is_copied: true })
     }
 
     /// One more block of a file that is being written.
@@ -139,14 +144,16 @@ impl SharedFiles {
         }
     }
 
-    /// Whether a file looks as it did when it was hashed. One that is gone, or is shared no longer,
+    /// Whether a file looks as it did when it was hashed, or need not. One that is gone, or is shared no longer,
     /// does not.
     #[must_use]
     pub fn is_unchanged(&self, file: FileId) -> bool {
-        let known = self.read().files.get(&file).map(|shared| (shared.path.clone(), shared.stamp));
-        known.is_some_and(|(path, stamp)| {
-            std::fs::metadata(path).is_ok_and(|now| stamp == Some(Stamp::of(&now)))
-        })
+        let (path, stamp) = match self.read().files.get(&file) {
+            None => return false,
+            Some(shared) if shared.is_copied => return true,
+            Some(shared) => (shared.path.clone(), shared.stamp),
+        };
+        std::fs::metadata(path).is_ok_and(|now| stamp == Some(Stamp::of(&now)))
     }
 
     /// Whether some shared file had this block when it was hashed.
@@ -269,6 +276,13 @@ impl SharedFiles {
 }
 
 impl Index {
+    fn insert(&mut self, shared: Shared) -> FileId {
+        let id = FileId(self.next);
+        self.next += 1;
+        self.files.insert(id, shared);
+        id
+    }
+
     /// This block is not in this file.
     fn forget(&mut self, file: FileId, hash: &Hash) {
         if let Some(places) = self.leaves.get_mut(hash) {
@@ -283,7 +297,7 @@ impl Index {
         let Some(shared) = self.files.get_mut(&file) else { return };
         let places = self.leaves.entry(hash).or_default();
         if places.iter().all(|place| place.file != file) {
-            places.push(FileRole { file, leaf });
+            places.push(Place { file, leaf });
             shared.leaves.push(hash);
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +16,13 @@ use crate::runtime::{ByteStream, Runtime};
 
 type Hook = Box<dyn FnMut() + Send>;
 
-/// Another runtime; each of its blocking jobs begins with what the test wants, and the test may be its
-/// discovery.
+/// Another runtime; each of its blocking jobs begins with what the test wants, it may never sleep, and the test may be
+/// its discovery.
 #[derive(Clone)]
 pub(super) struct Hooked {
     inner: Arc<dyn Runtime>,
     hook: Arc<Mutex<Option<Hook>>>,
+    is_sleepless: Arc<AtomicBool>,
     discovery: Arc<Mutex<Option<Box<dyn Discovery>>>>,
 }
 
@@ -31,12 +33,22 @@ fn locked<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Hooked {
     pub(super) fn new(inner: Arc<dyn Runtime>) -> Self {
-        Self { inner, hook: Arc::default(), discovery: Arc::default() }
+        Self {
+            inner,
+            hook: Arc::default(),
+            is_sleepless: Arc::default(),
+            discovery: Arc::default(),
+        }
     }
 
     /// From now on `hook` runs before each job, on the job's thread.
     pub(super) fn before_each(&self, hook: impl FnMut() + Send + 'static) {
         *locked(&self.hook) = Some(Box::new(hook));
+    }
+
+    /// From now on no sleep takes any time. No node runs on that.
+    pub(super) fn never_sleep(&self) {
+        self.is_sleepless.store(true, Ordering::Relaxed);
     }
 
     /// The next node finds peers by this.
@@ -71,6 +83,9 @@ impl Runtime for Hooked {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        if self.is_sleepless.load(Ordering::Relaxed) {
+            return Box::pin(std::future::ready(()));
+        }
         self.inner.sleep(duration)
     }
 

@@ -98,13 +98,17 @@ macro_rules! suite {
             a_missing_file_is_not_shared
             only_regular_files_are_shared
             a_file_that_changes_while_it_is_shared_is_refused
+            a_file_that_is_written_to_all_the_time_is_not_waited_for_for_ever
             a_file_that_says_no_size_is_shared_with_all_its_bytes
+            what_is_fetched_and_not_shared_leaves_no_block_behind
             a_fetched_file_is_served_by_its_fetcher
             a_shared_folder_is_not_copied
             a_fetched_folder_is_served_by_its_fetcher
             a_folder_is_listed_and_followed_into
             a_small_file_costs_two_operations_and_no_sync_of_its_own
             what_cannot_be_shared_of_a_folder_is_named
+            of_a_folder_that_cannot_be_shared_no_file_stays_shared
+            a_link_that_is_named_stands_for_what_it_leads_to
             a_file_is_read_in_order
             what_is_read_is_kept_only_in_a_store_that_was_given_for_it
             a_reader_holds_no_more_than_its_window
@@ -112,6 +116,7 @@ macro_rules! suite {
             a_reader_that_seeks_drops_what_is_outside_of_its_window
             a_reader_that_is_dropped_leaves_no_want_behind
             a_reader_tells_what_is_missing_once_it_is_reached
+            a_reader_gives_no_byte_for_a_block_that_does_not_fit
             a_fetch_says_what_it_waits_for
             a_stall_says_that_no_peer_is_connected
             a_stall_says_that_nobody_is_known_to_provide_it

@@ -3,8 +3,8 @@
 use std::io::SeekFrom;
 use std::sync::Arc;
 
-use bitswap_core::chunk::Profile;
-use bitswap_core::{SessionOptions, WhenMissing};
+use bitswap_core::chunk::{Profile, Tree};
+use bitswap_core::{Block, SessionOptions, WhenMissing};
 use futures::{AsyncReadExt as _, AsyncSeekExt as _, TryStreamExt as _};
 
 use super::{bytes, file, pair, raw};
@@ -123,4 +123,25 @@ pub async fn a_reader_tells_what_is_missing_once_it_is_reached(runtime: Arc<dyn 
     reader.seek(SeekFrom::Start(2 * MIB as u64)).await.unwrap();
     reader.read_exact(&mut buf).await.unwrap();
     assert!(buf == content[2 * MIB..]);
+}
+
+pub async fn a_reader_gives_no_byte_for_a_block_that_does_not_fit(runtime: Arc<dyn Runtime>) {
+    let (a, b) = pair(&runtime).await;
+    // The parent says four bytes of the first child, which has three.
+    let leaves = [Block::raw(&b"odd"[..]), Block::raw(&b"even"[..])];
+    let mut tree = Tree::new(Profile::UnixfsV1_2025);
+    for leaf in &leaves {
+        assert!(tree.push_range(*leaf.cid(), 4, 4).is_empty());
+    }
+    let (root, nodes) = tree.finish();
+    a.put_blocks(nodes.into_iter().chain(leaves).collect()).await.unwrap();
+    let mut reader = b.open(root.cid, ReadOptions::default()).await.unwrap();
+    let mut buf = [0; 8];
+    for _ in 0..3 {
+        let error = reader.read(&mut buf).await.unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+    }
+    reader.seek(SeekFrom::Start(4)).await.unwrap();
+    assert_eq!(reader.read(&mut buf).await.unwrap(), 4);
+    assert_eq!(&buf[..4], b"even");
 }

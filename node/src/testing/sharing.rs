@@ -162,6 +162,19 @@ pub async fn a_file_that_changes_while_it_is_shared_is_refused(runtime: Arc<dyn 
     node.share_file(&path, Profile::default()).await.unwrap();
 }
 
+pub async fn a_file_that_is_written_to_all_the_time_is_not_waited_for_for_ever(
+    runtime: Arc<dyn Runtime>,
+) {
+    let hooked = Hooked::new(runtime);
+    let (_directory, path) = file(b"");
+    let mut written = std::fs::File::options().append(true).open(&path).unwrap();
+    // It is written to before each look.
+    hooked.before_each(move || written.write_all(b"more").unwrap());
+    hooked.never_sleep();
+    let refused = crate::share::settled(&hooked, &path).await;
+    assert!(matches!(&refused, Err(ShareError::Changed { path: named }) if *named == path));
+}
+
 pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes(runtime: Arc<dyn Runtime>) {
     let path = std::path::Path::new("/proc/version");
     if !path.exists() {
@@ -174,7 +187,9 @@ pub async fn a_file_that_says_no_size_is_shared_with_all_its_bytes(runtime: Arc<
         Node::builder(runtime.clone()).with_blocks(kept.clone()).with_listen_address(loopback());
     let (a, b) = (a.start().await.unwrap(), client(&runtime).await);
     connect(&b, &a).await;
-    let root = a.share_file(path, Profile::default()).await.unwrap().root;
+    let shared = a.share_file(path, Profile::default()).await.unwrap();
+    assert!(a.is_unchanged(shared.id).await.unwrap(), "its copy is served");
+    let root = shared.root;
     let read = b.read_file(root.cid, SessionOptions::default()).await.unwrap();
     let pieces: Vec<_> = read.try_collect().await.unwrap();
     assert_eq!(pieces.concat(), std::fs::read(path).unwrap());
@@ -204,6 +219,23 @@ pub async fn a_fetched_file_is_served_by_its_fetcher(runtime: Arc<dyn Runtime>) 
         let fetched = fetch.finish().await.unwrap();
         assert!(std::fs::read(&target).unwrap() == content);
         assert_eq!(fetched.from_peers.keys().collect::<Vec<_>>(), [&b.peer_id()]);
+    }
+}
+
+pub async fn what_is_fetched_and_not_shared_leaves_no_block_behind(runtime: Arc<dyn Runtime>) {
+    let a = server(&runtime).await;
+    let (directory, path) = file(&bytes(5_000_000));
+    let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root;
+    let blocks = Arc::new(MemoryStore::new());
+    let b = Node::builder(runtime.clone()).with_blocks(blocks.clone()).start().await.unwrap();
+    connect(&b, &a).await;
+    let whole = FetchOptions { share: false, ..FetchOptions::default() };
+    let mut part = FetchOptions::default();
+    part.download.wanted = 10..2_000_000;
+    for (name, options) in [("whole", whole), ("part", part)] {
+        let fetch = b.fetch_file(root.cid, &directory.path().join(name), options).unwrap();
+        fetch.finish().await.unwrap();
+        assert_eq!(blocks.len(), 0, "{name}");
     }
 }
 

@@ -142,6 +142,63 @@ pub async fn what_cannot_be_shared_of_a_folder_is_named(runtime: Arc<dyn Runtime
     }
 }
 
+#[cfg(unix)]
+pub async fn of_a_folder_that_cannot_be_shared_no_file_stays_shared(runtime: Arc<dyn Runtime>) {
+    let node = client(&runtime).await;
+    let (_directory, path) = folder();
+    // The first step has many files, and the last is not among them.
+    super::make_fifo(&path.join("a/b/c/fifo"));
+    let options = of(Profile::UnixfsV1_2025);
+    node.share_tree(std::slice::from_ref(&path), options, |_| ()).await.unwrap_err();
+    let is_served = |at: &str| {
+        let hash = *super::raw(&fs::read(path.join(at)).unwrap()).hash();
+        node.store().files().contains(&hash)
+    };
+    for at in ["nothing", "a/one", "a/b/c/x", "a/b/c/0"] {
+        assert!(!is_served(at), "{at}");
+    }
+    fs::remove_file(path.join("a/b/c/fifo")).unwrap();
+    node.share_tree(std::slice::from_ref(&path), options, |_| ()).await.unwrap();
+    assert!(is_served("a/one") && is_served("a/b/c/0"));
+}
+
+#[cfg(not(unix))]
+pub async fn of_a_folder_that_cannot_be_shared_no_file_stays_shared(_: Arc<dyn Runtime>) {}
+
+#[cfg(unix)]
+pub async fn a_link_that_is_named_stands_for_what_it_leads_to(runtime: Arc<dyn Runtime>) {
+    use std::os::unix::fs::symlink;
+    let node = client(&runtime).await;
+    let (directory, folder) = folder();
+    let at = |name: &str| directory.path().join(name);
+    symlink(&folder, at("to folder")).unwrap();
+    symlink(folder.join("a/one"), at("to file")).unwrap();
+    symlink(at("nowhere"), at("to nothing")).unwrap();
+    for metadata in [false, true] {
+        let options = ShareTreeOptions { metadata, ..of(Profile::default()) };
+        let share =
+            async |paths: &[PathBuf]| node.share_tree(paths, options, |_| ()).await.unwrap();
+        let plain = share(std::slice::from_ref(&folder)).await;
+        let mut told = None;
+        let to_folder = [at("to folder")];
+        let linked = node.share_tree(&to_folder, options, |hashed| told = Some(hashed));
+        let linked = linked.await.unwrap();
+        assert_eq!(linked.root, plain.root);
+        assert_eq!((linked.size, linked.links), (plain.size, 0));
+        assert_eq!(told.unwrap().total, plain.size);
+        let file = share(&[folder.join("a/one")]).await;
+        assert_eq!(share(&[at("to file")]).await.root, file.root);
+        let both = share(&[at("to folder"), at("to nothing")]).await;
+        assert_eq!((both.size, both.links), (plain.size, 1));
+        // Within a folder a link is what it is.
+        let links = share(&[directory.path().to_owned()]).await;
+        assert_eq!((links.size, links.links), (plain.size, 3));
+    }
+}
+
+#[cfg(not(unix))]
+pub async fn a_link_that_is_named_stands_for_what_it_leads_to(_: Arc<dyn Runtime>) {}
+
 /// Counts the operations on a folder, by kind.
 struct Counted {
     inner: DiskFolder,

@@ -146,8 +146,8 @@ impl Node {
         session: SessionOptions<PeerId>,
         report: impl FnMut(&Path, Difference) + Send,
     ) -> Result<Verified, VerifyError> {
-        let top = look(self, path, true).await?;
-        if top.is_none() {
+        // A link to nothing is there, and differs.
+        if look(self, path, false).await?.is_none() {
             return Err(read(path, io::ErrorKind::NotFound.into()));
         }
         let walk = TreeWalk::new(root, TreeBounds::default(), native_names, WINDOW)?;
@@ -246,7 +246,10 @@ impl<R: FnMut(&Path, Difference) + Send> Verification<R> {
         let relative = on_disk(Path::new(""), path.as_str());
         let at = on_disk(&self.path, path.as_str());
         let follow = path.is_root() && !matches!(kind, EntryKind::Symlink { .. });
-        let found = look(&self.node, &at, follow).await?;
+        let mut found = look(&self.node, &at, follow).await?;
+        if follow && found.is_none() {
+            found = look(&self.node, &at, false).await?;
+        }
         let expected = match &kind {
             EntryKind::Directory(_) => OnDisk::Directory,
             EntryKind::File { .. } => OnDisk::File,

@@ -29,7 +29,11 @@ impl Folder {
                 locked(&self.open).files.insert((path, role), Arc::new(opened));
                 return Ok(Done::Opened { len });
             }
-            Effect::CheckReplace { .. } => {}
+            Effect::CheckReplace { role } => {
+                let FileRole::Target(number) = role else { return Err(unknown()) };
+                let dir = self.dir_of(&path)?;
+                dir.may_replace(&numbered_name(&path, number)).map_err(in_the_way(role))?;
+            }
             Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
             Effect::Allocate { len, reserve } => {
                 let file = file(FileRole::Temp)?;

@@ -4,24 +4,25 @@
 //! `NAME.part`. Everything happens relative to these two, which are open, and below them no link is followed.
 
 mod large;
+mod metadata;
 #[cfg(all(test, unix))]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::fs::{File, FileTimes};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
 
 use bitswap_core::chunk::{
-    Done, Effect, Expected, FileRole, FsError, Metadata, Mtime, Obstacle, TreeEffect, TreePath,
+    Done, Effect, Expected, FileRole, FsError, Metadata, Obstacle, TreeEffect, TreePath,
 };
 use cid::multibase::Base;
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt as _};
 use sha2::{Digest as _, Sha256};
 
+use self::metadata::set_metadata;
 use super::dir::{Dir, Kind};
 use super::disk::{Write, answered, in_the_way, locked, read_whole};
 use super::durable;
@@ -38,6 +39,7 @@ const MARK: &str = "about.txt";
 pub(crate) const JOURNAL: &str = "journal";
 const NEW_JOURNAL: &str = "journal-new";
 const PUT: &str = "put-";
+const NEW_LINK: &str = "put-link";
 const FILE: &str = "file-";
 
 const ABOUT: &str = "A folder is being downloaded. This folder has the parts of it that are not complete, and is \
@@ -129,6 +131,8 @@ struct Folder {
     open: Mutex<Open>,
     write: Write,
     queue: Queue<TreeEffect>,
+    /// Whether one step makes everything durable.
+    syncs_at_once: bool,
 }
 
 #[derive(Debug, Default)]
@@ -139,14 +143,15 @@ struct Open {
     dirs: BTreeMap<String, Arc<Dir>>,
     /// The open files of large files.
     files: BTreeMap<(TreePath, FileRole), Arc<File>>,
-    /// Where everything cannot be made durable at once: what is to be.
-    unsynced: Vec<Unsynced>,
+    unsynced: Unsynced,
 }
 
-#[derive(Debug)]
-enum Unsynced {
-    Put(u64),
-    Names(Arc<Dir>),
+/// What is to be made durable, where that is not one step. Directories by their paths: there may be more of them than
+/// the process may have open.
+#[derive(Debug, Default)]
+struct Unsynced {
+    puts: BTreeSet<u64>,
+    dirs: BTreeSet<String>,
 }
 
 impl Folder {
@@ -157,8 +162,9 @@ impl Folder {
         let component = Some(paths.name().to_string_lossy().into_owned());
         let name = name.ok_or_else(|| BadTarget { path: target.to_owned(), component, fault })?;
         let (lock, open) = (Mutex::default(), Mutex::default());
-        let queue = Queue::default();
-        Ok(Self { work_name: work_name(&paths), name, paths, lock, open, write, queue })
+        let (queue, work_name) = (Queue::default(), work_name(&paths));
+        let syncs_at_once = cfg!(target_os = "linux");
+        Ok(Self { work_name, name, paths, lock, open, write, queue, syncs_at_once })
     }
 
     fn perform(&self, effect: TreeEffect) -> io::Result<Done> {
@@ -192,7 +198,7 @@ impl Folder {
                     file => file?,
                 };
                 (self.write)(&file, 0, &bytes)?;
-                self.unsynced(Unsynced::Put(number));
+                self.unsynced(|unsynced| unsynced.puts.insert(number));
             }
             TreeEffect::Sync => self.sync()?,
             TreeEffect::Name { number, path, to, replace, metadata } => {
@@ -203,7 +209,10 @@ impl Folder {
                 }
                 let renamed = work.rename(&from, &dir, &numbered_name(&path, to), replace);
                 renamed.map_err(in_the_way(FileRole::Target(to)))?;
-                self.unsynced(Unsynced::Names(dir));
+                self.unsynced(|unsynced| {
+                    unsynced.puts.remove(&number);
+                    unsynced.dirs.insert(dir_path(&path).to_owned())
+                });
             }
             TreeEffect::SetMetadata { path, number, metadata } => {
                 self.set_metadata(&path, number, &metadata)?;
@@ -263,9 +272,7 @@ impl Folder {
             }
             root => Arc::new(root?),
         };
-        let mut open = locked(&self.open);
-        open.dirs.insert(String::new(), root);
-        open.unsynced.push(Unsynced::Names(parent));
+        locked(&self.open).dirs.insert(String::new(), root);
         Ok(Done::Made { is_new })
     }
 
@@ -293,7 +300,7 @@ impl Folder {
 
     /// The directory that an entry is in.
     fn dir_of(&self, path: &TreePath) -> io::Result<Arc<Dir>> {
-        self.dir(path.as_str().rsplit_once('/').map_or("", |(dir, _)| dir))
+        self.dir(dir_path(path))
     }
 
     fn make_dir(&self, path: &TreePath) -> io::Result<Done> {
@@ -302,7 +309,7 @@ impl Folder {
         if !is_new && above.kind(path.name())? != Kind::Dir {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        self.unsynced(Unsynced::Names(above));
+        self.unsynced(|unsynced| unsynced.dirs.insert(dir_path(path).to_owned()));
         Ok(Done::Made { is_new })
     }
 
@@ -317,13 +324,18 @@ impl Folder {
         let (dir, name) = (self.dir_of(path)?, numbered_name(path, number));
         match dir.kind(&name) {
             Ok(Kind::Link) if dir.read_link(&name)?.as_deref() == Some(target) => return Ok(true),
-            Ok(Kind::File | Kind::Link) if replace => dir.remove(&name)?,
+            Ok(Kind::File | Kind::Link) if replace => {
+                // What is there goes only once there is something in its place.
+                let work = self.work()?;
+                work.remove(NEW_LINK)?;
+                work.symlink(target, NEW_LINK)?;
+                work.rename(NEW_LINK, &dir, &name, true)?;
+            }
             Ok(_) => return Err(ErrorKind::AlreadyExists.into()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => dir.symlink(target, &name)?,
             Err(error) => return Err(error),
         }
-        dir.symlink(target, &name)?;
-        self.unsynced(Unsynced::Names(dir));
+        self.unsynced(|unsynced| unsynced.dirs.insert(dir_path(path).to_owned()));
         Ok(false)
     }
 
@@ -339,31 +351,33 @@ impl Folder {
         Ok(expected.matches(&read_whole(&file, expected.len_max())?))
     }
 
-    fn unsynced(&self, what: Unsynced) {
+    fn unsynced(&self, note: impl FnOnce(&mut Unsynced) -> bool) {
         // Where there is one step for all, nothing need be remembered.
-        if !cfg!(target_os = "linux") {
-            locked(&self.open).unsynced.push(what);
+        if !self.syncs_at_once {
+            note(&mut locked(&self.open).unsynced);
         }
     }
 
     fn sync(&self) -> io::Result<()> {
         let work = self.work()?;
-        let unsynced = std::mem::take(&mut locked(&self.open).unsynced);
-        if work.sync_all()? {
+        if self.syncs_at_once && work.sync_all()? {
             return Ok(());
         }
-        for what in unsynced {
-            match what {
-                Unsynced::Put(number) => match work.write(&format!("{PUT}{number}")) {
-                    Ok(file) => durable::sync(&file)?,
-                    // It has its name already, and was durable before.
-                    Err(error) if error.kind() == ErrorKind::NotFound => {}
-                    Err(error) => return Err(error),
-                },
-                Unsynced::Names(dir) => dir.sync()?,
+        let Unsynced { puts, dirs } = std::mem::take(&mut locked(&self.open).unsynced);
+        for number in puts {
+            match work.write(&format!("{PUT}{number}")) {
+                Ok(file) => durable::sync(&file)?,
+                // It has its name already, and was durable before.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
-        work.sync()
+        for dir in dirs {
+            self.dir(&dir)?.sync()?;
+        }
+        work.sync()?;
+        // The name of the root.
+        self.parent()?.sync()
     }
 
     fn save_journal(&self, bytes: &[u8]) -> io::Result<()> {
@@ -384,7 +398,8 @@ impl Folder {
                 None => Ok(()),
             };
         }
-        set_metadata(&self.dir_of(path)?.read(&numbered_name(path, number))?, metadata)
+        let file = self.dir_of(path)?.to_set_metadata(&numbered_name(path, number))?;
+        set_metadata(&file, metadata)
     }
 
     fn remove_work(&self) -> io::Result<()> {
@@ -413,33 +428,15 @@ impl Folder {
     }
 }
 
+/// The path of the directory that an entry is in.
+fn dir_path(path: &TreePath) -> &str {
+    path.as_str().rsplit_once('/').map_or("", |(dir, _)| dir)
+}
+
 /// An entry's name, made unique by a number.
 fn numbered_name(path: &TreePath, number: u32) -> String {
     match number {
         0 => path.name().to_owned(),
         number => numbered(path.name().as_ref(), number).to_string_lossy().into_owned(),
     }
-}
-
-/// Sets permissions and time of change, without the bits that give rights to whoever runs a file.
-fn set_metadata(file: &File, metadata: &Metadata) -> io::Result<()> {
-    if let Some(mtime) = metadata.mtime.and_then(system_time) {
-        file.set_times(FileTimes::new().set_modified(mtime))?;
-    }
-    #[cfg(unix)]
-    if let Some(mode) = metadata.mode {
-        use std::os::unix::fs::PermissionsExt as _;
-        file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777))?;
-    }
-    Ok(())
-}
-
-fn system_time(mtime: Mtime) -> Option<SystemTime> {
-    let whole = Duration::from_secs(mtime.seconds.unsigned_abs());
-    let seconds = if mtime.seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(whole)
-    };
-    seconds?.checked_add(Duration::from_nanos(mtime.nanoseconds.into()))
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use bitswap_core::chunk::{
-    DirectoryBuilder, IfExists, Importer, Metadata, NodeRoot, Profile, SyncPolicy, Tree,
-    TreeDownload, TreeError, TreeEvent, TreeOptions, TreeOutcome, TreeOutput, symlink as link_node,
+    DirectoryBuilder, FsErrorKind, IfExists, Importer, Metadata, NodeRoot, Profile, SyncPolicy,
+    Tree, TreeDownload, TreeError, TreeEvent, TreeOptions, TreeOutcome, TreeOutput,
+    symlink as link_node,
 };
 use bitswap_core::{Block, Timestamp};
 use bytes::Bytes;
@@ -280,23 +281,88 @@ fn what_is_no_file_is_neither_waited_for_nor_replaced() {
 }
 
 #[test]
-fn no_file_gets_the_rights_of_its_owner_to_give() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("file");
-    let file = File::create(&path).unwrap();
-    let mtime = Some(Mtime { seconds: -1, nanoseconds: 500_000_000 });
-    set_metadata(&file, &Metadata { mode: Some(0o106_755), mtime }).unwrap();
-    let metadata = fs::metadata(&path).unwrap();
-    assert_eq!(metadata.permissions().mode() & 0o7777, 0o755);
-    let before = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
-    assert_eq!(metadata.modified().unwrap(), before);
-}
-
-#[test]
 fn long_names_have_a_work_directory_of_allowed_length() {
     let paths = |name: &str| Paths::new(Path::new(name)).unwrap();
     let (a, b) = ("x".repeat(254) + "a", "x".repeat(254) + "b");
     assert_ne!(work_name(&paths(&a)), work_name(&paths(&b)));
     assert!(work_name(&paths(&a)).len() < 255);
     assert_eq!(work_name(&paths("movies")), "movies.part");
+}
+
+#[test]
+fn what_a_link_replaces_stays_until_the_link_is_there() {
+    let (source, mut fixture) = (sample(), Fixture::new());
+    fixture.options.download.if_exists = IfExists::Replace;
+    fs::create_dir_all(fixture.at("target/inner")).unwrap();
+    fs::write(fixture.at("target/inner/link"), "mine").unwrap();
+    let folder = fixture.folder();
+    for effect in [TreeEffect::Lock, TreeEffect::Begin] {
+        folder.perform(effect).unwrap();
+    }
+    let path = TreePath::root().join("inner").unwrap().join("link").unwrap();
+    // No file system takes such a link.
+    let too_long = "x".repeat(1 << 16);
+    let link = |target: &str| {
+        let (path, target) = (path.clone(), target.to_owned());
+        folder.perform(TreeEffect::MakeLink { path, number: 0, target, replace: true })
+    };
+    link(&too_long).unwrap_err();
+    assert_eq!(fs::read(fixture.at("target/inner/link")).unwrap(), b"mine");
+    link("elsewhere").unwrap();
+    drop(folder);
+    assert!(is_finished(run(&source, &fixture.folder(), &fixture.options, |_| true)));
+    fixture.assert_complete();
+}
+
+#[test]
+fn a_large_file_looks_whether_what_has_its_name_can_be_replaced() {
+    let fixture = Fixture::new();
+    let folder = fixture.folder();
+    for effect in [TreeEffect::Lock, TreeEffect::Begin] {
+        folder.perform(effect).unwrap();
+    }
+    let path = TreePath::root().join("large").unwrap();
+    let look = || {
+        let effect = Effect::CheckReplace { role: FileRole::Target(0) };
+        folder.perform(TreeEffect::File { path: path.clone(), effect })
+    };
+    look().unwrap();
+    fs::create_dir(fixture.at("target/large")).unwrap();
+    let kind = fs_error(&look().unwrap_err()).kind;
+    let (role, what) = (FileRole::Target(0), Obstacle::Directory);
+    assert_eq!(kind, FsErrorKind::InTheWay { role, what });
+}
+
+/// Where there is no step that makes everything durable, each directory is opened for that again.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_tree_of_many_directories_keeps_few_of_them_open() {
+    const DIRS: usize = 500;
+    let mut source = Source { root: Cid::default(), blocks: BTreeMap::new() };
+    let file = source.file(b"bytes");
+    let dir = source.directory([("file", file)]);
+    let mut root = DirectoryBuilder::new(Profile::default());
+    for number in 0..DIRS {
+        root.add(&number.to_string(), dir).unwrap();
+    }
+    let (root, nodes) = root.finish(&Metadata::default());
+    nodes.into_iter().for_each(|node| source.put(node));
+    source.root = root.cid;
+    for sync in [SyncPolicy::Never, SyncPolicy::AtEnd] {
+        let mut fixture = Fixture::new();
+        fixture.options.download.sync = sync;
+        let folder = Folder { syncs_at_once: false, ..fixture.folder() };
+        let mut most = 0;
+        let outcome = run(&source, &folder, &fixture.options, |_| {
+            let open = fs::read_dir("/proc/self/fd").unwrap();
+            let leads = |entry: fs::DirEntry| fs::read_link(entry.path()).ok();
+            let ours = |path: &PathBuf| path.starts_with(fixture.directory.path());
+            let open = open.filter_map(Result::ok).filter_map(leads).filter(ours).count();
+            most = most.max(open);
+            true
+        });
+        assert!(is_finished(outcome));
+        assert_eq!(fs::read_dir(fixture.at("target")).unwrap().count(), DIRS);
+        assert!(most <= DIRS_MAX + 8, "{most}");
+    }
 }
