@@ -303,7 +303,7 @@ impl Failure {
             Self::Name(error) => name_code(error),
             Self::Publish(PublishError::NoDht) => USAGE,
             Self::Put(PutError::Store(error)) => store_code(error),
-            Self::Publish(PublishError::NotStored) => NETWORK,
+            Self::Publish(PublishError::NotStored | PublishError::Unreachable) => NETWORK,
             Self::NoStore { .. } => FILE,
             Self::StoreFault(fault) => fault_code(fault),
             Self::StoreFile { source } if is_full(source) => DISK_FULL,
@@ -363,7 +363,7 @@ fn name_code(error: &NameError) -> u8 {
     match error {
         NameError::NoDht { .. } => USAGE,
         NameError::NotFound { .. } | NameError::NoLink { .. } => NOT_FOUND,
-        NameError::Lookup { .. } => NETWORK,
+        NameError::Lookup { .. } | NameError::Unreachable { .. } => NETWORK,
         NameError::Value { .. } | NameError::Endless { .. } => INVALID,
         _ => OTHER,
     }

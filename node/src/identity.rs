@@ -10,7 +10,7 @@ use libp2p::PeerId;
 use libp2p::identity::Keypair;
 use thiserror::Error;
 
-use crate::fs::lock::has_no_locks;
+use crate::fs::lock::{Lock, has_no_locks};
 use crate::fs::secret::{self, Exposed};
 
 /// The longest key of all kinds, RSA with 8192 bits, has less than 5 KiB.
@@ -23,12 +23,21 @@ const LEN_MAX: u64 = 16 << 10;
 /// as `PrivKey`. Keys of Ed25519, RSA, secp256k1 and ECDSA are read; a new one is of Ed25519.
 ///
 /// The operating system's lock on the file is held until this value, or the node that it is
-/// [given to](crate::NodeBuilder::with_identity_file), ends; where a file system has no locks, it is not held.
+/// [given to](crate::NodeBuilder::with_identity_file), ends; where a file system has no locks, it is not held. On
+/// Windows nobody else could read a file that is locked, so there the lock is on a file beside it, with `.lock`
+/// behind its name.
 pub struct IdentityFile {
     path: PathBuf,
     keypair: Keypair,
-    /// Holds the lock.
-    _file: File,
+    _lock: Held,
+}
+
+/// What keeps others from the identity.
+enum Held {
+    /// The lock of the key's file, or nothing where there are no locks.
+    Key { _file: File },
+    /// That of a file beside it.
+    Beside { _lock: Lock },
 }
 
 /// Why an identity was not read from a file, or not made.
@@ -82,7 +91,10 @@ impl IdentityFile {
     ///
     /// [`IdentityError`] says what to do.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, IdentityError> {
-        let path = path.into();
+        Self::open_by(path.into(), if cfg!(windows) { lock_beside } else { lock_key })
+    }
+
+    fn open_by(path: PathBuf, lock: Locks) -> Result<Self, IdentityError> {
         let new = || {
             let key = Keypair::generate_ed25519().to_protobuf_encoding();
             key.map_err(io::Error::other)
@@ -91,15 +103,16 @@ impl IdentityFile {
             Ok(file) => file,
             Err(error) => return Err(failed(path, error)),
         };
-        // Named in full: newer standard libraries have a method of that name.
-        match FileExt::try_lock(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(IdentityError::InUse { path }),
-            Err(TryLockError::Error(error)) if has_no_locks(&error) => {}
-            Err(TryLockError::Error(error)) => return Err(failed(path, error)),
-        }
-        let keypair = keypair(secret::read(&file, LEN_MAX), &path)?;
-        Ok(Self { path, keypair, _file: file })
+        let read = secret::read(&file, LEN_MAX);
+        let held = match lock(file, &path) {
+            Ok(held) => held,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(IdentityError::InUse { path });
+            }
+            Err(error) => return Err(failed(path, error)),
+        };
+        let keypair = keypair(read, &path)?;
+        Ok(Self { path, keypair, _lock: held })
     }
 
     /// Reads the key in a file that there is, to sign with: also while a node runs with it.
@@ -130,6 +143,24 @@ impl IdentityFile {
     pub fn peer_id(&self) -> PeerId {
         self.keypair.public().to_peer_id()
     }
+}
+
+/// How an identity is locked.
+type Locks = fn(File, &Path) -> io::Result<Held>;
+
+fn lock_key(file: File, _: &Path) -> io::Result<Held> {
+    // Named in full: newer standard libraries have a method of that name.
+    match FileExt::try_lock(&file) {
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) if !has_no_locks(&error) => Err(error),
+        _ => Ok(Held::Key { _file: file }),
+    }
+}
+
+fn lock_beside(_: File, path: &Path) -> io::Result<Held> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    Lock::take(beside.into()).map(|lock| Held::Beside { _lock: lock })
 }
 
 fn failed(path: PathBuf, source: io::Error) -> IdentityError {
@@ -193,6 +224,28 @@ mod tests {
         assert!(matches!(IdentityFile::open(&path), Err(IdentityError::InUse { .. })));
         drop(first);
         assert!(IdentityFile::open(&path).is_ok());
+    }
+
+    #[test]
+    fn a_key_is_read_while_a_node_runs_with_it() {
+        for lock in [lock_key as Locks, lock_beside] {
+            let (directory, path) = directory();
+            let used = IdentityFile::open_by(path.clone(), lock).unwrap();
+            let again = IdentityFile::open_by(path.clone(), lock);
+            assert!(matches!(again, Err(IdentityError::InUse { .. })));
+            let key = IdentityFile::read_key(&path).unwrap();
+            assert_eq!(key.public(), used.keypair().public());
+            drop(used);
+            assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+        }
+    }
+
+    /// Where nobody reads what another has locked, the key is not what is locked.
+    #[test]
+    fn a_lock_beside_the_key_leaves_the_key_unlocked() {
+        let (_directory, path) = directory();
+        let _used = IdentityFile::open_by(path.clone(), lock_beside).unwrap();
+        FileExt::try_lock(&File::open(&path).unwrap()).unwrap();
     }
 
     #[test]

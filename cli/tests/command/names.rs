@@ -59,13 +59,17 @@ fn a_name_is_published_followed_and_published_anew() {
     assert!(!new.exists(), "a command that is wrong makes no key");
     assert_eq!(code(&[&["publish", HELLO], &dht[..]].concat()), 2);
     assert_eq!(code(&[&["publish", name, "--identity", path(&key)], &dht[..]].concat()), 2);
+    // Nor is it missing when nobody answers.
+    let gone = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf";
+    assert_eq!(code(&["resolve", nobody, "--bootstrap", gone]), 7);
     let alone = ["--bootstrap", "none"];
     let published = [&["publish", HELLO, "--identity", path(&key)], &alone[..]].concat();
     assert_eq!(code(&published), 7, "nobody has taken it");
     assert_eq!(hub.stop(), 0);
 }
 
-/// A DNS server that knows a few TXT records, and of every other name that it does not exist.
+/// A DNS server that knows a few TXT records, fails for two names, and says of every other that it does not
+/// exist.
 fn dns_server(records: &'static [(&str, &str)]) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
@@ -89,7 +93,15 @@ fn answer(query: &[u8], records: &[(&str, &str)]) -> Vec<u8> {
     let question = &query[12..at + 5];
     let name = labels.join(".");
     let texts: Vec<_> = records.iter().filter(|(owner, _)| *owner == name).collect();
-    let code = if texts.is_empty() { 3 } else { 0 };
+    let code = match texts.is_empty() {
+        true if ["broken.example.test", "_dnslink.half-broken.example.test"]
+            .contains(&name.as_str()) =>
+        {
+            2
+        }
+        true => 3,
+        false => 0,
+    };
     let mut out = [&query[..2], &[0x85, code, 0, 1, 0, texts.len() as u8, 0, 0, 0, 0]].concat();
     out.extend_from_slice(question);
     for (_, text) in texts {
@@ -135,7 +147,9 @@ fn a_domain_stands_for_what_its_records_say() {
         assert_eq!(printed.stdout, b"Hello World", "{runtime}: {printed:?}");
         let resolved = result(&[&["resolve", "/ipns/old.example.test/b"], &asked[..]].concat());
         assert_eq!(resolved["path"], format!("/ipfs/{HELLO}/a/b"));
-        for (name, expected) in [("loop", 6), ("bad", 6), ("nothing", 3)] {
+        for (name, expected) in
+            [("loop", 6), ("bad", 6), ("nothing", 3), ("broken", 7), ("half-broken", 7)]
+        {
             let name = format!("/ipns/{name}.example.test");
             assert_eq!(code(&[&["resolve", &name], &asked[..]].concat()), expected, "{name}");
         }

@@ -6,7 +6,7 @@
 mod records;
 mod reprovider;
 
-pub(crate) use records::Records;
+pub(crate) use records::{Records, bound_addresses};
 pub(crate) use reprovider::Reprovider;
 
 use libp2p::multiaddr::Protocol;

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::{self, Empty};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 use std::vec;
 
 use libp2p::kad::store::{Error, RecordStore, Result};
@@ -45,9 +45,42 @@ struct Value {
     ipns: IpnsRecord,
 }
 
+impl Value {
+    /// How long it holds and is kept from now on: as its owner says, and as the DHT does.
+    fn left(&self) -> Duration {
+        let valid = self.ipns.valid_until().duration_since(SystemTime::now()).unwrap_or_default();
+        let expires = self.record.expires.map(|at| at.saturating_duration_since(Instant::now()));
+        expires.map_or(valid, |kept| kept.min(valid))
+    }
+
+    fn holds(&self) -> bool {
+        !self.left().is_zero()
+    }
+}
+
+/// Keeps only as many addresses as a record may have, each once, and none that is longer than it may be.
+pub(crate) fn bound_addresses(addresses: &mut Vec<Multiaddr>) {
+    let mut kept = BTreeSet::new();
+    addresses.retain(|address| {
+        address.len() <= ADDRESS_BYTES_MAX
+            && kept.len() < ADDRESSES_MAX
+            && kept.insert(address.clone())
+    });
+}
+
 impl Records {
     pub(crate) const fn new(me: PeerId) -> Self {
         Self { me, all: BTreeMap::new(), expiring: BTreeSet::new(), values: BTreeMap::new() }
+    }
+
+    /// Removes the records of a key that have expired.
+    fn remove_expired(&mut self, key: &[u8]) {
+        let now = Instant::now();
+        let records = self.all.get(key).into_iter().flatten();
+        let expired = records.filter(|record| record.is_expired(now)).map(|record| record.provider);
+        for provider in expired.collect::<Vec<_>>() {
+            self.remove(key, &provider);
+        }
     }
 
     fn remove(&mut self, key: &[u8], provider: &PeerId) {
@@ -69,23 +102,27 @@ impl RecordStore for Records {
 
     fn get(&self, key: &RecordKey) -> Option<Cow<'_, Record>> {
         let value = self.values.get(key.as_ref())?;
-        let holds = value.ipns.valid_until() > SystemTime::now();
-        holds.then_some(Cow::Borrowed(&value.record))
+        value.holds().then_some(Cow::Borrowed(&value.record))
     }
 
     fn put(&mut self, record: Record) -> Result<()> {
-        let (key, now) = (record.key.to_vec(), SystemTime::now());
+        let key = record.key.to_vec();
         let name = IpnsName::of_routing_key(&key).ok_or(Error::MaxRecords)?;
-        let ipns = IpnsRecord::read(name, &record.value, now).map_err(|_| Error::MaxRecords)?;
+        let ipns = IpnsRecord::read(name, &record.value, SystemTime::now())
+            .map_err(|_| Error::MaxRecords)?;
+        // One that nobody gets any more keeps no other out.
         if let Some(known) = self.values.get(&key)
+            && known.holds()
             && known.ipns.supersedes(&ipns)
         {
             return Err(Error::MaxRecords);
         }
         if !self.values.contains_key(&key) && self.values.len() >= VALUES_MAX {
-            let others =
-                self.values.iter().filter(|(_, value)| value.record.publisher != Some(self.me));
-            let first = others.min_by_key(|(_, value)| value.ipns.valid_until());
+            let others = self
+                .values
+                .iter()
+                .filter(|(_, value)| value.record.publisher != Some(self.me) || !value.holds());
+            let first = others.min_by_key(|(_, value)| value.left());
             let first = first.ok_or(Error::MaxRecords)?.0.clone();
             self.values.remove(&first);
         }
@@ -106,9 +143,9 @@ impl RecordStore for Records {
         if key.len() > KEY_BYTES_MAX {
             return Err(Error::ValueTooLarge);
         }
-        record.addresses.retain(|address: &Multiaddr| address.len() <= ADDRESS_BYTES_MAX);
-        record.addresses.truncate(ADDRESSES_MAX);
+        bound_addresses(&mut record.addresses);
         self.remove(&key, &record.provider);
+        self.remove_expired(&key);
         let is_mine = record.provider == self.me;
         let known = self.all.get(&key).map_or(0, Vec::len);
         if !is_mine {
@@ -144,8 +181,6 @@ impl RecordStore for Records {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use libp2p::identity::Keypair;
 
     use super::*;
@@ -196,16 +231,39 @@ mod tests {
         let long = format!("/dns4/{}/tcp/1", "a".repeat(ADDRESS_BYTES_MAX));
         let mut addresses: Vec<Multiaddr> = vec![long.parse().unwrap()];
         addresses.extend((0..20).map(|port| format!("/tcp/{port}").parse().unwrap()));
+        addresses.insert(2, addresses[1].clone());
         let padded = ProviderRecord { addresses, ..record(b"key", PeerId::random(), now) };
         records.add_provider(padded.clone()).unwrap();
         let kept = &records.providers(&padded.key)[0].addresses;
-        assert_eq!(kept[..], padded.addresses[1..=ADDRESSES_MAX]);
+        assert_eq!(
+            kept[..],
+            [&padded.addresses[1..2], &padded.addresses[3..]].concat()[..ADDRESSES_MAX]
+        );
         let long = record(&[0; KEY_BYTES_MAX + 1], PeerId::random(), now);
         assert!(records.add_provider(long).is_err());
+        let later = now + Duration::from_secs(60);
         for _ in 0..2 * K_VALUE.get() {
-            records.add_provider(record(b"popular", PeerId::random(), now)).unwrap();
+            records.add_provider(record(b"popular", PeerId::random(), later)).unwrap();
         }
         assert_eq!(records.providers(&b"popular".to_vec().into()).len(), K_VALUE.get());
+    }
+
+    #[test]
+    fn providers_that_have_expired_take_no_place_of_another() {
+        let (now, live) = (Instant::now(), PeerId::random());
+        let mut records = Records::new(PeerId::random());
+        for _ in 0..K_VALUE.get() {
+            let key = b"popular".to_vec();
+            // Put here as it is after its time: one that has expired already is not sent.
+            let expired = record(&key, PeerId::random(), now);
+            records.expiring.insert((now, key.clone(), expired.provider));
+            records.all.entry(key).or_default().push(expired);
+        }
+        let later = now + Duration::from_secs(60);
+        records.add_provider(record(b"popular", live, later)).unwrap();
+        let kept = records.providers(&b"popular".to_vec().into());
+        assert_eq!(kept.iter().map(|record| record.provider).collect::<Vec<_>>(), [live]);
+        assert_eq!(records.expiring.len(), 1);
     }
 
     fn value(key: &Keypair, sequence: u64, seconds: u64) -> Record {
@@ -240,12 +298,31 @@ mod tests {
     }
 
     #[test]
+    fn a_record_that_has_expired_gives_way_to_any_that_holds() {
+        let key = Keypair::generate_ed25519();
+        let earlier = value(&key, 0, 100);
+        let mut records = Records::new(PeerId::random());
+        // Its owner's time is over, or that of those who keep it.
+        for (seconds, expires) in [(0, None), (100, Some(Instant::now()))] {
+            let later = Record { expires, ..value(&key, 5, seconds) };
+            let name = IpnsName::from(&key.public());
+            let ipns = IpnsRecord::read(name, &later.value, SystemTime::UNIX_EPOCH).unwrap();
+            records.values.insert(later.key.to_vec(), Value { record: later, ipns });
+            assert_eq!(records.get(&earlier.key), None);
+            records.put(earlier.clone()).unwrap();
+            assert_eq!(records.get(&earlier.key).as_deref(), Some(&earlier));
+        }
+    }
+
+    #[test]
     fn records_of_names_are_bounded_and_the_one_that_expires_first_gives_way_unless_it_is_ours() {
         let me = PeerId::random();
         let mut records = Records::new(me);
         let ours = Record { publisher: Some(me), ..value(&Keypair::generate_ed25519(), 0, 50) };
         records.put(ours.clone()).unwrap();
-        let first = value(&Keypair::generate_ed25519(), 0, 60);
+        // Valid for ever, and not kept as long as the others.
+        let expires = Some(Instant::now() + Duration::from_secs(60));
+        let first = Record { expires, ..value(&Keypair::generate_ed25519(), 0, 1 << 32) };
         records.put(first.clone()).unwrap();
         for _ in 0..VALUES_MAX {
             records.put(value(&Keypair::generate_ed25519(), 0, 100)).unwrap();

@@ -18,4 +18,4 @@ pub use resolve::{NameError, PublishError, PublishOptions, ResolvedName};
 pub(crate) use cache::Names;
 #[cfg(test)]
 pub(crate) use record::Terms;
-pub(crate) use resolve::NoDht;
+pub(crate) use resolve::DhtFault;

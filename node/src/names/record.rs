@@ -32,6 +32,15 @@ const UNTIL: u64 = 0;
 /// What is signed is `data` behind this.
 const SIGNED: &[u8] = b"ipns-signature:";
 
+/// The last time that a record can name, the end of the year 9999, since the epoch.
+const LAST: Duration = Duration::from_secs(253_402_300_799);
+
+/// When a record ends that begins to hold at a time.
+pub(super) fn end_of(begin: SystemTime, lifetime: Duration) -> SystemTime {
+    let last = SystemTime::UNIX_EPOCH + LAST;
+    begin.checked_add(lifetime).map_or(last, |end| end.min(last))
+}
+
 /// A record that was checked against its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpnsRecord {

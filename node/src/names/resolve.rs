@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::name::IpnsName;
 use super::path::{NamePath, NamePathError, Root};
-use super::record::{IpnsRecord, Terms};
+use super::record::{IpnsRecord, Terms, end_of};
 use crate::error::NodeClosed;
 use crate::node::Node;
 
@@ -38,6 +38,12 @@ pub enum NameError {
     /// Names of keys are in a DHT, and the node takes part in none.
     #[error("{name} is looked up in a DHT, and the node takes part in none")]
     NoDht {
+        /// The name.
+        name: IpnsName,
+    },
+    /// Nobody in the DHT has answered, or not enough of it in time.
+    #[error("{name} cannot be looked up: the DHT does not answer; is any machine of it reachable?")]
+    Unreachable {
         /// The name.
         name: IpnsName,
     },
@@ -87,7 +93,8 @@ pub enum NameError {
 /// How a name is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PublishOptions {
-    /// How long the record holds. Those who keep it forget it after two days whatever it says. Default: 48 h.
+    /// How long the record holds, to the end of the year 9999 at most. Those who keep it forget it after two days
+    /// whatever it says. Default: 48 h.
     pub lifetime: Duration,
     /// How long others need not look again. Default: 5 min.
     pub ttl: Duration,
@@ -106,6 +113,10 @@ pub enum PublishError {
     /// Names are published in a DHT.
     #[error("names are published in a DHT, and the node takes part in none")]
     NoDht,
+    /// Nobody in the DHT has answered, or not enough of it in time: what the name stands for so far is not known, and
+    /// so neither which record would be a later one.
+    #[error("the DHT does not answer; is any machine of it reachable?")]
+    Unreachable,
     /// The key did not sign.
     #[error("the key cannot sign")]
     Sign(#[from] SigningError),
@@ -129,32 +140,20 @@ impl Node {
         let mut at = path.clone();
         let mut ttl: Option<Duration> = None;
         for _ in 0..STEPS_MAX {
-            let name = match at.root() {
-                Root::Cid(cid) => {
+            let (name, now) = (at.root().to_string(), SystemTime::now());
+            let (target, holds) = match (at.root(), self.names().get(&name, now)) {
+                (Root::Cid(cid), _) => {
                     return Ok(ResolvedName { cid: *cid, path: at.path().to_vec(), ttl });
                 }
-                Root::Ipns(_) | Root::Domain(_) => at.root().to_string(),
-            };
-            let now = SystemTime::now();
-            let (target, holds) = match self.names().get(&name, now) {
-                Some(known) => known,
-                None => {
-                    let (value, holds) = match at.root() {
-                        Root::Domain(domain) => (self.link_of(domain).await?, DOMAIN_TTL),
-                        Root::Ipns(name) => {
-                            let record = self.record_of(*name).await?;
-                            let left = record.valid_until().duration_since(now);
-                            (record.value().to_owned(), record.ttl().min(left.unwrap_or_default()))
-                        }
-                        Root::Cid(_) => continue,
-                    };
-                    let target: NamePath = value.parse().map_err(|source| NameError::Value {
-                        name: name.clone(),
-                        value,
-                        source,
-                    })?;
-                    self.names().put(name, target.clone(), holds, now);
-                    (target, holds)
+                (_, Some(known)) => known,
+                (Root::Domain(domain), None) => {
+                    let link = self.link_of(domain).await?;
+                    self.believe(name, link, DOMAIN_TTL, now)?
+                }
+                (Root::Ipns(of), None) => {
+                    let record = self.record_of(*of).await?;
+                    let left = record.valid_until().duration_since(now).unwrap_or_default();
+                    self.believe(name, record.value().to_owned(), record.ttl().min(left), now)?
                 }
             };
             ttl = Some(ttl.map_or(holds, |ttl| ttl.min(holds)));
@@ -163,8 +162,25 @@ impl Node {
         Err(NameError::Endless { name: path.root().to_string() })
     }
 
+    /// Remembers what a name stands for, and how long that may be believed.
+    fn believe(
+        &self,
+        name: String,
+        value: String,
+        holds: Duration,
+        now: SystemTime,
+    ) -> Result<(NamePath, Duration), NameError> {
+        let target: NamePath = value.parse().map_err(|source| NameError::Value {
+            name: name.clone(),
+            value,
+            source,
+        })?;
+        self.names().put(name, target.clone(), holds, now);
+        Ok((target, holds))
+    }
+
     /// Lets the name of a key stand for a path, in the DHT, and gives the record. If the name stood for
-    /// something else before, the record is a later one.
+    /// something else before, or for longer, the record is a later one.
     ///
     /// # Errors
     ///
@@ -177,15 +193,18 @@ impl Node {
     ) -> Result<IpnsRecord, PublishError> {
         let value = target.to_string();
         let name = IpnsName::from(&key.public());
-        let before = self.find_record(name).await?.map_err(|NoDht| PublishError::NoDht)?;
-        let sequence = before.map_or(0, |before| {
-            before.sequence().saturating_add(u64::from(before.value() != value))
-        });
+        let before = self.find_record(name).await?.map_err(PublishError::from)?;
         let now = SystemTime::now();
-        let terms = Terms { sequence, valid_until: now + options.lifetime, ttl: options.ttl };
+        let valid_until = end_of(now, options.lifetime);
+        let sequence = before.map_or(0, |before| {
+            // Of two with one number the one that is valid for longer counts.
+            let is_renewal = before.value() == value && before.valid_until() < valid_until;
+            before.sequence().saturating_add(u64::from(!is_renewal))
+        });
+        let terms = Terms { sequence, valid_until, ttl: options.ttl };
         let record = IpnsRecord::sign(key, &value, terms)?;
         let stored = self.store_record(record.clone()).await?;
-        match stored.map_err(|NoDht| PublishError::NoDht)? {
+        match stored.map_err(PublishError::from)? {
             true => {
                 let holds = options.ttl.min(options.lifetime);
                 self.names().put(Root::Ipns(name).to_string(), target.clone(), holds, now);
@@ -196,13 +215,16 @@ impl Node {
     }
 
     async fn record_of(&self, name: IpnsName) -> Result<IpnsRecord, NameError> {
-        let found = self.find_record(name).await?.map_err(|NoDht| NameError::NoDht { name })?;
+        let found = self.find_record(name).await?.map_err(|fault| match fault {
+            DhtFault::NoDht => NameError::NoDht { name },
+            DhtFault::Unreachable => NameError::Unreachable { name },
+        })?;
         found.ok_or(NameError::NotFound { name })
     }
 
     /// What a domain says: under `_dnslink`, or itself.
     async fn link_of(&self, domain: &str) -> Result<String, NameError> {
-        let mut first = None;
+        let mut failed = None;
         let domain = domain.trim_end_matches('.');
         // In full, or the system's resolver may look below its own domain.
         for asked in [format!("_dnslink.{domain}."), format!("{domain}.")] {
@@ -215,22 +237,35 @@ impl Node {
                         return Ok((*link).to_owned());
                     }
                 }
-                Err(source) => first = Some(source),
+                Err(source) if source.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => failed = Some(source),
             }
         }
         let domain = domain.to_owned();
-        match first {
-            Some(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(NameError::Lookup { domain, source })
-            }
-            _ => Err(NameError::NoLink { domain }),
-        }
+        Err(match failed {
+            Some(source) => NameError::Lookup { domain, source },
+            None => NameError::NoLink { domain },
+        })
     }
 }
 
-/// The error of a node without a DHT.
+/// Why a DHT could not be asked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NoDht;
+pub(crate) enum DhtFault {
+    /// The node takes part in none.
+    NoDht,
+    /// Nobody has answered, or not enough in time.
+    Unreachable,
+}
+
+impl From<DhtFault> for PublishError {
+    fn from(fault: DhtFault) -> Self {
+        match fault {
+            DhtFault::NoDht => Self::NoDht,
+            DhtFault::Unreachable => Self::Unreachable,
+        }
+    }
+}
 
 fn link(text: &str) -> Option<&str> {
     let link = text.trim().strip_prefix("dnslink=")?.trim();

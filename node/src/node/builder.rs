@@ -275,7 +275,7 @@ impl NodeBuilder {
             swarm,
             runtime.clone(),
             channels,
-            Lookups::new(providers),
+            Lookups::new(providers, limits.dialled_for_lookups()),
             ConnectionManager::new(limits),
             dht.as_ref().map(InDht::new),
             (self.reconnect_grace, rates),

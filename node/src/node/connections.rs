@@ -33,7 +33,7 @@ pub struct ConnectionLimits {
     pub(crate) being_set_up: u32,
     /// Connections beyond the limit while evicted ones are being closed.
     closing: u32,
-    /// Outbound connections that are being set up.
+    /// Outbound connections that are being set up, half of them to providers that lookups found.
     dialled: u32,
 }
 
@@ -116,6 +116,11 @@ impl ConnectionLimits {
             );
         }
         limits
+    }
+
+    /// Dials for lookups: the rest is for whom the user names, and for the DHT.
+    pub(super) fn dialled_for_lookups(&self) -> usize {
+        (self.dialled / 2).max(1) as usize
     }
 
     /// What holds even while evicted connections are being closed.

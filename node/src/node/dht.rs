@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use bitswap_core::{LookupId, Timestamp};
 use cid::Cid;
-use libp2p::core::multiaddr::Protocol;
+use libp2p::core::Endpoint;
 use libp2p::kad::store::RecordStore as _;
 use libp2p::kad::{self, Event, GetProvidersOk, QueryId, QueryResult, RecordKey};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour as _};
 use libp2p::{Multiaddr, PeerId, identify};
 
+use super::is_loopback;
 use super::name_queries::NameQueries;
-use crate::dht::{Dht, Records, Reprovider, named_peer};
+use crate::dht::{Dht, Records, Reprovider, bound_addresses, named_peer};
 use crate::error::{ProvideError, StartError};
 use crate::providers::Provider;
 use crate::store::Hash;
@@ -164,7 +166,7 @@ impl InDht {
             }
             _ => return None,
         };
-        if self.names.event(kad, id, &result, is_last) {
+        if self.names.event(kad, id, &result, &stats, is_last) {
             return None;
         }
         let query = *self.queries.get(&id)?;
@@ -177,15 +179,15 @@ impl InDht {
                     key,
                     providers,
                 })) => {
-                    // Those that others named are known to the behaviour; these are our own records.
-                    let mut known = kad.store_mut().providers(&key);
-                    known.retain(|record| providers.contains(&record.provider));
-                    let addresses = |peer| {
-                        let record = known.iter().find(|record| record.provider == peer);
-                        record.map(|record| record.addresses.clone()).unwrap_or_default()
-                    };
-                    let found = providers.into_iter();
-                    let found = found.map(|peer| Provider { peer, addresses: addresses(peer) });
+                    let records = kad.store_mut().providers(&key);
+                    let found = providers.into_iter().map(|peer| {
+                        let record = records.iter().find(|record| record.provider == peer);
+                        let ours = record.map(|record| record.addresses.clone());
+                        let mut addresses = ours.unwrap_or_default();
+                        addresses.extend(told_addresses(kad, peer));
+                        bound_addresses(&mut addresses);
+                        Provider { peer, addresses }
+                    });
                     Some(DhtEvent::Found(lookup, found.collect()))
                 }
                 _ => is_last.then_some(DhtEvent::Done(lookup)),
@@ -205,12 +207,13 @@ fn key(hash: &Hash) -> RecordKey {
     hash.to_bytes().into()
 }
 
-fn is_loopback(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
-    }
+/// Where others say that a peer is. The behaviour tells it to whoever is about to dial, and forgets it with the
+/// query: a provider that waits for a place is dialled later than that.
+fn told_addresses(kad: &mut Kad, peer: PeerId) -> Vec<Multiaddr> {
+    // There is no connection yet, and the behaviour looks at none.
+    let none = ConnectionId::new_unchecked(0);
+    kad.handle_pending_outbound_connection(none, Some(peer), &[], Endpoint::Dialer)
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -218,10 +221,18 @@ mod tests {
     use std::task::{Context, Poll};
 
     use bitswap_core::{Config, Engine, Output, SessionOptions, Want};
+    use futures::StreamExt as _;
+    use futures::future::{Either, select};
     use futures::task::noop_waker;
-    use libp2p::swarm::{NetworkBehaviour as _, ToSwarm};
+    use libp2p::core::multiaddr::Protocol;
+    use libp2p::core::transport::MemoryTransport;
+    use libp2p::core::upgrade::Version;
+    use libp2p::identity::Keypair;
+    use libp2p::swarm::{self, Swarm, SwarmEvent, ToSwarm};
+    use libp2p::{Transport as _, noise};
 
     use super::*;
+    use crate::multiplex::{Accounts, Multiplex};
 
     const NOW: Timestamp = Timestamp::ZERO;
 
@@ -274,6 +285,65 @@ mod tests {
         assert_eq!(events(&mut dht, &mut kad), []);
         assert!(!looks(&kad, &cid));
         assert!(dht.queries.is_empty());
+    }
+
+    /// A node of the DHT and nothing else, reached within this process.
+    fn swarm(dht: &Dht) -> Swarm<Kad> {
+        let key = Keypair::generate_ed25519();
+        let peer = key.public().to_peer_id();
+        let transport = MemoryTransport::default()
+            .upgrade(Version::V1)
+            .authenticate(noise::Config::new(&key).unwrap())
+            .multiplex_ext(|peer, _| Multiplex::with(&Accounts::default(), *peer))
+            .boxed();
+        let kad = behaviour(dht, peer).unwrap();
+        Swarm::new(transport, kad, peer, swarm::Config::without_executor())
+    }
+
+    /// Runs a swarm until it says something that concerns the test.
+    async fn until<T>(
+        swarm: &mut Swarm<Kad>,
+        mut concerns: impl FnMut(&mut Swarm<Kad>, SwarmEvent<Event>) -> Option<T>,
+    ) -> T {
+        loop {
+            let event = swarm.select_next_some().await;
+            if let Some(found) = concerns(swarm, event) {
+                return found;
+            }
+        }
+    }
+
+    #[test]
+    fn a_provider_that_others_name_is_found_with_the_addresses_that_they_name() {
+        let (id, cid) = lookup();
+        let (peer, address) = (PeerId::random(), "/ip4/127.0.0.1/tcp/2".parse::<Multiaddr>());
+        let addresses = vec![address.unwrap().with(Protocol::P2p(peer))];
+        let mut knows = swarm(&Dht::server());
+        let record = kad::ProviderRecord::new(key(cid.hash()), peer, addresses.clone());
+        let expires = Some(std::time::Instant::now() + std::time::Duration::from_secs(60));
+        let record = kad::ProviderRecord { expires, ..record };
+        knows.behaviour_mut().store_mut().add_provider(record).unwrap();
+        let found = futures::executor::block_on(async {
+            knows.listen_on("/memory/0".parse().unwrap()).unwrap();
+            let at = until(&mut knows, |_, event| match event {
+                SwarmEvent::NewListenAddr { address, .. } => Some(address),
+                _ => None,
+            });
+            let at = at.await.with(Protocol::P2p(*knows.local_peer_id()));
+            let dht = Dht::client().with_bootstrap(at);
+            let (mut asks, mut in_dht) = (swarm(&dht), InDht::new(&dht));
+            in_dht.find(asks.behaviour_mut(), id, &cid);
+            let found = until(&mut asks, |asks, event| match event {
+                SwarmEvent::Behaviour(event) => in_dht.event(asks.behaviour_mut(), event, NOW),
+                _ => None,
+            });
+            let answers = until(&mut knows, |_, _| None::<()>);
+            match select(Box::pin(found), Box::pin(answers)).await {
+                Either::Left((found, _)) => found,
+                Either::Right(((), _)) => panic!("it answers for ever"),
+            }
+        });
+        assert_eq!(found, DhtEvent::Found(id, vec![Provider { peer, addresses }]));
     }
 
     #[test]

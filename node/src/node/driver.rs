@@ -82,8 +82,8 @@ pub(crate) struct Driver {
     /// What connected peers said of themselves.
     pub(super) identified: HashMap<PeerId, Identified>,
     pub(super) rates: Rates,
-    /// The latest end of an orderly stop, and who waits for it.
-    stopping: Option<(BoxFuture<'static, ()>, oneshot::Sender<()>)>,
+    /// The latest end of an orderly stop, and all who wait for it.
+    stopping: Option<(BoxFuture<'static, ()>, Vec<oneshot::Sender<()>>)>,
 }
 
 pub(super) struct Connecting {
@@ -237,7 +237,9 @@ impl Driver {
     /// Stops the node once nothing is on its way any more, or soon.
     pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
         self.bitswap().shutdown();
-        self.stopping = Some((self.runtime.sleep(STOPPING), reply));
+        let Self { runtime, stopping, .. } = self;
+        let (_, waiting) = stopping.get_or_insert_with(|| (runtime.sleep(STOPPING), Vec::new()));
+        waiting.push(reply);
     }
 
     /// The Bitswap behaviour.
@@ -290,6 +292,9 @@ impl Driver {
                 endpoint,
                 ..
             } => {
+                if endpoint.is_dialer() {
+                    self.lookups.dial_ended();
+                }
                 if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
                 {
                     self.dialer.named(peer_id, address, true, self.now());
@@ -441,6 +446,7 @@ impl Driver {
             // The reason names the address.
             None => self.note_error(&format!("no connection: {reason}")),
         }
+        self.lookups.dial_ended();
         if let Some((target, _)) = self.dials.remove(&connection) {
             self.dialer.failed(target, &reason, self.now());
         }
@@ -583,7 +589,7 @@ impl Future for Driver {
                     if driver.has_stopped() {
                         return Poll::Ready(());
                     }
-                    if driver.give_up_lost() {
+                    if driver.give_up_lost() || driver.give_up_alone() {
                         continue;
                     }
                     if !driver.poll_timer(cx) {

@@ -87,7 +87,7 @@ impl Driver {
         }
     }
 
-    /// Ends what waits for peers that are not expected back. True when there was any.
+    /// Ends what only waits for peers that are not expected back. True when there was any.
     pub(super) fn give_up_lost(&mut self) -> bool {
         let now = self.now();
         self.dialer.end_graces(now);
@@ -100,12 +100,24 @@ impl Driver {
             self.routes.failed(session, cid, &error);
             any = true;
         }
-        let lost = self.dialer.lost(now);
-        if lost.is_empty() || self.swarm.connected_peers().next().is_some() {
-            return any;
+        any
+    }
+
+    /// Ends what nobody is left for: those who were connected are lost and not expected back, and nobody
+    /// looks for others. True when there was any. For when the swarm has nothing to say: until then it may be
+    /// about to ask for a lookup.
+    pub(super) fn give_up_alone(&mut self) -> bool {
+        let lost = self.dialer.lost(self.now());
+        if lost.is_empty() || self.expects_peers() || self.swarm.connected_peers().next().is_some()
+        {
+            return false;
         }
         let error = GetError::ConnectionLost { lost, reports: Vec::new() };
+        let mut any = false;
         for (session, cids) in self.routes.that_fail() {
+            if self.searches.is_running(session) {
+                continue;
+            }
             self.bitswap().cancel(session, cids.iter().copied());
             for cid in cids {
                 self.routes.failed(session, cid, &error);

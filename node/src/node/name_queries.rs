@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::time::SystemTime;
 
 use futures::channel::oneshot;
-use libp2p::kad::{GetRecordOk, QueryId, QueryResult, Quorum, Record};
+use libp2p::kad::{GetRecordError, GetRecordOk, QueryId, QueryResult, QueryStats, Quorum, Record};
 
 use super::Node;
 use super::dht::Kad;
 use super::driver::Driver;
 use crate::error::NodeClosed;
-use crate::names::{IpnsName, IpnsRecord, Names, NoDht};
+use crate::names::{DhtFault, IpnsName, IpnsRecord, Names};
 use crate::runtime::Runtime as _;
 use crate::trace::log;
 
@@ -26,7 +26,7 @@ enum NameQuery {
     Store(oneshot::Sender<bool>),
 }
 
-type Found = oneshot::Sender<Option<IpnsRecord>>;
+type Found = oneshot::Sender<Result<Option<IpnsRecord>, DhtFault>>;
 
 impl NameQueries {
     fn find(&mut self, kad: &mut Kad, name: IpnsName, reply: Found) {
@@ -54,6 +54,7 @@ impl NameQueries {
         kad: &mut Kad,
         id: QueryId,
         result: &QueryResult,
+        stats: &QueryStats,
         is_last: bool,
     ) -> bool {
         match self.0.get_mut(&id) {
@@ -82,7 +83,19 @@ impl NameQueries {
         if is_last {
             match self.0.remove(&id) {
                 Some(NameQuery::Find { best, reply, .. }) => {
-                    let _ = reply.send(best.map(|record| *record));
+                    let is_timeout = matches!(
+                        result,
+                        QueryResult::GetRecord(Err(GetRecordError::Timeout { .. }))
+                    );
+                    let found = match best {
+                        Some(record) => Ok(Some(*record)),
+                        // Whoever has it may be among those that have not answered.
+                        None if is_timeout || stats.num_successes() == 0 => {
+                            Err(DhtFault::Unreachable)
+                        }
+                        None => Ok(None),
+                    };
+                    let _ = reply.send(found);
                 }
                 Some(NameQuery::Store(reply)) => {
                     let _ = reply.send(matches!(result, QueryResult::PutRecord(Ok(_))));
@@ -95,9 +108,12 @@ impl NameQueries {
 }
 
 impl Driver {
-    fn name_query(&mut self, start: impl FnOnce(&mut NameQueries, &mut Kad)) -> Result<(), NoDht> {
+    fn name_query(
+        &mut self,
+        start: impl FnOnce(&mut NameQueries, &mut Kad),
+    ) -> Result<(), DhtFault> {
         let kad = self.swarm.behaviour_mut().dht.as_mut();
-        let (Some(dht), Some(kad)) = (&mut self.dht, kad) else { return Err(NoDht) };
+        let (Some(dht), Some(kad)) = (&mut self.dht, kad) else { return Err(DhtFault::NoDht) };
         start(dht.names(), kad);
         Ok(())
     }
@@ -114,17 +130,17 @@ impl Node {
         self.shared.runtime.texts(domain, self.shared.dns_server).await
     }
 
-    /// The latest record of a name that anybody in the DHT has.
+    /// The latest record of a name that anybody in the DHT has; `None` if those who answered have none.
     pub(crate) async fn find_record(
         &self,
         name: IpnsName,
-    ) -> Result<Result<Option<IpnsRecord>, NoDht>, NodeClosed> {
+    ) -> Result<Result<Option<IpnsRecord>, DhtFault>, NodeClosed> {
         let (reply, found) = oneshot::channel();
         let start =
             move |driver: &mut Driver| driver.name_query(|all, kad| all.find(kad, name, reply));
         match self.call(start).await? {
             Err(none) => Ok(Err(none)),
-            Ok(()) => found.await.map(Ok).map_err(|_| NodeClosed),
+            Ok(()) => found.await.map_err(|_| NodeClosed),
         }
     }
 
@@ -132,7 +148,7 @@ impl Node {
     pub(crate) async fn store_record(
         &self,
         record: IpnsRecord,
-    ) -> Result<Result<bool, NoDht>, NodeClosed> {
+    ) -> Result<Result<bool, DhtFault>, NodeClosed> {
         let (reply, stored) = oneshot::channel();
         let start =
             move |driver: &mut Driver| driver.name_query(|all, kad| all.store(kad, &record, reply));

@@ -2,6 +2,7 @@
 
 use bitswap_core::{LookupId, ProviderProgress, SessionId};
 use cid::Cid;
+use libp2p::connection_limits::Exceeded;
 use libp2p::swarm::DialError;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::{Multiaddr, identify, kad};
@@ -61,15 +62,18 @@ impl Driver {
             self.bitswap().providers(id, &[peer], ProviderProgress::Partial);
             return;
         }
-        let Some(Provider { addresses, .. }) = self.lookups.pend(id, provider) else { return };
+        let Some(provider) = self.lookups.pend(id, provider) else { return };
         let dial = DialOpts::peer_id(peer)
             .condition(PeerCondition::DisconnectedAndNotDialing)
-            .addresses(addresses)
+            .addresses(provider.addresses.clone())
             .extend_addresses_through_behaviour()
             .build();
         match self.swarm.dial(dial) {
             // It is being dialled already.
             Ok(()) | Err(DialError::DialPeerConditionFalse(_)) => {}
+            Err(DialError::Denied { cause }) if cause.downcast_ref::<Exceeded>().is_some() => {
+                self.lookups.postpone(id, provider);
+            }
             Err(error) => {
                 log!(debug, "a provider cannot be dialled", peer = peer, error = error);
                 self.lookups.decided(peer);

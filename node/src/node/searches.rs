@@ -43,6 +43,11 @@ impl Searches {
         self.fruitless.remove(&session);
     }
 
+    /// Whether a session searches, or somebody whom its search named is being dialled.
+    pub(super) fn is_running(&self, session: SessionId) -> bool {
+        self.running.values().any(|(of, _)| *of == session)
+    }
+
     /// Whether the last search of a session that has ended named nobody.
     pub(super) fn found_nobody(&self, session: SessionId) -> bool {
         self.fruitless.contains(&session)

@@ -12,12 +12,10 @@ use cid::multihash::Multihash;
 use cid::{Cid, CidGeneric, Version};
 use futures::future::BoxFuture;
 
-use super::DiskStore;
+use super::{DAG_CBOR, DiskStore};
 
 /// What stores of the crate `blockstore` say when they fail.
 pub use blockstore::Error as BlockstoreError;
-
-const DAG_CBOR: u64 = 0x71;
 
 /// A store of the crate `blockstore` (memory, redb, sled, or one's own), for [`with_blocks`].
 ///

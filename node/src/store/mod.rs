@@ -27,6 +27,9 @@ use futures::future::BoxFuture;
 
 use crate::runtime::{Runtime, RuntimeExt};
 
+/// The codec of nodes in CBOR.
+const DAG_CBOR: u64 = 0x71;
+
 /// A hash that names a block.
 pub type Hash = cid::multihash::Multihash<64>;
 
@@ -99,7 +102,10 @@ impl Store {
         match found.await {
             Ok(found) => {
                 for (at, answer) in found {
-                    answers[at] = answer;
+                    // That the files lack it does not tell that the store which failed has not got it.
+                    if !matches!((&answers[at], &answer), (Err(_), Ok(None))) {
+                        answers[at] = answer;
+                    }
                 }
             }
             Err(error) => {

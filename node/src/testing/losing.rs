@@ -90,7 +90,7 @@ async fn fetcher(runtime: &Arc<dyn Runtime>, grace: Duration) -> Node {
     Node::builder(runtime.clone()).with_reconnect_grace(grace).start().await.unwrap()
 }
 
-async fn disconnected(node: &Node, cut: impl FnOnce()) {
+pub(super) async fn disconnected(node: &Node, cut: impl FnOnce()) {
     let mut events = node.events().await.unwrap();
     cut();
     while !matches!(events.next().await, Some(NodeEvent::Disconnected(_))) {}

@@ -95,6 +95,7 @@ macro_rules! suite {
             a_leaf_that_a_file_repeats_is_collected_once
             a_leaf_that_cannot_be_made_again_is_not_promised
             a_file_that_changed_is_not_served
+            a_block_that_left_its_file_may_be_in_the_store_that_fails
             a_missing_file_is_not_shared
             only_regular_files_are_shared
             a_file_that_changes_while_it_is_shared_is_refused
@@ -147,6 +148,11 @@ macro_rules! suite {
             a_provider_is_dialled_and_asked
             a_want_that_fails_when_missing_waits_for_the_provider_being_dialled
             a_lookup_ends_when_its_provider_cannot_be_dialled
+            silent_providers_leave_dials_for_the_user_and_for_the_provider_that_answers
+            a_provider_is_dialled_once_the_dials_of_others_leave_room
+            a_want_waits_for_a_provider_although_another_peer_is_lost
+            a_name_is_neither_missing_nor_published_when_nobody_in_the_dht_answers
+            a_name_is_published_for_any_time_and_for_less_than_before
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_provided_up_to_the_bound
             connections_that_say_nothing_give_way_to_one_that_does

@@ -110,6 +110,39 @@ pub async fn a_file_that_changed_is_not_served(runtime: Arc<dyn Runtime>) {
     assert!(served.dont_haves >= 1 && served.bytes < 3 << 20);
 }
 
+/// Keeps nothing, and cannot tell of any block whether it is there.
+struct Broken;
+
+impl Broken {
+    fn answers<T>(cids: &[Cid]) -> Vec<Result<Option<T>, StoreError>> {
+        cids.iter().map(|_| Err(StoreError::new("broken"))).collect()
+    }
+}
+
+impl Blockstore for Broken {
+    fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        Box::pin(async move { Self::answers(&cids) })
+    }
+
+    fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        Box::pin(async move { Self::answers(&cids) })
+    }
+
+    fn put(&self, _: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+pub async fn a_block_that_left_its_file_may_be_in_the_store_that_fails(runtime: Arc<dyn Runtime>) {
+    let node = Node::builder(runtime).with_blocks(Arc::new(Broken)).start().await.unwrap();
+    let content = bytes(1000);
+    let (_directory, path) = file(&content);
+    let cid = node.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root.cid;
+    assert_eq!(node.store().block(cid).await.unwrap().unwrap(), content);
+    std::fs::write(&path, "other").unwrap();
+    assert!(node.store().block(cid).await.is_err());
+}
+
 pub async fn a_missing_file_is_not_shared(runtime: Arc<dyn Runtime>) {
     let node = client(&runtime).await;
     let directory = tempfile::tempdir().unwrap();

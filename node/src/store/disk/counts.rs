@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::unsynced::Unsynced;
 use super::usage::Usage;
 
 /// What is there, and what is about to be.
@@ -11,8 +12,37 @@ pub(super) struct Counts {
     pub(super) usage: Option<Usage>,
     /// Bytes that have room and are not there yet.
     pub(super) reserved: u64,
-    /// Whether nothing could make room when it was looked for last, and nothing has changed that since.
-    pub(super) is_full: bool,
+    pub(super) unsynced: Unsynced,
+    /// How often something changed after which there may be more to remove.
+    changes: u64,
+    /// After how many of them nothing was left that could make room.
+    full_after: Option<u64>,
+}
+
+impl Counts {
+    /// What a store has that is opened.
+    pub(super) fn of(usage: Option<Usage>) -> Self {
+        Self { usage, ..Self::default() }
+    }
+
+    /// There may be more to remove than before.
+    pub(super) const fn changed(&mut self) {
+        self.changes += 1;
+    }
+
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Nothing is left that could make room, as far as what was there after so many changes tells.
+    pub(super) const fn found_full(&mut self, after: u64) {
+        self.full_after = Some(after);
+    }
+
+    /// Whether nothing could make room when it was looked for last, and nothing has changed since it began.
+    pub(super) fn is_full(&self) -> bool {
+        self.full_after == Some(self.changes)
+    }
 }
 
 /// Room for blocks that are being put.

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use cid::Cid;
 use cid::multibase::Base;
 
+use super::collect::Collected;
 use super::counts::{Counts, Room, locked};
 use super::fault::StoreFault;
 use super::pins::Pins;
@@ -96,7 +97,7 @@ impl Directory {
             pins,
             record,
             limit: AtomicU64::new(u64::MAX),
-            counts: Mutex::new(Counts { usage, ..Counts::default() }),
+            counts: Mutex::new(Counts::of(usage)),
             collecting: Mutex::default(),
             holds: Mutex::default(),
             _lock: lock,
@@ -105,7 +106,7 @@ impl Directory {
 
     pub(super) fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
-        locked(&self.counts).is_full = false;
+        locked(&self.counts).changed();
     }
 
     pub(super) const fn pins(&self) -> &Pins {
@@ -128,14 +129,15 @@ impl Directory {
     }
 
     pub(super) fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
-        found(regular::open_source(&self.path(hash)).and_then(|mut file| {
+        let path = self.path(hash);
+        found(regular::open_source(&path).and_then(|mut file| {
             let metadata = file.metadata()?;
             let mut bytes = Vec::with_capacity(metadata.len() as usize);
             file.read_to_end(&mut bytes)?;
             let age = metadata.modified().ok().and_then(|used| used.elapsed().ok());
             if age.is_some_and(|age| age > USE_PRECISION) {
                 // Who may only read reads all the same.
-                let _ = file.set_modified(SystemTime::now());
+                let _ = set_used(&path);
             }
             Ok(Bytes::from(bytes))
         }))
@@ -152,10 +154,15 @@ impl Directory {
         found(fs::metadata(self.path(hash)).map(|metadata| metadata.len() as u32))
     }
 
-    /// The directories that blocks are in.
+    /// The directories that blocks are in. What other programs put beside them, as file managers do, is passed over.
     pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&self.blocks)?;
-        let mut shards = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+        let mut shards = Vec::new();
+        for entry in fs::read_dir(&self.blocks)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                shards.push(entry.path());
+            }
+        }
         shards.sort_unstable();
         Ok(shards)
     }
@@ -208,23 +215,47 @@ impl Directory {
         let mut shards = BTreeSet::new();
         for block in blocks {
             let path = self.path(block.cid().hash());
+            let shard = path.parent().unwrap_or(&self.blocks);
+            // That of a block that is there too: another put may be about to sync it.
+            shards.insert(shard.to_owned());
             if self.use_again(&path)? {
                 continue;
             }
-            if let Some(shard) = path.parent() {
-                if !shard.try_exists()? {
-                    fs::create_dir_all(shard)?;
-                    durable::sync_dir(&self.blocks)?;
-                }
-                shards.insert(shard.to_owned());
-            }
-            self.add(&path, block, renaming, &mut room)?;
+            self.make_shard(shard)?;
+            self.add(&path, shard, block, renaming, &mut room)?;
         }
-        shards.iter().try_for_each(|shard| durable::sync_dir(shard).map(drop))
+        shards.iter().try_for_each(|shard| self.sync(shard))
+    }
+
+    fn make_shard(&self, shard: &Path) -> io::Result<()> {
+        let mut counts = locked(&self.counts);
+        if !shard.try_exists()? {
+            fs::create_dir_all(shard)?;
+            counts.unsynced.named(&self.blocks);
+        }
+        drop(counts);
+        self.sync(&self.blocks)
+    }
+
+    /// Makes the names in a directory durable, unless they are.
+    fn sync(&self, directory: &Path) -> io::Result<()> {
+        let last = locked(&self.counts).unsynced.last(directory);
+        let Some(last) = last else { return Ok(()) };
+        durable::sync_dir(directory)?;
+        locked(&self.counts).unsynced.synced(directory, last);
+        Ok(())
     }
 
     /// Removes what must go before these blocks fit.
     fn make_room(&self, blocks: &[Block]) -> io::Result<Room<'_>> {
+        self.make_room_by(blocks, &|target| self.collect(target))
+    }
+
+    fn make_room_by(
+        &self,
+        blocks: &[Block],
+        collect: &dyn Fn(u64) -> Result<Collected, StoreFault>,
+    ) -> io::Result<Room<'_>> {
         let limit = self.limit.load(Ordering::Relaxed);
         let mut coming = 0;
         if limit < u64::MAX {
@@ -234,19 +265,27 @@ impl Directory {
                 }
             }
         }
+        // Nothing is removed for what does not fit into an empty store either.
+        if coming > limit {
+            let text = format!(
+                "the store has a limit of {limit} bytes, and what is put into it at once has {coming}; raise the limit"
+            );
+            return Err(io::Error::new(ErrorKind::StorageFull, text));
+        }
         loop {
             if let Some(room) = self.reserve(coming, limit)? {
                 return Ok(room);
             }
             let counts = locked(&self.counts);
-            let (taken, is_full) = (coming.saturating_add(counts.reserved), counts.is_full);
+            let (taken, is_full) = (coming.saturating_add(counts.reserved), counts.is_full());
+            let changes = counts.changes();
             drop(counts);
             // A walk of all that is pinned, for each block that comes, would find the same.
             if is_full {
                 break;
             }
             let target = (limit - limit / 10).saturating_sub(taken);
-            let collected = self.collect(target).map_err(|fault| match fault {
+            let collected = collect(target).map_err(|fault| match fault {
                 StoreFault::File(error) => error,
                 fault => io::Error::other(fault),
             })?;
@@ -255,7 +294,7 @@ impl Directory {
             }
             // Otherwise another put was quicker to take the room.
             if collected.left.bytes > target {
-                locked(&self.counts).is_full = true;
+                locked(&self.counts).found_full(changes);
             } else if target == 0 {
                 // What comes is nearly all that the limit allows.
                 break;
@@ -287,15 +326,14 @@ impl Directory {
     fn use_again(&self, path: &Path) -> io::Result<bool> {
         // It is not removed meanwhile.
         let _names = locked(&self.counts);
-        // On Windows only what is open for writing has its time set.
-        let file = found(File::options().read(true).write(cfg!(windows)).open(path))?;
-        file.map_or(Ok(false), |file| file.set_modified(SystemTime::now()).map(|()| true))
+        Ok(found(set_used(path))?.is_some())
     }
 
     /// Writes a block, and leaves nothing behind if it cannot have its name.
     fn add(
         &self,
         path: &Path,
+        shard: &Path,
         block: &Block,
         renaming: &Renaming<'_>,
         room: &mut Room<'_>,
@@ -307,13 +345,14 @@ impl Directory {
             let mut counts = locked(&self.counts);
             let was_there = path.try_exists()?;
             let renamed = renaming.rename(&new, path, is_there)?;
+            counts.unsynced.named(shard);
             let len = block.data().len() as u64;
             if !was_there && matches!(renamed, Renamed::Now) {
                 if let Some(usage) = &mut counts.usage {
                     usage.add(len);
                 }
                 room.used(&mut counts, len);
-                counts.is_full = false;
+                counts.changed();
             }
             Ok(renamed)
         });
@@ -335,10 +374,11 @@ impl Directory {
         let mut counts = locked(&self.counts);
         let Some(metadata) = found(fs::metadata(&path))? else { return Ok(None) };
         if unused_since.is_some_and(|time| metadata.modified().ok() != Some(time)) {
+            // The next who looks may find that it can go.
+            counts.changed();
             return Ok(None);
         }
         remove(&path)?;
-        counts.is_full = false;
         if let Some(usage) = &mut counts.usage {
             usage.take(metadata.len());
         }
@@ -351,6 +391,8 @@ impl Directory {
             return Ok(false);
         }
         let removed = self.remove_if(hash, None, &|path| fs::remove_file(path))?;
+        // What it led to is kept no longer for its sake.
+        locked(&self.counts).changed();
         if let Some(shard) = self.path(hash).parent() {
             durable::sync_dir(shard)?;
         }
@@ -359,7 +401,7 @@ impl Directory {
 
     pub(super) fn unpin(&self, root: &Cid) -> io::Result<bool> {
         let removed = self.pins.remove(root)?;
-        locked(&self.counts).is_full = false;
+        locked(&self.counts).changed();
         Ok(removed)
     }
 
@@ -372,8 +414,8 @@ impl Directory {
     }
 
     pub(super) fn release(&self, id: u64) {
-        locked(&self.counts).is_full = false;
         locked(&self.holds).since.retain(|(held, _)| *held != id);
+        locked(&self.counts).changed();
     }
 
     /// Since when what was used is held.
@@ -390,6 +432,12 @@ impl Drop for Directory {
             let _ = self.record.put(usage);
         }
     }
+}
+
+/// Says that a block is used now, by its file's time. On Windows only what is open for writing has it set.
+fn set_used(path: &Path) -> io::Result<()> {
+    let file = File::options().read(true).write(cfg!(windows)).open(path)?;
+    file.set_modified(SystemTime::now())
 }
 
 fn write(new: &Path, data: &[u8]) -> io::Result<()> {
@@ -518,6 +566,44 @@ mod tests {
         assert_eq!(put_by(b"b", 7, RenameRetry::WINDOWS), (Err(Some(5)), WAITS_MS.to_vec()));
         assert_eq!(put_by(b"c", 1, RenameRetry::NONE), (Err(Some(5)), vec![]));
         assert_eq!(store.get(&hash(b"c")).unwrap(), None);
+    }
+
+    #[test]
+    fn what_another_put_has_named_and_not_synced_is_durable_before_this_one_returns() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        let last = store.path(&hash(b"b"));
+        let rename = |from: &Path, to: &Path| {
+            if to == last { Err(denied()) } else { durable::rename(from, to) }
+        };
+        let renaming = Renaming { rename: &rename, retry: RenameRetry::NONE, wait: &|_| {} };
+        assert!(store.put_by(&[block(b"a"), block(b"b")], &renaming).is_err());
+        let named = store.path(&hash(b"a"));
+        let shard = Step::SyncDir(log::name(named.parent().unwrap()));
+        assert!(named.exists() && !log::take().contains(&shard));
+        store.put(&[block(b"a")]).unwrap();
+        assert_eq!(log::take(), [shard]);
+        store.put(&[block(b"a")]).unwrap();
+        assert_eq!(log::take(), []);
+    }
+
+    #[test]
+    fn what_changes_while_room_is_looked_for_is_looked_at_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Directory::open(directory.path()).unwrap();
+        store.set_limit(10);
+        store.put(&[block(b"pinned...")]).unwrap();
+        let pinned = *block(b"pinned...").cid();
+        store.pin(&pinned).unwrap();
+        let looks = std::cell::Cell::new(0);
+        let collect = |target| {
+            looks.set(looks.get() + 1);
+            let collected = store.collect(target);
+            store.unpin(&pinned).unwrap();
+            collected
+        };
+        assert!(store.make_room_by(&[block(b"new")], &collect).is_ok());
+        assert_eq!(looks.get(), 2);
     }
 
     #[test]

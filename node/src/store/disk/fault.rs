@@ -24,11 +24,15 @@ pub enum StoreFault {
         cid: Cid,
     },
     /// Which blocks a block leads to cannot be told.
-    #[error("what blocks {cid} leads to is not known: its codec is {:#x}, and links are followed in dag-pb and \
-             dag-cbor", cid.codec())]
+    #[error(
+        "what blocks {cid} leads to is not known: links are followed in dag-pb and dag-cbor, and not in \
+             the codec {codec:#x}"
+    )]
     UnknownLinks {
         /// The block.
         cid: Cid,
+        /// Its codec, or that of a block within its links.
+        codec: u64,
     },
     /// The bytes of a block have changed on the disk.
     #[error("{cid} has changed on the disk; `verify` finds what has, and then get it again")]

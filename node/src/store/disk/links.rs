@@ -7,8 +7,7 @@ use ipld_core::codec::Links as _;
 use serde_ipld_dagcbor::codec::DagCborCodec;
 
 use super::fault::StoreFault;
-
-const DAG_CBOR: u64 = 0x71;
+use crate::store::DAG_CBOR;
 
 /// Codecs whose blocks lead nowhere: cbor, json, the keys of peers.
 const LEAVES: [u64; 4] = [RAW, 0x51, 0x0200, 0x72];
@@ -44,6 +43,6 @@ fn direct(cid: &Cid, codec: u64, bytes: &[u8]) -> Result<Vec<Link>, StoreFault> 
             links.map(|cid| Link::of(&cid).map_err(|_| invalid())).collect()
         }
         _ if is_leaf(codec) => Ok(Vec::new()),
-        _ => Err(StoreFault::UnknownLinks { cid: *cid }),
+        _ => Err(StoreFault::UnknownLinks { cid: *cid, codec }),
     }
 }

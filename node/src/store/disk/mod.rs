@@ -8,6 +8,7 @@ mod links;
 mod marks;
 mod pins;
 mod renaming;
+mod unsynced;
 mod usage;
 
 pub use collect::Collected;
@@ -27,7 +28,7 @@ use futures::stream::{self, Stream, TryStreamExt as _};
 
 use super::Hash;
 use crate::runtime::{Runtime, RuntimeExt};
-use directory::Directory;
+use directory::{Directory, Found};
 
 /// Blocks on disk.
 ///
@@ -115,7 +116,7 @@ impl DiskStore {
     ///
     /// Ends with what the file system says.
     pub fn list(&self) -> impl Stream<Item = io::Result<StoredBlock>> + Send + 'static {
-        self.listed(|_, block| Ok(block))
+        self.listed(|_, block| Ok(Some(block)))
     }
 
     /// Reads all blocks and hashes them, as [`Self::list`] lists them.
@@ -125,9 +126,10 @@ impl DiskStore {
     /// Ends with what the file system says.
     pub fn check(&self) -> impl Stream<Item = io::Result<CheckedBlock>> + Send + 'static {
         self.listed(|directory, block| {
-            let bytes = directory.get(&block.hash)?;
-            let is_intact = bytes.is_some_and(|bytes| is_block(&block.hash, bytes));
-            Ok(CheckedBlock { block, is_intact })
+            // One that was removed in between is none.
+            let Some(bytes) = directory.get(&block.hash)? else { return Ok(None) };
+            let is_intact = is_block(&block.hash, bytes);
+            Ok(Some(CheckedBlock { block, is_intact }))
         })
     }
 
@@ -212,10 +214,10 @@ impl DiskStore {
         Hold { id: self.directory.hold(), directory: self.directory.clone() }
     }
 
-    /// Looks at all blocks, a shard a job.
+    /// Looks at all blocks, a shard a job; those of which nothing is to be said are left out.
     fn listed<T: Send + 'static>(
         &self,
-        look: fn(&Directory, StoredBlock) -> io::Result<T>,
+        look: fn(&Directory, StoredBlock) -> io::Result<Option<T>>,
     ) -> impl Stream<Item = io::Result<T>> + Send + 'static {
         let store = self.clone();
         let of = store.clone();
@@ -228,7 +230,8 @@ impl DiskStore {
             async move {
                 let list = move |directory: &Directory| {
                     let blocks = directory.blocks_in(&shard)?.into_iter();
-                    io::Result::Ok(blocks.map(|found| look(directory, found.block)).collect())
+                    let look = |found: Found| look(directory, found.block).transpose();
+                    io::Result::Ok(blocks.filter_map(look).collect())
                 };
                 let looked: Vec<io::Result<T>> = store.run(list).await??;
                 io::Result::Ok(stream::iter(looked))

@@ -6,8 +6,8 @@ use ipld_core::ipld::Ipld;
 use tempfile::TempDir;
 
 use super::*;
+use crate::store::DAG_CBOR;
 
-const DAG_CBOR: u64 = 0x71;
 const DAG_JSON: u64 = 0x0129;
 
 fn leaf(number: u32) -> Block {
@@ -225,6 +225,47 @@ fn puts_at_the_same_time_stay_within_the_limit_together() {
 }
 
 #[test]
+fn what_can_never_fit_is_refused_before_anything_makes_room_for_it() {
+    let fixture = Fixture::new();
+    fixture.store.set_limit(10_000);
+    let earlier = fixture.put(&leaf(1));
+    let refused = fixture.store.put(&[Block::raw(vec![7; 20_000])]).unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+    assert!(refused.to_string().contains("at once has 20000"), "{refused}");
+    assert!(fixture.has(&earlier));
+}
+
+#[test]
+fn a_block_that_is_read_is_used() {
+    let fixture = Fixture::new();
+    let (read, other) = (leaf(1), leaf(2));
+    for block in [&read, &other] {
+        fixture.put_used(block, hours(3));
+    }
+    fixture.store.get(read.cid().hash()).unwrap();
+    fixture.store.collect(1000).unwrap();
+    assert!(fixture.has(read.cid()) && !fixture.has(other.cid()));
+}
+
+#[test]
+fn what_is_no_block_stops_nothing() {
+    let fixture = Fixture::new();
+    let cid = fixture.put(&leaf(1));
+    let shard = fixture.store.path(cid.hash()).parent().unwrap().to_owned();
+    for directory in [fixture.directory.path().join("blocks"), shard] {
+        fs::write(directory.join(".DS_Store"), "of a file manager").unwrap();
+    }
+    let one = Usage { blocks: 1, bytes: 1000 };
+    // As after a crash, when all blocks are counted.
+    let Fixture { store, directory } = fixture;
+    drop(store);
+    fs::remove_file(directory.path().join("usage")).unwrap();
+    let fixture = Fixture { store: Directory::open(directory.path()).unwrap(), directory };
+    assert_eq!(fixture.store.usage().unwrap(), one);
+    assert_eq!(fixture.store.collect(0).unwrap().removed, one);
+}
+
+#[test]
 fn what_is_put_during_a_hold_stays_until_it_ends() {
     let fixture = Fixture::new();
     let old = fixture.put_used(&leaf(0), hours(9));
@@ -259,9 +300,15 @@ fn what_cannot_be_followed_is_not_pinned_and_what_changed_stops_a_collection() {
     let refused = fixture.store.pin(&root);
     assert!(matches!(refused, Err(StoreFault::Missing { cid }) if cid == missing));
     let json = fixture.put(&Block::sha2_256(DAG_JSON, "{}"));
-    assert!(
-        matches!(fixture.store.pin(&json), Err(StoreFault::UnknownLinks { cid }) if cid == json)
-    );
+    let unknown = |root: &Cid| match fixture.store.pin(root) {
+        Err(StoreFault::UnknownLinks { cid, codec }) => (cid, codec),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(unknown(&json), (json, DAG_JSON));
+    // Within a link it is the link's codec that is not known.
+    let within = Cid::new_v1(DAG_JSON, cid::multihash::Multihash::wrap(0, b"{}").unwrap());
+    let above = fixture.put(&node(&[within]));
+    assert_eq!(unknown(&above), (above, DAG_JSON));
     let junk = fixture.put(&Block::sha2_256(DAG_PB, "junk"));
     assert!(matches!(fixture.store.pin(&junk), Err(StoreFault::Invalid { cid }) if cid == junk));
     assert_eq!(fixture.store.pins().all().unwrap(), []);
