@@ -107,7 +107,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Name(#[from] NameError),
     #[error("nobody has said within {:.1} s what {name} stands for", limit.as_secs_f64())]
-    NoName { name: NamePath, limit: Duration },
+    NoName { name: Box<NamePath>, limit: Duration },
     #[error(transparent)]
     Publish(#[from] PublishError),
     #[error("there is no store in {}; `bitswap add --store` makes one", directory.display())]

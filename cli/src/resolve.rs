@@ -61,7 +61,7 @@ pub(crate) async fn known(
             let limit = sources.timeout.unwrap_or(Duration::MAX);
             let found = async {
                 let found = tokio::time::timeout(limit, node.resolve_name(name)).await;
-                Ok(found.map_err(|_| Failure::NoName { name: name.clone(), limit })??)
+                Ok(found.map_err(|_| Failure::NoName { name: name.clone().into(), limit })??)
             };
             let ResolvedName { cid, path, .. } = attend(node, late, sources, say, found).await?;
             CidPath::named(cid, path, name, file_name.clone())

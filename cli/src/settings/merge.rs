@@ -129,7 +129,7 @@ fn options_of_variable(name: &str, arg: &Arg, value: &OsStr) -> Vec<OsString> {
         (ArgAction::SetTrue, _) => bare(name, usize::from(is_on(value))),
         (ArgAction::Count, text) => {
             let times = text.and_then(|text| text.parse::<u8>().ok());
-            bare(name, times.map_or(usize::from(is_on(value)), usize::from))
+            bare(name, times.map_or_else(|| usize::from(is_on(value)), usize::from))
         }
         (ArgAction::Append, Some(text)) => several(text).map(OsStr::new).map(option).collect(),
         _ => vec![option(value)],
