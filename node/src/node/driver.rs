@@ -35,6 +35,7 @@ use super::recent_errors::RecentErrors;
 use super::report::Identified;
 use super::routes::{Release, Routes, Token, Waiter};
 use super::searches::Searches;
+use super::stopping::Stopping;
 use crate::dht::named_peer;
 use crate::discovery::Discovered;
 use crate::error::{ConnectError, ListenError};
@@ -50,9 +51,6 @@ const STEPS: usize = 64;
 /// Commands and releases per step, at most.
 const COMMANDS: usize = 16;
 const RELEASES: usize = 256;
-
-/// How long an orderly stop may take.
-const STOPPING: Duration = Duration::from_secs(1);
 
 /// Something a handle wants done.
 pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
@@ -82,8 +80,7 @@ pub(crate) struct Driver {
     /// What connected peers said of themselves.
     pub(super) identified: HashMap<PeerId, Identified>,
     pub(super) rates: Rates,
-    /// The latest end of an orderly stop, and all who wait for it.
-    stopping: Option<(BoxFuture<'static, ()>, Vec<oneshot::Sender<()>>)>,
+    stopping: Stopping,
 }
 
 pub(super) struct Connecting {
@@ -134,7 +131,7 @@ impl Driver {
             errors: RecentErrors::default(),
             identified: HashMap::new(),
             rates,
-            stopping: None,
+            stopping: Stopping::default(),
         }
     }
 
@@ -237,9 +234,7 @@ impl Driver {
     /// Stops the node once nothing is on its way any more, or soon.
     pub(super) fn shutdown(&mut self, reply: oneshot::Sender<()>) {
         self.bitswap().shutdown();
-        let Self { runtime, stopping, .. } = self;
-        let (_, waiting) = stopping.get_or_insert_with(|| (runtime.sleep(STOPPING), Vec::new()));
-        waiting.push(reply);
+        self.stopping.begin(&self.runtime, reply);
     }
 
     /// The Bitswap behaviour.
@@ -523,7 +518,7 @@ impl Driver {
             self.release(releases);
             step = Step::Busy;
         }
-        if self.is_overdue(cx) {
+        if self.stopping.is_overdue(cx) {
             return Step::Ended;
         }
         if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
@@ -537,14 +532,9 @@ impl Driver {
         step
     }
 
-    /// Whether an orderly stop has taken as long as it may.
-    fn is_overdue(&mut self, cx: &mut Context<'_>) -> bool {
-        self.stopping.as_mut().is_some_and(|(latest, _)| latest.poll_unpin(cx).is_ready())
-    }
-
     /// Whether an orderly stop has come to its end.
     fn has_stopped(&self) -> bool {
-        self.stopping.is_some() && self.swarm.behaviour().bitswap.is_idle()
+        self.stopping.has_begun() && self.swarm.behaviour().bitswap.is_idle()
     }
 
     /// Waits for the next dial or provider record. True when it is due.

@@ -18,6 +18,7 @@ mod report;
 pub(crate) mod routes;
 mod searches;
 mod seeders;
+mod stopping;
 
 pub use builder::NodeBuilder;
 pub use connections::ConnectionLimits;
