@@ -112,8 +112,10 @@ async fn ours() -> Node {
 }
 
 async fn kubo(profile: Profile) -> Kubo {
-    let options = KuboOptions { profiles: vec![profile.name()], ..KuboOptions::default() };
-    Kubo::start(options).await.unwrap()
+    // It gets thousands of entries one after the other.
+    let deadline = Duration::from_secs(300);
+    let profiles = vec![profile.name()];
+    Kubo::start(KuboOptions { profiles, deadline, ..KuboOptions::default() }).await.unwrap()
 }
 
 async fn fetch(node: &Node, root: Cid, target: &Path) {
