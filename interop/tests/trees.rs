@@ -24,7 +24,7 @@ const ENTRIES: (usize, usize) = (5000, 50);
 /// The same with fewer entries and longer names.
 const LONG_NAMES: (usize, usize) = (1500, 200);
 
-/// What Helia gets: it asks for one file after the other, and takes a quarter of a second for each.
+/// What Helia gets, which asks for one file after the other.
 const FEW_ENTRIES: (usize, usize) = (60, 50);
 
 /// A time with a fraction of a second.
