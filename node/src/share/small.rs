@@ -152,3 +152,22 @@ impl Node {
         Ok(imported)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_so_many_files_and_bytes_and_a_large_file_is_a_step_of_its_own() {
+        let of = |lens: &[u64]| {
+            let source =
+                |len: &u64| Source { name: String::new(), path: PathBuf::new(), len: *len };
+            let steps = steps(lens.iter().map(source).collect());
+            steps.iter().map(Vec::len).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[]), [0; 0]);
+        assert_eq!(of(&[0; FILES_MAX + 1]), [FILES_MAX, 1]);
+        assert_eq!(of(&[BYTES_MAX - 1, 1, 1]), [2, 1]);
+        assert_eq!(of(&[1, BYTES_MAX + 1, 1]), [1, 1, 1]);
+    }
+}
