@@ -62,6 +62,7 @@ fn random_combinations_of_attackers_hold_no_honest_transfer_up() {
         48_483_903_724_283,
         178_283_512_773_460,
         237_624_570_055_177,
+        101_172_276_589_219,
     ];
     let first = if cfg!(debug_assertions) { 1..=20 } else { 1..=100 };
     let failed = failures(known.into_iter().chain(first).map(Attack::draw));
@@ -107,6 +108,28 @@ fn a_session_that_asks_for_one_block_at_a_time_finds_the_quickest_peer() {
     assert_eq!((attack.batch, attack.seeders), (1, 2));
     let outcome = attack.run().expect("it keeps its promises");
     assert!(outcome.beside <= Duration::from_secs(7), "{outcome}");
+}
+
+/// It was quick at first, so that an honest peer was hardly heard of; or what is known of that peer is how long its
+/// first block took, and the opening of its stream with it.
+#[test]
+fn a_slow_peer_does_not_keep_a_session_that_asks_for_one_block_at_a_time() {
+    let ms = Duration::from_millis;
+    let pauses: &[u64] =
+        if cfg!(debug_assertions) { &[550, 700] } else { &[350, 550, 700, 850, 1000] };
+    for pause in pauses {
+        for honest_first in [1, 6, 40] {
+            for latency in [45, 150] {
+                let slow = PeerBehavior::FastHaveSlowBlock(ms(*pause));
+                let mut attack =
+                    Attack { batch: 1, ..Attack::of(slow, Victim::Fetcher, Speed::Slow) };
+                attack.attackers[0].honest_first = honest_first;
+                attack.attackers[0].latency = ms(latency);
+                let outcome = attack.run().expect("it keeps its promises");
+                assert!(outcome.beside <= outcome.alone * 3 / 2, "{attack:?}: {outcome}");
+            }
+        }
+    }
 }
 
 #[test]

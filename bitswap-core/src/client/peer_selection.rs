@@ -81,8 +81,10 @@ pub(super) struct Candidate {
     expected: u64,
     /// The same, longer by how often the peer lacked or did not deliver blocks: they are asked for elsewhere then.
     likely: u64,
-    /// The same of a peer that has only said HAVE so far, if it keeps what that promises.
-    promised: Option<u64>,
+    /// The same of a peer that had a block, at best; what it has not delivered it may have promised by its HAVE.
+    at_best: Option<u64>,
+    /// It has only said HAVE so far, and was not tried.
+    is_new: bool,
     tie: u64,
 }
 
@@ -155,7 +157,8 @@ impl Selector<'_> {
         }
         sort(&mut selected.peers);
         let few = self.session.wants().live_len() <= TRIAL_WANTS;
-        selected.trial = find_trial(&selected.peers).filter(|_| for_block && few);
+        let explores = self.session.peers().may_explore();
+        selected.trial = find_trial(&selected.peers, explores).filter(|_| for_block && few);
         selected.peers.truncate(request.count);
         selected
     }
@@ -212,7 +215,7 @@ impl Selector<'_> {
                 return;
             }
             Purpose::OpenPresence if self.session.peers().had_its_chance(member) => return,
-            Purpose::Probe if self.session.peers().is_known(member) => return,
+            Purpose::Probe if member.has_answered() => return,
             Purpose::Block if earlier.is_some_and(|earlier| !earlier.may_request()) => return,
             // A peer that cannot say what it lacks is asked first only if it served before.
             Purpose::Block
@@ -251,9 +254,11 @@ impl Selector<'_> {
             cost: by_likelihood(expected.saturating_add(LEAST_COST)),
             expected,
             likely: if member.has_lacked() { by_likelihood(expected) } else { expected },
-            promised: state
+            at_best: state
                 .promised(self.session.peers().is_settled())
-                .filter(|_| member.is_worth_a_trial()),
+                .or_else(|| state.is_measured().then_some(expected))
+                .filter(|_| member.had()),
+            is_new: !state.is_measured() && !member.was_tried(),
             tie: rng.next_u64(),
         });
     }
@@ -327,15 +332,17 @@ fn sort(peers: &mut [Candidate]) {
     peers.sort_by_key(|candidate| (candidate.cost, candidate.tie));
 }
 
-/// Of the peers other than the first the one that promises most, if that is much.
-fn find_trial(peers: &[Candidate]) -> Option<Candidate> {
+/// Of the peers other than the first the one that may be soonest, if that is much, or the session may explore.
+fn find_trial(peers: &[Candidate], explores: bool) -> Option<Candidate> {
     let (first, others) = peers.split_first()?;
-    let (promised, trial) = others
+    let factor = if explores { 1 } else { TRIAL_FACTOR };
+    let (_, trial) = others
         .iter()
-        .filter_map(|other| Some((other.promised?, other)))
-        .min_by_key(|(at, _)| *at)?;
-    let is_much = promised.saturating_mul(TRIAL_FACTOR) < first.expected;
-    (first.is_proven && is_much).then_some(*trial)
+        .filter(|other| explores || other.is_new)
+        .filter_map(|other| Some((other.at_best?, other)))
+        .filter(|(at_best, _)| at_best.saturating_mul(factor) < first.expected)
+        .min_by_key(|(at_best, _)| *at_best)?;
+    first.is_proven.then_some(*trial)
 }
 
 /// What is asked of a sample of so many peers: as many blocks of each, one at least.
@@ -549,12 +556,41 @@ mod tests {
 
     #[test]
     fn a_probe_is_of_a_peer_that_the_session_has_not_heard_of() {
-        let mut world = World::new(4);
+        let mut world = World::new(5);
         world.served(0, 150);
         world.said_have(1, 10);
-        world.session.peers_mut().probe(peer(2));
-        let probed = world.select(Purpose::Probe, 3).peers;
-        assert_eq!(probed.iter().map(|probed| probed.peer).collect::<Vec<_>>(), [peer(3)]);
+        world.session.peers_mut().learn(peer(2), false);
+        // What it was asked was perhaps never sent.
+        world.session.peers_mut().probe(peer(3));
+        let probed = world.select(Purpose::Probe, 4).peers;
+        let mut probed: Vec<_> = probed.iter().map(|probed| probed.peer).collect();
+        probed.sort_unstable();
+        assert_eq!(probed, [peer(3), peer(4)]);
+    }
+
+    #[test]
+    fn who_explores_tries_whoever_may_be_sooner_and_only_now_and_then() {
+        let mut world = World::new(2);
+        let right_choices = |world: &mut World| {
+            (0..8).for_each(|_| world.session.peers_mut().first_choice_was(true));
+        };
+        let choices = |world: &mut World| {
+            let selected = world.select(Purpose::Block, 1);
+            (selected.peers[0].peer, selected.trial.map(|trial| trial.peer))
+        };
+        // A little sooner, but less likely to have it.
+        world.served(1, 130);
+        world.served(0, 150);
+        (0..4).for_each(|_| world.session.peers_mut().learn(peer(0), true));
+        assert_eq!(choices(&mut world), (peer(0), None));
+        right_choices(&mut world);
+        assert_eq!(choices(&mut world), (peer(0), Some(peer(1))));
+        world.session.peers_mut().try_out(peer(1));
+        assert_eq!(choices(&mut world), (peer(0), None), "not before their number has doubled");
+        right_choices(&mut world);
+        assert_eq!(choices(&mut world), (peer(0), Some(peer(1))));
+        (0..40).for_each(|_| world.served(0, 10));
+        assert_eq!(choices(&mut world), (peer(0), None), "nobody may be sooner");
     }
 
     #[test]

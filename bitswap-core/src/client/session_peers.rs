@@ -50,9 +50,20 @@ impl SessionPeer {
         self.likelihood >= USEFUL
     }
 
-    /// It had a block of the session, as it said or showed, and was not tried yet.
-    pub(super) const fn is_worth_a_trial(&self) -> bool {
-        self.had && !self.was_tried
+    /// It had a block of the session, as it said or showed.
+    pub(super) const fn had(&self) -> bool {
+        self.had
+    }
+
+    /// It was asked for a block beside the first choice.
+    pub(super) const fn was_tried(&self) -> bool {
+        self.was_tried
+    }
+
+    /// It has answered something of the session's blocks. (What it is asked it may never be sent: a want that ends
+    /// before the stream is open is not.)
+    pub(super) const fn has_answered(&self) -> bool {
+        self.had || self.lacked
     }
 
     /// It did not have, or not deliver, a block of the session.
@@ -91,6 +102,8 @@ pub(super) struct SessionPeers {
     first_choice_rate: u32,
     /// How many times it had.
     right_first_choices: u32,
+    /// The same, when a peer was last tried beside the first choice.
+    explored_at: u32,
 }
 
 impl SessionPeers {
@@ -103,6 +116,7 @@ impl SessionPeers {
             allowed: only.then(Vec::new),
             first_choice_rate: 500,
             right_first_choices: 0,
+            explored_at: 0,
         }
     }
 
@@ -133,8 +147,9 @@ impl SessionPeers {
         self.with(peer, |member| member.serve(news));
     }
 
-    /// The peer is asked for a block to find out how soon it delivers. That is done once.
+    /// The peer is asked for a block to find out how soon it delivers.
     pub(super) fn try_out(&mut self, peer: Id<Peer>) {
+        self.explored_at = self.right_first_choices;
         self.with(peer, |member| member.was_tried = true);
     }
 
@@ -155,11 +170,6 @@ impl SessionPeers {
     /// not held against it, but neither is it asked for.)
     pub(super) fn had_its_chance(&self, member: &SessionPeer) -> bool {
         !member.had && (member.lacked || self.probed.contains(&member.peer))
-    }
-
-    /// The peer was asked something, or has said something, of the session's blocks.
-    pub(super) fn is_known(&self, member: &SessionPeer) -> bool {
-        member.had || member.lacked || self.probed.contains(&member.peer)
     }
 
     /// Forgets peers that have left.
@@ -210,6 +220,11 @@ impl SessionPeers {
         self.right_first_choices >= SETTLED
     }
 
+    /// Since a peer was last tried beside the first choice, the right first choices have doubled.
+    pub(super) const fn may_explore(&self) -> bool {
+        self.is_settled() && self.right_first_choices >= self.explored_at.saturating_mul(2)
+    }
+
     /// Whether to ask one more peer although the first choices are right: each time their number has doubled.
     /// A session that asks for one block at a time would otherwise never find a peer that delivers sooner.
     pub(super) const fn is_probe_due(&self) -> bool {
@@ -254,9 +269,10 @@ mod tests {
         peers.serve(peer(2), true);
         assert!(!peers.had_its_chance(&peers.members()[1]), "it had a block after all");
         assert!(peers.is_last_server(peer(2)) && peers.any_has_served());
-        assert!(peers.members()[0].is_worth_a_trial() && !new.is_worth_a_trial());
+        let one = peers.members()[0];
+        assert!(one.had() && one.has_answered() && !one.was_tried() && !new.has_answered());
         peers.try_out(peer(1));
-        assert!(!peers.members()[0].is_worth_a_trial(), "once is enough");
+        assert!(peers.members()[0].was_tried());
     }
 
     #[test]
@@ -287,6 +303,20 @@ mod tests {
             }
         }
         assert_eq!(due, [8, 16, 32]);
+    }
+
+    #[test]
+    fn a_session_explores_once_each_time_the_right_first_choices_have_doubled() {
+        let mut peers = SessionPeers::new(false);
+        let mut explored = Vec::new();
+        for choice in 1..=40 {
+            peers.first_choice_was(true);
+            if peers.may_explore() {
+                peers.try_out(peer(1));
+                explored.push(choice);
+            }
+        }
+        assert_eq!(explored, [8, 16, 32]);
     }
 
     #[test]
