@@ -329,6 +329,31 @@ fn a_block_that_was_sent_is_not_owed_again_when_it_comes_into_the_store() {
     );
 }
 
+/// The store said that it has the block, and in answer to an earlier lookup that it lacks it.
+#[test]
+fn a_have_that_was_sent_is_not_owed_again_when_the_block_comes_into_the_store() {
+    let dont_have = |block| WantOp { dont_have: true, ..want_have(block) };
+    run(
+        Config::default(),
+        &[
+            Op::Connect(3, Version::V1_2),
+            Op::wantlist(3, vec![want_block(10)], false),
+            Op::Drain,
+            Op::wantlist(3, vec![want_block(2)], true),
+            Op::Drain,
+            Op::wantlist(3, vec![dont_have(10)], false),
+            Op::Drain,
+            Op::Loaded(
+                44,
+                LoadOp::Has { blocks: vec![10], fails: false },
+                LoadPart::Blocks(vec![10, 2]),
+            ),
+            Op::Settle(vec![]),
+            Op::Store(vec![10]),
+        ],
+    );
+}
+
 /// The lookup of a want that was replaced answers last: that the store lacks the block.
 #[test]
 fn bytes_that_the_store_gave_are_sent_although_an_earlier_lookup_and_new_blocks_come_between() {

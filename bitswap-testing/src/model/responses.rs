@@ -236,8 +236,10 @@ impl<P: Copy + Ord + Debug> Responses<P> {
                 if words.is_empty() {
                     row.known.remove(&block.cid);
                 }
-                // Sent before, as another lookup had found it: nothing more is owed.
-                if let Some(ask) = row.wants.get_mut(&block.cid).filter(|ask| !ask.sent_block) {
+                // Sent before, as another lookup had found it, or HAVE, if that is all that is asked for: nothing
+                // more is owed.
+                let is_owed = |ask: &&mut PeerWant| !ask.sent_block && !ask.sent_have;
+                if let Some(ask) = row.wants.get_mut(&block.cid).filter(is_owed) {
                     ask.answered = false;
                 }
             }
