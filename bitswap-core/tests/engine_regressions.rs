@@ -3,7 +3,7 @@
 use bitswap_core::error::SendError;
 use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
 use bitswap_testing::{
-    Harness, LoadOp, LoadPart, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
+    Harness, LoadOp, LoadPart, MessageOp, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
 };
 
 /// Applies the operations, then lets the world heal: the checker holds the engine to its contract
@@ -325,6 +325,37 @@ fn a_block_that_was_sent_is_not_owed_again_when_it_comes_into_the_store() {
             ),
             Op::Settle(vec![10]),
             Op::Store(vec![6]),
+        ],
+    );
+}
+
+/// A peer that delivers has no place for another want, because it lacks the block of the one that it was sent.
+#[test]
+fn a_want_waits_for_no_peer_whose_places_are_taken_by_what_it_lacks() {
+    let limits = Limits { peers: 6, sent_wants_per_peer: 1, sent_wants: 3, ..Limits::default() };
+    let config = Config::default().with_limits(limits).expect("every limit is at least 1");
+    let urgent = WantedAs { priority: 1, sized: false };
+    run(
+        config,
+        &[
+            session(None),
+            Op::want(0, vec![28, 0]),
+            Op::Connect(16, Version::V1_2),
+            Op::want(0, vec![]),
+            Op::Drain,
+            Op::Connect(7, Version::V1_2),
+            Op::Drain,
+            Op::Opened(43, Opened::Yes),
+            Op::Want(0, vec![33], urgent),
+            Op::Drain,
+            Op::Message(
+                11,
+                MessageOp {
+                    entries: vec![],
+                    full: false,
+                    responses: vec![ResponseOp::Block(48), ResponseOp::DontHave(172)],
+                },
+            ),
         ],
     );
 }

@@ -233,7 +233,9 @@ impl Selector<'_> {
         let wants_max = if earlier.is_some() { u32::MAX } else { limits.sent_wants_per_peer };
         if is_wary || is_full || !state.has_room(size, wants_max, self.has_choice()) {
             selected.is_busy = true;
-            if state.is_measured() && member.has_served() {
+            // Who owes nothing has its places taken by wants that it has answered: it does not gain room by
+            // delivering.
+            if state.is_measured() && member.has_served() && state.asked_bytes() > 0 {
                 let queued = self.session.wants().queued_len();
                 let rest = u64::from(queued).saturating_mul(u64::from(size));
                 let transfer = state.estimator().transfer(rest);
@@ -607,6 +609,19 @@ mod tests {
         world.session.peers_mut().learn(peer(1), false);
         let selected = world.select(Purpose::Block, 1);
         assert!(selected.peers.is_empty() && selected.is_busy, "{selected:?}");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_busy_peer_that_owes_nothing() {
+        let mut world = World::new(2);
+        world.served(0, 1);
+        world.session.peers_mut().learn(peer(1), false);
+        world.config.limits.sent_wants_per_peer = 0;
+        world.state(0).charge(SIZE, false, START);
+        let waits = |world: &mut World| world.select(Purpose::Block, 1).soonest.is_some();
+        assert!(waits(&mut world), "its places are free once it has delivered");
+        world.state(0).refund(SIZE, false);
+        assert!(!waits(&mut world), "its places are taken by what it has answered");
     }
 
     #[test]
