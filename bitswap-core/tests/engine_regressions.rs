@@ -332,13 +332,21 @@ fn a_block_that_was_sent_is_not_owed_again_when_it_comes_into_the_store() {
 /// A peer that delivers has no place for another want, because it lacks the block of the one that it was sent.
 #[test]
 fn a_want_waits_for_no_peer_whose_places_are_taken_by_what_it_lacks() {
-    let limits = Limits { peers: 6, sent_wants_per_peer: 1, sent_wants: 3, ..Limits::default() };
+    let limits = Limits {
+        peers: 6,
+        messages_per_stream: 1,
+        sent_wants_per_peer: 1,
+        sent_wants: 3,
+        wants: 13,
+        ..Limits::default()
+    };
     let config = Config::default().with_limits(limits).expect("every limit is at least 1");
     let urgent = WantedAs { priority: 1, sized: false };
     run(
         config,
         &[
             session(None),
+            Op::Remember(236),
             Op::want(0, vec![28, 0]),
             Op::Connect(16, Version::V1_2),
             Op::want(0, vec![]),
