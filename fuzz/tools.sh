@@ -7,7 +7,7 @@ tools=$CARGO_TARGET_DIR/fuzz-tools
 
 cargo_fuzz() {
     if ! command -v cargo-fuzz >/dev/null && [ ! -x "$tools/bin/cargo-fuzz" ]; then
-        cargo install cargo-fuzz --version 0.13.2 --locked --root "$tools" --target-dir "$tools/build"
+        cargo install cargo-fuzz --version 0.13.2 --debug --locked --root "$tools" --target-dir "$tools/build"
     fi
     # Coverage and sanitizers are options of the nightly compiler; this opens them on stable.
     command=$1

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::bare::Bare;
 use super::content::{Content, SIZES};
 use crate::args::{self, AtOnce, DhtArgs};
+use crate::bare_stream::within;
 use crate::exit::Failure;
 use crate::figures::{listed, median};
 use crate::say::{Say, mib_per_second};
@@ -105,7 +106,7 @@ async fn measure(
 }
 
 impl AtOnce {
-    /// Gets these blocks, or those that come in that time.
+    /// Gets these blocks, or those that come in that time: the first one always, since a slow line has a speed too.
     async fn get(
         self,
         node: &Node,
@@ -118,17 +119,18 @@ impl AtOnce {
         let options = SessionOptions { peers, when_missing, ..SessionOptions::default() };
         let session = node.session(options).await.map_err(Failure::Check)?;
         let cids = cids.iter().copied();
-        let blocks: Box<dyn Stream<Item = Result<Block, GetError>> + Send + Unpin + '_> = match self
-        {
-            Self::Gets(count) => Box::new(
-                stream::iter(cids).map(|cid| Box::pin(session.get(cid))).buffer_unordered(count),
-            ),
-            Self::All => Box::new(session.get_many(cids).map(|(_, block)| block)),
-        };
+        let mut blocks: Box<dyn Stream<Item = Result<Block, GetError>> + Send + Unpin + '_> =
+            match self {
+                Self::Gets(count) => Box::new(
+                    stream::iter(cids)
+                        .map(|cid| Box::pin(session.get(cid)))
+                        .buffer_unordered(count),
+                ),
+                Self::All => Box::new(session.get_many(cids).map(|(_, block)| block)),
+            };
         let mut measured = Measured::default();
         let start = Instant::now();
-        let mut blocks = blocks.take_until(Box::pin(node.runtime().sleep(limit)));
-        while let Some(block) = blocks.next().await {
+        let mut count = |block: Result<Block, GetError>| {
             let block = block.map_err(|error| match error {
                 GetError::NotFound(_) => Failure::BenchLacks { peer },
                 error => Failure::Check(error),
@@ -136,6 +138,15 @@ impl AtOnce {
             measured.blocks += 1;
             measured.bytes += block.data().len() as u64;
             measured.elapsed = start.elapsed();
+            Ok::<_, Failure>(())
+        };
+        let over = Box::pin(node.runtime().sleep(limit));
+        if let Some(first) = within("no block comes", blocks.next()).await? {
+            count(first)?;
+        }
+        let mut blocks = blocks.take_until(over);
+        while let Some(block) = blocks.next().await {
+            count(block)?;
         }
         Ok(measured)
     }

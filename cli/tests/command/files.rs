@@ -102,7 +102,7 @@ fn a_file_that_is_printed_takes_the_memory_of_its_window() {
 
     const MIB: u64 = 1 << 20;
     let directory = tempfile::tempdir().unwrap();
-    let len = 256 << 20;
+    let len = 128 << 20;
     let expected = super::sample(directory.path(), len);
     let sharing = Sharing::start(&[path(&directory.path().join("source"))]);
     let (mut stdout, writer) = std::io::pipe().unwrap();

@@ -40,6 +40,8 @@ mod windows;
 use std::path::Path;
 use std::process::Output;
 
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 
 use process::{Program, lines};
@@ -78,8 +80,8 @@ fn path(path: &Path) -> &str {
 
 /// A file with bytes that differ everywhere.
 fn sample(directory: &Path, len: u32) -> Vec<u8> {
-    let bytes: Vec<u8> =
-        (0..len / 4).flat_map(|n| n.wrapping_mul(0x9e37_79b1).to_le_bytes()).collect();
+    let mut bytes = vec![0; len as usize];
+    Xoshiro256PlusPlus::seed_from_u64(len.into()).fill_bytes(&mut bytes);
     std::fs::write(directory.join("source"), &bytes).unwrap();
     bytes
 }

@@ -43,6 +43,8 @@ use cid::Cid;
 use futures::future::{Either, select};
 use libp2p::Multiaddr;
 use libp2p::multiaddr::Protocol;
+use rand_xoshiro::Xoshiro256PlusPlus;
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
 pub use self::path::DelayedPath;
 pub use crate::fs::faulty::{Fault, FaultyFs};
@@ -232,15 +234,9 @@ fn raw(data: &[u8]) -> Cid {
 
 /// Bytes that differ everywhere.
 fn bytes(len: usize) -> Vec<u8> {
-    // A multiplicative generator: enough that no two blocks are alike.
-    let mut state = 0x2545_f491_4f6c_dd1d_u64 ^ len as u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state as u8
-    };
-    std::iter::repeat_with(next).take(len).collect()
+    let mut bytes = vec![0; len];
+    Xoshiro256PlusPlus::seed_from_u64(len as u64).fill_bytes(&mut bytes);
+    bytes
 }
 
 /// A directory with a file of these bytes in it.
