@@ -82,6 +82,11 @@ impl Commit {
         Self { stage: Stage::Close, ..Self::new(size, size, options) }
     }
 
+    /// The file has its name.
+    pub(super) const fn has_renamed(&self) -> bool {
+        matches!(self.stage, Stage::SyncDir | Stage::RemoveJournal)
+    }
+
     /// When the rename is tried again, if that is what it waits for.
     pub(super) const fn wait_until(&self) -> Option<Timestamp> {
         self.wait_until

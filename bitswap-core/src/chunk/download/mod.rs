@@ -133,9 +133,10 @@ impl Download {
         self.stages.resume(now);
     }
 
-    /// Ends the download and keeps its data: starting it again resumes it.
+    /// Ends the download and keeps its data: starting it again resumes it. One whose file has its name ends as
+    /// finished.
     pub fn stop(&mut self, now: Timestamp) {
-        self.stages.end_with(Outcome::Stopped, false, now);
+        self.stages.stop(now);
     }
 
     /// Ends the download and removes its temporary data.

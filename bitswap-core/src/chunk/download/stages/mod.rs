@@ -207,6 +207,12 @@ impl Stages {
     }
 
     /// Ends the download as its user asks; `remove` removes the temporary files.
+    pub(super) fn stop(&mut self, now: Timestamp) {
+        if !matches!(&self.stage, Stage::Commit(commit) if commit.has_renamed()) {
+            self.end_with(Outcome::Stopped, false, now);
+        }
+    }
+
     pub(super) fn end_with(&mut self, outcome: Outcome, remove: bool, now: Timestamp) {
         self.now = self.now.max(now);
         self.end(outcome, remove && self.goal == Goal::Fetch);

@@ -274,3 +274,25 @@ fn a_directory_that_cannot_be_synced_is_reported() {
     let Outcome::Finished(finished) = run.finish() else { panic!() };
     assert!(!finished.durable);
 }
+
+#[test]
+fn a_stop_that_comes_when_the_file_has_its_name_is_too_late() {
+    let file = File::of(vec![1000; 3]);
+    let mut whole = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+    assert_eq!(whole.finish(), finished(3000));
+    let last = |effect: Effect| *whole.positions(|other| *other == effect).last().unwrap();
+    for at in [last(Effect::SyncDir), last(Effect::Remove { role: FileRole::Journal })] {
+        let mut run = Run::new(&file, DownloadOptions::default(), FakeDisk::new());
+        let answer = loop {
+            match run.run_unanswered(0) {
+                Some(answer) if run.disk.log.len() > at => break answer,
+                Some(answer) => run.answer(answer),
+                None => assert!(run.deliver() || run.wait()),
+            }
+        };
+        run.download.stop(run.now);
+        run.answer(answer);
+        assert_eq!(run.finish(), finished(3000));
+        assert_eq!(run.disk.files(), [FileRole::Target(0)]);
+    }
+}

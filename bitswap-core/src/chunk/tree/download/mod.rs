@@ -322,10 +322,13 @@ impl TreeDownload {
         self.advance();
     }
 
-    /// Ends the download and keeps its data: starting it again resumes it.
+    /// Ends the download and keeps its data: starting it again resumes it. One that has named everything ends as
+    /// finished.
     pub fn stop(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
-        self.end(TreeOutcome::Stopped, false, true);
+        if !matches!(self.stage, Stage::Sync | Stage::RemoveWork) {
+            self.end(TreeOutcome::Stopped, false, true);
+        }
         self.advance();
     }
 

@@ -272,6 +272,29 @@ fn a_stop_keeps_what_is_there_and_a_cancel_removes_what_is_not_whole() {
 }
 
 #[test]
+fn a_stop_that_comes_when_everything_has_its_name_is_too_late() {
+    let (source, expected) = sample();
+    let mut whole = Run::new(&source, options(), FakeFolder::new());
+    finished(whole.finish());
+    let log = whole.folder.log;
+    let last = |effect: TreeEffect| log.iter().rposition(|other| *other == effect).unwrap();
+    for at in [last(TreeEffect::Sync), last(TreeEffect::RemoveWork)] {
+        let mut run = Run::new(&source, options(), FakeFolder::new());
+        let answer = loop {
+            match run.run_unanswered(0) {
+                Some(answer) if run.folder.log.len() > at => break answer,
+                Some(answer) => run.answer(answer),
+                None => assert!(run.deliver() || run.wait()),
+            }
+        };
+        run.tree.stop(run.now);
+        run.answer(answer);
+        finished(run.finish());
+        assert!(run.folder.tree() == expected && !run.folder.has("w"));
+    }
+}
+
+#[test]
 fn a_full_disk_is_waited_for_as_long_as_is_allowed() {
     let (source, expected) = sample();
     let full = |patience| {
