@@ -96,7 +96,7 @@ async fn stat(store: &DiskStore, say: &Say) -> Result<(), Failure> {
     let Usage { blocks, bytes, .. } = store.usage().await.map_err(file)?;
     let pins = store.pins().await.map_err(file)?.len();
     let object = json!({"event": "store", "blocks": blocks, "bytes": bytes, "pins": pins});
-    let text = format_args!("{blocks} blocks, {}, {pins} pinned roots", ByteSize(bytes));
+    let text = format!("{blocks} blocks, {}, {pins} pinned roots", ByteSize(bytes));
     say.result(text, &object);
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn collect(store: &DiskStore, to: Option<u64>, say: &Say) -> Result<(), Fa
         "event": "collected", "blocks": removed.blocks, "bytes": removed.bytes,
         "left_blocks": left.blocks, "left_bytes": left.bytes, "missing": collected.missing,
     });
-    let text = format_args!(
+    let text = format!(
         "removed {} blocks, {}; {} are left, {}",
         removed.blocks,
         ByteSize(removed.bytes),

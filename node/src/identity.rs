@@ -164,11 +164,10 @@ fn lock_beside(_: File, path: &Path) -> io::Result<Held> {
 }
 
 fn failed(path: PathBuf, source: io::Error) -> IdentityError {
-    match source.get_ref() {
-        Some(error) if let Some(Exposed { mode }) = error.downcast_ref() => {
-            IdentityError::Exposed { path, mode: *mode }
-        }
-        _ => IdentityError::File { path, source },
+    let exposed = source.get_ref().and_then(|error| error.downcast_ref::<Exposed>());
+    match exposed.map(|Exposed { mode }| *mode) {
+        Some(mode) => IdentityError::Exposed { path, mode },
+        None => IdentityError::File { path, source },
     }
 }
 

@@ -116,13 +116,12 @@ impl Driver {
         if let Some(waited) = self.routes.waited(session, &cid, self.now()) {
             let root = waited.root.unwrap_or(cid);
             waited.span.within(|| {
-                let latency = format_args!("{:?}", waited.latency);
                 log!(
                     debug,
                     "received chunk",
                     bytes = bytes,
                     from = Source(from),
-                    latency = latency
+                    latency = format_args!("{:?}", waited.latency)
                 );
             });
             let is_new = self.observed.block(&waited, cid, from, bytes as u64);
