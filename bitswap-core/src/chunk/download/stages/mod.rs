@@ -206,13 +206,14 @@ impl Stages {
         self.advance(now);
     }
 
-    /// Ends the download as its user asks; `remove` removes the temporary files.
+    /// Ends the download and keeps its data, unless its file has its name: then it is finished in a moment.
     pub(super) fn stop(&mut self, now: Timestamp) {
         if !matches!(&self.stage, Stage::Commit(commit) if commit.has_renamed()) {
             self.end_with(Outcome::Stopped, false, now);
         }
     }
 
+    /// Ends the download as its user asks; `remove` removes the temporary files.
     pub(super) fn end_with(&mut self, outcome: Outcome, remove: bool, now: Timestamp) {
         self.now = self.now.max(now);
         self.end(outcome, remove && self.goal == Goal::Fetch);
