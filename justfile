@@ -1,4 +1,5 @@
-# The steps of `.ci/run` by name: `just` lists them. Each is a script of ci/, which also runs without just.
+# The steps of `.ci/run` by name, also those that it runs only when they are named: `just` lists them. Each is a script of
+# ci/, which also runs without just.
 
 # The list of recipes.
 default:
@@ -7,6 +8,10 @@ default:
 # All steps, or those that are named.
 all *steps:
     bash .ci/run {{steps}}
+
+# What the other steps need; installs what is missing where it can.
+tools:
+    ci/tools
 
 # Formatting and lints.
 lint:
@@ -20,6 +25,10 @@ test:
 readme:
     ci/readme
 
+# The README's demonstration: two nodes, one file.
+demo:
+    ci/demo
+
 # The core without std, and what it depends on.
 core:
     ci/core
@@ -28,13 +37,21 @@ core:
 bare-targets:
     ci/bare-targets
 
-# Each feature alone, and all together.
+# Each published crate without features, and with each feature alone.
 features:
     ci/features
 
-# Documentation without a warning.
-docs:
-    ci/docs
+# Documentation without a warning; `just docs private`: of private items too.
+docs *what:
+    ci/docs {{what}}
+
+# The runtimes that are not tokio, without it.
+no-tokio:
+    ci/no-tokio
+
+# Debug and release builds of the simulator say the same.
+determinism:
+    ci/determinism
 
 # The book, into target/book.
 book:
@@ -45,8 +62,8 @@ examples:
     ci/examples
 
 # What is published, from its tarballs alone.
-package:
-    ci/package
+package *what:
+    ci/package {{what}}
 
 # Which crates of others the public items name.
 surface:
@@ -68,9 +85,9 @@ typos:
 sim:
     ci/sim
 
-# Failures that nobody has seen yet, for so many seconds.
-explore seconds:
-    ci/explore {{seconds}}
+# Failures that nobody has seen yet, for so many seconds, or `smoke`.
+explore seconds *seed:
+    ci/explore {{seconds}} {{seed}}
 
 # Every fuzz target for a few seconds.
 fuzz:
@@ -84,13 +101,17 @@ interop:
 mutants *arguments:
     ci/mutants {{arguments}}
 
-# Everything that `.ci/run` runs has a recipe or this one.
-step name *arguments:
-    ci/{{name}} {{arguments}}
+# Every benchmark, once and unmeasured.
+bench:
+    ci/bench
 
 # Instructions and allocations of the core, beside the committed figures.
-instructions:
-    ci/instructions
+instructions *what:
+    ci/instructions {{what}}
+
+# The build for Windows, and its tests under Wine.
+windows *half:
+    ci/windows {{half}}
 
 # Every interleaving of what tasks share.
 loom:

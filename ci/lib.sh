@@ -25,8 +25,22 @@ limited() {
     if command -v timeout >/dev/null; then timeout "$@"; else perl -e 'alarm shift; exec @ARGV or die' "$@"; fi
 }
 
-# room FOLDER: a step whose room is missing has nothing to show, and fails.
-room() {
+# python ARGUMENTS...: without the carriage returns that Python ends its lines with on Windows.
+python() { python3 "$@" | tr -d '\r'; }
+
+# cargo_tool NAME VERSION OPTIONS...: this version of a tool of others, first on the PATH. It is installed into the build
+# folder when it is not there; OPTIONS are for that.
+cargo_tool() {
+    local name=$1 version=$2 root=$CARGO_TARGET_DIR/tools/$1-$2
+    PATH=$root/bin:$PATH
+    # In a folder of its own: the lock of the build folder would hold up everything that is built beside.
+    [[ -x $root/bin/$name ]] || cargo install --quiet --debug --locked --root "$root" \
+        --target-dir "$CARGO_TARGET_DIR/tools-build" --version "$version" "${@:3}" "$name" ||
+        die "$name could not be installed: cargo install $name --version $version --locked"
+}
+
+# needs_crate FOLDER: a step whose crate is missing has nothing to show, and fails.
+needs_crate() {
     [[ -f $1/Cargo.toml ]] || die "there is no $1/Cargo.toml"
 }
 

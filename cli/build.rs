@@ -6,6 +6,8 @@ fn main() {
     println!("cargo::rerun-if-env-changed=BITSWAP_COMMIT");
     // Packagers who build from an archive say it; a clone knows it; and otherwise nobody needs to.
     let commit = std::env::var("BITSWAP_COMMIT").ok().or_else(|| {
+        // A crate of the registry is unpacked where another project's repository may be around it.
+        git(&["ls-files", "--error-unmatch", "build.rs"])?;
         // It changes with the head, and with what the head leads to.
         let head = git(&["rev-parse", "--git-path", "HEAD"])?;
         println!("cargo::rerun-if-changed={head}");

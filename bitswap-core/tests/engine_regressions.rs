@@ -419,3 +419,42 @@ fn bytes_that_the_store_gave_are_sent_although_an_earlier_lookup_and_new_blocks_
         ],
     );
 }
+
+/// A message without blocks was taken after a while, and a block followed it; another peer is starved meanwhile.
+#[test]
+fn a_stream_is_not_reset_before_its_peer_has_had_two_seconds_to_take_a_block() {
+    let limits = Limits {
+        peers: 6,
+        ledger_per_peer: 3,
+        ledger: 6,
+        response_bytes_per_peer: 1,
+        response_bytes: 2,
+        loads_per_peer: 1,
+        messages_per_stream: 2,
+        sent_wants_per_peer: 1,
+        sent_wants: 3,
+        wants: 1,
+        ..Limits::default()
+    };
+    let config = Config::default().with_limits(limits).expect("every limit is at least 1");
+    let have = WantOp { dont_have: true, ..want_have(0) };
+    run(
+        config,
+        &[
+            Op::Connect(53, Version::V1_2),
+            Op::wantlist(33, vec![want_block(37), have], false),
+            Op::Drain,
+            Op::Loaded(0, LoadOp::True, LoadPart::All),
+            Op::Store(vec![213]),
+            Op::Opened(0, Opened::Yes),
+            Op::Drain,
+            Op::Wait(853_240),
+            Op::Connect(65, Version::V1_2),
+            Op::Loaded(98, LoadOp::True, LoadPart::All),
+            Op::wantlist(115, vec![want_block(0)], false),
+            Op::Drain,
+            Op::Sent(20, Ok(())),
+            Op::Wait(1_162_385),
+        ],
+    );
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bitswap_core::Version;
 use bitswap_core::error::ConfigError;
 
-use crate::progress::WINDOW;
+use crate::progress::READ_WINDOW;
 
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_secs(600);
@@ -78,9 +78,9 @@ impl Config {
         Ok(self)
     }
 
-    /// A stream on which a message has begun, in either direction, must move 10 KiB in this time
-    /// or finish, or it is reset. Stops peers that hold memory by reading or writing a byte now and
-    /// then. Default 10 s.
+    /// A stream on which the peer has begun a message must move 10 KiB in this time or finish, or it is reset; one on which
+    /// we have, 30 KiB in three times this, because a slow path takes bytes in steps. Stops peers that hold memory by
+    /// reading or writing a byte now and then. Default 10 s.
     ///
     /// # Errors
     ///
@@ -121,7 +121,7 @@ impl Config {
 
     /// The time between two looks at the progress of streams.
     pub(crate) fn tick(&self) -> Duration {
-        self.stall_window / WINDOW
+        self.stall_window / READ_WINDOW
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests over real sockets on loopback: first the handler with peers made by hand, then whole
 //! nodes.
 
+mod calls;
 mod handler_reading;
 mod handler_writing;
 mod host;

@@ -213,7 +213,8 @@ async fn a_peer_with_all_its_connections_and_streams_holds_no_more_than_is_docum
     const STREAMS: usize = 128;
     // See `docs/limits.md`: unfinished messages, and one that is decoded, of a peer that was asked for
     // nothing.
-    const ADAPTER: usize = (2240 + 1152) << 10;
+    const FRAMES: usize = 2240 << 10;
+    const ADAPTER: usize = FRAMES + (1152 << 10);
     // Wants in the ledger, and what else is kept of a peer; it asks for no block that is here.
     const ENGINE: usize = 2 * MIB + (300 << 10);
     // What the streams themselves take, at both ends, and the windows of those that are not read.
@@ -262,6 +263,10 @@ async fn a_peer_with_all_its_connections_and_streams_holds_no_more_than_is_docum
         heard_of += floods.len() as u64;
         heard(heard_of).await;
     }
+    // A message that has no room is heard of before the next one is begun: what a busy machine has not read yet lies in
+    // the multiplexer, and is not what is measured.
+    let fitting = (FRAMES / begun.len()) as u64;
+    let mut begun_streams = 0;
     for peer in &peers {
         for _ in 0..STREAMS {
             let mut stream = peer.open(Version::V1_2).await;
@@ -269,11 +274,17 @@ async fn a_peer_with_all_its_connections_and_streams_holds_no_more_than_is_docum
             let _ = soon("a write", stream.write_all(&begun)).await;
             let _ = soon("a flush", stream.flush()).await;
             streams.push(stream);
+            begun_streams += 1;
+            soon("a stream without room to be reset", async {
+                let evicted = || node.behaviour(|node| node.stats().traffic.evicted_streams);
+                while evicted().await + fitting < begun_streams {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
         }
     }
     let most = ALLOCATOR.max_allocated() - before;
-    let evicted = node.behaviour(|node| node.stats().traffic.evicted_streams).await;
-    assert!(evicted > 0, "all had room");
     assert!(most <= ADAPTER + ENGINE + STREAMS_OF_BOTH, "{} KiB held", most >> 10);
     let skipped = node.behaviour(|node| node.stats().traffic.ignored_items).await;
     assert_eq!(skipped, u64::from(CONNECTIONS) * (8192 - 1024), "presences");

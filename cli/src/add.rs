@@ -7,7 +7,7 @@ use bitswap_node::{DiskStore, Keep, Node, Runtime};
 use serde_json::json;
 
 use crate::args;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::import::import;
 use crate::say::Say;
 use crate::store;

@@ -11,6 +11,7 @@ mod rate;
 mod sources;
 mod store;
 mod values;
+mod wss;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -37,6 +38,7 @@ pub(crate) use names::{Publish, Resolve};
 pub(crate) use node::{ACCESS, NodeArgs};
 pub(crate) use sources::Sources;
 pub(crate) use store::{Store, StoreArgs, StoreCommand, StoreDir, StoreLimit};
+pub(crate) use wss::{WssArgs, WssTrust};
 
 /// Move files between machines by content address.
 ///
@@ -135,7 +137,7 @@ Exit codes:
 /// An async runtime.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RuntimeArg {
-    /// The one to take.
+    /// Recommended.
     #[default]
     Tokio,
     /// Discontinued: here for programs that have not moved yet, and for comparison.
@@ -250,11 +252,14 @@ pub(crate) struct Share {
     #[arg(skip)]
     pub(crate) listen_if_possible: Vec<Multiaddr>,
 
+    #[command(flatten)]
+    pub(crate) wss: WssArgs,
+
     /// Do not announce this machine on the local network.
     #[arg(long)]
     pub(crate) no_mdns: bool,
 
-    /// Be somebody new: what is printed holds until this ends.
+    /// Use a new peer identity: addresses and tickets that are printed hold until this ends.
     #[arg(long, conflicts_with = "identity", help_heading = ACCESS)]
     pub(crate) ephemeral: bool,
 

@@ -13,7 +13,7 @@ use libp2p::swarm::dial_opts::DialOpts;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, StreamProtocol};
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 
 /// The longest that one step of a measurement may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 
 use crate::args;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::peers::{self, Fetcher, Late};
 use crate::resolve;
 use crate::say::Say;

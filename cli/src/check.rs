@@ -7,7 +7,9 @@ use bitswap_node::{CheckAnswer, CheckOptions, Checked, Runtime};
 use serde_json::json;
 
 use crate::args::{self, DhtArgs};
-use crate::exit::{Failure, NETWORK, NOT_FOUND, UNWELL};
+use crate::exit::{NETWORK, NOT_FOUND, UNWELL};
+use crate::failure::Failure;
+use crate::resolve;
 use crate::say::{Say, mib_per_second};
 
 pub(crate) async fn run(
@@ -19,9 +21,14 @@ pub(crate) async fn run(
     let node = args.node.builder(&DhtArgs::default(), runtime)?.start().await?;
     let bytes = args.size.saturating_mul(1 << 20);
     let options = CheckOptions { bytes, timeout: args.timeout };
-    let checked = node.check(args.cid, args.address, options).await;
+    let waiting = || format!("{} has not delivered all that it is asked for yet", args.address);
+    let checking = async {
+        let checked = node.check(args.cid, args.address.clone(), options).await;
+        checked.map_err(Failure::Check)
+    };
+    let checked = resolve::telling(&node, say, waiting, checking).await;
     node.shutdown().await;
-    let checked = checked.map_err(Failure::Check)?;
+    let checked = checked?;
     let speed = mib_per_second(checked.bytes, checked.elapsed.as_secs_f64());
     let object = json!({"event": "checked", "mib_per_second": speed, "report": checked});
     if checked.blocks > 0 {

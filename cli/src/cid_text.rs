@@ -166,7 +166,7 @@ fn parse(text: &str) -> Result<What, String> {
         true => {
             format!("/ipns/{first}").parse().map_err(|error: NamePathError| error.to_string())?
         }
-        false => NamePath::new(Root::Cid(parse_cid(first)?), Vec::new()),
+        false => NamePath::new(Root::Cid(content(first)?), Vec::new()),
     };
     let path = names.map(decode).collect::<Result<Vec<_>, _>>()?;
     if let Some(name) = path.iter().find(|name| matches!(name.as_str(), "." | "..")) {
@@ -205,6 +205,21 @@ fn from_gateway(url: &str) -> Result<String, String> {
 fn percent_decoded(text: &str) -> Result<String, String> {
     percent::decode(text).map_err(|error| format!("{text:?}: {error}"))
 }
+
+/// A CID of something that can be got.
+fn content(name: &str) -> Result<Cid, String> {
+    let cid = parse_cid(name)?;
+    // The hash of a key names no block, and what its owner says is behind /ipns/ alone.
+    match cid.codec() {
+        LIBP2P_KEY => Err(format!(
+            "it is the name of a key, and stands for what its owner says; give /ipns/{name}"
+        )),
+        _ => Ok(cid),
+    }
+}
+
+/// The codec of CIDs that are names of keys.
+const LIBP2P_KEY: u64 = 0x72;
 
 fn parse_cid(name: &str) -> Result<Cid, String> {
     if name.is_empty() {
@@ -287,6 +302,7 @@ mod tests {
     }
 
     const HELLO: &str = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
+    const KEY: &str = "k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
     const V0: &str = "QmdfTbBqBPQ7VNxZEYEj14VmRuZBkqFbiwReogJgS1zR1n";
 
     #[test]
@@ -318,6 +334,11 @@ mod tests {
             ("  ", "empty"),
             (&format!("{HELLO}/a/../b"), "no name"),
             ("/ipns/example.org", "IPNS"),
+            (
+                KEY,
+                &format!("the name of a key, and stands for what its owner says; give /ipns/{KEY}"),
+            ),
+            (&format!("/ipfs/{KEY}/a"), &format!("give /ipns/{KEY}")),
             ("ipns://example.org", "IPNS"),
             (&format!("/ipns/{HELLO}"), "no name behind /ipns/"),
             ("/ipns/nonsense", "no name behind /ipns/"),
@@ -374,7 +395,7 @@ mod tests {
 
     #[test]
     fn a_name_is_read_in_every_form_of_a_cid() {
-        let key = "k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
+        let key = KEY;
         for (text, read) in [
             ("/ipns/example.org/a b", "/ipns/example.org/a b"),
             ("ipns://example.org/a%20b?x#y", "/ipns/example.org/a b"),

@@ -11,8 +11,9 @@ use bitswap_node::{
 use serde_json::json;
 
 use crate::args::{self, DhtArgs};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::plain::Plain;
+use crate::resolve;
 use crate::say::Say;
 
 pub(crate) async fn run(
@@ -20,14 +21,17 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let node = args.node.builder(&DhtArgs::default(), runtime)?.start().await?;
+    let builder = args.node.builder(&DhtArgs::default(), runtime)?;
+    let node = args.wss.give(builder, &args.listen)?.start().await?;
     let options = DoctorOptions {
         target: Some(args.target),
         listen: args.listen,
         from: args.from,
         timeout: args.timeout,
     };
-    let diagnosis = node.doctor(options).await?;
+    let waiting = || "not every machine given with --from has answered yet".to_owned();
+    let looking = async { Ok(node.doctor(options).await?) };
+    let diagnosis = resolve::telling(&node, say, waiting, looking).await?;
     node.shutdown().await;
     let is_problem = |finding: &&bitswap_node::Finding| finding.gravity == Gravity::Problem;
     let problems = diagnosis.findings.iter().filter(is_problem).count();
@@ -156,6 +160,7 @@ fn of_target(f: &mut fmt::Formatter<'_>, target: &TargetReport) -> fmt::Result {
         LockState::Free => "not locked",
         LockState::Held => "locked by a running process",
         LockState::Stale => "locked by a process that has ended",
+        LockState::Unknown if target.lock_error.is_some() => "whether locked cannot be seen",
         _ => "perhaps locked by another machine",
     };
     writeln!(f, "state     {part}, {journal}, {lock}")

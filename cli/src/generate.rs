@@ -6,7 +6,7 @@ use clap::ValueEnum as _;
 use clap_complete::Shell;
 
 use crate::args::{Generate, parser};
-use crate::exit::Failure;
+use crate::failure::Failure;
 
 /// Writes completions for every shell, and a manual page for every command.
 pub(crate) fn run(args: &Generate) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! `bitswap get`
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,14 +21,17 @@ use tokio::time::interval;
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::cat;
 use crate::cid_text::{self, CidPath, What};
-use crate::exit::Failure;
+use crate::failure::Failure;
+use crate::input;
 use crate::interrupt::{interrupted, unless_interrupted};
 use crate::patience::{Patience, Verdict};
 use crate::peers::{self, Fetcher, Late};
+use crate::place;
 use crate::plain::Plain;
 use crate::progress::Shown;
 use crate::resolve;
 use crate::say::{Say, mib_per_second};
+use crate::stall::{Change, Stall};
 use crate::strangers;
 
 /// How often it looks who has what is fetched.
@@ -40,7 +44,7 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let mut all = std::mem::take(&mut args.what);
     if let Some(path) = &args.input {
-        all.extend(unless_interrupted(list(path.clone())).await?);
+        all.extend(unless_interrupted(list(path.clone(), say)).await?);
     }
     // What went to standard output cannot be taken back, and no two files have one digest.
     let has_digest = args.sha256.is_some() || args.merkle_root.is_some();
@@ -57,6 +61,9 @@ pub(crate) async fn run(
     }
     if let Some(path) = args.output.as_ref().filter(|path| all.len() > 1 && !path.is_dir()) {
         return Err(Failure::NoFolder { path: path.clone() });
+    }
+    if let Some(path) = &args.output {
+        place::must_be_in_a_folder(path)?;
     }
     args.sources.ask_where(all.iter().filter_map(What::cid));
     let mut fetcher = unless_interrupted(peers::connected(&args.sources, runtime, say)).await?;
@@ -79,19 +86,20 @@ pub(crate) async fn run(
     }
 }
 
-/// What a file names, a line for each. A thread of its own waits for standard input.
-async fn list(path: PathBuf) -> Result<Vec<What>, Failure> {
-    let read = path.clone();
-    let reading = tokio::task::spawn_blocking(move || read_list(&read));
-    reading.await.map_err(|error| Failure::Input { path, source: error.into() })?
+/// The largest list of what is to be got: more CIDs than anybody gets in one run.
+const LIST_MAX: u64 = 64 << 20;
+
+/// What a file names, a line for each.
+async fn list(path: PathBuf, say: &Say) -> Result<Vec<What>, Failure> {
+    let failed = |source: io::Error| Failure::Input { path: path.clone(), source };
+    let text = input::awaited(path.clone(), say, |path| {
+        input::read_text(path, input::Kind::Any, LIST_MAX)
+    });
+    let text = text.await.and_then(|read| read).map_err(failed)?;
+    listed(&path, &text)
 }
 
-fn read_list(path: &Path) -> Result<Vec<What>, Failure> {
-    let text = match path.as_os_str() == "-" {
-        true => std::io::read_to_string(std::io::stdin()),
-        false => std::fs::read_to_string(path),
-    };
-    let text = text.map_err(|source| Failure::Input { path: path.to_owned(), source })?;
+fn listed(path: &Path, text: &str) -> Result<Vec<What>, Failure> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let named = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let parse = |(line, text)| {
@@ -117,6 +125,7 @@ async fn get(
     };
     let (what, found) = &unless_interrupted(following).await?;
     let options = options(args);
+    let if_exists = options.download.if_exists;
     let start = Instant::now();
     if resolve::is_directory(found) && !args.raw {
         if args.range.is_some() || args.sha256.is_some() || args.merkle_root.is_some() {
@@ -129,20 +138,27 @@ async fn get(
             options.tree.rule = native_names;
         }
         let fetch = node.fetch_tree(found.cid, &target, options)?;
-        let watched = watched((node, found.cid), fetch, show_tree, args, late, say);
-        let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
+        let watched = watched((node, found.cid), fetch, OF_TREE, args, late, say);
+        let fetched = strangers::unless_all(node, &args.sources, say, watched).await;
+        let fetched = fetched.map_err(|failure| place::named(failure, &target, if_exists))?;
         let traffic = Traffic::since(&before, node, found.cid, start).await?;
         report_tree(&fetched, &traffic, say);
         return Ok(());
     }
     let cid = file(node, found, what, args).await?;
-    let fetch = node.fetch_file(cid, &target(what, args, false, several), options)?;
-    let watched = watched((node, cid), fetch, show, args, late, say);
-    let fetched = strangers::unless_all(node, &args.sources, say, watched).await?;
+    let target = target(what, args, false, several);
+    let fetch = node.fetch_file(cid, &target, options)?;
+    let watched = watched((node, cid), fetch, OF_FILE, args, late, say);
+    let fetched = strangers::unless_all(node, &args.sources, say, watched).await;
+    let fetched = fetched.map_err(|failure| place::named(failure, &target, if_exists))?;
     let traffic = Traffic::since(&before, node, cid, start).await?;
     report(&fetched, &traffic, say);
     Ok(())
 }
+
+/// Of fewer bytes the round trips are what takes the time, and within less time everything does.
+const SPEED_OF: u64 = 64 << 10;
+const SPEED_WITHIN: f64 = 0.1;
 
 /// What one file or folder took.
 struct Traffic {
@@ -177,15 +193,19 @@ impl Traffic {
         })
     }
 
-    /// How fast, in what time, and from how many peers.
+    /// How fast if that says anything, in what time, and from how many peers.
     fn summary(&self) -> String {
-        let (speed, seconds) = (self.speed(), self.seconds);
+        let seconds = self.seconds;
         let from = match self.peers.len() {
             0 => String::new(),
             1 => " from one peer".to_owned(),
             peers => format!(" from {peers} peers"),
         };
-        format!("{speed:.1} MiB/s, {seconds:.1} s{from}")
+        let speed = match self.bytes >= SPEED_OF && self.seconds >= SPEED_WITHIN {
+            true => format!("{:.1} MiB/s, ", self.speed()),
+            false => String::new(),
+        };
+        format!("{speed}{seconds:.1} s{from}")
     }
 
     /// What each peer delivered, for programs.
@@ -267,37 +287,85 @@ fn options(args: &args::Get) -> FetchOptions {
     options
 }
 
+/// How the events of a fetch are shown.
+struct View<E> {
+    show: fn(&mut Shown<'_>, &E),
+    /// What one says of a stall.
+    change: fn(&E) -> Option<Change>,
+}
+
+const OF_FILE: View<DownloadEvent> = View {
+    show,
+    change: |event| match event {
+        DownloadEvent::Stalled(reason) => Some(Change::Stalled(*reason)),
+        DownloadEvent::StallEnded => Some(Change::Ended),
+        _ => None,
+    },
+};
+
+const OF_TREE: View<TreeEvent> = View {
+    show: show_tree,
+    change: |event| match event {
+        TreeEvent::Stalled(reason) => Some(Change::Stalled(*reason)),
+        TreeEvent::StallEnded => Some(Change::Ended),
+        _ => None,
+    },
+};
+
+/// Tells whether something comes, when that is news.
+fn tell(change: Option<Change>, shown: &mut Shown<'_>) {
+    match change {
+        Some(Change::Stalled(reason)) => shown.stalled(reason),
+        Some(Change::Ended) => shown.stall_ended(),
+        None => {}
+    }
+}
+
 /// Shows the fetch until it ends or is interrupted.
 async fn watched<E, T>(
     (node, root): (&Node, Cid),
     mut fetch: Fetch<E, T>,
-    show: fn(&mut Shown<'_>, &E),
+    view: View<E>,
     args: &args::Get,
     late: &mut Late,
     say: &Say,
 ) -> Result<T, Failure> {
     let mut patience = Patience::new(args.sources.timeout);
+    let mut stall = Stall::default();
     let mut shown = Shown::new(say);
     let mut ticks = patience.ticks();
     let mut looks = interval(LOOK);
     let given_up = loop {
         tokio::select! {
             event = fetch.next_event() => match event {
-                Some(event) => show(&mut shown, &event),
+                Some(event) => {
+                    (view.show)(&mut shown, &event);
+                    if let Some(change) = (view.change)(&event) {
+                        stall.heard(change);
+                        tell(stall.look(patience.arrivals(), Duration::ZERO), &mut shown);
+                    }
+                }
                 None => {
                     // A node that has stopped says so by the fetch.
                     if let Ok(seeders) = node.seeders(root).await {
                         shown.seeders(&seeders);
                         shown.delivered();
                     }
+                    let ended = fetch.finish().await;
+                    if ended.is_ok() {
+                        tell(stall.ended(), &mut shown);
+                    }
                     drop(shown);
-                    return Ok(fetch.finish().await?);
+                    return Ok(ended?);
                 }
             },
             _ = ticks.tick() => {
                 // One that has ended says so by its last event.
                 let Some(waiting) = fetch.diagnose().await else { continue };
-                match patience.look(&waiting, Instant::now()) {
+                let passed = patience.pass(Instant::now());
+                let verdict = patience.look(&waiting, passed);
+                tell(stall.look(patience.arrivals(), passed), &mut shown);
+                match verdict {
                     Verdict::Wait => {}
                     Verdict::Say => shown.waiting(&waiting),
                     Verdict::GiveUp => {
@@ -330,8 +398,6 @@ fn show_tree(shown: &mut Shown<'_>, event: &TreeEvent) {
             let text = format!("left out: {} -> {}", Plain(&path), Plain(target));
             shown.told(&text, &json!({"event": "link_skipped", "path": path, "target": target}));
         }
-        TreeEvent::Stalled(reason) => shown.stalled(*reason),
-        TreeEvent::StallEnded => shown.stall_ended(),
         TreeEvent::DiskFull => shown.note("the disk is full: it goes on once there is space"),
         TreeEvent::SpaceAvailable => shown.note("there is space again"),
         TreeEvent::LockFile => shown.note(LOCK_FILE),
@@ -354,8 +420,6 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
             ByteSize(*needed),
             ByteSize(*available),
         )),
-        DownloadEvent::Stalled(reason) => shown.stalled(*reason),
-        DownloadEvent::StallEnded => shown.stall_ended(),
         DownloadEvent::LockFile => shown.note(LOCK_FILE),
         DownloadEvent::SpaceAvailable => shown.note("there is space again"),
         _ => {}
@@ -365,21 +429,22 @@ fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
 fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
     let Fetched { path, finished, .. } = fetched;
     let speed = traffic.speed();
-    let path = path.display();
+    let path = path.display().to_string();
+    let shown = Plain(&path);
     let text = if finished.already {
-        format!("{path}: was there already, {}", ByteSize(finished.size))
+        format!("{shown}: was there already, {}", ByteSize(finished.size))
     } else {
         let proof = match finished.unchecked {
             0 => "verified".to_owned(),
             bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
         };
-        format!("{path}: {}, {proof}, {}", ByteSize(finished.size), traffic.summary())
+        format!("{shown}: {}, {proof}, {}", ByteSize(finished.size), traffic.summary())
     };
     if finished.leftover {
         say.note("the temporary data beside it could not be removed; remove it by hand");
     }
     let object = json!({
-        "event": "fetched", "path": path.to_string(), "size": finished.size,
+        "event": "fetched", "path": path, "size": finished.size,
         "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
         "already": finished.already, "durable": finished.durable, "rename_retries": finished.retries,
         "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds,
@@ -394,15 +459,19 @@ fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
 fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
     let FetchedTree { path, finished, .. } = fetched;
     let speed = traffic.speed();
-    let path = path.display();
+    let path = path.display().to_string();
     let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } =
         *finished;
     let proof = match unchecked {
         0 => "verified".to_owned(),
         bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
     };
-    let mut text =
-        format!("{path}: {files} files, {}, {proof}, {}", ByteSize(size), traffic.summary());
+    let mut text = format!(
+        "{}: {files} files, {}, {proof}, {}",
+        Plain(&path),
+        ByteSize(size),
+        traffic.summary()
+    );
     if already > 0 {
         text.push_str(&format!("; {already} of the files were there already"));
     }
@@ -410,7 +479,7 @@ fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
         text.push_str(&format!("; {skipped} symbolic links left out"));
     }
     let object = json!({
-        "event": "fetched", "path": path.to_string(), "size": size, "files": files,
+        "event": "fetched", "path": path, "size": size, "files": files,
         "files_already": already, "directories": directories, "links": links,
         "links_skipped": skipped, "verified": unchecked == 0, "unchecked_bytes": unchecked,
         "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds, "mib_per_second": speed,

@@ -8,14 +8,18 @@ use bitswap_node::{ErrorChain, IdentityError, IdentityFile, Multiaddr, PeerId};
 use etcetera::BaseStrategy as _;
 use libp2p::multiaddr::Protocol;
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::say::Say;
+
+/// What follows when there is no identity that lasts.
+const FOR_NOW: &str = "a new peer identity is used, and addresses and tickets that are printed hold until this ends. \
+                       With --identity FILE it is kept.";
 
 /// The identity in the user's data directory, which is made if need be. `None`, after a note, when another
 /// process has it or there is no place for it: sharing as somebody new is better than not sharing.
 pub(crate) fn of_user(say: &Say) -> Result<Option<IdentityFile>, Failure> {
     let Some(path) = path_of_user() else {
-        say.note("This user has no data directory: what is printed here holds until this ends.");
+        say.note(format_args!("This user has no data directory: {FOR_NOW}"));
         return Ok(None);
     };
     let made = path.parent().map_or(Ok(()), make_directory);
@@ -30,10 +34,7 @@ pub(crate) fn of_user(say: &Say) -> Result<Option<IdentityFile>, Failure> {
             Ok(None)
         }
         Err(error @ IdentityError::File { .. }) if is_no_place(&error) => {
-            say.note(format_args!(
-                "{}: what is printed here holds until this ends.",
-                ErrorChain(&error)
-            ));
+            say.note(format_args!("{}: {FOR_NOW}", ErrorChain(&error)));
             Ok(None)
         }
         Err(error) => Err(error.into()),

@@ -12,7 +12,7 @@ use futures::SinkExt as _;
 use futures::stream::Stream;
 
 use crate::args::Folders;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::progress::Shown;
 use crate::say::Say;
 

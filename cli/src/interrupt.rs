@@ -9,7 +9,8 @@ use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use tokio::runtime::Builder;
 
-use crate::exit::{Failure, INTERRUPTED};
+use crate::exit::INTERRUPTED;
+use crate::failure::Failure;
 use crate::say::Writes;
 
 /// How long standard output may take nothing, before a command that was told to end is not waited for.

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use serde_json::json;
 
 use crate::args;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::peers::{self, Fetcher};
 use crate::plain::Plain;
 use crate::resolve;
@@ -74,7 +74,7 @@ fn print(name: &str, entry: &TreeEntry, say: &Say) {
     if let EntryKind::Other { codec } = entry.kind {
         object["codec"] = json!(codec);
     }
-    let cid = cid.as_deref().unwrap_or("(within its link)");
+    let cid = cid.as_deref().unwrap_or("(inline)");
     let line = Line { kind, size, cid, name, target };
     say.result(line, &object);
 }

@@ -10,6 +10,7 @@
 mod add;
 mod address_text;
 mod args;
+mod arrivals;
 mod bare_stream;
 mod bench;
 mod cat;
@@ -18,11 +19,13 @@ mod cid_text;
 mod demo;
 mod doctor;
 mod exit;
+mod failure;
 mod figures;
 mod generate;
 mod get;
 mod identity;
 mod import;
+mod input;
 mod interrupt;
 mod log;
 mod ls;
@@ -30,12 +33,14 @@ mod memory;
 mod names;
 mod patience;
 mod peers;
+mod place;
 mod plain;
 mod progress;
 mod resolve;
 mod say;
 mod settings;
 mod share;
+mod stall;
 mod store;
 mod strangers;
 mod usage;
@@ -44,6 +49,7 @@ mod version;
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use bitswap_node::Runtime;
 use bitswap_runtime_async_std::AsyncStd;
@@ -52,11 +58,28 @@ use bitswap_runtime_tokio::Tokio;
 use clap::FromArgMatches as _;
 
 use args::{Args, Command, RuntimeArg};
-use exit::Failure;
+use failure::Failure;
 use interrupt::unless_interrupted;
 use say::{Broken, Objects, Say};
 
+/// The stack of the thread that does everything. The first thread has what the system gives it, and the mebibyte of
+/// Windows is too little for a build that is not optimised.
+const STACK: usize = 8 << 20;
+
+/// Threads that may wait for a disk or for standard input, beside one for each core that hashes. Each thread that has had
+/// blocks in hand keeps memory for the next ones, so that hundreds, as tokio allows, take more than all that is transferred.
+const WAITING_THREADS: usize = 4;
+
 fn main() -> ExitCode {
+    let thread = std::thread::Builder::new().name("command".to_owned()).stack_size(STACK);
+    match thread.spawn(begin) {
+        Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+        // Where there is no other thread this one may do.
+        Err(_) => begin(),
+    }
+}
+
+fn begin() -> ExitCode {
     memory::keep_large_blocks();
     let found = match settings::parse(std::env::args_os().collect()) {
         Ok(found) => found,
@@ -113,7 +136,11 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
     {
         doctor.listen = args.runtime.listen(doctor.node.is_private());
     }
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let cores = available_parallelism().map_or(1, usize::from);
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(cores + WAITING_THREADS)
+        .build();
     let tokio = tokio.map_err(|source| Failure::Runtime { source })?;
     let result = tokio.block_on(async {
         let runtime: Arc<dyn Runtime> = match args.runtime {
@@ -121,10 +148,16 @@ fn run(mut args: Args, say: &Say, broken: &mut Broken) -> Result<(), Failure> {
             RuntimeArg::AsyncStd => Arc::new(AsyncStd),
             RuntimeArg::Smol => Arc::new(Smol),
         };
+        let prepared = async {
+            if let Some(node) = args.command.node() {
+                unless_interrupted(node.read_denylists(say)).await?;
+            }
+            command(args.command, &runtime, say).await
+        };
         tokio::select! {
             biased;
             failure = broken.failed() => Err(failure),
-            result = command(args.command, &runtime, say) => result,
+            result = prepared => result,
         }
     });
     // A read of the terminal, or a lookup of a name, may still block a thread: it is not waited for.
@@ -137,6 +170,7 @@ async fn command(command: Command, runtime: &Arc<dyn Runtime>, say: &Say) -> Res
     let ends_by_itself = match &command {
         Command::Share(_) | Command::Get(_) => true,
         Command::Bench(bench) => bench.serves(),
+        Command::Publish(publish) => publish.renew,
         _ => false,
     };
     let done = async {

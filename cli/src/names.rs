@@ -2,19 +2,23 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::Duration;
 
 use bitswap_node::{
-    IdentityError, IdentityFile, IpnsName, Keypair, NamePath, PublishError, PublishOptions, Root,
-    Runtime,
+    IdentityError, IdentityFile, IpnsName, IpnsRecord, Keypair, NamePath, PublishError,
+    PublishOptions, Root, Runtime,
 };
-use serde_json::json;
+use futures::{StreamExt as _, TryStreamExt as _};
+use serde_json::{Value, json};
 
 use crate::args;
 use crate::cid_text::What;
-use crate::exit::Failure;
+use crate::failure::Failure;
+use crate::interrupt::{interrupted, unless_interrupted};
 use crate::peers::{self, Fetcher};
+use crate::plain::Plain;
 use crate::resolve;
 use crate::say::Say;
 
@@ -40,19 +44,75 @@ pub(crate) async fn publish(
     }
     let node = builder.start().await?;
     let options = PublishOptions { lifetime: args.lifetime, ttl: args.ttl };
-    let record = node.publish(&key, &target, options).await?;
+    let mut published = pin!(node.keep_published(key, target.clone(), options));
+    let waiting = || "no machine of the DHT has stored the record yet".to_owned();
+    let first = resolve::telling(&node, say, waiting, async { Ok(published.try_next().await?) });
+    let first = unless_interrupted(first).await?;
+    if let Some(record) = first {
+        let name = Root::Ipns(record.name()).to_string();
+        let then = if args.renew { RENEWED } else { LEFT };
+        say.note(format_args!("{name} stands for {target} for {}; {then}", spoken(args.lifetime)));
+        say.result(&name, &object(&record));
+    }
+    if args.renew {
+        let renewing = async {
+            while let Some(renewed) = published.next().await {
+                renewal(renewed, args.lifetime, say)?;
+            }
+            Ok::<(), Failure>(())
+        };
+        tokio::select! {
+            ended = renewing => ended?,
+            () = interrupted() => {}
+        }
+    }
     node.shutdown().await;
-    let left = record.valid_until().duration_since(SystemTime::now()).unwrap_or_default();
-    let hours = left.as_secs().div_ceil(3600);
-    let name = Root::Ipns(record.name()).to_string();
-    say.note(format_args!(
-        "{name} stands for {target} for {hours} hours; publish it again before they are over."
-    ));
-    let object = json!({
-        "event": "published", "name": name, "value": record.value(), "sequence": record.sequence(),
-    });
-    say.result(&name, &object);
     Ok(())
+}
+
+const LEFT: &str = "publish it again before that is over.";
+const RENEWED: &str = "it is published again before that is over, until Ctrl-C.";
+
+/// Tells how a renewal went; what ends them all is the failure of the command.
+fn renewal(
+    renewed: Result<IpnsRecord, PublishError>,
+    lifetime: Duration,
+    say: &Say,
+) -> Result<(), Failure> {
+    match renewed {
+        Ok(record) => {
+            let text = format!("published again, for {}", spoken(lifetime));
+            say.told(text, &object(&record));
+        }
+        Err(error @ (PublishError::Unreachable | PublishError::NotStored)) => {
+            say.note(format_args!("not published again, which is tried later: {error}"));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// A time as people say it, in hours and minutes, or in seconds when it is short.
+fn spoken(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    let counted = |count: u64, unit: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {unit}")),
+        count => Some(format!("{count} {unit}s")),
+    };
+    match (counted(minutes / 60, "hour"), counted(minutes % 60, "minute")) {
+        (Some(hours), Some(minutes)) => format!("{hours} {minutes}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => {
+            let seconds = format!("{:.1}", time.as_secs_f64());
+            format!("{} s", seconds.trim_end_matches(".0"))
+        }
+    }
+}
+
+fn object(record: &IpnsRecord) -> Value {
+    let name = Root::Ipns(record.name()).to_string();
+    json!({"event": "published", "name": name, "value": record.value(), "sequence": record.sequence()})
 }
 
 /// The key in a file, which may be in use by a node; a new one when there is none.
@@ -76,6 +136,26 @@ pub(crate) async fn resolve(
     node.shutdown().await;
     let path = format!("/ipfs/{known}");
     let object = json!({"event": "resolved", "name": args.what.to_string(), "path": path});
-    say.result(&path, &object);
+    say.result(Plain(&path), &object);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_as_people_say_it() {
+        for (seconds, said) in [
+            (1.0, "1 s"),
+            (3.6, "3.6 s"),
+            (59.9, "59.9 s"),
+            (60.0, "1 minute"),
+            (3600.0, "1 hour"),
+            (5_430.0, "1 hour 30 minutes"),
+            (172_800.0, "48 hours"),
+        ] {
+            assert_eq!(spoken(Duration::from_secs_f64(seconds)), said);
+        }
+    }
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use bitswap_node::StallReport;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
+use crate::arrivals::Arrivals;
+
 /// After so long without a byte it says what it waits for.
 const SAY_AFTER: Duration = Duration::from_secs(3);
 
@@ -39,8 +41,9 @@ impl Pause {
 pub(crate) struct Patience {
     timeout: Option<Duration>,
     tick: Duration,
-    received: u64,
-    /// How long nothing has come.
+    /// The bytes that have come, whether they were waited for or not.
+    arrivals: Arrivals,
+    /// How long nothing has come that was waited for.
     idle: Duration,
     /// When it says so next, and the pause after that.
     due: Duration,
@@ -65,7 +68,8 @@ impl Patience {
             .map_or(TICK_MAX, |timeout| (timeout / 4).clamp(Duration::from_millis(5), TICK_MAX));
         let mut pause = Pause::FIRST;
         let (idle, due) = (Duration::ZERO, pause.pass());
-        Self { timeout, tick, received: 0, idle, due, pause, looked: Instant::now() }
+        let arrivals = Arrivals::default();
+        Self { timeout, tick, arrivals, idle, due, pause, looked: Instant::now() }
     }
 
     /// Ticks when to look.
@@ -80,14 +84,23 @@ impl Patience {
         self.idle
     }
 
-    /// Looks at what is waited for at `now`.
-    pub(crate) fn look(&mut self, waiting: &StallReport, now: Instant) -> Verdict {
+    /// How bytes have come.
+    pub(crate) const fn arrivals(&mut self) -> &mut Arrivals {
+        &mut self.arrivals
+    }
+
+    /// How much time counts since the last look, which is now at `now`.
+    pub(crate) fn pass(&mut self, now: Instant) -> Duration {
         let passed = now.saturating_duration_since(self.looked).min(2 * self.tick);
         self.looked = now;
-        if waiting.received != self.received || waiting.blocks == 0 {
-            self.received = waiting.received;
+        passed
+    }
+
+    /// Looks at what is waited for after so much time.
+    pub(crate) fn look(&mut self, waiting: &StallReport, passed: Duration) -> Verdict {
+        if self.arrivals.pass(passed, waiting.received) || waiting.blocks == 0 {
             (self.idle, self.pause) = (Duration::ZERO, Pause::FIRST);
-            self.due = self.pause.pass();
+            self.due = self.pause.pass().max(self.arrivals.silent_after());
             return Verdict::Wait;
         }
         self.idle += passed;
@@ -123,7 +136,8 @@ mod tests {
         let mut verdicts = Vec::new();
         for look in 1..=seconds * 4 {
             let ms = look * 250;
-            let verdict = patience.look(&at(ms), patience.looked + 250 * MS);
+            let passed = patience.pass(patience.looked + 250 * MS);
+            let verdict = patience.look(&at(ms), passed);
             if verdict != Verdict::Wait {
                 verdicts.push((ms, verdict));
             }
@@ -162,11 +176,19 @@ mod tests {
     }
 
     #[test]
+    fn a_link_with_long_pauses_is_waited_for_silently_once_they_are_known() {
+        let mut patience = Patience::new(None);
+        // A message of 64 KiB every five seconds.
+        let verdicts = run(&mut patience, 600, |ms| waiting(ms / 5_000 * 65_536, 1));
+        assert_eq!(verdicts, [(3_000, Verdict::Say), (8_000, Verdict::Say)]);
+    }
+
+    #[test]
     fn time_in_which_the_process_was_stopped_does_not_count() {
         let mut patience = Patience::new(Some(5_000 * MS));
         assert!(run(&mut patience, 2, |_| waiting(0, 1)).is_empty());
-        let late = patience.looked + 3_600_000 * MS;
-        assert_eq!(patience.look(&waiting(0, 1), late), Verdict::Wait);
+        let passed = patience.pass(patience.looked + 3_600_000 * MS);
+        assert_eq!(patience.look(&waiting(0, 1), passed), Verdict::Wait);
         assert_eq!(patience.idle(), 2_500 * MS);
     }
 }

@@ -9,8 +9,9 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use libp2p::PeerId;
 
 use crate::args::Sources;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::patience::Pause;
+use crate::plain::Plain;
 use crate::say::Say;
 use crate::store;
 
@@ -91,7 +92,8 @@ async fn dial(node: Node, addresses: Vec<Multiaddr>) -> Result<PeerId, String> {
     while let Some(connected) = dials.next().await {
         match connected {
             Ok(peer) => return Ok(peer),
-            Err(error) => failures.push(error.to_string()),
+            // Each on a line of its own.
+            Err(error) => failures.push(Plain(&error.to_string()).to_string()),
         }
     }
     Err(failures.join("\n  "))

@@ -145,7 +145,7 @@ impl<'a> Shown<'a> {
     pub(crate) fn state(&mut self, text: &str, object: &Value) -> bool {
         let is_due = self.is_due();
         if is_due {
-            self.show(|width, _| line::cut(text, width));
+            self.show(|width, _| line::cut(&Plain(text).to_string(), width));
             self.say.event(object);
         }
         is_due
@@ -171,7 +171,7 @@ impl<'a> Shown<'a> {
 
     /// Something comes again.
     pub(crate) fn stall_ended(&mut self) {
-        self.told("it goes on", &json!({"event": "stall_ended"}));
+        self.told("bytes come again", &json!({"event": "stall_ended"}));
     }
 
     /// Something that people should know, above the line.

@@ -1,15 +1,16 @@
-//! Work that waits for blocks and shows nothing: following a path, listing a folder.
+//! Work that waits and shows nothing: following a name or a path, listing a folder.
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use bitswap_node::bitswap_core::chunk::NodeKind;
-use bitswap_node::{Node, Resolved, ResolvedName};
+use bitswap_node::{Node, Resolved, ResolvedName, Root};
 
 use crate::args::Sources;
 use crate::cid_text::{CidPath, What};
-use crate::exit::Failure;
-use crate::patience::{Patience, Verdict};
+use crate::failure::Failure;
+use crate::patience::{Patience, Pause, Verdict};
 use crate::peers::{self, Late};
 use crate::say::Say;
 use crate::strangers;
@@ -31,7 +32,8 @@ pub(crate) async fn attend<T>(
                 done = &mut work => return done,
                 _ = ticks.tick() => {
                     let waiting = node.diagnose().await?;
-                    match patience.look(&waiting, Instant::now()) {
+                    let passed = patience.pass(Instant::now());
+                    match patience.look(&waiting, passed) {
                         Verdict::Wait => {}
                         Verdict::Say => say.waiting(&waiting),
                         Verdict::GiveUp => {
@@ -44,6 +46,24 @@ pub(crate) async fn attend<T>(
         }
     };
     strangers::unless_all(node, sources, say, attended).await
+}
+
+/// Does some work of which no block is asked for, and says every now and then what it waits for. [`attend`] is silent then:
+/// it looks at blocks.
+pub(crate) async fn telling<T>(
+    node: &Node,
+    say: &Say,
+    what: impl Fn() -> String,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let mut work = pin!(work);
+    let mut pause = Pause::FIRST;
+    loop {
+        match tokio::time::timeout(pause.pass(), &mut work).await {
+            Ok(done) => return done,
+            Err(_) => say.waiting_for(&what(), &node.diagnose().await?),
+        }
+    }
 }
 
 /// What a name stands for, at this moment; a CID is one already. What a list denies is neither asked for nor got.
@@ -59,16 +79,35 @@ pub(crate) async fn known(
         What::Name { name, file_name } => {
             // Bytes of blocks, which patience is about, are none of a name's.
             let limit = sources.timeout.unwrap_or(Duration::MAX);
+            // One name may stand for another, which is looked up elsewhere.
+            let asked = RefCell::new(name.root().clone());
             let found = async {
-                let found = tokio::time::timeout(limit, node.resolve_name(name)).await;
+                let found = node.resolve_name_telling(name, |root| {
+                    asked.replace(root.clone());
+                });
+                let found = tokio::time::timeout(limit, found).await;
                 Ok(found.map_err(|_| Failure::NoName { name: name.clone().into(), limit })??)
             };
+            let found = telling(node, say, || lookup(&asked.borrow(), sources), found);
             let ResolvedName { cid, path, .. } = attend(node, late, sources, say, found).await?;
             CidPath::named(cid, path, name, file_name.clone())
         }
     };
     sources.node.must_not_be_denied(&known)?;
     Ok(known)
+}
+
+/// Where a name is being looked up.
+fn lookup(name: &Root, sources: &Sources) -> String {
+    match (name, sources.dns_server) {
+        (Root::Domain(domain), Some(server)) => {
+            format!("the DNS server {server} has not said yet what {domain} stands for")
+        }
+        (Root::Domain(domain), None) => {
+            format!("the system's DNS servers have not said yet what {domain} stands for")
+        }
+        (name, _) => format!("the DHT has not said yet what {name} stands for"),
+    }
 }
 
 /// What a CID with a path leads to, unless a list denies it. A raw block by itself needs no look at it.

@@ -4,6 +4,8 @@
 //! progress, warnings and errors, goes to standard error. `cat` and `get -o -` are the exception: their standard
 //! output is the file and nothing else, so with `--json` their objects go to standard error.
 //!
+//! What people read is escaped here, whoever wrote it; programs get it as it is.
+//!
 //! Whatever cannot be written to standard output ends the command: [`Broken`] says so, whoever wrote.
 
 use std::fmt::Display;
@@ -19,8 +21,9 @@ use futures::channel::oneshot;
 use libp2p::PeerId;
 use serde_json::{Value, json};
 
-use crate::exit::Failure;
-use crate::log::Lines;
+use crate::failure::Failure;
+use crate::log;
+use crate::plain::{Coloured, Lines};
 
 /// Prints.
 pub(crate) struct Say {
@@ -28,7 +31,7 @@ pub(crate) struct Say {
     /// Results and errors only.
     quiet: bool,
     /// Where notes go that nobody waits for.
-    notes: Option<Lines>,
+    notes: Option<log::Lines>,
     /// Standard output, until it fails.
     out: Mutex<Option<Out>>,
     writes: Writes,
@@ -102,7 +105,7 @@ impl Say {
     }
 
     /// Writes notes there, unless somebody watches: who does not read them holds nothing up.
-    pub(crate) fn with_notes(self, notes: Lines) -> Self {
+    pub(crate) fn with_notes(self, notes: log::Lines) -> Self {
         Self { notes: Some(notes), ..self }
     }
 
@@ -138,6 +141,15 @@ impl Say {
 
     /// A result: the text for people, the object for programs.
     pub(crate) fn result(&self, text: impl Display, object: &Value) {
+        self.result_as(Lines(&text.to_string()), object);
+    }
+
+    /// A result whose colours are ours.
+    pub(crate) fn coloured_result(&self, text: &str, object: &Value) {
+        self.result_as(Coloured(text), object);
+    }
+
+    fn result_as(&self, text: impl Display, object: &Value) {
         if self.json.is_some() {
             self.object(object);
         } else {
@@ -166,16 +178,23 @@ impl Say {
         if self.quiet {
             return;
         }
+        let text = text.to_string();
         match &self.notes {
             Some(notes) if self.json.is_none() && !self.is_watched() => {
                 let mut notes = notes.clone();
                 // It takes the line, or leaves it out.
-                let _ = notes.write_all(format!("{text}\n").as_bytes());
+                let _ = notes.write_all(format!("{}\n", Lines(&text)).as_bytes());
             }
-            _ => self.tell(text, object),
+            _ => self.tell(Lines(&text), object),
         }
     }
 
+    /// What is wrong with the arguments, with colours that are ours.
+    pub(crate) fn coloured_error(&self, text: &str, object: &Value) {
+        self.tell(Coloured(text), object);
+    }
+
+    /// Tells what is escaped already.
     fn tell(&self, text: impl Display, object: &Value) {
         if self.json.is_some() {
             self.object(object);
@@ -192,6 +211,14 @@ impl Say {
         self.told(format_args!("waiting: {waiting}"), &waiting_object(waiting));
     }
 
+    /// What is waited for that is no block, at a time when the node is as `waiting` says.
+    pub(crate) fn waiting_for(&self, what: &str, waiting: &StallReport) {
+        let text = format!("waiting: {what}");
+        let mut object = waiting_object(waiting);
+        object["message"] = json!(text);
+        self.told(text, &object);
+    }
+
     /// Something that people should know.
     pub(crate) fn note(&self, text: impl Display) {
         let object = json!({"event": "note", "message": text.to_string()});
@@ -201,18 +228,19 @@ impl Say {
     /// The end of a command that failed.
     pub(crate) fn failure(&self, failure: &Failure) {
         if !failure.is_quiet() {
-            self.error(failure.code(), &failure.message());
+            self.error(failure);
         }
     }
 
     /// An error, and the exit code that it ends with. It goes where it can still be read.
-    pub(crate) fn error(&self, code: u8, message: &str) {
-        let object = json!({"event": "error", "code": code, "message": message});
+    fn error(&self, failure: &Failure) {
+        let object =
+            json!({"event": "error", "code": failure.code(), "message": failure.message()});
         let is_broken = self.out.lock().unwrap_or_else(PoisonError::into_inner).is_none();
         if is_broken && self.json.is_some() {
             to_errors(object);
         } else {
-            self.tell(format_args!("error: {message}"), &object);
+            self.tell(format_args!("error: {}", Lines(&failure.text())), &object);
         }
     }
 }

@@ -16,10 +16,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::args;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::identity;
 use crate::import::{Imported, import, is_stdin};
 use crate::interrupt::{interrupted, unless_interrupted};
+use crate::plain::Plain;
 use crate::progress::{Rates, Shown, rate_of};
 use crate::say::Say;
 use crate::store;
@@ -35,7 +36,8 @@ pub(crate) async fn run(
     runtime: &Arc<dyn Runtime>,
     say: &Say,
 ) -> Result<(), Failure> {
-    let mut builder = args.node.builder(&args.dht, runtime)?.with_mdns(!args.no_mdns);
+    let builder = args.node.builder(&args.dht, runtime)?.with_mdns(!args.no_mdns);
+    let mut builder = args.wss.give(builder, &args.listen)?;
     let mut lasts = args.node.identity.is_some();
     if !lasts
         && !args.ephemeral
@@ -260,7 +262,10 @@ impl Watch<'_> {
         match event {
             NodeEvent::Provided(cid) => {
                 let object = json!({"event": "announced", "cid": cid.to_string()});
-                self.shown.told("The DHT knows of it.", &object);
+                self.shown.told(
+                    "The DHT has a provider record of it: it can be found by its CID.",
+                    &object,
+                );
             }
             NodeEvent::PeerLeft { peer, stats } if stats.served.blocks > 0 => {
                 self.flow.served(*peer);
@@ -286,8 +291,9 @@ impl Watch<'_> {
             let (path, _) = files.swap_remove(start + at);
             let path = path.display().to_string();
             let text = format!(
-                "{path} has changed since it was shared: what differs is no longer served. Share it again \
-                 to serve what it is now."
+                "{} has changed since it was shared: what differs is no longer served. Share it again \
+                 to serve what it is now.",
+                Plain(&path),
             );
             let object = json!({"event": "changed", "path": path, "cid": cid.to_string()});
             self.shown.told(&text, &object);

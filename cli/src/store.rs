@@ -1,5 +1,6 @@
 //! `bitswap store`, and the store of blocks that the user names.
 
+use std::io;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use futures::TryStreamExt as _;
 use serde_json::json;
 
 use crate::args::{self, StoreCommand, StoreDir, StoreLimit};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::say::Say;
 
 /// Opens it, and makes it if need be. No other process has it as long as it is open.
@@ -33,8 +34,14 @@ pub(crate) async fn open(
 
 /// Opens one that is there.
 async fn existing(runtime: &Arc<dyn Runtime>, at: &StoreDir) -> Result<DiskStore, Failure> {
-    if !at.store.join("blocks").is_dir() {
-        return Err(Failure::NoStore { directory: at.store.clone() });
+    let directory = || at.store.clone();
+    match std::fs::metadata(at.store.join("blocks")) {
+        Ok(found) if found.is_dir() => {}
+        // There may be one, and it cannot be seen; or there can be none.
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(Failure::Store { directory: directory(), source });
+        }
+        _ => return Err(Failure::NoStore { directory: directory() }),
     }
     open(runtime, &at.store, StoreLimit { store_limit: None }).await
 }
@@ -66,7 +73,7 @@ pub(crate) async fn run(
     }
 }
 
-const fn file(source: std::io::Error) -> Failure {
+const fn file(source: io::Error) -> Failure {
     Failure::StoreFile { source }
 }
 

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde_json::json;
 
 use crate::args::Sources;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::say::Say;
 
 /// How often it looks who is connected.

@@ -38,11 +38,11 @@ pub(crate) fn tell(wrong: Wrong) -> ExitCode {
     if error.use_stderr() {
         let message = plain.strip_prefix("error: ").unwrap_or(plain);
         let object = json!({"event": "error", "code": exit::USAGE, "message": message});
-        say.told(styled(stderr().is_terminal()), &object);
+        say.coloured_error(&styled(stderr().is_terminal()), &object);
         return exit::USAGE.into();
     }
     let event = if error.kind() == ErrorKind::DisplayVersion { "version" } else { "help" };
-    say.result(styled(stdout().is_terminal()), &json!({"event": event, "text": plain}));
+    say.coloured_result(&styled(stdout().is_terminal()), &json!({"event": event, "text": plain}));
     crate::end(Ok(()), &say, &mut broken)
 }
 

@@ -11,7 +11,7 @@ use bitswap_node::{Difference, Hashed, Node, OnDisk, Runtime, ShareError, Verifi
 use serde_json::{Value, json};
 
 use crate::args;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::peers::{self, Fetcher};
 use crate::plain::Plain;
 use crate::progress::Shown;

@@ -97,6 +97,11 @@ impl Kubo {
             let file = home.path().join("repo/swarm.key");
             fs::write(&file, key).map_err(PeerError::io(format!("write {}", file.display())))?;
         }
+        if let Some(authority) = &options.authority {
+            let file = authority_in(home.path());
+            fs::write(&file, authority)
+                .map_err(PeerError::io(format!("write {}", file.display())))?;
+        }
 
         Self::run(program, home, options.deadline).await
     }
@@ -117,6 +122,11 @@ impl Kubo {
     async fn run(program: PathBuf, home: TempDir, deadline: Duration) -> Result<Self, PeerError> {
         let mut daemon = ipfs(&program, home.path());
         daemon.arg("daemon").stdout(Stdio::piped());
+        let authority = authority_in(home.path());
+        if authority.exists() {
+            // Instead of what the system has, in a file or in a folder.
+            daemon.env("SSL_CERT_FILE", authority).env("SSL_CERT_DIR", home.path().join("none"));
+        }
         let mut daemon = Daemon::start(daemon, "ipfs daemon", home.path().join("log"))?;
         let lines = daemon.take_stdout();
         let ready = timeout(deadline, until_ready(lines))
@@ -380,6 +390,10 @@ impl Kubo {
         let text = String::from_utf8_lossy(&bytes);
         text.trim().parse().map_err(PeerError::answer("ipfs", text))
     }
+}
+
+fn authority_in(home: &Path) -> PathBuf {
+    home.join("authority.pem")
 }
 
 fn ipfs(program: &Path, home: &Path) -> tokio::process::Command {

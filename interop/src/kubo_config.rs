@@ -47,6 +47,8 @@ pub struct KuboOptions {
     pub config: Vec<(&'static str, Value)>,
     /// The key of the private network that it is part of, as a `swarm.key` has it.
     pub swarm_key: Option<String>,
+    /// An authority's certificate, as PEM: it and no other authority is believed.
+    pub authority: Option<String>,
     /// The longest that one command may take.
     pub deadline: Duration,
 }
@@ -58,6 +60,7 @@ impl Default for KuboOptions {
             profiles: Vec::new(),
             config: Vec::new(),
             swarm_key: None,
+            authority: None,
             deadline: Duration::from_secs(120),
         }
     }

@@ -167,8 +167,13 @@ mod tests {
         let mut daemon =
             Daemon::start(sh("echo here I am >&2; exec sleep 60"), "it", home.path().join("log"))
                 .unwrap();
-        let error = daemon.ended("it", Duration::from_millis(200)).await.unwrap_err();
+        let said = async {
+            while log_tail(daemon.log()) != "here I am\n" {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), said).await.expect("what it says is in its log");
+        let error = daemon.ended("it", Duration::from_millis(50)).await.unwrap_err();
         assert!(matches!(error, PeerError::Deadline { .. }), "{error}");
-        assert_eq!(log_tail(daemon.log()), "here I am\n");
     }
 }

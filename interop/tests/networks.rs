@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use bitswap_interop::{Kubo, KuboOptions, Listen, us};
 use bitswap_node::libp2p::StreamProtocol;
+use bitswap_node::testing::Authority;
 use bitswap_node::{
     Dht, Keypair, Multiaddr, NamePath, Node, NodeBuilder, PublishOptions, Root, SwarmKey,
+    WssCertificate,
 };
 use bitswap_runtime_tokio::Tokio;
 use serde_json::json;
@@ -146,6 +148,29 @@ mod ours_to_kubo {
     #[tokio::test]
     async fn our_websocket_is_dialled_by_kubo() {
         over("/ip4/127.0.0.1/tcp/0/ws", None).await;
+    }
+
+    #[tokio::test]
+    async fn our_websocket_within_tls_is_dialled_by_kubo() {
+        let (authority, other) = (Authority::new("ours"), Authority::new("other"));
+        let (certificate, key) = authority.certify(&["127.0.0.1"]);
+        let certificate = WssCertificate::from_pem(certificate.as_bytes(), key.as_bytes());
+        let certificate = certificate.unwrap();
+        for listen in ["/ip4/127.0.0.1/tcp/0/wss", "/ip4/127.0.0.1/tcp/0/tls/ws"] {
+            let node = ours(listen).with_wss_certificate(certificate.clone());
+            let node = node.start().await.unwrap();
+            let believing = async |authority: &Authority| {
+                let authority = Some(authority.pem());
+                let options = KuboOptions { authority, ..KuboOptions::default() };
+                Kubo::start(options).await.unwrap()
+            };
+            let kubo = believing(&authority).await;
+            kubo.connect(&us::address(&node).await).await.unwrap();
+            blocks_go_both_ways(&kubo, &node).await;
+            let stranger = believing(&other).await;
+            let said = stranger.connect(&us::address(&node).await).await.unwrap_err().to_string();
+            assert!(said.contains("signed by unknown authority"), "{said}");
+        }
     }
 
     #[tokio::test]

@@ -31,9 +31,13 @@ pub(crate) fn tcp_socket_address(address: &Multiaddr) -> Option<SocketAddr> {
 /// A link-local address, which means something only beside the name of an interface. The system knows its number;
 /// nothing is asked of anybody.
 fn within(ip: IpAddr, zone: &str, port: u16) -> Option<SocketAddr> {
-    let is_name = zone.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
-    let host = is_name.then(|| format!("{ip}%{zone}"))?;
+    let host = is_zone(zone).then(|| format!("{ip}%{zone}"))?;
     (host.as_str(), port).to_socket_addrs().ok()?.next()
+}
+
+/// Whether it may be the name of an interface, or its number, and is nothing that a resolver of names would ask others for.
+fn is_zone(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 /// `/ip4|ip6/…/tcp/…`.

@@ -179,7 +179,7 @@ impl Node {
         };
         let session =
             self.session_keeping(session, BlockDisposition::Return, Some(checked.cid)).await?;
-        let mut waiter = session.waiter();
+        let mut waiter = session.waiter_for_peers();
         let mut seen = BTreeSet::from([checked.cid]);
         let mut queue = VecDeque::from([(checked.cid, BLOCK_MAX)]);
         // What is under way, with the bytes that each block may have.

@@ -13,6 +13,7 @@ use bitswap_core::chunk::{
 use bitswap_core::error::WantError;
 use bitswap_core::{ByteSize, PeerReport, PeerReports};
 use bitswap_libp2p::StoreError;
+use cid::Cid;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::DialError;
 use libp2p::{Multiaddr, PeerId};
@@ -68,6 +69,15 @@ pub enum ListenError {
         address: Multiaddr,
         /// The answer of the transport. It is part of this error's text.
         reason: Option<io::Error>,
+    },
+    /// It is one of a WebSocket within TLS, and the node was started without a certificate.
+    #[error(
+        "cannot listen on {address}: that takes a certificate and its private key, and this node was started \
+         without; start it with them, or listen on /ws behind a web server that has them"
+    )]
+    NoCertificate {
+        /// The address.
+        address: Multiaddr,
     },
     /// The node stopped meanwhile.
     #[error(transparent)]
@@ -160,6 +170,14 @@ pub enum GetError {
     /// It cannot be asked for.
     #[error(transparent)]
     Want(#[from] WantError),
+    /// A [denylist](crate::NodeBuilder::with_denylist) of the node denies it, so nobody was asked.
+    #[error("{cid} is denied by line {line} of a denylist")]
+    Denied {
+        /// The block.
+        cid: Cid,
+        /// The line, counted from 1.
+        line: usize,
+    },
     /// The local store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -330,6 +348,14 @@ pub enum FetchError {
     )]
     LockFile {
         /// The lock file.
+        path: PathBuf,
+    },
+    /// Another program wrote to the temporary file while it was fetched.
+    #[error(
+        "another program wrote to {path} meanwhile; close that program, and run the same download again: it compares what is there"
+    )]
+    Changed {
+        /// The temporary file.
         path: PathBuf,
     },
     /// The download failed.

@@ -38,7 +38,8 @@
 //! None is on by default.
 //!
 //! * `tls`: TLS beside noise, for peers that have nothing else; noise is offered first.
-//! * `websocket`: addresses with `/ws`, to listen and to dial, and with `/wss`, to dial.
+//! * `websocket`: addresses with `/ws` and `/wss`, to dial and to listen; on `/wss` with a certificate
+//!   ([`NodeBuilder::with_wss_certificate`]).
 //! * `blockstore`: the stores of the crate `blockstore` in a node (`store::ForeignStore`), and [`DiskStore`] behind its
 //!   trait.
 //! * `tracing`: connections, dials, sessions, wants and fetches are logged through the crate `tracing`, with a span for
@@ -62,6 +63,7 @@ mod check;
 mod denylist;
 mod dht;
 mod discovery;
+mod dns_reason;
 mod doctor;
 mod error;
 mod error_chain;
@@ -97,6 +99,8 @@ mod transport;
 mod verify;
 #[cfg(feature = "websocket")]
 mod websocket;
+#[cfg(feature = "websocket")]
+mod wss;
 
 // What users of a node need beside it, so that they name this crate and that of a runtime only.
 pub use bitswap_core::{
@@ -155,6 +159,8 @@ pub use swarm_key::{SwarmKey, SwarmKeyError};
 pub use ticket::{Ticket, TicketError};
 pub use transport::transport;
 pub use verify::{Difference, OnDisk, Verified};
+#[cfg(feature = "websocket")]
+pub use wss::{WssAuthorities, WssCertificate, WssError};
 
 /// Holds the README to what compiles and runs.
 #[cfg(doctest)]

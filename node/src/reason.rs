@@ -7,6 +7,7 @@ use libp2p::core::transport::TransportError;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::DialError;
 
+use crate::dns_reason;
 use crate::error_chain::ErrorChain;
 
 /// What an address looks like that can be dialled.
@@ -109,6 +110,9 @@ const NOT_TAKEN: [&str; 2] =
 /// What the resolvers say before the errors of each address that a name stands for, also when there is one.
 const SEVERAL: (&str, &str) = ("Multiple dial errors occurred:\n - ", "\n - ");
 
+/// What TLS says, in an error of no type up here, of a certificate that nobody vouches for whom it knows.
+const UNKNOWN_ISSUER: &str = "invalid peer certificate: UnknownIssuer";
+
 const NO_QUIC: &str = "this node has no QUIC, which needs the tokio runtime and a build with the \
                        feature `quic`; give a TCP address";
 
@@ -126,8 +130,14 @@ fn refusal(address: &Multiaddr, error: &TransportError<io::Error>, example: &str
         TransportError::Other(error) => {
             let text = ErrorChain(error).to_string();
             let text = match text.strip_prefix(SEVERAL.0) {
-                Some(each) => each.trim_end().replace(SEVERAL.1, "; "),
-                None => text,
+                Some(each) => {
+                    let each: Vec<&str> = each.trim_end().split(SEVERAL.1).collect();
+                    match dns_reason::of(error).filter(|_| each.len() == 1) {
+                        Some(words) => words,
+                        None => each.into_iter().map(in_words).collect::<Vec<_>>().join("; "),
+                    }
+                }
+                None => dns_reason::of(error).unwrap_or_else(|| in_words(&text)),
             };
             let is_taken = !NOT_TAKEN.iter().any(|not_taken| text.contains(not_taken));
             if is_quic && !is_taken { NO_QUIC.to_owned() } else { text }
@@ -137,6 +147,15 @@ fn refusal(address: &Multiaddr, error: &TransportError<io::Error>, example: &str
             format!("it is no address of this kind; one looks like {example}")
         }
     }
+}
+
+fn in_words(text: &str) -> String {
+    if text.contains(UNKNOWN_ISSUER) {
+        return "the certificate there is of an authority that is not believed here; if it is to be, start the node \
+                with the authority's own certificate"
+            .to_owned();
+    }
+    dns_reason::in_words(text).unwrap_or_else(|| text.to_owned())
 }
 
 /// Why no build has a transport for an address of this kind.
@@ -230,6 +249,19 @@ mod tests {
         let two = DialError::Transport(vec![(a.clone(), refused()), (b, refused())]);
         let expected = "/ip4/192.0.2.1/tcp/1: refused; /ip4/192.0.2.2/tcp/1: refused";
         assert_eq!(DialReason::of(&two, &a).to_string(), expected);
+    }
+
+    #[test]
+    fn a_host_that_does_not_exist_is_called_that_whatever_wraps_the_error() {
+        let query = "no records found for Query { name: Name(\"a.test.\"), query_type: A, x: 1 }";
+        let a = address("/dns4/a.test/tcp/1");
+        let several = format!("{}{query}{}refused\n", SEVERAL.0, SEVERAL.1);
+        let host = "no such host: the DNS has no IPv4 address of a.test";
+        for (text, expected) in [(query, host), (&several, &format!("{host}; refused"))] {
+            let error = TransportError::Other(io::Error::other(text.to_owned()));
+            let error = DialError::Transport(vec![(a.clone(), error)]);
+            assert_eq!(DialReason::of(&error, &a).to_string(), expected);
+        }
     }
 
     #[test]

@@ -47,11 +47,6 @@ impl Session {
         }
         let mut waiter = self.waiter();
         waiter.want(vec![Want::from(cid)]).await?;
-        // It may have been stored after the first look and before the want was known: the engine is
-        // not notified again.
-        if let Some(block) = self.local(cid).await? {
-            return Ok(block);
-        }
         match waiter.next().await?.outcome {
             Outcome::Block(held) => Ok(held.block),
             Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),
@@ -102,7 +97,12 @@ impl Session {
 
     /// A new waiter, that waits for nothing yet.
     pub(crate) fn waiter(&self) -> SessionWaiter {
-        SessionWaiter::new(self.node.clone(), self.id)
+        SessionWaiter::new(self.node.clone(), self.id, true)
+    }
+
+    /// A new waiter for what peers deliver, whatever is here already.
+    pub(crate) fn waiter_for_peers(&self) -> SessionWaiter {
+        SessionWaiter::new(self.node.clone(), self.id, false)
     }
 
     /// The block, if its bytes are in the store or in the CID itself.

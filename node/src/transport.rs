@@ -23,7 +23,7 @@ use crate::security::Security;
 use crate::socket_bytes::{Metered, SocketBytes};
 use crate::swarm_key::SwarmKey;
 #[cfg(feature = "websocket")]
-use crate::websocket;
+use crate::{websocket, wss::Wss};
 
 /// The longest that setting a connection up may take.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,26 +43,54 @@ pub fn transport(
     swarm_key: Option<&SwarmKey>,
     bytes: &SocketBytes,
 ) -> io::Result<Boxed<(PeerId, StreamMuxerBox)>> {
-    let secured = Secured::new(identity, bytes, swarm_key.is_some())?;
-    let private = |sockets| match swarm_key {
-        None => sockets,
-        Some(key) => private(sockets, PnetConfig::new(key.pre_shared())),
-    };
-    let mut all = secured.transport(private(runtime.tcp()));
     #[cfg(feature = "websocket")]
-    {
-        let sockets = websocket::transport(runtime.tcp());
-        all = either(secured.transport(private(sockets)), all);
+    let wss = &Wss::default();
+    Stack {
+        identity,
+        swarm_key,
+        bytes,
+        #[cfg(feature = "websocket")]
+        wss,
     }
-    if swarm_key.is_none()
-        && let Some(quic) = runtime.quic(identity)
-    {
-        all = either(quic, all);
-    }
-    let all = runtime.with_names(all)?;
+    .on(runtime)
+}
+
+/// What is put on a runtime's sockets.
+pub(crate) struct Stack<'a> {
+    pub(crate) identity: &'a Keypair,
+    pub(crate) swarm_key: Option<&'a SwarmKey>,
+    pub(crate) bytes: &'a SocketBytes,
     #[cfg(feature = "websocket")]
-    let all = websocket::WithHostName(all).boxed();
-    Ok(all)
+    pub(crate) wss: &'a Wss,
+}
+
+impl Stack<'_> {
+    /// # Errors
+    ///
+    /// As [`transport`]; and when the certificates of `/wss` are refused.
+    pub(crate) fn on(&self, runtime: &dyn Runtime) -> io::Result<Connections> {
+        let &Self { identity, swarm_key, bytes, .. } = self;
+        let secured = Secured::new(identity, bytes, swarm_key.is_some())?;
+        let private = |sockets| match swarm_key {
+            None => sockets,
+            Some(key) => private(sockets, PnetConfig::new(key.pre_shared())),
+        };
+        let mut all = secured.transport(private(runtime.tcp()));
+        #[cfg(feature = "websocket")]
+        {
+            let sockets = websocket::transport(runtime.tcp(), self.wss)?;
+            all = either(secured.transport(private(sockets)), all);
+        }
+        if swarm_key.is_none()
+            && let Some(quic) = runtime.quic(identity)
+        {
+            all = either(quic, all);
+        }
+        let all = runtime.with_names(all)?;
+        #[cfg(feature = "websocket")]
+        let all = websocket::WithHostName(all).boxed();
+        Ok(all)
+    }
 }
 
 type Connections = Boxed<(PeerId, StreamMuxerBox)>;

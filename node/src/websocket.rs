@@ -1,6 +1,7 @@
 //! WebSocket over a runtime's TCP, so that whoever only gets through a web server's port, or is a browser,
 //! can be talked to.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -12,16 +13,20 @@ use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId, websocket};
 
 use crate::runtime::ByteStream;
+use crate::wss::Wss;
 
 /// The longest message of a WebSocket that is taken, in bytes: what carries noise has 64 KiB.
 const MESSAGE_MAX: usize = 1 << 20;
 
-/// `/ws` both ways, and `/wss` to dial. A node has no certificate that others would believe, so it listens
-/// behind a web server that has one.
-pub(crate) fn transport(tcp: Boxed<ByteStream>) -> Boxed<ByteStream> {
+/// `/ws` both ways, `/wss` to dial, and to listen on with a certificate; without one the transport takes no such address.
+///
+/// # Errors
+///
+/// When the certificates are refused.
+pub(crate) fn transport(tcp: Boxed<ByteStream>, wss: &Wss) -> io::Result<Boxed<ByteStream>> {
     let mut websocket = websocket::Config::new(tcp);
-    websocket.set_max_data_size(MESSAGE_MAX);
-    websocket.map(|socket, _| Box::pin(socket) as ByteStream).boxed()
+    websocket.set_max_data_size(MESSAGE_MAX).set_tls_config(wss.tls()?);
+    Ok(websocket.map(|socket, _| Box::pin(socket) as ByteStream).boxed())
 }
 
 /// Keeps the name of the host, which its certificate is for, in addresses whose names are resolved below.
@@ -29,7 +34,7 @@ pub(crate) struct WithHostName(pub(crate) Boxed<(PeerId, StreamMuxerBox)>);
 
 impl Transport for WithHostName {
     type Output = (PeerId, StreamMuxerBox);
-    type Error = std::io::Error;
+    type Error = io::Error;
     type ListenerUpgrade = <Boxed<Self::Output> as Transport>::ListenerUpgrade;
     type Dial = <Boxed<Self::Output> as Transport>::Dial;
 

@@ -1,6 +1,6 @@
 //! Fetches a file by its CID from another node: verified, resumable, with its progress.
 //!
-//! Both nodes are in this program. With a CID and an address, as `bitswap share` prints them, the file is
+//! Both nodes are in this program. With a CID and an address, as `bitswap share --json` prints them, the file is
 //! fetched from there into the working directory.
 //!
 //! Run it: `cargo run -p bitswap-runtime-tokio --example fetch_file`, or with `CID ADDRESS`.

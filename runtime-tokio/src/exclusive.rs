@@ -21,7 +21,8 @@ use crate::zone;
 
 /// Whether a dial may leave from a port that is listened on. On Windows the bind fails, and letting
 /// it succeed there would let any program of the machine take over the listener's port.
-const CAN_REUSE_PORTS: bool = cfg!(unix);
+const CAN_REUSE_PORTS: bool =
+    cfg!(all(unix, not(any(target_os = "solaris", target_os = "illumos"))));
 
 /// From which port a dial leaves.
 const fn port_use(wished: PortUse, can_reuse: bool) -> PortUse {
@@ -121,6 +122,8 @@ mod tests {
             assert_eq!(port_use(wished, true), wished);
             assert_eq!(port_use(wished, false), PortUse::New);
         }
-        assert_eq!(CAN_REUSE_PORTS, !cfg!(windows));
+        let has_shared_ports =
+            cfg!(unix) && !cfg!(target_os = "solaris") && !cfg!(target_os = "illumos");
+        assert_eq!(CAN_REUSE_PORTS, has_shared_ports);
     }
 }

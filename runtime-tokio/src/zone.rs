@@ -26,11 +26,17 @@ fn host(address: &Multiaddr) -> Option<(String, u16)> {
         return None;
     };
     let Protocol::Tcp(port) = parts.next()? else { return None };
-    let is_name = zone.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
     match (parts.next(), parts.next()) {
-        (None | Some(Protocol::P2p(_)), None) if is_name => Some((format!("{ip}%{zone}"), port)),
+        (None | Some(Protocol::P2p(_)), None) if is_zone(&zone) => {
+            Some((format!("{ip}%{zone}"), port))
+        }
         _ => None,
     }
+}
+
+/// Whether it may be the name of an interface, or its number, and is nothing that a resolver of names would ask others for.
+fn is_zone(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Chunk throughput beside other implementations, in one run.
+//! Block throughput beside other implementations, in one run.
 //!
 //! Two nodes in one process move the same incompressible blocks over loopback (TCP, noise, yamux), from memory to
 //! memory; whoever receives a block hashes it. Each measurement is a process of its own, so that CPU time and
@@ -16,7 +16,7 @@ use clap::Parser;
 use contender::Contender;
 use measure::{Case, measure_in_child};
 
-/// Measures chunk throughput beside other implementations.
+/// Measures block throughput beside other implementations.
 #[derive(Debug, Parser)]
 struct Args {
     /// Measurements of each contender and block size; medians are compared.

@@ -150,7 +150,7 @@ impl Server {
             self.memory.took_nothing(peer);
             self.peers.count(peer, |served| served.failed_sends += 1);
         }
-        if self.peers.stream(peer).is_some_and(|stream| stream.head().is_none()) {
+        if self.peers.stream(peer).is_some_and(|stream| stream.bytes() == 0) {
             self.memory.expects_nothing(peer);
         }
         for sent in responses {

@@ -168,14 +168,14 @@ impl Memory {
 
     // How the peer's stream moves.
 
-    /// There is something for the peer to take, or a stream for it to agree to.
+    /// There are blocks for the peer to take, or a stream for it to agree to.
     pub(super) fn expects(&mut self, peer: Ref<Peer>, now: Timestamp) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.begin(now);
         }
     }
 
-    /// There is nothing for it to take.
+    /// There are none for it to take. Messages without blocks hold no memory from others, however many there are.
     pub(super) fn expects_nothing(&mut self, peer: Ref<Peer>) {
         if let Some(account) = account(&mut self.peers, peer) {
             account.pace.end();

@@ -119,7 +119,9 @@ impl Server {
         let bytes = draft.block_bytes();
         let (message, responses) = draft.finish(self.pending_bytes(peer));
         self.peers.update(peer, |state| state.send(bytes as u32, responses, now));
-        self.memory.expects(peer, now);
+        if bytes > 0 {
+            self.memory.expects(peer, now);
+        }
         self.scheduler.sent(peer, bytes);
         self.peers.count(peer, |served| served.messages_sent += 1);
         self.refresh(peer);

@@ -19,7 +19,7 @@ const FORGIVEN: u64 = 1 << 20;
 /// How well one peer takes what it is sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Pace {
-    /// While the peer has something to take: when it last kept pace, and the bytes taken since.
+    /// While the peer has blocks to take: when it last kept pace, and the bytes taken since.
     owes: Option<(Timestamp, u64)>,
     /// Resets that are not forgotten.
     resets: u32,
@@ -29,12 +29,12 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    /// There is something for the peer to take, or a stream for it to agree to.
+    /// There are blocks for the peer to take, or a stream for it to agree to.
     pub(super) fn begin(&mut self, now: Timestamp) {
         self.owes.get_or_insert((now, 0));
     }
 
-    /// There is nothing for it to take.
+    /// There are none for it to take.
     pub(super) fn end(&mut self) {
         self.owes = None;
     }

@@ -120,6 +120,40 @@ fn nobody_is_reset_while_there_is_memory_for_all() {
     assert_eq!(harness.reset, [0u32; 0]);
 }
 
+/// It takes each message a second and a half after it was sent, and there is always another one by then.
+#[test]
+fn messages_without_blocks_are_not_held_against_a_peer_that_is_sent_a_block() {
+    let mut harness = harness();
+    let asks = 50;
+    let take_first = |harness: &mut Harness| {
+        let first = sends_to(harness, asks)[0];
+        harness.sends.retain(|sending| sending.id != first);
+        harness.sent(first, Ok(()));
+    };
+    harness.stalled.insert(asks);
+    harness.connect(asks);
+    harness.wants(asks, [ask_or(cid(5000))]);
+    harness.run();
+    for n in 1..8 {
+        run_to(&mut harness, u64::from(n) * 3 * SECOND / 2);
+        harness.wants(asks, [ask_or(cid(5000 + n))]);
+        harness.run();
+        take_first(&mut harness);
+    }
+    let start = 12 * SECOND;
+    run_to(&mut harness, start);
+    harness.wants(asks, [want(cid(0))]);
+    harness.run();
+    assert_eq!(held(&harness, asks), 1);
+    take_first(&mut harness);
+    fill(&mut harness);
+    join(&mut harness, 100, 1);
+    run_to(&mut harness, start + LATE - 1);
+    assert_eq!(harness.reset, [0u32; 0], "nobody has had a block for long");
+    run_to(&mut harness, start + LATE);
+    assert_eq!((&harness.reset[..], served(&harness, 100)), (&[0][..], 1), "who holds most");
+}
+
 #[test]
 fn a_peer_that_takes_150_kb_per_second_is_not_reset_for_any_other() {
     let mut harness = harness();

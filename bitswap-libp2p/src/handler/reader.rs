@@ -16,7 +16,7 @@ use libp2p_swarm::Stream;
 
 use crate::mailbox::StreamId;
 use crate::memory::{HeldFrame, Memory};
-use crate::progress::Progress;
+use crate::progress::{Progress, READ_WINDOW};
 
 /// What the readers of a connection share. All run in the connection's task, so the counters are
 /// never contended.
@@ -165,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Reader<S> {
 
     /// A tick passed: a stream that stopped moving ends.
     pub(crate) fn tick(&mut self) {
-        if self.source.is_some() && self.progress.tick() {
+        if self.source.is_some() && self.progress.tick(READ_WINDOW) {
             // A stream that has said all is not to blame for what is left of it.
             let done = self.finishing || self.draining && !self.decoder.is_mid_frame();
             self.end(if done { Ended::Finished } else { Ended::Stalled });
@@ -307,7 +307,7 @@ mod tests {
 
     use super::*;
     use crate::memory::FRAMES_MAX;
-    use crate::progress::WINDOW;
+    use crate::progress::READ_WINDOW as WINDOW;
 
     /// What the peer has sent so far.
     #[derive(Clone, Debug, Default)]

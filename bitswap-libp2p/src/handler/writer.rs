@@ -9,7 +9,7 @@ use bitswap_core::{Message, SendId, Version};
 use bytes::{Buf, Bytes, BytesMut};
 use futures::AsyncWrite;
 
-use crate::progress::Progress;
+use crate::progress::{Progress, WRITE_WINDOW};
 
 /// Segments from this length on, which are blocks, are written from the store's buffer as they are, but for what
 /// fills a run up to this length. Yamux's default for a frame.
@@ -103,7 +103,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// A tick passed: true when the stream has stopped taking bytes.
     pub(crate) fn tick(&mut self) -> bool {
-        self.progress.tick()
+        self.progress.tick(WRITE_WINDOW)
     }
 
     /// Ends the stream in good order.
@@ -129,7 +129,7 @@ impl<W: AsyncWrite + Unpin> Closing<W> {
 
     /// A tick passed: true when the end could not be written in time.
     pub(crate) fn tick(&mut self) -> bool {
-        self.progress.tick()
+        self.progress.tick(WRITE_WINDOW)
     }
 }
 
@@ -165,6 +165,12 @@ mod tests {
             runs.push(next_run(&mut segments));
         }
         runs
+    }
+
+    #[test]
+    fn what_is_written_may_rest_for_longer_than_what_is_read() {
+        let mut closing = Writer::new(futures::io::sink()).close();
+        assert_eq!((1..=100).find(|_| closing.tick()), Some(WRITE_WINDOW));
     }
 
     #[test]

@@ -120,14 +120,14 @@ async fn a_peer_says_no_more_than_its_allowance_over_all_its_connections() {
     let node = node_with(config, holding(&[])).await;
     let key = Keypair::generate_ed25519();
     let begun = Instant::now();
-    // A thousand messages of one want: as many messages as wants count.
+    // A message counts as much as a want. Few are needed, so that a busy machine reads them in less than they are allowed.
     let mut one = flood(0);
-    one.wantlist.entries.truncate(1);
+    one.wantlist.entries.truncate(31);
     let mut peers = Vec::new();
     for _ in 0..2 {
         let peer = RawPeer::dial_as(&key, &node.address).await;
         let mut stream = peer.open(Version::V1_2).await;
-        for _ in 0..512 {
+        for _ in 0..48 {
             send(&mut stream, &one).await;
         }
         peers.push((peer, stream));
@@ -135,14 +135,14 @@ async fn a_peer_says_no_more_than_its_allowance_over_all_its_connections() {
     let traffic = soon("all of it", async {
         loop {
             let stats = node.behaviour(|node| node.stats()).await;
-            if stats.engine.messages_received == 1024 {
+            if stats.engine.messages_received == 96 {
                 return stats.traffic;
             }
         }
     })
     .await;
-    // 2048 items: half of them at once, and half in the second after.
-    assert!(begun.elapsed() >= Duration::from_millis(990), "{:?}", begun.elapsed());
+    // 3072 items: a third of them at once, and the others (but for one message) in the two seconds after.
+    assert!(begun.elapsed() >= Duration::from_millis(1960), "{:?}", begun.elapsed());
     assert!(traffic.pauses > 0);
     assert_eq!(traffic.failed_streams + traffic.stalled_streams, 0);
 }

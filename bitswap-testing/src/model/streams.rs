@@ -14,7 +14,7 @@ use bitswap_core::limits::{Limits, MESSAGE_BYTES_MAX};
 use bitswap_core::message::{Message, Version};
 use bitswap_core::{ProtocolSupport, SendId, StreamKind};
 
-/// What is reset for being slow has been on its way for this long at least.
+/// Whoever is reset for being slow has had blocks to take for this long at least.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ struct Sending<P> {
     peer: P,
     stream: StreamKind,
     bytes: usize,
-    at: Timestamp,
+    /// If it has blocks: since when there are some on their way on the stream.
+    blocks_since: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -209,11 +210,12 @@ impl<P: Copy + Ord + Debug> Streams<P> {
             "{stream:?} to {peer:?} is reset while it is {state:?}"
         );
         let is_old = |sending: &Sending<P>| {
-            (sending.peer, sending.stream) == (peer, stream) && now.since(sending.at) >= PATIENCE
+            (sending.peer, sending.stream) == (peer, stream)
+                && sending.blocks_since.is_some_and(|since| now.since(since) >= PATIENCE)
         };
         ensure!(
             self.sending.values().any(is_old),
-            "{stream:?} to {peer:?} is reset although it has not had {PATIENCE:?} to take anything"
+            "{stream:?} to {peer:?} is reset although it has not had {PATIENCE:?} to take a block"
         );
         self.sending.retain(|_, sending| (sending.peer, sending.stream) != (peer, stream));
         self.reset(peer, stream);
@@ -274,7 +276,9 @@ impl<P: Copy + Ord + Debug> Streams<P> {
             "{bytes} bytes went to {peer:?} on {stream:?} with {on_its_way} on their way, the credit \
              is {credit}"
         );
-        let again = self.sending.insert(id, Sending { peer, stream, bytes, at: now });
+        let since = before(stream).find_map(|sending| sending.blocks_since);
+        let blocks_since = (block_bytes > 0).then(|| since.unwrap_or(now));
+        let again = self.sending.insert(id, Sending { peer, stream, bytes, blocks_since });
         ensure!(again.is_none(), "the name {id:?} was used again");
         Ok(())
     }

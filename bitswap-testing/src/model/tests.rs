@@ -365,8 +365,8 @@ fn a_stream_that_is_reset_for_nothing_or_too_early() {
     });
     calls("nobody else waits", sent(), |context| resets(context, 1, StreamKind::Responses, 2000));
     for (phrase, peer, stream, after) in [
-        ("to take anything", 1, StreamKind::Responses, 1999),
-        ("to take anything", 2, StreamKind::Responses, 2000),
+        ("to take a block", 1, StreamKind::Responses, 1999),
+        ("to take a block", 2, StreamKind::Responses, 2000),
         ("holds no blocks", 1, StreamKind::Requests, 2000),
         ("not connected", 9, StreamKind::Responses, 2000),
     ] {
@@ -375,6 +375,23 @@ fn a_stream_that_is_reset_for_nothing_or_too_early() {
             resets(context, peer, stream, after);
         });
     }
+    // A message without blocks has been on its way for longer, and gives the block behind it no less time.
+    let told = || {
+        let context = Context::new().asked(|context| context.want(0, WantKind::Have)).has(0);
+        let mut context = context.asked(|context| context.want(1, WantKind::Block)).has(1);
+        context.sends_presence(0, true);
+        context.model.now = NOW + Duration::from_millis(1500);
+        context.sends_block(1);
+        context
+    };
+    calls("to take a block", told(), |context| {
+        waits(context);
+        resets(context, 1, StreamKind::Responses, 3499);
+    });
+    is_silent(told(), |context| {
+        waits(context);
+        resets(context, 1, StreamKind::Responses, 3500);
+    });
     calls("reset while it is Some(Closed)", sent(), |context| {
         waits(context);
         resets(context, 1, StreamKind::Responses, 2000);

@@ -23,7 +23,7 @@ pub(crate) enum OrderArg {
     Sequential,
     /// What the fewest of the connected machines have: all count as having it but those that want it themselves.
     Rarest,
-    /// Drawn by lot: several who get a file from one machine then have different parts to give to each other.
+    /// In random order: several who get a file from one machine then have different parts to give to each other.
     Random,
     /// From the beginning, and what comes next before everything else that is asked of the same machines.
     Deadline,

@@ -8,7 +8,7 @@ use clap::ValueHint;
 use libp2p::Multiaddr;
 
 use super::values::{root, seconds};
-use super::{NodeArgs, Sources};
+use super::{NodeArgs, Sources, WssArgs};
 use crate::address_text;
 use crate::cid_text::{self, CidPath};
 
@@ -27,6 +27,9 @@ pub(crate) struct Doctor {
     /// An address to listen on. May be given several times. Default: as `bitswap share` does.
     #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
     pub(crate) listen: Vec<Multiaddr>,
+
+    #[command(flatten)]
+    pub(crate) wss: WssArgs,
 
     /// How many seconds reaching a machine may take.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]

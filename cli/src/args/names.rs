@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::values::seconds;
+use super::values::{lifetime, seconds};
 use super::{DhtArgs, NodeArgs, Sources};
 use crate::cid_text::{self, What};
 
@@ -13,8 +13,13 @@ pub(crate) struct Publish {
     #[arg(value_name = "CID", value_parser = cid_text::parse_what)]
     pub(crate) what: What,
 
-    /// How many hours the record holds. It is forgotten after two days at the latest: publish it again before.
-    #[arg(long, value_name = "HOURS", default_value = "48", value_parser = hours)]
+    /// Stay, and publish it again before others forget it, until Ctrl-C: every four hours, or more often if it holds
+    /// for less than twelve.
+    #[arg(long)]
+    pub(crate) renew: bool,
+
+    /// How many hours the record holds. It is forgotten after two days at the latest, unless it is published again.
+    #[arg(long, value_name = "HOURS", default_value = "48", value_parser = lifetime)]
     pub(crate) lifetime: Duration,
 
     /// How many seconds others need not look again.
@@ -37,14 +42,4 @@ pub(crate) struct Resolve {
 
     #[command(flatten)]
     pub(crate) sources: Sources,
-}
-
-fn hours(text: &str) -> Result<Duration, String> {
-    let hours: f64 = text.parse().map_err(|_| "not a number of hours".to_owned())?;
-    let lifetime =
-        Duration::try_from_secs_f64(hours * 3600.0).map_err(|error| error.to_string())?;
-    match lifetime <= Duration::from_secs(100 * 366 * 86400) {
-        true => Ok(lifetime),
-        false => Err("nobody will look in a hundred years".to_owned()),
-    }
 }

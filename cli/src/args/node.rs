@@ -1,5 +1,6 @@
 //! What a node is and may do, whichever command it runs for.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +14,11 @@ use clap::ValueHint;
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use serde_json::json;
 
-use super::DhtArgs;
 use super::rate::parse_rate;
+use super::{Command, DhtArgs, WssTrust};
 use crate::cid_text::CidPath;
-use crate::exit::Failure;
+use crate::failure::Failure;
+use crate::input::{self, Kind};
 use crate::say::Say;
 
 /// What a node is and may do.
@@ -24,7 +26,7 @@ use crate::say::Say;
 pub(crate) struct NodeArgs {
     /// A file with the private key that this machine is known by, as Kubo and libp2p encode it; it is made
     /// when there is none. Without it `share` has one in the user's data directory, and the other commands
-    /// are somebody new each time.
+    /// use a new peer identity each time.
     #[arg(long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath)]
     pub(crate) identity: Option<PathBuf>,
 
@@ -34,6 +36,9 @@ pub(crate) struct NodeArgs {
         value_parser = PathBufValueParser::new().try_map(swarm_key),
     )]
     swarm_key: Option<SwarmKey>,
+
+    #[command(flatten)]
+    wss: WssTrust,
 
     /// Let nobody have blocks but this peer. May be given several times. Others hear that nothing is here.
     #[arg(long, value_name = "PEER", help_heading = ACCESS, value_parser = peer)]
@@ -45,11 +50,13 @@ pub(crate) struct NodeArgs {
 
     /// Neither serve nor get what this list denies, in the compact denylist format that Kubo reads too
     /// (IPIP-383). Whoever asks for it hears that it is not here. May be given several times.
-    #[arg(
-        long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath,
-        value_parser = PathBufValueParser::new().try_map(denylist),
-    )]
-    deny: Vec<Arc<Denylist>>,
+    #[arg(long, value_name = "FILE", help_heading = ACCESS, value_hint = ValueHint::FilePath)]
+    deny: Vec<PathBuf>,
+
+    /// What is in them. A line may be parsed more than once, and what comes out of a pipe is there only once: an empty
+    /// list denies nothing. So they are read afterwards.
+    #[arg(skip)]
+    denylists: Vec<Arc<Denylist>>,
 
     /// Send at most so many bytes a second: 500k, 5MiB.
     #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
@@ -108,6 +115,9 @@ impl NodeArgs {
             .with_config(Config::default().with_engine(engine))
             .with_connection_limits(self.connection_limits())
             .with_access(move |peer, cid| rules.allows(peer, cid));
+        for list in &self.denylists {
+            builder = builder.with_denylist(list.clone());
+        }
         if let Some(dht) = dht.settings() {
             builder = builder.with_dht(dht);
         }
@@ -117,7 +127,18 @@ impl NodeArgs {
         if let Some(path) = &self.identity {
             builder = builder.with_identity_file(IdentityFile::open(path)?);
         }
-        Ok(builder)
+        self.wss.give(builder)
+    }
+
+    /// Reads the lists of what is denied.
+    pub(crate) async fn read_denylists(&mut self, say: &Say) -> Result<(), Failure> {
+        for path in std::mem::take(&mut self.deny) {
+            let failed = |reason| Failure::Denylist { path: path.clone(), reason };
+            let list = input::awaited(path.clone(), say, denylist).await;
+            let list = list.map_err(|error| failed(unreadable(&error)))?.map_err(failed)?;
+            self.denylists.push(Arc::new(list));
+        }
+        Ok(())
     }
 
     /// Serves the counters of a node where the user wants them, until what is returned is dropped.
@@ -145,7 +166,7 @@ impl NodeArgs {
 
     /// Refuses what a denylist denies.
     pub(crate) fn must_not_be_denied(&self, what: &CidPath) -> Result<(), Failure> {
-        let denied = self.deny.iter().find_map(|list| list.denies(&what.cid, &what.path));
+        let denied = self.denylists.iter().find_map(|list| list.denies(&what.cid, &what.path));
         denied.map_or(Ok(()), |line| Err(Failure::Denied { what: what.to_string(), line }))
     }
 
@@ -173,7 +194,28 @@ impl NodeArgs {
         let rules = AccessRules::default();
         let rules = self.allow_peer.iter().copied().fold(rules, AccessRules::with_allowed_peer);
         let rules = self.deny_peer.iter().copied().fold(rules, AccessRules::with_denied_peer);
-        self.deny.iter().cloned().fold(rules, AccessRules::with_denylist)
+        self.denylists.iter().cloned().fold(rules, AccessRules::with_denylist)
+    }
+}
+
+impl Command {
+    /// What its node is and may do, if it has one that speaks to others.
+    pub(crate) const fn node(&mut self) -> Option<&mut NodeArgs> {
+        Some(match self {
+            Self::Share(share) => &mut share.node,
+            Self::Get(get) => &mut get.sources.node,
+            Self::Ls(ls) => &mut ls.sources.node,
+            Self::Cat(cat) => &mut cat.sources.node,
+            Self::Verify(verify) => &mut verify.sources.node,
+            Self::Doctor(doctor) => &mut doctor.node,
+            Self::Check(check) => &mut check.node,
+            Self::Bench(bench) => &mut bench.node,
+            Self::Publish(publish) => &mut publish.node,
+            Self::Resolve(resolve) => &mut resolve.sources.node,
+            Self::Demo(_) | Self::Add(_) | Self::Config(_) | Self::Store(_) | Self::Generate(_) => {
+                return None;
+            }
+        })
     }
 }
 
@@ -193,15 +235,23 @@ fn peer(text: &str) -> Result<PeerId, String> {
     })
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("it cannot be read: {error}"))
+fn unreadable(error: &io::Error) -> String {
+    format!("it cannot be read: {error}")
 }
+
+/// Many times what a `swarm.key` has.
+const SWARM_KEY_MAX: u64 = 64 << 10;
+
+/// Many times what the longest lists have that are published.
+const DENYLIST_MAX: u64 = 256 << 20;
 
 fn swarm_key(path: PathBuf) -> Result<SwarmKey, String> {
-    SwarmKey::parse(&read(&path)?).map_err(|error| error.to_string())
+    let file = input::read(&path, Kind::File, SWARM_KEY_MAX).map_err(|error| unreadable(&error))?;
+    SwarmKey::parse(&file).map_err(|error| error.to_string())
 }
 
-fn denylist(path: PathBuf) -> Result<Arc<Denylist>, String> {
-    let text = String::from_utf8(read(&path)?).map_err(|_| "it is no text in UTF-8".to_owned())?;
-    text.parse().map(Arc::new).map_err(|error: bitswap_node::DenylistError| error.to_string())
+fn denylist(path: &Path) -> Result<Denylist, String> {
+    let text = input::read_text(path, Kind::FileOrPipe, DENYLIST_MAX);
+    let text = text.map_err(|error| unreadable(&error))?;
+    text.parse().map_err(|error: bitswap_node::DenylistError| error.to_string())
 }

@@ -40,9 +40,30 @@ pub(super) fn digest(text: &str) -> Result<Sha256Digest, String> {
     Ok(Sha256Digest(digest))
 }
 
+/// Longer than anybody waits, and short enough for every clock.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    duration(text, 1.0, "seconds")
+}
+
+/// How long a record holds.
+pub(super) fn lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = duration(text, 3600.0, "hours")?;
+    match lifetime >= Duration::from_secs(1) {
+        true => Ok(lifetime),
+        false => Err("a record holds for a second at least, which is 0.0003 hours".to_owned()),
+    }
+}
+
+fn duration(text: &str, unit: f64, units: &str) -> Result<Duration, String> {
+    let wrong = || format!("not a number of {units}, from 0 on");
+    let number: f64 = text.parse().map_err(|_| wrong())?;
+    let most = LONGEST.as_secs_f64() / unit;
+    if number > most {
+        return Err(format!("at most {most} {units}, which are a hundred years"));
+    }
+    Duration::try_from_secs_f64(number * unit).map_err(|_| wrong())
 }
 
 pub(super) fn patience(text: &str) -> Result<Duration, String> {
@@ -52,6 +73,28 @@ pub(super) fn patience(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_is_one_that_somebody_waits_and_what_is_none_is_told_in_its_unit() {
+        let said = |text| seconds(text).unwrap_err();
+        assert_eq!(seconds("0"), Ok(Duration::ZERO));
+        assert_eq!(seconds("0.25"), Ok(Duration::from_millis(250)));
+        assert_eq!(seconds("3162240000"), Ok(LONGEST));
+        for long in ["3162240001", "1e20", "1e400", "inf"] {
+            assert_eq!(said(long), "at most 3162240000 seconds, which are a hundred years");
+        }
+        for wrong in ["", "-1", "NaN", "5s"] {
+            assert_eq!(said(wrong), "not a number of seconds, from 0 on");
+        }
+        assert_eq!(lifetime("48"), Ok(Duration::from_secs(48 * 3600)));
+        assert_eq!(lifetime("0.001"), Ok(Duration::from_millis(3600)));
+        for short in ["0", "0.0002"] {
+            assert!(lifetime(short).unwrap_err().starts_with("a record holds for a second"));
+        }
+        let said = lifetime("1e300").unwrap_err();
+        assert_eq!(said, "at most 878400 hours, which are a hundred years");
+        assert_eq!(lifetime("-1").unwrap_err(), "not a number of hours, from 0 on");
+    }
 
     #[test]
     fn a_range_has_both_of_its_ends() {

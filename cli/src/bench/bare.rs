@@ -15,7 +15,7 @@ use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
 use super::content::Content;
 use super::get::Measured;
 use crate::bare_stream::{drive, failed, listen, open, spawn, swarm, within};
-use crate::exit::Failure;
+use crate::failure::Failure;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-bench/bare/1");
 

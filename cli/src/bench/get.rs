@@ -17,8 +17,10 @@ use super::bare::Bare;
 use super::content::{Content, SIZES};
 use crate::args::{self, AtOnce, DhtArgs};
 use crate::bare_stream::within;
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::figures::{listed, median};
+use crate::plain::Plain;
+use crate::resolve;
 use crate::say::{Say, mib_per_second};
 
 /// What came in one measurement.
@@ -77,9 +79,14 @@ async fn measure(
     let builder = args.node.builder(&DhtArgs::default(), runtime)?.with_blocks(Arc::new(Nothing));
     let node = builder.start().await?;
     let _metrics = args.node.serve_metrics(&node, say).await?;
-    let connected = node.connect(address.clone()).await;
-    let peer =
-        connected.map_err(|error| Failure::NoConnection { tried: format!("\n  {error}") })?;
+    let connecting = async {
+        let connected = node.connect(address.clone()).await;
+        connected.map_err(|error| Failure::NoConnection {
+            tried: format!("\n  {}", Plain(&error.to_string())),
+        })
+    };
+    let waiting = || format!("nothing answers at {address} yet");
+    let peer = resolve::telling(&node, say, waiting, connecting).await?;
     let size = args.size;
     let hashed = runtime.run_blocking(move || {
         let content = Content::new(size);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bitswap_node::Runtime;
 
 use crate::args::{self, Role};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::say::Say;
 
 pub(crate) async fn run(

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::bare;
 use super::content::{Content, SIZES};
 use crate::args::{self, DhtArgs};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::interrupt::{interrupted, unless_interrupted};
 use crate::say::Say;
 

@@ -18,7 +18,7 @@ use serde_json::json;
 
 use crate::args;
 use crate::bare_stream::{PATIENCE, within};
-use crate::exit::Failure;
+use crate::failure::Failure;
 use crate::figures::{listed, median};
 use crate::say::{Say, mib_per_second};
 use raw::Reading;

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sample::Sample;
 use crate::bare_stream::{drive, failed, listen, open, spawn, swarm, within};
-use crate::exit::Failure;
+use crate::failure::Failure;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/bitswap-demo/raw");
 

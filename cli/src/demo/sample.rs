@@ -10,7 +10,7 @@ use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::exit::Failure;
+use crate::failure::Failure;
 
 /// Bytes made, written or read at once.
 const PIECE: usize = 1 << 20;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::plain::Lines;
 use crate::say::CLEAR;
 
 /// What can be drawn on.
@@ -41,9 +42,9 @@ impl<T: Terminal> Screen<T> {
         self.write(&format!("{CLEAR}{}", self.line));
     }
 
-    /// Prints lines above it.
+    /// Prints lines above it, in which there may be text of a stranger.
     pub(super) fn above(&mut self, text: &str) {
-        self.write(&format!("{CLEAR}{text}\n{}", self.line));
+        self.write(&format!("{CLEAR}{}\n{}", Lines(text), self.line));
     }
 
     fn write(&mut self, text: &str) {
@@ -140,8 +141,10 @@ mod tests {
         draw(&mut screen, 1 << 29);
         screen.above("waiting");
         assert_eq!(terminal.lines(), ["waiting", " 50 %"]);
+        screen.above("a\x1b[2J");
+        assert_eq!(terminal.lines(), ["waiting", "a\\u{1b}[2J", " 50 %"]);
         drop(screen);
-        assert_eq!(terminal.lines(), ["waiting", ""]);
+        assert_eq!(terminal.lines(), ["waiting", "a\\u{1b}[2J", ""]);
     }
 
     #[test]

@@ -13,9 +13,13 @@ use toml::{Table, Value};
 use super::merge::environment;
 use super::{Wrong, commands, settings};
 use crate::args::parser;
+use crate::input::{self, Kind};
 
 /// Says that no file is to be read.
 const NONE: &str = "none";
+
+/// Many times what all settings take.
+const LEN_MAX: u64 = 1 << 20;
 
 /// How alike two names must be for one to be meant by the other, of 1.
 const ALIKE: f64 = 0.8;
@@ -39,7 +43,7 @@ impl File {
                 None => return Ok(None),
             },
         };
-        match std::fs::read_to_string(&path) {
+        match input::read_text(&path, Kind::File, LEN_MAX) {
             Ok(text) => Self::parse(path, &text).map(Some),
             Err(error) if !is_named && is_absent(&error) => Ok(None),
             Err(source) => Err(Wrong::Unreadable { path, source }),

@@ -78,6 +78,14 @@ fn what_a_list_denies_is_neither_served_nor_got() {
         };
         assert_eq!((code(&arguments(&a)), code(&arguments(&b))), (12, 0), "{command}");
     }
+    // A whole folder of which a part is denied.
+    let whole = directory.path().join("whole");
+    let all = ["get", &folder.cid, "-o", path(&whole)];
+    let output = run(&[&all[..], &from, &deny].concat());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(12), "{said}");
+    assert!(said.contains(&format!("{HELLO} is denied by line 2")), "{said}");
+    assert!(!whole.join("a").exists());
     let into = directory.path().join("into");
     std::fs::create_dir(&into).unwrap();
     let (denied, got) = (HELLO.to_owned(), child("b"));

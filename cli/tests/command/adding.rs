@@ -5,8 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
+#[cfg(unix)]
+use super::bitswap;
 use super::sharing::Sharing;
-use super::{HELLO, bitswap, code, path, run, sample};
+use super::{HELLO, code, path, run, sample};
 
 const PROFILES: [&str; 2] = ["unixfs-v1-2025", "unixfs-v0-2015"];
 

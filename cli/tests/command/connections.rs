@@ -1,6 +1,7 @@
 //! Connections that are lost, silent or slow, and ports that somebody else has.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -95,6 +96,38 @@ fn a_link_that_takes_longer_for_a_block_than_the_timeout_is_not_given_up() {
             if command == "get" { std::fs::read(&target).unwrap() } else { output.stdout };
         assert!(arrived == bytes, "{command}");
     }
+}
+
+#[test]
+fn a_stall_is_told_when_no_byte_comes_and_not_while_a_slow_link_brings_some() {
+    let directory = tempfile::tempdir().unwrap();
+    // One block takes 13 s, and the download speaks of a stall after 10 s without a whole one.
+    sample(directory.path(), (1 << 20) + 1);
+    let (source, slow) = (directory.path().join("source"), directory.path().join("slow"));
+    let sharing = Sharing::start(&[path(&source)]);
+    let get = |way, target: &Path| {
+        let proxy = Proxy::start(port(&sharing.address), way);
+        let from = ["--json", "--from", &proxy.address(), "-o", path(target)];
+        let running = bitswap().args(["get", &sharing.cid]).args(from).spawn().unwrap();
+        (proxy, running)
+    };
+    let (_slow_link, slow) = get(Way::Slow(80), &slow);
+    let (dead_link, mut dead) = get(Way::Only(1 << 19), &directory.path().join("dead"));
+    let stalled = {
+        let mut said = lines(&mut dead);
+        let stalled = said.find(|line| line["event"] == "stalled").unwrap();
+        // The next connection is a good one, and it goes on.
+        dead_link.cut(Way::Open);
+        let rest: Vec<Value> = said.collect();
+        assert!(rest.iter().any(|line| line["event"] == "stall_ended"), "{rest:?}");
+        stalled
+    };
+    assert!(stalled["message"].as_str().unwrap().starts_with("nothing comes: "), "{stalled}");
+    assert_eq!(dead.wait().unwrap().code(), Some(0), "{dead}");
+    let output = slow.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}");
+    assert!(!said.contains("stall"), "{said}");
 }
 
 #[test]

@@ -103,7 +103,51 @@ fn a_doctor_names_each_problem_and_what_to_do() {
     let found = what(&report);
     assert_eq!(code, Some(13));
     assert!(found[0].contains("refused") && found[1].contains("the name has 256 "), "{found:?}");
+    // A lock file of that name cannot be there, and nobody is told to remove it. On Windows the whole path is too long as well.
+    assert_eq!(found.len(), if cfg!(windows) { 3 } else { 2 }, "{found:?}");
     assert_eq!(report["node"]["errors"].as_array().unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_doctor_finds_what_no_get_replaces() {
+    use super::process::Program;
+
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["fifo", ".a.part-lock", ".b.part", ".c.part-journal"] {
+        let made = Program::new("mkfifo").args([at(name)]).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    }
+    std::os::unix::fs::symlink("/dev/zero", at("link")).unwrap();
+    fs::write(at("text"), "text").unwrap();
+    fs::write(at(".d.part"), "a diary").unwrap();
+    for (target, what) in [
+        (at("fifo"), "fifo is a pipe (FIFO)"),
+        (at("link"), "link is a device"),
+        ("/dev/zero".into(), "/dev/zero is a device"),
+        (at("a"), ".a.part-lock is a pipe (FIFO)"),
+        (at("b"), ".b.part is a pipe (FIFO)"),
+        (at("c"), ".c.part-journal is a pipe (FIFO)"),
+        (at("d"), ".d.part is a file that is not of this program"),
+        (at("text/below/target"), "text is no directory"),
+    ] {
+        let (report, code) = doctor(&target, &[]);
+        assert_eq!(code, Some(13), "{target:?}: {report}");
+        let findings = report["findings"].as_array().unwrap();
+        let is_it = |finding: &&Value| finding["what"].as_str().unwrap().ends_with(what);
+        let finding = findings.iter().find(is_it);
+        let next = finding.unwrap_or_else(|| panic!("{target:?}: {report}"))["next"].as_str();
+        assert!(next.unwrap().starts_with("Move it away"), "{report}");
+        assert!(!report.to_string().contains("another machine"), "{report}");
+        assert!(!report.to_string().contains("Make it first"), "{report}");
+    }
+    // One that is a link to a file, or a file, may be fetched to.
+    fs::write(at("file"), "text").unwrap();
+    std::os::unix::fs::symlink(at("file"), at("good")).unwrap();
+    for target in [at("file"), at("good")] {
+        assert_eq!(doctor(&target, &[]).1, Some(0), "{target:?}");
+    }
 }
 
 #[test]

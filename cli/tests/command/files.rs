@@ -43,6 +43,134 @@ fn what_is_not_a_file_is_not_shared() {
 }
 
 #[test]
+fn a_place_where_nothing_can_be_put_is_named_before_anybody_is_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    std::fs::write(at("file"), "mine").unwrap();
+    for (target, folder, why) in [
+        ("missing/target", "missing", "it does not exist; make it first"),
+        ("file/target", "file", "it is no folder"),
+        ("file/in/target", "file/in", &format!("{} is no folder", path(&at("file")))),
+    ] {
+        // Nobody is there, which would be another error.
+        let gone = ["--from", "/ip4/127.0.0.1/tcp/1"];
+        let output = run(&["get", HELLO, gone[0], gone[1], "-o", path(&at(target))]);
+        let why = format!("error: nothing can be put in {}: {why}", path(&at(folder)));
+        assert_file_error(&output, &why);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_in_which_no_file_can_be_made_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("file"), "text").unwrap();
+    let text = Sharing::start(&["--text", "Hello World"]);
+    let folder = Sharing::start(&[path(directory.path())]);
+    for sharing in [text, folder] {
+        // Nobody makes a file there, not even the superuser.
+        let from = ["--from", sharing.address.as_str(), "-o", "/proc/target"];
+        let output = run(&[&["get", &sharing.cid], &from[..]].concat());
+        assert_file_error(&output, "error: nothing can be put in /proc: ");
+    }
+}
+
+#[test]
+fn an_option_that_names_no_file_of_its_kind_is_refused_at_once_and_costs_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = fifo(directory.path());
+    let zero = Path::new("/dev/zero");
+    let endless = "it has more than 64.0 MiB; is it the right one?";
+    for (option, file, code, why) in [
+        ("--input", zero, 8, endless),
+        ("--deny", zero, 2, "it is neither a regular file nor a pipe"),
+        ("--deny", directory.path(), 2, "it is a folder"),
+        ("--swarm-key", zero, 2, "it is no regular file"),
+        ("--swarm-key", &fifo, 2, "it is no regular file"),
+        ("--config", zero, 8, "it is no regular file"),
+        ("--config", &fifo, 8, "it is no regular file"),
+        ("--config", directory.path(), 8, "it is a folder"),
+        ("--identity", zero, 8, "it is a device"),
+        ("--identity", &fifo, 8, "it is a pipe (FIFO)"),
+    ] {
+        // A hundred times what any of these files has, beside what the program itself takes.
+        let limited = "ulimit -v 4000000; exec \"$0\" \"$@\"";
+        let output = Program::new("bash")
+            .with_data_of_its_own()
+            .args(["-c", limited, env!("CARGO_BIN_EXE_bitswap"), "get", HELLO])
+            .args(["--from", "/ip4/127.0.0.1/tcp/1", option, path(file)])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{option} {file:?}: {said}");
+        assert!(said.contains(why), "{option} {file:?}: {said}");
+    }
+}
+
+#[test]
+fn a_list_that_comes_out_of_a_pipe_is_waited_for_and_read_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let from = ["--from", sharing.address.as_str()];
+    // Nobody writes to these yet.
+    let fifo = fifo(directory.path());
+    let (reader, _writer) = std::io::pipe().unwrap();
+    let arguments = [&["get", "--input"], &[path(&fifo)][..], &from].concat();
+    let silent = bitswap().args(arguments).spawn().unwrap();
+    let arguments = [&["cat", HELLO, "--deny"], &[path(&fifo)][..], &from].concat();
+    let denied = bitswap().args(arguments).spawn().unwrap();
+    let stdin = bitswap().args(["get", "-i", "-"]).args(from).stdin(reader).spawn().unwrap();
+    let waiting = format!("waiting: {} has not ended yet", path(&fifo));
+    silent.until_error(&waiting);
+    denied.until_error(&waiting);
+    stdin.until_error("waiting: standard input has not ended yet");
+    drop((silent, denied, stdin));
+
+    // What a shell makes of <(...); a list that is empty would deny nothing.
+    let shell = |command: &str, list: &str| {
+        let mut program = Program::new("bash").with_data_of_its_own();
+        let target = directory.path().join("target");
+        program
+            .args(["-c", command, env!("CARGO_BIN_EXE_bitswap"), HELLO, list, path(&target)])
+            .args(from);
+        let output = program.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let cat = "\"$0\" cat \"$1\" \"$4\" \"$5\" --deny <(echo \"$2\")";
+    let (code, said) = shell(cat, &format!("/ipfs/{HELLO}"));
+    assert_eq!(code, Some(12), "{said}");
+    let (code, said) = shell(cat, "/ipns/example.test");
+    assert!(code == Some(2) && said.contains("given with --deny: line 1: "), "{said}");
+    let get = "\"$0\" get -i <(echo \"$2\") -o \"$3\" \"$4\" \"$5\"";
+    assert_eq!(shell(get, HELLO).0, Some(0));
+}
+
+#[test]
+fn what_a_stranger_has_called_a_file_is_read_and_moves_no_cursor() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("a\x1b[2J\nerror: b\r\u{9b}m"), "text").unwrap();
+    let sharing = Sharing::start(&[path(&folder)]);
+    let target = directory.path().join("target");
+    let get = ["get", &sharing.cid, "--from", &sharing.address, "-o", path(&target)];
+    let output = run(&get);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(6), "{said}");
+    assert!(said.contains(r"a\u{1b}[2J\nerror: b\r\u{9b}m: "), "{said}");
+    assert!(said.contains(r"'\u{1b}' cannot be in a file name"), "{said}");
+    assert!(said.chars().all(|c| c == '\n' || !c.is_control()), "{said:?}");
+    let (_, error) = said.split_once("error: ").unwrap();
+    let lines: Vec<&str> = error.lines().collect();
+    assert!(lines.len() == 2 && lines[1].starts_with("With `--native-names`"), "{said}");
+    // Programs are told the name itself.
+    let output = run(&[&get[..], &["--json"]].concat());
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert!(last["message"].as_str().unwrap().contains("a\x1b[2J\nerror: b\r\u{9b}m"), "{last}");
+}
+
+#[test]
 fn what_is_not_a_file_is_no_target_and_is_never_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let fifo = fifo(directory.path());
@@ -135,19 +263,19 @@ fn a_terminal_that_is_closed_ends_a_share_which_leaves_nothing_unless_it_is_to_o
     let (input, temporary) = (directory.path().join("input"), directory.path().join("temporary"));
     std::fs::write(&input, "Hello World").unwrap();
     std::fs::create_dir(&temporary).unwrap();
-    let share = |before: &str| {
-        // As `nohup` starts what is to go on.
-        let line = format!(
-            "{before} exec {} share - --json --no-mdns --listen /ip4/127.0.0.1/tcp/0",
-            env!("CARGO_BIN_EXE_bitswap")
-        );
-        let mut share = Program::new("sh").with_data_of_its_own();
-        share.env("TMPDIR", &temporary).args(["-c", &line]);
+    // `nohup` starts what is to go on with the signal ignored, and may have started these tests so too.
+    let share = |hangup: &str| {
+        let start = format!("$SIG{{HUP}} = '{hangup}'; exec @ARGV or die");
+        let mut share = Program::new("perl").with_data_of_its_own();
+        share
+            .env("TMPDIR", &temporary)
+            .args(["-e", &start, env!("CARGO_BIN_EXE_bitswap"), "share", "-", "--json"])
+            .args(["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"]);
         let mut share = share.stdin(std::fs::File::open(&input).unwrap()).spawn().unwrap();
         let shared = lines(&mut share).find(|line| line["event"] == "shared").unwrap();
         (share, shared["addresses"][0].as_str().unwrap().to_owned())
     };
-    let (mut ended, _) = share("");
+    let (mut ended, _) = share("DEFAULT");
     assert_eq!(super::names(&temporary).len(), 1);
     ended.signal("HUP");
     let expected = if cfg!(target_os = "linux") { Some(0) } else { None };
@@ -155,7 +283,7 @@ fn a_terminal_that_is_closed_ends_a_share_which_leaves_nothing_unless_it_is_to_o
     if cfg!(target_os = "linux") {
         assert_eq!(super::names(&temporary), [""; 0]);
     }
-    let (mut goes_on, address) = share("trap '' HUP;");
+    let (mut goes_on, address) = share("IGNORE");
     goes_on.signal("HUP");
     assert_eq!(run(&["cat", HELLO, "--from", &address]).stdout, b"Hello World");
     goes_on.interrupt();

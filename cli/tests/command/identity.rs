@@ -97,6 +97,20 @@ fn what_a_user_shares_has_the_same_address_after_every_start_unless_told_otherwi
     stop(running);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_user_without_a_place_for_an_identity_is_told_that_a_new_one_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("file");
+    std::fs::write(&data, "mine").unwrap();
+    let (running, said) = share(&data, &[]);
+    let note = said.iter().find(|line| line["event"] == "note").unwrap();
+    let expected = "Not a directory (os error 20): a new peer identity is used, and addresses and tickets that are printed \
+                    hold until this ends. With --identity FILE it is kept.";
+    assert!(note["message"].as_str().unwrap().ends_with(expected), "{note}");
+    stop(running);
+}
+
 #[test]
 fn an_identity_that_was_named_is_never_replaced_by_another() {
     let directory = tempfile::tempdir().unwrap();

@@ -36,6 +36,7 @@ mod trees;
 mod verifying;
 #[cfg(windows)]
 mod windows;
+mod wss;
 
 use std::path::Path;
 use std::process::Output;
@@ -140,6 +141,14 @@ fn without_a_name_the_file_is_called_by_its_cid() {
     assert_eq!(std::fs::read(directory.path().join(HELLO)).unwrap(), b"Hello World");
     let into = run(&["get", HELLO, "--from", &sharing.address, "-o", path(directory.path())]);
     assert!(String::from_utf8(into.stdout).unwrap().contains("was there already"));
+    // How fast eleven bytes come says nothing.
+    let said = String::from_utf8(get.stdout).unwrap();
+    assert!(said.contains(" s from one peer") && !said.contains("MiB/s"), "{said}");
+    // Which of the files that are there is in the way is said.
+    std::fs::write(directory.path().join(HELLO), "mine").unwrap();
+    let other = run(&["get", HELLO, "--from", &sharing.address, "-o", path(directory.path())]);
+    let said = String::from_utf8(other.stderr).unwrap();
+    assert!(said.contains(&format!("{HELLO}: the target exists")), "{said}");
 }
 
 #[test]

@@ -10,6 +10,8 @@ use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm, SwarmEvent};
 use serde_json::Value;
 
+#[cfg(unix)]
+use super::process::Program;
 use super::sharing::Sharing;
 use super::{HELLO, NOWHERE, bitswap, lines, path, run, sample};
 
@@ -120,6 +122,16 @@ fn a_second_signal_ends_a_command_that_does_not_end_at_the_first() {
         .unwrap();
     cat.until("Hello World");
     assert_eq!(cat.interrupt_until_it_ends().code(), Some(130));
+}
+
+/// A mebibyte is what Windows gives the first thread of a program.
+#[cfg(unix)]
+#[test]
+fn a_mebibyte_of_stack_is_enough_for_a_command() {
+    let mut demo = Program::new("sh").with_data_of_its_own();
+    demo.args(["-c", r#"ulimit -s 1024 && exec "$0" demo --size 1 --json"#]);
+    let output = demo.args([env!("CARGO_BIN_EXE_bitswap")]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

@@ -1,11 +1,12 @@
 //! Names that stand for a CID, and can stand for another one later.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::thread;
 
 use serde_json::Value;
 
+use super::process::lines;
 use super::sharing::Sharing;
 use super::{HELLO, bitswap, code, path, run};
 
@@ -50,6 +51,19 @@ fn a_name_is_published_followed_and_published_anew() {
     assert_eq!(resolve(name), format!("/ipfs/{HELLO}/a/b"));
     assert_eq!(resolve(&format!("{name}/c")), format!("/ipfs/{HELLO}/a/b/c"));
 
+    // How long it holds is told as it is, and a time in which nobody can look is none.
+    let lasting = |hours: &str| {
+        let publish = ["publish", HELLO, "--identity", path(&key), "--lifetime", hours];
+        let output = run(&[&publish[..], &dht].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (hours, said) in [("0.001", "for 3.6 s;"), ("1", "for 1 hour;"), ("48", "for 48 hours;")] {
+        let (ended, told) = lasting(hours);
+        assert!(ended == Some(0) && told.contains(said), "{hours}: {told}");
+    }
+    let (ended, told) = lasting("0");
+    assert!(ended == Some(2) && told.contains("a record holds for a second"), "{told}");
+
     // Nobody has published this one; and nothing is looked up where nobody can be asked.
     let nobody = "/ipns/k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
     assert_eq!(code(&[&["resolve", nobody], &from[..]].concat()), 3);
@@ -65,6 +79,25 @@ fn a_name_is_published_followed_and_published_anew() {
     let alone = ["--bootstrap", "none"];
     let published = [&["publish", HELLO, "--identity", path(&key)], &alone[..]].concat();
     assert_eq!(code(&published), 7, "nobody has taken it");
+    assert_eq!(hub.stop(), 0);
+}
+
+#[test]
+fn a_name_is_published_again_until_it_is_interrupted() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = directory.path().join("key");
+    let hub = Sharing::start(&["--text", "Hello World", "--dht=server", "--bootstrap", "none"]);
+    // Three seconds.
+    let publish = ["--json", "publish", HELLO, "--renew", "--lifetime", "0.0009"];
+    let to = ["--bootstrap", &hub.address, "--identity", path(&key)];
+    let mut renewing = bitswap().args(publish).args(to).spawn().unwrap();
+    let published: Vec<Value> =
+        lines(&mut renewing).filter(|object| object["event"] == "published").take(3).collect();
+    assert!(published.iter().all(|object| *object == published[0]), "{published:?}");
+    assert_eq!(published[0]["sequence"], 0);
+    let is_told = renewing.interrupt();
+    let code = renewing.wait().unwrap().code();
+    assert!(!is_told || code == Some(0), "{code:?} {renewing}");
     assert_eq!(hub.stop(), 0);
 }
 
@@ -128,6 +161,45 @@ fn a_name_that_nobody_answers_for_is_not_waited_for_longer_than_the_user_does() 
 }
 
 #[test]
+fn whoever_waits_for_a_name_is_told_which_one_and_who_is_asked() {
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap().to_string();
+    let sharing = Sharing::start(&["--text", "Hello World"]);
+    let asked = ["--dns-server", &server, "--from", sharing.address.as_str()];
+    let expected =
+        format!("waiting: the DNS server {server} has not said yet what example.test stands for");
+    let start = |arguments: &[&str]| bitswap().args(arguments).spawn().unwrap();
+    // A machine that takes connections and says nothing is all there is of this DHT.
+    let deaf = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = deaf.local_addr().unwrap().port();
+    let dht = format!(
+        "/ip4/127.0.0.1/tcp/{port}/p2p/12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf"
+    );
+    let key = "/ipns/k51qzi5uqu5dm4tm0wt8srkg9h9suud4wuiwjimndrkydqm81cqtlb5ak6p7ku";
+    let directory = tempfile::tempdir().unwrap();
+    let own = directory.path().join("key");
+    let publish = ["publish", HELLO, "--identity", path(&own), "--bootstrap", &dht, "--json"];
+    // All of them wait at the same time.
+    let for_people = ["resolve", "get", "cat"]
+        .map(|command| start(&[&[command, "/ipns/example.test"], &asked[..]].concat()));
+    let for_programs = [
+        (start(&[&["resolve", "/ipns/example.test", "--json"], &asked[..]].concat()), expected),
+        (
+            start(&["resolve", key, "--bootstrap", &dht, "--json"]),
+            format!("waiting: the DHT has not said yet what {key} stands for"),
+        ),
+        (start(&publish), "waiting: no machine of the DHT has stored the record yet".to_owned()),
+    ];
+    for running in for_people {
+        running.until_error(&for_programs[0].1);
+    }
+    for (mut running, expected) in for_programs {
+        let note = lines(&mut running).find(|line| line["event"] == "waiting").unwrap();
+        assert_eq!((&note["message"], &note["blocks"]), (&expected.into(), &0.into()), "{note}");
+    }
+}
+
+#[test]
 fn a_domain_stands_for_what_its_records_say() {
     let server = dns_server(&[
         (
@@ -136,6 +208,10 @@ fn a_domain_stands_for_what_its_records_say() {
         ),
         ("_dnslink.example.test", "something else"),
         ("old.example.test", "dnslink=/ipns/example.test/a"),
+        (
+            "_dnslink.escape.example.test",
+            "dnslink=/ipfs/bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny/\x1b[2J\nb",
+        ),
         ("_dnslink.loop.example.test", "dnslink=/ipns/loop.example.test"),
         ("_dnslink.bad.example.test", "dnslink=/ipfs/nonsense"),
     ])
@@ -147,11 +223,20 @@ fn a_domain_stands_for_what_its_records_say() {
         assert_eq!(printed.stdout, b"Hello World", "{runtime}: {printed:?}");
         let resolved = result(&[&["resolve", "/ipns/old.example.test/b"], &asked[..]].concat());
         assert_eq!(resolved["path"], format!("/ipfs/{HELLO}/a/b"));
+        // What the owner of a domain writes does nothing to a terminal.
+        let escape = [&["resolve", "/ipns/escape.example.test"], &asked[..]].concat();
+        let printed = String::from_utf8(run(&escape).stdout).unwrap();
+        assert_eq!(printed, format!("/ipfs/{HELLO}/\\u{{1b}}[2J\\nb\n"));
+        assert_eq!(result(&escape)["path"], format!("/ipfs/{HELLO}/\x1b[2J\nb"));
         for (name, expected) in
             [("loop", 6), ("bad", 6), ("nothing", 3), ("broken", 7), ("half-broken", 7)]
         {
             let name = format!("/ipns/{name}.example.test");
-            assert_eq!(code(&[&["resolve", &name], &asked[..]].concat()), expected, "{name}");
+            let output = run(&[&["resolve", &name], &asked[..]].concat());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(expected), "{name}: {said}");
+            let is_failed = said.contains("the DNS server has failed to look it up");
+            assert_eq!(is_failed, expected == 7, "{name}: {said}");
         }
     }
     assert_eq!(sharing.stop(), 0);

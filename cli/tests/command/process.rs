@@ -69,7 +69,6 @@ impl Program {
         self
     }
 
-    #[cfg(unix)]
     pub(crate) fn stderr(&mut self, stderr: impl Into<Stdio>) -> &mut Self {
         self.command.stderr(stderr);
         self
@@ -161,6 +160,11 @@ impl Running {
     /// Waits until its standard output has this text in it, and gives all of it.
     pub(crate) fn until(&self, text: &str) -> String {
         self.stdout.as_ref().expect("its standard output is collected").until(text)
+    }
+
+    /// The same, of its standard error.
+    pub(crate) fn until_error(&self, text: &str) -> String {
+        self.stderr.as_ref().expect("its standard error is collected").until(text)
     }
 
     /// Waits for its end.

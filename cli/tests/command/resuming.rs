@@ -156,6 +156,31 @@ fn a_get_whose_temporary_file_was_altered_is_repaired_and_verified() {
 }
 
 #[test]
+fn a_temporary_file_whose_journal_is_gone_is_known_by_its_id_and_compared() {
+    let fixture = Fixture::new();
+    fixture.half_way(false, interrupt);
+    std::fs::remove_file(fixture.directory.path().join(".target.part-journal")).unwrap();
+    let fetched = fixture.rest("full");
+    assert_eq!(fixture.leaves(&fetched), LEAVES - AT_FIRST, "nothing is fetched again");
+}
+
+#[test]
+fn a_file_of_the_user_with_the_name_of_the_temporary_file_is_neither_overwritten_nor_taken_over() {
+    let fixture = Fixture::new();
+    let part = fixture.directory.path().join(".target.part");
+    std::fs::write(&part, "a diary").unwrap();
+    let refused = fixture.get().output().unwrap();
+    assert_eq!(refused.status.code(), Some(8), "{refused:?}");
+    let said = String::from_utf8(refused.stdout).unwrap();
+    let said: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
+    let said = said["message"].as_str().unwrap();
+    let expected = format!("{} is a file that is not of this program; move it away", path(&part));
+    assert!(said.contains(&expected), "{said}");
+    let left: Vec<_> = std::fs::read_dir(fixture.directory.path()).unwrap().collect();
+    assert_eq!((left.len(), std::fs::read(&part).unwrap()), (1, b"a diary".to_vec()));
+}
+
+#[test]
 fn of_two_gets_to_one_target_the_second_is_told_of_the_first() {
     let fixture = Fixture::new();
     let target = fixture.target();

@@ -149,3 +149,20 @@ fn a_collection_that_is_killed_has_lost_nothing_that_is_pinned() {
     assert_eq!(store(&at, &["gc"])[0]["left_blocks"], 4);
     assert_eq!(run(&["cat", &kept, "--store", path(&at)]).stdout, bytes);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_place_where_no_store_can_be_is_not_called_one_without_a_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "mine").unwrap();
+    for (store, expected) in [
+        (file.join("below"), "cannot be opened: Not a directory"),
+        (directory.path().join("missing"), "`bitswap add --store` makes one"),
+    ] {
+        let output = run(&["store", "ls", "--store", path(&store)]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(8), "{said}");
+        assert!(said.contains(expected), "{said}");
+    }
+}

@@ -230,6 +230,50 @@ fn what_is_in_the_target_already_follows_the_policy() {
 }
 
 #[test]
+fn what_keeps_a_folder_from_its_place_is_named_with_what_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("source")).unwrap();
+    fs::write(at("source/a"), "new").unwrap();
+    let sharing = Sharing::start(&[path(&at("source"))]);
+    let refused = |target: &str, if_exists: &str| {
+        let target = at(target);
+        let more = ["-o", path(&target), "--if-exists", if_exists];
+        let get = ["get", &sharing.cid, "--from", &sharing.address];
+        let output = run(&[&get[..], &more].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    // A file where a file goes can be replaced; a folder there is not, and nobody is told to try.
+    fs::create_dir(at("file")).unwrap();
+    fs::write(at("file/a"), "old").unwrap();
+    let (code, said) = refused("file", "refuse");
+    assert!(code == Some(5) && said.contains("add `--if-exists replace`"), "{said}");
+    fs::create_dir_all(at("folder/a")).unwrap();
+    for if_exists in ["refuse", "replace"] {
+        let (code, said) = refused("folder", if_exists);
+        assert_eq!(code, Some(5), "{said}");
+        assert!(!said.contains("--if-exists") && said.contains("move it away"), "{said}");
+    }
+    // Nor is a file the folder that it has the name of, or that of its unfinished parts.
+    fs::write(at("taken"), "mine").unwrap();
+    fs::write(at("t.part"), "mine").unwrap();
+    for if_exists in ["refuse", "replace", "unique"] {
+        let (code, said) = refused("taken", if_exists);
+        let expected =
+            format!("error: {} is no folder, and what is got is one", path(&at("taken")));
+        assert!(code == Some(5) && said.contains(&expected), "{said}");
+        let (code, said) = refused("t", if_exists);
+        let expected =
+            format!("error: {} has the name of the folder that is not", path(&at("t.part")));
+        assert!(code == Some(8) && said.contains(&expected), "{said}");
+    }
+    assert_eq!(
+        (fs::read(at("taken")).unwrap(), fs::read(at("t.part")).unwrap()),
+        (b"mine".to_vec(), b"mine".to_vec())
+    );
+}
+
+#[test]
 fn links_are_left_out_when_that_is_asked_for() {
     let directory = tempfile::tempdir().unwrap();
     let (source, target) = (directory.path().join("source"), directory.path().join("target"));

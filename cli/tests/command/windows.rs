@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::windows::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::process::Output;
 
 use serde_json::Value;
 
@@ -81,6 +82,13 @@ fn a_rename_goes_on_once_another_program_lets_go_of_the_target() {
     assert_eq!(names(into.path()), ["target"]);
 }
 
+/// A failure of files, in which nothing was waited for: a rename that is tried again ends with another code.
+fn assert_refused(output: Output, why: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(8), "{said}");
+    assert!(said.contains(why), "{said}");
+}
+
 #[test]
 fn a_read_only_target_and_a_folder_are_refused_at_once() {
     let into = tempfile::tempdir().unwrap();
@@ -97,13 +105,17 @@ fn a_read_only_target_and_a_folder_are_refused_at_once() {
         fs::set_permissions(&target, permissions).unwrap();
     };
     set(true);
-    let refused = get();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(8), "{said}");
-    assert!(said.contains("a read-only file"), "{said}");
+    assert_refused(get(), "a read-only file");
     assert_eq!(fs::read(&target).unwrap(), b"old");
     set(false);
     assert!(get().status.success());
+    // A folder that has the name which the file would have in the folder that is named.
+    let folder = into.path().join(HELLO);
+    fs::create_dir(&folder).unwrap();
+    let get = ["get", HELLO, "--from", &sharing.address, "--if-exists", "replace"];
+    assert_refused(run(&[&get[..], &["-o", path(into.path())]].concat()), "a directory");
+    assert!(folder.is_dir());
+    assert_eq!(names(into.path()), [HELLO, "target"]);
 }
 
 #[test]

@@ -97,12 +97,18 @@ fn of_target(target: &TargetReport, found: &mut Vec<Finding>) {
             "Choose another name if the file is to go there too.",
         ));
     }
+    for what in &target.in_the_way {
+        found.push(problem(what.clone(), "Move it away, or choose another name with `-o`."));
+    }
     if cfg!(windows) && target.path_len > WINDOWS_PATH_MAX {
         let what =
             format!("the path has {} characters, and many programs take 259", target.path_len);
         found.push(warning(what, "Choose a shorter path."));
     }
     if !target.directory_exists {
+        if !target.in_the_way.is_empty() {
+            return;
+        }
         found.push(problem(format!("there is no directory {directory}"), "Make it first."));
         return;
     }
@@ -133,6 +139,19 @@ fn of_target(target: &TargetReport, found: &mut Vec<Finding>) {
         ));
     }
     match target.lock {
+        // Nobody can be told to remove what cannot even be seen; what keeps it from being seen is mostly told above.
+        LockState::Unknown if target.lock_error.is_some() => {
+            if let Some(error) = &target.lock_error
+                && found.iter().all(|finding| finding.gravity != Gravity::Problem)
+            {
+                let path = target.path.display();
+                found.push(problem(
+                    format!("whether a fetch to {path} runs cannot be seen: {error}"),
+                    "Change the permissions of its lock file, or choose another name.",
+                ));
+            }
+        }
+        LockState::Unknown if !target.in_the_way.is_empty() => {}
         LockState::Held => found.push(warning(
             format!("another process is fetching to {} now", target.path.display()),
             "Wait for its end, or fetch to another name.",

@@ -5,12 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bitswap_core::chunk::{FileRole, JOURNAL_MAX, Journal, TREE_JOURNAL_MAX, TreeJournal};
+use bitswap_core::chunk::{
+    FileRole, JOURNAL_MAX, Journal, Obstacle, TREE_JOURNAL_MAX, TreeJournal,
+};
 use cid::Cid;
 use fs4::{FileExt, TryLockError};
 
 use super::place;
-use crate::fs::{LockState, Paths, disk, lock, portable_names, tree};
+use crate::fs::{LockState, Paths, disk, lock, ours, portable_names, regular, tree};
 
 /// The longest name that most file systems take, in what [`len`] counts.
 const NAME_MAX: usize = 255;
@@ -79,6 +81,8 @@ pub struct TargetReport {
     pub portable_fault: Option<String>,
     /// What is there now.
     pub found: Found,
+    /// What has a name that a fetch needs and is never replaced, each with what it is: pipes, devices and the like.
+    pub in_the_way: Vec<String>,
     /// The directory that files are made in.
     #[cfg_attr(feature = "serde", serde(serialize_with = "path_text"))]
     pub directory: PathBuf,
@@ -106,6 +110,8 @@ pub struct TargetReport {
     pub journal: JournalState,
     /// The lock of a fetch to the target.
     pub lock: LockState,
+    /// Why the lock could not be looked at.
+    pub lock_error: Option<String>,
 }
 
 #[cfg(feature = "serde")]
@@ -151,6 +157,11 @@ impl TargetReport {
                 .and_then(|name| portable_names(name).err())
                 .map(|fault| fault.to_string()),
             found,
+            in_the_way: fs::metadata(&path)
+                .ok()
+                .and_then(|at| of_no_fetch(&path, &at))
+                .into_iter()
+                .collect(),
             directory_exists,
             is_network: place::is_network(&real, file_system.as_deref()),
             file_system,
@@ -163,6 +174,7 @@ impl TargetReport {
             has_work_directory: false,
             journal: JournalState::Missing,
             lock: LockState::Free,
+            lock_error: None,
             directory,
             path,
         };
@@ -178,9 +190,30 @@ impl TargetReport {
     }
 
     fn look_for_earlier(&mut self, paths: &Paths) {
-        self.lock = lock::look(&paths.path(FileRole::Lock)).unwrap_or(LockState::Unknown);
-        if let Found::File(len) = found(&paths.path(FileRole::Temp)) {
-            self.part = Some(len);
+        let above = paths.no_directory().map(|path| format!("{} is no directory", path.display()));
+        self.in_the_way.extend(above);
+        for role in [FileRole::Temp, FileRole::Journal, FileRole::Lock] {
+            let path = paths.path(role);
+            if let Ok(metadata) = fs::symlink_metadata(&path) {
+                self.in_the_way.extend(of_no_fetch(&path, &metadata));
+            }
+        }
+        match lock::look(&paths.path(FileRole::Lock)) {
+            Ok(state) => self.lock = state,
+            Err(error) => {
+                (self.lock, self.lock_error) = (LockState::Unknown, Some(error.to_string()));
+            }
+        }
+        let temp = paths.path(FileRole::Temp);
+        if let Found::File(len) = found(&temp) {
+            let has_journal = matches!(found(&paths.path(FileRole::Journal)), Found::File(1..));
+            let is_temp = || File::open(&temp).and_then(|file| ours::is_temp(&file));
+            // Of one that cannot be read, the fetch itself tells.
+            if has_journal || self.lock != LockState::Free || is_temp().unwrap_or(true) {
+                self.part = Some(len);
+            } else {
+                self.in_the_way.push(format!("{} is {}", temp.display(), Obstacle::NotOurs));
+            }
         }
         let work = paths.dir().join(tree::work_name(paths));
         self.has_work_directory = found(&work) == Found::Directory;
@@ -218,6 +251,15 @@ fn found(path: &Path) -> Found {
         Ok(metadata) if metadata.is_symlink() => Found::Link,
         Ok(_) => Found::Special,
     }
+}
+
+/// Says what something is that no fetch replaces. Files, folders and links have other bounds, which the fetch tells.
+fn of_no_fetch(path: &Path, metadata: &fs::Metadata) -> Option<String> {
+    if metadata.is_dir() || metadata.is_symlink() {
+        return None;
+    }
+    let refused = regular::must_be_regular(metadata).err()?;
+    Some(format!("{} is {}", path.display(), regular::obstacle(&refused)?))
 }
 
 /// Why no file can be made in a directory, and whether one that was made can be locked.

@@ -240,9 +240,33 @@ fn at_path(failure: FetchError, paths: &Paths) -> FetchError {
     };
     match error.kind {
         FsErrorKind::InTheWay { role, what } => {
-            FetchError::InTheWay { path: paths.path(role), what }
+            let above = (role == FileRole::Dir).then(|| paths.no_directory()).flatten();
+            FetchError::InTheWay { path: above.unwrap_or_else(|| paths.path(role)), what }
         }
+        FsErrorKind::Changed => FetchError::Changed { path: paths.path(FileRole::Temp) },
         FsErrorKind::LockFile => FetchError::LockFile { path: paths.path(FileRole::Lock) },
         _ => failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bitswap_core::chunk::{FsError, Obstacle, Operation};
+
+    use super::*;
+
+    #[test]
+    fn a_file_where_a_directory_should_be_is_named_by_its_own_path() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let what = Obstacle::NotOurs;
+        let kind = FsErrorKind::InTheWay { role: FileRole::Dir, what };
+        let error = FsError { kind, code: None };
+        let failed = DownloadError::File { operation: Operation::Lock, error };
+        let paths = Paths::new(&file.join("below/target")).unwrap();
+        let said = at_path(failed.into(), &paths).to_string();
+        let expected = format!("{} is {what}; move it away, or", file.display());
+        assert!(said.starts_with(&expected), "{said}");
     }
 }

@@ -18,7 +18,7 @@ use libp2p::PeerId;
 
 use super::machine::{Machine, Output};
 use super::{Control, FetchOptions, Fetched, at_path, failure};
-use crate::error::{FetchError, GetError};
+use crate::error::{FetchError, GetError, NodeClosed};
 use crate::error_chain::ErrorChain;
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
@@ -314,8 +314,9 @@ impl<M: Machine> Task<M> {
             }
             Some(Request::Want(wants)) => {
                 let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-                let refused =
-                    |result: Result<(), GetError>| result.err().map(|error| (cids, error));
+                let refused = |result: Result<(), NodeClosed>| {
+                    result.err().map(|closed| (cids, GetError::from(closed)))
+                };
                 self.waiter.want(wants).map(|result| Job::Requested(refused(result))).boxed()
             }
         };

@@ -4,21 +4,24 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use bitswap_core::chunk::{Check, Done, Effect, FileRole, FsError, FsErrorKind, Obstacle};
+use bitswap_core::chunk::{Check, Done, Effect, FileRole, FsError, Obstacle};
 use bytes::Bytes;
 use fs4::FileExt as _;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
 
-use super::lock::{self, Lock};
+use super::errors::{fs_error, in_the_way};
+use super::lock::Lock;
+use super::ours;
 use super::queue::Queue;
-use super::regular;
+use super::regular::{self, NotRegular};
 use super::rename::{self, Ways};
 use super::sparse::write_sparse_at;
 use super::stamp::stamp;
-use super::{Fs, Paths, digest, durable, read_at, write_at};
+use super::temp_file::TempFile;
+use super::{Fs, Paths, digest, durable, locked, read_at, write_at};
 use crate::runtime::Runtime;
 
 /// A download's files on a real file system.
@@ -76,6 +79,7 @@ struct Files {
     paths: Paths,
     open: Mutex<BTreeMap<FileRole, Arc<File>>>,
     lock: Mutex<Option<Lock>>,
+    temp: TempFile,
     queue: Queue<Effect>,
     write: Write,
 }
@@ -85,36 +89,33 @@ pub(super) type Write = fn(&File, u64, &[u8]) -> io::Result<()>;
 
 impl Files {
     fn new(paths: Paths, write: Write) -> Self {
-        let (open, lock, queue) = (Mutex::default(), Mutex::default(), Queue::default());
-        Self { paths, open, lock, queue, write }
+        let (open, lock, temp) = (Mutex::default(), Mutex::default(), TempFile::default());
+        Self { paths, open, lock, temp, queue: Queue::default(), write }
     }
 
     fn perform(&self, effect: Effect) -> io::Result<Done> {
         match effect {
             Effect::Lock => return self.lock(),
-            Effect::Unlock => *locked(&self.lock) = None,
+            Effect::Unlock => self.unlock()?,
             Effect::Read { role, max } => {
                 return self.own(role).and_then(|file| read_whole(&file, max)).map(Done::Bytes);
             }
             Effect::Open { role, create } => return self.open(role, create),
             Effect::CheckReplace { role } => self.check_replace(role)?,
             Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
-            Effect::Allocate { len, reserve } => {
-                let file = self.file(FileRole::Temp)?;
+            Effect::Allocate { len, reserve } => self.on_temp(|file| {
                 file.set_len(len)?;
-                if reserve {
-                    file.allocate(len)?;
-                }
-            }
+                if reserve { file.allocate(len) } else { Ok(()) }
+            })?,
             Effect::Check(check) => return self.check(&check).map(Done::Equal),
             Effect::Digest { role, len, leaves } => {
                 return digest::of(&*self.file(role)?, len, leaves.as_deref()).map(Done::Digest);
             }
             Effect::Write { offset, bytes } => {
-                (self.write)(&*self.file(FileRole::Temp)?, offset, &bytes)?;
+                self.on_temp(|file| (self.write)(file, offset, &bytes))?;
             }
             Effect::Sync => durable::sync(&*self.file(FileRole::Temp)?)?,
-            Effect::Stamp => return stamp(&*self.file(FileRole::Temp)?).map(Done::Stamp),
+            Effect::Stamp => return self.on_temp(stamp).map(Done::Stamp),
             Effect::SaveJournal { bytes } => self.save_journal(&bytes)?,
             Effect::Close { role } => drop(locked(&self.open).remove(&role)),
             Effect::Rename { to, replace } => self.rename(to, replace)?,
@@ -145,15 +146,35 @@ impl Files {
                 fs::remove_file(&temp)?;
             }
         }
-        for role in [FileRole::Temp, FileRole::Journal, FileRole::NewJournal] {
-            match self.own(role) {
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                looked => drop(looked?),
+        // What a killed process left need not have its id yet, or any more.
+        let mut is_known = lock.was_left();
+        for role in [FileRole::Journal, FileRole::NewJournal, FileRole::Temp] {
+            let file = match self.own(role) {
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                looked => looked?,
+            };
+            let is_ours = match role {
+                FileRole::Temp => is_known || ours::is_temp(&file)?,
+                _ => ours::begins_as_journal(&file)?,
+            };
+            if !is_ours {
+                return Err(in_the_way(role)(NotRegular(Obstacle::NotOurs).into()));
             }
+            is_known |= role == FileRole::Journal && file.metadata()?.len() > 0;
         }
         let is_file = lock.is_file();
         *locked(&self.lock) = Some(lock);
         Ok(if is_file { Done::LockFile } else { Done::Unit })
+    }
+
+    /// Gives the lock back. A temporary file that tells nobody that it is one, because its end was cut off and no journal
+    /// could be saved, is known by the lock's file, which stays beside it.
+    fn unlock(&self) -> io::Result<()> {
+        let Some(lock) = locked(&self.lock).take() else { return Ok(()) };
+        let Ok(temp) = self.own(FileRole::Temp) else { return Ok(()) };
+        let is_known = ours::is_temp(&temp)? || self.own(FileRole::Journal).is_ok();
+        let is_ours = lock.was_left() || self.temp.is(&temp);
+        if is_ours && !is_known { lock.leave() } else { Ok(()) }
     }
 
     fn open(&self, role: FileRole, create: bool) -> io::Result<Done> {
@@ -166,6 +187,9 @@ impl Files {
             _ => self.own(role)?,
         };
         let len = file.metadata()?.len();
+        if role == FileRole::Temp {
+            self.temp.opened(&file)?;
+        }
         locked(&self.open).insert(role, Arc::new(file));
         Ok(Done::Opened { len })
     }
@@ -188,6 +212,11 @@ impl Files {
             }
             result => result.map_err(in_the_way(role)),
         }
+    }
+
+    /// Does something to the temporary file.
+    fn on_temp<T>(&self, operation: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        self.temp.operate(&*self.file(FileRole::Temp)?, operation)
     }
 
     /// A file of the download's own that exists.
@@ -239,21 +268,29 @@ impl Files {
 
     fn rename(&self, to: FileRole, replace: bool) -> io::Result<()> {
         let (from, path) = (self.paths.path(FileRole::Temp), self.paths.path(to));
-        if replace {
-            return rename::over(&from, &path).map_err(in_the_way(to));
-        }
-        rename::to_new(&from, &path, Ways::SYSTEM, |is_claimed| {
-            let number = if let FileRole::Target(number) = to { Some(number) } else { None };
-            match &*locked(&self.lock) {
-                Some(lock) => lock.claim(number.filter(|_| is_claimed)),
-                None => Ok(()),
-            }
-        })
+        // An earlier try may have made a second name.
+        self.temp.rename(
+            || regular::open_itself(&from),
+            || match replace {
+                true => rename::over(&from, &path).map_err(in_the_way(to)),
+                false => rename::to_new(&from, &path, Ways::SYSTEM, |is_claimed| {
+                    let number =
+                        if let FileRole::Target(number) = to { Some(number) } else { None };
+                    match &*locked(&self.lock) {
+                        Some(lock) => lock.claim(number.filter(|_| is_claimed)),
+                        None => Ok(()),
+                    }
+                }),
+            },
+        )
     }
 
     fn remove(&self, role: FileRole) -> io::Result<()> {
         if role == FileRole::Journal {
             self.remove(FileRole::NewJournal)?;
+        }
+        if role == FileRole::Temp {
+            self.temp.removed();
         }
         regular::remove_own(&self.paths.path(role)).map_err(in_the_way(role))
     }
@@ -279,65 +316,10 @@ fn known_space(total: u64, available: u64) -> io::Result<u64> {
     if total == 0 { Err(ErrorKind::Unsupported.into()) } else { Ok(available) }
 }
 
-/// Something that is not ours has the name of one of our files.
-#[derive(Debug, thiserror::Error)]
-#[error("{what} has the name of {role}")]
-struct InTheWay {
-    role: FileRole,
-    what: Obstacle,
-}
-
-/// Adds to an error whose name it is about.
-pub(super) fn in_the_way(role: FileRole) -> impl Fn(io::Error) -> io::Error {
-    move |error| match regular::obstacle(&error) {
-        Some(what) => io::Error::other(InTheWay { role, what }),
-        None => error,
-    }
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under the lock panics half-way.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Whether a code says that another program holds the file so that nobody else opens it, or this part of it:
-/// "sharing violation" and "lock violation" of Windows. Elsewhere these numbers mean something else.
-const fn is_held(code: Option<i32>, is_windows: bool) -> bool {
-    is_windows && matches!(code, Some(32 | 33))
-}
-
-/// The core's view of an error of the operating system.
-pub(super) fn fs_error(error: &io::Error) -> FsError {
-    let inner = error.get_ref();
-    if let Some(InTheWay { role, what }) = inner.and_then(|inner| inner.downcast_ref()) {
-        let kind = FsErrorKind::InTheWay { role: *role, what: *what };
-        return FsError { kind, code: None };
-    }
-    if inner.is_some_and(|inner| inner.is::<lock::Unknown>()) {
-        return FsError { kind: FsErrorKind::LockFile, code: None };
-    }
-    let kind = match error.kind() {
-        _ if is_held(error.raw_os_error(), cfg!(windows)) => FsErrorKind::Busy,
-        ErrorKind::NotFound | ErrorKind::NotADirectory => FsErrorKind::NotFound,
-        ErrorKind::AlreadyExists => FsErrorKind::Exists,
-        // Only the lock is ever asked for without waiting.
-        ErrorKind::WouldBlock => FsErrorKind::Locked,
-        ErrorKind::PermissionDenied => FsErrorKind::PermissionDenied,
-        ErrorKind::ReadOnlyFilesystem => FsErrorKind::ReadOnly,
-        ErrorKind::StorageFull => FsErrorKind::DiskFull,
-        ErrorKind::QuotaExceeded => FsErrorKind::QuotaExceeded,
-        ErrorKind::ResourceBusy => FsErrorKind::Busy,
-        ErrorKind::FileTooLarge => FsErrorKind::TooLarge,
-        ErrorKind::InvalidFilename => FsErrorKind::BadName,
-        ErrorKind::IsADirectory => FsErrorKind::IsDirectory,
-        ErrorKind::Unsupported => FsErrorKind::Unsupported,
-        _ => FsErrorKind::Io,
-    };
-    FsError { kind, code: error.raw_os_error() }
-}
-
 #[cfg(test)]
 mod tests {
+    use bitswap_core::chunk::FsErrorKind;
+
     use super::durable::log::{self, Step};
     use super::*;
 
@@ -421,6 +403,83 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_user_with_the_name_of_a_journal_is_left_alone() {
+        for role in [FileRole::Journal, FileRole::NewJournal] {
+            let fixture = fixture();
+            let path = fixture.files.paths.path(role);
+            fs::write(&path, "my diary").unwrap();
+            let refused = FsErrorKind::InTheWay { role, what: Obstacle::NotOurs };
+            assert_eq!(fixture.perform(Effect::Lock), Err(refused));
+            assert_eq!(fs::read(&path).unwrap(), b"my diary");
+            for cut_off in ["", "bsw", "bswpj and what follows"] {
+                fs::write(&path, cut_off).unwrap();
+                assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit), "{cut_off:?}");
+                fixture.perform(Effect::Unlock).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_user_with_the_name_of_the_temporary_file_is_left_alone() {
+        let fixture = fixture();
+        let (role, what) = (FileRole::Temp, Obstacle::NotOurs);
+        let path = fixture.files.paths.path(role);
+        let journal = fixture.files.paths.path(FileRole::Journal);
+        fs::write(&path, "my diary").unwrap();
+        // A journal of which nothing was written says nothing of it.
+        for cut_off in [false, true] {
+            if cut_off {
+                fs::write(&journal, "").unwrap();
+            }
+            assert_eq!(fixture.perform(Effect::Lock), Err(FsErrorKind::InTheWay { role, what }));
+            assert_eq!(fs::read(&path).unwrap(), b"my diary");
+        }
+        fs::write(&journal, "bswpj").unwrap();
+        assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit), "it has a journal");
+    }
+
+    #[test]
+    fn a_temporary_file_without_its_id_and_journal_is_known_by_the_lock_that_stays_beside_it() {
+        let fixture = fixture();
+        let lock = fixture.files.paths.path(FileRole::Lock);
+        fixture.perform(Effect::Lock).unwrap();
+        fixture.written();
+        fixture.perform(Effect::Unlock).unwrap();
+        assert!(lock.exists());
+        // Another run may end before it has opened the file.
+        let again = Files::new(fixture.files.paths.clone(), write_at);
+        for effect in [Effect::Lock, Effect::Unlock] {
+            again.perform(effect).unwrap();
+        }
+        assert!(lock.exists());
+        assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit));
+        // One that has its journal needs no more.
+        fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"bswpj") }).unwrap();
+        fixture.perform(Effect::Unlock).unwrap();
+        assert!(!lock.exists());
+        // Nor is one kept for a file that somebody put in its place.
+        let path = |role| fixture.files.paths.path(role);
+        fixture.perform(Effect::Lock).unwrap();
+        fs::remove_file(path(FileRole::Journal)).unwrap();
+        fs::rename(path(FileRole::Temp), path(FileRole::Target(0))).unwrap();
+        fs::write(path(FileRole::Temp), "my diary").unwrap();
+        fixture.perform(Effect::Unlock).unwrap();
+        assert!(!lock.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_where_the_directory_should_be_is_in_the_way_and_not_absent() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        let paths = Paths::new(&file.join("target")).unwrap();
+        let refused = Files::new(paths, write_at).perform(Effect::Lock).unwrap_err();
+        let (role, what) = (FileRole::Dir, Obstacle::NotOurs);
+        assert_eq!(fs_error(&refused).kind, FsErrorKind::InTheWay { role, what });
+    }
+
+    #[test]
     fn errors_have_their_kinds() {
         let fixture = fixture();
         let open = Effect::Open { role: FileRole::Target(0), create: false };
@@ -433,6 +492,7 @@ mod tests {
         let rename = Effect::Rename { to: FileRole::Target(1), replace: true };
         let (role, what) = (FileRole::Target(1), Obstacle::Directory);
         assert_eq!(fixture.perform(rename), Err(FsErrorKind::InTheWay { role, what }));
+        let fixture = self::fixture();
         assert_eq!(fixture.perform(Effect::Lock), Ok(Done::Unit));
         assert_eq!(fixture.perform(Effect::Lock), Err(FsErrorKind::Locked));
     }
@@ -516,33 +576,6 @@ mod tests {
         assert!(matches!(fixture().perform(Effect::FreeSpace), Ok(Done::Space(1..))));
     }
 
-    #[test]
-    fn a_quota_and_a_mount_point_have_kinds_of_their_own() {
-        for (kind, expected) in [
-            (ErrorKind::QuotaExceeded, FsErrorKind::QuotaExceeded),
-            (ErrorKind::StorageFull, FsErrorKind::DiskFull),
-            (ErrorKind::ResourceBusy, FsErrorKind::Busy),
-        ] {
-            assert_eq!(fs_error(&kind.into()).kind, expected);
-        }
-        // EDQUOT and ENOSPC.
-        #[cfg(target_os = "linux")]
-        for (code, expected) in [(122, FsErrorKind::QuotaExceeded), (28, FsErrorKind::DiskFull)] {
-            assert_eq!(fs_error(&io::Error::from_raw_os_error(code)).kind, expected);
-        }
-    }
-
-    #[test]
-    fn a_file_that_another_program_holds_has_a_kind_of_its_own_on_windows() {
-        for code in [32, 33] {
-            assert!(is_held(Some(code), true) && !is_held(Some(code), false));
-            let kind = fs_error(&io::Error::from_raw_os_error(code)).kind;
-            assert_eq!(kind == FsErrorKind::Busy, cfg!(windows));
-        }
-        // "Access denied" is said of much else.
-        assert!(!is_held(Some(5), true) && !is_held(None, true));
-    }
-
     /// What another program can do to a file here, done by this one.
     #[cfg(windows)]
     mod held {
@@ -569,7 +602,7 @@ mod tests {
         fn a_file_that_another_program_has_to_itself_is_busy_until_it_is_closed() {
             let fixture = fixture();
             fixture.written();
-            fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"j") }).unwrap();
+            fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"bswpj") }).unwrap();
             fs::write(fixture.files.paths.path(FileRole::Target(0)), "old").unwrap();
             let cases = [
                 (FileRole::Temp, Effect::Open { role: FileRole::Temp, create: true }),
@@ -623,6 +656,20 @@ mod tests {
         }
 
         #[test]
+        fn a_journal_that_another_program_holds_stays_until_a_later_run_removes_it() {
+            let fixture = fixture();
+            fixture.perform(Effect::SaveJournal { bytes: Bytes::from_static(b"j") }).unwrap();
+            let path = fixture.files.paths.path(FileRole::Journal);
+            let held = hold(&fixture, FileRole::Journal, SHARE_READ | SHARE_WRITE);
+            let remove = Effect::Remove { role: FileRole::Journal };
+            assert_eq!(fixture.perform(remove.clone()), Err(FsErrorKind::Busy));
+            assert_eq!(fs::read(&path).unwrap(), b"j");
+            drop(held);
+            assert_eq!(fixture.perform(remove), Ok(Done::Unit));
+            assert!(!path.exists());
+        }
+
+        #[test]
         fn a_read_only_target_is_in_the_way_and_no_failure_that_passes() {
             let fixture = fixture();
             fixture.written();
@@ -650,6 +697,8 @@ mod tests {
     mod obstacles {
         use super::super::super::testing::Thing;
         use super::*;
+
+        const JOURNAL: &str = "bswpj and what follows";
 
         const OWN: [FileRole; 4] =
             [FileRole::Temp, FileRole::Journal, FileRole::NewJournal, FileRole::Lock];
@@ -772,6 +821,7 @@ mod tests {
             for is_claimed in [true, false] {
                 let fixture = fixture();
                 fixture.written();
+                fs::write(fixture.files.paths.path(FileRole::Journal), JOURNAL).unwrap();
                 let lock = fixture.files.paths.path(FileRole::Lock);
                 let held = Lock::take(lock.clone()).unwrap();
                 held.claim(is_claimed.then_some(0)).unwrap();

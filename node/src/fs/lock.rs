@@ -45,6 +45,8 @@ pub(crate) struct Lock {
     path: PathBuf,
     file: Option<File>,
     is_file: bool,
+    /// Whether an earlier holder left its file, and what it had claimed.
+    was_left: bool,
     left: Option<u32>,
 }
 
@@ -57,6 +59,7 @@ impl Lock {
     }
 
     fn take_by(path: PathBuf, try_lock: TryLock) -> io::Result<Self> {
+        let mut was_left = false;
         for _ in 0..TRIES {
             let (file, is_new) = regular::open_or_create_own(&path)?;
             let is_file = match try_lock(&file) {
@@ -67,11 +70,13 @@ impl Lock {
                 Err(TryLockError::Error(_)) if is_new => true,
                 Err(TryLockError::Error(_)) => {
                     remove_if_stale(&path, &content(&file)?)?;
+                    was_left = true;
                     continue;
                 }
             };
-            let left = content(&file)?.claim();
-            let lock = Self { path, file: Some(file), is_file, left };
+            let content = content(&file)?;
+            let (was_left, left) = (was_left || !content.0.is_empty(), content.claim());
+            let lock = Self { path, file: Some(file), is_file, was_left, left };
             lock.write(None)?;
             return Ok(lock);
         }
@@ -81,6 +86,24 @@ impl Lock {
     /// Whether the file stands for the lock, and stays when the process is killed.
     pub(super) const fn is_file(&self) -> bool {
         self.is_file
+    }
+
+    /// Whether the holder before was killed, or [left](Self::leave) it.
+    pub(super) const fn was_left(&self) -> bool {
+        self.was_left
+    }
+
+    /// Gives the lock back and keeps its file, so that the next holder knows of this one. Where the file stands for the lock
+    /// it goes all the same.
+    pub(super) fn leave(mut self) -> io::Result<()> {
+        if self.is_file {
+            return Ok(());
+        }
+        match self.file.take() {
+            // Who had it is no holder any more.
+            Some(file) => file.set_len(MAGIC.len() as u64),
+            None => Ok(()),
+        }
     }
 
     /// What the holder before had claimed and not taken back, when it was killed.
@@ -253,6 +276,26 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
         (directory, path)
+    }
+
+    #[test]
+    fn a_lock_that_was_left_says_so_to_the_next_holder_and_one_that_was_given_back_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        for leaves in [false, true, false, false] {
+            let lock = Lock::take(path.clone()).unwrap();
+            let was_left = path.with_extension("left");
+            assert_eq!(lock.was_left(), was_left.exists());
+            let _ = fs::remove_file(&was_left);
+            if leaves {
+                lock.leave().unwrap();
+                fs::write(&was_left, "").unwrap();
+                assert_eq!(look(&path).unwrap(), LockState::Stale);
+            } else {
+                drop(lock);
+                assert_eq!(look(&path).unwrap(), LockState::Free);
+            }
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@ mod digest;
 mod dir;
 pub(crate) mod disk;
 pub(crate) mod durable;
+mod errors;
 #[cfg(feature = "testing")]
 pub(crate) mod faulty;
 pub(crate) mod lock;
 mod names;
+pub(crate) mod ours;
 mod owner;
 mod paths;
 mod portable;
@@ -17,6 +19,7 @@ mod rename;
 pub(crate) mod secret;
 mod sparse;
 mod stamp;
+mod temp_file;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
 pub(crate) mod tree;
@@ -31,6 +34,7 @@ pub use tree::{DiskFolder, FolderFs};
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bitswap_core::chunk::{Done, Effect, FsError, RenameRetry};
 use bytes::Bytes;
@@ -46,6 +50,11 @@ pub(crate) const RETRY: RenameRetry =
 pub trait Fs: Send + Sync + 'static {
     /// Performs one operation.
     fn perform(&self, effect: Effect) -> BoxFuture<'static, Result<Done, FsError>>;
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing under the lock panics half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Reads at a position, without a cursor, until `buf` is full or the file ends.

@@ -1,6 +1,7 @@
 //! Which paths play the roles of a download.
 
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use bitswap_core::chunk::FileRole;
@@ -36,6 +37,12 @@ pub struct BadTarget {
 
 fn named(component: Option<&str>) -> String {
     component.map(|name| format!("{name:?}: ")).unwrap_or_default()
+}
+
+/// What a path to a directory leads through that is there and is none.
+fn no_directory(path: &Path) -> Option<PathBuf> {
+    let there = path.ancestors().find_map(|at| Some((at, fs::metadata(at).ok()?)));
+    there.filter(|(_, found)| !found.is_dir()).map(|(at, _)| at.to_owned())
 }
 
 impl Paths {
@@ -100,6 +107,11 @@ impl Paths {
         let mut name = self.helper.clone();
         name.push(suffix);
         self.dir.join(name)
+    }
+
+    /// What the path leads through that is there and is no directory.
+    pub(crate) fn no_directory(&self) -> Option<PathBuf> {
+        no_directory(&self.dir)
     }
 
     /// The name of the target.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use bitswap_core::chunk::Done;
 use futures::channel::oneshot;
 
-use super::disk::locked;
+use super::locked;
 
 /// Where the result of an operation goes.
 pub(super) type Reply = oneshot::Sender<io::Result<Done>>;

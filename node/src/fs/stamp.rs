@@ -1,6 +1,6 @@
 //! Whether anybody wrote to a file, as far as the file system tells.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::hash::{Hash as _, Hasher};
 use std::io;
 
@@ -16,18 +16,35 @@ pub(super) fn stamp(file: &File) -> io::Result<Stamp> {
     let mut digest = Digested(Sha256::new());
     metadata.len().hash(&mut digest);
     metadata.modified().ok().hash(&mut digest);
-    metadata.created().ok().hash(&mut digest);
+    digest_identity(file, &metadata, &mut digest)?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt as _;
-        (metadata.dev(), metadata.ino()).hash(&mut digest);
         // The time of change cannot be set back, as the time of modification can.
         (metadata.ctime(), metadata.ctime_nsec()).hash(&mut digest);
     }
+    Ok(Stamp(digest.0.finalize().into()))
+}
+
+/// Which file it is, whatever is in it.
+pub(super) fn identity(file: &File) -> io::Result<Stamp> {
+    let mut digest = Digested(Sha256::new());
+    digest_identity(file, &file.metadata()?, &mut digest)?;
+    Ok(Stamp(digest.0.finalize().into()))
+}
+
+fn digest_identity(file: &File, metadata: &Metadata, digest: &mut Digested) -> io::Result<()> {
+    metadata.created().ok().hash(digest);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let _ = file;
+        (metadata.dev(), metadata.ino()).hash(digest);
+    }
     // The volume and the file's number there, which the standard library tells on Unix only.
     #[cfg(windows)]
-    same_file::Handle::from_file(file.try_clone()?)?.hash(&mut digest);
-    Ok(Stamp(digest.0.finalize().into()))
+    same_file::Handle::from_file(file.try_clone()?)?.hash(digest);
+    Ok(())
 }
 
 /// Digests what hashes itself: the standard library's own hashes are not the same in every version.

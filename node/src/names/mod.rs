@@ -7,13 +7,15 @@ mod cache;
 mod name;
 mod path;
 mod protobuf;
+mod publish;
 mod record;
 mod resolve;
 
 pub use name::{IpnsName, NoIpnsName};
 pub use path::{NamePath, NamePathError, Root};
+pub use publish::{PublishError, PublishOptions};
 pub use record::{IpnsRecord, RecordFault};
-pub use resolve::{NameError, PublishError, PublishOptions, ResolvedName};
+pub use resolve::{NameError, ResolvedName};
 
 pub(crate) use cache::Names;
 #[cfg(test)]

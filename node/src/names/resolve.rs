@@ -1,16 +1,17 @@
-//! Following names to what they stand for, and saying what a name is to stand for.
+//! Following names to what they stand for.
 
 use std::io;
 use std::time::{Duration, SystemTime};
 
 use cid::Cid;
-use libp2p::identity::{Keypair, SigningError};
 use thiserror::Error;
 
 use super::name::IpnsName;
 use super::path::{NamePath, NamePathError, Root};
-use super::record::{IpnsRecord, Terms, end_of};
+use super::record::IpnsRecord;
+use crate::dns_reason;
 use crate::error::NodeClosed;
+use crate::error_chain::ErrorChain;
 use crate::node::Node;
 
 /// Names that may stand for names, one after the other.
@@ -90,44 +91,6 @@ pub enum NameError {
     NodeClosed(#[from] NodeClosed),
 }
 
-/// How a name is published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PublishOptions {
-    /// How long the record holds, to the end of the year 9999 at most. Those who keep it forget it after two days
-    /// whatever it says. Default: 48 h.
-    pub lifetime: Duration,
-    /// How long others need not look again. Default: 5 min.
-    pub ttl: Duration,
-}
-
-impl Default for PublishOptions {
-    fn default() -> Self {
-        Self { lifetime: Duration::from_secs(48 * 3600), ttl: Duration::from_secs(300) }
-    }
-}
-
-/// Why a name was not published.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// Names are published in a DHT.
-    #[error("names are published in a DHT, and the node takes part in none")]
-    NoDht,
-    /// Nobody in the DHT has answered, or not enough of it in time: what the name stands for so far is not known, and
-    /// so neither which record would be a later one.
-    #[error("the DHT does not answer; is any machine of it reachable?")]
-    Unreachable,
-    /// The key did not sign.
-    #[error("the key cannot sign")]
-    Sign(#[from] SigningError),
-    /// No other node keeps the record.
-    #[error("nobody in the DHT has taken the record; is any machine of it reachable?")]
-    NotStored,
-    /// The node stopped meanwhile.
-    #[error(transparent)]
-    NodeClosed(#[from] NodeClosed),
-}
-
 impl Node {
     /// Follows a path that begins with a name of IPNS or DNSLink, until there is a CID. A record of IPNS is believed
     /// only if its owner signed it and it has not expired; of several the latest counts. What was found is
@@ -137,6 +100,20 @@ impl Node {
     ///
     /// [`NameError`] says which name could not be followed, and why.
     pub async fn resolve_name(&self, path: &NamePath) -> Result<ResolvedName, NameError> {
+        self.resolve_name_telling(path, |_| {}).await
+    }
+
+    /// As [`Self::resolve_name`], and tells of each name that has to be asked for, before it is: a lookup may take long,
+    /// and whoever waits wants to know for what.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::resolve_name`].
+    pub async fn resolve_name_telling(
+        &self,
+        path: &NamePath,
+        mut asked: impl FnMut(&Root),
+    ) -> Result<ResolvedName, NameError> {
         let mut at = path.clone();
         let mut ttl: Option<Duration> = None;
         for _ in 0..STEPS_MAX {
@@ -147,10 +124,12 @@ impl Node {
                 }
                 (_, Some(known)) => known,
                 (Root::Domain(domain), None) => {
+                    asked(at.root());
                     let link = self.link_of(domain).await?;
                     self.believe(name, link, DOMAIN_TTL, now)?
                 }
                 (Root::Ipns(of), None) => {
+                    asked(at.root());
                     let record = self.record_of(*of).await?;
                     let left = record.valid_until().duration_since(now).unwrap_or_default();
                     self.believe(name, record.value().to_owned(), record.ttl().min(left), now)?
@@ -179,41 +158,6 @@ impl Node {
         Ok((target, holds))
     }
 
-    /// Lets the name of a key stand for a path, in the DHT, and gives the record. If the name stood for
-    /// something else before, or for longer, the record is a later one.
-    ///
-    /// # Errors
-    ///
-    /// [`PublishError`] says why it was not.
-    pub async fn publish(
-        &self,
-        key: &Keypair,
-        target: &NamePath,
-        options: PublishOptions,
-    ) -> Result<IpnsRecord, PublishError> {
-        let value = target.to_string();
-        let name = IpnsName::from(&key.public());
-        let before = self.find_record(name).await?.map_err(PublishError::from)?;
-        let now = SystemTime::now();
-        let valid_until = end_of(now, options.lifetime);
-        let sequence = before.map_or(0, |before| {
-            // Of two with one number the one that is valid for longer counts.
-            let is_renewal = before.value() == value && before.valid_until() < valid_until;
-            before.sequence().saturating_add(u64::from(!is_renewal))
-        });
-        let terms = Terms { sequence, valid_until, ttl: options.ttl };
-        let record = IpnsRecord::sign(key, &value, terms)?;
-        let stored = self.store_record(record.clone()).await?;
-        match stored.map_err(PublishError::from)? {
-            true => {
-                let holds = options.ttl.min(options.lifetime);
-                self.names().put(Root::Ipns(name).to_string(), target.clone(), holds, now);
-                Ok(record)
-            }
-            false => Err(PublishError::NotStored),
-        }
-    }
-
     async fn record_of(&self, name: IpnsName) -> Result<IpnsRecord, NameError> {
         let found = self.find_record(name).await?.map_err(|fault| match fault {
             DhtFault::NoDht => NameError::NoDht { name },
@@ -238,7 +182,14 @@ impl Node {
                     }
                 }
                 Err(source) if source.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => failed = Some(source),
+                Err(source) => {
+                    let words = dns_reason::of(&source)
+                        .or_else(|| dns_reason::in_words(&ErrorChain(&source).to_string()));
+                    failed = Some(match words {
+                        Some(words) => io::Error::new(source.kind(), words),
+                        None => source,
+                    });
+                }
             }
         }
         let domain = domain.to_owned();
@@ -256,15 +207,6 @@ pub(crate) enum DhtFault {
     NoDht,
     /// Nobody has answered, or not enough in time.
     Unreachable,
-}
-
-impl From<DhtFault> for PublishError {
-    fn from(fault: DhtFault) -> Self {
-        match fault {
-            DhtFault::NoDht => Self::NoDht,
-            DhtFault::Unreachable => Self::Unreachable,
-        }
-    }
 }
 
 fn link(text: &str) -> Option<&str> {

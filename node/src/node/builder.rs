@@ -20,9 +20,10 @@ use libp2p::{Multiaddr, PeerId};
 use super::behaviour::Parts;
 use super::connections::{ConnectionLimits, ConnectionManager};
 use super::dht::{self, InDht};
-use super::driver::{Channels, Driver};
+use super::driver::{Channels, Driver, Host};
 use super::lookups::Lookups;
 use super::{Node, Shared};
+use crate::denylist::Denylist;
 use crate::dht::Dht;
 use crate::error::StartError;
 use crate::identity::IdentityFile;
@@ -34,7 +35,9 @@ use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::swarm_key::SwarmKey;
 use crate::trace::log;
-use crate::transport::transport;
+use crate::transport::Stack;
+#[cfg(feature = "websocket")]
+use crate::wss::{Wss, WssAuthorities, WssCertificate};
 
 /// Commands that wait for the node's task, besides one per handle.
 const COMMANDS: usize = 64;
@@ -60,8 +63,11 @@ pub struct NodeBuilder {
     dht: Option<Dht>,
     swarm_key: Option<SwarmKey>,
     access: Option<Access>,
+    denylists: Vec<Arc<Denylist>>,
     reconnect_grace: Duration,
     dns_server: Option<SocketAddr>,
+    #[cfg(feature = "websocket")]
+    wss: Wss,
 }
 
 /// Who may have what.
@@ -100,8 +106,11 @@ impl NodeBuilder {
             dht: None,
             swarm_key: None,
             access: None,
+            denylists: Vec::new(),
             reconnect_grace: Duration::from_secs(30),
             dns_server: None,
+            #[cfg(feature = "websocket")]
+            wss: Wss::default(),
         }
     }
 
@@ -179,6 +188,24 @@ impl NodeBuilder {
         self
     }
 
+    /// Lets the node listen on addresses with `/wss` or `/tls/ws`: a WebSocket within TLS, as a web server has it, with
+    /// no web server in front. Default: it only dials such addresses.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_wss_certificate(mut self, certificate: WssCertificate) -> Self {
+        self.wss.certificate = Some(certificate);
+        self
+    }
+
+    /// Believes certificates of more authorities when such an address is dialled. It may be called several times.
+    /// Default: those that browsers believe.
+    #[cfg(feature = "websocket")]
+    #[must_use]
+    pub fn with_wss_authorities(mut self, authorities: WssAuthorities) -> Self {
+        self.wss.authorities.push(authorities);
+        self
+    }
+
     /// Decides who may have which block, from the first connection on: see [`Node::set_access`]. Default:
     /// everybody may have everything. [`AccessRules`](crate::AccessRules) decide by lists.
     #[must_use]
@@ -187,6 +214,16 @@ impl NodeBuilder {
         may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.access = Some(Box::new(may));
+        self
+    }
+
+    /// Asks nobody for a block that this list denies: a get of it, or of a file or folder that it is a part of, fails with
+    /// [`GetError::Denied`](crate::GetError::Denied). Rules for paths count where a path is followed, with
+    /// [`Denylist::denies`]. That the node serves no such block is a matter of
+    /// [`AccessRules::with_denylist`](crate::AccessRules::with_denylist). Default: none.
+    #[must_use]
+    pub fn with_denylist(mut self, denylist: Arc<Denylist>) -> Self {
+        self.denylists.push(denylist);
         self
     }
 
@@ -230,14 +267,23 @@ impl NodeBuilder {
             dht,
             swarm_key,
             access,
+            denylists,
             dns_server,
+            #[cfg(feature = "websocket")]
+            wss,
             ..
         } = self;
         let limits = limits.unwrap_or_else(ConnectionLimits::of_process);
         let peer_id = identity.public().to_peer_id();
         let socket_bytes = SocketBytes::default();
-        let transport = transport(&runtime, &identity, swarm_key.as_ref(), &socket_bytes)
-            .map_err(StartError::Transport)?;
+        let stack = Stack {
+            identity: &identity,
+            swarm_key: swarm_key.as_ref(),
+            bytes: &socket_bytes,
+            #[cfg(feature = "websocket")]
+            wss: &wss,
+        };
+        let transport = stack.on(&runtime).map_err(StartError::Transport)?;
         let transport = Bounded::new(transport, limits.being_set_up as usize).boxed();
         let store = match blocks {
             Some(blocks) => Store::new(runtime.clone(), blocks),
@@ -271,14 +317,19 @@ impl NodeBuilder {
         #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]
         let (release, releases) = mpsc::unbounded();
         let channels = Channels { commands, releases, release: release.clone() };
+        let host = Host {
+            runtime: runtime.clone(),
+            store: store.clone(),
+            reconnect_grace: self.reconnect_grace,
+        };
         let driver = Driver::new(
             swarm,
-            runtime.clone(),
+            host,
             channels,
             Lookups::new(providers, limits.dialled_for_lookups()),
             ConnectionManager::new(limits),
             dht.as_ref().map(InDht::new),
-            (self.reconnect_grace, rates),
+            rates,
         );
         runtime.spawn(Box::pin(async move {
             driver.await;
@@ -293,7 +344,10 @@ impl NodeBuilder {
             release,
             next_token,
             names: Names::default(),
+            denylists,
             dns_server,
+            #[cfg(feature = "websocket")]
+            has_certificate: wss.certificate.is_some(),
         };
         let node = Node { shared: Arc::new(shared), commands: command };
         for address in listen {

@@ -19,24 +19,23 @@ use cid::Cid;
 use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
-use libp2p::core::transport::ListenerId;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
 use libp2p::{Multiaddr, PeerId};
 
 use super::behaviour::{Parts, PartsEvent};
 use super::connections::{ConnectionManager, Use};
 use super::dht::InDht;
-use super::dial::{Dialer, Dials};
+use super::dialling::Dialling;
 use super::events::{Listeners, NodeEvent};
+use super::listening::Listening;
+use super::looks::Looks;
 use super::lookups::Lookups;
 use super::observed::Observed;
 use super::recent_errors::RecentErrors;
 use super::report::Identified;
-use super::routes::{Release, Routes, Token, Waiter};
+use super::routes::{Outcome, Release, Routes, Token, Waiter};
 use super::searches::Searches;
 use super::stopping::Stopping;
-use crate::dht::named_peer;
 use crate::discovery::Discovered;
 use crate::error::{ConnectError, ListenError};
 use crate::error_chain::ErrorChain;
@@ -58,18 +57,16 @@ pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
 /// The node's task.
 pub(crate) struct Driver {
     pub(super) swarm: Swarm<Parts>,
-    runtime: Arc<dyn Runtime>,
+    pub(super) runtime: Arc<dyn Runtime>,
     start: Instant,
     commands: mpsc::Receiver<Command>,
     releases: mpsc::UnboundedReceiver<Release>,
     pub(super) release: mpsc::UnboundedSender<Release>,
-    pub(super) dialer: Dialer,
-    /// Dials that the dialer asked for, and for whom; those of an address without an id, with it.
-    dials: HashMap<ConnectionId, (PeerId, Option<Multiaddr>)>,
+    pub(super) dialling: Dialling,
+    listening: Listening,
     timer: Option<(Timestamp, BoxFuture<'static, ()>)>,
-    pub(super) connecting: HashMap<ConnectionId, Connecting>,
-    listening: HashMap<ListenerId, Listening>,
     pub(super) routes: Routes,
+    pub(super) looks: Looks,
     connection_manager: ConnectionManager,
     pub(super) lookups: Lookups,
     pub(super) dht: Option<InDht>,
@@ -83,13 +80,13 @@ pub(crate) struct Driver {
     stopping: Stopping,
 }
 
-pub(super) struct Connecting {
-    address: Multiaddr,
-    reply: oneshot::Sender<Result<PeerId, ConnectError>>,
+/// What a driver runs on.
+pub(super) struct Host {
+    pub(super) runtime: Arc<dyn Runtime>,
+    pub(super) store: Store,
+    /// How long a lost peer is expected back.
+    pub(super) reconnect_grace: Duration,
 }
-
-/// An address that is about to be listened on, and who waits for it.
-type Listening = (Multiaddr, oneshot::Sender<Result<Multiaddr, ListenError>>);
 
 /// The ends of the channels that reach a driver.
 pub(super) struct Channels {
@@ -101,17 +98,18 @@ pub(super) struct Channels {
 impl Driver {
     pub(super) fn new(
         swarm: Swarm<Parts>,
-        runtime: Arc<dyn Runtime>,
+        host: Host,
         channels: Channels,
         lookups: Lookups,
         connection_manager: ConnectionManager,
         dht: Option<InDht>,
-        (grace, rates): (Duration, Rates),
+        rates: Rates,
     ) -> Self {
+        let Host { runtime, store, reconnect_grace } = host;
         let Channels { commands, releases, release } = channels;
         Self {
-            dialer: Dialer::new(*swarm.local_peer_id(), grace),
-            dials: HashMap::new(),
+            dialling: Dialling::new(*swarm.local_peer_id(), reconnect_grace),
+            listening: Listening::default(),
             swarm,
             runtime,
             start: Instant::now(),
@@ -119,9 +117,8 @@ impl Driver {
             releases,
             release,
             timer: None,
-            connecting: HashMap::new(),
-            listening: HashMap::new(),
             routes: Routes::default(),
+            looks: Looks::new(store),
             lookups,
             connection_manager,
             dht,
@@ -143,31 +140,8 @@ impl Driver {
         address: Multiaddr,
         reply: oneshot::Sender<Result<PeerId, ConnectError>>,
     ) {
-        let peer = named_peer(&address);
-        if let Some(peer) = peer
-            && self.swarm.is_connected(&peer)
-        {
-            self.dialer.named(peer, address, true, self.now());
-            // Whoever asked may have gone, here and below.
-            let _ = reply.send(Ok(peer));
-            return;
-        }
-        let dial = match peer {
-            Some(peer) => DialOpts::peer_id(peer)
-                .condition(PeerCondition::Always)
-                .addresses(vec![address.clone()])
-                .build(),
-            None => DialOpts::unknown_peer_id().address(address.clone()).build(),
-        };
-        let connection = dial.connection_id();
-        match self.swarm.dial(dial) {
-            Ok(()) => {
-                self.connecting.insert(connection, Connecting { address, reply });
-            }
-            Err(reason) => {
-                let _ = reply.send(Err(ConnectError::Dial { address, reason }));
-            }
-        }
+        let now = self.now();
+        self.dialling.connect(&mut self.swarm, address, reply, now);
     }
 
     /// Listens on an address; the answer is the first that others can dial.
@@ -176,15 +150,8 @@ impl Driver {
         address: Multiaddr,
         reply: oneshot::Sender<Result<Multiaddr, ListenError>>,
     ) {
-        match self.swarm.listen_on(address.clone()) {
-            Ok(id) => {
-                self.listening.insert(id, (address, reply));
-            }
-            Err(reason) => {
-                let error = ListenError::Transport { address, reason };
-                self.note_error(&error.to_string());
-                let _ = reply.send(Err(error));
-            }
+        if let Err(error) = self.listening.listen(&mut self.swarm, address, reply) {
+            self.note_error(&error);
         }
     }
 
@@ -203,21 +170,27 @@ impl Driver {
         Ok(session)
     }
 
-    /// Wants blocks for a waiter.
-    pub(crate) fn want(
-        &mut self,
-        session: SessionId,
-        wants: Vec<Want>,
-        waiter: &Waiter,
-    ) -> Result<(), WantError> {
+    /// Wants blocks for a waiter. Each ends as one delivery, also what cannot be wanted.
+    pub(crate) fn want(&mut self, session: SessionId, wants: Vec<Want>, waiter: &Waiter) {
         if waiter.deliveries.is_closed() {
             // It was dropped before its command had its turn, and has let go of its wants already.
-            return Ok(());
+            return;
         }
-        let cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
-        self.bitswap().want(session, wants)?;
-        self.routes.wait(session, cids, waiter, self.now());
-        Ok(())
+        let mut cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
+        if self.bitswap().want(session, wants.iter().copied()).is_err() {
+            // One of them is at fault, or there are too many for all.
+            cids.clear();
+            for want in wants {
+                match self.bitswap().want(session, [want]) {
+                    Ok(()) => cids.push(want.cid),
+                    Err(error) => waiter.deliver(want.cid, Outcome::Failed(error.into())),
+                }
+            }
+        }
+        self.routes.wait(session, cids.iter().copied(), waiter, self.now());
+        if waiter.takes_stored {
+            self.look_again(cids);
+        }
     }
 
     /// A waiter waits no more for some of its wants.
@@ -290,17 +263,7 @@ impl Driver {
                 if endpoint.is_dialer() {
                     self.lookups.dial_ended();
                 }
-                if let Some(Connecting { address, reply }) = self.connecting.remove(&connection_id)
-                {
-                    self.dialer.named(peer_id, address, true, self.now());
-                    let _ = reply.send(Ok(peer_id));
-                }
-                if let Some((before, Some(address))) = self.dials.remove(&connection_id)
-                    && before != peer_id
-                {
-                    self.dialer.moved(before, &address, self.now());
-                    self.dialer.named(peer_id, address, true, self.now());
-                }
+                self.dialling.established(connection_id, peer_id, self.now());
                 if num_established.get() == 1 {
                     self.connected(peer_id);
                 }
@@ -310,7 +273,8 @@ impl Driver {
                 self.connection_manager.closed(connection_id);
                 if num_established == 0 {
                     self.identified.remove(&peer_id);
-                    self.dialer.disconnected(peer_id, self.now());
+                    let now = self.now();
+                    self.dialling.dialer_mut().disconnected(peer_id, now);
                     let (now, known) = self.counted_peers();
                     self.observed.disconnected(peer_id, now, known);
                     self.listeners.send(&NodeEvent::Disconnected(peer_id));
@@ -320,9 +284,7 @@ impl Driver {
                 self.dial_failed(connection_id, peer_id, error);
             }
             SwarmEvent::NewListenAddr { listener_id, address } => {
-                if let Some((_, reply)) = self.listening.remove(&listener_id) {
-                    let _ = reply.send(Ok(address.clone()));
-                }
+                self.listening.begun(listener_id, &address);
                 self.listens(&address);
                 self.listeners.send(&NodeEvent::Listening(address));
             }
@@ -331,13 +293,8 @@ impl Driver {
                 self.listeners.send(&NodeEvent::NotListening(address));
             }
             SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
-                if let Some((address, reply)) = self.listening.remove(&listener_id) {
-                    let reason = reason.err();
-                    let error = ListenError::Closed { address, reason };
-                    self.note_error(&error.to_string());
-                    let _ = reply.send(Err(error));
-                } else if let Err(reason) = reason {
-                    self.note_error(&format!("a listener has closed: {reason}"));
+                if let Err(error) = self.listening.closed(listener_id, reason) {
+                    self.note_error(&error);
                 }
                 for address in addresses {
                     self.swarm.remove_external_address(&address);
@@ -377,23 +334,25 @@ impl Driver {
     }
 
     fn discovered(&mut self, discovered: Discovered) {
+        let now = self.now();
+        let dialer = self.dialling.dialer_mut();
         match discovered {
             Discovered::Found(found) => {
                 for (peer, address) in found {
-                    let connected = self.swarm.is_connected(&peer);
-                    self.dialer.found(peer, address, connected, self.now());
+                    dialer.found(peer, address, self.swarm.is_connected(&peer), now);
                 }
             }
             Discovered::Expired(expired) => {
                 for (peer, address) in expired {
-                    self.dialer.expired(peer, &address);
+                    dialer.expired(peer, &address);
                 }
             }
         }
     }
 
     fn connected(&mut self, peer: PeerId) {
-        self.dialer.connected(peer, self.now());
+        let now = self.now();
+        self.dialling.dialer_mut().connected(peer, now);
         let (now, known) = self.counted_peers();
         self.observed.connected(peer, now, known);
         self.want_held();
@@ -405,20 +364,21 @@ impl Driver {
 
     /// How many peers are connected, and how many are known: those, and all that are dialled now and then.
     fn counted_peers(&self) -> (usize, usize) {
+        let dialer = self.dialling.dialer();
         let connected = self.swarm.connected_peers();
         let (all, others) = connected.fold((0, 0), |(all, others), peer| {
-            (all + 1, others + usize::from(!self.dialer.knows(peer)))
+            (all + 1, others + usize::from(!dialer.knows(peer)))
         });
-        (all, self.dialer.known() + others)
+        (all, dialer.known() + others)
     }
 
     /// Closes a connection for one that was established, if there are too many.
     fn make_room(&mut self, connection: ConnectionId, peer: PeerId, address: &Multiaddr) {
-        let Self { connection_manager, dialer, swarm, .. } = self;
+        let Self { connection_manager, dialling, swarm, .. } = self;
         let bitswap = &swarm.behaviour().bitswap;
         let of_use = |peer: &PeerId| {
             let stats = bitswap.peer(*peer).and_then(|known| known.stats).unwrap_or_default();
-            if dialer.is_named(peer) {
+            if dialling.dialer().is_named(peer) {
                 Use::Named
             } else if stats.fetched.blocks > 0 {
                 Use::Served
@@ -442,45 +402,20 @@ impl Driver {
             None => self.note_error(&format!("no connection: {reason}")),
         }
         self.lookups.dial_ended();
-        if let Some((target, _)) = self.dials.remove(&connection) {
-            self.dialer.failed(target, &reason, self.now());
-        }
+        self.dialling.failed(connection, error, &reason, self.now());
         if let Some(peer) = peer
             && !self.swarm.is_connected(&peer)
         {
             self.lookups.decided(peer);
         }
         self.listeners.send(&NodeEvent::DialFailed { peer, reason });
-        if let Some(Connecting { address, reply }) = self.connecting.remove(&connection) {
-            let _ = reply.send(Err(ConnectError::Dial { address, reason: error }));
-        }
     }
 
     fn do_due(&mut self) {
         self.provide_due();
-        while let Some(Dials { peer, addresses, anonymous }) = self.dialer.poll(self.now()) {
-            if !addresses.is_empty() {
-                self.dial(peer, DialOpts::peer_id(peer).addresses(addresses).build(), None);
-            }
-            for address in anonymous {
-                let dial = DialOpts::unknown_peer_id().address(address.clone()).build();
-                self.dial(peer, dial, Some(address));
-            }
-        }
+        let now = self.now();
+        self.dialling.dial_due(&mut self.swarm, now);
         self.give_up_lost();
-    }
-
-    fn dial(&mut self, peer: PeerId, dial: DialOpts, address: Option<Multiaddr>) {
-        let connection = dial.connection_id();
-        match self.swarm.dial(dial) {
-            Ok(()) => {
-                self.dials.insert(connection, (peer, address));
-            }
-            Err(error) => {
-                let reason = DialReason::of_any(&error).to_string().into();
-                self.dialer.failed(peer, &reason, self.now());
-            }
-        }
     }
 
     /// Remembers an error.
@@ -525,6 +460,10 @@ impl Driver {
             self.swarm_event(event);
             step = Step::Busy;
         }
+        if let Poll::Ready(here) = self.looks.poll(cx) {
+            self.notify_new_blocks(&here);
+            step = Step::Busy;
+        }
         if let Poll::Ready(found) = self.lookups.poll(cx) {
             self.found(found);
             step = Step::Busy;
@@ -540,7 +479,8 @@ impl Driver {
     /// Waits for the next dial or provider record. True when it is due.
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> bool {
         let provide = self.dht.as_ref().and_then(InDht::poll_timeout);
-        let Some(due) = self.dialer.poll_timeout().into_iter().chain(provide).min() else {
+        let Some(due) = self.dialling.dialer().poll_timeout().into_iter().chain(provide).min()
+        else {
             self.timer = None;
             return false;
         };

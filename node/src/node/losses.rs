@@ -68,7 +68,7 @@ impl Driver {
         failure: WantFailure<PeerId>,
     ) {
         let error = match failure {
-            WantFailure::NotFound(reports) if self.expects_peers() => {
+            WantFailure::NotFound(reports) if self.dialling.expects() => {
                 return self.routes.hold(session, cid, reports);
             }
             WantFailure::NotFound(reports) => self.not_found(reports),
@@ -80,18 +80,22 @@ impl Driver {
 
     /// Somebody connected: what the others lack may be there.
     pub(super) fn want_held(&mut self) {
+        let mut wanted = Vec::new();
         for (session, cid, _) in self.routes.take_held() {
-            if let Err(error) = self.bitswap().want(session, [Want::from(cid)]) {
-                self.routes.failed(session, cid, &error.into());
+            match self.bitswap().want(session, [Want::from(cid)]) {
+                Ok(()) if self.routes.takes_stored(session, &cid) => wanted.push(cid),
+                Ok(()) => {}
+                Err(error) => self.routes.failed(session, cid, &error.into()),
             }
         }
+        self.look_again(wanted);
     }
 
     /// Ends what only waits for peers that are not expected back. True when there was any.
     pub(super) fn give_up_lost(&mut self) -> bool {
         let now = self.now();
-        self.dialer.end_graces(now);
-        if self.expects_peers() {
+        self.dialling.dialer_mut().end_graces(now);
+        if self.dialling.expects() {
             return false;
         }
         let mut any = false;
@@ -107,8 +111,10 @@ impl Driver {
     /// looks for others. True when there was any. For when the swarm has nothing to say: until then it may be
     /// about to ask for a lookup.
     pub(super) fn give_up_alone(&mut self) -> bool {
-        let lost = self.dialer.lost(self.now());
-        if lost.is_empty() || self.expects_peers() || self.swarm.connected_peers().next().is_some()
+        let lost = self.dialling.dialer().lost(self.now());
+        if lost.is_empty()
+            || self.dialling.expects()
+            || self.swarm.connected_peers().next().is_some()
         {
             return false;
         }
@@ -133,14 +139,9 @@ impl Driver {
         self.stall_report(blocks, oldest)
     }
 
-    /// A peer that the user named may connect soon.
-    fn expects_peers(&self) -> bool {
-        !self.connecting.is_empty() || self.dialer.expects()
-    }
-
     /// Nobody who is left has a block.
     fn not_found(&self, reports: Vec<PeerReport<PeerId>>) -> GetError {
-        let lost = self.dialer.lost(self.now());
+        let lost = self.dialling.dialer().lost(self.now());
         if lost.is_empty() {
             GetError::NotFound(reports)
         } else {

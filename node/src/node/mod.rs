@@ -5,9 +5,12 @@ mod builder;
 mod connections;
 mod dht;
 mod dial;
+mod dialling;
 pub(crate) mod driver;
 mod events;
+mod listening;
 mod local_discovery;
+mod looks;
 mod lookups;
 mod losses;
 mod name_queries;
@@ -43,6 +46,7 @@ use futures::{SinkExt as _, Stream};
 use libp2p::multiaddr::Protocol;
 use libp2p::{Multiaddr, PeerId};
 
+use crate::denylist::Denylist;
 use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError, PutError};
 use crate::fetch::StallReport;
 use crate::names::Names;
@@ -52,6 +56,8 @@ use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::ticket::Ticket;
 use crate::trace::Span;
+#[cfg(feature = "websocket")]
+use crate::wss::WssCertificate;
 use driver::{Command, Driver};
 use routes::{Release, Token};
 
@@ -91,8 +97,12 @@ struct Shared {
     release: mpsc::UnboundedSender<Release>,
     next_token: AtomicU64,
     names: Names,
+    denylists: Vec<Arc<Denylist>>,
     /// Whom to ask what a domain stands for, instead of those of the system.
     dns_server: Option<SocketAddr>,
+    /// Whether it has something to show to whoever dials an address with `/wss`.
+    #[cfg(feature = "websocket")]
+    has_certificate: bool,
 }
 
 impl Clone for Node {
@@ -200,6 +210,12 @@ impl Node {
         self.session(SessionOptions::default()).await?.get(cid).await
     }
 
+    /// Why a block may not be asked for.
+    pub(crate) fn denied(&self, cid: &Cid) -> Option<GetError> {
+        let line = self.shared.denylists.iter().find_map(|list| list.denies(cid, &[]))?;
+        Some(GetError::Denied { cid: *cid, line })
+    }
+
     /// Opens a session for blocks that belong together.
     ///
     /// # Errors
@@ -239,6 +255,12 @@ impl Node {
     ///
     /// When the transport refuses it.
     pub async fn listen(&self, address: Multiaddr) -> Result<Multiaddr, ListenError> {
+        #[cfg(feature = "websocket")]
+        if !self.shared.has_certificate && WssCertificate::is_needed_for(&address) {
+            let error = ListenError::NoCertificate { address };
+            self.note_error(error.to_string()).await;
+            return Err(error);
+        }
         let (reply, result) = oneshot::channel();
         self.call(|driver| driver.listen(address, reply)).await?;
         result.await.map_err(|_| NodeClosed)?
@@ -406,7 +428,7 @@ impl Node {
 
     /// These blocks are in the store now: peers and sessions that want them get them.
     pub(crate) async fn notify_new_blocks(&self, blocks: Vec<BlockInfo>) -> Result<(), NodeClosed> {
-        self.call(move |driver| driver.bitswap().notify_new_blocks(&blocks)).await
+        self.call(move |driver| driver.notify_new_blocks(&blocks)).await
     }
 
     /// Tells those who listen.
@@ -438,12 +460,21 @@ impl Node {
         run: impl FnOnce(&mut Driver) -> T + Send + 'static,
     ) -> Result<T, NodeClosed> {
         let (reply, answer) = oneshot::channel();
-        let command: Command = Box::new(move |driver| {
+        self.send(move |driver| {
             // Whoever asked may have gone.
             let _ = reply.send(run(driver));
-        });
-        self.commands.clone().send(command).await.map_err(|_| NodeClosed)?;
+        })
+        .await?;
         answer.await.map_err(|_| NodeClosed)
+    }
+
+    /// Has something run on the node's task, and waits only until there is room for it in the queue.
+    pub(crate) async fn send(
+        &self,
+        run: impl FnOnce(&mut Driver) + Send + 'static,
+    ) -> Result<(), NodeClosed> {
+        let command: Command = Box::new(run);
+        self.commands.clone().send(command).await.map_err(|_| NodeClosed)
     }
 }
 

@@ -147,7 +147,7 @@ impl Driver {
     ) -> StallReport {
         let now = self.now();
         let peers = self.swarm.connected_peers().count();
-        let lost = self.dialer.lost(now);
+        let lost = self.dialling.dialer().lost(now);
         let oldest: Vec<(SessionId, Cid)> = oldest.into_iter().collect();
         let sessions: Vec<SessionId> = oldest.iter().map(|(session, _)| *session).collect();
         let bitswap = self.bitswap();

@@ -82,7 +82,16 @@ pub(crate) struct Call(pub(crate) u64);
 pub(crate) struct Waiter {
     pub(crate) token: Token,
     pub(crate) call: Call,
+    /// What the store has by the time the engine knows the want is [`Outcome::Stored`]. Otherwise peers alone are asked.
+    pub(crate) takes_stored: bool,
     pub(crate) deliveries: UnboundedSender<Delivery>,
+}
+
+impl Waiter {
+    pub(crate) fn deliver(&self, cid: Cid, outcome: Outcome) {
+        // A waiter that was dropped meanwhile says so by itself.
+        let _ = self.deliveries.unbounded_send(Delivery { cid, call: self.call, outcome });
+    }
 }
 
 #[derive(Debug, Default)]
@@ -185,6 +194,25 @@ impl Routes {
         held.into_iter().map(|((session, cid), reports)| (session, cid, reports)).collect()
     }
 
+    /// Those of these wants whose end is kept from their waiters, and which are ended by the store as well.
+    pub(crate) fn held_of(&self, cids: impl IntoIterator<Item = Cid>) -> Vec<(SessionId, Cid)> {
+        if self.held.is_empty() {
+            return Vec::new();
+        }
+        let cids: BTreeSet<Cid> = cids.into_iter().collect();
+        let held = self
+            .held
+            .keys()
+            .filter(|(session, cid)| cids.contains(cid) && self.takes_stored(*session, cid));
+        held.copied().collect()
+    }
+
+    /// Whether somebody who waits for a block takes what the store has.
+    pub(crate) fn takes_stored(&self, session: SessionId, cid: &Cid) -> bool {
+        let wanted = self.sessions.get(&session).and_then(|route| route.wants.get(cid));
+        wanted.is_some_and(|wanted| wanted.waiters.iter().any(|waiter| waiter.takes_stored))
+    }
+
     /// The wants of sessions that fail.
     pub(crate) fn that_fail(&self) -> Vec<(SessionId, Vec<Cid>)> {
         let failing = self.sessions.iter().filter(|(_, route)| route.fails);
@@ -281,9 +309,7 @@ impl Routes {
         self.held.remove(&(session, cid));
         let wanted = self.sessions.get_mut(&session).and_then(|route| route.wants.remove(&cid));
         for waiter in wanted.into_iter().flat_map(|wanted| wanted.waiters) {
-            // A waiter that was dropped meanwhile says so by itself.
-            let Waiter { call, deliveries, .. } = waiter;
-            let _ = deliveries.unbounded_send(Delivery { cid, call, outcome: outcome() });
+            waiter.deliver(cid, outcome());
         }
     }
 }
@@ -295,10 +321,8 @@ impl Drop for Routes {
         let waiting = wants
             .flat_map(|(cid, wanted)| wanted.waiters.into_iter().map(move |waiter| (cid, waiter)));
         // In any order: nothing comes after it.
-        waiting.for_each(|(cid, Waiter { call, deliveries, .. })| {
-            let outcome = Outcome::Failed(GetError::NodeClosed(NodeClosed));
-            // A waiter that was dropped needs not be told.
-            let _ = deliveries.unbounded_send(Delivery { cid, call, outcome });
+        waiting.for_each(|(cid, waiter)| {
+            waiter.deliver(cid, Outcome::Failed(GetError::NodeClosed(NodeClosed)));
         });
     }
 }
@@ -323,7 +347,7 @@ mod tests {
     fn waiter(token: u64) -> (Waiter, UnboundedReceiver<Delivery>) {
         #[expect(clippy::disallowed_methods, reason = "a test's few deliveries")]
         let (deliveries, delivered) = mpsc::unbounded();
-        (Waiter { token: Token(token), call: Call(1), deliveries }, delivered)
+        (Waiter { token: Token(token), call: Call(1), takes_stored: true, deliveries }, delivered)
     }
 
     fn cid(name: &'static str) -> Cid {

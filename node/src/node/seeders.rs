@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cid::Cid;
+use hashlink::LruCache;
 use libp2p::PeerId;
 
 /// Roots that are remembered; the one that nothing was heard of for longest makes room.
@@ -43,29 +44,26 @@ struct Known {
     waited: Duration,
 }
 
-/// What is known of one root.
-#[derive(Debug, Default)]
-struct Root {
-    /// When it was heard of last, in counted steps.
-    heard: u64,
-    peers: BTreeMap<PeerId, Known>,
+#[derive(Debug)]
+pub(super) struct Seeders {
+    roots: LruCache<Cid, BTreeMap<PeerId, Known>>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Seeders {
-    roots: BTreeMap<Cid, Root>,
-    steps: u64,
+impl Default for Seeders {
+    fn default() -> Self {
+        Self { roots: LruCache::new(ROOTS_MAX) }
+    }
 }
 
 impl Seeders {
     /// A peer said that it has a block of this. True when it was not known to have any before.
     pub(super) fn said_have(&mut self, root: Cid, peer: PeerId) -> bool {
-        let root = self.root(root);
-        let is_new = !root.peers.contains_key(&peer);
-        if is_new && root.peers.len() >= PEERS_MAX {
+        let peers = self.peers_of(root);
+        let is_new = !peers.contains_key(&peer);
+        if is_new && peers.len() >= PEERS_MAX {
             return false;
         }
-        root.peers.entry(peer).or_default().said_have = true;
+        peers.entry(peer).or_default().said_have = true;
         is_new
     }
 
@@ -77,13 +75,13 @@ impl Seeders {
         bytes: u64,
         latency: Duration,
     ) -> bool {
-        let root = self.root(root);
-        let is_new = !root.peers.contains_key(&peer);
-        if is_new && root.peers.len() >= PEERS_MAX {
-            let least = root.peers.iter().min_by_key(|(_, known)| known.blocks).map(|(id, _)| *id);
-            least.and_then(|least| root.peers.remove(&least));
+        let peers = self.peers_of(root);
+        let is_new = !peers.contains_key(&peer);
+        if is_new && peers.len() >= PEERS_MAX {
+            let least = peers.iter().min_by_key(|(_, known)| known.blocks).map(|(id, _)| *id);
+            least.and_then(|least| peers.remove(&least));
         }
-        let known = root.peers.entry(peer).or_default();
+        let known = peers.entry(peer).or_default();
         known.blocks += 1;
         known.bytes += bytes;
         known.waited += latency;
@@ -92,7 +90,7 @@ impl Seeders {
 
     /// The peers of a root, those that delivered most first.
     pub(super) fn of(&self, root: &Cid, is_connected: impl Fn(&PeerId) -> bool) -> Vec<Seeder> {
-        let peers = self.roots.get(root).into_iter().flat_map(|root| &root.peers);
+        let peers = self.roots.peek(root).into_iter().flatten();
         let mut seeders: Vec<Seeder> = peers
             .map(|(peer, known)| Seeder {
                 peer: *peer,
@@ -110,15 +108,9 @@ impl Seeders {
         seeders
     }
 
-    fn root(&mut self, root: Cid) -> &mut Root {
-        self.steps += 1;
-        if !self.roots.contains_key(&root) && self.roots.len() >= ROOTS_MAX {
-            let oldest = self.roots.iter().min_by_key(|(_, root)| root.heard).map(|(cid, _)| *cid);
-            oldest.and_then(|oldest| self.roots.remove(&oldest));
-        }
-        let entry = self.roots.entry(root).or_default();
-        entry.heard = self.steps;
-        entry
+    /// The peers of a root, of which something was heard.
+    fn peers_of(&mut self, root: Cid) -> &mut BTreeMap<PeerId, Known> {
+        self.roots.entry(root).or_insert_with(BTreeMap::new)
     }
 }
 

@@ -25,8 +25,7 @@ const READ_BYTES: usize = 4 << 20;
 
 /// The blocks of [`Session::get_many`] that were not given yet.
 ///
-/// A block is asked for in up to three steps: is it here; if not, it is wanted; and is it here now? For what was
-/// stored in between the engine was not notified, as it did not know the want yet.
+/// A block is looked for here, and wanted if it is not.
 pub(super) struct Many<'a, I> {
     session: &'a Session,
     waiter: SessionWaiter,
@@ -100,32 +99,13 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
         self.want(missing).await;
     }
 
-    /// Wants blocks, and looks once more whether they are here.
+    /// Wants blocks.
     async fn want(&mut self, missing: Vec<Cid>) {
         if missing.is_empty() {
             return;
         }
-        let wanted = self.waiter.want(missing.iter().copied().map(Want::from).collect()).await;
-        match wanted {
-            Ok(()) => {}
-            // One of them is at fault; the others are not.
-            Err(GetError::Want(_)) if missing.len() > 1 => {
-                for cid in &missing {
-                    if let Err(error) = self.waiter.want(vec![Want::from(*cid)]).await {
-                        self.got(*cid, Err(error));
-                    }
-                }
-            }
-            Err(error) => {
-                return missing.into_iter().for_each(|cid| self.got(cid, Err(error.clone())));
-            }
-        }
-        let before = self.here.len();
-        self.without_those_here(missing).await;
-        let found: Vec<Cid> = self.here.iter().skip(before).map(|(cid, _)| *cid).collect();
-        if !found.is_empty() {
-            // A node that has stopped wants nothing.
-            let _ = self.waiter.unwant(found).await;
+        if let Err(closed) = self.waiter.want(missing.into_iter().map(Want::from).collect()).await {
+            self.fail(&closed.into());
         }
     }
 

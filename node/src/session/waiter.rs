@@ -7,9 +7,9 @@ use cid::Cid;
 use futures::channel::mpsc;
 use futures::stream::StreamExt as _;
 
-use crate::error::{GetError, NodeClosed};
+use crate::error::NodeClosed;
 use crate::node::Node;
-use crate::node::routes::{Call, Delivery, Release, Token, Waiter};
+use crate::node::routes::{Call, Delivery, Outcome, Release, Token, Waiter};
 
 /// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
 /// others wait for them too.
@@ -18,6 +18,7 @@ pub(crate) struct SessionWaiter {
     node: Node,
     session: SessionId,
     token: Token,
+    takes_stored: bool,
     open: OpenWants,
     deliveries: mpsc::UnboundedSender<Delivery>,
     delivered: mpsc::UnboundedReceiver<Delivery>,
@@ -35,26 +36,41 @@ impl Drop for SessionWaiter {
 }
 
 impl SessionWaiter {
-    /// A waiter that waits for nothing yet.
-    pub(super) fn new(node: Node, session: SessionId) -> Self {
+    /// A waiter that waits for nothing yet. What comes into the store in some other way ends its wants at any time if it
+    /// `takes_stored`, and otherwise only while the engine is told of it.
+    pub(super) fn new(node: Node, session: SessionId, takes_stored: bool) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "one entry per want, and the window bounds them"
         )]
         let (deliveries, delivered) = mpsc::unbounded();
         let token = node.token();
-        Self { node, session, token, open: OpenWants::default(), deliveries, delivered }
+        let open = OpenWants::default();
+        Self { node, session, token, takes_stored, open, deliveries, delivered }
     }
 
-    /// Wants blocks; each comes as one delivery.
+    /// Wants blocks; each ends as one delivery, also what cannot be wanted.
     pub(crate) fn want(
         &mut self,
-        wants: Vec<Want>,
-    ) -> impl Future<Output = Result<(), GetError>> + Send + use<> {
+        mut wants: Vec<Want>,
+    ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
         let call = self.open.want(wants.iter().map(|want| want.cid));
-        let (node, session) = (self.node.clone(), self.session);
-        let waiter = Waiter { token: self.token, call, deliveries: self.deliveries.clone() };
-        async move { Ok(node.call(move |driver| driver.want(session, wants, &waiter)).await??) }
+        let Self { token, takes_stored, session, .. } = *self;
+        let waiter = Waiter { token, call, takes_stored, deliveries: self.deliveries.clone() };
+        wants.retain(|want| match self.node.denied(&want.cid) {
+            Some(denied) => {
+                waiter.deliver(want.cid, Outcome::Failed(denied));
+                false
+            }
+            None => true,
+        });
+        let node = self.node.clone();
+        async move {
+            if wants.is_empty() {
+                return Ok(());
+            }
+            node.send(move |driver| driver.want(session, wants, &waiter)).await
+        }
     }
 
     /// Wants some blocks no more; no delivery of them follows.

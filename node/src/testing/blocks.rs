@@ -13,6 +13,7 @@ use futures::{StreamExt as _, poll};
 use super::gated::Gated;
 use super::{bytes, client, connect, loopback, pair, raw, server};
 use crate::error::{GetError, PutError};
+use crate::fetch::FetchOptions;
 use crate::node::{Node, NodeEvent};
 use crate::runtime::Runtime;
 
@@ -151,18 +152,46 @@ pub async fn a_peer_that_may_not_have_a_block_hears_that_it_is_not_there(
 /// wants, and again afterwards, each time with a point before and one after.
 const WANTED_AT: [bool; 4] = [false, false, true, true];
 
+/// How a block is got.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Get,
+    Many,
+    Fetch,
+}
+
 pub async fn a_put_at_any_point_of_a_get_wakes_it(runtime: Arc<dyn Runtime>) {
+    let cid = raw(b"meanwhile");
     for (point, wanted) in WANTED_AT.into_iter().enumerate() {
-        let (store, gate) = Gated::stopping_at(point);
-        let node =
-            Node::builder(runtime.clone()).with_blocks(Arc::new(store)).start().await.unwrap();
-        let put = async {
-            let wants = node.stats().await.unwrap().bitswap.engine.wants;
-            assert_eq!(wants > 0, wanted, "at point {point}");
-            node.put("meanwhile").await.unwrap();
-        };
-        let (got, ()) = join(node.get(raw(b"meanwhile")), gate.meanwhile(put)).await;
-        assert_eq!(got.unwrap().data(), "meanwhile", "put at point {point}");
+        for way in [Way::Get, Way::Many, Way::Fetch] {
+            let (store, gate) = Gated::stopping_at(point);
+            let node =
+                Node::builder(runtime.clone()).with_blocks(Arc::new(store)).start().await.unwrap();
+            let put = async {
+                let wants = node.stats().await.unwrap().bitswap.engine.wants;
+                assert_eq!(wants > 0, wanted, "{way:?} at point {point}");
+                node.put("meanwhile").await.unwrap();
+            };
+            let get = async {
+                match way {
+                    Way::Get => node.get(cid).await.unwrap().data().to_vec(),
+                    Way::Many => {
+                        let session = node.session(SessionOptions::default()).await.unwrap();
+                        let got = session.get_many([cid]).next().await.unwrap();
+                        got.1.unwrap().data().to_vec()
+                    }
+                    Way::Fetch => {
+                        let directory = tempfile::tempdir().unwrap();
+                        let target = directory.path().join("target");
+                        let options = FetchOptions::default();
+                        node.fetch_file(cid, &target, options).unwrap().finish().await.unwrap();
+                        std::fs::read(target).unwrap()
+                    }
+                }
+            };
+            let (got, ()) = join(get, gate.meanwhile(put)).await;
+            assert_eq!(got, b"meanwhile", "{way:?}, put at point {point}");
+        }
     }
     // And when all that is left is to wait.
     let node = client(&runtime).await;

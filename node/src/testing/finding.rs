@@ -1,6 +1,7 @@
 //! How peers come together.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::losing::disconnected;
 use super::{client, connect, loopback, pair, raw, server};
 use crate::Dht;
 use crate::error::{GetError, ProvideError};
-use crate::names::{IpnsName, NameError, NamePath, PublishError, PublishOptions, Root};
+use crate::names::{IpnsName, IpnsRecord, NameError, NamePath, PublishError, PublishOptions, Root};
 use crate::node::{ConnectionLimits, Node, NodeEvent};
 use crate::providers::{Provider, Providers};
 use crate::runtime::Runtime;
@@ -292,11 +293,17 @@ pub async fn a_name_is_neither_missing_nor_published_when_nobody_in_the_dht_answ
     assert!(matches!(refused, Err(PublishError::Unreachable)), "{refused:?}");
 }
 
-pub async fn a_name_is_published_for_any_time_and_for_less_than_before(runtime: Arc<dyn Runtime>) {
+/// A machine that keeps the records of a DHT, and one that uses it.
+async fn in_a_dht(runtime: &Arc<dyn Runtime>) -> (Node, Node) {
     let hub = Node::builder(runtime.clone()).with_listen_address(loopback());
     let hub = hub.with_dht(Dht::server()).start().await.unwrap();
     let dht = Dht::client().with_bootstrap(hub.addresses().await.unwrap().remove(0));
     let node = Node::builder(runtime.clone()).with_dht(dht).start().await.unwrap();
+    (hub, node)
+}
+
+pub async fn a_name_is_published_for_any_time_and_for_less_than_before(runtime: Arc<dyn Runtime>) {
+    let (hub, node) = in_a_dht(&runtime).await;
     let key = Keypair::generate_ed25519();
     let target = NamePath::new(Root::Cid(raw(b"target")), Vec::new());
     let hour = Duration::from_secs(3600);
@@ -309,4 +316,33 @@ pub async fn a_name_is_published_for_any_time_and_for_less_than_before(runtime: 
         published.push(record.sequence());
     }
     assert_eq!(published, [0, 0, 0, 1]);
+}
+
+pub async fn a_name_is_renewed_until_somebody_publishes_another_value(runtime: Arc<dyn Runtime>) {
+    let (hub, node) = in_a_dht(&runtime).await;
+    let key = Keypair::generate_ed25519();
+    let [target, other] =
+        [&b"target"[..], b"other"].map(|data| NamePath::new(Root::Cid(raw(data)), Vec::new()));
+    let options = PublishOptions { lifetime: Duration::from_secs(3), ..PublishOptions::default() };
+    let mut published = pin!(node.keep_published(key.clone(), target, options));
+    let mut before: Option<IpnsRecord> = None;
+    for _ in 0..2 {
+        let record = published.next().await.unwrap().unwrap();
+        let kept = hub.find_record(record.name()).await.unwrap().unwrap();
+        assert_eq!(kept.as_ref(), Some(&record));
+        if let Some(before) = before {
+            assert_eq!(record.sequence(), before.sequence(), "the same, for longer");
+            assert!(record.valid_until() > before.valid_until());
+        }
+        before = Some(record);
+    }
+    let later = node.publish(&key, &other, PublishOptions::default()).await.unwrap();
+    let renewed = published.next().await.unwrap();
+    assert!(
+        matches!(&renewed, Err(PublishError::Superseded { value }) if value == later.value()),
+        "{renewed:?}"
+    );
+    assert!(published.next().await.is_none(), "it does not fight");
+    let kept = hub.find_record(later.name()).await.unwrap().unwrap();
+    assert_eq!(kept, Some(later));
 }

@@ -1,4 +1,4 @@
-//! A store of blocks that lets something else happen at one point of its lookups.
+//! Stores of blocks that let something else happen at one point of their lookups, or never answer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use bitswap_libp2p::{Blockstore, MemoryStore, StoreError};
 use bytes::Bytes;
 use cid::Cid;
 use futures::channel::oneshot;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, pending, ready};
 
 /// A store in memory. Every lookup passes two points: before it looks, and when it has looked and
 /// has not answered yet. At one of them it stops until it is let go.
@@ -64,7 +64,12 @@ impl Gate {
 
 impl Blockstore for Gated {
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
-        self.blocks.sizes(cids)
+        Box::pin(async move {
+            self.point().await;
+            let found = self.blocks.sizes(cids).await;
+            self.point().await;
+            found
+        })
     }
 
     fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
@@ -78,5 +83,23 @@ impl Blockstore for Gated {
 
     fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
         self.blocks.put(blocks)
+    }
+}
+
+/// A store that answers no lookup.
+#[derive(Debug)]
+pub(super) struct Mute;
+
+impl Blockstore for Mute {
+    fn sizes(&self, _: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
+        Box::pin(pending())
+    }
+
+    fn get(&self, _: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
+        Box::pin(pending())
+    }
+
+    fn put(&self, _: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(ready(Ok(())))
     }
 }

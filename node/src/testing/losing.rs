@@ -147,6 +147,24 @@ pub async fn what_others_lack_is_missing_only_once_a_lost_peer_is_given_up(
     }
 }
 
+pub async fn what_is_put_while_a_lost_peer_is_waited_for_ends_the_want(runtime: Arc<dyn Runtime>) {
+    let (lost, lacks, proxy) = (server(&runtime).await, server(&runtime).await, Proxy::start());
+    let client = fetcher(&runtime, Duration::from_secs(60)).await;
+    proxy.lead_to(&lost).await;
+    client.connect(proxy.address.clone()).await.unwrap();
+    client.connect(lacks.addresses().await.unwrap().remove(0)).await.unwrap();
+    disconnected(&client, || proxy.cut()).await;
+    let session = client.session(failing()).await.unwrap();
+    let mut get = Box::pin(session.get(raw(b"put here")));
+    // The engine has given the want up: whoever is connected lacks the block.
+    let stats = || async { client.stats().await.unwrap().bitswap.engine };
+    while stats().await.fetched.dont_haves == 0 || stats().await.wants > 0 {
+        assert!(futures::poll!(&mut get).is_pending());
+    }
+    client.put("put here").await.unwrap();
+    assert_eq!(get.await.unwrap().data(), "put here");
+}
+
 pub async fn a_want_ends_when_a_lost_peer_stays_away_for_the_grace(runtime: Arc<dyn Runtime>) {
     let (server, proxy) = (server(&runtime).await, Proxy::start());
     let client = fetcher(&runtime, Duration::from_secs(2)).await;

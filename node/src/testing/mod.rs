@@ -4,6 +4,7 @@
 //! Nothing here sleeps to wait for something: everything that is waited for is an event. A test
 //! that hangs fails after a minute.
 
+mod authority;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod blocks;
 #[expect(missing_docs, reason = "the names of tests say it")]
@@ -34,6 +35,8 @@ mod sharing;
 mod stalling;
 #[expect(missing_docs, reason = "the names of tests say it")]
 mod trees;
+#[expect(missing_docs, reason = "the names of tests say it")]
+mod wss;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,6 +49,7 @@ use libp2p::multiaddr::Protocol;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
+pub use self::authority::Authority;
 pub use self::path::DelayedPath;
 pub use crate::fs::faulty::{Fault, FaultyFs};
 use crate::node::Node;
@@ -67,6 +71,7 @@ pub mod tests {
     pub use super::sharing::*;
     pub use super::stalling::*;
     pub use super::trees::*;
+    pub use super::wss::*;
 }
 
 /// Makes one `#[test]` of each test of the suite. `$run` is a function that takes a test, as in
@@ -136,6 +141,8 @@ macro_rules! suite {
             a_wrong_block_of_the_local_store_is_fetched_from_a_peer
             a_stopped_fetch_goes_on_where_it_was
             a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_checked
+            a_temporary_file_that_another_program_puts_in_its_place_gets_no_name
+            a_temporary_file_that_another_program_writes_to_is_compared_before_it_gets_a_name
             what_is_trusted_is_told_and_not_hashed
             a_full_disk_ends_a_fetch_and_what_was_written_is_kept
             a_cancelled_fetch_leaves_nothing
@@ -155,19 +162,24 @@ macro_rules! suite {
             a_want_waits_for_a_provider_although_another_peer_is_lost
             a_name_is_neither_missing_nor_published_when_nobody_in_the_dht_answers
             a_name_is_published_for_any_time_and_for_less_than_before
+            a_name_is_renewed_until_somebody_publishes_another_value
             a_provider_is_found_through_the_dht_by_who_knows_another_peer_only
             blocks_are_provided_up_to_the_bound
             connections_that_say_nothing_give_way_to_one_that_does
             new_connections_find_room_and_peers_of_use_keep_theirs
             a_want_outlives_a_connection_that_is_lost_and_made_again
             what_others_lack_is_missing_only_once_a_lost_peer_is_given_up
+            what_is_put_while_a_lost_peer_is_waited_for_ends_the_want
             a_want_ends_when_a_lost_peer_stays_away_for_the_grace
             a_node_that_came_back_with_another_identity_is_found_at_its_address
             a_port_is_listened_on_by_one_node_only
             a_large_file_takes_few_round_trips
             no_more_bytes_go_than_the_rates_allow_and_the_rates_change_meanwhile
             what_rules_deny_is_not_there_for_whom_they_deny_it
+            what_a_denylist_denies_is_asked_of_nobody_and_the_rest_is_got
             only_who_has_the_key_of_a_private_network_connects
+            wss_is_listened_on_and_dialled_by_whoever_believes_the_certificate
+            wss_is_not_listened_on_without_a_certificate
             metrics_say_over_http_what_was_moved
             who_sends_a_metrics_server_nothing_holds_up_nobody_else
             who_has_a_file_is_told_with_what_each_delivered

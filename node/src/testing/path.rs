@@ -92,7 +92,8 @@ fn carry(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
 
 /// With windows of 256 KiB for each stream, as yamux begins with, it takes more than eighty round trips.
 pub async fn a_large_file_takes_few_round_trips(runtime: Arc<dyn Runtime>) {
-    const ROUND_TRIP: Duration = Duration::from_millis(100);
+    // Long beside what a busy machine does to the difference of two times.
+    const ROUND_TRIP: Duration = Duration::from_millis(250);
     let server = server(&runtime).await;
     let (_kept, path) = file(&bytes(20 << 20));
     let root = server.share_file(&path, Profile::default()).await.unwrap().root.cid;
@@ -108,5 +109,5 @@ pub async fn a_large_file_takes_few_round_trips(runtime: Arc<dyn Runtime>) {
         fetch.finish().await.unwrap();
         times.push(start.elapsed());
     }
-    assert!(times[1] < times[0] + 30 * ROUND_TRIP, "{times:?}");
+    assert!(times[1] < times[0] + 50 * ROUND_TRIP, "{times:?}");
 }

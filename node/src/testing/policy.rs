@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use bitswap_core::{Block, Rates, WhenMissing};
 use cid::Cid;
+use futures::StreamExt as _;
 use libp2p::PeerId;
 
-use super::{bytes, client, connect, loopback};
+use super::{bytes, client, connect, loopback, server};
 use crate::access::AccessRules;
 use crate::error::GetError;
 use crate::node::Node;
@@ -107,6 +108,26 @@ pub async fn what_rules_deny_is_not_there_for_whom_they_deny_it(runtime: Arc<dyn
     assert_eq!(get(&friend, denied).await, refused, "a refusal is told as absence");
     assert_eq!(get(&other, open).await, refused);
     assert_eq!(get(&other, denied).await, refused);
+}
+
+pub async fn what_a_denylist_denies_is_asked_of_nobody_and_the_rest_is_got(
+    runtime: Arc<dyn Runtime>,
+) {
+    let server = server(&runtime).await;
+    let [open, denied] = ["open", "denied"];
+    let [open, denied] = [server.put(open).await.unwrap(), server.put(denied).await.unwrap()];
+    let list = Arc::new(format!("# why\n/ipfs/{denied}").parse().unwrap());
+    let client = Node::builder(runtime).with_denylist(list).start().await.unwrap();
+    connect(&client, &server).await;
+    let is_denied = |got: &Result<Block, GetError>| matches!(got, Err(GetError::Denied { cid, line: 2 }) if *cid == denied);
+    assert!(is_denied(&client.get(denied).await));
+    let session = client.session(SessionOptions::default()).await.unwrap();
+    let mut got: Vec<_> = session.get_many([denied, open]).collect().await;
+    got.sort_by_key(|(cid, _)| *cid == denied);
+    assert_eq!(got[0].1.as_ref().unwrap().data(), "open");
+    assert!(is_denied(&got[1].1), "{got:?}");
+    let asked = server.stats().await.unwrap().bitswap.engine.served;
+    assert_eq!(asked.wants, 1, "nobody was asked for the other: {asked:?}");
 }
 
 pub async fn only_who_has_the_key_of_a_private_network_connects(runtime: Arc<dyn Runtime>) {

@@ -1,11 +1,13 @@
 //! Fetches that are interrupted, and go on.
 
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitswap_core::chunk::{DownloadError, DownloadEvent, Effect, FileRole, Resume, SyncPolicy};
+use bitswap_core::chunk::{
+    DownloadError, DownloadEvent, Effect, FileRole, Obstacle, Resume, SyncPolicy,
+};
 use futures::FutureExt as _;
 use futures::StreamExt as _;
 use futures::channel::{mpsc, oneshot};
@@ -61,6 +63,8 @@ async fn stopped(runtime: &Arc<dyn Runtime>) -> Fixture {
     let ended = fetch.finish().await;
     assert!(matches!(ended, Err(FetchError::Interrupted)), "{ended:?}");
     assert!(!fixture.target().exists());
+    let journal = Paths::new(&fixture.target()).unwrap().path(FileRole::Journal);
+    assert!(std::fs::read(journal).unwrap().starts_with(b"bswpj"), "by which it is known");
     fixture
 }
 
@@ -113,6 +117,80 @@ pub async fn a_temporary_file_that_was_altered_is_repaired_whatever_is_to_be_che
             fixture.assert_arrived();
         }
     }
+}
+
+/// What another program does to the temporary file while it is fetched.
+async fn changed_meanwhile(
+    runtime: &Arc<dyn Runtime>,
+    change: impl FnOnce(&Path),
+) -> (Fixture, FetchError) {
+    let fixture = Fixture::new(runtime, 10 << 20).await;
+    let (mut seen, mut third) = mpsc::channel(10);
+    let (release, gate) = oneshot::channel::<()>();
+    let gate = gate.map(drop).shared();
+    let mut writes = 0;
+    let (fetch, _) = fixture.fetch_with(checkpointed(), move |effect| match effect {
+        Effect::Write { bytes, .. } if bytes.len() as u64 == LEAF => {
+            writes += 1;
+            if writes > 3 {
+                // The test may have seen enough.
+                let _ = seen.try_send(());
+                Fault::Wait(gate.clone().boxed())
+            } else {
+                Fault::None
+            }
+        }
+        _ => Fault::None,
+    });
+    third.next().await.unwrap();
+    change(&fixture.part());
+    release.send(()).unwrap();
+    let ended = fetch.finish().await.unwrap_err();
+    assert!(!fixture.target().exists(), "it has no name, and is called nothing");
+    (fixture, ended)
+}
+
+pub async fn a_temporary_file_that_another_program_puts_in_its_place_gets_no_name(
+    runtime: Arc<dyn Runtime>,
+) {
+    let (fixture, ended) = changed_meanwhile(&runtime, |part| {
+        let other = part.with_file_name("other");
+        std::fs::write(&other, "a diary").unwrap();
+        std::fs::rename(&other, part).unwrap();
+    })
+    .await;
+    let what = Obstacle::NotOurs;
+    assert!(
+        matches!(&ended, FetchError::InTheWay { path, what: seen } if *path == fixture.part() && *seen == what),
+        "{ended:?}"
+    );
+    assert_eq!(std::fs::read(fixture.part()).unwrap(), b"a diary", "it is left alone");
+}
+
+/// Where the file system tells of each write at once.
+#[cfg(target_os = "linux")]
+pub async fn a_temporary_file_that_another_program_writes_to_is_compared_before_it_gets_a_name(
+    runtime: Arc<dyn Runtime>,
+) {
+    let (fixture, ended) = changed_meanwhile(&runtime, |part| {
+        let mut part = std::fs::File::options().write(true).open(part).unwrap();
+        part.seek(SeekFrom::Start(1000)).unwrap();
+        part.write_all(b"8 others").unwrap();
+        // Not within the tick of the clock in which we wrote.
+        let later = part.metadata().unwrap().modified().unwrap() + Duration::from_secs(1);
+        part.set_modified(later).unwrap();
+    })
+    .await;
+    assert!(matches!(&ended, FetchError::Changed { path } if *path == fixture.part()), "{ended:?}");
+    let fetched = fixture.fetch(resuming(Resume::Changed)).finish().await.unwrap();
+    assert_eq!(fetched.finished.unchecked, 0, "all of it was hashed");
+    fixture.assert_arrived();
+}
+
+#[cfg(not(target_os = "linux"))]
+pub async fn a_temporary_file_that_another_program_writes_to_is_compared_before_it_gets_a_name(
+    _: Arc<dyn Runtime>,
+) {
 }
 
 pub async fn what_is_trusted_is_told_and_not_hashed(runtime: Arc<dyn Runtime>) {

@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use futures::stream::{self, BoxStream, StreamExt as _};
 
 use super::fetching::Fixture;
-use super::gated::Gated;
+use super::gated::Mute;
 use super::{Fault, client, connect, loopback, raw};
 use crate::fetch::{Fetch, FetchOptions, FetchTreeOptions};
 use crate::node::Node;
@@ -84,8 +84,7 @@ pub async fn a_stall_says_that_all_who_were_asked_lack_the_block(runtime: Arc<dy
 
 pub async fn a_stall_says_that_peers_do_not_answer(runtime: Arc<dyn Runtime>) {
     // Its store never answers, so it does not either.
-    let (store, _gate) = Gated::stopping_at(0);
-    let a = Node::builder(runtime.clone()).with_blocks(Arc::new(store));
+    let a = Node::builder(runtime.clone()).with_blocks(Arc::new(Mute));
     let a = a.with_listen_address(loopback()).start().await.unwrap();
     let b = client(&runtime).await;
     connect(&b, &a).await;

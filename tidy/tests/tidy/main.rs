@@ -15,4 +15,5 @@ mod process;
 mod programs;
 mod properties;
 mod tree;
+mod twins;
 mod words;

@@ -109,7 +109,8 @@ pub enum Effect {
         /// The leaves whose Merkle root is wanted; without them it is the SHA-256.
         leaves: Option<Arc<[LeafRun]>>,
     },
-    /// Write all of `bytes` at `offset` of the open [`FileRole::Temp`]. [`Done::Unit`].
+    /// Write all of `bytes` at `offset` of the open [`FileRole::Temp`]. [`Done::Unit`], or [`FsErrorKind::Changed`] when
+    /// somebody else has written to the file since the operation before.
     Write {
         /// The position in the file on disk.
         offset: u64,
@@ -131,7 +132,8 @@ pub enum Effect {
         /// The file.
         role: FileRole,
     },
-    /// Rename [`FileRole::Temp`], which is closed, to the target. [`Done::Unit`].
+    /// Rename [`FileRole::Temp`], which is closed, to the target. [`Done::Unit`], or [`FsErrorKind::Changed`] as for a
+    /// write; another file that has its name by now is [`FsErrorKind::InTheWay`].
     Rename {
         /// Always a [`FileRole::Target`].
         to: FileRole,
@@ -308,6 +310,11 @@ pub enum FsErrorKind {
         "something is mounted there, or another program holds it; unmount it, close that program, or choose another name"
     )]
     Busy,
+    /// Somebody else wrote to the temporary file, as far as the file system tells.
+    #[error(
+        "another program wrote to it meanwhile; close that program, and run the same download again"
+    )]
+    Changed,
     /// The system or the file system has no such operation.
     #[error("the file system cannot do this")]
     Unsupported,

@@ -296,7 +296,10 @@ impl Transfer {
                 }
                 return TransferResult::Issue(Effect::FreeSpace, Purpose::Space(kind));
             }
-            FsErrorKind::PermissionDenied | FsErrorKind::ReadOnly | FsErrorKind::TooLarge => false,
+            FsErrorKind::PermissionDenied
+            | FsErrorKind::ReadOnly
+            | FsErrorKind::TooLarge
+            | FsErrorKind::Changed => false,
             _ => self.disk.failed(now),
         };
         if is_tried_again {

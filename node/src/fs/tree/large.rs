@@ -8,10 +8,11 @@ use bitswap_core::chunk::{Done, Effect, FileRole, Obstacle, TreePath};
 use fs4::FileExt as _;
 
 use super::{FILE, Folder, digest, numbered_name};
-use crate::fs::disk::{free_space, in_the_way, locked};
+use crate::fs::disk::free_space;
+use crate::fs::errors::in_the_way;
 use crate::fs::regular::obstacle;
 use crate::fs::stamp::stamp;
-use crate::fs::{durable, read_at};
+use crate::fs::{durable, locked, read_at};
 
 impl Folder {
     /// An operation on one of the large files.
@@ -21,11 +22,19 @@ impl Folder {
             file.ok_or_else(|| io::Error::other("the file is not open"))
         };
         let temp_name = format!("{FILE}{}", digest(path.as_str()));
+        let temp = || locked(&self.open).temps.entry(path.clone()).or_default().clone();
+        // Does something to the temporary file.
+        let on_temp = |operation: &dyn Fn(&File) -> io::Result<Done>| {
+            temp().operate(&*file(FileRole::Temp)?, operation)
+        };
         match effect {
             Effect::Open { role, create } => {
                 let opened = self.open_large(&path, role, &temp_name, create);
                 let opened = opened.map_err(in_the_way(role))?;
                 let len = opened.metadata()?.len();
+                if role == FileRole::Temp {
+                    temp().opened(&opened)?;
+                }
                 locked(&self.open).files.insert((path, role), Arc::new(opened));
                 return Ok(Done::Opened { len });
             }
@@ -36,11 +45,13 @@ impl Folder {
             }
             Effect::FreeSpace => return free_space(self.paths.dir()).map(Done::Space),
             Effect::Allocate { len, reserve } => {
-                let file = file(FileRole::Temp)?;
-                file.set_len(len)?;
-                if reserve {
-                    file.allocate(len)?;
-                }
+                return on_temp(&|file| {
+                    file.set_len(len)?;
+                    if reserve {
+                        file.allocate(len)?;
+                    }
+                    Ok(Done::Unit)
+                });
             }
             Effect::Check(check) => {
                 let mut bytes = vec![0; check.len];
@@ -52,22 +63,31 @@ impl Folder {
                 return digest.map(Done::Digest);
             }
             Effect::Write { offset, bytes } => {
-                (self.write)(&*file(FileRole::Temp)?, offset, &bytes)?;
+                return on_temp(&|file| (self.write)(file, offset, &bytes).map(|()| Done::Unit));
             }
             Effect::Sync => durable::sync(&*file(FileRole::Temp)?)?,
-            Effect::Stamp => return stamp(&*file(FileRole::Temp)?).map(Done::Stamp),
+            Effect::Stamp => return on_temp(&|file| stamp(file).map(Done::Stamp)),
             Effect::Close { role } => drop(locked(&self.open).files.remove(&(path, role))),
             Effect::Rename { to, replace } => {
                 let FileRole::Target(number) = to else { return Err(unknown()) };
                 let (work, dir) = (self.work()?, self.dir_of(&path)?);
-                let renamed = work.rename(&temp_name, &dir, &numbered_name(&path, number), replace);
-                renamed.map_err(in_the_way(to))?;
+                temp().rename(
+                    || work.read(&temp_name),
+                    || {
+                        let name = numbered_name(&path, number);
+                        work.rename(&temp_name, &dir, &name, replace).map_err(in_the_way(to))
+                    },
+                )?;
+                locked(&self.open).temps.remove(&path);
             }
             Effect::SyncDir => {
                 self.work()?.sync()?;
                 self.dir_of(&path)?.sync()?;
             }
-            Effect::Remove { role: FileRole::Temp } => self.work()?.remove(&temp_name)?,
+            Effect::Remove { role: FileRole::Temp } => {
+                locked(&self.open).temps.remove(&path);
+                self.work()?.remove(&temp_name)?;
+            }
             // The lock and the journal are the tree's.
             Effect::Remove { .. }
             | Effect::Lock

@@ -5,7 +5,7 @@
 
 mod large;
 mod metadata;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,14 +24,16 @@ use sha2::{Digest as _, Sha256};
 
 use self::metadata::set_metadata;
 use super::dir::{Dir, Kind};
-use super::disk::{Write, answered, in_the_way, locked, read_whole};
+use super::disk::{Write, answered, read_whole};
 use super::durable;
+use super::errors::in_the_way;
 use super::lock::Lock;
 use super::paths::{BadTarget, Paths, numbered};
 use super::queue::Queue;
 use super::regular::{NotRegular, obstacle};
 use super::sparse::write_sparse_at;
-use super::write_at;
+use super::temp_file::TempFile;
+use super::{locked, write_at};
 use crate::runtime::Runtime;
 
 /// What is in the work directory, beside the files that are under way.
@@ -143,6 +145,9 @@ struct Open {
     dirs: BTreeMap<String, Arc<Dir>>,
     /// The open files of large files.
     files: BTreeMap<(TreePath, FileRole), Arc<File>>,
+    /// The temporary files of large files, and the small files that wait for their names.
+    temps: BTreeMap<TreePath, Arc<TempFile>>,
+    puts: BTreeMap<u64, Arc<TempFile>>,
     unsynced: Unsynced,
 }
 
@@ -197,18 +202,30 @@ impl Folder {
                     }
                     file => file?,
                 };
-                (self.write)(&file, 0, &bytes)?;
+                let temp = TempFile::default();
+                temp.operate(&file, |file| (self.write)(file, 0, &bytes))?;
+                locked(&self.open).puts.insert(number, Arc::new(temp));
                 self.unsynced(|unsynced| unsynced.puts.insert(number));
             }
             TreeEffect::Sync => self.sync()?,
             TreeEffect::Name { number, path, to, replace, metadata } => {
                 let (work, from) = (self.work()?, format!("{PUT}{number}"));
                 let dir = self.dir_of(&path)?;
+                let temp = locked(&self.open).puts.entry(number).or_default().clone();
+                let open = if metadata.is_empty() { Dir::read } else { Dir::write };
+                let file = open(&work, &from).map_err(in_the_way(FileRole::Temp))?;
                 if !metadata.is_empty() {
-                    set_metadata(&work.write(&from)?, &metadata)?;
+                    temp.operate(&file, |file| set_metadata(file, &metadata))?;
                 }
-                let renamed = work.rename(&from, &dir, &numbered_name(&path, to), replace);
-                renamed.map_err(in_the_way(FileRole::Target(to)))?;
+                // It is not opened again: with its permissions it need not be readable.
+                temp.rename(
+                    || Ok(file),
+                    || {
+                        let renamed = work.rename(&from, &dir, &numbered_name(&path, to), replace);
+                        renamed.map_err(in_the_way(FileRole::Target(to)))
+                    },
+                )?;
+                locked(&self.open).puts.remove(&number);
                 self.unsynced(|unsynced| {
                     unsynced.puts.remove(&number);
                     unsynced.dirs.insert(dir_path(&path).to_owned())

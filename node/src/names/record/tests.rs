@@ -133,6 +133,47 @@ fn only_records_whose_second_signature_holds_are_taken() {
     }
 }
 
+/// The six kinds of the specification's test fixtures (IPIP-428), with other keys and values: made with boxo 0.42, which
+/// is what Kubo has, and which takes and refuses the same of them. The value in each is [`CID`].
+#[test]
+fn each_kind_of_record_is_taken_or_refused_as_the_specification_says() {
+    macro_rules! made {
+        ($kind:literal) => {
+            include_bytes!(concat!("vectors/kinds/", $kind, ".ipns-record"))
+        };
+    }
+    let kinds: [(&str, &[u8], _); 6] = [
+        (
+            "k51qzi5uqu5djmw2yvf8kk5cdjc1ddc00o4d5sjwi6f79xzcay9j3gkddw5uu4",
+            made!("v1"),
+            Err(RecordFault::Malformed),
+        ),
+        ("k51qzi5uqu5djejcj9das04p3wen7mowcz0z5iq3tw0yxaa8ko01odjley7fdg", made!("v1-v2"), Ok(())),
+        (
+            "k51qzi5uqu5dm3hvogw3iovl1y90ha7aqmqd5czq5p91kpf7m836hxsv1ptdqp",
+            made!("v1-v2-other-value"),
+            Err(RecordFault::Mismatch),
+        ),
+        (
+            "k51qzi5uqu5dl8cqdm55eo0f82otn275obmjlib72ujuxzrlvy69flpaygfhj0",
+            made!("v1-v2-broken-signature-v2"),
+            Err(RecordFault::Signature),
+        ),
+        (
+            "k51qzi5uqu5dixps12q6a7ta7u9k17rvdxqiulim17unlien8iollr3t31bkz5",
+            made!("v1-v2-broken-signature-v1"),
+            Ok(()),
+        ),
+        ("k51qzi5uqu5djmvw342g8ezr66r0tj24jydr1dm4eml4k98o28y4nlhrfgnw9j", made!("v2"), Ok(())),
+    ];
+    for (name, bytes, outcome) in kinds {
+        let read = IpnsRecord::read(name.parse().unwrap(), bytes, now());
+        let said = read.map(|read| (read.value().to_owned(), read.sequence(), read.ttl()));
+        let expected = outcome.map(|()| (CID.to_owned(), 7, Duration::from_secs(300)));
+        assert_eq!(said, expected, "{name}");
+    }
+}
+
 #[test]
 fn a_record_of_rsa_without_its_key_belongs_to_nobody() {
     let (name, bytes) = KUBO[1];

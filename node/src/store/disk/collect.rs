@@ -1,8 +1,8 @@
 //! Which blocks go, and how.
 //!
 //! First all that is pinned is marked, by a walk of what the pinned blocks lead to. If that cannot be told of
-//! one of them, nothing is removed. Then the blocks are looked at twice: to find the age from which on they
-//! have to go, and to remove them. Removing is a call for each file, so wherever it stops, what is marked is there.
+//! one of them, nothing is removed. Then the blocks are looked at twice: to find whether enough can go and the age from which
+//! on they have to, and to remove them. Removing is a call for each file, so wherever it stops, what is marked is there.
 
 use std::fs;
 use std::io;
@@ -33,6 +33,23 @@ pub struct Collected {
     pub missing: u64,
 }
 
+/// How far a collection goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goal {
+    /// Blocks go until what is left has so many bytes at most; with 0 all go that can.
+    pub(super) target: u64,
+    /// None goes unless what is left can have so many bytes at most: what makes no room is removed for nothing.
+    pub(super) most: u64,
+}
+
+/// What a collection came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outcome {
+    pub(super) collected: Collected,
+    /// Bytes that stay, whatever goes.
+    pub(super) stays: u64,
+}
+
 /// What a walk makes of a block that is not there.
 enum Absent {
     Count(u64),
@@ -52,18 +69,22 @@ fn age(used: SystemTime, now: SystemTime) -> usize {
 
 impl Directory {
     pub(super) fn collect(&self, target: u64) -> Result<Collected, StoreFault> {
-        self.collect_by(target, &|path| fs::remove_file(path))
+        Ok(self.collect_for(Goal { target, most: u64::MAX })?.collected)
+    }
+
+    pub(super) fn collect_for(&self, goal: Goal) -> Result<Outcome, StoreFault> {
+        self.collect_by(goal, &|path| fs::remove_file(path))
     }
 
     fn collect_by(
         &self,
-        target: u64,
+        Goal { target, most }: Goal,
         remove: &dyn Fn(&Path) -> io::Result<()>,
-    ) -> Result<Collected, StoreFault> {
+    ) -> Result<Outcome, StoreFault> {
         let _only = self.collecting();
         let mut collected = Collected { left: self.usage()?, ..Collected::default() };
         if collected.left.bytes <= target && target > 0 {
-            return Ok(collected);
+            return Ok(Outcome { collected, stays: 0 });
         }
         let mut missing = Absent::Count(0);
         let marks = self.marked(&self.pins().all()?, &mut missing)?;
@@ -72,13 +93,19 @@ impl Directory {
         }
         let now = SystemTime::now();
         let is_held = |found: &Found| self.held_since().is_some_and(|since| found.used >= since);
-        let mut by_age = vec![0_u64; AGES];
+        let (mut by_age, mut stays) = (vec![0_u64; AGES], 0_u64);
         self.each(|found| {
-            if !is_held(found) && !marks.contains(&found.block.hash)? {
-                by_age[age(found.used, now)] += u64::from(found.block.size);
+            let bytes = u64::from(found.block.size);
+            if is_held(found) || marks.contains(&found.block.hash)? {
+                stays += bytes;
+            } else {
+                by_age[age(found.used, now)] += bytes;
             }
             Ok(())
         })?;
+        if stays > most {
+            return Ok(Outcome { collected, stays });
+        }
         let oldest = oldest_to_stay(&by_age, collected.left.bytes.saturating_sub(target), target);
         // From the oldest on, all of them; of the last age only as many as need be.
         for shard in self.shards()? {
@@ -101,7 +128,7 @@ impl Directory {
             }
         }
         collected.left = self.usage()?;
-        Ok(collected)
+        Ok(Outcome { collected, stays: collected.left.bytes })
     }
 
     pub(super) fn remove(&self, cids: &[Cid]) -> Result<Usage, StoreFault> {

@@ -15,8 +15,8 @@ pub(super) struct Counts {
     pub(super) unsynced: Unsynced,
     /// How often something changed after which there may be more to remove.
     changes: u64,
-    /// After how many of them nothing was left that could make room.
-    full_after: Option<u64>,
+    /// After how many of them it was looked for what can make room, and how many bytes stay whatever goes.
+    full: Option<(u64, u64)>,
 }
 
 impl Counts {
@@ -34,14 +34,15 @@ impl Counts {
         self.changes
     }
 
-    /// Nothing is left that could make room, as far as what was there after so many changes tells.
-    pub(super) const fn found_full(&mut self, after: u64) {
-        self.full_after = Some(after);
+    /// So many bytes stay whatever goes, as far as what was there after so many changes tells.
+    pub(super) const fn found_full(&mut self, after: u64, stays: u64) {
+        self.full = Some((after, stays));
     }
 
-    /// Whether nothing could make room when it was looked for last, and nothing has changed since it began.
-    pub(super) fn is_full(&self) -> bool {
-        self.full_after == Some(self.changes)
+    /// Whether more than `most` bytes stayed whatever went when it was looked for last, and nothing has changed since it
+    /// began.
+    pub(super) fn is_full(&self, most: u64) -> bool {
+        self.full.is_some_and(|(after, stays)| after == self.changes && stays > most)
     }
 }
 

@@ -91,8 +91,8 @@ impl DiskStore {
 
     /// Keeps the blocks within so many bytes. When a put would exceed them, blocks that are not pinned make
     /// room, down to nine tenths of the limit, those that were used least recently first; to within an hour, because
-    /// that is how exactly uses are remembered. If there is nothing to remove, the put fails with
-    /// [`StorageFull`](io::ErrorKind::StorageFull). Default: no limit.
+    /// that is how exactly uses are remembered. What does not fit beside what is pinned or held removes nothing: the put fails
+    /// with [`StorageFull`](io::ErrorKind::StorageFull). Default: no limit.
     #[must_use]
     pub fn with_limit(self, bytes: u64) -> Self {
         self.directory.set_limit(bytes);

@@ -114,7 +114,8 @@ fn wherever_a_collection_stops_nothing_that_is_pinned_is_gone() {
         let fixture = Fixture::new();
         let (pinned, others) = pinned_and_others(&fixture, 12);
         let calls = Cell::new(0);
-        let removed = fixture.store.collect_by(0, &|path| {
+        let all = Goal { target: 0, most: u64::MAX };
+        let removed = fixture.store.collect_by(all, &|path| {
             calls.set(calls.get() + 1);
             if calls.get() > stop { Err(io::Error::other("killed")) } else { fs::remove_file(path) }
         });
@@ -233,6 +234,33 @@ fn what_can_never_fit_is_refused_before_anything_makes_room_for_it() {
     assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
     assert!(refused.to_string().contains("at once has 20000"), "{refused}");
     assert!(fixture.has(&earlier));
+}
+
+#[test]
+fn what_does_not_fit_beside_what_is_pinned_or_held_is_refused_with_nothing_removed() {
+    let fixture = Fixture::new();
+    fixture.store.set_limit(10_000);
+    let pinned: Vec<Cid> = (0..5).map(|number| fixture.put_used(&leaf(number), hours(9))).collect();
+    pinned.iter().for_each(|cid| fixture.store.pin(cid).unwrap());
+    let others: Vec<Cid> = (5..8).map(|number| fixture.put_used(&leaf(number), hours(9))).collect();
+    let before = fixture.counted();
+    let refused = |bytes: usize| {
+        let refused = fixture.store.put(&[Block::raw(vec![7; bytes])]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::StorageFull);
+        assert!(refused.to_string().contains(&format!("{bytes} more do not fit")), "{refused}");
+        assert_eq!(fixture.counted(), before);
+    };
+    refused(5001);
+    // What is being added counts as well.
+    let hold = fixture.store.hold();
+    fixture.put(&leaf(5));
+    refused(4001);
+    fixture.store.release(hold);
+    // That there was no room for more does not keep out what just fits.
+    refused(5001);
+    fixture.put(&Block::raw(vec![7; 5000]));
+    assert!(pinned.iter().all(|cid| fixture.has(cid)));
+    assert!(!others.iter().any(|cid| fixture.has(cid)));
 }
 
 #[test]
