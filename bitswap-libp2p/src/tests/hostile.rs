@@ -11,12 +11,12 @@ use futures::{AsyncWriteExt, FutureExt};
 use libp2p::identity::Keypair;
 
 use super::host::Host;
-use super::node::{holding, node_with, until_got, want as wants};
+use super::node::{holding, node_with, patient, until_got, want as wants};
 use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use super::{block, bytes, room, soon};
+use crate::BlockDisposition;
 use crate::handler::HandlerEvent;
-use crate::{BlockDisposition, Config};
 
 /// As many want-haves as one message may hold, different for each `round`.
 fn flood(round: u32) -> Message {
@@ -80,7 +80,7 @@ async fn a_connection_says_nothing_more_until_what_it_said_is_applied() {
 async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
     let blocks: Vec<_> = (0..3).map(|seed| block(bytes(seed, 1000))).collect();
     // Only the turns are to be seen, not the allowance.
-    let config = Config::default().with_items_per_second(1 << 24).unwrap();
+    let config = patient().with_items_per_second(1 << 24).unwrap();
     let node = node_with(config, holding(&blocks)).await;
     let mut honest = super::node::node(&[]).await;
     let over = Arc::new(AtomicBool::new(false));
@@ -116,7 +116,7 @@ async fn a_flood_of_wants_leaves_the_owner_and_an_honest_peer_their_turn() {
 
 #[tokio::test]
 async fn a_peer_says_no_more_than_its_allowance_over_all_its_connections() {
-    let config = Config::default().with_items_per_second(1024).unwrap();
+    let config = patient().with_items_per_second(1024).unwrap();
     let node = node_with(config, holding(&[])).await;
     let key = Keypair::generate_ed25519();
     let begun = Instant::now();

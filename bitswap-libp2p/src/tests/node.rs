@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitswap_core::{Block, Prefix, SessionId, SessionOptions, Version, Want};
 use cid::Cid;
@@ -14,7 +15,15 @@ pub(crate) type Node<S = MemoryStore> = Host<Behaviour<S>>;
 
 /// A node whose store has these blocks.
 pub(crate) async fn node(blocks: &[Block]) -> Node {
-    node_with(Config::default(), holding(blocks)).await
+    node_with(patient(), holding(blocks)).await
+}
+
+/// Settings under which no stream ends for the time that the machine takes: a peer made by hand may be slow.
+pub(crate) fn patient() -> Config {
+    let (engine, long) = (bitswap_core::Config::default(), Duration::from_secs(600));
+    let engine = engine.with_stream_idle(long).unwrap();
+    let config = Config::default().with_engine(engine).with_stall_window(long).unwrap();
+    config.with_open_timeout(long).unwrap()
 }
 
 pub(crate) async fn node_with<S: Blockstore>(config: Config, store: Arc<S>) -> Node<S> {

@@ -11,7 +11,7 @@ use libp2p::identity::Keypair;
 use libp2p_swarm::{ConnectionError, SwarmEvent};
 
 use super::host::Host;
-use super::node::{Node, holding, node, node_with, until_got, want};
+use super::node::{Node, holding, node, node_with, patient, until_got, want};
 use super::raw_peer::{RawPeer, RawStream, send};
 use super::{block, bytes, soon};
 use crate::{Behaviour, BlockDisposition, Config, EngineEvent, Event, MemoryStore};
@@ -362,7 +362,7 @@ async fn a_connection_is_kept_while_a_want_waits_and_closes_afterwards() {
 
 #[tokio::test]
 async fn the_number_of_streams_read_at_a_time_is_a_setting() {
-    let config = Config::default().with_inbound_streams_max(8).unwrap();
+    let config = patient().with_inbound_streams_max(8).unwrap();
     let mut node = node_with(config, holding(&[])).await;
     let peer = RawPeer::dial(&node.address).await;
     connected(&mut node, 1).await;
