@@ -38,6 +38,15 @@ fn a_range_of_a_file_is_got_and_printed_and_nothing_else_is_fetched() {
             let text = String::from_utf8(got.stdout).unwrap();
             let fetched: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
             assert_eq!(fetched["blocks"], 1 + leaves, "{fetched}");
+
+            // What is there already stays there, and anything else is not replaced.
+            let again = run(&[&get[..], &from].concat());
+            assert!(again.status.success(), "{again:?}");
+            let mut other = bytes[first..end].to_vec();
+            other[end - first - 1] ^= 1;
+            std::fs::write(&target, &other).unwrap();
+            assert_eq!(code(&[&get[..], &from].concat()), 5);
+            assert!(std::fs::read(&target).unwrap() == other);
         }
     }
 }

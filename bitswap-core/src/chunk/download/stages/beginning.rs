@@ -72,12 +72,11 @@ impl Stages {
         if let Err(invalid) = self.source.read_root(block, self.options.bounds) {
             return self.fail(invalid.into());
         }
-        let is_whole = self.source.selection() == (0..self.source.size());
         match self.target_len {
             Some(_) if self.goal == Goal::Verify => {
                 self.start_transfer(Mode::Verify, Plan::comparison());
             }
-            Some(len) if is_whole && len == self.source.size() => {
+            Some(len) if len == self.source.target_len() => {
                 self.start_transfer(Mode::Precheck, Plan::comparison());
             }
             _ => self.start_preparation(),
