@@ -197,6 +197,8 @@
 //! * `testing`: what a checker needs. [`Engine`] and [`chunk::Download`] get `validate`, which looks
 //!   for broken invariants inside; ids become numbers and back; `chunk` has a disk in memory. The
 //!   checker itself, with a host for tests, is the crate `bitswap-testing`.
+//! * `tracing`: what happens and what is decided, of peers, sessions and wants, is logged through the crate
+//!   `tracing`; the bytes of blocks never are.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
@@ -235,6 +237,7 @@ mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;
+mod trace;
 mod util;
 mod varint;
 

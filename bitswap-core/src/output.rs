@@ -265,6 +265,8 @@ pub struct Rates {
     pub upload_per_peer: Option<u64>,
     /// Blocks asked for, from all peers together.
     pub download: Option<u64>,
+    /// Blocks asked for, from any one peer.
+    pub download_per_peer: Option<u64>,
 }
 
 /// What is worth keeping of a peer that left, and is handed back when it returns.

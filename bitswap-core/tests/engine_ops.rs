@@ -114,12 +114,14 @@ fn progress() -> impl Strategy<Value = ProviderProgress> {
     prop_oneof![Just(ProviderProgress::Partial), Just(ProviderProgress::Final)]
 }
 
+fn rate() -> impl Strategy<Value = Option<u64>> {
+    option::of(1000..u64::from(u32::MAX))
+}
+
 fn rates() -> impl Strategy<Value = Rates> {
-    let rate = || option::of((1000..u64::from(u32::MAX)).boxed());
-    (rate(), rate(), rate()).prop_map(|(upload, upload_per_peer, download)| Rates {
-        upload,
-        upload_per_peer,
-        download,
+    (rate(), rate(), rate(), rate()).prop_map(|rates| {
+        let (upload, upload_per_peer, download, download_per_peer) = rates;
+        Rates { upload, upload_per_peer, download, download_per_peer }
     })
 }
 
@@ -182,6 +184,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(session, bytes)| Op::Release(session, bytes)),
         2 => blocks().prop_map(Op::Store),
         1 => rates().prop_map(Op::Rates),
+        1 => (any::<u8>(), rate()).prop_map(|(session, rate)| Op::SessionRate(session, rate)),
         1 => blocks().prop_map(Op::Settle),
     ]
 }

@@ -100,8 +100,8 @@
 //! None is on by default, and none changes what the behaviour does.
 //!
 //! * `tokio`: `Behaviour::new` and `TokioSpawner`.
-//! * `tracing`: connections, streams, sessions and the ends of wants are logged through the crate `tracing`; the
-//!   bytes of blocks never are.
+//! * `tracing`: connections, streams, the ends of wants, and what the engine does and decides are logged through the
+//!   crate `tracing`; the bytes of blocks never are.
 //! * `serde`: `Serialize` for statistics and events; of the errors of stores, which may be anything, the text.
 //!
 //! # What is held, and for how long

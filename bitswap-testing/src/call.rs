@@ -34,6 +34,7 @@ pub enum Call<P> {
     Cancel { session: SessionId, cids: Vec<Cid> },
     ReleaseCapacity { session: SessionId, bytes: u64 },
     NotifyNewBlocks { blocks: Vec<BlockInfo> },
+    SetSessionRate { session: SessionId, download: Option<u64> },
     SetRates { rates: Rates },
     Shutdown,
 }
@@ -75,6 +76,9 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             Call::Cancel { session, cids } => self.cancel(session, cids, now),
             Call::ReleaseCapacity { session, bytes } => self.release_capacity(session, bytes, now),
             Call::NotifyNewBlocks { blocks } => self.notify_new_blocks(&blocks, now),
+            Call::SetSessionRate { session, download } => {
+                self.set_session_rate(session, download, now);
+            }
             Call::SetRates { rates } => self.set_rates(rates, now),
             Call::Shutdown => self.shutdown(now),
         }

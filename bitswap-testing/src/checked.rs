@@ -342,6 +342,14 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         self.engine.notify_new_blocks(blocks, now);
     }
 
+    /// [`Engine::set_session_rate`].
+    pub fn set_session_rate(&mut self, session: SessionId, download: Option<u64>, now: Timestamp) {
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Input("session rate"));
+        }
+        self.engine.set_session_rate(session, download, now);
+    }
+
     /// [`Engine::set_rates`].
     pub fn set_rates(&mut self, rates: Rates, now: Timestamp) {
         if let Some(model) = &mut self.model {

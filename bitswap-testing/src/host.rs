@@ -242,6 +242,11 @@ impl<P: Copy + Ord + Debug + Hash, I: Interceptor<P>> Host<P, I> {
         self.call(Call::NotifyNewBlocks { blocks });
     }
 
+    /// The download limit of a session changes.
+    pub fn set_session_rate(&mut self, session: SessionId, download: Option<u64>) {
+        self.call(Call::SetSessionRate { session, download });
+    }
+
     /// The limits on bandwidth change.
     pub fn set_rates(&mut self, rates: Rates) {
         self.call(Call::SetRates { rates });

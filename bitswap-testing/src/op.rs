@@ -60,6 +60,8 @@ pub enum Op {
     Store(Vec<u8>),
     /// Bandwidth limits change.
     Rates(Rates),
+    /// The download limit of a session changes.
+    SessionRate(u8, Option<u64>),
     /// Everything outstanding is answered, as if the store had these blocks and no others, until nothing
     /// is outstanding.
     Settle(Vec<u8>),

@@ -84,6 +84,17 @@ impl Session {
         self.node.call(move |driver| driver.bitswap().diagnose(id, &cid)).await
     }
 
+    /// Changes how many bytes per second the session asks for at most; `None` is no limit. See
+    /// [`SessionOptions::download`](crate::SessionOptions::download).
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn set_rate(&self, download: Option<u64>) -> Result<(), NodeClosed> {
+        let id = self.id;
+        self.node.call(move |driver| driver.bitswap().set_session_rate(id, download)).await
+    }
+
     /// The session's counters.
     ///
     /// # Errors

@@ -90,6 +90,13 @@ async fn a_block_is_logged_within_its_want_its_session_and_its_transfer() {
     let span = &connected.spans[0];
     assert!(span.starts_with("peer ") && connected.spans.len() == 1, "{connected:?}");
     assert!(of("finalized").spans[0].contains(&root.to_string()));
+    // What the engine does and decides.
+    assert!(of("a peer connected").fields["peer"].contains(&peer.to_string()));
+    let asked = of("a block is asked for");
+    assert_eq!(asked.fields["cid"], root.to_string());
+    assert_eq!(asked.fields["row"], of("a peer connected").fields["row"]);
+    assert!(!of("a session was opened").fields["session"].is_empty());
+    assert_eq!(of("a message arrived").fields["row"], asked.fields["row"]);
     let text = format!("{lines:?}");
     assert!(!text.contains("never logged"), "{text}");
 }

@@ -8,7 +8,7 @@ use cid::Cid;
 use super::Client;
 use super::peer_want::{Answer, PeerWant};
 use super::session::Session;
-use super::session_want::{End, Stage};
+use super::session_want::End;
 use super::want_table::{Delivered, Want};
 use crate::block::Block;
 use crate::message::{Presence, WantKind};
@@ -120,17 +120,9 @@ impl Client {
                 self.peers.set_sending(peer);
             }
         }
-        self.correct_download(want, bytes);
+        self.charge_arrival(peer, bytes, now);
         self.schedule.peer_has_room();
         self.end_want(want, End::Block, Some(Delivered { data, from: id }), now);
-    }
-
-    /// Estimates charged to the download limit are replaced by what arrived.
-    fn correct_download(&mut self, want: Ref<Want>, bytes: u64) {
-        let Some(bucket) = &mut self.download else { return };
-        bucket.take(bytes);
-        let asked = self.wants.session_wants_of(want).filter(|(_, of)| of.stage() == Stage::Asked);
-        bucket.give(asked.map(|(_, of)| u64::from(of.size())).sum());
     }
 
     /// A block that nobody wants, any more or at all.
@@ -150,6 +142,9 @@ impl Client {
                 fetched.unwanted_blocks += 1;
             }
         });
+        if is_duplicate {
+            self.charge_arrival(peer, bytes, now);
+        }
         if let Some(at) = want.and_then(|want| self.wants.peer_want_of(want, peer)) {
             // It has forgotten the want with the block: the cancel is spared.
             self.remove_peer_want(at, now);
@@ -232,7 +227,7 @@ impl Client {
         let (was_request, asked) = (row.is_request(), row.asked_at());
         self.wants.set_answer(at, Answer::DontHave);
         self.end_request(at);
-        self.refund(at);
+        self.refund(at, now);
         self.learn(want, id, false);
         if was_request {
             self.first_choice_was(want, false);

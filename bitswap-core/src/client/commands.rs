@@ -8,16 +8,19 @@ use super::session::Session;
 use super::session_want::{End, SessionWant, Stage};
 use super::want_table::Want as WantRow;
 use super::{Client, Options};
-use crate::bucket::Bucket;
 use crate::error::WantError;
-use crate::output::{BlockInfo, Rates, Want};
+use crate::output::{BlockInfo, Want};
 use crate::peer::Peer;
 use crate::prefix::Prefix;
 use crate::time::Timestamp;
 use crate::util::rows::{Id, Ref};
 
 impl Client {
-    pub(crate) fn open_session(&mut self, options: Options) -> Result<Id<Session>, WantError> {
+    pub(crate) fn open_session(
+        &mut self,
+        options: Options,
+        now: Timestamp,
+    ) -> Result<Id<Session>, WantError> {
         if self.is_shut_down {
             return Err(WantError::ShuttingDown);
         }
@@ -25,7 +28,7 @@ impl Client {
         if self.sessions.len() >= limit as usize {
             return Err(WantError::TooMany { limit });
         }
-        Ok(self.sessions.insert(Session::new(options)))
+        Ok(self.sessions.insert(Session::new(options, now)))
     }
 
     /// Lets a session that may ask only given peers ask this one.
@@ -49,6 +52,7 @@ impl Client {
         self.disarm_search(at);
         self.end_lookup(at, |_| true);
         let Some(mut row) = self.sessions.remove(at) else { return false };
+        self.timers.session_throttles.set(at, row.throttle().opens_at(), None);
         if row.stop_reporting() {
             self.reporting.retain(|other| *other != at);
         }
@@ -166,12 +170,6 @@ impl Client {
                 self.end_want(want, End::Stored, None, now);
             }
         }
-    }
-
-    pub(crate) fn set_rates(&mut self, rates: Rates, now: Timestamp) {
-        self.download = rates.download.map(|rate| Bucket::new(rate, now));
-        self.download_at = None;
-        self.schedule.peer_has_room();
     }
 
     pub(crate) fn shutdown(&mut self, now: Timestamp) {

@@ -43,6 +43,10 @@ impl Client {
         let Some(row) = self.wants.session_want(at) else { return };
         let (index, want) = (row.session(), row.want());
         self.drop_expiry(at);
+        self.refund_want(at, now);
+        if end == End::Block {
+            self.charge_session(index, size, now);
+        }
         let Some(session) = self.sessions.at_mut(index) else {
             debug_assert!(false, "a want ends without its session");
             return;
@@ -89,6 +93,7 @@ impl Client {
 
     /// Cancels a session's want, or forgets one that has ended.
     pub(super) fn remove_session_want(&mut self, at: Ref<SessionWant>, now: Timestamp) {
+        self.refund_want(at, now);
         let Some(row) = self.forget(at) else { return };
         let (session, want) = (row.session(), row.want());
         let Stage::Ended(end) = row.stage() else {

@@ -16,6 +16,7 @@ use super::session_want::Stage;
 use super::want_table::Want;
 use crate::peer::Peer;
 use crate::time::{Timestamp, micros};
+use crate::trace::log;
 use crate::util::rows::{Id, Ref};
 
 /// Requests that are moved in one go, before messages are composed.
@@ -56,6 +57,13 @@ impl Client {
         for moved in 0..MOVES {
             let Some(relief) = self.find_relief(session, now) else { return moved };
             let Relief { at, want, to, size, is_move } = relief;
+            log!(
+                trace,
+                "a block is asked of a quicker peer",
+                cid = self.wants.logged_cid(want),
+                row = to.at(),
+                moved = is_move,
+            );
             self.ask_peer(session, want, to, size, now);
             if let Some(at) = self.wants.peer_want_of(want, to.at())
                 && let Some(row) = self.wants.peer_want_mut(at)

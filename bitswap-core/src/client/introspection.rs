@@ -119,7 +119,7 @@ impl Client {
         self.wants.validate()?;
         self.peers.validate()?;
         let mut session_wants = 0;
-        let (mut searches, mut lookups, mut expiries) = (0, 0, 0);
+        let (mut searches, mut lookups, mut expiries, mut throttles) = (0, 0, 0, 0);
         for (id, session) in self.sessions.iter() {
             session_wants += session.wants().validate(self.wants.session_wants())? as usize;
             self.schedule.validate(id.at(), session.place())?;
@@ -130,6 +130,12 @@ impl Client {
                 }
             } else if session.wants().live_len() > 0 {
                 return Err("a session wants something and never searches");
+            }
+            if let Some(at) = session.throttle().opens_at() {
+                throttles += 1;
+                if !self.timers.session_throttles.is_set(id.at(), at) {
+                    return Err("a session is held to its rate for ever");
+                }
             }
             if let Some(lookup) = session.search().lookup() {
                 lookups += 1;
@@ -158,6 +164,12 @@ impl Client {
         for (peer, state) in self.peers.iter() {
             peer_wants += state.queue().validate(self.wants.peer_wants())? as usize;
             timers += usize::from(state.timer().is_some());
+            if let Some(at) = state.throttle().opens_at() {
+                throttles += 1;
+                if !self.timers.peer_throttles.is_set(peer, at) {
+                    return Err("a peer is held to its rate for ever");
+                }
+            }
             if state.asked_bytes() != charged.get(&peer).copied().unwrap_or(0) {
                 return Err("a peer owes other bytes than it was asked for");
             }
@@ -173,12 +185,13 @@ impl Client {
                 }
             }
         }
-        let counted = (requests, searches, expiries, timers, lookups);
+        let counted = (requests, searches, expiries, timers, throttles, lookups);
         let armed = (
             self.timers.requests.len(),
             self.timers.searches.len(),
             self.timers.expiries.len(),
             self.timers.peers_len(),
+            self.timers.peer_throttles.len() + self.timers.session_throttles.len(),
             self.lookups.len(),
         );
         if counted != armed {

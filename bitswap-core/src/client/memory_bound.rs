@@ -10,6 +10,7 @@ use super::want_queue::WantQueue;
 use super::want_table::bound;
 use crate::config::Config;
 use crate::memory::{Terms, list};
+use crate::peer::Peer;
 
 /// The terms of this half.
 pub(crate) fn terms(config: &Config) -> Terms {
@@ -21,13 +22,14 @@ pub(crate) fn terms(config: &Config) -> Terms {
     let wants = u64::from(limits.wants).max(1);
     let sessions = u64::from(limits.sessions).max(1);
     Terms {
-        empty: 4 * Due::<PeerWant>::bytes_max(0)
+        empty: 6 * Due::<PeerWant>::bytes_max(0)
             + Timers::peers_bytes_max(0)
             + bound::EMPTY
             + Lookups::bytes_max()
             + list::<Output>(2 * LOOKUPS_MAX as u64),
         each_peer: Peers::bytes_max_each(peers, messages)
             + Timers::peers_bytes_max(1)
+            + Due::<Peer>::bytes_max(1)
             + list::<Output>(1),
         one_peer: peer_wants(told),
         all_peers: peer_wants((peers * told).min(limits.sent_wants.into())),

@@ -6,11 +6,11 @@
 //!   ([`peer_want`]);
 //! * [`session`]: a session's wants by stage ([`want_queue`]), its peers ([`session_peers`]), its window;
 //! * [`peers`]: connected peers ([`peer_state`]), what is measured of them ([`delivery_estimator`]), what each is
-//!   still to be sent ([`message_queue`]), and whether it can be asked ([`reachability`]);
+//!   still to be sent ([`message_queue`]), and whether it can be asked ([`reachability`], [`throttle`]);
 //! * [`schedule`], [`unserved`]: which session asks next; [`provider_search`]: lookups; [`timers`].
 //!
 //! [`Client`] owns the parts and is the only one that changes several of them together. Its methods are
-//! sorted by what happens: [`commands`] of the user; [`requests`] to peers, with [`peer_selection`] saying which;
+//! sorted by what happens: [`commands`] of the user; limits of [`download`]; [`requests`] to peers, with [`peer_selection`] saying which;
 //! [`end_game`], where slow ones are relieved; [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
 //! [`search`] when nobody helps; [`completion`] of wants; [`introspection`].
 //!
@@ -22,6 +22,7 @@ mod answers;
 mod commands;
 mod completion;
 mod delivery_estimator;
+mod download;
 mod end_game;
 mod introspection;
 pub(crate) mod memory_bound;
@@ -41,6 +42,7 @@ mod search;
 mod session;
 mod session_peers;
 mod session_want;
+mod throttle;
 mod timers;
 mod unserved;
 mod want_queue;
@@ -53,7 +55,6 @@ pub(crate) use session::Session;
 use cid::Cid;
 
 use crate::block::Block;
-use crate::bucket::Bucket;
 use crate::config::Config;
 use crate::error::OpenError;
 use crate::message::{Message, Version};
@@ -69,6 +70,7 @@ use peers::Peers;
 use provider_search::Lookups;
 use schedule::Schedule;
 use session_want::End;
+use throttle::Throttle;
 use timers::Timers;
 use want_table::WantTable;
 
@@ -102,9 +104,8 @@ pub(crate) struct Client {
     outbox: Deque<Output>,
     /// When a search last found no room for more peer wants.
     full_at: Option<Timestamp>,
-    /// The download limit, and when it lets more through while something waits for it.
-    download: Option<Bucket>,
-    download_at: Option<Timestamp>,
+    /// The download limit of all peers together.
+    download: Throttle,
     fetched: Fetched,
     is_shut_down: bool,
 }
@@ -122,8 +123,7 @@ impl Client {
             reporting: Deque::default(),
             outbox: Deque::default(),
             full_at: None,
-            download: config.rates.download.map(|rate| Bucket::new(rate, now)),
-            download_at: None,
+            download: Throttle::new(config.rates.download, now),
             fetched: Fetched::default(),
             is_shut_down: false,
             config: config.clone(),
@@ -138,7 +138,8 @@ impl Client {
         history: Option<PeerHistory>,
         now: Timestamp,
     ) {
-        self.peers.insert(PeerState::new(peer, history, self.config.open_retry, now));
+        let throttle = Throttle::new(self.config.rates.download_per_peer, now);
+        self.peers.insert(PeerState::new(peer, history, self.config.open_retry, throttle, now));
         self.schedule.peer_can_be_asked();
     }
 
@@ -146,6 +147,7 @@ impl Client {
         self.give_up_peer(peer, now);
         let state = self.peers.remove(peer)?;
         self.timers.set_peer(peer, state.timer(), None);
+        self.timers.peer_throttles.set(peer, state.throttle().opens_at(), None);
         // The next peer in this place is another one.
         let is_about = |output: &Output| matches!(output, Output::Unreachable { peer: other, .. } if *other == peer);
         self.outbox.retain(|output| !is_about(output));
@@ -239,11 +241,8 @@ impl Client {
             self.peer_is_due(peer, now);
             any = true;
         }
+        any |= self.open_throttles(now);
         any |= self.schedule.room_is_due(now);
-        if self.download_at.take_if(|at| at.is_due(now)).is_some() {
-            self.schedule.peer_has_room();
-            any = true;
-        }
         any
     }
 
@@ -251,7 +250,7 @@ impl Client {
     pub(crate) fn poll_timeout(&self) -> Option<(Timestamp, TimerReason)> {
         [
             self.timers.first(),
-            self.download_at.map(|at| (at, TimerReason::Throttle)),
+            self.download.opens_at().map(|at| (at, TimerReason::Throttle)),
             self.schedule.room_at().map(|at| (at, TimerReason::Room)),
             self.schedule.unserved().due_at().map(|at| (at, TimerReason::Room)),
         ]

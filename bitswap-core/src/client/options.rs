@@ -23,6 +23,10 @@ pub struct SessionOptions<P> {
     /// With [`WhenMissing::Fail`] a want waits for the end of its lookup. A host that cannot look for anybody
     /// turns this off, or answers each lookup with `Final` at once.
     pub find_providers: bool,
+    /// Bytes per second that the session asks for at most, until
+    /// [`Engine::set_session_rate`](crate::Engine::set_session_rate). Default: no limit beside those of
+    /// [`Rates`](crate::Rates).
+    pub download: Option<u64>,
 }
 
 /// Whom a session may ask.
@@ -61,6 +65,7 @@ impl<P> Default for SessionOptions<P> {
             when_missing: WhenMissing::Wait,
             want_timeout: None,
             find_providers: true,
+            download: None,
         }
     }
 }
@@ -73,4 +78,5 @@ pub(crate) struct Options {
     pub(crate) when_missing: WhenMissing,
     pub(crate) want_timeout: Option<Duration>,
     pub(crate) find_providers: bool,
+    pub(crate) download: Option<u64>,
 }

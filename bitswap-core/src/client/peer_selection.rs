@@ -234,8 +234,9 @@ impl Selector<'_> {
         if is_wary || is_full || !state.has_room(size, wants_max, self.has_choice()) {
             selected.is_busy = true;
             // Who owes nothing has its places taken by wants that it has answered: it does not gain room by
-            // delivering.
-            if state.is_measured() && member.has_served() && state.asked_bytes() > 0 {
+            // delivering. Nor does one that is held to a rate.
+            let gains_room = state.asked_bytes() > 0 && !state.throttle().is_closed();
+            if state.is_measured() && member.has_served() && gains_room {
                 let queued = self.session.wants().queued_len();
                 let rest = u64::from(queued).saturating_mul(u64::from(size));
                 let transfer = state.estimator().transfer(rest);
@@ -360,6 +361,7 @@ mod tests {
     use super::*;
     use crate::client::options::{Options, WhenMissing};
     use crate::client::peer_state::PeerState;
+    use crate::client::throttle::Throttle;
     use crate::output::ProtocolSupport;
     use crate::time::Timestamp;
 
@@ -369,7 +371,8 @@ mod tests {
     fn options(only: bool) -> Options {
         let when_missing = WhenMissing::Wait;
         let (window_bytes, want_timeout, find_providers) = (1 << 20, None, false);
-        Options { only, window_bytes, when_missing, want_timeout, find_providers }
+        let download = None;
+        Options { only, window_bytes, when_missing, want_timeout, find_providers, download }
     }
 
     /// Some connected peers, a session and a want that nobody was told of.
@@ -390,7 +393,13 @@ mod tests {
         fn new(peers: u32) -> Self {
             let mut table = Peers::default();
             for place in 0..peers {
-                table.insert(PeerState::new(peer(place), None, Duration::from_secs(1), START));
+                table.insert(PeerState::new(
+                    peer(place),
+                    None,
+                    Duration::from_secs(1),
+                    Throttle::default(),
+                    START,
+                ));
             }
             let cid = cid::multihash::Multihash::wrap(0x12, &[7; 32]).unwrap();
             let mut wants = WantTable::new(&[1; 32]);
@@ -399,7 +408,7 @@ mod tests {
                 config: Config::default(),
                 wants,
                 peers: table,
-                session: Session::new(options(false)),
+                session: Session::new(options(false), START),
                 want,
                 rng: Rng::new(&[1; 32], "test"),
             }
@@ -500,7 +509,7 @@ mod tests {
     #[test]
     fn nobody_is_asked_who_is_not_allowed_or_cannot_be() {
         let mut world = World::new(3);
-        world.session = Session::new(options(true));
+        world.session = Session::new(options(true), START);
         assert!(world.select(Purpose::Block, 3).peers.is_empty());
         world.session.peers_mut().allow(peer(1), |_| true);
         assert_eq!(world.first(), peer(1));

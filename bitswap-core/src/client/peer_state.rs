@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::delivery_estimator::DeliveryEstimator;
 use super::message_queue::MessageQueue;
 use super::reachability::Reachability;
+use super::throttle::Throttle;
 use crate::message::Version;
 use crate::outbound_stream::OutboundStream;
 use crate::output::{PeerHistory, ProtocolSupport};
@@ -46,6 +47,7 @@ pub(super) struct PeerState {
     stream: OutboundStream,
     estimator: DeliveryEstimator,
     queue: MessageQueue,
+    throttle: Throttle,
     /// HAVEs of wants that it was not sent, since `claims_since`.
     claims: u32,
     claims_since: Timestamp,
@@ -80,6 +82,7 @@ impl PeerState {
         id: Id<Peer>,
         history: Option<PeerHistory>,
         retry: Duration,
+        throttle: Throttle,
         now: Timestamp,
     ) -> Self {
         Self {
@@ -89,6 +92,7 @@ impl PeerState {
             stream: OutboundStream::new(retry, now),
             estimator: DeliveryEstimator::from_history(history),
             queue: MessageQueue::new(now),
+            throttle,
             claims: 0,
             claims_since: now,
             asked_bytes: 0,
@@ -196,12 +200,26 @@ impl PeerState {
         self.silences > 0
     }
 
+    pub(super) const fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    pub(super) const fn throttle_mut(&mut self) -> &mut Throttle {
+        &mut self.throttle
+    }
+
     /// It can take another request for a block of about this size. `choice`: there are peers enough to be
     /// wary of each.
     pub(super) fn has_room(&self, size: u32, wants_max: u32, choice: bool) -> bool {
+        self.window_has_room(size, choice)
+            && self.queue.len() < wants_max
+            && !self.throttle.is_closed()
+    }
+
+    fn window_has_room(&self, size: u32, choice: bool) -> bool {
         let window = self.window(size, choice);
         let least = if self.is_full { window / 4 * 3 } else { window };
-        self.asked_bytes < least && self.queue.len() < wants_max
+        self.asked_bytes < least
     }
 
     /// Bytes to be asked of it at once.
@@ -228,8 +246,9 @@ impl PeerState {
         if before == 0 {
             self.busy_since = now;
         }
-        self.is_full &= !self.has_room(size, u32::MAX, choice);
+        self.is_full &= !self.window_has_room(size, choice);
         self.asked_bytes += u64::from(size);
+        self.throttle.take(size.into());
         self.is_full |= self.asked_bytes >= self.window(size, choice);
         before
     }
@@ -251,6 +270,7 @@ impl PeerState {
             "more is given back than was asked for"
         );
         self.asked_bytes = self.asked_bytes.saturating_sub(u64::from(bytes));
+        self.throttle.give(bytes.into());
     }
 
     /// Microseconds after which the first block of a peer may be here that has only answered so far, without
@@ -461,7 +481,7 @@ mod tests {
     const START: Timestamp = Timestamp::ZERO;
 
     fn peer() -> PeerState {
-        PeerState::new(Id::from_bits(1), None, Duration::from_secs(1), START)
+        PeerState::new(Id::from_bits(1), None, Duration::from_secs(1), Throttle::default(), START)
     }
 
     #[test]

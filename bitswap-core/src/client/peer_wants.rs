@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::message::WantKind;
 use crate::peer::Peer;
 use crate::time::{Timestamp, micros};
+use crate::trace::log;
 use crate::util::rows::Ref;
 
 /// The longest that a peer of known speed is given for a block.
@@ -80,7 +81,16 @@ impl Client {
                 state.guess(size);
             }
         }
+        let (peer, want) = (row.peer(), row.want());
         row.restart(now);
+        log!(
+            trace,
+            "a block is asked for",
+            cid = self.wants.logged_cid(want),
+            row = peer,
+            size = size
+        );
+        self.update_peer_throttle(peer, now);
         self.set_pending(at, Some(Pending::Want(WantKind::Block)), now);
         self.arm_deadline(at, now);
     }
@@ -95,13 +105,14 @@ impl Client {
     }
 
     /// The peer owes nothing for it any more.
-    pub(super) fn refund(&mut self, at: Ref<PeerWant>) {
+    pub(super) fn refund(&mut self, at: Ref<PeerWant>, now: Timestamp) {
         let Some(row) = self.wants.peer_want_mut(at) else { return };
-        let (charged, was_guess) = row.take_charge();
+        let ((charged, was_guess), peer) = (row.take_charge(), row.peer());
         if charged > 0
-            && let Some(state) = self.peers.get_mut(row.peer())
+            && let Some(state) = self.peers.get_mut(peer)
         {
             state.refund(charged, was_guess);
+            self.update_peer_throttle(peer, now);
             self.schedule.peer_has_room();
         }
     }
@@ -109,7 +120,7 @@ impl Client {
     /// Removes it. What the peer was sent of it must have ended, or not matter any more.
     pub(super) fn remove_peer_want(&mut self, at: Ref<PeerWant>, now: Timestamp) {
         self.end_request(at);
-        self.refund(at);
+        self.refund(at, now);
         self.set_pending(at, None, now);
         let Some(row) = self.wants.peer_want(at) else { return };
         let want = row.want();
@@ -129,7 +140,7 @@ impl Client {
         }
         let may_come = row.answer() != Answer::DontHave;
         let peer = row.peer();
-        self.refund(at);
+        self.refund(at, now);
         if may_come && let Some(state) = self.peers.get_mut(peer) {
             state.expect_superfluous();
         }
@@ -271,6 +282,13 @@ impl Client {
         let Some(row) = self.wants.peer_want_mut(at) else { return };
         row.time_out();
         let (want, peer, asked) = (row.want(), row.peer(), row.asked_at());
+        log!(
+            debug,
+            "a peer is late with a block",
+            cid = self.wants.logged_cid(want),
+            row = peer,
+            after = format_args!("{:?}", now.since(asked)),
+        );
         self.end_request(at);
         let Some(state) = self.peers.get_mut(peer) else { return };
         state.missed_deadline();

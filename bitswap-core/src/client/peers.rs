@@ -64,6 +64,10 @@ impl Peers {
         self.states.iter()
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Ref<Peer>, &mut PeerState)> {
+        self.states.iter_mut()
+    }
+
     // Whether they can be asked.
 
     /// Something about a peer has changed that may decide whether it can be asked: whether it can now, and

@@ -18,6 +18,7 @@ use super::want_table::Want;
 use crate::message::WantKind;
 use crate::peer::Peer;
 use crate::time::Timestamp;
+use crate::trace::log;
 use crate::util::rows::{Id, Ref};
 
 /// Wants of a batch for which one more peer is worth a message.
@@ -89,15 +90,15 @@ impl Client {
             next = self.wants.next_session_want(at);
             let Some(session) = self.asked_or_waiting(at) else { continue };
             match self.ask(session, want, now) {
-                Asked::Yes => return self.move_session_wants(want, Stage::Asked),
+                Asked::Yes => return self.move_session_wants(want, Stage::Asked, now),
                 Asked::Busy => is_busy = true,
                 Asked::Nobody => {}
             }
         }
         if is_busy {
-            self.move_session_wants(want, Stage::Queued);
+            self.move_session_wants(want, Stage::Queued, now);
         } else {
-            self.move_session_wants(want, Stage::Waiting);
+            self.move_session_wants(want, Stage::Waiting, now);
             self.nobody_to_ask(want, now);
         }
     }
@@ -109,13 +110,16 @@ impl Client {
     }
 
     /// Moves the session wants that were asked, or waiting, to another stage.
-    fn move_session_wants(&mut self, want: Ref<Want>, to: Stage) {
+    fn move_session_wants(&mut self, want: Ref<Want>, to: Stage, now: Timestamp) {
         let mut next = self.wants.first_session_want(want);
         while let Some(at) = next {
             next = self.wants.next_session_want(at);
             let Some(index) = self.asked_or_waiting(at) else { continue };
             if self.wants.session_want(at).is_none_or(|row| row.stage() == to) {
                 continue;
+            }
+            if to != Stage::Asked {
+                self.refund_want(at, now);
             }
             let Some(session) = self.sessions.at_mut(index) else { continue };
             session.wants_mut().move_to(self.wants.session_wants_mut(), at, to);
@@ -205,7 +209,7 @@ impl Client {
                 }
                 return done;
             };
-            if !self.download_is_open(session, now) || !self.dispatch_one(session, at, now) {
+            if !self.download_is_open(session) || !self.dispatch_one(session, at, now) {
                 return done;
             }
         }
@@ -226,7 +230,7 @@ impl Client {
         let asked = if is_shared { Asked::Yes } else { self.ask(session, want, now) };
         match asked {
             Asked::Yes => {
-                self.charge_download(session, at);
+                self.charge_want(session, at, now);
                 self.move_session_want(session, at, Stage::Asked);
                 true
             }
@@ -257,27 +261,6 @@ impl Client {
         if let Some(row) = self.sessions.at_mut(session) {
             row.wants_mut().move_to(self.wants.session_wants_mut(), at, to);
         }
-    }
-
-    /// The size that the session's window and the download limit count for a want.
-    fn charge_download(&mut self, session: Ref<Session>, at: Ref<SessionWant>) {
-        let Some(expected) = self.sessions.at(session).map(Session::expected_size) else { return };
-        let Some(row) = self.wants.session_want_mut(at) else { return };
-        row.estimate_size(expected);
-        if let Some(bucket) = &mut self.download {
-            bucket.take(u64::from(row.size()));
-        }
-    }
-
-    /// The download limit lets the session ask; arms its timer otherwise.
-    fn download_is_open(&mut self, session: Ref<Session>, now: Timestamp) -> bool {
-        let Some(bucket) = &mut self.download else { return true };
-        if bucket.is_open(now) {
-            return true;
-        }
-        self.download_at = Some(bucket.opens_at());
-        self.set_blocked(session);
-        false
     }
 
     // Asking.
@@ -420,6 +403,12 @@ impl Client {
         let selected = self.select(session, request);
         for candidate in &selected.peers {
             let at = self.add_peer_want(want, candidate.peer.at(), now);
+            log!(
+                trace,
+                "a peer is asked whether it has a block",
+                cid = self.wants.logged_cid(want),
+                row = candidate.peer.at(),
+            );
             self.set_pending(at, Some(Pending::Want(WantKind::Have)), now);
             if let Some(row) = self.sessions.at_mut(session) {
                 row.peers_mut().probe(candidate.peer);

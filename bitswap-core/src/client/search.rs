@@ -13,6 +13,7 @@ use super::{Client, Output};
 use crate::output;
 use crate::peer::Peer;
 use crate::time::Timestamp;
+use crate::trace::log;
 use crate::util::rows::Ref;
 
 /// Waiting wants whose silent peers get a second chance at a time.
@@ -103,7 +104,7 @@ impl Client {
                 }
                 self.wants.set_answer(at, Answer::None);
                 // What it has not delivered by now takes no room with it.
-                self.refund(at);
+                self.refund(at, now);
                 if is_full {
                     self.remove_peer_want(at, now);
                     evicted_from.insert(peer);
@@ -187,6 +188,12 @@ impl Client {
         let Some(want) = want.and_then(|want| self.wants.want_id(want)) else { return };
         let Some(cid) = self.wants.want(want.at()).map(Want::cid) else { return };
         if let Some(id) = self.lookups.start(session, row.search_mut(), want) {
+            log!(
+                debug,
+                "providers are looked for",
+                session = output::SessionId(session_id),
+                cid = cid
+            );
             self.outbox.push_back(Output::FindProviders { id, session: session_id, cid });
         }
     }

@@ -7,6 +7,7 @@ use super::provider_search::SearchState;
 use super::schedule::Place;
 use super::session_peers::SessionPeers;
 use super::session_want::{End, SessionWant, Stage};
+use super::throttle::Throttle;
 use super::want_queue::WantQueue;
 use crate::memory::tree;
 use crate::stats::SessionStats;
@@ -26,6 +27,7 @@ pub(crate) struct Session {
     wants: WantQueue,
     peers: SessionPeers,
     search: SearchState,
+    throttle: Throttle,
     place: Place,
     /// Bytes delivered and not released by the user.
     unreleased: u64,
@@ -40,8 +42,9 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: Options, now: Timestamp) -> Self {
         Self {
+            throttle: Throttle::new(options.download, now),
             options,
             wants: WantQueue::default(),
             peers: SessionPeers::new(options.only),
@@ -78,6 +81,15 @@ impl Session {
 
     pub(super) const fn search_mut(&mut self) -> &mut SearchState {
         &mut self.search
+    }
+
+    /// The limit of what it asks for.
+    pub(super) const fn throttle(&self) -> &Throttle {
+        &self.throttle
+    }
+
+    pub(super) const fn throttle_mut(&mut self) -> &mut Throttle {
+        &mut self.throttle
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -197,7 +209,7 @@ impl Session {
     pub(super) const fn bytes_max(sessions: u64, peers: u64) -> u64 {
         Rows::<Self>::bytes_max(sessions).div_ceil(sessions)
             + Place::bytes_max()
-            + tree::<(Timestamp, Ref<Self>)>(1)
+            + 2 * tree::<(Timestamp, Ref<Self>)>(1)
             + crate::memory::list::<Ref<Self>>(1)
             + SessionPeers::bytes_max(peers)
     }
@@ -209,13 +221,17 @@ mod tests {
     use crate::client::want_table::WantTable;
 
     fn session() -> Session {
-        Session::new(Options {
-            only: false,
-            window_bytes: 100,
-            when_missing: WhenMissing::Wait,
-            want_timeout: None,
-            find_providers: true,
-        })
+        Session::new(
+            Options {
+                only: false,
+                window_bytes: 100,
+                when_missing: WhenMissing::Wait,
+                want_timeout: None,
+                find_providers: true,
+                download: None,
+            },
+            Timestamp::ZERO,
+        )
     }
 
     #[test]

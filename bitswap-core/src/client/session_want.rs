@@ -41,6 +41,8 @@ pub(super) struct SessionWant {
     size: u32,
     /// The caller did not tell the size.
     is_size_guessed: bool,
+    /// It is charged to the limits of download.
+    is_charged: bool,
     stage: Stage,
     /// A provider lookup for it has ended since it started waiting.
     was_looked_up: bool,
@@ -64,6 +66,7 @@ impl SessionWant {
             priority,
             size,
             is_size_guessed: size == 0,
+            is_charged: false,
             stage: Stage::Queued,
             was_looked_up: false,
             expires,
@@ -126,6 +129,15 @@ impl SessionWant {
         if self.size == 0 {
             self.size = expected;
         }
+    }
+
+    pub(super) const fn set_charged(&mut self) {
+        self.is_charged = true;
+    }
+
+    /// It is not charged to the limits of download any more; whether it was.
+    pub(super) const fn take_charged(&mut self) -> bool {
+        core::mem::replace(&mut self.is_charged, false)
     }
 
     /// Called by the session's queue, which moves it between its lists.

@@ -69,7 +69,7 @@ impl<K> Due<K> {
     }
 }
 
-/// All timers of the client but those of the schedule and of the download limit.
+/// All timers of the client but those of the schedule and of the download limit of all peers together.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     /// Deadlines of requests.
@@ -80,6 +80,10 @@ pub(super) struct Timers {
     pub(super) searches: Due<Session>,
     /// Session wants whose time is up.
     pub(super) expiries: Due<SessionWant>,
+    /// Peers whose download limit lets nothing through yet.
+    pub(super) peer_throttles: Due<Peer>,
+    /// Sessions whose download limit lets nothing through yet.
+    pub(super) session_throttles: Due<Session>,
     /// Peers whose streams or cancels are due.
     peers: BTreeSet<(Timestamp, Ref<Peer>, TimerReason)>,
 }
@@ -112,6 +116,8 @@ impl Timers {
             self.presence_waits.first().map(|at| (at, TimerReason::Request)),
             self.searches.first().map(|at| (at, TimerReason::Search)),
             self.expiries.first().map(|at| (at, TimerReason::WantTimeout)),
+            self.peer_throttles.first().map(|at| (at, TimerReason::Throttle)),
+            self.session_throttles.first().map(|at| (at, TimerReason::Throttle)),
             self.peers.first().map(|(at, _, reason)| (*at, *reason)),
         ]
         .into_iter()
@@ -125,6 +131,8 @@ impl Timers {
         self.presence_waits.release();
         self.searches.release();
         self.expiries.release();
+        self.peer_throttles.release();
+        self.session_throttles.release();
         if self.peers.is_empty() {
             self.peers = BTreeSet::new();
         }
@@ -135,6 +143,8 @@ impl Timers {
             + self.presence_waits.bytes()
             + self.searches.bytes()
             + self.expiries.bytes()
+            + self.peer_throttles.bytes()
+            + self.session_throttles.bytes()
             + self.peers.len() * size_of::<(Timestamp, Ref<Peer>, TimerReason)>() * 3 / 2
     }
 

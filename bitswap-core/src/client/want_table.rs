@@ -196,6 +196,11 @@ impl WantTable {
         self.wants.at_mut(at)
     }
 
+    /// What a want is called in the log.
+    pub(super) fn logged_cid(&self, at: Ref<Want>) -> Cid {
+        self.want(at).map(Want::cid).unwrap_or_default()
+    }
+
     pub(super) fn want_id(&self, at: Ref<Want>) -> Option<Id<Want>> {
         self.wants.id(at)
     }

@@ -20,6 +20,7 @@ use crate::peer::Peer;
 use crate::server::{self, Server};
 use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
 use crate::time::Timestamp;
+use crate::trace::log;
 use crate::util::rows::{Id, Ref, Rows};
 
 /// A connected peer.
@@ -116,6 +117,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         }
         let id = self.rows.insert(Known { name: peer, messages_received: 0 });
         self.places.insert(peer, id);
+        log!(debug, "a peer connected", peer = format_args!("{peer:?}"), row = id.at());
         self.client.connected(id, history, self.now);
         self.server.connected(id.at(), self.now);
         for session in self.admitted.get(&peer).into_iter().flatten() {
@@ -131,6 +133,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             self.stale_inputs += 1;
             return;
         };
+        log!(debug, "a peer disconnected", peer = format_args!("{peer:?}"), row = id.at());
         let history = self.client.disconnected(id.at(), self.now);
         self.server.disconnected(id.at(), self.now);
         self.rows.remove(id.at());
@@ -183,6 +186,14 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             row.messages_received += 1;
         }
         let Message { wantlist, blocks, presences, .. } = message;
+        log!(
+            trace,
+            "a message arrived",
+            row = id.at(),
+            entries = wantlist.entries.len(),
+            blocks = blocks.len(),
+            presences = presences.len(),
+        );
         self.client.received(id.at(), blocks, presences, self.now);
         if wantlist.full || !wantlist.entries.is_empty() {
             self.server.wantlist(id.at(), wantlist, self.now);
@@ -261,13 +272,17 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     ) -> Result<SessionId, WantError> {
         self.input(now);
         let only = matches!(options.peers, PeerSet::Only(_));
-        let session = self.client.open_session(Options {
-            only,
-            window_bytes: options.window_bytes,
-            when_missing: options.when_missing,
-            want_timeout: options.want_timeout,
-            find_providers: options.find_providers && !only,
-        })?;
+        let session = self.client.open_session(
+            Options {
+                only,
+                window_bytes: options.window_bytes,
+                when_missing: options.when_missing,
+                want_timeout: options.want_timeout,
+                find_providers: options.find_providers && !only,
+                download: options.download,
+            },
+            self.now,
+        )?;
         if let PeerSet::Only(peers) = options.peers {
             for peer in peers {
                 self.admitted.entry(peer).or_default().push(session);
@@ -276,6 +291,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
                 }
             }
         }
+        log!(debug, "a session was opened", session = SessionId(session));
         Ok(SessionId(session))
     }
 
@@ -283,6 +299,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     pub fn close_session(&mut self, session: SessionId, now: Timestamp) {
         self.input(now);
         if self.client.close_session(session.0, self.now) {
+            log!(debug, "a session was closed", session = session);
             self.admitted.retain(|_, sessions| {
                 sessions.retain(|other| *other != session.0);
                 !sessions.is_empty()
@@ -335,6 +352,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.input(now);
         self.client.notify_new_blocks(blocks, self.now);
         self.server.notify_new_blocks(blocks, self.now);
+    }
+
+    /// Changes how many bytes per second a session asks for at most; `None` is no limit.
+    pub fn set_session_rate(&mut self, session: SessionId, download: Option<u64>, now: Timestamp) {
+        self.input(now);
+        let known = self.client.set_session_rate(session.0, download, self.now);
+        self.stale_inputs += u64::from(!known);
     }
 
     /// Changes the limits on bandwidth.
@@ -422,6 +446,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     #[must_use]
     pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
         self.client.session_stats(session.0)
+    }
+
+    /// Whether a limit of download holds back what a session asks for: its own, that of all peers together, or
+    /// that of some peer.
+    #[must_use]
+    pub fn is_rate_limited(&self, session: SessionId) -> bool {
+        self.client.is_rate_limited(session.0)
     }
 
     /// The wants of a peer that are remembered, most urgent first.

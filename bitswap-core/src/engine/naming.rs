@@ -8,6 +8,7 @@ use crate::message::{Message, Version};
 use crate::output::{Event, Load, LoadId, LookupId, Outgoing, Output, PeerReport, StreamKind};
 use crate::output::{SendId, SessionId, WantFailure};
 use crate::peer::Peer;
+use crate::trace::log;
 use crate::util::rows::Ref;
 use crate::{client, server};
 
@@ -77,6 +78,16 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         message: Message,
     ) -> Option<Output<P>> {
         let id = SendId { peer: self.rows.id(peer)?, stream, seq };
+        log!(
+            trace,
+            "a message is to be sent",
+            row = peer,
+            stream = stream,
+            version = version,
+            entries = message.wantlist.entries.len(),
+            blocks = message.blocks.len(),
+            presences = message.presences.len(),
+        );
         Some(Output::Send(Outgoing { id, peer: self.name(peer)?, stream, version, message }))
     }
 

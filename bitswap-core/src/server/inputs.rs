@@ -10,6 +10,7 @@ use crate::output::{BlockInfo, LoadAnswer, LoadKind, Loaded, Rates};
 use crate::peer::Peer;
 use crate::stats::Served;
 use crate::time::Timestamp;
+use crate::trace::log;
 use crate::util::rows::Ref;
 
 use super::Server;
@@ -64,6 +65,7 @@ impl Server {
             });
             if let Applied::Wanted { evicted: Some(evicted) } = applied {
                 let lost = u64::from(!evicted.answered);
+                log!(debug, "a want is given up for another", row = evicted.peer, lost = lost);
                 self.peers.count(evicted.peer, |served| served.evicted_wants += lost);
                 if evicted.peer != peer {
                     self.refresh(evicted.peer);

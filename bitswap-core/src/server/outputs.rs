@@ -6,6 +6,7 @@ use core::time::Duration;
 use crate::peer::Peer;
 use crate::stats::TimerReason;
 use crate::time::Timestamp;
+use crate::trace::log;
 use crate::util::rows::Ref;
 
 use super::composer::Draft;
@@ -133,6 +134,7 @@ impl Server {
     fn take_memory(&mut self, peer: Ref<Peer>, now: Timestamp) -> Option<Output> {
         let messages = self.peers.update(peer, |state| state.abort()).flatten();
         let had_stream = messages.is_some();
+        log!(debug, "a peer that reads slowly gives up the memory of its blocks", row = peer);
         self.memory.reset(peer, now);
         for message in messages.into_iter().flatten() {
             for sent in message.responses {

@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     const fn rates(upload: Option<u64>, upload_per_peer: Option<u64>) -> Rates {
-        Rates { upload, upload_per_peer, download: Some(1) }
+        Rates { upload, upload_per_peer, download: Some(1), download_per_peer: Some(1) }
     }
 
     #[test]

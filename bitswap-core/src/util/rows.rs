@@ -76,6 +76,12 @@ impl<K> fmt::Debug for Ref<K> {
     }
 }
 
+impl<K> fmt::Display for Ref<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.place().fmt(f)
+    }
+}
+
 /// The place and age of a row that may be gone. `K` is what the row stands for.
 pub(crate) struct Id<K> {
     at: Ref<K>,

@@ -3,6 +3,7 @@
 mod answers;
 mod asking;
 mod deadlines;
+mod download_limits;
 mod driver;
 mod end_game;
 mod ends;

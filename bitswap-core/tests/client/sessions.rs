@@ -1,8 +1,8 @@
-//! Sessions: fixed peers, priorities, download limits, and what is left when they are gone.
+//! Sessions: fixed peers, priorities, and what is left when they are gone.
 
-use bitswap_core::{Config, Limits, Rates, StreamKind, Version, Want};
+use bitswap_core::{Config, Limits, StreamKind, Version, Want};
 
-use crate::driver::{Driver, Sent, block, cid, ms, sized};
+use crate::driver::{Driver, Sent, block, cid, ms};
 
 #[test]
 fn a_fixed_session_tells_nobody_else() {
@@ -35,32 +35,6 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
     let order: Vec<_> = entries.iter().map(|entry| entry.cid).collect();
     assert_eq!(order, [cid(2), cid(5), cid(1), cid(3), cid(4)]);
     assert!(entries.windows(2).all(|pair| pair[0].priority > pair[1].priority));
-}
-
-#[test]
-fn the_download_limit_holds() {
-    let rates = Rates { download: Some(1_000_000), ..Rates::default() };
-    let mut d = Driver::unwatched(Config::default().with_rates(rates));
-    d.connect(1);
-    let s = d.session();
-    let wants =
-        (0..2000).map(|n| Want { cid: *sized(n, 10_000).cid(), priority: 0, size: Some(10_000) });
-    d.host.want(s, wants).unwrap();
-    d.drain();
-    let mut got = 0u64;
-    let end = d.now + ms(10_000);
-    while d.now < end {
-        for (_, c, what) in d.take_sent() {
-            if what == Sent::WantBlock {
-                let n = (0..2000).find(|n| *sized(*n, 10_000).cid() == c).unwrap();
-                d.block(1, &sized(n, 10_000));
-                d.release_capacity(s, 10_000);
-                got += 10_000;
-            }
-        }
-        d.pass(ms(10));
-    }
-    assert!((9_500_000..=10_500_000).contains(&got), "{got} bytes in 10 s");
 }
 
 #[test]

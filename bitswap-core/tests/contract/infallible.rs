@@ -215,6 +215,7 @@ impl Chaos {
             when_missing: if self.one_in(2) { WhenMissing::Fail } else { WhenMissing::Wait },
             want_timeout: self.one_in(2).then(|| ms(700)),
             find_providers: self.one_in(2),
+            download: self.one_in(4).then(|| self.rng.below(3000)),
         };
         if let Ok(session) = self.engine.open_session(options, self.now) {
             self.sessions.push(session);
@@ -285,9 +286,17 @@ impl Chaos {
                 let rate = |chaos: &mut Self| {
                     chaos.one_in(2).then(|| chaos.rng.next_u64() >> chaos.rng.below(64))
                 };
-                let rates =
-                    Rates { upload: rate(self), upload_per_peer: rate(self), download: rate(self) };
+                let rates = Rates {
+                    upload: rate(self),
+                    upload_per_peer: rate(self),
+                    download: rate(self),
+                    download_per_peer: rate(self),
+                };
                 self.engine.set_rates(rates, now);
+                if let Some(session) = self.session() {
+                    let rate = rate(self);
+                    self.engine.set_session_rate(session, rate, now);
+                }
             }
             16 => {
                 let (peer, stream) = (self.peer(), self.stream());

@@ -9,7 +9,7 @@ const KB: u64 = 1000;
 const MB: u64 = 1_000_000;
 
 fn upload(all: Option<u64>, each: Option<u64>) -> Rates {
-    Rates { upload: all, upload_per_peer: each, download: None }
+    Rates { upload: all, upload_per_peer: each, ..Rates::default() }
 }
 
 /// Peers that each want so many blocks of their own size.

@@ -15,7 +15,6 @@ use super::{Behaviour, Put};
 use crate::blockstore::Blockstore;
 use crate::event::{EngineEvent, Event, PutId};
 use crate::histogram::Histograms;
-use crate::trace::log;
 use crate::traffic::Traffic;
 
 /// Where the blocks of a session go.
@@ -71,13 +70,11 @@ impl<S: Blockstore> Behaviour<S> {
         if disposition == BlockDisposition::Store {
             self.storing.insert(session);
         }
-        log!(debug, "a session was opened", session = session);
         Ok(session)
     }
 
     /// Closes a session. Its wants are cancelled, and no event of it follows.
     pub fn close_session(&mut self, session: SessionId) {
-        log!(debug, "a session was closed", session = session);
         self.storing.remove(&session);
         self.silence(session, None);
         self.with_engine(|engine, now| engine.close_session(session, now));
@@ -102,6 +99,12 @@ impl<S: Blockstore> Behaviour<S> {
         let cids: HashSet<Cid> = cids.into_iter().collect();
         self.silence(session, Some(&cids));
         self.with_engine(|engine, now| engine.cancel(session, cids, now));
+    }
+
+    /// Changes how many bytes per second a session asks for at most; `None` is no limit. See
+    /// [`SessionOptions::download`].
+    pub fn set_session_rate(&mut self, session: SessionId, download: Option<u64>) {
+        self.with_engine(|engine, now| engine.set_session_rate(session, download, now));
     }
 
     /// This many bytes of delivered blocks are used and out of memory, so the session may ask for
@@ -197,6 +200,13 @@ impl<S: Blockstore> Behaviour<S> {
             traffic: known.traffic,
             connections: known.connections(),
         })
+    }
+
+    /// Whether a limit of download holds back what a session asks for: its own, that of all peers together, or
+    /// that of some peer.
+    #[must_use]
+    pub fn is_rate_limited(&self, session: SessionId) -> bool {
+        self.engine.is_rate_limited(session)
     }
 
     /// What is known of a session.

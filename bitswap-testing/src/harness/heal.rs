@@ -30,7 +30,7 @@ impl<I: Interceptor<u8>> Harness<I> {
     /// Checks that every want that may be asked of it ends, that every peer gets its answers, that the engine
     /// comes to rest, and that nothing is kept of what is gone. The transcript of it all.
     pub fn heal(mut self) -> u64 {
-        self.host.set_rates(Rates::default());
+        self.lift_rates();
         self.run_until(|_| true);
         self.recover([HONEST].into(), HEALED_WITHIN);
         self.leave()
@@ -40,9 +40,16 @@ impl<I: Interceptor<u8>> Harness<I> {
     pub fn heal_among_honest_peers(mut self) -> u64 {
         self.drain();
         (0..PEERS).for_each(|peer| self.disconnect(peer));
-        self.host.set_rates(Rates::default());
+        self.lift_rates();
         self.recover((0..PEERS).collect(), HEALED_AMONG_HONEST_WITHIN);
         self.leave()
+    }
+
+    fn lift_rates(&mut self) {
+        self.host.set_rates(Rates::default());
+        for session in self.sessions.clone() {
+            self.host.set_session_rate(session, None);
+        }
     }
 
     /// Honest peers connect: all that they may be asked for ends in time.

@@ -218,6 +218,11 @@ impl<I: Interceptor<u8>> Harness<I> {
                 self.host.store_blocks(&blocks);
             }
             Op::Rates(rates) => self.host.set_rates(*rates),
+            Op::SessionRate(nth, rate) => {
+                if let Some(session) = self.session(*nth) {
+                    self.host.set_session_rate(session, *rate);
+                }
+            }
             Op::Settle(blocks) => self.settle(blocks),
             Op::Shutdown => self.host.shutdown(),
         }
@@ -303,6 +308,7 @@ impl<I: Interceptor<u8>> Harness<I> {
             when_missing: if op.fail { WhenMissing::Fail } else { WhenMissing::Wait },
             want_timeout: op.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms))),
             find_providers: op.search,
+            download: None,
         };
         self.sessions.extend(self.host.open_session(options));
     }

@@ -139,9 +139,16 @@ impl Decoder {
             106..=109 => self.push([Op::Cancel(a, Op::blocks(b))]),
             110..=111 => self.push([Op::Release(a, Some(u64::from(b) << (c % 64)))]),
             112..=113 => self.push([Op::Store(Op::blocks(b))]),
+            114 if a >= 0x80 => self.push([Op::SessionRate(a & 0x7f, rate(b))]),
             114 => {
-                let (upload, download) = (rate(b), rate(c));
-                self.push([Op::Rates(Rates { upload, upload_per_peer: upload, download })]);
+                let (upload, download, download_per_peer) = (rate(b), rate(c), rate(a));
+                let upload_per_peer = upload;
+                self.push([Op::Rates(Rates {
+                    upload,
+                    upload_per_peer,
+                    download,
+                    download_per_peer,
+                })]);
             }
             115..=118 => self.push([Op::Wait(u64::from(a) << (b % 40)), Op::Clock(0)]),
             119..=122 => self.push([Op::Deadline]),

@@ -70,6 +70,10 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
     limit_down: Option<u64>,
 
+    /// Ask any one machine for at most so many bytes a second.
+    #[arg(long, value_name = "RATE", help_heading = LIMITS, value_parser = parse_rate)]
+    limit_down_per_peer: Option<u64>,
+
     /// Have at most so many connections; beyond, the one of least use is closed. Default: 384, or fewer
     /// if the process may open few files.
     #[arg(long, value_name = "N", help_heading = LIMITS, value_parser = at_least_one())]
@@ -171,8 +175,12 @@ impl NodeArgs {
     }
 
     const fn rates(&self) -> Rates {
-        let (upload, upload_per_peer) = (self.limit_up, self.limit_up_per_peer);
-        Rates { upload, upload_per_peer, download: self.limit_down }
+        Rates {
+            upload: self.limit_up,
+            upload_per_peer: self.limit_up_per_peer,
+            download: self.limit_down,
+            download_per_peer: self.limit_down_per_peer,
+        }
     }
 
     fn connection_limits(&self) -> ConnectionLimits {

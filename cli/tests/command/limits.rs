@@ -16,6 +16,7 @@ fn a_transfer_takes_as_long_as_the_limits_of_either_side_say() {
         (&["--limit-up", "1MiB"][..], &[][..]),
         (&["--limit-up-per-peer", "1Mi"], &[]),
         (&[], &["--limit-down", "1024KiB/s"]),
+        (&[], &["--limit-down-per-peer", "1Mi"]),
     ] {
         let sharing = Sharing::start(&[&[path(&source)], of_share].concat());
         let target = tempfile::tempdir().unwrap();
@@ -34,6 +35,7 @@ fn limits_that_mean_nothing_are_refused() {
         ("--limit-up", "0", "leave the option out for no limit"),
         ("--limit-down", "fast", "is no unit"),
         ("--limit-up-per-peer", "5 apples", "is no unit"),
+        ("--limit-down-per-peer", "0", "leave the option out for no limit"),
         ("--max-connections", "0", "0 is not in 1.."),
         ("--max-connections-per-peer", "-1", "-1"),
     ] {

@@ -84,6 +84,7 @@ pub(crate) enum Control {
     Resume,
     Stop,
     Cancel,
+    Rate(Option<u64>),
     Diagnose(oneshot::Sender<StallReport>),
 }
 
@@ -127,6 +128,12 @@ impl<E, T> Fetch<E, T> {
     /// Gives up, and removes what was written so far.
     pub async fn cancel(&mut self) {
         self.control(Control::Cancel).await;
+    }
+
+    /// Changes how many bytes per second it asks for at most; `None` is no limit. It begins with what
+    /// [`FetchOptions::session`] says.
+    pub async fn set_rate(&mut self, download: Option<u64>) {
+        self.control(Control::Rate(download)).await;
     }
 
     /// What it waits for; `None` once it has ended.

@@ -65,10 +65,11 @@ enum Job {
     Nothing,
 }
 
-/// Something to tell the session. Told in order: a want and its cancel must not change places.
+/// Something to tell the session. Told in order: a want and its cancel must not change places, nor two rates.
 enum Request {
     Want(Vec<Want>),
     Unwant(Vec<Cid>),
+    Rate(Option<u64>),
 }
 
 struct Task<M: Machine> {
@@ -312,6 +313,18 @@ impl<M: Machine> Task<M> {
                 // A node that has stopped wants nothing.
                 self.waiter.unwant(cids).map(|_| Job::Requested(None)).boxed()
             }
+            Some(Request::Rate(download)) => {
+                let (node, session) = (self.node.clone(), self.session.id());
+                async move {
+                    let set = node.call(move |driver| {
+                        driver.bitswap().set_session_rate(session, download);
+                    });
+                    // A node that has stopped asks for nothing.
+                    let _ = set.await;
+                    Job::Requested(None)
+                }
+                .boxed()
+            }
             Some(Request::Want(wants)) => {
                 let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
                 let refused = |result: Result<(), NodeClosed>| {
@@ -451,6 +464,10 @@ impl<M: Machine> Task<M> {
             Some(Control::Resume) => self.download.resume(now),
             Some(Control::Cancel) => self.download.cancel(now),
             Some(Control::Stop) => self.download.stop(now),
+            Some(Control::Rate(download)) => {
+                self.requests.push_back(Request::Rate(download));
+                self.request();
+            }
             Some(Control::Diagnose(reply)) => {
                 let session = self.session.id();
                 let oldest: Vec<_> =

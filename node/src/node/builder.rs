@@ -292,7 +292,6 @@ impl NodeBuilder {
         let tasks = Tasks(runtime.clone());
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
-        let rates = config.engine().rates();
         let mut bitswap = Behaviour::builder(Arc::new(store.clone()))
             .with_config(config)
             .with_spawner(tasks.clone())
@@ -329,7 +328,6 @@ impl NodeBuilder {
             Lookups::new(providers, limits.dialled_for_lookups()),
             ConnectionManager::new(limits),
             dht.as_ref().map(InDht::new),
-            rates,
         );
         runtime.spawn(Box::pin(async move {
             driver.await;

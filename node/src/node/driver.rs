@@ -11,9 +11,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bitswap_core::error::{OpenError, WantError};
-use bitswap_core::{
-    ProviderProgress, Rates, SessionId, SessionOptions, Timestamp, Want, WhenMissing,
-};
+use bitswap_core::{ProviderProgress, SessionId, SessionOptions, Timestamp, Want, WhenMissing};
 use bitswap_libp2p::{Behaviour as Bitswap, BlockDisposition, EngineEvent, Event as BitswapEvent};
 use cid::Cid;
 use futures::channel::{mpsc, oneshot};
@@ -76,7 +74,6 @@ pub(crate) struct Driver {
     pub(super) errors: RecentErrors,
     /// What connected peers said of themselves.
     pub(super) identified: HashMap<PeerId, Identified>,
-    pub(super) rates: Rates,
     stopping: Stopping,
 }
 
@@ -103,7 +100,6 @@ impl Driver {
         lookups: Lookups,
         connection_manager: ConnectionManager,
         dht: Option<InDht>,
-        rates: Rates,
     ) -> Self {
         let Host { runtime, store, reconnect_grace } = host;
         let Channels { commands, releases, release } = channels;
@@ -127,7 +123,6 @@ impl Driver {
             searches: Searches::default(),
             errors: RecentErrors::default(),
             identified: HashMap::new(),
-            rates,
             stopping: Stopping::default(),
         }
     }

@@ -398,7 +398,7 @@ impl Node {
     ///
     /// When the node has stopped.
     pub async fn set_rates(&self, rates: Rates) -> Result<(), NodeClosed> {
-        self.call(move |driver| driver.set_rates(rates)).await
+        self.call(move |driver| driver.bitswap().set_rates(rates)).await
     }
 
     /// Decides who may have what from now on: `may` is called with peer and CID, beside the node's task, for

@@ -1,7 +1,7 @@
 //! What a running node says of itself, its peers and what went wrong.
 
 use bitswap_core::chunk::{Holders, StallReason};
-use bitswap_core::{PeerOutcome, ProtocolSupport, Rates, SessionId};
+use bitswap_core::{PeerOutcome, ProtocolSupport, SessionId};
 use cid::Cid;
 use libp2p::identify;
 use libp2p::{Multiaddr, PeerId};
@@ -189,23 +189,18 @@ impl Driver {
         if !oldest.iter().all(nobody_can_be_asked) {
             return StallReason::PeersSilent;
         }
-        let is_unasked = |session: &SessionId| {
+        let is_held_back = |session: &SessionId| {
             let stats = self.swarm.behaviour().bitswap.session_stats(*session);
             stats.is_some_and(|stats| stats.wants > 0 && stats.asked == 0)
+                && self.swarm.behaviour().bitswap.is_rate_limited(*session)
         };
         let nobody_speaks = oldest.iter().all(|want| !want.reports.is_empty());
         if nobody_speaks || found_nobody {
             StallReason::NoProvider
-        } else if self.rates.download.is_some() && sessions.iter().all(is_unasked) {
+        } else if sessions.iter().all(is_held_back) {
             StallReason::RateLimited
         } else {
             StallReason::PeersSilent
         }
-    }
-
-    /// The rates are these from now on.
-    pub(super) fn set_rates(&mut self, rates: Rates) {
-        self.rates = rates;
-        self.bitswap().set_rates(rates);
     }
 }

@@ -13,6 +13,7 @@ use crate::access::AccessRules;
 use crate::error::GetError;
 use crate::node::Node;
 use crate::runtime::Runtime;
+use crate::session::Session;
 use crate::swarm_key::SwarmKey;
 use crate::{PeerOutcome, SessionOptions};
 
@@ -31,8 +32,13 @@ async fn put(node: &Node, blocks: usize, salt: usize) -> Vec<Cid> {
 
 /// How long it takes to get these.
 async fn time(node: &Node, cids: Vec<Cid>) -> Duration {
-    let start = Instant::now();
     let session = node.session(SessionOptions::default()).await.unwrap();
+    time_in(&session, cids).await
+}
+
+/// The same in a session.
+async fn time_in(session: &Session, cids: Vec<Cid>) -> Duration {
+    let start = Instant::now();
     let gets = cids.into_iter().map(|cid| session.get(cid));
     futures::future::try_join_all(gets).await.unwrap();
     start.elapsed()
@@ -71,6 +77,22 @@ pub async fn no_more_bytes_go_than_the_rates_allow_and_the_rates_change_meanwhil
     let (many, one) = (put(&server, 10, 2).await, put(&server, 1, 4).await);
     let taken = time(&client, many).await + time(&client, one).await;
     assert!(taken >= least(11), "download: {taken:?}");
+
+    let per_peer = Rates { download_per_peer: Some(RATE), ..Rates::default() };
+    client.set_rates(per_peer).await.unwrap();
+    let (many, one) = (put(&server, 10, 5).await, put(&server, 1, 6).await);
+    let taken = time(&client, many).await + time(&client, one).await;
+    assert!(taken >= least(11), "download per peer: {taken:?}");
+
+    client.set_rates(Rates::default()).await.unwrap();
+    let options = SessionOptions { download: Some(RATE), ..SessionOptions::default() };
+    let session = client.session(options).await.unwrap();
+    let (many, one) = (put(&server, 10, 7).await, put(&server, 1, 8).await);
+    let taken = time_in(&session, many).await + time_in(&session, one).await;
+    assert!(taken >= least(11), "download of a session: {taken:?}");
+    session.set_rate(None).await.unwrap();
+    let taken = time_in(&session, put(&server, 60, 9).await).await;
+    assert!(taken < least(60), "without its limit: {taken:?}");
 
     // Without limits it takes less than the least that it would take with them.
     client.set_rates(Rates::default()).await.unwrap();

@@ -109,17 +109,25 @@ pub async fn a_stall_says_that_the_disk_is_slow_and_ends_once_it_is_not(runtime:
 }
 
 pub async fn a_stall_says_that_the_rate_limit_holds_it(runtime: Arc<dyn Runtime>) {
-    let fixture = Fixture::new(&runtime, 3 << 20).await;
     // The first leaf costs minutes of this.
-    let rates = Rates { download: Some(2000), ..Rates::default() };
-    fixture.b.set_rates(rates).await.unwrap();
-    let mut options = impatient();
-    options.download.window = 1;
-    let mut fetch = fixture.fetch(options);
-    stalls(&mut fetch, StallReason::RateLimited).await;
-    fixture.b.set_rates(Rates::default()).await.unwrap();
-    fetch.finish().await.unwrap();
-    fixture.assert_arrived();
+    let slow = Some(2000);
+    for (rates, of_session) in [
+        (Rates { download: slow, ..Rates::default() }, None),
+        (Rates { download_per_peer: slow, ..Rates::default() }, None),
+        (Rates::default(), slow),
+    ] {
+        let fixture = Fixture::new(&runtime, 3 << 20).await;
+        fixture.b.set_rates(rates).await.unwrap();
+        let mut options = impatient();
+        options.download.window = 1;
+        options.session.download = of_session;
+        let mut fetch = fixture.fetch(options);
+        stalls(&mut fetch, StallReason::RateLimited).await;
+        fixture.b.set_rates(Rates::default()).await.unwrap();
+        fetch.set_rate(None).await;
+        fetch.finish().await.unwrap();
+        fixture.assert_arrived();
+    }
 }
 
 pub async fn what_other_peers_lack_is_fetched_first_when_the_rarest_goes_first(

@@ -240,6 +240,7 @@ fn the_core_has_the_dependencies_of_its_list_and_no_more() {
         "sha3",
         "siphasher",
         "thiserror",
+        "tracing",
         "unsigned-varint",
     ];
     assert_eq!(has, list);
