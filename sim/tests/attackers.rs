@@ -66,6 +66,7 @@ fn random_combinations_of_attackers_hold_no_honest_transfer_up() {
         178_283_512_773_460,
         237_624_570_055_177,
         101_172_276_589_219,
+        44_282_554_919_664,
     ];
     let first = if cfg!(debug_assertions) { 1..=5 } else { 1..=100 };
     let failed = failures(known.into_iter().chain(first).map(Attack::draw));
@@ -111,6 +112,18 @@ fn a_session_that_asks_for_one_block_at_a_time_finds_the_quickest_peer() {
     assert_eq!((attack.batch, attack.seeders), (1, 2));
     let outcome = attack.run().expect("it keeps its promises");
     assert!(outcome.beside <= Duration::from_secs(7), "{outcome}");
+}
+
+/// It promises each block at once and delivers none. Another says that it lacks the block and brings it nevertheless,
+/// before the first one's deadline: that one never is late for it.
+#[test]
+fn who_promises_and_never_delivers_is_not_trusted_although_its_blocks_come_from_elsewhere() {
+    let attack = Attack::draw(44_282_554_919_664).without(&[0, 1, 2, 3, 5]);
+    let behaviors: Vec<_> = attack.attackers.iter().map(|attacker| attacker.behavior).collect();
+    let late = PeerBehavior::DontHaveThenBlock(Duration::from_millis(700));
+    assert_eq!(behaviors, [PeerBehavior::MadeUpWants, late]);
+    let outcome = attack.run().expect("it keeps its promises");
+    assert!(outcome.beside <= outcome.alone * 11 / 10, "{outcome}");
 }
 
 /// It was quick at first, so that an honest peer was hardly heard of; or what is known of that peer is how long its

@@ -276,19 +276,21 @@ impl PeerState {
     /// Microseconds after which the first block of a peer may be here that has only answered so far, without
     /// its transfer; `at_best` where one block too many does not count.
     pub(super) fn promised(&self, at_best: bool) -> Option<u64> {
-        let answer = self.answers_in.filter(|_| !self.is_measured() && !self.is_silent())?;
+        let answer = self.answers_in.filter(|_| !self.is_measured() && !self.is_overdue())?;
         Some(answer.saturating_mul(if at_best { CLAIMED_AT_LEAST } else { CLAIMED }))
     }
 
-    /// Microseconds until a block asked for now arrives, made longer by silences.
+    /// Microseconds until a block asked for now arrives, made longer by silences. Being late for the round trip of its
+    /// connection is one as well: what it was asked for may have come from elsewhere before its deadline, each time.
     pub(super) fn expected(&self, size: u32, unmeasured: u64) -> u64 {
         let claimed = self.answers_in.map(|answer| answer.saturating_mul(CLAIMED));
         let latency = claimed.map_or(unmeasured, |claimed| claimed.min(unmeasured));
         let expected =
             self.estimator.expected(self.asked_bytes.saturating_add(u64::from(size)), latency);
         // A quick peer that has fallen silent is no quick peer.
-        let least = if self.is_silent() { SILENT_LEAST } else { 0 };
-        expected.max(least).saturating_mul(1 + u64::from(self.silences) * 2)
+        let least = if self.is_overdue() { SILENT_LEAST } else { 0 };
+        let silences = self.silences.max(self.is_overdue.into());
+        expected.max(least).saturating_mul(1 + u64::from(silences) * 2)
     }
 
     /// Microseconds after which it is late for the round trip of its connection, if it has not delivered

@@ -102,6 +102,7 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
+    #[doc(alias = "environment report")]
     pub async fn doctor(&self, options: DoctorOptions) -> Result<Diagnosis, NodeClosed> {
         let mut listen = Vec::new();
         for address in options.listen {

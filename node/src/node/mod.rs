@@ -370,6 +370,7 @@ impl Node {
     /// # Errors
     ///
     /// When the node has stopped.
+    #[doc(alias = "getSeedersForFile")]
     pub async fn seeders(&self, root: Cid) -> Result<Vec<Seeder>, NodeClosed> {
         self.call(move |driver| driver.seeders(&root)).await
     }
