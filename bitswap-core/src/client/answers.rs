@@ -109,6 +109,7 @@ impl Client {
             }
         }
         self.served(want, id, news);
+        self.charge_arrival(peer, bytes, now);
         if let Some(at) = known {
             // The peer forgets the want with the block: no cancel for it, unless it was sent again since the
             // peer sent the block.
@@ -120,7 +121,6 @@ impl Client {
                 self.peers.set_sending(peer);
             }
         }
-        self.charge_arrival(peer, bytes, now);
         self.schedule.peer_has_room();
         self.end_want(want, End::Block, Some(Delivered { data, from: id }), now);
     }

@@ -43,10 +43,10 @@ impl Client {
         let Some(row) = self.wants.session_want(at) else { return };
         let (index, want) = (row.session(), row.want());
         self.drop_expiry(at);
-        self.refund_want(at, now);
         if end == End::Block {
             self.charge_session(index, size, now);
         }
+        self.refund_want(at, now);
         let Some(session) = self.sessions.at_mut(index) else {
             debug_assert!(false, "a want ends without its session");
             return;

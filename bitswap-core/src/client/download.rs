@@ -1,7 +1,8 @@
 //! Limits of download: of all peers together, of each peer, of each session.
 //!
 //! A want is charged to all peers and to its session when it is asked for, a request to its peer. What is not to come is
-//! given back, and what arrives is charged with its real size instead.
+//! given back, and what arrives is charged with its real size instead: before, because more than can be saved up would be
+//! lost otherwise.
 
 use super::Client;
 use super::session::Session;

@@ -173,6 +173,43 @@ fn what_is_not_to_come_does_not_count_for_the_download_limit_of_a_peer_and_what_
 }
 
 #[test]
+fn the_limits_hold_for_blocks_that_are_large_for_them_and_take_long() {
+    const BYTES: u32 = 100_000;
+    // A block a second, which takes most of a second.
+    let rate = Some(u64::from(BYTES));
+    for (rates, of_session) in [
+        (Rates { download: rate, ..Rates::default() }, None),
+        (Rates { download_per_peer: rate, ..Rates::default() }, None),
+        (Rates::default(), rate),
+    ] {
+        let mut d = Driver::unwatched(Config::default().with_rates(rates));
+        d.connect(1);
+        let options = SessionOptions { download: of_session, ..SessionOptions::default() };
+        let session = d.session_with(options);
+        let blocks: Vec<Block> = (0..200).map(|n| sized(n, BYTES as usize)).collect();
+        let want = |block: &Block| Want { cid: *block.cid(), priority: 0, size: Some(BYTES) };
+        d.host.want(session, blocks.iter().map(want)).unwrap();
+        d.drain();
+        let mut got = 0;
+        let end = d.now + ms(100_000);
+        while d.now < end {
+            let asked = d.take_sent();
+            d.pass(ms(900));
+            for (_, cid, what) in asked {
+                if what == Sent::WantBlock {
+                    let block = blocks.iter().find(|block| *block.cid() == cid).unwrap();
+                    d.block(1, block);
+                    d.release_capacity(session, BYTES.into());
+                    got += 1;
+                }
+            }
+            d.pass(ms(100));
+        }
+        assert!((95..=105).contains(&got), "{rates:?} {of_session:?}: {got} in 100 s");
+    }
+}
+
+#[test]
 fn a_peer_that_is_held_to_a_rate_is_not_waited_for() {
     const BYTES: u32 = 100_000;
     let rates = Rates { download_per_peer: Some(10_000), ..Rates::default() };
