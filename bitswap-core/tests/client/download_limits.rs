@@ -1,6 +1,6 @@
 //! Limits of download: of all peers together, and of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::RangeInclusive;
 
 use bitswap_core::{Block, Config, Rates, SessionId, SessionOptions, TimerReason, Want};
@@ -175,7 +175,7 @@ fn what_is_not_to_come_does_not_count_for_the_download_limit_of_a_peer_and_what_
 #[test]
 fn the_limits_hold_for_blocks_that_are_large_for_them_and_take_long() {
     const BYTES: u32 = 100_000;
-    // A block a second, which takes most of a second.
+    // A block a second, which takes half of one.
     let rate = Some(u64::from(BYTES));
     for (rates, of_session) in [
         (Rates { download: rate, ..Rates::default() }, None),
@@ -190,20 +190,19 @@ fn the_limits_hold_for_blocks_that_are_large_for_them_and_take_long() {
         let want = |block: &Block| Want { cid: *block.cid(), priority: 0, size: Some(BYTES) };
         d.host.want(session, blocks.iter().map(want)).unwrap();
         d.drain();
-        let mut got = 0;
+        let (mut got, mut under_way) = (0, VecDeque::new());
         let end = d.now + ms(100_000);
         while d.now < end {
-            let asked = d.take_sent();
-            d.pass(ms(900));
-            for (_, cid, what) in asked {
-                if what == Sent::WantBlock {
-                    let block = blocks.iter().find(|block| *block.cid() == cid).unwrap();
-                    d.block(1, block);
-                    d.release_capacity(session, BYTES.into());
-                    got += 1;
-                }
+            let asked = d.take_sent().into_iter();
+            let asked = asked.filter(|(_, _, what)| *what == Sent::WantBlock);
+            under_way.extend(asked.map(|(_, cid, _)| (d.now + ms(500), cid)));
+            d.pass(ms(50));
+            while under_way.front().is_some_and(|(at, _)| *at <= d.now) {
+                let (_, cid) = under_way.pop_front().unwrap();
+                d.block(1, blocks.iter().find(|block| *block.cid() == cid).unwrap());
+                d.release_capacity(session, BYTES.into());
+                got += 1;
             }
-            d.pass(ms(100));
         }
         assert!((95..=105).contains(&got), "{rates:?} {of_session:?}: {got} in 100 s");
     }
