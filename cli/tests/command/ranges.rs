@@ -42,6 +42,9 @@ fn a_range_of_a_file_is_got_and_printed_and_nothing_else_is_fetched() {
             // What is there already stays there, and anything else is not replaced.
             let again = run(&[&get[..], &from].concat());
             assert!(again.status.success(), "{again:?}");
+            let text = String::from_utf8(again.stdout).unwrap();
+            let there: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!((&there["already"], &there["size"]), (&true.into(), &(end - first).into()));
             let mut other = bytes[first..end].to_vec();
             other[end - first - 1] ^= 1;
             std::fs::write(&target, &other).unwrap();

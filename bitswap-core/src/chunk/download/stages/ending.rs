@@ -72,7 +72,7 @@ impl Stages {
                 self.stage = Stage::Commit(commit);
             }
             AfterProof::Already => {
-                let size = self.source.size();
+                let size = self.source.target_len();
                 self.end(Outcome::Finished(Finished::already(size)), true);
             }
         }
