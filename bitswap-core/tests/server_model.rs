@@ -430,7 +430,9 @@ impl World {
                 assert!(presence.have || want.asks, "DONT_HAVE that nobody asked for");
                 want.absent |= !presence.have;
             } else {
-                assert!(again, "a presence that nobody asked for");
+                // Its answer was on its way, and forgotten, when it was asked for again.
+                let evicted = model.asked.remove(&presence.cid) && !self.wide;
+                assert!(again || evicted, "a presence that nobody asked for");
             }
             let cid = presence.cid;
             if presence.have {
@@ -580,4 +582,50 @@ fn a_message_of_a_stream_that_is_gone_keeps_its_place_when_its_peer_gives_up_mem
         tell(0, vec![want(0, false)]),
     ];
     play(&ops, narrow([2, 63, 0, 0, 1, 0]), false);
+}
+
+#[test]
+fn a_want_that_is_repeated_while_its_forgotten_answer_is_on_its_way_is_a_new_one() {
+    let tell = |peer, entries| Op::Tell { peer, entries, full: false };
+    let ops = [
+        tell(1, vec![(0, false, false, 0), (1, true, false, 0)]),
+        tell(2, vec![(0, true, false, 0)]),
+        Op::Poll(4),
+        Op::Open { which: 2, ok: true },
+        tell(1, vec![(6, false, true, 0)]),
+        tell(2, vec![(6, true, true, 0)]),
+        Op::Load { which: 0, part: 1 },
+        Op::Load { which: 0, part: 1 },
+        Op::Poll(3),
+        Op::Open { which: 0, ok: true },
+        tell(2, vec![(4, true, false, 0)]),
+        Op::Load { which: 0, part: 1 },
+        Op::Open { which: 0, ok: false },
+        Op::Load { which: 0, part: 1 },
+        tell(0, vec![(0, true, false, 0)]),
+        Op::Poll(1),
+        Op::Load { which: 0, part: 1 },
+        Op::Poll(4),
+        tell(0, vec![(3, false, false, 0)]),
+        Op::Poll(1),
+        Op::Sent { which: 9, ok: false },
+        Op::Open { which: 0, ok: true },
+        tell(0, vec![(0, false, false, 0)]),
+        Op::Load { which: 0, part: 1 },
+        Op::Cancel { peer: 0, cids: vec![0] },
+        Op::Poll(1),
+        tell(0, vec![(0, false, false, 0)]),
+        Op::Sent { which: 15, ok: false },
+        tell(0, vec![(0, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+        tell(2, vec![(4, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+        Op::Cancel { peer: 0, cids: vec![0] },
+        tell(0, vec![(0, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+        tell(0, vec![(0, false, false, 0)]),
+    ];
+    play(&ops, narrow([2, 78, 0, 0, 0, 141]), false);
 }
