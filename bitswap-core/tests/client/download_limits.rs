@@ -146,6 +146,25 @@ fn a_session_begins_with_the_download_limit_of_its_options() {
 }
 
 #[test]
+fn a_want_that_nobody_can_serve_now_does_not_count_for_any_download_limit() {
+    let slow = Some(1000);
+    for (rates, of_session) in
+        [(Rates { download: slow, ..Rates::default() }, None), (Rates::default(), slow)]
+    {
+        let mut d = Driver::with(Config::default().with_rates(rates));
+        d.connect(1);
+        let options = SessionOptions { download: of_session, ..SessionOptions::default() };
+        let s = d.session_with(options);
+        let want = |n| Want { cid: cid(n), priority: 0, size: Some(100_000) };
+        d.host.want(s, [want(1), want(2)]).unwrap();
+        d.drain();
+        assert_eq!(d.take_sent(), [(1, cid(1), Sent::WantBlock)]);
+        d.dont_have(1, cid(1));
+        assert_eq!(d.take_sent(), [(1, cid(2), Sent::WantBlock)], "{rates:?}");
+    }
+}
+
+#[test]
 fn what_is_not_to_come_does_not_count_for_the_download_limit_of_a_peer_and_what_comes_does() {
     const BYTES: u32 = 1_000_000;
     let rates = Rates { download_per_peer: Some(10_000), ..Rates::default() };
