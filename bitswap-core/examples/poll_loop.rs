@@ -81,6 +81,7 @@ impl Node {
                 Output::Close { .. }
                 | Output::Reset { .. }
                 | Output::StopLookup { .. }
+                | Output::KeepAlive { .. }
                 | Output::Event(_) => {}
             }
         }

@@ -74,7 +74,8 @@
 //!                     self.engine.release_capacity(session, data.len() as u64, now);
 //!                     self.store.insert(cid, data);
 //!                 }
-//!                 // Close an idle stream, reset a slow one, stop a lookup, log what else happened.
+//!                 // Close an idle stream, reset a slow one, stop a lookup, keep a connection or let go of it,
+//!                 // log what else happened.
 //!                 _ => {}
 //!             }
 //!         }
@@ -161,6 +162,7 @@
 //!    last one in parts until [`ProviderProgress::Final`] or [`Output::StopLookup`]. The first final answer
 //!    counts. Answers to unknown ids are ignored. What was sent on a stream that [`Output::Reset`] names
 //!    needs no answer any more: the host drops it and the stream with it.
+//!    [`Output::KeepAlive`] says for whom connections are needed, each time that it changes.
 //! 7. **Each want ends exactly once:** with its block, with a failure that has a reason, or, when it
 //!    is cancelled, by the return of [`Engine::cancel`] or [`Engine::close_session`], after which no
 //!    event about it follows. None is dropped in silence.
@@ -224,6 +226,7 @@ mod key;
 pub mod limits;
 mod memory;
 pub mod message;
+mod need;
 mod outbound_stream;
 mod output;
 mod peer;

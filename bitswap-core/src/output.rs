@@ -62,6 +62,17 @@ pub enum Output<P> {
         /// The lookup.
         id: LookupId,
     },
+    /// Whether the connections to this peer are needed from now on: a want is to be sent to it or was sent, or one
+    /// of its own waits for its answer. Initially they are not. No answer.
+    ///
+    /// A host may close connections that are not needed. It comes after all other outputs, and only when it
+    /// changed since it was told last, so a want that follows another at once leaves it as it is.
+    KeepAlive {
+        /// The peer.
+        peer: P,
+        /// Whether they are needed.
+        needed: bool,
+    },
     /// Something the user of the engine may want to know.
     Event(Event<P>),
 }

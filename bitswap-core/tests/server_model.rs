@@ -390,7 +390,7 @@ impl World {
                 self.flights.retain(|(_, other, _)| *other != peer);
                 self.lost(peer);
             }
-            Output::Close { .. } | Output::Event(_) => {}
+            Output::Close { .. } | Output::KeepAlive { .. } | Output::Event(_) => {}
             other => panic!("{other:?}"),
         }
         true

@@ -422,7 +422,7 @@ impl<P: Copy + Ord + Debug + Hash, I: Interceptor<P>> Host<P, I> {
                     *self.unreleased.entry(*session).or_default() += bytes;
                 }
             }
-            Output::Event(_) => {}
+            Output::KeepAlive { .. } | Output::Event(_) => {}
         }
     }
 

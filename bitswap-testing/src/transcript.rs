@@ -40,6 +40,7 @@ impl Transcript {
                 cid(of, to);
             }
             Output::StopLookup { id } => (5u8, id).hash(to),
+            Output::KeepAlive { peer, needed } => (12u8, peer, needed).hash(to),
             Output::Reset { peer, stream } => (11u8, peer, stream).hash(to),
             Output::Event(of) => event(of, to),
         }

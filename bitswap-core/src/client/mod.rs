@@ -207,6 +207,16 @@ impl Client {
         }
     }
 
+    /// The next peer whose connection is needed now for a want and was not before, or the reverse.
+    pub(crate) fn next_changed_need(&mut self) -> Option<Ref<Peer>> {
+        self.peers.next_changed_need()
+    }
+
+    /// Whether the connection to a peer is needed: a want is to be sent to it, or was sent and has not ended.
+    pub(crate) fn is_needed(&self, peer: Ref<Peer>) -> bool {
+        self.peers.is_needed(peer)
+    }
+
     /// A decision is due, or a session may ask.
     fn has_work(&mut self, now: Timestamp) -> bool {
         self.wants.has_undecided() || self.schedule.has_work(now)

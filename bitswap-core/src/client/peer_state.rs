@@ -8,6 +8,7 @@ use super::message_queue::MessageQueue;
 use super::reachability::Reachability;
 use super::throttle::Throttle;
 use crate::message::Version;
+use crate::need::Need;
 use crate::outbound_stream::OutboundStream;
 use crate::output::{PeerHistory, ProtocolSupport};
 use crate::peer::Peer;
@@ -47,6 +48,7 @@ pub(super) struct PeerState {
     stream: OutboundStream,
     estimator: DeliveryEstimator,
     queue: MessageQueue,
+    need: Need,
     throttle: Throttle,
     /// HAVEs of wants that it was not sent, since `claims_since`.
     claims: u32,
@@ -92,6 +94,7 @@ impl PeerState {
             stream: OutboundStream::new(retry, now),
             estimator: DeliveryEstimator::from_history(history),
             queue: MessageQueue::new(now),
+            need: Need::default(),
             throttle,
             claims: 0,
             claims_since: now,
@@ -124,6 +127,15 @@ impl PeerState {
 
     pub(super) const fn queue(&self) -> &MessageQueue {
         &self.queue
+    }
+
+    /// Whether the connection is needed for a want that it is to be sent, or was sent.
+    pub(super) const fn need(&self) -> &Need {
+        &self.need
+    }
+
+    pub(super) const fn need_mut(&mut self) -> &mut Need {
+        &mut self.need
     }
 
     pub(super) const fn queue_mut(&mut self) -> &mut MessageQueue {

@@ -46,6 +46,7 @@ impl Client {
             Some(state) => state.queue_mut().insert(self.wants.peer_wants_mut(), at),
             None => debug_assert!(false, "a want is for a peer that is not here"),
         }
+        self.peers.update_need(peer);
         at
     }
 
@@ -123,10 +124,11 @@ impl Client {
         self.refund(at, now);
         self.set_pending(at, None, now);
         let Some(row) = self.wants.peer_want(at) else { return };
-        let want = row.want();
-        if let Some(state) = self.peers.get_mut(row.peer()) {
+        let (want, peer) = (row.want(), row.peer());
+        if let Some(state) = self.peers.get_mut(peer) {
             state.queue_mut().remove(self.wants.peer_wants_mut(), at);
         }
+        self.peers.update_need(peer);
         self.wants.remove_peer_want(at);
         self.wants.free_if_unused(want);
     }

@@ -1,10 +1,12 @@
 //! All connected peers as the client sees them.
 //!
-//! The table keeps count of how many can be asked, and lists those that may have something to be sent.
+//! The table keeps count of how many can be asked, and lists those that may have something to be sent, and those
+//! whose connection is needed now and was not before, or the reverse.
 
 use super::message_queue::MessageQueue;
 use super::peer_state::PeerState;
 use super::reachability::{Reachability, ReachabilityCounts};
+use crate::need::Needs;
 use crate::peer::Peer;
 use crate::util::deque::Deque;
 use crate::util::rows::{Id, Ref};
@@ -16,6 +18,7 @@ pub(super) struct Peers {
     counts: ReachabilityCounts,
     /// Peers that may have something to be sent, each once.
     sending: Deque<Ref<Peer>>,
+    needs: Needs,
 }
 
 impl Peers {
@@ -31,6 +34,7 @@ impl Peers {
             // The next peer in this place is another one.
             self.sending.retain(|other| *other != peer);
         }
+        self.needs.remove(peer, state.need());
         Some(state)
     }
 
@@ -116,9 +120,32 @@ impl Peers {
         Some(peer)
     }
 
+    // Whose connection is needed.
+
+    /// The number of wants that a peer is to be sent or was sent has changed.
+    pub(super) fn update_need(&mut self, peer: Ref<Peer>) {
+        if let Some(state) = self.states.get_mut(peer) {
+            let is_needed = state.queue().len() > 0;
+            self.needs.set(peer, state.need_mut(), is_needed);
+        }
+    }
+
+    /// The next peer whose connection is needed now and was not before, or the reverse.
+    pub(super) fn next_changed_need(&mut self) -> Option<Ref<Peer>> {
+        let peer = self.needs.next()?;
+        if let Some(state) = self.states.get_mut(peer) {
+            Needs::looked_at(state.need_mut());
+        }
+        Some(peer)
+    }
+
+    pub(super) fn is_needed(&self, peer: Ref<Peer>) -> bool {
+        self.states.get(peer).is_some_and(|state| state.need().is_needed())
+    }
+
     pub(super) fn held_bytes(&self) -> usize {
         let heaps: usize = self.states.iter().map(|(_, state)| state.heap_bytes()).sum();
-        self.states.bytes() + heaps + self.sending.bytes()
+        self.states.bytes() + heaps + self.sending.bytes() + self.needs.bytes()
     }
 
     /// The most bytes of one of so many peers, with so many messages on their way.
@@ -127,6 +154,7 @@ impl Peers {
             + MessageQueue::heap_bytes_max()
             + crate::memory::list::<[u32; 2]>(messages)
             + crate::memory::list::<Ref<Peer>>(1)
+            + Needs::bytes_max_each()
     }
 
     /// What is wrong with the table, if anything.
@@ -137,6 +165,10 @@ impl Peers {
             counts.add(Reachability::of(state));
             if state.is_sending() != self.sending.iter().any(|other| *other == at) {
                 return Err("a peer is wrong about being listed as sending");
+            }
+            self.needs.validate(at, state.need())?;
+            if state.need().is_needed() != (state.queue().len() > 0) {
+                return Err("the connection to a peer is needed for no want, or not for one");
             }
         }
         if counts != self.counts {

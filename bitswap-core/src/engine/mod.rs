@@ -28,6 +28,8 @@ use crate::util::rows::{Id, Ref, Rows};
 struct Known<P> {
     name: P,
     messages_received: u64,
+    /// What the host was last told of the need for its connection.
+    is_needed: bool,
 }
 
 /// The Bitswap protocol as one value. The crate's front page has its contract and run loop.
@@ -115,7 +117,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             self.stale_inputs += 1;
             return;
         }
-        let id = self.rows.insert(Known { name: peer, messages_received: 0 });
+        let id = self.rows.insert(Known { name: peer, messages_received: 0, is_needed: false });
         self.places.insert(peer, id);
         log!(debug, "a peer connected", peer = format_args!("{peer:?}"), row = id.at());
         self.client.connected(id, history, self.now);
@@ -505,12 +507,30 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             // An output about a peer that is gone has no receiver, so the next one is taken.
             let output = if let Some(output) = self.client.poll(self.now) {
                 self.client_output(output)
-            } else {
-                let output = self.server.poll(self.now)?;
+            } else if let Some(output) = self.server.poll(self.now) {
                 self.server_output(output)
+            } else {
+                // Last: a want that ends here is often followed by another.
+                return self.next_keep_alive();
             };
             if output.is_some() {
                 return output;
+            }
+        }
+    }
+
+    /// The next peer whose connection is needed and was not when the host was told last, or the reverse.
+    fn next_keep_alive(&mut self) -> Option<Output<P>> {
+        loop {
+            let changed =
+                self.client.next_changed_need().or_else(|| self.server.next_changed_need());
+            let peer = changed?;
+            let needed = self.client.is_needed(peer) || self.server.is_needed(peer);
+            if let Some(known) = self.rows.at_mut(peer)
+                && known.is_needed != needed
+            {
+                known.is_needed = needed;
+                return Some(Output::KeepAlive { peer: known.name, needed });
             }
         }
     }

@@ -289,7 +289,17 @@ impl Ledger {
         }
     }
 
+    /// The next peer whose connection is needed now and was not before, or the reverse.
+    pub(super) fn next_changed_need(&mut self) -> Option<Ref<Peer>> {
+        self.queues.next_changed_need()
+    }
+
     // Queries.
+
+    /// Whether the connection to a peer is needed: a want of it is remembered and not answered.
+    pub(super) fn is_needed(&self, peer: Ref<Peer>) -> bool {
+        self.queues.is_needed(peer)
+    }
 
     /// The peer's wants, most urgent first.
     pub(super) fn peer_wantlist(&self, peer: Ref<Peer>) -> Vec<Entry> {
@@ -352,26 +362,36 @@ impl Ledger {
     fn change(&mut self, row: Ref<Want>, loaded: Option<Bytes>, how: impl FnOnce(&mut Want)) {
         let want = consistent(self.table.at_mut(row), "a want that is gone is changed");
         let Some(want) = want else { return };
-        self.queues.update(want.peer(), |queue| {
+        let peer = want.peer();
+        self.queues.update(peer, |queue| {
             let held = queue.leave(want, row);
             how(want);
             let data = held.or(loaded).filter(|_| want.state() == State::Loaded);
             queue.join(want, row, data);
         });
+        self.update_need(peer);
     }
 
     fn insert(&mut self, want: Want) {
         let Some(row) = self.table.insert(want) else { return };
-        if let Some(want) = self.table.at(row) {
-            self.queues.update(want.peer(), |queue| queue.join(want, row, None));
-        }
+        let Some(want) = self.table.at(row) else { return };
+        let peer = want.peer();
+        self.queues.update(peer, |queue| queue.join(want, row, None));
+        self.update_need(peer);
     }
 
     /// Ends a want.
     fn remove(&mut self, row: Ref<Want>) -> Option<Want> {
         let want = self.table.remove(row)?;
         self.queues.update(want.peer(), |queue| _ = queue.leave(&want, row));
+        self.update_need(want.peer());
         Some(want)
+    }
+
+    /// The number of a peer's wants may have changed.
+    fn update_need(&mut self, peer: Ref<Peer>) {
+        let is_needed = self.len_of(peer) > 0;
+        self.queues.set_needed(peer, is_needed);
     }
 
     const fn age(&mut self) -> u64 {

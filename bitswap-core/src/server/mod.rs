@@ -160,7 +160,17 @@ impl Server {
         })
     }
 
+    /// The next peer whose connection is needed now for a want of it and was not before, or the reverse.
+    pub(crate) fn next_changed_need(&mut self) -> Option<Ref<Peer>> {
+        self.ledger.next_changed_need()
+    }
+
     // Queries.
+
+    /// Whether the connection to a peer is needed: a want of it waits for its answer.
+    pub(crate) fn is_needed(&self, peer: Ref<Peer>) -> bool {
+        self.ledger.is_needed(peer)
+    }
 
     /// The peer's wants, most urgent first.
     pub(crate) fn peer_wantlist(&self, peer: Ref<Peer>) -> Vec<Entry> {

@@ -9,6 +9,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use crate::memory::tree;
+use crate::need::{Need, Needs};
 use crate::output::LoadKind;
 use crate::peer::Peer;
 use crate::util::rows::Ref;
@@ -50,6 +51,8 @@ pub(super) struct TaskQueue {
     unknown: u64,
     /// Wants in the state [`State::Unconfirmed`].
     unconfirmed: u32,
+    /// Whether the connection is needed for a want of the peer.
+    need: Need,
 }
 
 impl TaskQueue {
@@ -251,6 +254,7 @@ pub(super) struct TaskQueues {
     heap_bytes: usize,
     /// Wants answered lately.
     unconfirmed: u32,
+    needs: Needs,
 }
 
 impl TaskQueues {
@@ -261,7 +265,9 @@ impl TaskQueues {
     /// The peer's wants have been removed.
     pub(super) fn disconnected(&mut self, peer: Ref<Peer>) {
         let gone = consistent(self.queues.remove(peer), "a peer leaves twice");
-        debug_assert!(gone.is_none_or(|queue| queue.bytes() == 0), "a peer leaves tasks behind");
+        let Some(gone) = gone else { return };
+        debug_assert!(gone.bytes() == 0, "a peer leaves tasks behind");
+        self.needs.remove(peer, &gone.need);
     }
 
     pub(super) fn of(&self, peer: Ref<Peer>) -> Option<&TaskQueue> {
@@ -279,6 +285,26 @@ impl TaskQueues {
         self.unconfirmed = self.unconfirmed - before.1 + queue.unconfirmed;
     }
 
+    /// Sets whether the connection to a peer is needed.
+    pub(super) fn set_needed(&mut self, peer: Ref<Peer>, is_needed: bool) {
+        if let Some(queue) = self.queues.get_mut(peer) {
+            self.needs.set(peer, &mut queue.need, is_needed);
+        }
+    }
+
+    /// The next peer whose connection is needed now and was not before, or the reverse.
+    pub(super) fn next_changed_need(&mut self) -> Option<Ref<Peer>> {
+        let peer = self.needs.next()?;
+        if let Some(queue) = self.queues.get_mut(peer) {
+            Needs::looked_at(&mut queue.need);
+        }
+        Some(peer)
+    }
+
+    pub(super) fn is_needed(&self, peer: Ref<Peer>) -> bool {
+        self.queues.get(peer).is_some_and(|queue| queue.need.is_needed())
+    }
+
     /// How many wants of all peers were answered lately.
     pub(super) const fn unconfirmed_len(&self) -> u32 {
         self.unconfirmed
@@ -286,12 +312,12 @@ impl TaskQueues {
 
     /// Bytes allocated, and of the blocks in memory.
     pub(super) fn bytes(&self) -> usize {
-        self.queues.bytes() + self.heap_bytes
+        self.queues.bytes() + self.heap_bytes + self.needs.bytes()
     }
 
     /// The most bytes of a peer without wants, beside `peers` others at most.
     pub(super) const fn bytes_max_each(peers: u64) -> u64 {
-        SideTable::<TaskQueue, Peer>::bytes_max_each(peers)
+        SideTable::<TaskQueue, Peer>::bytes_max_each(peers) + Needs::bytes_max_each()
     }
 
     /// What breaks an invariant, if anything does, when these are all wants: for tests.
@@ -300,6 +326,10 @@ impl TaskQueues {
         let (mut bytes, mut unconfirmed) = (0, 0);
         for (peer, queue) in self.queues.iter() {
             queue.validate(table.of_peer(peer))?;
+            self.needs.validate(peer, &queue.need)?;
+            if queue.need.is_needed() != (table.len_of(peer) > queue.unconfirmed) {
+                return Err("the connection to a peer is needed for no want of it, or not for one");
+            }
             bytes += queue.bytes();
             unconfirmed += queue.unconfirmed;
         }

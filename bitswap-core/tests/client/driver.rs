@@ -161,6 +161,7 @@ impl Driver {
                 Output::Send(Outgoing { peer, message, .. }) => self.messages.push((peer, message)),
                 Output::FindProviders { id, cid, .. } => self.searches.push((id, cid)),
                 Output::StopLookup { id } => self.stopped.push(id),
+                Output::KeepAlive { .. } => {}
                 Output::Event(event) => self.events.push(event),
                 other => panic!("unexpected {other:?}"),
             }

@@ -56,6 +56,7 @@ fn a_lookup_in_the_store_is_answered_once() {
                 engine.handle_open(peer, stream, Ok(Version::V1_2), NOW);
             }
             Output::Load(wanted) => load = Some(wanted.id),
+            Output::KeepAlive { .. } => {}
             other => panic!("{other:?}"),
         }
     }

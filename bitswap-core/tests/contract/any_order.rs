@@ -28,6 +28,7 @@ fn what_is_undone_before_the_drain_is_never_said() {
     engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), now);
     let Some(Output::Send(sent)) = engine.poll_output() else { panic!("the want is told") };
     assert_eq!(sent.message.wantlist.entries.len(), 1, "{sent:?}");
+    assert_eq!(engine.poll_output(), Some(Output::KeepAlive { peer: 1, needed: true }));
 
     // The engine decides whom to ask, and waits for the transport to have room for it.
     engine.want(session, [Want::from(late)], now).unwrap();

@@ -358,7 +358,10 @@ impl Chaos {
                         assert!(Block::new(*block.cid(), block.data().clone()).is_ok());
                     }
                 }
-                Output::Close { .. } | Output::Reset { .. } | Output::StopLookup { .. } => {}
+                Output::Close { .. }
+                | Output::Reset { .. }
+                | Output::StopLookup { .. }
+                | Output::KeepAlive { .. } => {}
             }
         }
         panic!("the engine spins");

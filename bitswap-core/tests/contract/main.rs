@@ -14,4 +14,5 @@ mod clamped_time;
 mod deterministic;
 mod ends_once;
 mod infallible;
+mod keep_alive;
 mod timer;

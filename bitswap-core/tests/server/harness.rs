@@ -179,7 +179,7 @@ impl Harness {
                 Output::Reset { peer, stream: StreamKind::Responses } => self.reset.push(peer),
                 Output::Load(load) => self.loaded.push(load),
                 Output::Send(outgoing) => messages.push((outgoing.peer, outgoing.message)),
-                Output::Event(_) => {}
+                Output::KeepAlive { .. } | Output::Event(_) => {}
                 other => panic!("the server half does not ask for {other:?}"),
             }
         }

@@ -343,7 +343,12 @@ fn the_first_want_asks_to_open_a_stream_and_to_load_at_once() {
     harness.wants(0, [want(cid(1)), ask(cid(4))]);
     harness.at_once = AtOnce::NONE;
     let outputs = harness.drain();
-    let [Output::Open { peer: 0, .. }, Output::Load(sizes), Output::Load(datas)] = &outputs[..]
+    let [
+        Output::Open { peer: 0, .. },
+        Output::Load(sizes),
+        Output::Load(datas),
+        Output::KeepAlive { peer: 0, needed: true },
+    ] = &outputs[..]
     else {
         panic!("{outputs:?}");
     };

@@ -2,6 +2,7 @@
 //!
 //! The rules' names in the messages are those of the contract on the crate's front page.
 
+mod needs;
 mod peer_wants;
 mod proof;
 mod record;
@@ -21,6 +22,7 @@ use core::fmt::{Debug, Write as _};
 
 use cid::Cid;
 
+use needs::Needs;
 pub(super) use record::{Cids, Record};
 use requests::Requests;
 use responses::Responses;
@@ -59,6 +61,7 @@ pub(super) struct Model<P> {
     pub(super) requests: Requests<P>,
     pub(super) responses: Responses<P>,
     pub(super) streams: Streams<P>,
+    needs: Needs<P>,
     block_bytes_max: usize,
     sizes: Sizes,
     drains: u64,
@@ -81,6 +84,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             requests: Requests::new(config),
             responses: Responses::new(config),
             streams: Streams::new(config),
+            needs: Needs::default(),
             block_bytes_max: config.settings().block_bytes_max as usize,
             sizes: Sizes::default(),
             drains: 0,
@@ -105,6 +109,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
         if self.streams.connected(peer) {
             self.requests.connected(peer);
             self.responses.connected(peer);
+            self.needs.connected(peer);
             self.sizes.peers = self.sizes.peers.max(self.streams.peers());
         }
     }
@@ -113,6 +118,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
         self.streams.disconnected(peer);
         self.requests.disconnected(peer);
         self.responses.disconnected(peer);
+        self.needs.disconnected(peer);
     }
 
     pub(super) fn received(&mut self, peer: P, message: &Message) {
@@ -181,6 +187,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             }
             Output::FindProviders { id, session, cid } => self.wants.search(*id, *session, cid),
             Output::StopLookup { id } => self.wants.stop_search(*id),
+            Output::KeepAlive { peer, needed } => self.needs.told(*peer, *needed),
             Output::Event(event) => self.event(event),
         }
     }
@@ -242,6 +249,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             self.wants.wants()
         );
         self.wants.settled()?;
+        self.needs.at_rest(engine, self.drains)?;
         let stats = engine.stats();
         let seen =
             (self.wants.cids() as u32, self.wants.sessions() as u32, self.streams.peers() as u32);

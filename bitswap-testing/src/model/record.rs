@@ -112,6 +112,9 @@ impl<P: Copy> Record<P> {
             }
             Output::FindProviders { id, cid, .. } => Self::Search(*id, *cid),
             Output::StopLookup { id } => Self::Stop(*id),
+            Output::KeepAlive { peer, needed } => {
+                Self::PeerEvent(if *needed { "needed" } else { "not needed" }, *peer)
+            }
             Output::Event(Event::Block { session, block, .. }) => {
                 Self::Ended("block", *session, *block.cid())
             }

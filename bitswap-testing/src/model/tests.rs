@@ -415,6 +415,33 @@ fn a_search_for_what_nobody_wants() {
 }
 
 #[test]
+fn needs_that_are_told_twice_or_of_nobody() {
+    let told = |peer, needed| {
+        move |context: &mut Context| {
+            context.model.output(&Output::KeepAlive { peer, needed }, Some(NOW));
+        }
+    };
+    is_silent(Context::new(), told(1, true));
+    calls("it was said already", Context::new(), told(1, false));
+    calls("it was said already", Context::new(), |context| {
+        told(1, true)(context);
+        told(1, true)(context);
+    });
+    calls("3 is not connected", Context::new(), told(3, true));
+}
+
+#[test]
+fn needs_that_are_not_what_the_engine_has() {
+    let mut engine = Engine::new(Config::default(), [1; 32], NOW);
+    engine.handle_connected(1, None, NOW);
+    let mut needs = super::needs::Needs::default();
+    needs.connected(1);
+    assert_eq!(needs.at_rest(&engine, 1), Ok(()));
+    needs.told(1, true).unwrap();
+    assert!(needs.at_rest(&engine, 1).unwrap_err().contains("it is needed: true"));
+}
+
+#[test]
 fn a_violation_prints_the_last_steps() {
     let complaint = complaint(Context::new(), |context| {
         context.sends(StreamKind::Requests, Message::default());

@@ -68,6 +68,8 @@ impl Host {
                 Output::StopLookup { id } => {
                     self.lookups.remove(&id);
                 }
+                // Connections end as the network says, whether they are needed or not.
+                Output::KeepAlive { .. } => {}
                 Output::Event(event) => self.event(event, out),
             }
         }
