@@ -131,6 +131,7 @@ mod config;
 mod event;
 mod handler;
 mod histogram;
+mod host;
 mod locked;
 mod mailbox;
 mod memory;
@@ -147,12 +148,13 @@ mod traffic;
 
 pub use bitswap_core;
 
-pub use behaviour::{Behaviour, BlockDisposition, PeerInfo, Stats};
+pub use behaviour::{Behaviour, PeerInfo, Stats};
 pub use blockstore::{Blockstore, MemoryStore, StoreError};
 pub use builder::{BehaviourBuilder, NoSpawner};
 pub use config::Config;
 pub use event::{EngineEvent, Event, GetError, PutId, RequestId};
 pub use histogram::{Histogram, Histograms};
+pub use host::BlockDisposition;
 #[cfg(feature = "tokio")]
 pub use spawner::TokioSpawner;
 pub use spawner::{BlockingTask, TaskSpawner};

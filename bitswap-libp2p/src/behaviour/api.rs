@@ -1,6 +1,5 @@
 //! What the program that embeds the behaviour may ask of it.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use bitswap_core::error::WantError;
@@ -11,23 +10,12 @@ use bitswap_core::{
 use cid::Cid;
 use libp2p_identity::PeerId;
 
-use super::{Behaviour, Put};
+use super::Behaviour;
 use crate::blockstore::Blockstore;
-use crate::event::{EngineEvent, Event, PutId};
+use crate::event::{PutId, RequestId};
 use crate::histogram::Histograms;
+use crate::host::BlockDisposition;
 use crate::traffic::Traffic;
-
-/// Where the blocks of a session go.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BlockDisposition {
-    /// Into the store, and then to the user; other peers are served from there.
-    #[default]
-    Store,
-    /// To the user alone: a file that is written elsewhere, or bytes that are used once. What the
-    /// user can serve afterwards is told with [`Behaviour::notify_new_blocks`].
-    Return,
-}
 
 /// The behaviour as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +44,19 @@ pub struct PeerInfo {
 }
 
 impl<S: Blockstore> Behaviour<S> {
+    /// Gets one block: from the store, or from whoever has it, and then it is in the store too. It waits until
+    /// somebody has it; [`Event::GetFinished`](crate::Event::GetFinished) tells the end.
+    ///
+    /// Blocks that belong together come faster through a session: see [`Behaviour::open_session`].
+    pub fn get(&mut self, cid: Cid) -> RequestId {
+        self.with_host(|host| host.get(cid))
+    }
+
+    /// Ends a get. No event of it follows.
+    pub fn cancel_get(&mut self, request: RequestId) {
+        self.with_host(|host| host.cancel_get(request));
+    }
+
     /// Opens a session: wants that belong together and are likely served by the same peers.
     ///
     /// # Errors
@@ -66,18 +67,12 @@ impl<S: Blockstore> Behaviour<S> {
         options: SessionOptions<PeerId>,
         disposition: BlockDisposition,
     ) -> Result<SessionId, WantError> {
-        let session = self.with_engine(|engine, now| engine.open_session(options, now))?;
-        if disposition == BlockDisposition::Store {
-            self.storing.insert(session);
-        }
-        Ok(session)
+        self.with_host(|host| host.open_session(options, disposition))
     }
 
     /// Closes a session. Its wants are cancelled, and no event of it follows.
     pub fn close_session(&mut self, session: SessionId) {
-        self.storing.remove(&session);
-        self.silence(session, None);
-        self.with_engine(|engine, now| engine.close_session(session, now));
+        self.with_host(|host| host.close_session(session));
     }
 
     /// Wants blocks: all of them or, on error, none. The local store is not asked: what it has
@@ -96,9 +91,7 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// Ends wants of a session. No event about them follows.
     pub fn cancel(&mut self, session: SessionId, cids: impl IntoIterator<Item = Cid>) {
-        let cids: HashSet<Cid> = cids.into_iter().collect();
-        self.silence(session, Some(&cids));
-        self.with_engine(|engine, now| engine.cancel(session, cids, now));
+        self.with_host(|host| host.cancel(session, cids));
     }
 
     /// Changes how many bytes per second a session asks for at most; `None` is no limit. See
@@ -113,9 +106,9 @@ impl<S: Blockstore> Behaviour<S> {
         self.with_engine(|engine, now| engine.release_capacity(session, bytes, now));
     }
 
-    /// Stores blocks, and then serves them to peers that want them. [`Event::Put`] tells when.
+    /// Stores blocks, and then serves them to peers that want them. [`Event::Put`](crate::Event::Put) tells when.
     pub fn put(&mut self, blocks: Vec<Block>) -> PutId {
-        self.begin_put(blocks, Put { asked: true, events: Vec::new() })
+        self.with_host(|host| host.put(blocks))
     }
 
     /// These blocks are in the local store now, put there by the user. Peers that want them are
@@ -124,7 +117,7 @@ impl<S: Blockstore> Behaviour<S> {
         self.with_engine(|engine, now| engine.notify_new_blocks(blocks, now));
     }
 
-    /// The answer to [`Event::FindProviders`], whole or in parts, until [`ProviderProgress::Final`]. Peers
+    /// The answer to [`Event::FindProviders`](crate::Event::FindProviders), whole or in parts, until [`ProviderProgress::Final`]. Peers
     /// that are not connected yet may be dialed, and named once they are.
     pub fn providers(&mut self, id: LookupId, peers: &[PeerId], lookup: ProviderProgress) {
         self.with_engine(|engine, now| engine.handle_providers(id, peers, lookup, now));
@@ -139,7 +132,7 @@ impl<S: Blockstore> Behaviour<S> {
     /// block that a peer asks for from now on. A peer cannot tell a refusal from absence.
     /// Initially everybody may have everything.
     pub fn set_access(&mut self, may: impl Fn(&PeerId, &Cid) -> bool + Send + Sync + 'static) {
-        self.storage.set_access(Arc::new(may));
+        self.host.set_access(Arc::new(may));
     }
 
     /// Fails all wants, tells peers their cancels and serves nobody any more. Poll the swarm until
@@ -151,16 +144,13 @@ impl<S: Blockstore> Behaviour<S> {
     /// Whether nothing is on its way to any peer, into the store or to the user.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.events.is_empty()
-            && self.requests.is_empty()
-            && self.storage.running() == 0
-            && !self.peers.values().any(super::Peer::is_busy)
+        self.host.is_idle() && !self.host.network().iter().any(|(_, peer)| peer.is_busy())
     }
 
     /// The store.
     #[must_use]
     pub const fn store(&self) -> &Arc<S> {
-        self.storage.store()
+        self.host.store()
     }
 
     /// Bytes received so far of messages longer than 8 KiB, of those still arriving too. It grows while a
@@ -174,9 +164,9 @@ impl<S: Blockstore> Behaviour<S> {
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
-            engine: self.engine.stats(),
+            engine: self.host.engine().stats(),
             traffic: self.traffic,
-            store_calls: self.storage.running(),
+            store_calls: self.host.store_calls(),
         }
     }
 
@@ -188,15 +178,16 @@ impl<S: Blockstore> Behaviour<S> {
 
     /// The connected peers, without those that are only connected through relays.
     pub fn peers(&self) -> impl Iterator<Item = PeerId> {
-        self.peers.iter().filter(|(_, peer)| peer.connections() > 0).map(|(id, _)| *id)
+        let peers = self.host.network().iter();
+        peers.filter(|(_, peer)| peer.connections() > 0).map(|(id, _)| id)
     }
 
     /// What is known of a connected peer.
     #[must_use]
     pub fn peer(&self, peer: PeerId) -> Option<PeerInfo> {
-        let known = self.peers.get(&peer).filter(|known| known.connections() > 0)?;
+        let known = self.host.network().get(peer).filter(|known| known.connections() > 0)?;
         Some(PeerInfo {
-            stats: self.engine.peer_stats(peer),
+            stats: self.host.engine().peer_stats(peer),
             traffic: known.traffic,
             connections: known.connections(),
         })
@@ -206,55 +197,25 @@ impl<S: Blockstore> Behaviour<S> {
     /// that of some peer.
     #[must_use]
     pub fn is_rate_limited(&self, session: SessionId) -> bool {
-        self.engine.is_rate_limited(session)
+        self.host.engine().is_rate_limited(session)
     }
 
     /// What is known of a session.
     #[must_use]
     pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
-        self.engine.session_stats(session)
+        self.host.engine().session_stats(session)
     }
 
     /// The wants of a peer that are remembered, most urgent first.
     #[must_use]
     pub fn peer_wantlist(&self, peer: PeerId) -> Vec<Entry> {
-        self.engine.peer_wantlist(peer)
+        self.host.engine().peer_wantlist(peer)
     }
 
     /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
     /// session does not want the CID.
     #[must_use]
     pub fn diagnose(&self, session: SessionId, cid: &Cid) -> Option<Vec<PeerReport<PeerId>>> {
-        self.engine.diagnose(session, cid)
-    }
-
-    /// Drops events that wait to be polled: of a whole session, or of these wants of it.
-    fn silence(&mut self, silent: SessionId, cids: Option<&HashSet<Cid>>) {
-        let mut bytes = 0;
-        let mut keep = |event: &EngineEvent| {
-            let (session, cid) = match event {
-                EngineEvent::Block { session, block, .. } => (session, block.cid()),
-                EngineEvent::Stored { session, cid } | EngineEvent::Failed { session, cid, .. } => {
-                    (session, cid)
-                }
-                _ => return true,
-            };
-            if *session != silent || cids.is_some_and(|cids| !cids.contains(cid)) {
-                return true;
-            }
-            if let EngineEvent::Block { block, .. } = event {
-                bytes += block.data().len() as u64;
-            }
-            false
-        };
-        self.events.retain(|event| match event {
-            Event::Engine(event) => keep(event),
-            _ => true,
-        });
-        self.puts.values_mut().for_each(|put| put.events.retain(&mut keep));
-        // Nobody else can release their bytes.
-        if bytes > 0 {
-            self.release_capacity(silent, bytes);
-        }
+        self.host.engine().diagnose(session, cid)
     }
 }

@@ -18,6 +18,7 @@ use libp2p_swarm::ConnectionId;
 
 use crate::allowance::Allowance;
 use crate::handler::{StreamEvent, StreamReport};
+use crate::host::Input;
 use crate::locked::Locked;
 use crate::mailbox::{Command, Mailbox, StreamId};
 use crate::memory::Memory;
@@ -36,6 +37,8 @@ pub(crate) struct Peer {
     works: Version,
     /// Whether the engine knows it.
     pub(crate) known: bool,
+    /// Whether the engine needs its connections.
+    needed: bool,
     pub(crate) traffic: Traffic,
 }
 
@@ -55,14 +58,6 @@ enum StreamState {
     Closed,
     Opening(StreamId),
     Open(StreamId, Vec<SendId>),
-}
-
-/// An input of the engine about the peer.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum EngineInput {
-    Opened(StreamKind, Result<Version, OpenError>),
-    Sent(SendId, Result<(), SendError>),
-    Reset(StreamKind),
 }
 
 /// Names streams, each once.
@@ -86,6 +81,7 @@ impl Peer {
             memory: Arc::default(),
             works: Version::V1_2,
             known: false,
+            needed: false,
             traffic: Traffic::default(),
         }
     }
@@ -125,11 +121,7 @@ impl Peer {
     }
 
     /// The connection closed, or was not established after all.
-    pub(crate) fn disconnected(
-        &mut self,
-        id: ConnectionId,
-        streams: &mut StreamIds,
-    ) -> Vec<EngineInput> {
+    pub(crate) fn disconnected(&mut self, id: ConnectionId, streams: &mut StreamIds) -> Vec<Input> {
         let used = self.used().map(|used| used.id);
         let Some(at) = self.connections.iter().position(|known| known.id == id) else {
             return Vec::new();
@@ -144,7 +136,7 @@ impl Peer {
             self.give_up(StreamKind::Requests, self.used().map(|used| used.mailbox.clone()))
         };
         // Also if our stream there was closed in good order: what it said last may not have arrived.
-        let reset = EngineInput::Reset(StreamKind::Requests);
+        let reset = Input::Reset(StreamKind::Requests);
         if self.connections() > 0 && !inputs.contains(&reset) {
             inputs.push(reset);
         }
@@ -174,13 +166,9 @@ impl Peer {
     }
 
     /// Opens a stream.
-    pub(crate) fn open(
-        &mut self,
-        kind: StreamKind,
-        streams: &mut StreamIds,
-    ) -> Option<EngineInput> {
+    pub(crate) fn open(&mut self, kind: StreamKind, streams: &mut StreamIds) -> Option<Input> {
         let Some(used) = self.used() else {
-            return Some(EngineInput::Opened(kind, Err(OpenError::Closed)));
+            return Some(Input::Opened(kind, Err(OpenError::Closed)));
         };
         let stream = streams.next();
         used.mailbox.put(Command::Open { kind, stream, first: self.works });
@@ -209,7 +197,7 @@ impl Peer {
     }
 
     /// Sends a message on an open stream.
-    pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<EngineInput> {
+    pub(crate) fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Input> {
         let Outgoing { id, stream: kind, version, message, .. } = outgoing;
         let mailbox = self.used().map(|used| used.mailbox.clone());
         match (self.streams.get_mut(kind), mailbox) {
@@ -222,7 +210,7 @@ impl Peer {
                 mailbox.put(Command::Send { kind, stream: *stream, id, version, message });
                 None
             }
-            _ => Some(EngineInput::Sent(id, Err(SendError::Closed))),
+            _ => Some(Input::Sent(id, Err(SendError::Closed))),
         }
     }
 
@@ -231,12 +219,12 @@ impl Peer {
         &mut self,
         report: StreamReport,
         streams: &mut StreamIds,
-    ) -> Vec<EngineInput> {
+    ) -> Vec<Input> {
         let StreamReport { kind, stream, event } = report;
         let state = self.streams.get_mut(kind);
         match (&mut *state, event) {
             (StreamState::Opening(opening), StreamEvent::Opened(result)) if *opening == stream => {
-                let mut inputs = vec![EngineInput::Opened(kind, result)];
+                let mut inputs = vec![Input::Opened(kind, result)];
                 match result {
                     Ok(version) => {
                         *state = StreamState::Open(stream, Vec::new());
@@ -255,7 +243,7 @@ impl Peer {
                 match sending.iter().position(|sent| *sent == id) {
                     Some(at) => {
                         sending.remove(at);
-                        vec![EngineInput::Sent(id, Ok(()))]
+                        vec![Input::Sent(id, Ok(()))]
                     }
                     None => Vec::new(),
                 }
@@ -280,8 +268,15 @@ impl Peer {
         })
     }
 
-    /// Tells all connections whether they are needed: the peer may be using another than we are.
-    pub(crate) fn keep_alive(&self, needed: bool) {
+    /// The engine needs the connections from now on, or does not.
+    pub(crate) const fn set_needed(&mut self, needed: bool) {
+        self.needed = needed;
+    }
+
+    /// Tells all connections whether they are needed, by the engine or for what is on its way: the peer may be using
+    /// another than we are.
+    pub(crate) fn update_keep_alive(&self) {
+        let needed = self.needed || self.is_busy();
         for connection in &self.connections {
             connection.mailbox.keep_alive(needed);
         }
@@ -304,7 +299,7 @@ impl Peer {
     }
 
     /// The connection in use does not move: takes another, if there is one.
-    fn use_another(&mut self, streams: &mut StreamIds) -> Vec<EngineInput> {
+    fn use_another(&mut self, streams: &mut StreamIds) -> Vec<Input> {
         let at = self.connections.iter().position(|known| known.established);
         let Some(at) = at.filter(|_| self.connections() > 1) else {
             return Vec::new();
@@ -317,7 +312,7 @@ impl Peer {
 
     /// The connection that was in use is not any more. Streams that were being opened are opened on
     /// the next one; the engine opens the others again when it needs them.
-    fn move_streams(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<EngineInput> {
+    fn move_streams(&mut self, old: Option<Mailbox>, streams: &mut StreamIds) -> Vec<Input> {
         let mut inputs = Vec::new();
         for kind in StreamKind::ALL {
             if let StreamState::Opening(stream) = *self.streams.get(kind) {
@@ -332,7 +327,7 @@ impl Peer {
     }
 
     /// Resets a stream, if it is open.
-    fn give_up(&mut self, kind: StreamKind, mailbox: Option<Mailbox>) -> Vec<EngineInput> {
+    fn give_up(&mut self, kind: StreamKind, mailbox: Option<Mailbox>) -> Vec<Input> {
         let StreamState::Open(stream, _) = *self.streams.get(kind) else {
             return Vec::new();
         };
@@ -341,11 +336,11 @@ impl Peer {
     }
 
     /// A stream is gone.
-    fn stream_lost(&mut self, kind: StreamKind, error: SendError) -> Vec<EngineInput> {
+    fn stream_lost(&mut self, kind: StreamKind, error: SendError) -> Vec<Input> {
         match std::mem::take(self.streams.get_mut(kind)) {
             StreamState::Open(_, sending) => {
-                let failed = sending.into_iter().map(|id| EngineInput::Sent(id, Err(error)));
-                failed.chain([EngineInput::Reset(kind)]).collect()
+                let failed = sending.into_iter().map(|id| Input::Sent(id, Err(error)));
+                failed.chain([Input::Reset(kind)]).collect()
             }
             _ => Vec::new(),
         }
@@ -409,176 +404,4 @@ mod interleavings {
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::task::noop_waker;
-    use web_time::Instant;
-
-    use super::*;
-
-    /// A peer with this many established connections, and their mailboxes.
-    fn peer(connections: usize) -> (Peer, Vec<Mailbox>) {
-        let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
-        let mailboxes = (0..connections).map(|at| {
-            let mailbox = peer.connecting(id(at));
-            peer.connected(id(at));
-            mailbox
-        });
-        let mailboxes = mailboxes.collect();
-        (peer, mailboxes)
-    }
-
-    fn id(at: usize) -> ConnectionId {
-        ConnectionId::new_unchecked(at)
-    }
-
-    /// The stream that a task was asked to open, if that is all it was asked.
-    fn asked_to_open(mailbox: &Mailbox) -> Option<StreamId> {
-        match Vec::from(mailbox.take(&noop_waker()).commands)[..] {
-            [Command::Open { kind: StreamKind::Requests, stream, .. }] => Some(stream),
-            _ => None,
-        }
-    }
-
-    fn opened(stream: StreamId, result: Result<Version, OpenError>) -> StreamReport {
-        StreamReport { kind: StreamKind::Requests, stream, event: StreamEvent::Opened(result) }
-    }
-
-    const YES: Result<Version, OpenError> = Ok(Version::V1_2);
-
-    #[test]
-    fn a_stream_being_opened_moves_to_the_next_connection() {
-        let (mut peer, tasks) = peer(2);
-        let streams = &mut StreamIds::default();
-        assert_eq!(peer.open(StreamKind::Requests, streams), None);
-        let first = asked_to_open(&tasks[0]).unwrap();
-        let inputs = peer.disconnected(id(0), streams);
-        assert_eq!(
-            inputs,
-            [EngineInput::Reset(StreamKind::Requests)],
-            "the engine's request stands"
-        );
-        let second = asked_to_open(&tasks[1]).unwrap();
-        assert_eq!(peer.on_stream_event(opened(first, YES), streams), [], "of a stream given up");
-        let inputs = peer.on_stream_event(opened(second, YES), streams);
-        assert_eq!(inputs, [EngineInput::Opened(StreamKind::Requests, YES)]);
-        assert_eq!(peer.on_stream_event(opened(second, YES), streams), [], "answered once");
-    }
-
-    #[test]
-    fn the_last_connection_answers_what_is_open() {
-        let (mut peer, _) = peer(1);
-        let streams = &mut StreamIds::default();
-        peer.open(StreamKind::Requests, streams);
-        let closed = EngineInput::Opened(StreamKind::Requests, Err(OpenError::Closed));
-        assert_eq!(peer.disconnected(id(0), streams), [closed]);
-        assert!(peer.is_empty() && !peer.is_busy());
-    }
-
-    #[test]
-    fn any_connection_that_closes_may_have_lost_answers_to_our_wants() {
-        let (mut peer, tasks) = peer(2);
-        let streams = &mut StreamIds::default();
-        assert_eq!(peer.disconnected(id(1), streams), [EngineInput::Reset(StreamKind::Requests)]);
-        peer.open(StreamKind::Requests, streams);
-        let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.on_stream_event(opened(stream, YES), streams);
-        peer.connecting(id(2));
-        peer.connected(id(2));
-        assert_eq!(peer.disconnected(id(2), streams), [EngineInput::Reset(StreamKind::Requests)]);
-        let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
-        assert!(matches!(commands[..], [Command::Reset { .. }]), "{commands:?}");
-    }
-
-    #[test]
-    fn what_was_said_before_a_stream_was_closed_may_be_lost_with_its_connection() {
-        let (mut peer, tasks) = peer(2);
-        let streams = &mut StreamIds::default();
-        peer.open(StreamKind::Requests, streams);
-        let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.on_stream_event(opened(stream, YES), streams);
-        peer.close(StreamKind::Requests);
-        assert_eq!(peer.disconnected(id(0), streams), [EngineInput::Reset(StreamKind::Requests)]);
-        assert_eq!(peer.disconnected(id(1), streams), [], "the peer is gone with its last one");
-    }
-
-    #[test]
-    fn a_connection_that_was_never_established_leaves_no_trace() {
-        let (mut peer, tasks) = peer(1);
-        let streams = &mut StreamIds::default();
-        peer.connecting(id(1));
-        assert_eq!(peer.connections(), 1);
-        assert_eq!(peer.disconnected(id(1), streams), []);
-        // Nor does one that is established late come to be used instead of one that is in use.
-        let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
-        let late = peer.connecting(id(2));
-        let used = peer.connecting(id(3));
-        peer.connected(id(3));
-        peer.connected(id(2));
-        peer.open(StreamKind::Requests, streams);
-        assert!(asked_to_open(&used).is_some() && asked_to_open(&late).is_none());
-        assert!(asked_to_open(&tasks[0]).is_none());
-    }
-
-    #[test]
-    fn a_connection_on_which_nothing_can_be_opened_is_left_for_another() {
-        let (mut peer, tasks) = peer(2);
-        let streams = &mut StreamIds::default();
-        peer.open(StreamKind::Requests, streams);
-        let stream = asked_to_open(&tasks[0]).unwrap();
-        let timeout = Err(OpenError::Timeout);
-        let inputs = peer.on_stream_event(opened(stream, timeout), streams);
-        assert_eq!(inputs, [EngineInput::Opened(StreamKind::Requests, timeout)]);
-        peer.open(StreamKind::Requests, streams);
-        assert!(asked_to_open(&tasks[0]).is_none() && asked_to_open(&tasks[1]).is_some());
-    }
-
-    #[test]
-    fn a_connection_on_which_nothing_can_be_sent_in_time_is_left_for_another() {
-        for (error, leaves) in [(SendError::Timeout, true), (SendError::Closed, false)] {
-            let (mut peer, tasks) = peer(2);
-            let streams = &mut StreamIds::default();
-            peer.open(StreamKind::Requests, streams);
-            let stream = asked_to_open(&tasks[0]).unwrap();
-            peer.on_stream_event(opened(stream, YES), streams);
-            let failed = StreamReport {
-                kind: StreamKind::Requests,
-                stream,
-                event: StreamEvent::Failed(error),
-            };
-            assert_eq!(
-                peer.on_stream_event(failed, streams),
-                [EngineInput::Reset(StreamKind::Requests)]
-            );
-            peer.open(StreamKind::Requests, streams);
-            assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
-            assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn a_stream_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
-        let (mut peer, tasks) = peer(1);
-        let streams = &mut StreamIds::default();
-        peer.reset(StreamKind::Requests);
-        peer.open(StreamKind::Requests, streams);
-        let stream = asked_to_open(&tasks[0]).unwrap();
-        peer.on_stream_event(opened(stream, YES), streams);
-        peer.reset(StreamKind::Requests);
-        assert!(!peer.is_busy());
-        let commands = Vec::from(tasks[0].take(&noop_waker()).commands);
-        assert!(
-            matches!(commands[..], [Command::Reset { kind: StreamKind::Requests, stream: at }] if at == stream)
-        );
-        let event = StreamEvent::Failed(SendError::Closed);
-        let late = StreamReport { kind: StreamKind::Requests, stream, event };
-        assert_eq!(peer.on_stream_event(late, streams), []);
-    }
-
-    #[test]
-    fn one_connection_that_lists_bitswap_is_enough() {
-        let (mut peer, _) = peer(2);
-        assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::No);
-        assert_eq!(peer.support(id(1), ProtocolSupport::Yes), ProtocolSupport::Yes);
-        assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::Yes);
-    }
-}
+mod tests;

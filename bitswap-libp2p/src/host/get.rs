@@ -5,24 +5,20 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::requests::{FindId, Stage};
-use super::{Behaviour, BlockDisposition};
+use super::{BlockDisposition, Host, Network};
 use crate::blockstore::{Blockstore, StoreError};
 use crate::event::{EngineEvent, Event, GetError, RequestId};
 
-impl<S: Blockstore> Behaviour<S> {
-    /// Gets one block: from the store, or from whoever has it, and then it is in the store too. It waits until
-    /// somebody has it; [`Event::GetFinished`] tells the end.
-    ///
-    /// Blocks that belong together come faster through a session: see [`Behaviour::open_session`].
-    pub fn get(&mut self, cid: Cid) -> RequestId {
+impl<N: Network, S: Blockstore> Host<N, S> {
+    /// Gets one block: from the store, or from whoever has it, and then it is in the store too.
+    pub(crate) fn get(&mut self, cid: Cid) -> RequestId {
         let (id, find) = self.requests.begin(cid);
         find.into_iter().for_each(|find| self.storage.find(find, cid));
-        self.wake();
         id
     }
 
     /// Ends a get. No event of it follows.
-    pub fn cancel_get(&mut self, request: RequestId) {
+    pub(crate) fn cancel_get(&mut self, request: RequestId) {
         self.events.retain(
             |event| !matches!(event, Event::GetFinished { request: id, .. } if *id == request),
         );
@@ -61,7 +57,8 @@ impl<S: Blockstore> Behaviour<S> {
         let own = self.requests.session();
         match event {
             EngineEvent::Block { session, block, .. } if own == Some(session) => {
-                self.release_capacity(session, block.data().len() as u64);
+                let bytes = block.data().len() as u64;
+                self.call(|engine, now| engine.release_capacity(session, bytes, now));
                 self.finish(*block.cid(), Ok(block));
                 None
             }
@@ -93,7 +90,7 @@ impl<S: Blockstore> Behaviour<S> {
                 session
             }
         };
-        Ok(self.want(session, [Want::from(cid)])?)
+        Ok(self.call(|engine, now| engine.want(session, [Want::from(cid)], now))?)
     }
 
     /// The block need not come from peers any more.

@@ -31,30 +31,32 @@ fn peer(number: usize) -> PeerId {
     PeerId::from_multihash(Multihash::wrap(0, &digest).unwrap()).unwrap()
 }
 
-/// A node that is connected to all the peers, and its sides of the connections.
-fn connected() -> (Node, Vec<Handler>) {
-    let store = Arc::new(MemoryStore::new());
-    let mut node = Behaviour::builder(store).with_seed([7; 32]).build();
+/// The peer connects, once more perhaps; the node's side of the connection.
+fn connect(node: &mut Node, number: usize, connection: usize) -> Handler {
     let address: Multiaddr = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
     let endpoint = ConnectedPoint::Dialer {
         address: address.clone(),
         role_override: Endpoint::Dialer,
         port_use: PortUse::New,
     };
-    let connections = (0..PEERS).map(|number| {
-        let (peer_id, connection_id) = (peer(number), ConnectionId::new_unchecked(number));
-        let handler =
-            node.handle_established_inbound_connection(connection_id, peer_id, &address, &address);
-        node.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
-            peer_id,
-            connection_id,
-            endpoint: &endpoint,
-            failed_addresses: &[],
-            other_established: 0,
-        }));
-        handler.unwrap().left().expect("it is not relayed")
-    });
-    let connections = connections.collect();
+    let (peer_id, connection_id) = (peer(number), ConnectionId::new_unchecked(connection));
+    let handler =
+        node.handle_established_inbound_connection(connection_id, peer_id, &address, &address);
+    node.on_swarm_event(FromSwarm::ConnectionEstablished(ConnectionEstablished {
+        peer_id,
+        connection_id,
+        endpoint: &endpoint,
+        failed_addresses: &[],
+        other_established: usize::from(number != connection),
+    }));
+    handler.unwrap().left().expect("it is not relayed")
+}
+
+/// A node that is connected to all the peers, and its sides of the connections.
+fn connected() -> (Node, Vec<Handler>) {
+    let store = Arc::new(MemoryStore::new());
+    let mut node = Behaviour::builder(store).with_seed([7; 32]).build();
+    let connections = (0..PEERS).map(|number| connect(&mut node, number, number)).collect();
     (node, connections)
 }
 
@@ -114,6 +116,18 @@ async fn a_connection_is_needed_as_soon_as_its_peer_is_asked() {
         let kept = look(&mut connections).0;
         assert!(kept.contains(&(number as usize)), "peer {number} was just asked");
     }
+}
+
+#[tokio::test]
+async fn another_connection_to_a_peer_that_is_needed_is_needed_too() {
+    let (mut node, _connections) = connected();
+    let peers = PeerSet::Only(vec![peer(3)]);
+    let options = SessionOptions { peers, ..SessionOptions::default() };
+    let session = node.open_session(options, BlockDisposition::Return).unwrap();
+    let cid = *block("wanted").cid();
+    node.want(session, [cid.into()]).unwrap();
+    let mut others = [3, 4].map(|number| connect(&mut node, number, PEERS + number));
+    assert_eq!(look(&mut others).0, [0]);
 }
 
 #[tokio::test]
