@@ -197,7 +197,7 @@ impl Node {
                 wants.push(Want::from(cid));
             }
             if !wants.is_empty() {
-                waiter.want(wants).await?;
+                waiter.want(wants).await;
             }
             if asked.is_empty() {
                 break;
@@ -224,7 +224,7 @@ impl Node {
                     );
                 }
                 // Somebody stored it here meanwhile.
-                Outcome::Stored => {}
+                Outcome::Here(_) | Outcome::Stored => {}
                 Outcome::Failed(error) => {
                     let absent = absent(error)?;
                     match absent {

@@ -1,6 +1,7 @@
 //! Sessions: blocks that belong together.
 
 mod many;
+mod open_wants;
 mod waiter;
 
 pub(crate) use waiter::SessionWaiter;
@@ -46,9 +47,10 @@ impl Session {
             return Ok(block);
         }
         let mut waiter = self.waiter();
-        waiter.want(vec![Want::from(cid)]).await?;
+        waiter.want(vec![Want::from(cid)]).await;
         match waiter.next().await?.outcome {
             Outcome::Block(held) => Ok(held.block),
+            Outcome::Here(block) => Ok(block),
             Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),
             Outcome::Failed(error) => Err(error),
         }

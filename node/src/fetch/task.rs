@@ -1,6 +1,6 @@
 //! The task of a fetch: runs a download, which says what to do, and tells it what came of it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,8 +8,8 @@ use bitswap_core::chunk::{
     BlockWant, Done, Download, DownloadError, EffectId, FileNode, FileRole, FsError, Holders,
     Missing, Order, Outcome, RAW, StallReason,
 };
-use bitswap_core::{Block, SessionOptions, Timestamp, Want};
-use bitswap_libp2p::{BlockDisposition, Blockstore as _};
+use bitswap_core::{Block, SessionId, SessionOptions, Timestamp, Want};
+use bitswap_libp2p::BlockDisposition;
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::{BoxFuture, Either, FutureExt as _};
@@ -18,12 +18,11 @@ use libp2p::PeerId;
 
 use super::machine::{Machine, Output};
 use super::{Control, FetchOptions, Fetched, at_path, failure};
-use crate::error::{FetchError, GetError, NodeClosed};
+use crate::error::{FetchError, GetError};
 use crate::error_chain::ErrorChain;
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
 use crate::node::routes::{self, Delivery};
-use crate::runtime::{Runtime, RuntimeExt as _};
 use crate::session::{Session, SessionWaiter};
 use crate::share;
 use crate::trace::log;
@@ -55,21 +54,12 @@ pub(crate) struct Ended<O> {
 /// Something that was started and has ended.
 enum Job {
     Effect(EffectId, Result<Done, FsError>),
-    /// What the local store had of the wants, each checked.
-    Here(Vec<(BlockWant, Option<Block>)>),
-    /// A request was passed on, or was refused.
-    Requested(Option<(Vec<Cid>, GetError)>),
+    /// The session has the rate that it was given.
+    RateSet,
     /// Why nothing may come, and who may have what, as far as that is asked.
     Network(Option<StallReason>, Option<Holders>),
     /// Nothing more to do about it.
     Nothing,
-}
-
-/// Something to tell the session. Told in order: a want and its cancel must not change places, nor two rates.
-enum Request {
-    Want(Vec<Want>),
-    Unwant(Vec<Cid>),
-    Rate(Option<u64>),
 }
 
 struct Task<M: Machine> {
@@ -83,11 +73,9 @@ struct Task<M: Machine> {
     given: Option<Block>,
     start: Instant,
     jobs: FuturesUnordered<BoxFuture<'static, Job>>,
-    requests: VecDeque<Request>,
-    is_requesting: bool,
-    /// The download's open wants, oldest first; and the same as a set.
-    wanted: VecDeque<Cid>,
-    is_wanted: BTreeSet<Cid>,
+    /// The rate that the session is to be given next, and whether it is being given one: two must not change places.
+    next_rate: Option<Option<u64>>,
+    is_setting_rate: bool,
     events: mpsc::Sender<M::Event>,
     /// Is shown every event, also those that whoever watches misses.
     watch: Watch<M::Event>,
@@ -196,10 +184,8 @@ pub(crate) async fn drive<M: Machine>(
         given,
         start: Instant::now(),
         jobs: FuturesUnordered::new(),
-        requests: VecDeque::new(),
-        is_requesting: false,
-        wanted: VecDeque::new(),
-        is_wanted: BTreeSet::new(),
+        next_rate: None,
+        is_setting_rate: false,
         events: ends.events,
         watch,
         from_peers: BTreeMap::new(),
@@ -285,56 +271,39 @@ impl<M: Machine> Task<M> {
             }
         }
         if !cancels.is_empty() {
-            for cid in &cancels {
-                self.forget(cid);
-            }
-            self.requests.push_back(Request::Unwant(cancels));
+            // A node that has stopped wants nothing.
+            let unwanted = self.waiter.unwant(cancels).map(|_| Job::Nothing);
+            self.jobs.push(unwanted.boxed());
         }
         if !wants.is_empty() {
-            for want in &wants {
-                if self.is_wanted.insert(want.cid) {
-                    self.wanted.push_back(want.cid);
-                }
-            }
-            let here = look_here(self.node.clone(), wants);
-            self.jobs.push(here.boxed());
+            let wants = wants.into_iter().map(|want| Want {
+                cid: want.cid,
+                priority: i32::from(want.urgent),
+                size: u32::try_from(want.estimate).ok(),
+            });
+            self.want(wants.collect());
         }
-        self.request();
     }
 
-    /// Tells the session the next thing.
-    fn request(&mut self) {
-        if self.is_requesting {
+    /// Wants blocks of the local store, and of peers what is not there.
+    fn want(&mut self, wants: Vec<Want>) {
+        self.jobs.push(self.waiter.look_and_want(wants).map(|()| Job::Nothing).boxed());
+    }
+
+    /// Gives the session the next rate.
+    fn set_rate(&mut self) {
+        if self.is_setting_rate {
             return;
         }
-        let job = match self.requests.pop_front() {
-            None => return,
-            Some(Request::Unwant(cids)) => {
-                // A node that has stopped wants nothing.
-                self.waiter.unwant(cids).map(|_| Job::Requested(None)).boxed()
-            }
-            Some(Request::Rate(download)) => {
-                let (node, session) = (self.node.clone(), self.session.id());
-                async move {
-                    let set = node.call(move |driver| {
-                        driver.bitswap().set_session_rate(session, download);
-                    });
-                    // A node that has stopped asks for nothing.
-                    let _ = set.await;
-                    Job::Requested(None)
-                }
-                .boxed()
-            }
-            Some(Request::Want(wants)) => {
-                let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-                let refused = |result: Result<(), NodeClosed>| {
-                    result.err().map(|closed| (cids, GetError::from(closed)))
-                };
-                self.waiter.want(wants).map(|result| Job::Requested(refused(result))).boxed()
-            }
-        };
-        self.is_requesting = true;
-        self.jobs.push(job);
+        let Some(download) = self.next_rate.take() else { return };
+        self.is_setting_rate = true;
+        let (node, session) = (self.node.clone(), self.session.id());
+        self.jobs.push(Box::pin(async move {
+            let set = node.call(move |driver| driver.bitswap().set_session_rate(session, download));
+            // A node that has stopped asks for nothing.
+            let _ = set.await;
+            Job::RateSet
+        }));
     }
 
     fn event(&mut self, event: M::Event) {
@@ -350,32 +319,9 @@ impl<M: Machine> Task<M> {
         let now = self.now();
         match job {
             Job::Effect(id, result) => self.download.handle_done(id, result, now),
-            Job::Here(answers) => {
-                let mut missing = Vec::new();
-                for (want, block) in answers {
-                    match block {
-                        // Cancelled meanwhile.
-                        _ if !self.is_wanted.contains(&want.cid) => {}
-                        None => missing.push(want),
-                        Some(block) => {
-                            self.forget(&want.cid);
-                            if self.download.handle_block(&block, now) {
-                                self.from_here += block.data().len() as u64;
-                            }
-                        }
-                    }
-                }
-                self.ask(&missing);
-            }
-            Job::Requested(refused) => {
-                self.is_requesting = false;
-                if let Some((cids, error)) = refused {
-                    self.failed = Some(error);
-                    for cid in cids {
-                        self.forget(&cid);
-                        self.download.handle_want_failed(&cid, Missing::NotFound, now);
-                    }
-                }
+            Job::RateSet => {
+                self.is_setting_rate = false;
+                self.set_rate();
             }
             Job::Network(reason, holders) => {
                 self.is_looking = false;
@@ -392,13 +338,12 @@ impl<M: Machine> Task<M> {
 
     /// Asks the node why nothing may come, and now and then who has what.
     fn look_at_network(&mut self) {
-        if self.is_looking || self.wanted.is_empty() {
+        if self.is_looking || self.waiter.len() == 0 {
             return;
         }
         (self.is_looking, self.looks) = (true, self.looks.wrapping_add(1));
         let asks_holders = self.is_rarest && self.looks.is_multiple_of(HOLDERS_EVERY);
-        let (session, blocks) = (self.session.id(), self.is_wanted.len());
-        let oldest: Vec<_> = self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
+        let (blocks, oldest) = self.waiting();
         let node = self.node.clone();
         self.jobs.push(Box::pin(async move {
             let look = node.call(move |driver| {
@@ -411,26 +356,16 @@ impl<M: Machine> Task<M> {
         }));
     }
 
-    /// Asks peers.
-    fn ask(&mut self, missing: &[BlockWant]) {
-        if missing.is_empty() {
-            return;
-        }
-        let wants = missing.iter().map(|want| Want {
-            cid: want.cid,
-            priority: i32::from(want.urgent),
-            size: u32::try_from(want.estimate).ok(),
-        });
-        self.requests.push_back(Request::Want(wants.collect()));
+    /// How many blocks are waited for, and the oldest of them.
+    fn waiting(&self) -> (usize, Vec<(SessionId, Cid)>) {
+        let session = self.session.id();
+        let oldest = self.waiter.oldest(3).into_iter().map(|cid| (session, cid));
+        (self.waiter.len(), oldest.collect())
     }
 
     fn delivered(&mut self, delivery: Delivery) {
         let now = self.now();
         let Delivery { cid, outcome, .. } = delivery;
-        if !self.forget(&cid) {
-            // Cancelled while it was on its way.
-            return;
-        }
         match outcome {
             routes::Outcome::Block(held) => {
                 let block = held.block;
@@ -444,12 +379,13 @@ impl<M: Machine> Task<M> {
                     self.jobs.push(keep(self.node.clone(), block).boxed());
                 }
             }
-            routes::Outcome::Stored => {
-                let want = BlockWant { cid, estimate: 0, urgent: false };
-                self.is_wanted.insert(cid);
-                self.wanted.push_back(cid);
-                self.jobs.push(look_here(self.node.clone(), vec![want]).boxed());
+            routes::Outcome::Here(block) => {
+                if self.download.handle_block(&block, now) {
+                    self.from_here += block.data().len() as u64;
+                }
             }
+            // It may be gone again by now.
+            routes::Outcome::Stored => self.want(vec![Want::from(cid)]),
             routes::Outcome::Failed(error) => {
                 self.failed = Some(error);
                 self.download.handle_want_failed(&cid, Missing::NotFound, now);
@@ -465,14 +401,12 @@ impl<M: Machine> Task<M> {
             Some(Control::Cancel) => self.download.cancel(now),
             Some(Control::Stop) => self.download.stop(now),
             Some(Control::Rate(download)) => {
-                self.requests.push_back(Request::Rate(download));
-                self.request();
+                self.next_rate = Some(download);
+                self.set_rate();
             }
             Some(Control::Diagnose(reply)) => {
-                let session = self.session.id();
-                let oldest: Vec<_> =
-                    self.wanted.iter().take(3).map(|cid| (session, *cid)).collect();
-                let (node, blocks) = (self.node.clone(), self.is_wanted.len());
+                let (blocks, oldest) = self.waiting();
+                let node = self.node.clone();
                 self.jobs.push(Box::pin(async move {
                     let waiting =
                         node.call(move |driver| driver.stall_report(blocks, oldest)).await;
@@ -484,16 +418,6 @@ impl<M: Machine> Task<M> {
             // Nobody holds the fetch any more.
             None => self.download.stop(now),
         }
-    }
-
-    /// A want has ended. False when it had already.
-    fn forget(&mut self, cid: &Cid) -> bool {
-        let known = self.is_wanted.remove(cid);
-        // The oldest wants mostly end first, so this is short.
-        if known && let Some(at) = self.wanted.iter().position(|other| other == cid) {
-            self.wanted.remove(at);
-        }
-        known
     }
 }
 
@@ -510,28 +434,4 @@ async fn keep(node: Node, block: Block) -> Job {
         log!(warn, "a node of a file was not kept", error = ErrorChain(&error));
     }
     Job::Nothing
-}
-
-/// Looks for blocks in the local store, and hashes what it finds: what is on a disk may have
-/// changed there, and it is about to become part of a file that is called verified.
-async fn look_here(node: Node, wants: Vec<BlockWant>) -> Job {
-    let cids = wants.iter().map(|want| want.cid).collect();
-    let found = node.store().get(cids).await;
-    let mut answers: Vec<_> = wants.iter().map(|want| (*want, None)).collect();
-    let bytes = found.into_iter().map(|answer| answer.ok().flatten());
-    let some: Vec<_> = bytes.enumerate().filter_map(|(at, bytes)| Some((at, bytes?))).collect();
-    if some.is_empty() {
-        return Job::Here(answers);
-    }
-    let checked = node.runtime().run_blocking(move || {
-        for (at, bytes) in some {
-            let (want, block) = &mut answers[at];
-            *block = Block::new(want.cid, bytes).ok();
-        }
-        answers
-    });
-    match checked.await {
-        Ok(answers) => Job::Here(answers),
-        Err(_) => Job::Here(wants.into_iter().map(|want| (want, None)).collect()),
-    }
 }

@@ -167,10 +167,6 @@ impl Driver {
 
     /// Wants blocks for a waiter. Each ends as one delivery, also what cannot be wanted.
     pub(crate) fn want(&mut self, session: SessionId, wants: Vec<Want>, waiter: &Waiter) {
-        if waiter.deliveries.is_closed() {
-            // It was dropped before its command had its turn, and has let go of its wants already.
-            return;
-        }
         let mut cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
         if self.bitswap().want(session, wants.iter().copied()).is_err() {
             // One of them is at fault, or there are too many for all.

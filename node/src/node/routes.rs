@@ -29,8 +29,11 @@ pub(crate) struct Delivery {
 /// How a want ended.
 #[derive(Debug)]
 pub(crate) enum Outcome {
+    /// A peer delivered it.
     Block(Held),
-    /// The block is in the store.
+    /// It was in the store before it was wanted of peers.
+    Here(Block),
+    /// The block is in the store now.
     Stored,
     Failed(GetError),
 }

@@ -104,9 +104,7 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
         if missing.is_empty() {
             return;
         }
-        if let Err(closed) = self.waiter.want(missing.into_iter().map(Want::from).collect()).await {
-            self.fail(&closed.into());
-        }
+        self.waiter.want(missing.into_iter().map(Want::from).collect()).await;
     }
 
     /// Those that the store does not have.
@@ -161,6 +159,7 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
         let Delivery { cid, outcome, .. } = delivery;
         match outcome {
             Outcome::Block(held) => self.got(cid, Ok(held.block)),
+            Outcome::Here(block) => self.got(cid, Ok(block)),
             Outcome::Stored => self.here.push_back((cid, BLOCK_MAX)),
             Outcome::Failed(error) => self.got(cid, Err(error)),
         }

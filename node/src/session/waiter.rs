@@ -1,15 +1,16 @@
 //! Somebody who waits for blocks of a session.
 
-use std::collections::HashMap;
-
-use bitswap_core::{SessionId, Want};
+use bitswap_core::{Block, SessionId, Want};
+use bitswap_libp2p::Blockstore as _;
 use cid::Cid;
 use futures::channel::mpsc;
 use futures::stream::StreamExt as _;
 
+use super::open_wants::OpenWants;
 use crate::error::NodeClosed;
 use crate::node::Node;
-use crate::node::routes::{Call, Delivery, Outcome, Release, Token, Waiter};
+use crate::node::routes::{Delivery, Outcome, Release, Token, Waiter};
+use crate::runtime::RuntimeExt as _;
 
 /// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
 /// others wait for them too.
@@ -26,8 +27,7 @@ pub(crate) struct SessionWaiter {
 
 impl Drop for SessionWaiter {
     fn drop(&mut self) {
-        // First, so that a want that is still on its way to the node's task finds nobody.
-        self.delivered.close();
+        // A want that is still on its way to the node's task is not begun there.
         let cids = self.open.take();
         if !cids.is_empty() {
             self.node.release(Release::Waiter(self.session, self.token, cids));
@@ -49,38 +49,50 @@ impl SessionWaiter {
         Self { node, session, token, takes_stored, open, deliveries, delivered }
     }
 
-    /// Wants blocks; each ends as one delivery, also what cannot be wanted.
-    pub(crate) fn want(
+    /// Wants blocks of peers; each ends as one delivery, also what cannot be wanted.
+    pub(crate) fn want(&mut self, wants: Vec<Want>) -> impl Future<Output = ()> + Send + use<> {
+        self.begin(&wants).want(wants)
+    }
+
+    /// Wants blocks, of peers what the local store does not have; each ends as one delivery. What the store has is
+    /// hashed: what is on a disk may have changed there.
+    pub(crate) fn look_and_want(
         &mut self,
-        mut wants: Vec<Want>,
-    ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
-        let call = self.open.want(wants.iter().map(|want| want.cid));
-        let Self { token, takes_stored, session, .. } = *self;
-        let waiter = Waiter { token, call, takes_stored, deliveries: self.deliveries.clone() };
-        wants.retain(|want| match self.node.denied(&want.cid) {
-            Some(denied) => {
-                waiter.deliver(want.cid, Outcome::Failed(denied));
-                false
-            }
-            None => true,
-        });
-        let node = self.node.clone();
-        async move {
-            if wants.is_empty() {
-                return Ok(());
-            }
-            node.send(move |driver| driver.want(session, wants, &waiter)).await
+        wants: Vec<Want>,
+    ) -> impl Future<Output = ()> + Send + use<> {
+        self.begin(&wants).look_and_want(wants)
+    }
+
+    fn begin(&self, wants: &[Want]) -> Wanting {
+        Wanting {
+            node: self.node.clone(),
+            session: self.session,
+            open: self.open.clone(),
+            waiter: Waiter {
+                token: self.token,
+                call: self.open.want(wants.iter().map(|want| want.cid)),
+                takes_stored: self.takes_stored,
+                deliveries: self.deliveries.clone(),
+            },
         }
     }
 
     /// Wants some blocks no more; no delivery of them follows.
     pub(crate) fn unwant(
         &mut self,
-        cids: Vec<Cid>,
+        mut cids: Vec<Cid>,
     ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
         self.open.unwant(&cids);
         let (node, session, token) = (self.node.clone(), self.session, self.token);
-        async move { node.call(move |driver| driver.unwant(session, token, cids)).await }
+        let open = self.open.clone();
+        async move {
+            node.send(move |driver| {
+                // What is wanted again by now stays.
+                cids.retain(|cid| !open.is_open(cid));
+                driver.unwant(session, token, cids);
+            })
+            .await
+        }
     }
 
     /// The next want that has ended.
@@ -88,75 +100,92 @@ impl SessionWaiter {
         loop {
             // The waiter holds a sender of its own, so the channel itself never ends.
             let delivery = self.delivered.next().await.ok_or(NodeClosed)?;
-            if self.open.end(&delivery.cid, delivery.call) {
+            let Delivery { cid, call, outcome } = &delivery;
+            let ends = match outcome {
+                Outcome::Block(_) | Outcome::Here(_) => self.open.end(cid),
+                Outcome::Stored | Outcome::Failed(_) => self.open.end_call(cid, *call),
+            };
+            if ends {
                 return Ok(delivery);
             }
         }
     }
-}
 
-/// What a waiter waits for, with the last call that wanted it: what an earlier call is answered late concerns
-/// nobody any more.
-#[derive(Debug, Default)]
-struct OpenWants {
-    calls: u64,
-    calls_of: HashMap<Cid, Call>,
-}
-
-impl OpenWants {
-    fn want(&mut self, cids: impl IntoIterator<Item = Cid>) -> Call {
-        self.calls += 1;
-        let call = Call(self.calls);
-        self.calls_of.extend(cids.into_iter().map(|cid| (cid, call)));
-        call
+    /// Wants that have not ended.
+    pub(crate) fn len(&self) -> usize {
+        self.open.len()
     }
 
-    fn unwant(&mut self, cids: &[Cid]) {
-        for cid in cids {
-            self.calls_of.remove(cid);
+    /// Up to `max` of those that have waited longest.
+    pub(crate) fn oldest(&self, max: usize) -> Vec<Cid> {
+        self.open.oldest(max)
+    }
+}
+
+/// A call of a waiter, on its way to the node's task.
+struct Wanting {
+    node: Node,
+    session: SessionId,
+    open: OpenWants,
+    waiter: Waiter,
+}
+
+impl Wanting {
+    async fn look_and_want(self, wants: Vec<Want>) {
+        let found = self.look(wants.iter().map(|want| want.cid).collect()).await;
+        let mut missing = Vec::new();
+        for (want, found) in wants.into_iter().zip(found) {
+            match found {
+                Some(block) => self.waiter.deliver(want.cid, Outcome::Here(block)),
+                None => missing.push(want),
+            }
+        }
+        self.want(missing).await;
+    }
+
+    async fn want(self, mut wants: Vec<Want>) {
+        let Self { node, session, open, waiter } = self;
+        wants.retain(|want| match node.denied(&want.cid) {
+            Some(denied) => {
+                waiter.deliver(want.cid, Outcome::Failed(denied));
+                false
+            }
+            None => true,
+        });
+        if wants.is_empty() {
+            return;
+        }
+        let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
+        let told = waiter.clone();
+        let sent = node.send(move |driver| {
+            // What was cancelled, or wanted by a later call, is not begun by this one.
+            wants.retain(|want| open.is_last(&want.cid, waiter.call));
+            driver.want(session, wants, &waiter);
+        });
+        if let Err(closed) = sent.await {
+            cids.into_iter().for_each(|cid| told.deliver(cid, Outcome::Failed(closed.into())));
         }
     }
 
-    /// A call is answered. False when nobody waits for that answer.
-    fn end(&mut self, cid: &Cid, call: Call) -> bool {
-        let waits = self.calls_of.get(cid) == Some(&call);
-        if waits {
-            self.calls_of.remove(cid);
+    /// What the local store has of these blocks, each checked.
+    async fn look(&self, cids: Vec<Cid>) -> Vec<Option<Block>> {
+        let found = self.node.store().get(cids.clone()).await;
+        let mut blocks = vec![None; cids.len()];
+        let bytes = found.into_iter().map(|answer| answer.ok().flatten());
+        let some: Vec<_> = bytes.enumerate().filter_map(|(at, bytes)| Some((at, bytes?))).collect();
+        if some.is_empty() {
+            return blocks;
         }
-        waits
-    }
-
-    /// Takes all that is waited for.
-    fn take(&mut self) -> Vec<Cid> {
-        self.calls_of.drain().map(|(cid, _)| cid).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bitswap_core::Block;
-
-    use super::*;
-
-    #[test]
-    fn a_late_answer_to_an_earlier_call_ends_nothing() {
-        let cid = *Block::raw("wanted twice").cid();
-        let mut open = OpenWants::default();
-        let first = open.want([cid]);
-        open.unwant(&[cid]);
-        let second = open.want([cid]);
-        assert!(!open.end(&cid, first), "it was cancelled");
-        assert!(open.end(&cid, second));
-        assert!(!open.end(&cid, second), "answered once");
-        assert_eq!(open.take(), []);
-    }
-
-    #[test]
-    fn what_is_left_is_taken_once() {
-        let cids = ["a", "b"].map(|data| *Block::raw(data).cid());
-        let mut open = OpenWants::default();
-        let call = open.want(cids);
-        assert!(open.end(&cids[0], call));
-        assert_eq!((open.take(), open.take()), (vec![cids[1]], vec![]));
+        let nothing = blocks.clone();
+        let checked = self.node.runtime().run_blocking(move || {
+            for (at, bytes) in some {
+                if let (Some(cid), Some(block)) = (cids.get(at), blocks.get_mut(at)) {
+                    *block = Block::new(*cid, bytes).ok();
+                }
+            }
+            blocks
+        });
+        // Of a runtime that is ending nothing is known.
+        checked.await.unwrap_or(nothing)
     }
 }
