@@ -513,9 +513,8 @@ impl World {
             self.engine.handle_disconnected(peer, self.at());
         }
         while self.poll() {}
-        let fresh = Engine::<u32>::new(Config::default(), SEED, Timestamp::ZERO).stats();
-        let stats = self.engine.stats();
-        assert_eq!((stats.held_bytes, stats.ledger), (fresh.held_bytes, 0));
+        let fresh = Engine::<u32>::new(Config::default(), SEED, Timestamp::ZERO).held_bytes();
+        assert_eq!((self.engine.held_bytes(), self.engine.stats().ledger), (fresh, 0));
         assert_eq!(self.engine.poll_timeout(), None);
         self.log
     }

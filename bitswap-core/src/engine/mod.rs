@@ -409,7 +409,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     // Queries.
 
-    /// Counters and sizes of the whole engine.
+    /// Counters and sizes of the whole engine. All of them are kept up to date as they change, so this reads them and
+    /// walks nothing, however much there is.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -423,11 +424,27 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             sent_wants: self.client.peer_wants_len(),
             ledger: self.server.ledger_len(None),
             response_bytes: self.server.response_bytes(None),
-            held_bytes: self.held_bytes() as u64,
         }
     }
 
-    /// What is known of a connected peer.
+    /// Bytes of memory held, by the engine's own sums: to compare with a bound now and then, or for a gauge that is read
+    /// every few seconds.
+    ///
+    /// It walks all sessions and peers, for what each of them has allocated is counted nowhere else. It walks no wants.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        // A B-tree node holds eleven entries and is at least half full.
+        let tree = |len: usize, entry: usize| len * entry * 3 / 2;
+        let bytes = self.rows.bytes()
+            + tree(self.places.len(), size_of::<(P, Id<Peer>)>())
+            + tree(self.admitted.len(), size_of::<(P, Vec<Id<Session>>)>())
+            + self.gone.capacity() * size_of::<(P, PeerHistory)>()
+            + self.client.held_bytes()
+            + self.server.held_bytes();
+        bytes as u64
+    }
+
+    /// What is known of a connected peer. Reads counters, as [`stats`](Self::stats) does.
     #[must_use]
     pub fn peer_stats(&self, peer: P) -> Option<PeerStats> {
         let id = *self.places.get(&peer)?;
@@ -442,7 +459,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(stats)
     }
 
-    /// What is known of a session.
+    /// What is known of a session. Reads counters, as [`stats`](Self::stats) does.
     #[must_use]
     pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
         self.client.session_stats(session.0)
@@ -513,16 +530,5 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
                 return output;
             }
         }
-    }
-
-    fn held_bytes(&self) -> usize {
-        // A B-tree node holds eleven entries and is at least half full.
-        let tree = |len: usize, entry: usize| len * entry * 3 / 2;
-        self.rows.bytes()
-            + tree(self.places.len(), size_of::<(P, Id<Peer>)>())
-            + tree(self.admitted.len(), size_of::<(P, Vec<Id<Session>>)>())
-            + self.gone.capacity() * size_of::<(P, PeerHistory)>()
-            + self.client.held_bytes()
-            + self.server.held_bytes()
     }
 }
