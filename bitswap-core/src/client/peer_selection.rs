@@ -228,7 +228,7 @@ impl Selector<'_> {
         let is_full =
             self.wants.peer_wants_len() >= limits.sent_wants as usize && earlier.is_none();
         let is_wary = purpose == Purpose::Block
-            && !state.is_measured()
+            && !state.punctuality().is_measured()
             && (caution.only_proven || caution.is_sampled && state.asked_bytes() > 0);
         let wants_max = if earlier.is_some() { u32::MAX } else { limits.sent_wants_per_peer };
         if is_wary || is_full || !state.has_room(size, wants_max, self.has_choice()) {
@@ -236,10 +236,10 @@ impl Selector<'_> {
             // Who owes nothing has its places taken by wants that it has answered: it does not gain room by
             // delivering. Nor does one that is held to a rate.
             let gains_room = state.asked_bytes() > 0 && !state.throttle().is_closed();
-            if state.is_measured() && member.has_served() && gains_room {
+            if state.punctuality().is_measured() && member.has_served() && gains_room {
                 let queued = self.session.wants().queued_len();
                 let rest = u64::from(queued).saturating_mul(u64::from(size));
-                let transfer = state.estimator().transfer(rest);
+                let transfer = state.punctuality().estimator().transfer(rest);
                 let all = state.expected(size, 0).saturating_add(transfer);
                 selected.soonest = Some(selected.soonest.map_or(all, |soonest| soonest.min(all)));
             }
@@ -258,10 +258,11 @@ impl Selector<'_> {
             expected,
             likely: if member.has_lacked() { by_likelihood(expected) } else { expected },
             at_best: state
+                .punctuality()
                 .promised(self.session.peers().is_settled())
-                .or_else(|| state.is_measured().then_some(expected))
+                .or_else(|| state.punctuality().is_measured().then_some(expected))
                 .filter(|_| member.had()),
-            is_new: !state.is_measured() && !member.was_tried(),
+            is_new: !state.punctuality().is_measured() && !member.was_tried(),
             tie: rng.next_u64(),
         });
     }
@@ -292,7 +293,9 @@ impl Selector<'_> {
     /// A want that was late elsewhere can be asked of a member that delivers, and goes on doing so.
     fn has_proven(&self, want: Ref<Want>) -> bool {
         let is_late = self.wants.want(want).is_some_and(|row| row.rounds() > 0);
-        let delivers = |state: &PeerState| state.is_measured() && !state.is_silent();
+        let delivers = |state: &PeerState| {
+            state.punctuality().is_measured() && !state.punctuality().is_silent()
+        };
         is_late
             && self.session.peers().members().iter().any(|member| {
                 member.has_served()
@@ -306,7 +309,7 @@ impl Selector<'_> {
         let members = self.session.peers().members().iter();
         members
             .filter_map(|member| self.peers.get(member.id().at()))
-            .filter(|state| !state.is_measured())
+            .filter(|state| !state.punctuality().is_measured())
             .map(PeerState::asked_bytes)
             .sum()
     }

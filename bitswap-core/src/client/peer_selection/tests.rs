@@ -64,13 +64,18 @@ impl World {
     fn served(&mut self, place: u32, ms: u64) {
         let state = self.state(place);
         state.fetched_mut().bytes += u64::from(SIZE);
-        state.measure(u64::from(SIZE), START, 0, START + Duration::from_millis(ms));
+        state.punctuality_mut().measure(
+            u64::from(SIZE),
+            START,
+            0,
+            START + Duration::from_millis(ms),
+        );
         self.session.peers_mut().serve(peer(place), true);
     }
 
     /// The peer said HAVE of another want after so many milliseconds.
     fn said_have(&mut self, place: u32, ms: u64) {
-        self.state(place).answered(Duration::from_millis(ms));
+        self.state(place).punctuality_mut().answered(Duration::from_millis(ms));
         self.session.peers_mut().learn(peer(place), true);
     }
 
@@ -113,7 +118,7 @@ fn silence_makes_a_peer_three_times_as_slow() {
     let mut world = World::new(2);
     world.served(0, 10);
     world.served(1, 20);
-    world.state(0).missed_deadline();
+    world.state(0).punctuality_mut().missed_deadline();
     assert_eq!(world.first(), peer(1));
 }
 
@@ -131,7 +136,7 @@ fn a_late_want_waits_for_a_busy_peer_that_delivers_and_not_for_one_that_has_fall
     world.wants.want_mut(world.want).unwrap().count_round();
     let selected = world.select(Purpose::Block, 1);
     assert!(selected.peers.is_empty() && selected.is_busy, "the first will bring it: {selected:?}");
-    world.state(0).missed_deadline();
+    world.state(0).punctuality_mut().missed_deadline();
     assert_eq!(world.first(), peer(1));
 }
 
@@ -183,7 +188,7 @@ fn no_peer_is_tried_that_promises_little_or_has_shown_nothing() {
     let mut world = World::new(3);
     world.served(0, 150);
     world.said_have(1, 10);
-    world.state(2).answered(Duration::from_millis(1));
+    world.state(2).punctuality_mut().answered(Duration::from_millis(1));
     world.session.peers_mut().add(peer(2));
     assert!(world.select(Purpose::Block, 1).trial.is_none());
 }
