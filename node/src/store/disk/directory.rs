@@ -1,47 +1,39 @@
 //! The directory of a store: one file per block, written whole or not at all.
 //!
-//! `blocks/<shard>/<hash>`: the name is the hash in base 32, lower case, so that it means the same on
-//! file systems that ignore case; the shard is two letters near its end, so that a directory
-//! holds a thousandth of the blocks. A block is written to `new/`, synced, and renamed into its place:
+//! `blocks/` has the [files of blocks](BlockFiles). A block is written to `new/`, synced, and renamed into its place:
 //! a file that has its name holds its block. Then the directory is synced, so that a block that was put is
 //! there after a crash. What a killed process left in `new/` is removed when the store is opened again.
-//! `pins/` says what must stay, and `usage` how much there is. When a block was used last is its file's time of
-//! modification. `lock` keeps every other process out as long as the store is open.
+//! `pins/` says what must stay, and `usage` how much there is. `lock` keeps every other process out as long as the store is
+//! open.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bitswap_core::Block;
-use bytes::Bytes;
 use cid::Cid;
-use cid::multibase::Base;
 
+use super::block_files::{BlockFiles, found, set_used};
 use super::collect::{Goal, Outcome};
 use super::counts::{Counts, Room, locked};
 use super::fault::StoreFault;
+use super::holds::Holds;
+use super::is_block;
 use super::pins::Pins;
 use super::renaming::{Renamed, Renaming};
 use super::usage::{Record, Usage};
-use super::{StoredBlock, is_block};
 use crate::fs::lock::Lock;
-use crate::fs::{RETRY, durable, regular};
+use crate::fs::{RETRY, durable};
 use crate::store::Hash;
-
-/// How exactly it is remembered when a block was used: that costs a write.
-const USE_PRECISION: Duration = Duration::from_secs(3600);
-
-/// Clocks of file systems are behind that of the process by some milliseconds, and some of them by two seconds.
-const CLOCK_PRECISION: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Directory {
-    blocks: PathBuf,
+    blocks: BlockFiles,
     new: PathBuf,
     next: AtomicU64,
     pins: Pins,
@@ -52,22 +44,9 @@ pub(super) struct Directory {
     counts: Mutex<Counts>,
     /// Held while blocks are collected or pinned.
     collecting: Mutex<()>,
-    holds: Mutex<Holds>,
+    holds: Holds,
     /// Held, and given back when the store is closed.
     _lock: Lock,
-}
-
-/// Since when what is put is not collected, for each who wants that.
-#[derive(Debug, Default)]
-struct Holds {
-    next: u64,
-    since: Vec<(u64, SystemTime)>,
-}
-
-/// A block that was found in its shard.
-pub(super) struct Found {
-    pub(super) block: StoredBlock,
-    pub(super) used: SystemTime,
 }
 
 impl Directory {
@@ -91,7 +70,7 @@ impl Directory {
         let record = Record::of(directory);
         let usage = record.take()?.or_else(|| is_new.then(Usage::default));
         Ok(Self {
-            blocks,
+            blocks: BlockFiles::in_directory(blocks),
             new,
             next: AtomicU64::new(0),
             pins,
@@ -99,7 +78,7 @@ impl Directory {
             limit: AtomicU64::new(u64::MAX),
             counts: Mutex::new(Counts::of(usage)),
             collecting: Mutex::default(),
-            holds: Mutex::default(),
+            holds: Holds::default(),
             _lock: lock,
         })
     }
@@ -107,6 +86,10 @@ impl Directory {
     pub(super) fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
         locked(&self.counts).changed();
+    }
+
+    pub(super) const fn blocks(&self) -> &BlockFiles {
+        &self.blocks
     }
 
     pub(super) const fn pins(&self) -> &Pins {
@@ -122,68 +105,6 @@ impl Directory {
         locked(&self.collecting)
     }
 
-    pub(super) fn path(&self, hash: &Hash) -> PathBuf {
-        let name = Base::Base32Lower.encode(hash.to_bytes());
-        let shard = name.get(name.len().saturating_sub(3)..name.len() - 1).unwrap_or("_");
-        self.blocks.join(shard).join(&name)
-    }
-
-    pub(super) fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
-        let path = self.path(hash);
-        found(regular::open_source(&path).and_then(|mut file| {
-            let metadata = file.metadata()?;
-            let mut bytes = Vec::with_capacity(metadata.len() as usize);
-            file.read_to_end(&mut bytes)?;
-            let age = metadata.modified().ok().and_then(|used| used.elapsed().ok());
-            if age.is_some_and(|age| age > USE_PRECISION) {
-                // Who may only read reads all the same.
-                let _ = set_used(&path);
-            }
-            Ok(Bytes::from(bytes))
-        }))
-    }
-
-    pub(super) fn get_verified(&self, cid: &Cid) -> Result<Option<Block>, StoreFault> {
-        let Some(bytes) = self.get(cid.hash())? else { return Ok(None) };
-        let block = Block::new(*cid, bytes);
-        block.map(Some).map_err(|_| StoreFault::Corrupt { cid: *cid })
-    }
-
-    pub(super) fn size(&self, hash: &Hash) -> io::Result<Option<u32>> {
-        // No block has 4 GiB.
-        found(fs::metadata(self.path(hash)).map(|metadata| metadata.len() as u32))
-    }
-
-    /// The directories that blocks are in. What other programs put beside them, as file managers do, is passed over.
-    pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
-        let mut shards = Vec::new();
-        for entry in fs::read_dir(&self.blocks)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                shards.push(entry.path());
-            }
-        }
-        shards.sort_unstable();
-        Ok(shards)
-    }
-
-    /// The blocks in one of them. What is no block is passed over.
-    pub(super) fn blocks_in(&self, shard: &Path) -> io::Result<Vec<Found>> {
-        let mut blocks = Vec::new();
-        for entry in fs::read_dir(shard)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let bytes = name.to_str().and_then(|name| Base::Base32Lower.decode(name).ok());
-            let hash = bytes.and_then(|bytes| Hash::from_bytes(&bytes).ok());
-            let Some(hash) = hash else { continue };
-            // One that was removed in between is none.
-            let Some(metadata) = found(entry.metadata())? else { continue };
-            let block = StoredBlock { hash, size: metadata.len() as u32 };
-            blocks.push(Found { block, used: metadata.modified()? });
-        }
-        Ok(blocks)
-    }
-
     /// How much there is.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         self.counted(&mut locked(&self.counts))
@@ -195,8 +116,8 @@ impl Directory {
             return Ok(known);
         }
         let mut counted = Usage::default();
-        for shard in self.shards()? {
-            for found in self.blocks_in(&shard)? {
+        for shard in self.blocks.shards()? {
+            for found in self.blocks.in_shard(&shard)? {
                 counted.add(found.block.size.into());
             }
         }
@@ -214,8 +135,8 @@ impl Directory {
         let mut room = self.make_room(blocks)?;
         let mut shards = BTreeSet::new();
         for block in blocks {
-            let path = self.path(block.cid().hash());
-            let shard = path.parent().unwrap_or(&self.blocks);
+            let path = self.blocks.path(block.cid().hash());
+            let shard = path.parent().unwrap_or_else(|| self.blocks.directory());
             // That of a block that is there too: another put may be about to sync it.
             shards.insert(shard.to_owned());
             if self.use_again(&path)? {
@@ -231,10 +152,10 @@ impl Directory {
         let mut counts = locked(&self.counts);
         if !shard.try_exists()? {
             fs::create_dir_all(shard)?;
-            counts.unsynced.named(&self.blocks);
+            counts.unsynced.named(self.blocks.directory());
         }
         drop(counts);
-        self.sync(&self.blocks)
+        self.sync(self.blocks.directory())
     }
 
     /// Makes the names in a directory durable, unless they are.
@@ -260,7 +181,7 @@ impl Directory {
         let mut coming = 0;
         if limit < u64::MAX {
             for block in blocks {
-                if self.size(block.cid().hash())?.is_none() {
+                if self.blocks.size(block.cid().hash())?.is_none() {
                     coming += block.data().len() as u64;
                 }
             }
@@ -342,7 +263,7 @@ impl Directory {
     ) -> io::Result<()> {
         let new = self.new.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let is_there =
-            || self.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
+            || self.blocks.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
         let written = write(&new, block.data()).and_then(|()| {
             let mut counts = locked(&self.counts);
             let was_there = path.try_exists()?;
@@ -372,7 +293,7 @@ impl Directory {
         unused_since: Option<SystemTime>,
         remove: &dyn Fn(&Path) -> io::Result<()>,
     ) -> io::Result<Option<u64>> {
-        let path = self.path(hash);
+        let path = self.blocks.path(hash);
         let mut counts = locked(&self.counts);
         let Some(metadata) = found(fs::metadata(&path))? else { return Ok(None) };
         if unused_since.is_some_and(|time| metadata.modified().ok() != Some(time)) {
@@ -388,14 +309,14 @@ impl Directory {
     }
 
     pub(super) fn remove_corrupt(&self, hash: &Hash) -> io::Result<bool> {
-        let Some(bytes) = self.get(hash)? else { return Ok(false) };
+        let Some(bytes) = self.blocks.get(hash)? else { return Ok(false) };
         if is_block(hash, bytes) {
             return Ok(false);
         }
         let removed = self.remove_if(hash, None, &|path| fs::remove_file(path))?;
         // What it led to is kept no longer for its sake.
         locked(&self.counts).changed();
-        if let Some(shard) = self.path(hash).parent() {
+        if let Some(shard) = self.blocks.path(hash).parent() {
             durable::sync_dir(shard)?;
         }
         Ok(removed.is_some())
@@ -407,22 +328,14 @@ impl Directory {
         Ok(removed)
     }
 
-    pub(super) fn hold(&self) -> u64 {
-        let mut holds = locked(&self.holds);
-        let id = holds.next;
-        holds.next += 1;
-        holds.since.push((id, SystemTime::now() - CLOCK_PRECISION));
-        id
+    pub(super) const fn holds(&self) -> &Holds {
+        &self.holds
     }
 
+    /// What was held may go now.
     pub(super) fn release(&self, id: u64) {
-        locked(&self.holds).since.retain(|(held, _)| *held != id);
+        self.holds.release(id);
         locked(&self.counts).changed();
-    }
-
-    /// Since when what was used is held.
-    pub(super) fn held_since(&self) -> Option<SystemTime> {
-        locked(&self.holds).since.iter().map(|(_, since)| *since).min()
     }
 }
 
@@ -436,26 +349,11 @@ impl Drop for Directory {
     }
 }
 
-/// Says that a block is used now, by its file's time. On Windows only what is open for writing has it set.
-fn set_used(path: &Path) -> io::Result<()> {
-    let file = File::options().read(true).write(cfg!(windows)).open(path)?;
-    file.set_modified(SystemTime::now())
-}
-
 fn write(new: &Path, data: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(new)?;
     file.write_all(data)?;
     // Synced before it has its name: a crash must not leave a name with other bytes.
     durable::sync(&file)
-}
-
-/// `None` for what is not there.
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
+use std::time::Duration;
+
 use bitswap_core::chunk::RenameRetry;
+use bytes::Bytes;
 
 use super::super::renaming::WAITS_MS;
 use super::*;
+use crate::fs::durable::log::{self, Step};
 
 fn hash(data: &[u8]) -> Hash {
     *Block::raw(data.to_vec()).cid().hash()
 }
-use crate::fs::durable::log::{self, Step};
 
 fn block(data: &'static [u8]) -> Block {
     Block::new(Cid::new_v1(0x55, hash(data)), Bytes::from_static(data)).unwrap()
@@ -21,12 +24,12 @@ fn a_block_is_there_once_put_and_a_second_put_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let store = Directory::open(directory.path()).unwrap();
     for data in [&b""[..], b"a", &[7; 70_000]] {
-        assert_eq!(store.get(&hash(data)).unwrap(), None);
-        assert_eq!(store.size(&hash(data)).unwrap(), None);
+        assert_eq!(store.blocks().get(&hash(data)).unwrap(), None);
+        assert_eq!(store.blocks().size(&hash(data)).unwrap(), None);
         for _ in 0..2 {
             store.put(&[block(data)]).unwrap();
-            assert_eq!(store.get(&hash(data)).unwrap().unwrap(), data);
-            assert_eq!(store.size(&hash(data)).unwrap(), Some(data.len() as u32));
+            assert_eq!(store.blocks().get(&hash(data)).unwrap().unwrap(), data);
+            assert_eq!(store.blocks().size(&hash(data)).unwrap(), Some(data.len() as u32));
         }
     }
     assert_eq!(left_in(directory.path()), 0);
@@ -41,7 +44,7 @@ fn blocks_outlive_the_process_and_half_written_ones_do_not() {
     drop(store);
 
     let store = Directory::open(directory.path()).unwrap();
-    assert_eq!(store.get(&hash(b"block")).unwrap().unwrap(), "block");
+    assert_eq!(store.blocks().get(&hash(b"block")).unwrap().unwrap(), "block");
     assert_eq!(left_in(directory.path()), 0);
 }
 
@@ -50,7 +53,7 @@ fn a_write_that_fails_leaves_nothing_behind() {
     let directory = tempfile::tempdir().unwrap();
     let store = Directory::open(directory.path()).unwrap();
     // The place of the shard's directory is taken by a file.
-    let path = store.path(&hash(b"block"));
+    let path = store.blocks().path(&hash(b"block"));
     fs::write(path.parent().unwrap(), "").unwrap();
     assert!(store.put(&[block(b"block")]).is_err());
     assert_eq!(left_in(directory.path()), 0);
@@ -67,7 +70,7 @@ fn a_block_that_is_there_already_needs_no_rename() {
     let store = Directory::open(directory.path()).unwrap();
     let put_by = |written: &'static [u8], retry| {
         // Another put writes the block between the look for it and the rename.
-        let path = store.path(&hash(b"block"));
+        let path = store.blocks().path(&hash(b"block"));
         let rename = |_: &Path, _: &Path| {
             fs::write(&path, written).unwrap();
             Err(denied())
@@ -102,10 +105,10 @@ fn a_rename_that_is_refused_for_a_while_is_tried_again() {
         (put, waits.into_inner())
     };
     assert_eq!(put_by(b"a", 2, RenameRetry::WINDOWS), (Ok(()), WAITS_MS[..2].to_vec()));
-    assert_eq!(store.get(&hash(b"a")).unwrap().unwrap(), "a");
+    assert_eq!(store.blocks().get(&hash(b"a")).unwrap().unwrap(), "a");
     assert_eq!(put_by(b"b", 7, RenameRetry::WINDOWS), (Err(Some(5)), WAITS_MS.to_vec()));
     assert_eq!(put_by(b"c", 1, RenameRetry::NONE), (Err(Some(5)), vec![]));
-    assert_eq!(store.get(&hash(b"c")).unwrap(), None);
+    assert_eq!(store.blocks().get(&hash(b"c")).unwrap(), None);
 }
 
 /// What the two tests above say of codes that are made up, of those that Windows has for such files.
@@ -119,7 +122,7 @@ fn a_block_that_is_being_read_is_stored_and_another_file_in_its_place_is_replace
     let hold = |path: &Path| File::options().read(true).share_mode(1).open(path).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let store = Directory::open(directory.path()).unwrap();
-    let path = store.path(&hash(b"block"));
+    let path = store.blocks().path(&hash(b"block"));
     for (written, waits_expected) in [(b"block", 0), (b"other", 1)] {
         let held = RefCell::new(None);
         let rename = |from: &Path, to: &Path| {
@@ -148,13 +151,13 @@ fn a_block_that_is_being_read_is_stored_and_another_file_in_its_place_is_replace
 fn what_another_put_has_named_and_not_synced_is_durable_before_this_one_returns() {
     let directory = tempfile::tempdir().unwrap();
     let store = Directory::open(directory.path()).unwrap();
-    let last = store.path(&hash(b"b"));
+    let last = store.blocks().path(&hash(b"b"));
     let rename = |from: &Path, to: &Path| {
         if to == last { Err(denied()) } else { durable::rename(from, to) }
     };
     let renaming = Renaming { rename: &rename, retry: RenameRetry::NONE, wait: &|_| {} };
     assert!(store.put_by(&[block(b"a"), block(b"b")], &renaming).is_err());
-    let named = store.path(&hash(b"a"));
+    let named = store.blocks().path(&hash(b"a"));
     let shard = Step::SyncDir(log::name(named.parent().unwrap()));
     assert!(named.exists() && !log::take().contains(&shard));
     store.put(&[block(b"a")]).unwrap();
@@ -200,8 +203,9 @@ fn bytes_are_durable_before_they_have_a_name_and_names_before_a_put_returns() {
     let directory = tempfile::tempdir().unwrap();
     let store = Directory::open(directory.path()).unwrap();
     log::take();
-    let name = |data: &[u8]| Step::Rename(log::name(&store.path(&hash(data))));
-    let shard = |data: &[u8]| Step::SyncDir(log::name(store.path(&hash(data)).parent().unwrap()));
+    let name = |data: &[u8]| Step::Rename(log::name(&store.blocks().path(&hash(data))));
+    let shard =
+        |data: &[u8]| Step::SyncDir(log::name(store.blocks().path(&hash(data)).parent().unwrap()));
     let blocks = || Step::SyncDir("blocks".to_owned());
     store.put(&[block(b"a"), block(b"b")]).unwrap();
     let mut shards = [shard(b"a"), shard(b"b")];
