@@ -95,8 +95,6 @@ pub struct Stats {
     pub ledger: u32,
     /// Bytes of blocks being loaded, waiting to be sent or being sent.
     pub response_bytes: u64,
-    /// Bytes of memory held, by the engine's own sums.
-    pub held_bytes: u64,
 }
 
 /// One connected peer.

@@ -5,37 +5,33 @@ mod choices;
 mod config;
 mod dht;
 mod diagnose;
+mod get;
 mod names;
 mod node;
 mod rate;
+mod runtime;
+mod share;
 mod sources;
 mod store;
 mod values;
 mod wss;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use bitswap_core::chunk::{Profile, Sha256Digest};
-use cid::Cid;
-use clap::{ArgAction, ArgGroup, CommandFactory as _, Parser, Subcommand, ValueEnum, ValueHint};
-use libp2p::Multiaddr;
-use libp2p::multiaddr::Protocol;
+use clap::{ArgAction, CommandFactory as _, Parser, Subcommand, ValueHint};
 
-use crate::address_text;
-use crate::cid_text::{self, What};
 use crate::version;
-use values::{digest, patience, range, root};
 
 pub(crate) use bench::{AtOnce, Bench, Role};
 pub(crate) use choices::{CheckArg, IfExistsArg, OrderArg};
 pub(crate) use config::{Config, ConfigCommand, Show};
 pub(crate) use dht::DhtArgs;
 pub(crate) use diagnose::{Check, Doctor, Verify};
+pub(crate) use get::{Cat, Get, Ls};
 pub(crate) use names::{Publish, Resolve};
 pub(crate) use node::{ACCESS, NodeArgs};
+pub(crate) use runtime::RuntimeArg;
+pub(crate) use share::{Add, Cut, Folders, Share};
 pub(crate) use sources::Sources;
 pub(crate) use store::{Store, StoreArgs, StoreCommand, StoreDir, StoreLimit};
 pub(crate) use wss::{WssArgs, WssTrust};
@@ -134,18 +130,6 @@ Exit codes:
   130  interrupted; what was fetched is kept, and the same command goes on from there. A second Ctrl-C ends it at once
   141  whoever read standard output wants no more of it";
 
-/// An async runtime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RuntimeArg {
-    /// Recommended.
-    #[default]
-    Tokio,
-    /// Discontinued: here for programs that have not moved yet, and for comparison.
-    AsyncStd,
-    /// What async-std is built on.
-    Smol,
-}
-
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run two nodes in this process that share nothing, send a file from one to the other over TCP, and
@@ -219,265 +203,9 @@ pub(crate) struct Demo {
     pub(crate) cut: Cut,
 }
 
-/// `bitswap share`
-#[derive(Debug, clap::Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["paths", "text", "root"]))]
-pub(crate) struct Share {
-    /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
-    /// input, up to its end.
-    #[arg(value_name = "PATH", num_args = 1..)]
-    pub(crate) paths: Vec<PathBuf>,
-
-    /// A short text instead of a file: shared as one raw block.
-    #[arg(long)]
-    pub(crate) text: Option<String>,
-
-    /// Serve something that is in the store already, as `bitswap add` put it there.
-    #[arg(long, value_name = "CID", value_parser = root, requires = "store")]
-    pub(crate) root: Option<Cid>,
-
-    /// The store of `bitswap add`: all blocks in it are served too, and what needs a place is kept there.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) store: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) limit: StoreLimit,
-
-    /// Where to listen. Port 0 is any free port: that which the identity had before, if it is free. May be
-    /// given several times. Default: on all interfaces.
-    #[arg(long, value_name = "MULTIADDR", value_parser = address_text::parse)]
-    pub(crate) listen: Vec<Multiaddr>,
-
-    /// Where it listens without being told. Not every machine has all of it.
-    #[arg(skip)]
-    pub(crate) listen_if_possible: Vec<Multiaddr>,
-
-    #[command(flatten)]
-    pub(crate) wss: WssArgs,
-
-    /// Do not announce this machine on the local network.
-    #[arg(long)]
-    pub(crate) no_mdns: bool,
-
-    /// Use a new peer identity: addresses and tickets that are printed hold until this ends.
-    #[arg(long, conflicts_with = "identity", help_heading = ACCESS)]
-    pub(crate) ephemeral: bool,
-
-    #[command(flatten)]
-    pub(crate) node: NodeArgs,
-
-    #[command(flatten)]
-    pub(crate) dht: DhtArgs,
-
-    #[command(flatten)]
-    pub(crate) folders: Folders,
-
-    #[command(flatten)]
-    pub(crate) cut: Cut,
-}
-
-/// What of folders is taken.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct Folders {
-    /// Of folders: leave out everything whose name begins with a dot.
-    #[arg(long)]
-    pub(crate) skip_hidden: bool,
-
-    /// Of folders: take permissions and times of change too. They are part of the CID then.
-    #[arg(long)]
-    pub(crate) metadata: bool,
-}
-
-/// `bitswap add`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Add {
-    /// Files and folders. Several are wrapped in a folder, under their names. `-`: what comes on standard
-    /// input, up to its end.
-    #[arg(value_name = "PATH", num_args = 1.., required = true)]
-    pub(crate) paths: Vec<PathBuf>,
-
-    /// Where to keep the blocks: a folder, which is made if need be. It takes as much space as the files.
-    #[arg(long, value_name = "DIR", required_unless_present = "only_hash")]
-    pub(crate) store: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(crate) limit: StoreLimit,
-
-    /// Do not pin it: the blocks go with the next `bitswap store gc`, or when room is needed.
-    #[arg(long, conflicts_with = "only_hash")]
-    pub(crate) no_pin: bool,
-
-    /// Print the CID and keep nothing.
-    #[arg(long, conflicts_with = "store")]
-    pub(crate) only_hash: bool,
-
-    #[command(flatten)]
-    pub(crate) folders: Folders,
-
-    #[command(flatten)]
-    pub(crate) cut: Cut,
-}
-
 /// The parser of the command line.
 pub(crate) fn parser() -> clap::Command {
     Args::command()
-}
-
-impl RuntimeArg {
-    /// Where a node on this runtime listens unless told: wherever it can be reached, over IPv4 and IPv6. One in a
-    /// private network has no QUIC.
-    pub(crate) fn listen(self, is_private: bool) -> Vec<Multiaddr> {
-        let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-        let any = any.map(|ip| Multiaddr::empty().with(ip.into()));
-        let mut addresses = any.clone().map(|any| any.with(Protocol::Tcp(0))).to_vec();
-        if cfg!(feature = "quic") && self == Self::Tokio && !is_private {
-            addresses.extend(any.map(|any| any.with(Protocol::Udp(0)).with(Protocol::QuicV1)));
-        }
-        addresses
-    }
-}
-
-/// How files are cut.
-#[derive(Clone, Copy, Debug, clap::Args)]
-pub(crate) struct Cut {
-    /// How files are cut into blocks: the same profile gives the same CID everywhere.
-    #[arg(long, value_enum, default_value_t)]
-    profile: ProfileArg,
-}
-
-impl Cut {
-    /// The profile.
-    pub(crate) const fn profile(self) -> Profile {
-        match self.profile {
-            ProfileArg::UnixfsV1_2025 => Profile::UnixfsV1_2025,
-            ProfileArg::UnixfsV0_2015 => Profile::UnixfsV0_2015,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-enum ProfileArg {
-    /// 1 MiB raw leaves, CIDv1: as Helia and recent tools.
-    #[default]
-    #[value(name = "unixfs-v1-2025")]
-    UnixfsV1_2025,
-    /// 256 KiB wrapped leaves, CIDv0 (`Qm...`): as `ipfs add` does by default.
-    #[value(name = "unixfs-v0-2015")]
-    UnixfsV0_2015,
-}
-
-/// `bitswap get`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Get {
-    /// What to get: the ticket that `bitswap share` prints, or the CID of a file or folder, with the path of what
-    /// is wanted in it if that is not all: CID/path, /ipfs/CID/path, ipfs://CID/path, or the URL of a gateway. Or a name
-    /// that stands for one: /ipns/k51..., /ipns/example.org/path; names of keys need --dht or --bootstrap. Several are got one after the other.
-    #[arg(value_name = "CID", required_unless_present = "input", value_parser = cid_text::parse_what)]
-    pub(crate) what: Vec<What>,
-
-    /// Get also what this file names: a CID, URL or ticket on each line, as on the command line. Empty lines and
-    /// those that begin with # are left out. `-`: standard input.
-    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(crate) input: Option<PathBuf>,
-
-    /// Where to put it. A file goes into a folder that exists, under its name; a folder is put together
-    /// with it. Default: here, under its name if that is known, otherwise under its CID. Several go into a folder.
-    /// `-`: to standard output, as `bitswap cat` does.
-    #[arg(short, long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
-    pub(crate) output: Option<PathBuf>,
-
-    /// Get the block itself, whatever it is: also one of dag-cbor or dag-json, or a node of a file.
-    #[arg(long)]
-    pub(crate) raw: bool,
-
-    /// Of a file: get these bytes alone, both ends included, and nothing of the others; `100-` is all from 100 on.
-    #[arg(long, value_name = "FROM-TO", value_parser = range)]
-    pub(crate) range: Option<Range<u64>>,
-
-    /// Of a file: its SHA-256, in hexadecimal. A file that has another one does not get its name, and what was
-    /// fetched is kept. With --range it is that of those bytes.
-    #[arg(long, value_name = "HEX", value_parser = digest)]
-    pub(crate) sha256: Option<Sha256Digest>,
-
-    /// Of a file: the root of the Merkle tree of SHA-256 over its leaves, in hexadecimal, as with --sha256.
-    #[arg(long, value_name = "HEX", value_parser = digest, conflicts_with = "range")]
-    pub(crate) merkle_root: Option<Sha256Digest>,
-
-    /// Of a file, and of the large files of a folder: in which order blocks are asked for.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) order: OrderArg,
-
-    /// Leave zeros out where nothing was written before: they are holes of the file then, and take no space
-    /// where the file system has such.
-    #[arg(long)]
-    pub(crate) sparse: bool,
-
-    /// Of a folder: leave out symbolic links.
-    #[arg(long)]
-    pub(crate) no_symlinks: bool,
-
-    /// Of a folder: take every name that this system takes. Without it a name must be one on Unix and on
-    /// Windows, and no two in a folder may differ in case, or in the encoding of accents, only.
-    #[arg(long)]
-    pub(crate) native_names: bool,
-
-    /// Of a folder: do not set the permissions and times that it has.
-    #[arg(long)]
-    pub(crate) no_metadata: bool,
-
-    /// What to do when another file is there already. It holds for each file of a folder.
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) if_exists: IfExistsArg,
-
-    /// How much of what an interrupted get left is hashed again before the file gets its name. What is wrong
-    /// is fetched again.
-    #[arg(long, value_enum, default_value_t, value_name = "HOW")]
-    pub(crate) check: CheckArg,
-
-    /// When the disk or the quota is full, wait for space for so many seconds, or without a number for as
-    /// long as it takes. Default: end with exit code 4. What was fetched is kept either way.
-    #[arg(long, value_name = "SECONDS", value_parser = patience, num_args = 0..=1, require_equals = true, default_missing_value = "forever")]
-    pub(crate) wait_for_space: Option<Duration>,
-
-    #[command(flatten)]
-    pub(crate) sources: Sources,
-}
-
-impl Get {
-    /// Whether it goes to standard output.
-    pub(crate) fn is_to_output(&self) -> bool {
-        self.output.as_ref().is_some_and(|path| path.as_os_str() == "-")
-    }
-}
-
-/// `bitswap ls`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Ls {
-    /// The CID of a folder, and perhaps a path in it, or a ticket, as with `get`.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_what)]
-    pub(crate) what: What,
-
-    #[command(flatten)]
-    pub(crate) sources: Sources,
-}
-
-/// `bitswap cat`
-#[derive(Debug, clap::Args)]
-pub(crate) struct Cat {
-    /// The CID, and perhaps a path, or a ticket, as with `get`.
-    #[arg(value_name = "CID", value_parser = cid_text::parse_what)]
-    pub(crate) what: What,
-
-    /// Print these bytes alone, both ends included; `100-` is all from 100 on.
-    #[arg(long, value_name = "FROM-TO", value_parser = range)]
-    pub(crate) range: Option<Range<u64>>,
-
-    /// Print the block itself, whatever it is: for `get --raw`.
-    #[arg(skip)]
-    pub(crate) raw: bool,
-
-    #[command(flatten)]
-    pub(crate) sources: Sources,
 }
 
 #[cfg(test)]
@@ -510,39 +238,5 @@ mod tests {
         let mut all = parser();
         assert!(!all.render_help().to_string().contains("--runtime"));
         assert!(all.render_long_help().to_string().contains("--runtime"));
-    }
-
-    #[test]
-    fn space_is_waited_for_only_when_asked_for() {
-        let wait = |rest: &[&str]| {
-            let cid = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
-            let arguments = ["bitswap", "get", cid].into_iter().chain(rest.iter().copied());
-            match Args::try_parse_from(arguments).unwrap().command {
-                Command::Get(get) => get.wait_for_space,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert_eq!(wait(&[]), None);
-        assert_eq!(wait(&["--wait-for-space"]), Some(Duration::MAX));
-        assert_eq!(wait(&["--wait-for-space=90"]), Some(Duration::from_secs(90)));
-    }
-
-    #[test]
-    fn a_share_is_of_a_file_or_a_text_and_not_of_both() {
-        let share =
-            |rest: &[&str]| Args::try_parse_from(["bitswap", "share"].iter().chain(rest)).is_ok();
-        assert!(share(&["file"]) && share(&["--text", "hello"]));
-        assert!(!share(&[]) && !share(&["file", "--text", "hello"]));
-        let root = "bafkreiffsgtnic7uebaeuaixgph3pmmq2ywglpylzwrswv5so7m23hyuny";
-        assert!(share(&["--root", root, "--store", "blocks"]) && !share(&["--root", root]));
-    }
-
-    #[test]
-    fn blocks_that_are_added_are_kept_in_a_store_or_not_at_all() {
-        let add =
-            |rest: &[&str]| Args::try_parse_from(["bitswap", "add"].iter().chain(rest)).is_ok();
-        assert!(add(&["file", "--store", "blocks"]) && add(&["file", "--only-hash"]));
-        assert!(!add(&["file"]) && !add(&["--only-hash"]));
-        assert!(!add(&["file", "--store", "blocks", "--only-hash"]));
     }
 }

@@ -1,41 +1,30 @@
 //! `bitswap get`
 
+mod traffic;
+mod watch;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bitswap_core::ByteSize;
-use bitswap_core::chunk::{
-    DAG_PB, DownloadEvent, ExpectedDigests, IfExists, NodeKind, RAW, Resume, TreeEvent,
-    TreeFinished, UnixfsNode,
-};
-use bitswap_node::{
-    Fetch, FetchError, FetchOptions, FetchTreeOptions, Fetched, FetchedTree, Node, NodeClosed,
-    NodeStats, Resolved, Runtime, Seeder, native_names,
-};
+use bitswap_core::chunk::{DAG_PB, ExpectedDigests, IfExists, NodeKind, RAW, Resume, UnixfsNode};
+use bitswap_node::{FetchOptions, FetchTreeOptions, Node, Resolved, Runtime, native_names};
 use cid::Cid;
-use serde_json::{Value, json};
-use tokio::time::interval;
 
 use crate::args::{self, CheckArg, IfExistsArg};
 use crate::cat;
 use crate::cid_text::{self, CidPath, What};
 use crate::failure::Failure;
 use crate::input;
-use crate::interrupt::{interrupted, unless_interrupted};
-use crate::patience::{Patience, Verdict};
-use crate::peers::{self, Fetcher, Late};
+use crate::interrupt::unless_interrupted;
+use crate::peers::{self, Fetcher};
 use crate::place;
-use crate::plain::Plain;
-use crate::progress::Shown;
 use crate::resolve;
-use crate::say::{Say, mib_per_second};
-use crate::stall::{Change, Stall};
+use crate::say::Say;
 use crate::strangers;
-
-/// How often it looks who has what is fetched.
-const LOOK: Duration = Duration::from_secs(1);
+use traffic::{Traffic, report, report_tree};
+use watch::{OF_FILE, OF_TREE, watched};
 
 pub(crate) async fn run(
     mut args: args::Get,
@@ -156,74 +145,6 @@ async fn get(
     Ok(())
 }
 
-/// Of fewer bytes the round trips are what takes the time, and within less time everything does.
-const SPEED_OF: u64 = 64 << 10;
-const SPEED_WITHIN: f64 = 0.1;
-
-/// What one file or folder took.
-struct Traffic {
-    bytes: u64,
-    blocks: u64,
-    duplicates: u64,
-    socket_received: u64,
-    socket_sent: u64,
-    seconds: f64,
-    /// Those that delivered any of it.
-    peers: Vec<Seeder>,
-}
-
-impl Traffic {
-    async fn since(
-        before: &NodeStats,
-        node: &Node,
-        root: Cid,
-        start: Instant,
-    ) -> Result<Self, NodeClosed> {
-        let (now, mut peers) = (node.stats().await?, node.seeders(root).await?);
-        peers.retain(|peer| peer.blocks > 0);
-        let (was, is) = (before.bitswap.engine.fetched, now.bitswap.engine.fetched);
-        Ok(Self {
-            bytes: is.bytes - was.bytes,
-            blocks: is.blocks - was.blocks,
-            duplicates: is.duplicate_blocks - was.duplicate_blocks,
-            socket_received: now.socket_received - before.socket_received,
-            socket_sent: now.socket_sent - before.socket_sent,
-            seconds: start.elapsed().as_secs_f64(),
-            peers,
-        })
-    }
-
-    /// How fast if that says anything, in what time, and from how many peers.
-    fn summary(&self) -> String {
-        let seconds = self.seconds;
-        let from = match self.peers.len() {
-            0 => String::new(),
-            1 => " from one peer".to_owned(),
-            peers => format!(" from {peers} peers"),
-        };
-        let speed = match self.bytes >= SPEED_OF && self.seconds >= SPEED_WITHIN {
-            true => format!("{:.1} MiB/s, ", self.speed()),
-            false => String::new(),
-        };
-        format!("{speed}{seconds:.1} s{from}")
-    }
-
-    /// What each peer delivered, for programs.
-    fn peers(&self) -> Vec<Value> {
-        let object = |peer: &Seeder| {
-            json!({
-                "peer": peer.peer.to_string(), "blocks": peer.blocks, "bytes": peer.bytes,
-                "latency_ms": peer.latency.as_secs_f64() * 1e3,
-            })
-        };
-        self.peers.iter().map(object).collect()
-    }
-
-    fn speed(&self) -> f64 {
-        mib_per_second(self.bytes, self.seconds)
-    }
-}
-
 /// The root of the file to get: of the block itself, if that is what is wanted.
 async fn file(
     node: &Node,
@@ -285,207 +206,4 @@ fn options(args: &args::Get) -> FetchOptions {
     options.download.expected = ExpectedDigests { sha256, merkle_root };
     options.download.wait_for_space = args.wait_for_space.unwrap_or_default();
     options
-}
-
-/// How the events of a fetch are shown.
-struct View<E> {
-    show: fn(&mut Shown<'_>, &E),
-    /// What one says of a stall.
-    change: fn(&E) -> Option<Change>,
-}
-
-const OF_FILE: View<DownloadEvent> = View {
-    show,
-    change: |event| match event {
-        DownloadEvent::Stalled(reason) => Some(Change::Stalled(*reason)),
-        DownloadEvent::StallEnded => Some(Change::Ended),
-        _ => None,
-    },
-};
-
-const OF_TREE: View<TreeEvent> = View {
-    show: show_tree,
-    change: |event| match event {
-        TreeEvent::Stalled(reason) => Some(Change::Stalled(*reason)),
-        TreeEvent::StallEnded => Some(Change::Ended),
-        _ => None,
-    },
-};
-
-/// Tells whether something comes, when that is news.
-fn tell(change: Option<Change>, shown: &mut Shown<'_>) {
-    match change {
-        Some(Change::Stalled(reason)) => shown.stalled(reason),
-        Some(Change::Ended) => shown.stall_ended(),
-        None => {}
-    }
-}
-
-/// Shows the fetch until it ends or is interrupted.
-async fn watched<E, T>(
-    (node, root): (&Node, Cid),
-    mut fetch: Fetch<E, T>,
-    view: View<E>,
-    args: &args::Get,
-    late: &mut Late,
-    say: &Say,
-) -> Result<T, Failure> {
-    let mut patience = Patience::new(args.sources.timeout);
-    let mut stall = Stall::default();
-    let mut shown = Shown::new(say);
-    let mut ticks = patience.ticks();
-    let mut looks = interval(LOOK);
-    let given_up = loop {
-        tokio::select! {
-            event = fetch.next_event() => match event {
-                Some(event) => {
-                    (view.show)(&mut shown, &event);
-                    if let Some(change) = (view.change)(&event) {
-                        stall.heard(change);
-                        tell(stall.look(patience.arrivals(), Duration::ZERO), &mut shown);
-                    }
-                }
-                None => {
-                    // A node that has stopped says so by the fetch.
-                    if let Ok(seeders) = node.seeders(root).await {
-                        shown.seeders(&seeders);
-                        shown.delivered();
-                    }
-                    let ended = fetch.finish().await;
-                    if ended.is_ok() {
-                        tell(stall.ended(), &mut shown);
-                    }
-                    drop(shown);
-                    return Ok(ended?);
-                }
-            },
-            _ = ticks.tick() => {
-                // One that has ended says so by its last event.
-                let Some(waiting) = fetch.diagnose().await else { continue };
-                let passed = patience.pass(Instant::now());
-                let verdict = patience.look(&waiting, passed);
-                tell(stall.look(patience.arrivals(), passed), &mut shown);
-                match verdict {
-                    Verdict::Wait => {}
-                    Verdict::Say => shown.waiting(&waiting),
-                    Verdict::GiveUp => {
-                        break Failure::NothingCame { idle: patience.idle(), waiting: Box::new(waiting) };
-                    }
-                }
-            }
-            _ = looks.tick() => shown.seeders(&node.seeders(root).await?),
-            error = late.failure() => shown.note(&format!("going on without:\n  {error}")),
-            () = interrupted() => break Failure::Interrupted,
-        }
-    };
-    // Its line goes before anything else is printed.
-    drop(shown);
-    fetch.stop().await;
-    match fetch.finish().await {
-        Err(FetchError::Interrupted) => Err(given_up),
-        ended => Ok(ended?),
-    }
-}
-
-fn show_tree(shown: &mut Shown<'_>, event: &TreeEvent) {
-    match event {
-        TreeEvent::Progress(progress) => shown.tree(progress),
-        TreeEvent::File { path, size, already, .. } => {
-            shown.file(&path.to_string(), *size, *already);
-        }
-        TreeEvent::LinkSkipped { path, target } => {
-            let (path, target) = (path.to_string(), target.as_str());
-            let text = format!("left out: {} -> {}", Plain(&path), Plain(target));
-            shown.told(&text, &json!({"event": "link_skipped", "path": path, "target": target}));
-        }
-        TreeEvent::DiskFull => shown.note("the disk is full: it goes on once there is space"),
-        TreeEvent::SpaceAvailable => shown.note("there is space again"),
-        TreeEvent::LockFile => shown.note(LOCK_FILE),
-        _ => {}
-    }
-}
-
-const LOCK_FILE: &str = "the file system has no locks: a lock file keeps other processes away, and stays if this one is killed";
-
-fn show(shown: &mut Shown<'_>, event: &DownloadEvent) {
-    match event {
-        DownloadEvent::Started { total, have } => shown.started(*total, *have),
-        DownloadEvent::Progress(progress) => shown.progress(progress),
-        DownloadEvent::DiskFull { needed, is_quota: true, .. } => shown.note(&format!(
-            "the disk quota is used up: {} more are needed; it goes on once there is space",
-            ByteSize(*needed),
-        )),
-        DownloadEvent::DiskFull { needed, available, is_quota: false } => shown.note(&format!(
-            "the disk is full: {} more are needed, {} are free; it goes on once there is space",
-            ByteSize(*needed),
-            ByteSize(*available),
-        )),
-        DownloadEvent::LockFile => shown.note(LOCK_FILE),
-        DownloadEvent::SpaceAvailable => shown.note("there is space again"),
-        _ => {}
-    }
-}
-
-fn report(fetched: &Fetched, traffic: &Traffic, say: &Say) {
-    let Fetched { path, finished, .. } = fetched;
-    let speed = traffic.speed();
-    let path = path.display().to_string();
-    let shown = Plain(&path);
-    let text = if finished.already {
-        format!("{shown}: was there already, {}", ByteSize(finished.size))
-    } else {
-        let proof = match finished.unchecked {
-            0 => "verified".to_owned(),
-            bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
-        };
-        format!("{shown}: {}, {proof}, {}", ByteSize(finished.size), traffic.summary())
-    };
-    if finished.leftover {
-        say.note("the temporary data beside it could not be removed; remove it by hand");
-    }
-    let object = json!({
-        "event": "fetched", "path": path, "size": finished.size,
-        "verified": finished.unchecked == 0, "unchecked_bytes": finished.unchecked,
-        "already": finished.already, "durable": finished.durable, "rename_retries": finished.retries,
-        "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds,
-        "mib_per_second": speed,
-        "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
-        "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
-        "peers": traffic.peers(),
-    });
-    say.result(text, &object);
-}
-
-fn report_tree(fetched: &FetchedTree, traffic: &Traffic, say: &Say) {
-    let FetchedTree { path, finished, .. } = fetched;
-    let speed = traffic.speed();
-    let path = path.display().to_string();
-    let TreeFinished { size, files, already, directories, links, skipped, unchecked, .. } =
-        *finished;
-    let proof = match unchecked {
-        0 => "verified".to_owned(),
-        bytes => format!("fetched ({} of an earlier run not checked again)", ByteSize(bytes)),
-    };
-    let mut text = format!(
-        "{}: {files} files, {}, {proof}, {}",
-        Plain(&path),
-        ByteSize(size),
-        traffic.summary()
-    );
-    if already > 0 {
-        text.push_str(&format!("; {already} of the files were there already"));
-    }
-    if skipped > 0 {
-        text.push_str(&format!("; {skipped} symbolic links left out"));
-    }
-    let object = json!({
-        "event": "fetched", "path": path, "size": size, "files": files,
-        "files_already": already, "directories": directories, "links": links,
-        "links_skipped": skipped, "verified": unchecked == 0, "unchecked_bytes": unchecked,
-        "bytes_from_peers": traffic.bytes, "seconds": traffic.seconds, "mib_per_second": speed,
-        "blocks": traffic.blocks, "duplicate_blocks": traffic.duplicates,
-        "socket_bytes_received": traffic.socket_received, "socket_bytes_sent": traffic.socket_sent,
-        "peers": traffic.peers(),
-    });
-    say.result(text, &object);
 }

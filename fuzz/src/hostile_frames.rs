@@ -93,9 +93,10 @@ impl<'a> World<'a> {
             self.host.disconnect(HOSTILE);
             self.settle();
         }
-        let stats = self.host.engine().stats();
-        assert_eq!(stats.peers, 1, "only the honest peer is left");
-        (self.seen, stats.held_bytes)
+        let engine = self.host.engine();
+        assert_eq!(engine.stats().peers, 1, "only the honest peer is left");
+        let held = engine.held_bytes();
+        (self.seen, held)
     }
 
     /// The honest peer or the local user does something.

@@ -308,9 +308,9 @@ impl Played {
         seeders.iter().for_each(|seeder| world.disconnect(fetcher, *seeder));
         world.run_until(world.now() + Duration::from_secs(1));
         let new = world.host(Config::default());
-        let new = world.engine(new).stats().held_bytes;
+        let new = world.engine(new).held_bytes();
         for host in hosts {
-            let held = world.engine(host).stats().held_bytes;
+            let held = world.engine(host).held_bytes();
             if held != new {
                 return Err(format!(
                     "{host} holds {held} B after all have left, a new one {new} B"
@@ -330,9 +330,10 @@ fn watch(world: &mut World, fetch: FetchId) -> Result<u64, String> {
         }
         world.run_fetches(world.now() + LOOK_EVERY);
         for host in world.hosts() {
-            let stats = world.engine(host).stats();
+            let engine = world.engine(host);
+            let own = engine.held_bytes() + engine.stats().response_bytes;
             let streams = world.counts(host).gate_bytes_max;
-            held = held.max(stats.held_bytes + stats.response_bytes + streams);
+            held = held.max(own + streams);
         }
     }
     Ok(held)

@@ -326,8 +326,8 @@ fn wants_are_not_copied_for_each_peer() {
     let told = bench.engine.stats().sent_wants as usize;
     println!("{held} B for 50 000 wants and 600 peers, {told} pairs told");
     assert!(held <= 50_000 * BYTES_PER_WANT + told * 100 + 600 * 4096, "{held} bytes");
-    let counted = bench.engine.stats().held_bytes as usize;
-    let base = Bench::new(600).engine.stats().held_bytes as usize;
+    let counted = bench.engine.held_bytes() as usize;
+    let base = Bench::new(600).engine.held_bytes() as usize;
     let counted = counted - base;
     println!("the engine counts {counted} B");
     assert!(counted * 5 >= held * 4 && counted * 4 <= held * 5, "{counted} counted, {held} held");
@@ -341,7 +341,7 @@ fn a_peer_leaves_nothing_behind() {
     bench.want(&cids[..100]);
     bench.drain();
     let mut answers = std::mem::take(&mut bench.mail);
-    let counted = bench.engine.stats().held_bytes;
+    let counted = bench.engine.held_bytes();
     let mut before = None;
     for round in 0..50u32 {
         let peer = 10 + round % 7;
@@ -355,7 +355,7 @@ fn a_peer_leaves_nothing_behind() {
         bench.mail.shrink_to_fit();
         bench.call("handle_disconnected", |engine, now| engine.handle_disconnected(peer, now));
         bench.drain();
-        assert_eq!(bench.engine.stats().held_bytes, counted, "round {round}");
+        assert_eq!(bench.engine.held_bytes(), counted, "round {round}");
         // An ordered set keeps its last node when it is empty, so the first round may add some.
         let held = ALLOCATOR.allocated();
         assert_eq!(held, *before.get_or_insert(held), "bytes by the allocator, round {round}");
@@ -365,7 +365,7 @@ fn a_peer_leaves_nothing_behind() {
 
 fn empty_again() {
     let cids = cids(20_000);
-    let fresh = Bench::new(0).engine.stats().held_bytes;
+    let fresh = Bench::new(0).engine.held_bytes();
     let mut bench = Bench::new(0);
     let mut before = None;
     for _ in 0..3 {
@@ -384,7 +384,7 @@ fn empty_again() {
         }
         bench.drain();
         bench.mail = VecDeque::new();
-        assert_eq!(bench.engine.stats().held_bytes, fresh);
+        assert_eq!(bench.engine.held_bytes(), fresh);
         let held = ALLOCATOR.allocated();
         assert_eq!(held, *before.get_or_insert(held), "bytes by the allocator");
     }

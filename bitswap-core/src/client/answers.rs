@@ -50,7 +50,7 @@ impl Client {
             && row.answers_only_sending()
             && let Some(state) = self.peers.get_mut(peer)
         {
-            state.answered(now.since(row.asked_at()));
+            state.punctuality_mut().answered(now.since(row.asked_at()));
         }
         match (want, presence.have) {
             (Some(want), true) if known.is_some() || self.is_credible_claim(peer, want, now) => {
@@ -89,7 +89,7 @@ impl Client {
             return self.received_superfluous(peer, want, bytes, now);
         };
         let Some(state) = self.peers.get_mut(peer) else { return };
-        state.delivered();
+        state.punctuality_mut().delivered();
         let id = state.id();
         self.count(peer, |fetched| {
             fetched.blocks += 1;
@@ -102,7 +102,7 @@ impl Client {
         let is_resent = row.is_some_and(PeerWant::was_sent_again);
         if let Some((kind, row)) = row.and_then(|row| Some((row.sent()?, row))) {
             if let Some(state) = self.peers.get_mut(peer) {
-                state.measure(bytes, row.asked_at(), row.bytes_before(), now);
+                state.punctuality_mut().measure(bytes, row.asked_at(), row.bytes_before(), now);
             }
             if kind == WantKind::Block {
                 self.first_choice_was(want, true);

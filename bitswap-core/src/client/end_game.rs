@@ -136,11 +136,16 @@ impl Client {
             let want = of.want();
             let remaining = self.remaining(state, until, now);
             let may_cancel = of.sent().is_none()
-                || state.may_still_cancel(bytes, of.owed(recent_size), self.slack(), now);
+                || state.punctuality().may_still_cancel(
+                    bytes,
+                    of.owed(recent_size),
+                    self.slack(),
+                    now,
+                );
             let may_move = !of.was_moved() && may_cancel;
             let may_hedge = may_hedge
                 && self.is_gain(remaining, soonest, HEDGE_GAIN)
-                && state.is_late(of.owed(recent_size), self.slack(), now)
+                && state.punctuality().is_late(of.owed(recent_size), self.slack(), now)
                 && self.wants.want(want).is_some_and(|want| !want.is_hedged());
             if !(may_move || may_hedge) || !self.is_asked_by(session, want) {
                 continue;
@@ -193,13 +198,13 @@ impl Client {
     /// A peer that delivers, and can be asked for more.
     fn is_idle(&self, state: &PeerState, size: u32) -> bool {
         state.is_usable()
-            && state.is_measured()
-            && !state.is_silent()
+            && state.punctuality().is_measured()
+            && !state.punctuality().is_silent()
             && state.has_room(size, u32::MAX, self.has_choice())
     }
 
     fn remaining(&self, state: &PeerState, bytes: u64, now: Timestamp) -> u64 {
-        state.remaining(bytes, micros(self.config.first_deadline) / 4, now)
+        state.punctuality().remaining(bytes, micros(self.config.first_deadline) / 4, now)
     }
 
     /// `expected` is so much sooner than `remaining`, in per cent, and by more than what is not worth a message.

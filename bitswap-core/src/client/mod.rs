@@ -5,8 +5,9 @@
 //! * [`want_table`]: what is wanted, by which sessions ([`session_want`]), and what each peer knows of it
 //!   ([`peer_want`]);
 //! * [`session`]: a session's wants by stage ([`want_queue`]), its peers ([`session_peers`]), its window;
-//! * [`peers`]: connected peers ([`peer_state`]), what is measured of them ([`delivery_estimator`]), what each is
-//!   still to be sent ([`message_queue`]), and whether it can be asked ([`reachability`], [`throttle`]);
+//! * [`peers`]: connected peers ([`peer_state`]), what is measured of them ([`delivery_estimator`]) and when they deliver
+//!   ([`punctuality`]), how much each is asked for at once ([`request_window`]), what it is still to be sent
+//!   ([`message_queue`]), and whether it can be asked ([`reachability`], [`throttle`]);
 //! * [`schedule`], [`unserved`]: which session asks next; [`provider_search`]: lookups; [`timers`].
 //!
 //! [`Client`] owns the parts and is the only one that changes several of them together. Its methods are
@@ -35,7 +36,9 @@ mod peer_want;
 mod peer_wants;
 mod peers;
 mod provider_search;
+mod punctuality;
 mod reachability;
+mod request_window;
 mod requests;
 mod schedule;
 mod search;

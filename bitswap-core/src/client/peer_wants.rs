@@ -23,8 +23,8 @@ const STRETCH: u32 = 4;
 
 /// How long a peer may take for a block.
 fn patience(config: &Config, state: &PeerState, row: &PeerWant) -> Duration {
-    let estimator = state.estimator();
-    if state.is_measured() {
+    let estimator = state.punctuality().estimator();
+    if state.punctuality().is_measured() {
         let time = Duration::from_micros(estimator.patience(row.bytes_until()));
         time.clamp(config.deadline_min, PROVEN_MAX.max(config.deadline_max))
     } else {
@@ -210,7 +210,9 @@ impl Client {
         // What is asked behind something else is moved when that is late.
         let is_first = row.bytes_before() == 0;
         let early = is_first
-            .then(|| state.early_patience(row.bytes_until(), self.config.deadline_min))
+            .then(|| {
+                state.punctuality().early_patience(row.bytes_until(), self.config.deadline_min)
+            })
             .flatten();
         let early = early.map(Duration::from_micros).filter(|early| *early < time);
         row.set_patience(if early.is_some() { Patience::Early } else { Patience::Full });
@@ -231,7 +233,7 @@ impl Client {
         let is_unproven = |of: &PeerWant| {
             of.is_request()
                 && of.answer() != Answer::Have
-                && self.peers.get(of.peer()).is_some_and(|state| !state.is_measured())
+                && self.peers.get(of.peer()).is_some_and(|state| !state.punctuality().is_measured())
         };
         let Some((at, row)) = self.wants.peer_wants_of(want).find(|(_, of)| is_unproven(of)) else {
             return;
@@ -243,7 +245,7 @@ impl Client {
         let transfer = self
             .peers
             .get(row.peer())
-            .map_or(0, |state| state.estimator().transfer(row.bytes_until()));
+            .map_or(0, |state| state.punctuality().estimator().transfer(row.bytes_until()));
         let time = Duration::from_micros(micros(answer).saturating_mul(3).saturating_add(transfer));
         let sooner = now + time.max(self.config.deadline_min);
         if sooner < deadline {
@@ -293,7 +295,7 @@ impl Client {
         );
         self.end_request(at);
         let Some(state) = self.peers.get_mut(peer) else { return };
-        state.missed_deadline();
+        state.punctuality_mut().missed_deadline();
         let id = state.id();
         self.count(peer, |fetched| fetched.timeouts += 1);
         if self.has_choice() {
@@ -317,10 +319,11 @@ impl Client {
     fn hedge(&mut self, at: Ref<PeerWant>, now: Timestamp) {
         let Some(row) = self.wants.peer_want(at) else { return };
         let Some(state) = self.peers.get(row.peer()) else { return };
-        let (want, peer, is_unproven) = (row.want(), row.peer(), !state.is_measured());
+        let (want, peer, is_unproven) =
+            (row.want(), row.peer(), !state.punctuality().is_measured());
         self.give_full_time(at);
         if is_unproven && let Some(state) = self.peers.get_mut(peer) {
-            state.set_overdue();
+            state.punctuality_mut().set_overdue();
         }
         if is_unproven {
             self.ask_beside_overdue(want, now);
@@ -343,7 +346,9 @@ impl Client {
     /// All peers that are asked for a want are overdue: one more is asked, as far as the sessions can bear
     /// duplicates. Whether it is.
     pub(super) fn ask_beside_overdue(&mut self, want: Ref<Want>, now: Timestamp) -> bool {
-        let is_late = |of: &PeerWant| self.peers.get(of.peer()).is_some_and(PeerState::is_overdue);
+        let is_late = |of: &PeerWant| {
+            self.peers.get(of.peer()).is_some_and(|state| state.punctuality().is_overdue())
+        };
         let are_late =
             self.wants.peer_wants_of(want).all(|(_, of)| !of.is_request() || is_late(of));
         let asks = are_late && self.may_hedge(want) && self.ask_another(want, now);
@@ -356,7 +361,7 @@ impl Client {
     /// The peer is busy delivering what was asked before: until when that excuses it.
     fn still_delivering(&self, at: Ref<PeerWant>, now: Timestamp) -> Option<Timestamp> {
         let row = self.wants.peer_want(at)?;
-        let estimator = self.peers.get(row.peer())?.estimator();
+        let estimator = self.peers.get(row.peer())?.punctuality().estimator();
         let last = estimator.last_block().filter(|last| *last > row.asked_at())?;
         let patience = Duration::from_micros(estimator.patience(u64::from(row.charged())));
         let later = last + patience.max(self.config.deadline_min);

@@ -338,7 +338,8 @@ impl Client {
             let size = self.size_of(session, want);
             let request = Request { want: Some(want), size, purpose: Purpose::Block, count: 1 };
             let other = self.select(session, request).peers.first().map(|it| it.peer);
-            let is_better = |state: &PeerState| state.is_measured() || state.asked_bytes() == 0;
+            let is_better =
+                |state: &PeerState| state.punctuality().is_measured() || state.asked_bytes() == 0;
             let is_worth = |id: &Id<Peer>| self.peers.get_id(*id).is_some_and(is_better);
             if let Some(other) = other.filter(is_worth) {
                 self.ask_peer(session, want, other, size, now);
@@ -439,7 +440,7 @@ impl Client {
         let members = row.peers().members();
         let is_useful = |id: Id<Peer>| {
             let state = self.peers.get(id.at());
-            state.is_some_and(|state| !state.is_silent() && state.is_usable())
+            state.is_some_and(|state| !state.punctuality().is_silent() && state.is_usable())
         };
         let useful = members.iter().filter(|m| m.is_useful() && is_useful(m.id())).count();
         let members = members.len();

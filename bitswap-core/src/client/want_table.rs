@@ -5,11 +5,13 @@
 //! * A [`SessionWant`] is one session's want, and a [`PeerWant`] what one peer knows of it. Each is in a list
 //!   of its want, the latest first.
 //!
-//! The table keeps these links, the counts over them and the index in step; nothing else changes them.
+//! Invariant: each session want and peer want is in the list of its want, each want that is not unused is in the index,
+//! and what is summed up over all wants is their sum. Rows come, go and change their want's counts here and nowhere else.
 
-use alloc::boxed::Box;
+mod want;
 
-use bytes::Bytes;
+pub(super) use want::{Delivered, OfPeer, OfSession, OfWant, Want};
+
 use cid::Cid;
 
 use super::peer_want::{Answer, PeerWant};
@@ -20,143 +22,9 @@ use crate::key::Key;
 use crate::message::WantKind;
 use crate::peer::Peer;
 use crate::time::Timestamp;
-use crate::util::list::{Linked, Links, List};
+use crate::util::list::List;
 use crate::util::rows::{Id, Ref, Rows};
-
-/// The list of a want.
-#[derive(Debug)]
-pub(super) struct OfWant;
-/// The list of a session.
-#[derive(Debug)]
-pub(super) struct OfSession;
-/// The list of a peer.
-#[derive(Debug)]
-pub(super) struct OfPeer;
-/// The list of wants that a decision is due about.
-#[derive(Debug)]
-struct Undecided;
-
-/// One CID that is wanted, or about which a peer is still to be sent that it is not any more.
-#[derive(Debug)]
-pub(super) struct Want {
-    key: Key,
-    session_wants: List<SessionWant, OfWant>,
-    peer_wants: List<PeerWant, OfWant>,
-    undecided: Links<Self>,
-    is_undecided: bool,
-    /// Its first choice of a peer has neither delivered nor failed.
-    first_choice_open: bool,
-    /// Peer wants that are requests.
-    requests: u16,
-    /// Peer wants of peers that lack the block.
-    lacking: u32,
-    /// Session wants that have not ended.
-    live: u32,
-    /// How often a request of it passed its deadline: doubles the number of peers asked.
-    rounds: u8,
-    /// When want-haves that are not answered stop holding up the next request.
-    presence_wait: Option<Timestamp>,
-    /// The block, from its arrival until its sessions were told.
-    delivered: Option<Box<Delivered>>,
-}
-
-/// A block on its way to the sessions that wanted it.
-#[derive(Debug)]
-pub(super) struct Delivered {
-    pub(super) data: Bytes,
-    pub(super) from: Id<Peer>,
-}
-
-impl Want {
-    pub(super) fn cid(&self) -> Cid {
-        self.key.cid()
-    }
-
-    /// Bytes of the CID.
-    pub(super) fn cid_len(&self) -> usize {
-        self.key.bytes().len()
-    }
-
-    /// Nobody was told of it yet.
-    pub(super) const fn is_unasked(&self) -> bool {
-        self.peer_wants.is_empty()
-    }
-
-    /// Peers that were told of it, or are to be.
-    pub(super) const fn peers(&self) -> u32 {
-        self.peer_wants.len()
-    }
-
-    /// Those of them that have not said that they lack the block.
-    pub(super) const fn hopeful(&self) -> u32 {
-        self.peer_wants.len().saturating_sub(self.lacking)
-    }
-
-    pub(super) const fn has_request(&self) -> bool {
-        self.requests > 0
-    }
-
-    /// Several peers are asked for the block.
-    pub(super) const fn is_hedged(&self) -> bool {
-        self.requests > 1
-    }
-
-    /// No session wants it any more.
-    pub(super) const fn is_over(&self) -> bool {
-        self.live == 0
-    }
-
-    pub(super) const fn is_undecided(&self) -> bool {
-        self.is_undecided
-    }
-
-    pub(super) const fn rounds(&self) -> u8 {
-        self.rounds
-    }
-
-    /// Another round of requests has passed its deadline.
-    pub(super) const fn count_round(&mut self) {
-        self.rounds = self.rounds.saturating_add(1);
-    }
-
-    pub(super) const fn open_first_choice(&mut self) {
-        self.first_choice_open = true;
-    }
-
-    /// The outcome of the first choice is known: true the first time.
-    pub(super) const fn close_first_choice(&mut self) -> bool {
-        core::mem::replace(&mut self.first_choice_open, false)
-    }
-
-    pub(super) const fn presence_wait(&self) -> Option<Timestamp> {
-        self.presence_wait
-    }
-
-    pub(super) const fn set_presence_wait(
-        &mut self,
-        until: Option<Timestamp>,
-    ) -> Option<Timestamp> {
-        core::mem::replace(&mut self.presence_wait, until)
-    }
-
-    pub(super) fn delivered(&self) -> Option<&Delivered> {
-        self.delivered.as_deref()
-    }
-
-    fn heap_bytes(&self) -> usize {
-        let block = self.delivered.as_ref();
-        self.key.heap_bytes() + block.map_or(0, |block| size_of::<Delivered>() + block.data.len())
-    }
-}
-
-impl Linked<Undecided> for Want {
-    fn links(&self) -> &Links<Self> {
-        &self.undecided
-    }
-    fn links_mut(&mut self) -> &mut Links<Self> {
-        &mut self.undecided
-    }
-}
+use want::Undecided;
 
 /// All wants.
 #[derive(Debug)]
@@ -211,7 +79,7 @@ impl WantTable {
     }
 
     fn find_key(&self, hash: Hash, key: &Key) -> Option<Ref<Want>> {
-        self.index.find(hash, |at| self.wants.at(at).is_some_and(|want| want.key == *key))
+        self.index.find(hash, |at| self.wants.at(at).is_some_and(|want| want.key() == key))
     }
 
     /// The want of a CID. A new one is to be given a session want.
@@ -221,20 +89,7 @@ impl WantTable {
         if let Some(want) = self.find_key(hash, &key) {
             return want;
         }
-        let want = Want {
-            key,
-            session_wants: List::default(),
-            peer_wants: List::default(),
-            undecided: Links::default(),
-            is_undecided: false,
-            first_choice_open: false,
-            requests: 0,
-            lacking: 0,
-            live: 0,
-            rounds: 0,
-            presence_wait: None,
-            delivered: None,
-        };
+        let want = Want::new(key);
         self.heap_bytes += want.heap_bytes();
         let at = self.wants.insert(want).at();
         self.index.insert(hash, at);
@@ -245,7 +100,7 @@ impl WantTable {
     pub(super) fn set_delivered(&mut self, at: Ref<Want>, block: Delivered) {
         if let Some(want) = self.wants.at_mut(at) {
             self.heap_bytes -= want.heap_bytes();
-            want.delivered = Some(Box::new(block));
+            want.set_delivered(Some(block));
             self.heap_bytes += want.heap_bytes();
         }
     }
@@ -253,17 +108,17 @@ impl WantTable {
     /// Frees a want, or its block, when nobody needs it any more.
     pub(super) fn free_if_unused(&mut self, at: Ref<Want>) {
         let Some(want) = self.wants.at_mut(at) else { return };
-        if !want.session_wants.is_empty() {
+        if !want.has_no_session() {
             return;
         }
         self.heap_bytes -= want.heap_bytes();
-        want.delivered = None;
+        want.set_delivered(None);
         self.heap_bytes += want.heap_bytes();
-        if !want.peer_wants.is_empty() || want.is_undecided {
+        if !want.is_unused() {
             return;
         }
         self.heap_bytes -= want.heap_bytes();
-        let hash = self.index.hash(want.key.bytes(), 0);
+        let hash = self.index.hash(want.key().bytes(), 0);
         self.index.remove(hash, at);
         self.wants.remove(at);
     }
@@ -273,7 +128,7 @@ impl WantTable {
     /// A decision about the want is due.
     pub(super) fn set_undecided(&mut self, at: Ref<Want>) {
         if let Some(want) = self.wants.at_mut(at)
-            && !core::mem::replace(&mut want.is_undecided, true)
+            && !want.set_undecided(true)
         {
             self.undecided.push_back(&mut self.wants, at);
         }
@@ -282,7 +137,7 @@ impl WantTable {
     pub(super) fn next_undecided(&mut self) -> Option<Ref<Want>> {
         let at = self.undecided.first()?;
         self.undecided.remove(&mut self.wants, at);
-        self.wants.at_mut(at)?.is_undecided = false;
+        self.wants.at_mut(at)?.set_undecided(false);
         Some(at)
     }
 
@@ -314,12 +169,12 @@ impl WantTable {
         &self,
         want: Ref<Want>,
     ) -> impl Iterator<Item = (Ref<SessionWant>, &SessionWant)> {
-        let list = self.wants.at(want).map(|want| want.session_wants.iter(&self.session_wants));
+        let list = self.wants.at(want).map(|want| want.session_wants().iter(&self.session_wants));
         list.into_iter().flatten()
     }
 
     pub(super) fn first_session_want(&self, want: Ref<Want>) -> Option<Ref<SessionWant>> {
-        self.wants.at(want)?.session_wants.first()
+        self.wants.at(want)?.session_wants().first()
     }
 
     /// The next of [`Self::session_wants_of`], for those who change them meanwhile.
@@ -349,10 +204,9 @@ impl WantTable {
             debug_assert!(false, "a session wants what is not in the table");
             return (at, false);
         };
-        want.session_wants.push_front(&mut self.session_wants, at);
-        want.live += 1;
-        self.live += u32::from(want.live == 1);
-        (at, want.live == 1)
+        let is_only = want.add_session_want(&mut self.session_wants, at);
+        self.live += u32::from(is_only);
+        (at, is_only)
     }
 
     /// A session want has ended, or is removed before: whether it was the last live one of its want, which
@@ -362,22 +216,16 @@ impl WantTable {
             debug_assert!(false, "a want ends that is not in the table");
             return false;
         };
-        debug_assert!(want.live > 0, "more sessions end a want than wanted it");
-        want.live = want.live.saturating_sub(1);
-        if want.live > 0 {
-            return false;
-        }
-        self.live -= 1;
-        want.rounds = 0;
-        want.first_choice_open = false;
-        true
+        let was_last = want.end_session_want();
+        self.live -= u32::from(was_last);
+        was_last
     }
 
     /// Takes out a session want that is in no list of its session.
     pub(super) fn remove_session_want(&mut self, at: Ref<SessionWant>) -> Option<SessionWant> {
         let want = self.session_wants.at(at)?.want();
         if let Some(want) = self.wants.at_mut(want) {
-            want.session_wants.remove(&mut self.session_wants, at);
+            want.remove_session_want(&mut self.session_wants, at);
         }
         self.session_wants.remove(at)
     }
@@ -406,7 +254,7 @@ impl WantTable {
         &self,
         want: Ref<Want>,
     ) -> impl Iterator<Item = (Ref<PeerWant>, &PeerWant)> {
-        let list = self.wants.at(want).map(|want| want.peer_wants.iter(&self.peer_wants));
+        let list = self.wants.at(want).map(|want| want.peer_wants().iter(&self.peer_wants));
         list.into_iter().flatten()
     }
 
@@ -419,7 +267,7 @@ impl WantTable {
         let want = new.want();
         let at = self.peer_wants.insert(new).at();
         match self.wants.at_mut(want) {
-            Some(want) => want.peer_wants.push_front(&mut self.peer_wants, at),
+            Some(want) => want.add_peer_want(&mut self.peer_wants, at),
             None => debug_assert!(false, "a peer is asked for what is not in the table"),
         }
         at
@@ -432,11 +280,7 @@ impl WantTable {
             return false;
         }
         if let Some(want) = self.wants.at_mut(peer_want.want()) {
-            want.requests = if is_request {
-                want.requests.saturating_add(1)
-            } else {
-                want.requests.saturating_sub(1)
-            };
+            want.count_request(is_request);
         }
         true
     }
@@ -458,7 +302,7 @@ impl WantTable {
         change(row);
         let after = row.lacks();
         if let Some(want) = self.wants.at_mut(row.want()) {
-            want.lacking = want.lacking + u32::from(after) - u32::from(before);
+            want.count_lacking(before, after);
         }
     }
 
@@ -467,8 +311,7 @@ impl WantTable {
         let Some(row) = self.peer_wants.at(at) else { return };
         let (want, lacks) = (row.want(), row.lacks());
         if let Some(want) = self.wants.at_mut(want) {
-            want.peer_wants.remove(&mut self.peer_wants, at);
-            want.lacking -= u32::from(lacks);
+            want.remove_peer_want(&mut self.peer_wants, at, lacks);
         }
         self.peer_wants.remove(at);
     }
@@ -503,36 +346,12 @@ impl WantTable {
         let (mut live, mut undecided, mut heap) = (0, 0, 0);
         let (mut of_sessions, mut of_peers) = (0, 0);
         for (id, want) in self.wants.iter() {
-            want.session_wants.validate(&self.session_wants)?;
-            want.peer_wants.validate(&self.peer_wants)?;
+            want.validate(id.at(), &self.session_wants, &self.peer_wants)?;
             live += u32::from(!want.is_over());
-            undecided += u32::from(want.is_undecided);
+            undecided += u32::from(want.is_undecided());
             heap += want.heap_bytes();
-            of_sessions += want.session_wants.len() as usize;
-            of_peers += want.peer_wants.len() as usize;
-            let all = || self.session_wants_of(id.at());
-            if want.live as usize != all().filter(|(_, of)| !of.has_ended()).count() {
-                return Err("a want has another number of live session wants");
-            }
-            if all().any(|(_, of)| of.want() != id.at()) {
-                return Err("a session want is in the list of another want");
-            }
-            let peers = || self.peer_wants_of(id.at());
-            if usize::from(want.requests) != peers().filter(|(_, of)| of.is_request()).count() {
-                return Err("a want has another number of requests");
-            }
-            if want.lacking as usize != peers().filter(|(_, of)| of.lacks()).count() {
-                return Err("a want has another number of peers that lack it");
-            }
-            if peers().any(|(_, of)| of.want() != id.at()) {
-                return Err("a peer want is in the list of another want");
-            }
-            if want.delivered.is_some() && want.session_wants.is_empty() {
-                return Err("a block is kept for nobody");
-            }
-            if want.session_wants.is_empty() && want.peer_wants.is_empty() && !want.is_undecided {
-                return Err("a want is kept for nobody");
-            }
+            of_sessions += want.session_wants().len() as usize;
+            of_peers += want.peers() as usize;
             if self.find(&want.cid()) != Some(id.at()) {
                 return Err("a want is not found by its CID");
             }

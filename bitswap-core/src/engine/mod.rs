@@ -1,36 +1,31 @@
 //! The front door: takes inputs, gives outputs. No policy lives here.
 
+mod admissions;
+mod memory;
 mod naming;
+mod registry;
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use cid::Cid;
 
-use crate::client::{self, Client, Options, PeerSet, Session, SessionOptions};
+use crate::client::{Client, Options, PeerSet, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
-use crate::memory::{MemoryMax, list, tree};
 use crate::message::{Entry, Message, Version};
 use crate::output::{
     BlockInfo, Event, LoadId, Loaded, LookupId, Output, PeerHistory, PeerReport, ProtocolSupport,
     ProviderProgress, Rates, SendId, SessionId, StreamKind, Want,
 };
 use crate::peer::Peer;
-use crate::server::{self, Server};
+use crate::server::Server;
 use crate::stats::{PeerStats, SessionStats, Stats, TimerReason};
 use crate::time::Timestamp;
 use crate::trace::log;
-use crate::util::rows::{Id, Ref, Rows};
-
-/// A connected peer.
-#[derive(Debug)]
-struct Known<P> {
-    name: P,
-    messages_received: u64,
-    /// What the host was last told of the need for its connection.
-    is_needed: bool,
-}
+use crate::util::rows::{Id, Ref};
+use admissions::Admissions;
+use registry::Registry;
 
 /// The Bitswap protocol as one value. The crate's front page has its contract and run loop.
 ///
@@ -44,11 +39,8 @@ pub struct Engine<P> {
     /// Something happened since the outputs were last drained.
     dirty: bool,
     peer_histories_max: usize,
-    peers_max: usize,
-    rows: Rows<Known<P>, Peer>,
-    places: BTreeMap<P, Id<Peer>>,
-    /// The sessions that each named peer may be asked by, for sessions with a fixed set.
-    admitted: BTreeMap<P, Vec<Id<Session>>>,
+    registry: Registry<P>,
+    admissions: Admissions<P>,
     client: Client,
     server: Server,
     gone: VecDeque<(P, PeerHistory)>,
@@ -64,46 +56,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             now,
             dirty: false,
             peer_histories_max: config.limits.peer_histories as usize,
-            peers_max: config.limits.peers as usize,
-            rows: Rows::default(),
-            places: BTreeMap::new(),
-            admitted: BTreeMap::new(),
+            registry: Registry::new(config.limits.peers),
+            admissions: Admissions::default(),
             client: Client::new(&config, &seed, now),
             server: Server::new(&config, &seed, now),
             gone: VecDeque::new(),
             messages_received: 0,
             stale_inputs: 0,
-        }
-    }
-
-    /// The bytes of memory that an engine of this configuration takes at the very most, and any one peer can
-    /// have it take.
-    ///
-    /// `docs/limits.md` has the formula and where each limit is in it.
-    #[must_use]
-    pub fn memory_max(config: &Config) -> MemoryMax {
-        let (client, server) = (client::memory_bound::terms(config), server::bound::terms(config));
-        let (peers, histories) =
-            (u64::from(config.limits.peers), u64::from(config.limits.peer_histories));
-        // A peer's row has a page of the table for itself at worst.
-        let own = Rows::<Known<P>, Peer>::bytes_max(1)
-            + tree::<(P, Id<Peer>)>(1)
-            + list::<(P, PeerHistory)>(1);
-        let each = client.each_peer + server.each_peer;
-        MemoryMax {
-            empty: client.empty
-                + server.empty
-                + tree::<(P, Id<Peer>)>(0)
-                + tree::<(P, Vec<Id<Session>>)>(0),
-            peer: own + each + client.one_peer + server.one_peer,
-            peers: Rows::<Known<P>, Peer>::bytes_max(peers)
-                + tree::<(P, Id<Peer>)>(peers)
-                + list::<(P, PeerHistory)>(histories)
-                + peers * each
-                + client.all_peers
-                + server.all_peers,
-            session: client.session,
-            want: client.want,
         }
     }
 
@@ -113,16 +72,14 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// was here before. Ignored when the peer is connected already or [`crate::Limits::peers`] are.
     pub fn handle_connected(&mut self, peer: P, history: Option<PeerHistory>, now: Timestamp) {
         self.input(now);
-        if self.places.contains_key(&peer) || self.rows.len() >= self.peers_max {
+        let Some(id) = self.registry.connect(peer) else {
             self.stale_inputs += 1;
             return;
-        }
-        let id = self.rows.insert(Known { name: peer, messages_received: 0, is_needed: false });
-        self.places.insert(peer, id);
+        };
         log!(debug, "a peer connected", peer = format_args!("{peer:?}"), row = id.at());
         self.client.connected(id, history, self.now);
         self.server.connected(id.at(), self.now);
-        for session in self.admitted.get(&peer).into_iter().flatten() {
+        for session in self.admissions.of(&peer) {
             self.client.admit(*session, id.at());
         }
     }
@@ -131,17 +88,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// for it need no answer any more.
     pub fn handle_disconnected(&mut self, peer: P, now: Timestamp) {
         self.input(now);
-        let Some(id) = self.places.remove(&peer) else {
+        let Some(id) = self.registry.disconnect(&peer) else {
             self.stale_inputs += 1;
             return;
         };
         log!(debug, "a peer disconnected", peer = format_args!("{peer:?}"), row = id.at());
         let history = self.client.disconnected(id.at(), self.now);
         self.server.disconnected(id.at(), self.now);
-        self.rows.remove(id.at());
-        if self.places.is_empty() {
-            self.places = BTreeMap::new();
-        }
         if let Some(history) = history {
             if self.gone.len() >= self.peer_histories_max {
                 self.gone.pop_front();
@@ -184,9 +137,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             return;
         };
         self.messages_received += 1;
-        if let Some(row) = self.rows.at_mut(id.at()) {
-            row.messages_received += 1;
-        }
+        self.registry.count_message(id.at());
         let Message { wantlist, blocks, presences, .. } = message;
         log!(
             trace,
@@ -207,7 +158,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// `Ok` is not delivery. An error closes the stream; what the message said is said again.
     pub fn handle_sent(&mut self, id: SendId, result: Result<(), SendError>, now: Timestamp) {
         self.input(now);
-        let known = self.rows.get(id.peer).is_some()
+        let known = self.registry.name(id.peer).is_some()
             && match id.stream {
                 StreamKind::Requests => self.client.sent(id.peer.at(), id.seq, result, self.now),
                 StreamKind::Responses => self.server.sent(id.peer.at(), id.seq, result, self.now),
@@ -250,7 +201,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     ) {
         self.input(now);
         let places: Vec<Ref<Peer>> =
-            peers.iter().filter_map(|peer| self.places.get(peer)).map(|id| id.at()).collect();
+            peers.iter().filter_map(|peer| self.registry.id(peer)).map(Id::at).collect();
         let known = self.client.providers(id.0, &places, lookup, self.now);
         self.stale_inputs += u64::from(!known);
     }
@@ -287,8 +238,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         )?;
         if let PeerSet::Only(peers) = options.peers {
             for peer in peers {
-                self.admitted.entry(peer).or_default().push(session);
-                if let Some(id) = self.places.get(&peer) {
+                self.admissions.admit(peer, session);
+                if let Some(id) = self.registry.id(&peer) {
                     self.client.admit(session, id.at());
                 }
             }
@@ -302,13 +253,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         self.input(now);
         if self.client.close_session(session.0, self.now) {
             log!(debug, "a session was closed", session = session);
-            self.admitted.retain(|_, sessions| {
-                sessions.retain(|other| *other != session.0);
-                !sessions.is_empty()
-            });
-            if self.admitted.is_empty() {
-                self.admitted = BTreeMap::new();
-            }
+            self.admissions.close(session.0);
         } else {
             self.stale_inputs += 1;
         }
@@ -411,7 +356,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     // Queries.
 
-    /// Counters and sizes of the whole engine.
+    /// Counters and sizes of the whole engine. All of them are kept up to date as they change, so this reads them and
+    /// walks nothing, however much there is.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -419,23 +365,22 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             served: self.server.served(),
             messages_received: self.messages_received,
             stale_inputs: self.stale_inputs,
-            peers: self.places.len() as u32,
+            peers: self.registry.len() as u32,
             sessions: self.client.sessions_len(),
             wants: self.client.wants_len(),
             sent_wants: self.client.peer_wants_len(),
             ledger: self.server.ledger_len(None),
             response_bytes: self.server.response_bytes(None),
-            held_bytes: self.held_bytes() as u64,
         }
     }
 
-    /// What is known of a connected peer.
+    /// What is known of a connected peer. Reads counters, as [`stats`](Self::stats) does.
     #[must_use]
     pub fn peer_stats(&self, peer: P) -> Option<PeerStats> {
-        let id = *self.places.get(&peer)?;
+        let id = self.registry.id(&peer)?;
         let mut stats = PeerStats {
             served: self.server.peer_served(id.at())?,
-            messages_received: self.rows.at(id.at())?.messages_received,
+            messages_received: self.registry.messages_received(id.at())?,
             ledger: self.server.ledger_len(Some(id.at())),
             response_bytes: self.server.response_bytes(Some(id.at())),
             ..PeerStats::default()
@@ -444,7 +389,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         Some(stats)
     }
 
-    /// What is known of a session.
+    /// What is known of a session. Reads counters, as [`stats`](Self::stats) does.
     #[must_use]
     pub fn session_stats(&self, session: SessionId) -> Option<SessionStats> {
         self.client.session_stats(session.0)
@@ -460,7 +405,8 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// The wants of a peer that are remembered, most urgent first.
     #[must_use]
     pub fn peer_wantlist(&self, peer: P) -> Vec<Entry> {
-        self.places.get(&peer).map(|id| self.server.peer_wantlist(id.at())).unwrap_or_default()
+        let id = self.registry.id(&peer);
+        id.map(|id| self.server.peer_wantlist(id.at())).unwrap_or_default()
     }
 
     /// Why a want is still waiting: what each peer that was told it did so far. `None` when the
@@ -477,9 +423,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     /// The first rule that is broken.
     #[cfg(any(test, feature = "testing"))]
     pub fn validate(&self) -> Result<(), &'static str> {
-        if self.rows.len() != self.places.len() {
-            return Err("the peers and their names are not the same");
-        }
+        self.registry.validate()?;
         self.client.validate()?;
         self.server.validate()
     }
@@ -491,7 +435,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
 
     fn peer_input(&mut self, peer: P, now: Timestamp) -> Option<Id<Peer>> {
         self.input(now);
-        let id = self.places.get(&peer).copied();
+        let id = self.registry.id(&peer);
         self.stale_inputs += u64::from(id.is_none());
         id
     }
@@ -524,25 +468,11 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         loop {
             let changed =
                 self.client.next_changed_need().or_else(|| self.server.next_changed_need());
-            let peer = changed?;
-            let needed = self.client.is_needed(peer) || self.server.is_needed(peer);
-            if let Some(known) = self.rows.at_mut(peer)
-                && known.is_needed != needed
-            {
-                known.is_needed = needed;
-                return Some(Output::KeepAlive { peer: known.name, needed });
+            let row = changed?;
+            let needed = self.client.is_needed(row) || self.server.is_needed(row);
+            if let Some(peer) = self.registry.tell_need(row, needed) {
+                return Some(Output::KeepAlive { peer, needed });
             }
         }
-    }
-
-    fn held_bytes(&self) -> usize {
-        // A B-tree node holds eleven entries and is at least half full.
-        let tree = |len: usize, entry: usize| len * entry * 3 / 2;
-        self.rows.bytes()
-            + tree(self.places.len(), size_of::<(P, Id<Peer>)>())
-            + tree(self.admitted.len(), size_of::<(P, Vec<Id<Session>>)>())
-            + self.gone.capacity() * size_of::<(P, PeerHistory)>()
-            + self.client.held_bytes()
-            + self.server.held_bytes()
     }
 }

@@ -29,7 +29,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             }
             client::Output::StopLookup { id } => Output::StopLookup { id: LookupId(id) },
             client::Output::Block { session, block, from } => {
-                let from = self.rows.get(from).map(|peer| peer.name);
+                let from = self.registry.name(from);
                 Output::Event(Event::Block { session: SessionId(session), block, from })
             }
             client::Output::Stored { session, cid } => {
@@ -77,7 +77,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         version: Version,
         message: Message,
     ) -> Option<Output<P>> {
-        let id = SendId { peer: self.rows.id(peer)?, stream, seq };
+        let id = SendId { peer: self.registry.id_at(peer)?, stream, seq };
         log!(
             trace,
             "a message is to be sent",
@@ -92,7 +92,7 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
     }
 
     fn name(&self, peer: Ref<Peer>) -> Option<P> {
-        self.rows.at(peer).map(|peer| peer.name)
+        self.registry.name_at(peer)
     }
 
     pub(super) fn named(&self, reports: Vec<PeerReport<Ref<Peer>>>) -> Vec<PeerReport<P>> {

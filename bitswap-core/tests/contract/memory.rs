@@ -47,7 +47,7 @@ fn a_peer_that_leaves_leaves_nothing_behind() {
     let blocks: Vec<_> = (0..300).map(|n| block(n, 1000)).collect();
     let mut pair = Pair::unwatched();
     let round = |pair: &mut Pair| {
-        let before = [pair.alice().stats().held_bytes, pair.bob().stats().held_bytes];
+        let before = [pair.alice().held_bytes(), pair.bob().held_bytes()];
         pair.connect();
         let session = pair.session();
         pair.stock(&blocks[..200]);
@@ -58,7 +58,7 @@ fn a_peer_that_leaves_leaves_nothing_behind() {
         pair.alice().close_session(session, now);
         pair.disconnect();
         pair.pass(ms(200_000));
-        let after = [pair.alice().stats().held_bytes, pair.bob().stats().held_bytes];
+        let after = [pair.alice().held_bytes(), pair.bob().held_bytes()];
         assert_eq!(after, before, "by the engines' own sums");
     };
     pair.events.iter_mut().for_each(|events| events.reserve(100_000));
@@ -147,7 +147,7 @@ fn the_engines_own_sum_is_what_is_allocated() {
     let mut engine: Engine<u16> = Engine::new(Config::default(), [1; 32], now);
     let mut last = (0, 0);
     let mut step = |engine: &Engine<u16>, what, parts| {
-        let all = (engine.stats().held_bytes as usize, allocated() - before);
+        let all = (engine.held_bytes() as usize, allocated() - before);
         let (told, is) = (all.0 - last.0, all.1 - last.1);
         last = all;
         assert!(is.abs_diff(told) * parts <= is, "{what}: {told} and {is}, an {parts}th apart");
@@ -344,7 +344,7 @@ fn a_hostile_peer_at_every_limit_stays_within_the_formula() {
     flood.wants = 3000;
     flood.drain(0);
     for round in 0..3 {
-        baselines.push((flood.engine.stats().held_bytes, flood.held()));
+        baselines.push((flood.engine.held_bytes(), flood.held()));
         // The formula is for what the hostile one adds.
         flood.quiet = (1, flood.held() as u64);
         flood.engine.handle_connected(2, None, flood.now);
@@ -369,7 +369,7 @@ fn a_hostile_peer_at_every_limit_stays_within_the_formula() {
         }
     }
     flood.quiet = (0, 0);
-    baselines.push((flood.engine.stats().held_bytes, flood.held()));
+    baselines.push((flood.engine.held_bytes(), flood.held()));
     // Lists of pages keep the room that they once had. Which entries of a B-tree share a node depends on
     // those that were there before, so the others' may have some nodes more.
     let (own, held) = baselines[1];

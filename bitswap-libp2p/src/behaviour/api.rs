@@ -160,7 +160,7 @@ impl<S: Blockstore> Behaviour<S> {
         self.arrivals.bytes()
     }
 
-    /// Counters and sizes of all.
+    /// Counters and sizes of all. They are kept up to date, so asking for them walks nothing.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -168,6 +168,13 @@ impl<S: Blockstore> Behaviour<S> {
             traffic: self.traffic,
             store_calls: self.host.store_calls(),
         }
+    }
+
+    /// Bytes of memory that the engine holds, by its own sums. Walks all sessions and peers:
+    /// [`Engine::held_bytes`](bitswap_core::Engine::held_bytes).
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.engine.held_bytes()
     }
 
     /// Sizes of messages and depths of queues since the start.

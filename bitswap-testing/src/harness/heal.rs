@@ -97,8 +97,8 @@ impl<I: Interceptor<u8>> Harness<I> {
         self.host.checked().require(left == (0, 0, 0, 0, 0), || {
             format!("contract 8: peers, sessions, wants, sent wants and ledger are left: {left:?}")
         });
-        let fresh = Engine::<u8>::new(self.config.clone(), self.seed, self.host.now).stats();
-        let (held, new) = (stats.held_bytes, fresh.held_bytes);
+        let fresh = Engine::<u8>::new(self.config.clone(), self.seed, self.host.now);
+        let (held, new) = (self.engine().held_bytes(), fresh.held_bytes());
         self.host.checked().require(held == new, || {
             format!("contract 8: {held} bytes are held for nobody, a new engine holds {new}")
         });

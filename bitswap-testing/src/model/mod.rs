@@ -265,11 +265,8 @@ impl<P: Copy + Ord + Debug> Model<P> {
         }
         if self.drains.is_multiple_of(16) {
             let bound = self.bytes_max();
-            ensure!(
-                stats.held_bytes <= bound,
-                "contract 8: {} bytes are held, the limits allow {bound}",
-                stats.held_bytes
-            );
+            let held = engine.held_bytes();
+            ensure!(held <= bound, "contract 8: {held} bytes are held, the limits allow {bound}");
         }
         Ok(())
     }

@@ -434,7 +434,7 @@ fn needs_that_are_told_twice_or_of_nobody() {
 fn needs_that_are_not_what_the_engine_has() {
     let mut engine = Engine::new(Config::default(), [1; 32], NOW);
     engine.handle_connected(1, None, NOW);
-    let mut needs = super::needs::Needs::default();
+    let mut needs = Needs::default();
     needs.connected(1);
     assert_eq!(needs.at_rest(&engine, 1), Ok(()));
     needs.told(1, true).unwrap();

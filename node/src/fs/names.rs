@@ -6,6 +6,7 @@
 
 use std::ffi::OsStr;
 
+use bitswap_core::chunk::NameRefusal;
 use thiserror::Error;
 
 /// Whose rules count.
@@ -27,7 +28,7 @@ pub enum NameFault {
     #[error("give a path that ends in a file name")]
     NoName,
     /// It holds a character that cannot be in a name.
-    #[error("{0:?} cannot be in a file name; leave it out")]
+    #[error("{}; leave it out", NameRefusal::Character(*.0))]
     Character(char),
     /// It ends with a dot or a space, which Windows leaves out.
     #[error("a file name cannot end with a dot or a space on Windows; leave it out")]

@@ -153,7 +153,7 @@ const FAMILIES: &[Family] = &[
     gauge("bitswap_sent_wants", "Stats.sent_wants", "Pairs of a want and a peer that it was sent to", |c| engine(c).sent_wants.into()),
     gauge("bitswap_ledger_entries", "Stats.ledger", "Wants of peers that are remembered", |c| engine(c).ledger.into()),
     bytes_gauge("bitswap_response_queue", "Stats.response_bytes", "Bytes of blocks being loaded, waiting to be sent or being sent", |c| engine(c).response_bytes),
-    bytes_gauge("bitswap_memory_held", "Stats.held_bytes", "Bytes of memory that the engine holds, by its own sums", |c| engine(c).held_bytes),
+    bytes_gauge("bitswap_memory_held", "Engine.held_bytes", "Bytes of memory that the engine holds, by its own sums", |c| c.held_bytes),
     bytes_counter("bitswap_stream_received", "Traffic.bytes_received", "Bytes read from streams", |c| traffic(c).bytes_received),
     bytes_counter("bitswap_stream_sent", "Traffic.bytes_sent", "Bytes that streams took", |c| traffic(c).bytes_sent),
     counter("bitswap_stream_refused_payloads", "Traffic.refused_payloads", "Payloads that were not hashed because the peer was never asked for such", |c| traffic(c).refused_payloads),

@@ -32,6 +32,7 @@ pub struct Metrics {
 struct Counters {
     stats: NodeStats,
     histograms: NodeHistograms,
+    held_bytes: u64,
 }
 
 impl fmt::Debug for Metrics {
@@ -55,7 +56,7 @@ impl Node {
 impl Counters {
     async fn of(node: &Node) -> Result<Self, NodeClosed> {
         let (stats, histograms) = (node.stats().await?, node.histograms().await?);
-        Ok(Self { stats, histograms })
+        Ok(Self { stats, histograms, held_bytes: node.held_bytes().await? })
     }
 }
 

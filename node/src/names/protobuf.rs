@@ -1,4 +1,7 @@
 //! The protobuf of records: fields of two kinds, each read within its bounds.
+//!
+//! `quick-protobuf`, which the core has its varints from, reads a length or a field's number of more than 32 bits as another one,
+//! and drops what a number has beyond 64 bits. Here each of these is refused, and so is every kind of field that no record has.
 
 /// What is in a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -336,7 +336,7 @@ impl Node {
         .await
     }
 
-    /// The node's counters.
+    /// The node's counters. They are kept up to date, so asking for them walks nothing.
     ///
     /// # Errors
     ///
@@ -352,6 +352,15 @@ impl Node {
             socket_received: self.shared.socket_bytes.received(),
             socket_sent: self.shared.socket_bytes.sent(),
         })
+    }
+
+    /// Bytes of memory that the engine holds, by its own sums. Unlike [`Self::stats`] it walks all sessions and peers.
+    ///
+    /// # Errors
+    ///
+    /// When the node has stopped.
+    pub async fn held_bytes(&self) -> Result<u64, NodeClosed> {
+        self.call(|driver| driver.bitswap().held_bytes()).await
     }
 
     /// Times, sizes and depths since the start.

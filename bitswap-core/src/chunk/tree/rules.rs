@@ -1,6 +1,7 @@
 //! What a tree may cost, and which names are taken.
 
 use alloc::boxed::Box;
+use core::fmt;
 
 use thiserror::Error;
 
@@ -42,7 +43,7 @@ pub type NameRule = fn(&str) -> Result<Option<u64>, NameRefusal>;
 #[non_exhaustive]
 pub enum NameRefusal {
     /// It holds a character that cannot be in a name.
-    #[error("{0:?} cannot be in a file name")]
+    #[error("{} cannot be in a file name", Shown(*.0))]
     Character(char),
     /// It ends with a dot or a space, which Windows leaves out.
     #[error("a file name cannot end with a dot or a space on Windows")]
@@ -53,6 +54,22 @@ pub enum NameRefusal {
     /// No file can have it.
     #[error("no file can have this name")]
     NoName,
+}
+
+/// A character as it is read: itself, or its number if it cannot be seen.
+struct Shown(char);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(character) = *self;
+        let is_seen =
+            matches!(character, '\\' | '\'' | '"') || character.escape_debug().count() == 1;
+        if is_seen {
+            write!(f, "'{character}'")
+        } else {
+            write!(f, "the character U+{:04X}", u32::from(character))
+        }
+    }
 }
 
 /// What is wrong with a tree, and where.
@@ -99,5 +116,30 @@ pub enum TreeFault {
 impl From<InvalidDag> for TreeFault {
     fn from(invalid: InvalidDag) -> Self {
         Self::Dag(Box::new(invalid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString as _;
+
+    use super::*;
+
+    #[test]
+    fn a_character_that_no_name_may_have_is_shown_as_it_is_typed_or_by_its_number() {
+        for (character, shown) in [
+            (':', "':'"),
+            ('\\', "'\\'"),
+            ('"', "'\"'"),
+            ('é', "'é'"),
+            ('\0', "the character U+0000"),
+            ('\n', "the character U+000A"),
+            ('\u{1b}', "the character U+001B"),
+            ('\u{202e}', "the character U+202E"),
+            ('\u{e0001}', "the character U+E0001"),
+        ] {
+            let text = NameRefusal::Character(character).to_string();
+            assert_eq!(text.strip_suffix(" cannot be in a file name"), Some(shown));
+        }
     }
 }

@@ -13,7 +13,8 @@ use bitswap_core::Block;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::directory::{Directory, Found};
+use super::block_files::Found;
+use super::directory::Directory;
 use super::fault::StoreFault;
 use super::links;
 use super::marks::{Marks, Pending};
@@ -92,7 +93,7 @@ impl Directory {
             collected.missing = count;
         }
         let now = SystemTime::now();
-        let is_held = |found: &Found| self.held_since().is_some_and(|since| found.used >= since);
+        let is_held = |found: &Found| self.holds().since().is_some_and(|since| found.used >= since);
         let (mut by_age, mut stays) = (vec![0_u64; AGES], 0_u64);
         self.each(|found| {
             let bytes = u64::from(found.block.size);
@@ -108,9 +109,9 @@ impl Directory {
         }
         let oldest = oldest_to_stay(&by_age, collected.left.bytes.saturating_sub(target), target);
         // From the oldest on, all of them; of the last age only as many as need be.
-        for shard in self.shards()? {
+        for shard in self.blocks().shards()? {
             let mut any = false;
-            for found in self.blocks_in(&shard)? {
+            for found in self.blocks().in_shard(&shard)? {
                 let age = age(found.used, now);
                 let left = collected.left.bytes - collected.removed.bytes.min(collected.left.bytes);
                 let goes = age > oldest || (age == oldest && (left > target || target == 0));
@@ -144,7 +145,7 @@ impl Directory {
             let gone = self.remove_if(cid.hash(), None, &|path| fs::remove_file(path))?;
             let Some(bytes) = gone else { continue };
             removed.add(bytes);
-            if let Some(shard) = self.path(cid.hash()).parent() {
+            if let Some(shard) = self.blocks().path(cid.hash()).parent() {
                 durable::sync_dir(shard)?;
             }
         }
@@ -168,7 +169,7 @@ impl Directory {
             for cid in found {
                 let is_new = marks.insert(cid.hash())?;
                 if links::is_leaf(cid.codec()) {
-                    if is_new && self.size(cid.hash())?.is_none() {
+                    if is_new && self.blocks().size(cid.hash())?.is_none() {
                         absent.met(&cid)?;
                     }
                 } else if marks.insert_node(&cid)? {
@@ -177,7 +178,7 @@ impl Directory {
             }
             let Some(cid) = pending.pop()? else { return Ok(marks) };
             // Hashed again: other bytes would lead elsewhere.
-            found = match self.get_verified(&cid)? {
+            found = match self.blocks().get_verified(&cid)? {
                 Some(block) => links::links(&cid, block.data())?,
                 // The block is in its name.
                 None if cid.hash().code() == 0 => links::links(&cid, cid.hash().digest())?,
@@ -193,8 +194,8 @@ impl Directory {
         &self,
         mut look: impl FnMut(&Found) -> Result<(), StoreFault>,
     ) -> Result<(), StoreFault> {
-        for shard in self.shards()? {
-            self.blocks_in(&shard)?.iter().try_for_each(&mut look)?;
+        for shard in self.blocks().shards()? {
+            self.blocks().in_shard(&shard)?.iter().try_for_each(&mut look)?;
         }
         Ok(())
     }

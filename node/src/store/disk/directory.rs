@@ -1,47 +1,39 @@
 //! The directory of a store: one file per block, written whole or not at all.
 //!
-//! `blocks/<shard>/<hash>`: the name is the hash in base 32, lower case, so that it means the same on
-//! file systems that ignore case; the shard is two letters near its end, so that a directory
-//! holds a thousandth of the blocks. A block is written to `new/`, synced, and renamed into its place:
+//! `blocks/` has the [files of blocks](BlockFiles). A block is written to `new/`, synced, and renamed into its place:
 //! a file that has its name holds its block. Then the directory is synced, so that a block that was put is
 //! there after a crash. What a killed process left in `new/` is removed when the store is opened again.
-//! `pins/` says what must stay, and `usage` how much there is. When a block was used last is its file's time of
-//! modification. `lock` keeps every other process out as long as the store is open.
+//! `pins/` says what must stay, and `usage` how much there is. `lock` keeps every other process out as long as the store is
+//! open.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bitswap_core::Block;
-use bytes::Bytes;
 use cid::Cid;
-use cid::multibase::Base;
 
+use super::block_files::{BlockFiles, found, set_used};
 use super::collect::{Goal, Outcome};
 use super::counts::{Counts, Room, locked};
 use super::fault::StoreFault;
+use super::holds::Holds;
+use super::is_block;
 use super::pins::Pins;
 use super::renaming::{Renamed, Renaming};
 use super::usage::{Record, Usage};
-use super::{StoredBlock, is_block};
 use crate::fs::lock::Lock;
-use crate::fs::{RETRY, durable, regular};
+use crate::fs::{RETRY, durable};
 use crate::store::Hash;
-
-/// How exactly it is remembered when a block was used: that costs a write.
-const USE_PRECISION: Duration = Duration::from_secs(3600);
-
-/// Clocks of file systems are behind that of the process by some milliseconds, and some of them by two seconds.
-const CLOCK_PRECISION: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub(super) struct Directory {
-    blocks: PathBuf,
+    blocks: BlockFiles,
     new: PathBuf,
     next: AtomicU64,
     pins: Pins,
@@ -52,22 +44,9 @@ pub(super) struct Directory {
     counts: Mutex<Counts>,
     /// Held while blocks are collected or pinned.
     collecting: Mutex<()>,
-    holds: Mutex<Holds>,
+    holds: Holds,
     /// Held, and given back when the store is closed.
     _lock: Lock,
-}
-
-/// Since when what is put is not collected, for each who wants that.
-#[derive(Debug, Default)]
-struct Holds {
-    next: u64,
-    since: Vec<(u64, SystemTime)>,
-}
-
-/// A block that was found in its shard.
-pub(super) struct Found {
-    pub(super) block: StoredBlock,
-    pub(super) used: SystemTime,
 }
 
 impl Directory {
@@ -91,7 +70,7 @@ impl Directory {
         let record = Record::of(directory);
         let usage = record.take()?.or_else(|| is_new.then(Usage::default));
         Ok(Self {
-            blocks,
+            blocks: BlockFiles::in_directory(blocks),
             new,
             next: AtomicU64::new(0),
             pins,
@@ -99,7 +78,7 @@ impl Directory {
             limit: AtomicU64::new(u64::MAX),
             counts: Mutex::new(Counts::of(usage)),
             collecting: Mutex::default(),
-            holds: Mutex::default(),
+            holds: Holds::default(),
             _lock: lock,
         })
     }
@@ -107,6 +86,10 @@ impl Directory {
     pub(super) fn set_limit(&self, bytes: u64) {
         self.limit.store(bytes, Ordering::Relaxed);
         locked(&self.counts).changed();
+    }
+
+    pub(super) const fn blocks(&self) -> &BlockFiles {
+        &self.blocks
     }
 
     pub(super) const fn pins(&self) -> &Pins {
@@ -122,68 +105,6 @@ impl Directory {
         locked(&self.collecting)
     }
 
-    pub(super) fn path(&self, hash: &Hash) -> PathBuf {
-        let name = Base::Base32Lower.encode(hash.to_bytes());
-        let shard = name.get(name.len().saturating_sub(3)..name.len() - 1).unwrap_or("_");
-        self.blocks.join(shard).join(&name)
-    }
-
-    pub(super) fn get(&self, hash: &Hash) -> io::Result<Option<Bytes>> {
-        let path = self.path(hash);
-        found(regular::open_source(&path).and_then(|mut file| {
-            let metadata = file.metadata()?;
-            let mut bytes = Vec::with_capacity(metadata.len() as usize);
-            file.read_to_end(&mut bytes)?;
-            let age = metadata.modified().ok().and_then(|used| used.elapsed().ok());
-            if age.is_some_and(|age| age > USE_PRECISION) {
-                // Who may only read reads all the same.
-                let _ = set_used(&path);
-            }
-            Ok(Bytes::from(bytes))
-        }))
-    }
-
-    pub(super) fn get_verified(&self, cid: &Cid) -> Result<Option<Block>, StoreFault> {
-        let Some(bytes) = self.get(cid.hash())? else { return Ok(None) };
-        let block = Block::new(*cid, bytes);
-        block.map(Some).map_err(|_| StoreFault::Corrupt { cid: *cid })
-    }
-
-    pub(super) fn size(&self, hash: &Hash) -> io::Result<Option<u32>> {
-        // No block has 4 GiB.
-        found(fs::metadata(self.path(hash)).map(|metadata| metadata.len() as u32))
-    }
-
-    /// The directories that blocks are in. What other programs put beside them, as file managers do, is passed over.
-    pub(super) fn shards(&self) -> io::Result<Vec<PathBuf>> {
-        let mut shards = Vec::new();
-        for entry in fs::read_dir(&self.blocks)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                shards.push(entry.path());
-            }
-        }
-        shards.sort_unstable();
-        Ok(shards)
-    }
-
-    /// The blocks in one of them. What is no block is passed over.
-    pub(super) fn blocks_in(&self, shard: &Path) -> io::Result<Vec<Found>> {
-        let mut blocks = Vec::new();
-        for entry in fs::read_dir(shard)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            let bytes = name.to_str().and_then(|name| Base::Base32Lower.decode(name).ok());
-            let hash = bytes.and_then(|bytes| Hash::from_bytes(&bytes).ok());
-            let Some(hash) = hash else { continue };
-            // One that was removed in between is none.
-            let Some(metadata) = found(entry.metadata())? else { continue };
-            let block = StoredBlock { hash, size: metadata.len() as u32 };
-            blocks.push(Found { block, used: metadata.modified()? });
-        }
-        Ok(blocks)
-    }
-
     /// How much there is.
     pub(super) fn usage(&self) -> io::Result<Usage> {
         self.counted(&mut locked(&self.counts))
@@ -195,8 +116,8 @@ impl Directory {
             return Ok(known);
         }
         let mut counted = Usage::default();
-        for shard in self.shards()? {
-            for found in self.blocks_in(&shard)? {
+        for shard in self.blocks.shards()? {
+            for found in self.blocks.in_shard(&shard)? {
                 counted.add(found.block.size.into());
             }
         }
@@ -214,8 +135,8 @@ impl Directory {
         let mut room = self.make_room(blocks)?;
         let mut shards = BTreeSet::new();
         for block in blocks {
-            let path = self.path(block.cid().hash());
-            let shard = path.parent().unwrap_or(&self.blocks);
+            let path = self.blocks.path(block.cid().hash());
+            let shard = path.parent().unwrap_or_else(|| self.blocks.directory());
             // That of a block that is there too: another put may be about to sync it.
             shards.insert(shard.to_owned());
             if self.use_again(&path)? {
@@ -231,10 +152,10 @@ impl Directory {
         let mut counts = locked(&self.counts);
         if !shard.try_exists()? {
             fs::create_dir_all(shard)?;
-            counts.unsynced.named(&self.blocks);
+            counts.unsynced.named(self.blocks.directory());
         }
         drop(counts);
-        self.sync(&self.blocks)
+        self.sync(self.blocks.directory())
     }
 
     /// Makes the names in a directory durable, unless they are.
@@ -260,7 +181,7 @@ impl Directory {
         let mut coming = 0;
         if limit < u64::MAX {
             for block in blocks {
-                if self.size(block.cid().hash())?.is_none() {
+                if self.blocks.size(block.cid().hash())?.is_none() {
                     coming += block.data().len() as u64;
                 }
             }
@@ -342,7 +263,7 @@ impl Directory {
     ) -> io::Result<()> {
         let new = self.new.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         let is_there =
-            || self.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
+            || self.blocks.get(block.cid().hash()).ok().flatten().as_ref() == Some(block.data());
         let written = write(&new, block.data()).and_then(|()| {
             let mut counts = locked(&self.counts);
             let was_there = path.try_exists()?;
@@ -372,7 +293,7 @@ impl Directory {
         unused_since: Option<SystemTime>,
         remove: &dyn Fn(&Path) -> io::Result<()>,
     ) -> io::Result<Option<u64>> {
-        let path = self.path(hash);
+        let path = self.blocks.path(hash);
         let mut counts = locked(&self.counts);
         let Some(metadata) = found(fs::metadata(&path))? else { return Ok(None) };
         if unused_since.is_some_and(|time| metadata.modified().ok() != Some(time)) {
@@ -388,14 +309,14 @@ impl Directory {
     }
 
     pub(super) fn remove_corrupt(&self, hash: &Hash) -> io::Result<bool> {
-        let Some(bytes) = self.get(hash)? else { return Ok(false) };
+        let Some(bytes) = self.blocks.get(hash)? else { return Ok(false) };
         if is_block(hash, bytes) {
             return Ok(false);
         }
         let removed = self.remove_if(hash, None, &|path| fs::remove_file(path))?;
         // What it led to is kept no longer for its sake.
         locked(&self.counts).changed();
-        if let Some(shard) = self.path(hash).parent() {
+        if let Some(shard) = self.blocks.path(hash).parent() {
             durable::sync_dir(shard)?;
         }
         Ok(removed.is_some())
@@ -407,22 +328,14 @@ impl Directory {
         Ok(removed)
     }
 
-    pub(super) fn hold(&self) -> u64 {
-        let mut holds = locked(&self.holds);
-        let id = holds.next;
-        holds.next += 1;
-        holds.since.push((id, SystemTime::now() - CLOCK_PRECISION));
-        id
+    pub(super) const fn holds(&self) -> &Holds {
+        &self.holds
     }
 
+    /// What was held may go now.
     pub(super) fn release(&self, id: u64) {
-        locked(&self.holds).since.retain(|(held, _)| *held != id);
+        self.holds.release(id);
         locked(&self.counts).changed();
-    }
-
-    /// Since when what was used is held.
-    pub(super) fn held_since(&self) -> Option<SystemTime> {
-        locked(&self.holds).since.iter().map(|(_, since)| *since).min()
     }
 }
 
@@ -436,12 +349,6 @@ impl Drop for Directory {
     }
 }
 
-/// Says that a block is used now, by its file's time. On Windows only what is open for writing has it set.
-fn set_used(path: &Path) -> io::Result<()> {
-    let file = File::options().read(true).write(cfg!(windows)).open(path)?;
-    file.set_modified(SystemTime::now())
-}
-
 fn write(new: &Path, data: &[u8]) -> io::Result<()> {
     let mut file = File::create_new(new)?;
     file.write_all(data)?;
@@ -449,232 +356,5 @@ fn write(new: &Path, data: &[u8]) -> io::Result<()> {
     durable::sync(&file)
 }
 
-/// `None` for what is not there.
-fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use bitswap_core::chunk::RenameRetry;
-
-    use super::super::renaming::WAITS_MS;
-    use super::*;
-
-    fn hash(data: &[u8]) -> Hash {
-        *Block::raw(data.to_vec()).cid().hash()
-    }
-    use crate::fs::durable::log::{self, Step};
-
-    fn block(data: &'static [u8]) -> Block {
-        Block::new(Cid::new_v1(0x55, hash(data)), Bytes::from_static(data)).unwrap()
-    }
-
-    fn left_in(directory: &Path) -> usize {
-        fs::read_dir(directory.join("new")).unwrap().count()
-    }
-
-    #[test]
-    fn a_block_is_there_once_put_and_a_second_put_changes_nothing() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        for data in [&b""[..], b"a", &[7; 70_000]] {
-            assert_eq!(store.get(&hash(data)).unwrap(), None);
-            assert_eq!(store.size(&hash(data)).unwrap(), None);
-            for _ in 0..2 {
-                store.put(&[block(data)]).unwrap();
-                assert_eq!(store.get(&hash(data)).unwrap().unwrap(), data);
-                assert_eq!(store.size(&hash(data)).unwrap(), Some(data.len() as u32));
-            }
-        }
-        assert_eq!(left_in(directory.path()), 0);
-    }
-
-    #[test]
-    fn blocks_outlive_the_process_and_half_written_ones_do_not() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        store.put(&[block(b"block")]).unwrap();
-        fs::write(directory.path().join("new/7"), "hal").unwrap();
-        drop(store);
-
-        let store = Directory::open(directory.path()).unwrap();
-        assert_eq!(store.get(&hash(b"block")).unwrap().unwrap(), "block");
-        assert_eq!(left_in(directory.path()), 0);
-    }
-
-    #[test]
-    fn a_write_that_fails_leaves_nothing_behind() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        // The place of the shard's directory is taken by a file.
-        let path = store.path(&hash(b"block"));
-        fs::write(path.parent().unwrap(), "").unwrap();
-        assert!(store.put(&[block(b"block")]).is_err());
-        assert_eq!(left_in(directory.path()), 0);
-    }
-
-    /// "Access denied" of Windows.
-    fn denied() -> io::Error {
-        io::Error::from_raw_os_error(5)
-    }
-
-    #[test]
-    fn a_block_that_is_there_already_needs_no_rename() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        let put_by = |written: &'static [u8], retry| {
-            // Another put writes the block between the look for it and the rename.
-            let path = store.path(&hash(b"block"));
-            let rename = |_: &Path, _: &Path| {
-                fs::write(&path, written).unwrap();
-                Err(denied())
-            };
-            let renaming = Renaming { rename: &rename, retry, wait: &|_| {} };
-            let put = store.put_by(&[block(b"block")], &renaming);
-            fs::remove_file(&path).unwrap();
-            put.map_err(|error| error.raw_os_error())
-        };
-        for retry in [RenameRetry::NONE, RenameRetry::WINDOWS] {
-            assert_eq!(put_by(b"block", retry), Ok(()));
-            assert_eq!(put_by(b"other", retry), Err(Some(5)));
-            assert_eq!(left_in(directory.path()), 0);
-        }
-    }
-
-    #[test]
-    fn a_rename_that_is_refused_for_a_while_is_tried_again() {
-        use std::cell::{Cell, RefCell};
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        let put_by = |data: &'static [u8], failures, retry| {
-            let (tries, waits) = (Cell::new(0), RefCell::new(Vec::new()));
-            let rename = |from: &Path, to: &Path| {
-                tries.set(tries.get() + 1);
-                if tries.get() <= failures { Err(denied()) } else { durable::rename(from, to) }
-            };
-            let wait = |time: Duration| waits.borrow_mut().push(time.as_millis() as u64);
-            let renaming = Renaming { rename: &rename, retry, wait: &wait };
-            let put = store.put_by(&[block(data)], &renaming).map_err(|error| error.raw_os_error());
-            assert_eq!(left_in(directory.path()), 0);
-            (put, waits.into_inner())
-        };
-        assert_eq!(put_by(b"a", 2, RenameRetry::WINDOWS), (Ok(()), WAITS_MS[..2].to_vec()));
-        assert_eq!(store.get(&hash(b"a")).unwrap().unwrap(), "a");
-        assert_eq!(put_by(b"b", 7, RenameRetry::WINDOWS), (Err(Some(5)), WAITS_MS.to_vec()));
-        assert_eq!(put_by(b"c", 1, RenameRetry::NONE), (Err(Some(5)), vec![]));
-        assert_eq!(store.get(&hash(b"c")).unwrap(), None);
-    }
-
-    /// What the two tests above say of codes that are made up, of those that Windows has for such files.
-    #[cfg(windows)]
-    #[test]
-    fn a_block_that_is_being_read_is_stored_and_another_file_in_its_place_is_replaced_once_it_is_closed()
-     {
-        use std::cell::RefCell;
-        use std::os::windows::fs::OpenOptionsExt as _;
-        // `FILE_SHARE_READ`.
-        let hold = |path: &Path| File::options().read(true).share_mode(1).open(path).unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        let path = store.path(&hash(b"block"));
-        for (written, waits_expected) in [(b"block", 0), (b"other", 1)] {
-            let held = RefCell::new(None);
-            let rename = |from: &Path, to: &Path| {
-                if !to.exists() {
-                    fs::write(to, written).unwrap();
-                    *held.borrow_mut() = Some(hold(to));
-                }
-                durable::rename(from, to)
-            };
-            let waits = std::cell::Cell::new(0);
-            let wait = |_| {
-                waits.set(waits.get() + 1);
-                drop(held.take());
-            };
-            let renaming = Renaming { rename: &rename, retry: RenameRetry::WINDOWS, wait: &wait };
-            store.put_by(&[block(b"block")], &renaming).unwrap();
-            assert_eq!(waits.get(), waits_expected);
-            drop(held.take());
-            assert_eq!(fs::read(&path).unwrap(), b"block");
-            assert_eq!(left_in(directory.path()), 0);
-            fs::remove_file(&path).unwrap();
-        }
-    }
-
-    #[test]
-    fn what_another_put_has_named_and_not_synced_is_durable_before_this_one_returns() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        let last = store.path(&hash(b"b"));
-        let rename = |from: &Path, to: &Path| {
-            if to == last { Err(denied()) } else { durable::rename(from, to) }
-        };
-        let renaming = Renaming { rename: &rename, retry: RenameRetry::NONE, wait: &|_| {} };
-        assert!(store.put_by(&[block(b"a"), block(b"b")], &renaming).is_err());
-        let named = store.path(&hash(b"a"));
-        let shard = Step::SyncDir(log::name(named.parent().unwrap()));
-        assert!(named.exists() && !log::take().contains(&shard));
-        store.put(&[block(b"a")]).unwrap();
-        assert_eq!(log::take(), [shard]);
-        store.put(&[block(b"a")]).unwrap();
-        assert_eq!(log::take(), []);
-    }
-
-    #[test]
-    fn what_changes_while_room_is_looked_for_is_looked_at_again() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        store.set_limit(10);
-        store.put(&[block(b"pinned...")]).unwrap();
-        let pinned = *block(b"pinned...").cid();
-        store.pin(&pinned).unwrap();
-        let looks = std::cell::Cell::new(0);
-        let collect = |goal| {
-            looks.set(looks.get() + 1);
-            let collected = store.collect_for(goal);
-            store.unpin(&pinned).unwrap();
-            collected
-        };
-        assert!(store.make_room_by(&[block(b"new")], &collect).is_ok());
-        assert_eq!(looks.get(), 2);
-    }
-
-    #[test]
-    fn a_directory_is_one_stores_alone_until_it_is_closed() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        fs::write(directory.path().join("new/7"), "being written").unwrap();
-        let refused = Directory::open(directory.path()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-        assert!(refused.to_string().contains("is open already"), "{refused}");
-        assert_eq!(left_in(directory.path()), 1, "what the other writes is left alone");
-        drop(store);
-        Directory::open(directory.path()).unwrap();
-    }
-
-    #[test]
-    fn bytes_are_durable_before_they_have_a_name_and_names_before_a_put_returns() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Directory::open(directory.path()).unwrap();
-        log::take();
-        let name = |data: &[u8]| Step::Rename(log::name(&store.path(&hash(data))));
-        let shard =
-            |data: &[u8]| Step::SyncDir(log::name(store.path(&hash(data)).parent().unwrap()));
-        let blocks = || Step::SyncDir("blocks".to_owned());
-        store.put(&[block(b"a"), block(b"b")]).unwrap();
-        let mut shards = [shard(b"a"), shard(b"b")];
-        shards.sort_by_key(|step| format!("{step:?}"));
-        let [first, last] = shards;
-        assert_ne!(first, last);
-        let expected = [blocks(), Step::Sync, name(b"a"), blocks(), Step::Sync, name(b"b")];
-        assert_eq!(log::take(), [&expected[..], &[first, last]].concat());
-        // What is there needs nothing.
-        store.put(&[block(b"a")]).unwrap();
-        assert_eq!(log::take(), []);
-    }
-}
+mod tests;

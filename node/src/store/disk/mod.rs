@@ -1,9 +1,11 @@
 //! Blocks on disk, and which of them must stay.
 
+mod block_files;
 mod collect;
 mod counts;
 mod directory;
 mod fault;
+mod holds;
 mod links;
 mod marks;
 mod pins;
@@ -28,7 +30,8 @@ use futures::stream::{self, Stream, TryStreamExt as _};
 
 use super::Hash;
 use crate::runtime::{Runtime, RuntimeExt};
-use directory::{Directory, Found};
+use block_files::{BlockFiles, Found};
+use directory::Directory;
 
 /// Blocks on disk.
 ///
@@ -125,9 +128,9 @@ impl DiskStore {
     ///
     /// Ends with what the file system says.
     pub fn check(&self) -> impl Stream<Item = io::Result<CheckedBlock>> + Send + 'static {
-        self.listed(|directory, block| {
+        self.listed(|blocks, block| {
             // One that was removed in between is none.
-            let Some(bytes) = directory.get(&block.hash)? else { return Ok(None) };
+            let Some(bytes) = blocks.get(&block.hash)? else { return Ok(None) };
             let is_intact = is_block(&block.hash, bytes);
             Ok(Some(CheckedBlock { block, is_intact }))
         })
@@ -139,7 +142,7 @@ impl DiskStore {
     ///
     /// [`StoreFault::Corrupt`] when its bytes have changed, [`StoreFault::File`].
     pub async fn get_verified(&self, cid: Cid) -> Result<Option<Block>, StoreFault> {
-        let get = move |directory: &Directory| directory.get_verified(&cid);
+        let get = move |directory: &Directory| directory.blocks().get_verified(&cid);
         self.run(get).await.map_err(StoreFault::File)?
     }
 
@@ -211,27 +214,27 @@ impl DiskStore {
     /// Keeps what is put from now on while the value lives.
     #[must_use]
     pub fn hold(&self) -> Hold {
-        Hold { id: self.directory.hold(), directory: self.directory.clone() }
+        Hold { id: self.directory.holds().hold(), directory: self.directory.clone() }
     }
 
     /// Looks at all blocks, a shard a job; those of which nothing is to be said are left out.
     fn listed<T: Send + 'static>(
         &self,
-        look: fn(&Directory, StoredBlock) -> io::Result<Option<T>>,
+        look: fn(&BlockFiles, StoredBlock) -> io::Result<Option<T>>,
     ) -> impl Stream<Item = io::Result<T>> + Send + 'static {
         let store = self.clone();
         let of = store.clone();
         let shards = async move {
-            let shards = of.run(Directory::shards).await??;
+            let shards = of.run(|directory| directory.blocks().shards()).await??;
             io::Result::Ok(stream::iter(shards.into_iter().map(io::Result::Ok)))
         };
         let in_shard = move |shard: PathBuf| {
             let store = store.clone();
             async move {
                 let list = move |directory: &Directory| {
-                    let blocks = directory.blocks_in(&shard)?.into_iter();
-                    let look = |found: Found| look(directory, found.block).transpose();
-                    io::Result::Ok(blocks.filter_map(look).collect())
+                    let blocks = directory.blocks();
+                    let look = |found: Found| look(blocks, found.block).transpose();
+                    io::Result::Ok(blocks.in_shard(&shard)?.into_iter().filter_map(look).collect())
                 };
                 let looked: Vec<io::Result<T>> = store.run(list).await??;
                 io::Result::Ok(stream::iter(looked))
@@ -252,12 +255,13 @@ impl DiskStore {
     fn each<T: Send + 'static>(
         &self,
         cids: Vec<Cid>,
-        look: fn(&Directory, &Hash) -> io::Result<Option<T>>,
+        look: fn(&BlockFiles, &Hash) -> io::Result<Option<T>>,
     ) -> BoxFuture<'_, Vec<Result<Option<T>, StoreError>>> {
         Box::pin(async move {
             let asked = cids.len();
             let look = move |directory: &Directory| {
-                let look = |cid: &Cid| look(directory, cid.hash()).map_err(StoreError::new);
+                let look =
+                    |cid: &Cid| look(directory.blocks(), cid.hash()).map_err(StoreError::new);
                 cids.iter().map(look).collect()
             };
             self.run(look).await.unwrap_or_else(|error| {
@@ -275,11 +279,11 @@ fn is_block(hash: &Hash, bytes: Bytes) -> bool {
 
 impl Blockstore for DiskStore {
     fn sizes(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<u32>, StoreError>>> {
-        self.each(cids, Directory::size)
+        self.each(cids, BlockFiles::size)
     }
 
     fn get(&self, cids: Vec<Cid>) -> BoxFuture<'_, Vec<Result<Option<Bytes>, StoreError>>> {
-        self.each(cids, Directory::get)
+        self.each(cids, BlockFiles::get)
     }
 
     fn put(&self, blocks: Vec<Block>) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -46,13 +46,14 @@ impl Fixture {
     /// Puts a block as one that was used so long ago.
     fn put_used(&self, block: &Block, ago: Duration) -> Cid {
         let cid = self.put(block);
-        let file = fs::File::options().write(true).open(self.store.path(cid.hash())).unwrap();
+        let file =
+            fs::File::options().write(true).open(self.store.blocks().path(cid.hash())).unwrap();
         file.set_modified(SystemTime::now() - ago).unwrap();
         cid
     }
 
     fn has(&self, cid: &Cid) -> bool {
-        self.store.size(cid.hash()).unwrap().is_some()
+        self.store.blocks().size(cid.hash()).unwrap().is_some()
     }
 
     fn reopened(self) -> Self {
@@ -142,7 +143,7 @@ fn those_that_were_used_least_recently_go_first_and_no_more_than_need_be() {
         (0..10).map(|number| fixture.put_used(&leaf(number), used(number))).collect();
     // The oldest of all is pinned, and the next was read a moment ago.
     fixture.store.pin(&blocks[9]).unwrap();
-    fixture.store.get(blocks[8].hash()).unwrap().unwrap();
+    fixture.store.blocks().get(blocks[8].hash()).unwrap().unwrap();
     // So was one that was put again.
     fixture.put(&leaf(7));
     let collected = fixture.store.collect(6500).unwrap();
@@ -252,7 +253,7 @@ fn what_does_not_fit_beside_what_is_pinned_or_held_is_refused_with_nothing_remov
     };
     refused(5001);
     // What is being added counts as well.
-    let hold = fixture.store.hold();
+    let hold = fixture.store.holds().hold();
     fixture.put(&leaf(5));
     refused(4001);
     fixture.store.release(hold);
@@ -270,7 +271,7 @@ fn a_block_that_is_read_is_used() {
     for block in [&read, &other] {
         fixture.put_used(block, hours(3));
     }
-    fixture.store.get(read.cid().hash()).unwrap();
+    fixture.store.blocks().get(read.cid().hash()).unwrap();
     fixture.store.collect(1000).unwrap();
     assert!(fixture.has(read.cid()) && !fixture.has(other.cid()));
 }
@@ -279,7 +280,7 @@ fn a_block_that_is_read_is_used() {
 fn what_is_no_block_stops_nothing() {
     let fixture = Fixture::new();
     let cid = fixture.put(&leaf(1));
-    let shard = fixture.store.path(cid.hash()).parent().unwrap().to_owned();
+    let shard = fixture.store.blocks().path(cid.hash()).parent().unwrap().to_owned();
     for directory in [fixture.directory.path().join("blocks"), shard] {
         fs::write(directory.join(".DS_Store"), "of a file manager").unwrap();
     }
@@ -298,7 +299,7 @@ fn what_is_put_during_a_hold_stays_until_it_ends() {
     let fixture = Fixture::new();
     let old = fixture.put_used(&leaf(0), hours(9));
     let again = fixture.put_used(&leaf(1), hours(9));
-    let hold = fixture.store.hold();
+    let hold = fixture.store.holds().hold();
     let new = fixture.put(&leaf(2));
     // It was there, and is wanted again.
     fixture.put(&leaf(1));
@@ -344,11 +345,11 @@ fn what_cannot_be_followed_is_not_pinned_and_what_changed_stops_a_collection() {
     fixture.put(&leaf(0));
     fixture.store.pin(&root).unwrap();
     let other = fixture.put(&leaf(9));
-    fs::write(fixture.store.path(root.hash()), node(&[other]).data()).unwrap();
+    fs::write(fixture.store.blocks().path(root.hash()), node(&[other]).data()).unwrap();
     assert!(matches!(fixture.store.collect(0), Err(StoreFault::Corrupt { cid }) if cid == root));
     assert!(fixture.has(&missing) && fixture.has(&other));
     // A pin that nobody can read stops it too.
-    fs::remove_file(fixture.store.path(root.hash())).unwrap();
+    fs::remove_file(fixture.store.blocks().path(root.hash())).unwrap();
     assert_eq!(fixture.store.collect(1).unwrap().missing, 1);
     fs::write(fixture.directory.path().join("pins/no-pin"), "").unwrap();
     assert!(matches!(fixture.store.collect(0), Err(StoreFault::File(_))));
@@ -381,7 +382,7 @@ fn the_usage_is_exact_and_outlives_the_process_unless_it_is_killed() {
     assert_eq!(fixture.store.usage().unwrap(), expected);
     let fixture = fixture.reopened();
     // It is known without a look at the blocks.
-    fs::remove_file(fixture.store.path(leaf(1).cid().hash())).unwrap();
+    fs::remove_file(fixture.store.blocks().path(leaf(1).cid().hash())).unwrap();
     assert_eq!(fixture.store.usage().unwrap(), expected);
     assert!(!fixture.directory.path().join("usage").exists());
     let Fixture { store, directory } = fixture.reopened();
@@ -394,9 +395,9 @@ fn the_usage_is_exact_and_outlives_the_process_unless_it_is_killed() {
 fn a_block_that_changed_on_the_disk_is_found_and_removed_alone() {
     let fixture = Fixture::new();
     let (intact, changed) = (fixture.put(&leaf(0)), fixture.put(&leaf(1)));
-    fs::write(fixture.store.path(changed.hash()), "other").unwrap();
-    assert!(fixture.store.get_verified(&intact).unwrap().is_some());
-    let fault = fixture.store.get_verified(&changed);
+    fs::write(fixture.store.blocks().path(changed.hash()), "other").unwrap();
+    assert!(fixture.store.blocks().get_verified(&intact).unwrap().is_some());
+    let fault = fixture.store.blocks().get_verified(&changed);
     assert!(matches!(fault, Err(StoreFault::Corrupt { cid }) if cid == changed));
     assert!(!fixture.store.remove_corrupt(intact.hash()).unwrap());
     assert!(fixture.store.remove_corrupt(changed.hash()).unwrap());
