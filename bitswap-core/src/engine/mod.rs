@@ -1,7 +1,7 @@
 //! The front door: takes inputs, gives outputs. No policy lives here.
 
 mod admissions;
-mod memory;
+mod memory_bound;
 mod naming;
 mod registry;
 
@@ -13,6 +13,7 @@ use cid::Cid;
 use crate::client::{Client, Options, PeerSet, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
+use crate::memory::MemoryMax;
 use crate::message::{Entry, Message, Version};
 use crate::output::{
     BlockInfo, Event, LoadId, Loaded, LookupId, Output, PeerHistory, PeerReport, ProtocolSupport,
@@ -64,6 +65,15 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             messages_received: 0,
             stale_inputs: 0,
         }
+    }
+
+    /// The bytes of memory that an engine of this configuration takes at the very most, and any one peer can
+    /// have it take.
+    ///
+    /// `docs/limits.md` has the formula and where each limit is in it.
+    #[must_use]
+    pub fn memory_max(config: &Config) -> MemoryMax {
+        memory_bound::max::<P>(config)
     }
 
     // Inputs from the network.
@@ -372,6 +382,20 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             ledger: self.server.ledger_len(None),
             response_bytes: self.server.response_bytes(None),
         }
+    }
+
+    /// Bytes of memory held, by the engine's own sums: to compare with a bound now and then, or for a gauge that is read
+    /// every few seconds.
+    ///
+    /// It walks all sessions and peers, for what each of them has allocated is counted nowhere else. It walks no wants.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let bytes = self.registry.bytes()
+            + self.admissions.bytes()
+            + self.gone.capacity() * size_of::<(P, PeerHistory)>()
+            + self.client.held_bytes()
+            + self.server.held_bytes();
+        bytes as u64
     }
 
     /// What is known of a connected peer. Reads counters, as [`stats`](Self::stats) does.

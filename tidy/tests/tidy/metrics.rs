@@ -20,7 +20,7 @@ const OF_ONE: [&str; 4] = ["PeerStats.", "SessionStats.", "bitswap_libp2p::PeerI
 
 /// Gauges that are no field of a struct, for they are summed up when they are asked for: the file, what is there, and its name.
 const METHODS: [(&str, &str, &str); 1] = [(
-    "bitswap-core/src/engine/memory.rs",
+    "bitswap-core/src/engine/mod.rs",
     "    pub fn held_bytes(&self) -> u64 {",
     "Engine.held_bytes",
 )];
