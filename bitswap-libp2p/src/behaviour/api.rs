@@ -174,7 +174,7 @@ impl<S: Blockstore> Behaviour<S> {
     /// [`Engine::held_bytes`](bitswap_core::Engine::held_bytes).
     #[must_use]
     pub fn held_bytes(&self) -> u64 {
-        self.engine.held_bytes()
+        self.host.engine().held_bytes()
     }
 
     /// Sizes of messages and depths of queues since the start.
