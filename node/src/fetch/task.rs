@@ -286,7 +286,7 @@ impl<M: Machine> Task<M> {
     }
 
     /// Wants blocks of the local store, and of peers what is not there.
-    fn want(&mut self, wants: Vec<Want>) {
+    fn want(&self, wants: Vec<Want>) {
         self.jobs.push(self.waiter.look_and_want(wants).map(|()| Job::Nothing).boxed());
     }
 

@@ -100,11 +100,8 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
     }
 
     /// Wants blocks.
-    async fn want(&mut self, missing: Vec<Cid>) {
-        if missing.is_empty() {
-            return;
-        }
-        self.waiter.want(missing.into_iter().map(Want::from).collect()).await;
+    fn want(&self, missing: Vec<Cid>) -> impl Future<Output = ()> + Send + use<I> {
+        self.waiter.want(missing.into_iter().map(Want::from).collect())
     }
 
     /// Those that the store does not have.

@@ -50,14 +50,14 @@ impl SessionWaiter {
     }
 
     /// Wants blocks of peers; each ends as one delivery, also what cannot be wanted.
-    pub(crate) fn want(&mut self, wants: Vec<Want>) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn want(&self, wants: Vec<Want>) -> impl Future<Output = ()> + Send + use<> {
         self.begin(&wants).want(wants)
     }
 
     /// Wants blocks, of peers what the local store does not have; each ends as one delivery. What the store has is
     /// hashed: what is on a disk may have changed there.
     pub(crate) fn look_and_want(
-        &mut self,
+        &self,
         wants: Vec<Want>,
     ) -> impl Future<Output = ()> + Send + use<> {
         self.begin(&wants).look_and_want(wants)
@@ -79,7 +79,7 @@ impl SessionWaiter {
 
     /// Wants some blocks no more; no delivery of them follows.
     pub(crate) fn unwant(
-        &mut self,
+        &self,
         mut cids: Vec<Cid>,
     ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
         self.open.unwant(&cids);
