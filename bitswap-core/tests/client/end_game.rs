@@ -116,6 +116,38 @@ fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
 }
 
 #[test]
+fn a_quick_peer_that_has_fallen_silent_is_given_nothing_of_a_slow_one() {
+    let mut d = Driver::peers(0..2);
+    let [quick, slow] = halves(&mut d, 40);
+    for (n, m) in quick[..10].iter().zip(&slow) {
+        d.pass(ms(10));
+        d.block(0, &sized(*n, SIZE));
+        d.block(1, &sized(*m, SIZE));
+    }
+    // One of them says nothing more: the other one brings all the rest.
+    for n in &slow[10..] {
+        d.pass(ms(10));
+        d.block(1, &sized(*n, SIZE));
+    }
+    d.pass(ms(3000));
+    for n in &quick[10..] {
+        d.block(1, &sized(*n, SIZE));
+    }
+    assert!(d.engine().stats().fetched.timeouts > 0);
+    let s = d.session();
+    let cids: Vec<Cid> = (40..80).map(|n| *sized(n, SIZE).cid()).collect();
+    d.want(s, &cids);
+    d.take_sent();
+    for n in 40..43 {
+        d.pass(ms(500));
+        d.block(1, &sized(n, SIZE));
+    }
+    d.pass(ms(10));
+    let moved = about(&d.take_sent(), 0, Sent::WantBlock);
+    assert!(moved.is_empty(), "{} are moved", moved.len());
+}
+
+#[test]
 fn a_first_want_that_is_late_for_the_round_trip_is_asked_beside() {
     let mut d = Driver::new();
     d.host.at_once.opens = false;

@@ -265,4 +265,15 @@ mod tests {
         assert!(!pauses(true));
         assert!(pauses(false));
     }
+
+    #[test]
+    fn a_payload_of_seven_eighths_of_its_frame_is_not_copied() {
+        let payload = |len| Payload {
+            prefix: bitswap_core::Prefix::sha2_256(0x55),
+            data: bytes(1, len).into(),
+        };
+        let [less, enough] = [payload(699), payload(700)];
+        assert!(is_copied(&less, 800) && !is_copied(&enough, 800));
+        assert_eq!(copied(&[less.clone(), enough, less], 800), 2 * 699);
+    }
 }
