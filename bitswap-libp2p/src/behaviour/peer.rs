@@ -353,7 +353,8 @@ impl Peer {
 }
 
 /// Every interleaving with the task of a connection: `ci/loom`.
-#[cfg(all(test, bitswap_loom))]
+#[cfg(test)]
+#[cfg(bitswap_loom)]
 mod interleavings {
     use std::task::Waker;
 
@@ -569,9 +570,18 @@ mod tests {
         assert!(
             matches!(commands[..], [Command::Reset { kind: StreamKind::Requests, stream: at }] if at == stream)
         );
-        let event = StreamEvent::Failed(SendError::Closed);
-        let late = StreamReport { kind: StreamKind::Requests, stream, event };
-        assert_eq!(peer.on_stream_event(late, streams), []);
+        let failed = |stream| {
+            let event = StreamEvent::Failed(SendError::Closed);
+            StreamReport { kind: StreamKind::Requests, stream, event }
+        };
+        assert_eq!(peer.on_stream_event(failed(stream), streams), []);
+        // Nor is what is told of it late told of the next one.
+        peer.open(StreamKind::Requests, streams);
+        let next = asked_to_open(&tasks[0]).unwrap();
+        peer.on_stream_event(opened(next, YES), streams);
+        assert_eq!(peer.on_stream_event(failed(stream), streams), []);
+        let lost = [EngineInput::Reset(StreamKind::Requests)];
+        assert_eq!(peer.on_stream_event(failed(next), streams), lost);
     }
 
     #[test]

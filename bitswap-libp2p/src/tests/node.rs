@@ -191,6 +191,31 @@ async fn a_fetch_from_two_peers_takes_from_both_and_nothing_twice() {
 }
 
 #[tokio::test]
+async fn a_session_is_rate_limited_while_it_has_asked_for_more_than_a_rate_lets_it() {
+    use bitswap_core::Rates;
+    let blocks: Vec<Block> = (0..3).map(|seed| block(bytes(seed, 100_000))).collect();
+    let mut a = node(&blocks).await;
+    let mut b = node(&[]).await;
+    a.connect(&mut b).await;
+    let session = want(&b, BlockDisposition::Return, [*blocks[0].cid()]).await;
+    until_got(&mut b, &blocks[..1]).await;
+    let is_limited = move |b: &mut Behaviour<MemoryStore>| b.is_rate_limited(session);
+    assert!(!b.behaviour(is_limited).await);
+    b.behaviour(|b| b.set_rates(Rates { download: Some(1), ..Rates::default() })).await;
+    let wants = blocks[1..].iter().map(|block| Want::from(*block.cid())).collect::<Vec<_>>();
+    b.behaviour(move |b| b.want(session, wants)).await.unwrap();
+    let got = |event| match event {
+        Event::Engine(EngineEvent::Block { .. }) => Some(()),
+        _ => None,
+    };
+    b.until_event("the first of them", got).await;
+    assert!(b.behaviour(is_limited).await, "the second has to wait");
+    b.behaviour(|b| b.set_rates(Rates::default())).await;
+    b.until_event("the second", got).await;
+    assert!(!b.behaviour(is_limited).await);
+}
+
+#[tokio::test]
 async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
     for newest in [Version::V1_1, Version::V1_0, Version::Unversioned] {
         let old = |seed| Prefix::V0.block(bytes(seed, 50_000).into()).unwrap();
