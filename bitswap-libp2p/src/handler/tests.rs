@@ -27,7 +27,8 @@ fn handler() -> Handler {
 
 #[test]
 fn each_end_of_a_stream_that_is_read_is_counted_as_what_it_was() {
-    let cases: [(Ended, fn(&Traffic) -> u64); 5] = [
+    type Counter = fn(&Traffic) -> u64;
+    let cases: [(Ended, Counter); 5] = [
         (Ended::Failed(ErrorKind::ConnectionReset), |traffic| traffic.failed_streams),
         (Ended::Malformed(DecodeError::Truncated), |traffic| traffic.failed_streams),
         (Ended::Malformed(DecodeError::Malformed), |traffic| traffic.malformed_streams),
