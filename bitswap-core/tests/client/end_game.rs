@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bitswap_core::message::{Message, Presence};
-use bitswap_core::{StreamKind, Timestamp};
+use bitswap_core::{SessionId, StreamKind, Timestamp};
 use cid::Cid;
 
 use crate::driver::{Driver, Peer, Sent, cid, ms, sized};
@@ -17,6 +17,10 @@ fn number(of: Cid, count: u32) -> u32 {
 /// Two peers that are asked for half of the blocks each: what each is asked for.
 fn halves(d: &mut Driver, count: u32) -> [Vec<u32>; 2] {
     let s = d.session();
+    halves_of(d, s, count)
+}
+
+fn halves_of(d: &mut Driver, s: SessionId, count: u32) -> [Vec<u32>; 2] {
     let cids: Vec<_> = (0..count).map(|n| *sized(n, SIZE).cid()).collect();
     d.want(s, &cids);
     let sent = d.take_sent();
@@ -118,7 +122,8 @@ fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
 #[test]
 fn a_quick_peer_that_has_fallen_silent_is_given_nothing_of_a_slow_one() {
     let mut d = Driver::peers(0..2);
-    let [quick, slow] = halves(&mut d, 40);
+    let s = d.session();
+    let [quick, slow] = halves_of(&mut d, s, 40);
     for (n, m) in quick[..10].iter().zip(&slow) {
         d.pass(ms(10));
         d.block(0, &sized(*n, SIZE));
@@ -134,7 +139,6 @@ fn a_quick_peer_that_has_fallen_silent_is_given_nothing_of_a_slow_one() {
         d.block(1, &sized(*n, SIZE));
     }
     assert!(d.engine().stats().fetched.timeouts > 0);
-    let s = d.session();
     let cids: Vec<Cid> = (40..80).map(|n| *sized(n, SIZE).cid()).collect();
     d.want(s, &cids);
     d.take_sent();
