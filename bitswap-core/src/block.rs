@@ -106,6 +106,7 @@ impl core::fmt::Debug for Block {
 mod tests {
     use super::*;
     use std::format;
+    use std::hash::DefaultHasher;
     use std::string::ToString as _;
 
     fn block(data: &'static [u8]) -> Block {
@@ -135,6 +136,19 @@ mod tests {
         let known = "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq";
         assert_eq!(raw.cid().to_string(), known);
         assert_eq!(BlockInfo::from(&raw), BlockInfo { cid: *raw.cid(), size: 5 });
+    }
+
+    #[test]
+    fn a_block_hashes_as_its_cid() {
+        let hash = |value: &dyn Fn(&mut DefaultHasher)| {
+            let mut hasher = DefaultHasher::new();
+            value(&mut hasher);
+            hasher.finish()
+        };
+        let [hello, other] = [block(b"hello"), block(b"other")];
+        let of_block = |block: &Block| hash(&|state| block.hash(state));
+        assert_eq!(of_block(&hello), hash(&|state| Hash::hash(hello.cid(), state)));
+        assert_ne!(of_block(&hello), of_block(&other));
     }
 
     #[test]

@@ -27,8 +27,9 @@ impl Hash {
         (self.0 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
+    /// By other bits than those that say where in its shard a row is looked for: the lowest.
     const fn shard(self) -> usize {
-        self.0 as usize % SHARDS
+        (self.0 >> (u32::BITS - SHARDS.ilog2())) as usize
     }
 }
 
@@ -74,7 +75,7 @@ impl<R: Copy + PartialEq> Index<R> {
     pub(crate) fn insert(&mut self, hash: Hash, row: R) {
         // There is a shard for every remainder.
         let Some(table) = self.shards.get_mut(hash.shard()) else { return };
-        let capacity = table.capacity();
+        let capacity = capacity(table);
         if capacity > SMALL && table.len() >= staggered(capacity / 2, hash.shard()) {
             table.reserve(capacity + 1 - table.len(), |entry| entry.hash.spread());
         }
@@ -86,7 +87,7 @@ impl<R: Copy + PartialEq> Index<R> {
         let Some(table) = self.shards.get_mut(hash.shard()) else { return };
         if let Ok(entry) = table.find_entry(hash.spread(), |entry| entry.row == row) {
             entry.remove();
-            let capacity = table.capacity();
+            let capacity = capacity(table);
             if table.is_empty() {
                 *table = HashTable::new();
             } else if capacity > SMALL && table.len() < staggered(capacity / 8, hash.shard()) {
@@ -109,6 +110,12 @@ impl<R: Copy + PartialEq> Index<R> {
     }
 }
 
+/// How many entries a table has room for. What it says itself leaves out the places that removed ones have left
+/// unusable, by which it seems fuller than it is.
+fn capacity<T>(table: &HashTable<T>) -> usize {
+    table.num_buckets() / 8 * 7
+}
+
 /// Between `least` and twice as many, a little more for each shard.
 const fn staggered(least: usize, shard: usize) -> usize {
     least + least * shard / SHARDS
@@ -116,6 +123,7 @@ const fn staggered(least: usize, shard: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
     use alloc::vec::Vec;
 
     use super::*;
@@ -137,6 +145,46 @@ mod tests {
             assert_eq!(index.find(*hash, |there| there == row), None);
         }
         assert_eq!(index.bytes(), 0);
+    }
+
+    /// Otherwise equally filled shards would all grow, or shrink, while a few rows come or go.
+    #[test]
+    fn shards_grow_and_shrink_at_different_fillings() {
+        let changes = |shard: u32| {
+            let mut index = Index::new(&[1; 32], "test");
+            let hash = |row: u32| Hash(shard << 26 | row);
+            let (mut grown, mut shrunk) = (Vec::new(), Vec::new());
+            for row in 0..200 {
+                let before = index.bytes();
+                index.insert(hash(row), row);
+                grown.extend((index.bytes() > before).then_some(row));
+            }
+            for row in (0..200).rev() {
+                let before = index.bytes();
+                index.remove(hash(row), row);
+                shrunk.extend((index.bytes() < before).then_some(row));
+            }
+            (grown, shrunk)
+        };
+        let changed = (vec![0, 3, 7, 14, 15, 28, 56, 112], vec![55, 27, 13, 6, 2, 0]);
+        assert_eq!(changes(0), changed);
+        let changed = (vec![0, 3, 7, 14, 21, 42, 84, 168], vec![74, 37, 18, 9, 3, 0]);
+        assert_eq!(changes(32), changed);
+        let changed = (vec![0, 3, 7, 14, 27, 55, 111], vec![37, 18, 9, 4, 0]);
+        assert_eq!(changes(63), changed);
+    }
+
+    /// Rows that all begin in the same few places of their shard are found by looking through each other.
+    #[test]
+    fn rows_of_one_shard_begin_all_over_it() {
+        let index = Index::<u32>::new(&[1; 32], "test");
+        let hashes = (0..64 * 256u32).map(|row| index.hash(&row.to_le_bytes(), 0));
+        let mut starts = [0; 64];
+        hashes
+            .filter(|hash| hash.shard() == 7)
+            .for_each(|hash| starts[hash.spread() as usize % 64] += 1);
+        assert_eq!(starts.iter().sum::<u32>(), 240);
+        assert!(starts.iter().all(|rows| *rows <= 12), "{starts:?}");
     }
 
     #[test]

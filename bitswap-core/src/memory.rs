@@ -49,3 +49,23 @@ pub(crate) const fn list<T>(entries: u64) -> u64 {
     let room = entries.next_power_of_two();
     (if room < 4 { 4 } else { room }) * size_of::<T>() as u64
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_its_nodes_half_full_their_parents_and_a_node_of_room() {
+        // 11 entries and 16 bytes, and 12 links of a parent: 104 bytes, and 200.
+        assert_eq!(tree::<u64>(0), 104);
+        let links = 12 * size_of::<usize>() as u64;
+        assert_eq!(tree::<u64>(25), 25 * 104 / 5 + (104 + links) + 104);
+        assert_eq!(tree::<u64>(2500), 2500 * 104 / 5 + 100 * (104 + links) + 104);
+    }
+
+    #[test]
+    fn a_list_doubles_from_four() {
+        let most = [0, 1, 4, 5, 8, 9, 1000].map(list::<u32>);
+        assert_eq!(most, [16, 16, 16, 32, 32, 64, 4096]);
+    }
+}

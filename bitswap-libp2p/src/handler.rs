@@ -10,6 +10,8 @@ mod incoming;
 mod outbound_stream;
 mod reader;
 mod readers;
+#[cfg(test)]
+mod tests;
 mod weight;
 mod writer;
 

@@ -119,7 +119,8 @@ impl Mailbox {
 }
 
 /// Every interleaving of the two ends: `ci/loom`.
-#[cfg(all(test, bitswap_loom))]
+#[cfg(test)]
+#[cfg(bitswap_loom)]
 mod interleavings {
     use std::task::Wake;
 

@@ -108,6 +108,12 @@ impl Memory {
         Poll::Ready(Held { bytes, answers_max, of: self.clone() })
     }
 
+    /// Bytes of messages.
+    #[cfg(test)]
+    pub(crate) fn message_bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
     fn wants(&self) -> usize {
         self.wants.load(Ordering::Relaxed)
     }

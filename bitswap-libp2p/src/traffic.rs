@@ -48,3 +48,28 @@ impl AddAssign for Traffic {
         self.dropped_tasks += other.dropped_tasks;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_counter_is_added_to_its_own() {
+        let of = |n: u64| Traffic {
+            bytes_received: n,
+            bytes_sent: 2 * n,
+            refused_payloads: 3 * n,
+            unverifiable_payloads: 4 * n,
+            ignored_items: 5 * n,
+            malformed_streams: 6 * n,
+            stalled_streams: 7 * n,
+            evicted_streams: 8 * n,
+            failed_streams: 9 * n,
+            pauses: 10 * n,
+            dropped_tasks: 11 * n,
+        };
+        let mut sum = of(1);
+        sum += of(100);
+        assert_eq!(sum, of(101));
+    }
+}

@@ -84,3 +84,41 @@ pub(super) fn expected_node_bytes(len: u64, tsize: u64) -> Option<u64> {
 pub(super) const fn expected_block_len(node_bytes: u64) -> u64 {
     node_bytes / NODE_FACTOR
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The terms that `DownloadOptions::memory_max` documents, each where it is the larger one and where it is not.
+    #[test]
+    fn the_most_that_a_download_takes_is_the_documented_sum() {
+        let block = (4 << 20) - 64;
+        let link = size_of::<Child>() as u64 + 64;
+        let most = |window, links, depth| {
+            memory_max(window, &Bounds { links, depth, ..Bounds::default() })
+        };
+        let small_node = 256 + block;
+        let rows = |rows: u64, depth: u64| 512 * (rows + 66 * (depth + 1));
+        assert_eq!(most(1, 0, 0), (1 + block) + block + small_node + small_node + rows(4096, 0));
+        assert_eq!(most(0, 0, 0), most(1, 0, 0), "no window is one of a byte");
+        let node = small_node + 1000 * link;
+        assert_eq!(
+            most(4 << 20, 1000, 3),
+            ((4 << 20) + block) + block + node + node + rows(8192, 3)
+        );
+        let quarter = 25 << 20;
+        assert_eq!(
+            most(4 * quarter, 1000, 32),
+            (4 * quarter + block) + quarter + quarter + node + rows(65_536, 32)
+        );
+        // What `docs/limits.md` says.
+        let mebibytes = |window| most(window, 1 << 14, 32).div_ceil(1 << 20);
+        assert_eq!((mebibytes(32 << 20), mebibytes(1 << 20)), (92, 26));
+    }
+
+    #[test]
+    fn rows_take_as_much_as_the_window_within_bounds() {
+        let windows = [0, (1 << 21) - 1, 1 << 21, (1 << 21) + 512, (1 << 25) - 1, 1 << 25, 1 << 40];
+        assert_eq!(windows.map(rows_max), [4096, 4096, 4096, 4097, 65_535, 65_536, 65_536]);
+    }
+}

@@ -238,6 +238,12 @@ mod tests {
                 assert_eq!(root(bytes, &runs, step), by_levels(&leaves), "{count} {step}");
             }
         }
+        // Leaves of several lengths, each of which ends a run.
+        let leaves = [&bytes[..5], &bytes[5..10], &bytes[10..13], &bytes[13..16], &bytes[16..23]];
+        for step in [1, 4, 200] {
+            let runs = [(5, 2), (3, 2), (7, 1)];
+            assert_eq!(root(&bytes[..23], &runs, step), by_levels(&leaves), "{step}");
+        }
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(root(b"", &[], 1).to_string(), empty);
     }

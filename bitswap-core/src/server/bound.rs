@@ -55,3 +55,39 @@ const fn listed(peers: u64) -> u64 {
         + Scheduler::lists_bytes_max(peers)
         + Agenda::lists_bytes_max(peers)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::server::Server;
+    use crate::time::Timestamp;
+    use crate::util::rows::Ref;
+
+    use super::*;
+
+    /// For each part, so that none is hidden behind larger ones.
+    #[test]
+    fn what_a_part_keeps_of_peers_is_within_its_term_and_most_of_it() {
+        const PEERS: u32 = 1000;
+        let mut server = Server::new(&Config::default(), &[1; 32], Timestamp::ZERO);
+        let empty = [server.ledger.bytes(), server.loader.bytes(), server.memory.bytes()];
+        assert_eq!(empty, [0; 3]);
+        let empty = [server.scheduler.bytes(), server.peers.bytes(), server.agenda.bytes()];
+        assert_eq!(empty, [0; 3]);
+        for place in 0..PEERS {
+            server.connected(Ref::from_place(place), Timestamp::ZERO);
+        }
+        let peers = u64::from(PEERS);
+        let parts = [
+            ("ledger", server.ledger.bytes(), Ledger::peer_bytes_max(peers)),
+            ("loader", server.loader.bytes(), Loader::peer_bytes_max(peers)),
+            ("memory", server.memory.bytes(), Memory::peer_bytes_max(peers)),
+            ("scheduler", server.scheduler.bytes(), Scheduler::peer_bytes_max(peers)),
+            ("peers", server.peers.bytes(), Peers::peer_bytes_max(peers)),
+            ("agenda", server.agenda.bytes(), Agenda::peer_bytes_max(peers)),
+        ];
+        for (part, bytes, each) in parts {
+            let most = each * peers;
+            assert!((most / 2..=most).contains(&(bytes as u64)), "{part}: {bytes} of {most}");
+        }
+    }
+}

@@ -80,7 +80,7 @@ impl<T, K> SideTable<T, K> {
     /// The most bytes that a value, and its part of the places, take of so many.
     pub(crate) const fn bytes_max_each(values: u64) -> u64 {
         let values = if values == 0 { 1 } else { values };
-        size_of::<T>() as u64 + crate::memory::list::<Option<Box<T>>>(values) / values
+        size_of::<T>() as u64 + crate::memory::list::<Option<Box<T>>>(values).div_ceil(values)
     }
 }
 
@@ -100,5 +100,17 @@ mod tests {
             assert_eq!(table.remove(row(place)), Some(place));
         }
         assert_eq!((table.len(), table.bytes(), table.get(row(7))), (0, 0, None));
+    }
+
+    #[test]
+    fn what_it_takes_is_within_the_bound_and_most_of_it() {
+        let mut table: SideTable<u32, ()> = SideTable::default();
+        for place in 0..300 {
+            table.insert(Ref::from_place(place), place);
+            let values = u64::from(place) + 1;
+            let most = SideTable::<u32, ()>::bytes_max_each(values) * values;
+            let bytes = table.bytes() as u64;
+            assert!((most - values..=most).contains(&bytes), "{bytes} of {most} for {values}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Every want ends exactly once.
 
 use bitswap_core::error::WantError;
-use bitswap_core::{Event, SessionOptions, WantFailure};
+use bitswap_core::{Config, Event, Limits, SessionOptions, Version, Want, WantFailure};
 
 use crate::driver::{Driver, Sent, block, cid, ms};
 
@@ -51,7 +51,7 @@ fn a_want_cancelled_before_it_was_sent_is_never_sent() {
     let s = d.session();
     d.want(s, &[cid(1)]);
     d.cancel(s, cid(1));
-    d.opened(1, bitswap_core::StreamKind::Requests, Ok(bitswap_core::Version::V1_2));
+    d.opened(1, bitswap_core::StreamKind::Requests, Ok(Version::V1_2));
     d.drain();
     d.pass(ms(1000));
     assert!(d.take_sent().is_empty());
@@ -139,4 +139,26 @@ fn wants_that_nobody_can_serve_are_refused_whole() {
     d.drain();
     assert!(d.take_sent().is_empty());
     assert_eq!(d.engine().stats().wants, 0);
+}
+
+#[test]
+fn cancels_of_many_wants_are_spread_over_messages_of_64_kib() {
+    let limits = Limits { sent_wants_per_peer: 3000, ..Limits::default() };
+    let mut d = Driver::unwatched(Config::default().with_limits(limits).unwrap());
+    d.connect(0);
+    let s = d.session_with(SessionOptions { window_bytes: 1 << 30, ..SessionOptions::default() });
+    let want = |n| Want { cid: cid(n), priority: 0, size: Some(16) };
+    d.host.want(s, (0..3000).map(want)).unwrap();
+    d.drain();
+    let asked = d.take_sent().len();
+    assert!(asked > 2000, "{asked}");
+    d.host.close_session(s);
+    d.drain();
+    d.pass(ms(100));
+    let lengths: Vec<usize> =
+        d.messages.iter().map(|(_, message)| message.encoded_len(Version::V1_2)).collect();
+    let cancels = d.take_sent();
+    assert!(cancels.iter().all(|(_, _, what)| *what == Sent::Cancel));
+    assert_eq!(cancels.len(), asked);
+    assert!(lengths.len() > 1 && lengths.iter().all(|len| *len < (64 << 10) + 128), "{lengths:?}");
 }

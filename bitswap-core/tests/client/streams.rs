@@ -126,6 +126,21 @@ fn a_stream_that_does_not_open_is_tried_again_later() {
 }
 
 #[test]
+fn a_stream_whose_connection_closed_is_opened_at_once_on_the_next_and_later_after_that() {
+    let mut d = Driver::peers([1]);
+    d.at_once.opens = false;
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.opened(1, StreamKind::Requests, Err(OpenError::Closed));
+    d.drain();
+    assert_eq!((d.events(), &d.opened[..]), (vec![], &[1, 1][..]));
+    d.opened(1, StreamKind::Requests, Err(OpenError::Closed));
+    d.drain();
+    let gone = Event::Unreachable { peer: 1, error: OpenError::Closed };
+    assert_eq!((d.events(), &d.opened[..]), (vec![gone], &[1, 1][..]));
+}
+
+#[test]
 fn credit_holds_back_and_coalesces_what_is_said() {
     let mut d = Driver::peers([1]);
     d.at_once.sends = false;

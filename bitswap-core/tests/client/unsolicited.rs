@@ -1,5 +1,7 @@
 //! What a peer learns by answers to questions that it was not asked.
 
+use bitswap_core::{Config, Limits};
+
 use crate::driver::{Driver, Sent, cid, ms};
 
 /// An engine that wants CID 1 of peer 0 alone and CID 9 of anybody, so that peer 1 was told something.
@@ -56,4 +58,32 @@ fn haves_that_nobody_asked_for_give_away_a_few_wants_a_second() {
     d.pass(ms(1000));
     cids[16..].iter().for_each(|cid| d.have(1, *cid));
     assert!(counted(&d) > 16, "some more in the next second");
+}
+
+#[test]
+fn a_have_of_a_peer_that_was_not_asked_takes_no_place_beyond_the_limits() {
+    let of = |sent_wants, sent_wants_per_peer| {
+        let limits = Limits { sent_wants, sent_wants_per_peer, ..Limits::default() };
+        Driver::with(Config::default().with_limits(limits).unwrap())
+    };
+    // The places of all peers together are taken.
+    let mut d = of(1, 1);
+    d.connect(0);
+    d.connect(1);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    let asked = d.take_sent();
+    assert_eq!((asked.len(), d.engine().stats().sent_wants), (1, 1), "{asked:?}");
+    d.have(1 - asked[0].0, cid(1));
+    assert_eq!(d.engine().stats().sent_wants, 1);
+    // Those of the peer are.
+    let mut d = of(8, 1);
+    d.connect(0);
+    let s = d.session();
+    d.want(s, &[cid(1), cid(2)]);
+    let asked = d.take_sent();
+    assert_eq!((asked.len(), d.engine().stats().sent_wants), (1, 1), "{asked:?}");
+    let other = if asked[0].1 == cid(1) { cid(2) } else { cid(1) };
+    d.have(0, other);
+    assert_eq!(d.engine().stats().sent_wants, 1);
 }

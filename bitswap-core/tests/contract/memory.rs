@@ -142,7 +142,7 @@ fn flood(engine: &mut Engine<u8>, now: Timestamp) {
 /// step adds to it, so that no part is left out because others are larger.
 fn the_engines_own_sum_is_what_is_allocated() {
     let now = Timestamp::ZERO;
-    let mut sums = Vec::with_capacity(3);
+    let mut sums = Vec::with_capacity(4);
     let before = allocated();
     let mut engine: Engine<u16> = Engine::new(Config::default(), [1; 32], now);
     let mut last = (0, 0);
@@ -180,6 +180,12 @@ fn the_engines_own_sum_is_what_is_allocated() {
         engine.handle_message(peer as u16, Message { wantlist, ..Message::default() }, now);
     }
     step(&engine, "ledger", 8);
+    let wants: Vec<_> = (0..5000)
+        .map(|n| Want { priority: n as i32, ..tiny(*block(100_000 + n, 4).cid()) })
+        .collect();
+    engine.want(session, wants.iter().copied(), now).unwrap();
+    drop(wants);
+    step(&engine, "wants of as many priorities", 8);
     drop(engine);
     assert_eq!(allocated(), before);
     println!("bytes by the engine's own sum, and allocated: {sums:?}");

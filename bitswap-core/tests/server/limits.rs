@@ -37,6 +37,26 @@ fn wants_that_cannot_be_served_give_way_oldest_first() {
 }
 
 #[test]
+fn a_want_that_came_in_the_place_of_a_cancelled_one_is_younger_than_the_others() {
+    let mut harness = Harness::with_peer(limits(|limits| limits.ledger_per_peer = 3));
+    harness.put(cid(9), 10);
+    for n in 0..3 {
+        harness.wants(0, [want(cid(n))]);
+        harness.run();
+    }
+    harness.wants(0, [Entry::cancel(cid(0))]);
+    harness.wants(0, [want(cid(3))]);
+    harness.run();
+    harness.wants(0, [want(cid(9))]);
+    assert_eq!(harness.responses(), Responses::new(&[cid(9)], &[], &[]));
+    for n in 0..4 {
+        harness.notify_new_blocks(cid(n), 10);
+    }
+    let left = Responses::new(&[cid(2), cid(3)], &[], &[]);
+    assert_eq!(harness.responses(), left, "the oldest was forgotten");
+}
+
+#[test]
 fn a_ledger_full_of_missing_blocks_lets_every_servable_want_through() {
     let mut harness = Harness::with_peer(limits(|limits| limits.ledger_per_peer = 1024));
     harness.wants(0, (0..1024).map(|n| want_or(cid(n))).collect::<Vec<_>>());

@@ -348,7 +348,8 @@ impl Peer {
 }
 
 /// Every interleaving with the task of a connection: `ci/loom`.
-#[cfg(all(test, bitswap_loom))]
+#[cfg(test)]
+#[cfg(bitswap_loom)]
 mod interleavings {
     use std::task::Waker;
 

@@ -98,3 +98,68 @@ impl HandlerEvent {
         !self.streams.is_empty() || self.support.is_some() || self.traffic != quiet
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitswap_core::message::Presence;
+
+    use super::*;
+    use crate::tests::{block, bytes, room};
+
+    fn opened() -> StreamEvent {
+        StreamEvent::Opened(Ok(Version::V1_2))
+    }
+
+    fn with(message: Message) -> HandlerEvent {
+        let mut event = HandlerEvent::default();
+        event.message(message, room());
+        event
+    }
+
+    #[test]
+    fn a_report_is_full_of_bytes_items_or_messages_and_not_one_sooner() {
+        let presences = |count| {
+            let presence = Presence { cid: *block("any").cid(), have: true };
+            Message { presences: vec![presence; count], ..Message::default() }
+        };
+        assert!(!with(presences(1023)).is_full() && with(presences(1024)).is_full());
+        let of = |len| Message { blocks: vec![block(bytes(1, len))], ..Message::default() };
+        let data = (1 << 20) - Weight::of(&of(0)).bytes;
+        assert!(!with(of(data - 1)).is_full() && with(of(data)).is_full());
+        let mut event = HandlerEvent::default();
+        for _ in 0..63 {
+            event.message(Message::default(), room());
+            assert!(!event.is_full());
+        }
+        event.message(Message::default(), room());
+        assert!(event.is_full());
+    }
+
+    #[test]
+    fn messages_wait_while_others_are_applied_and_nothing_else_does() {
+        let mut event = with(Message::default());
+        assert!(event.take(false).is_none() && !event.is_empty());
+        event.kind(StreamKind::Requests, StreamId(1), opened());
+        let taken = event.take(false).unwrap();
+        assert_eq!((taken.streams.len(), taken.messages.len()), (1, 0));
+        assert!(event.take(false).is_none());
+        let taken = event.take(true).unwrap();
+        assert_eq!((taken.streams.len(), taken.messages.len()), (0, 1));
+        assert!(event.is_empty() && event.take(true).is_none());
+    }
+
+    #[test]
+    fn bytes_that_were_moved_are_told_with_the_next_news() {
+        let mut event = HandlerEvent::default();
+        (event.traffic.bytes_received, event.traffic.bytes_sent) = (1, 2);
+        assert!(event.take(true).is_none() && event.take(false).is_none() && !event.is_empty());
+        event.support = Some(ProtocolSupport::Yes);
+        let taken = event.take(true).unwrap();
+        assert_eq!(taken.support, Some(ProtocolSupport::Yes));
+        assert_eq!((taken.traffic.bytes_received, taken.traffic.bytes_sent), (1, 2));
+        assert!(event.is_empty());
+        event.traffic.pauses = 1;
+        assert_eq!(event.take(false).unwrap().traffic.pauses, 1);
+        assert!(event.is_empty());
+    }
+}

@@ -265,4 +265,104 @@ mod tests {
         assert!(!pauses(true));
         assert!(pauses(false));
     }
+
+    /// Keeps what is to be hashed beside until it is asked for it.
+    #[derive(Clone, Default)]
+    struct Beside(Arc<std::sync::Mutex<Vec<BlockingTask>>>);
+
+    impl TaskSpawner for Beside {
+        fn spawn(&self, _future: BoxFuture<'static, ()>) {
+            unreachable!("nothing is stored here");
+        }
+
+        fn spawn_blocking(&self, task: BlockingTask) {
+            self.0.lock().unwrap().push(task);
+        }
+    }
+
+    /// A connection of a peer that was asked for anything under the prefixes of these blocks.
+    fn asking(blocks: &[Block], spawner: impl TaskSpawner) -> (Incoming, Arc<Memory>) {
+        let mut filter = PayloadFilter::default();
+        let want = |block: &Block| Entry::want(*block.cid(), WantKind::Block, 0, true);
+        let entries = blocks.iter().map(want).collect();
+        let wantlist = Wantlist { entries, full: false };
+        filter.sent(&Message { wantlist, ..Message::default() });
+        let memory = Arc::<Memory>::default();
+        memory.set_wants(blocks.len() as u32);
+        let allowance = Locked::new(Allowance::new(1 << 20, Instant::now()));
+        (Incoming::new(Locked::new(filter), allowance, memory.clone(), Arc::new(spawner)), memory)
+    }
+
+    #[test]
+    fn payloads_count_with_their_frame_and_their_copies_until_they_are_hashed() {
+        let blocks: Vec<Block> = (0..2).map(|seed| block(bytes(seed, 20_000))).collect();
+        let beside = Beside::default();
+        let (mut incoming, memory) = asking(&blocks, beside.clone());
+        let (cx, mut traffic) =
+            (&mut Context::from_waker(std::task::Waker::noop()), Traffic::default());
+        let frame = frame(&Message { blocks: blocks.clone(), ..Message::default() });
+        let Poll::Ready(held) = incoming.poll_room(cx, &mut traffic) else { panic!("room") };
+        let list = decode_answers(&frame, held.answers_max()).unwrap().payloads.capacity();
+        incoming.push(&frame, held, &mut traffic).unwrap();
+        let empty = Weight::of(&Message::default()).bytes + 2 * size_of::<Pending>();
+        let all = empty + frame.len() + 2 * 20_000 + list * size_of::<Payload>();
+        assert_eq!(memory.message_bytes(), all);
+        assert!(incoming.poll_next(cx, &mut traffic).is_pending() && incoming.is_waiting());
+        beside.0.lock().unwrap().drain(..).for_each(|task| task());
+        let Poll::Ready(Some((message, held))) = incoming.poll_next(cx, &mut traffic) else {
+            panic!("it is hashed")
+        };
+        assert_eq!(
+            (&message.blocks, memory.message_bytes()),
+            (&blocks, Weight::of(&message).bytes)
+        );
+        drop(held);
+        assert_eq!((memory.message_bytes(), incoming.is_waiting()), (0, false));
+    }
+
+    #[test]
+    fn a_message_that_is_hashed_at_once_counts_with_its_place_in_the_queue() {
+        let blocks = [block(bytes(1, 1000))];
+        let (mut incoming, memory) = asking(&blocks, Beside::default());
+        let (cx, mut traffic) =
+            (&mut Context::from_waker(std::task::Waker::noop()), Traffic::default());
+        let Poll::Ready(held) = incoming.poll_room(cx, &mut traffic) else { panic!("room") };
+        let message = Message { blocks: blocks.to_vec(), ..Message::default() };
+        incoming.push(&frame(&message), held, &mut traffic).unwrap();
+        let pending = Weight::of(&incoming.queue[0].message).bytes + 2 * size_of::<Pending>();
+        assert_eq!(memory.message_bytes(), pending);
+    }
+
+    #[test]
+    fn payloads_that_nobody_can_verify_are_counted_however_they_are_hashed() {
+        let md5 = |seed| {
+            let multihash = cid::multihash::Multihash::wrap(0xd5, &[seed; 16]).unwrap();
+            cid::Cid::new_v1(0x55, multihash)
+        };
+        for len in [100, 40_000] {
+            let blocks = [1, 2].map(|seed| Block::new_unchecked(md5(seed), vec![seed; len].into()));
+            let (mut incoming, _) = asking(&blocks, Inline);
+            let (cx, mut traffic) =
+                (&mut Context::from_waker(std::task::Waker::noop()), Traffic::default());
+            for times in 1..=2 {
+                let message = Message { blocks: blocks.to_vec(), ..Message::default() };
+                incoming.push(&frame(&message), room(), &mut traffic).unwrap();
+                let Poll::Ready(Some((message, _))) = incoming.poll_next(cx, &mut traffic) else {
+                    panic!("it is hashed")
+                };
+                assert_eq!((message.blocks.len(), traffic.unverifiable_payloads), (0, 2 * times));
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_of_seven_eighths_of_its_frame_is_not_copied() {
+        let payload = |len| Payload {
+            prefix: bitswap_core::Prefix::sha2_256(0x55),
+            data: bytes(1, len).into(),
+        };
+        let [less, enough] = [payload(699), payload(700)];
+        assert!(is_copied(&less, 800) && !is_copied(&enough, 800));
+        assert_eq!(copied(&[less.clone(), enough, less], 800), 2 * 699);
+    }
 }

@@ -63,3 +63,18 @@ impl OutboundStream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_stream_that_is_named_is_reset() {
+        let [this, other] = [StreamId(1), StreamId(2)];
+        let mut stream = OutboundStream::Opening(this);
+        stream.reset(other);
+        assert!(stream.is_opening(this) && !stream.is_opening(other) && !stream.is_open(this));
+        stream.reset(this);
+        assert!(matches!(stream, OutboundStream::Closed));
+    }
+}

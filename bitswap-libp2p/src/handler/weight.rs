@@ -24,3 +24,31 @@ impl Weight {
         Self { bytes, items: wantlist.entries.len() + presences.len() + blocks.len() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bitswap_core::WantKind;
+    use bitswap_core::message::Wantlist;
+
+    use super::*;
+    use crate::tests::block;
+
+    #[test]
+    fn a_message_costs_its_lists_and_the_bytes_of_its_blocks() {
+        let cid = *block("any").cid();
+        let message = Message {
+            wantlist: Wantlist {
+                entries: vec![Entry::want(cid, WantKind::Block, 1, true); 3],
+                full: false,
+            },
+            presences: vec![Presence { cid, have: true }; 5],
+            blocks: vec![block("seven b"), block("four")],
+            ..Message::default()
+        };
+        let lists = 3 * size_of::<Entry>() + 5 * size_of::<Presence>() + 2 * size_of::<Block>();
+        let bytes = size_of::<Message>() + lists + 7 + 4;
+        assert_eq!(Weight::of(&message), Weight { bytes, items: 3 + 5 + 2 });
+        let bytes = size_of::<Message>();
+        assert_eq!(Weight::of(&Message::default()), Weight { bytes, items: 0 });
+    }
+}

@@ -156,7 +156,10 @@ fn next_run(segments: &mut VecDeque<Bytes>) -> Bytes {
 
 #[cfg(test)]
 mod tests {
+    use bitswap_core::{Config, Engine, Outgoing, Output, SessionOptions, Timestamp, Want};
+
     use super::*;
+    use crate::tests::block;
 
     fn runs(segments: &[Bytes]) -> Vec<Bytes> {
         let mut segments: VecDeque<Bytes> = segments.iter().cloned().collect();
@@ -205,5 +208,39 @@ mod tests {
         let rest = 100_000 - RUN_BYTES;
         assert_eq!(runs.iter().map(Bytes::len).collect::<Vec<_>>(), [RUN_BYTES, rest, 100_000]);
         assert_eq!(runs[2].as_ptr(), long.as_ptr());
+    }
+
+    /// A message that asks a peer for a block.
+    fn request() -> Outgoing<u8> {
+        let now = Timestamp::ZERO;
+        let mut engine = Engine::new(Config::default(), [1; 32], now);
+        engine.handle_connected(1, None, now);
+        let session = engine.open_session(SessionOptions::default(), now).unwrap();
+        engine.want(session, [Want::from(*block("wanted").cid())], now).unwrap();
+        loop {
+            match engine.poll_output().expect("it asks the peer") {
+                Output::Open { peer, stream } => {
+                    engine.handle_open(peer, stream, Ok(Version::V1_2), now);
+                }
+                Output::Send(outgoing) => return outgoing,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn a_writer_is_busy_from_a_message_to_its_last_byte() {
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let (mut writer, mut sent) = (Writer::new(futures::io::sink()), Vec::new());
+        assert!(!writer.is_busy());
+        let Outgoing { id, version, message, .. } = request();
+        let len = message.encode(version).into_segments().concat().len() as u64;
+        for _ in 0..2 {
+            writer.push(id, version, message.clone());
+            assert!(writer.is_busy());
+        }
+        let bytes = writer.poll(cx, |id, bytes| sent.push((id, bytes))).unwrap();
+        assert_eq!((bytes, sent), (2 * len, vec![(id, len); 2]));
+        assert!(!writer.is_busy());
     }
 }

@@ -381,4 +381,16 @@ mod tests {
         };
         assert_eq!(loaded, [answered(*block.cid(), LoadAnswer::NotFound)]);
     }
+
+    #[test]
+    fn what_a_store_that_panics_was_asked_for_has_failed() {
+        let (mut storage, kept, block) = looked_up(Promise::Panics);
+        assert!(poll(&mut storage).is_ready());
+        storage.load(asked(PeerId::random(), &block));
+        assert_eq!(kept.take().len(), 0);
+        let Poll::Ready(Answer::Load { loaded, error: Some(_), .. }) = poll(&mut storage) else {
+            panic!("it panicked");
+        };
+        assert_eq!(loaded, [answered(*block.cid(), LoadAnswer::Failed)]);
+    }
 }

@@ -48,3 +48,21 @@ async fn a_poll_takes_a_bounded_number_of_answers_of_the_store_and_comes_again_f
         assert_eq!(wakes.count(), again, "{answers} answers");
     }
 }
+
+#[tokio::test]
+async fn a_behaviour_is_idle_once_nothing_is_on_its_way_to_the_store_or_to_the_user() {
+    let mut behaviour = behaviour();
+    assert!(behaviour.is_idle());
+    behaviour.put(vec![block("put")]);
+    assert!(!behaviour.is_idle(), "it is being stored");
+    let waker = std::task::Waker::noop();
+    assert!(behaviour.poll(&mut Context::from_waker(waker)).is_ready());
+    assert!(behaviour.is_idle());
+    let missing = behaviour.get(*block("missing").cid());
+    let cx = &mut Context::from_waker(waker);
+    while behaviour.poll(cx).is_ready() {}
+    assert!(!behaviour.is_idle(), "it is waited for");
+    behaviour.cancel_get(missing);
+    while behaviour.poll(cx).is_ready() {}
+    assert!(behaviour.is_idle());
+}

@@ -191,6 +191,74 @@ async fn a_fetch_from_two_peers_takes_from_both_and_nothing_twice() {
 }
 
 #[tokio::test]
+async fn what_is_told_of_peers_sessions_and_messages_is_what_was_done() {
+    let blocks: Vec<Block> = (0..3).map(|seed| block(bytes(seed, 100_000))).collect();
+    let mut a = node(&blocks[..2]).await;
+    let mut b = node(&[]).await;
+    assert_eq!(b.behaviour(|b| b.peers().count()).await, 0);
+    a.connect(&mut b).await;
+    let other = a.id;
+    assert_eq!(b.behaviour(|b| b.peers().collect::<Vec<_>>()).await, [other]);
+    assert!(b.behaviour(move |b| b.peer(other)).await.is_some());
+    let session = want(&b, BlockDisposition::Return, blocks.iter().map(|block| *block.cid())).await;
+    until_got(&mut b, &blocks[..2]).await;
+    let told = b
+        .behaviour(move |b| {
+            (b.session_stats(session), b.histograms(), b.arriving_bytes(), b.stats())
+        })
+        .await;
+    let (session_stats, histograms, arrived, stats) = told;
+    assert_eq!(session_stats.unwrap().blocks, 2);
+    assert!((150_000..=200_200).contains(&arrived), "{arrived}");
+    assert_eq!(histograms.message_sizes_received.sum(), stats.traffic.bytes_received);
+    assert!(histograms.message_sizes_received.count() > 0);
+    assert!(histograms.message_sizes_sent.count() > 0 && histograms.inbox_depth.count() > 0);
+    let cids = [*blocks[0].cid(), *blocks[2].cid()];
+    let diagnosed = b.behaviour(move |b| cids.map(|cid| b.diagnose(session, &cid))).await;
+    assert_eq!(diagnosed[0], None, "it is not wanted any more");
+    let reports = diagnosed[1].clone().expect("it is waited for");
+    assert_eq!(reports.iter().map(|report| report.peer).collect::<Vec<_>>(), [other]);
+}
+
+#[tokio::test]
+async fn a_session_is_rate_limited_while_it_has_asked_for_more_than_a_rate_lets_it() {
+    use bitswap_core::Rates;
+    let blocks: Vec<Block> = (0..5).map(|seed| block(bytes(seed, 100_000))).collect();
+    let mut a = node(&blocks).await;
+    let mut b = node(&[]).await;
+    a.connect(&mut b).await;
+    let session = want(&b, BlockDisposition::Return, [*blocks[0].cid()]).await;
+    until_got(&mut b, &blocks[..1]).await;
+    let is_limited = move |b: &mut Behaviour<MemoryStore>| b.is_rate_limited(session);
+    assert!(!b.behaviour(is_limited).await);
+    // That of all, and its own.
+    for of_all in [true, false] {
+        let (rates, rate) = (Rates { download: Some(1), ..Rates::default() }, Some(1));
+        b.behaviour(move |b| match of_all {
+            true => b.set_rates(rates),
+            false => b.set_session_rate(session, rate),
+        })
+        .await;
+        let two = blocks[if of_all { 1..3 } else { 3..5 }].iter();
+        let wants = two.map(|block| Want::from(*block.cid())).collect::<Vec<_>>();
+        b.behaviour(move |b| b.want(session, wants)).await.unwrap();
+        let got = |event| match event {
+            Event::Engine(EngineEvent::Block { .. }) => Some(()),
+            _ => None,
+        };
+        b.until_event("the first of them", got).await;
+        assert!(b.behaviour(is_limited).await, "the second has to wait");
+        b.behaviour(move |b| {
+            b.set_rates(Rates::default());
+            b.set_session_rate(session, None);
+        })
+        .await;
+        b.until_event("the second", got).await;
+        assert!(!b.behaviour(is_limited).await);
+    }
+}
+
+#[tokio::test]
 async fn a_node_held_to_an_old_version_speaks_no_newer_one() {
     for newest in [Version::V1_1, Version::V1_0, Version::Unversioned] {
         let old = |seed| Prefix::V0.block(bytes(seed, 50_000).into()).unwrap();

@@ -185,14 +185,19 @@ async fn a_reconnected_peer_is_told_again() {
     until_got(&mut node, &[theirs]).await;
 }
 
-/// A node with two connections to one peer; the first is in use.
+/// A node with two connections to one peer; the first is in use. No want is told again because it is late.
 async fn twice_connected(blocks: &[Block]) -> (Node, RawPeer, RawPeer) {
     let key = Keypair::generate_ed25519();
-    let mut node = node(blocks).await;
+    let (engine, long) = (bitswap_core::Config::default(), Duration::from_secs(3600));
+    let engine = engine.with_stream_idle(Duration::from_secs(600)).unwrap();
+    let engine = engine.with_deadlines(long, long, long).unwrap();
+    let mut node = node_with(patient().with_engine(engine), holding(blocks)).await;
     let first = RawPeer::dial_as(&key, &node.address).await;
     connected(&mut node, 1).await;
     let second = RawPeer::dial_as(&key, &node.address).await;
     connected(&mut node, 1).await;
+    let stats = node.behaviour(|node| node.stats()).await;
+    assert_eq!((stats.engine.peers, stats.engine.stale_inputs), (1, 0), "it is introduced once");
     (node, first, second)
 }
 

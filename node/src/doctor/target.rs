@@ -304,3 +304,32 @@ fn permissions(directory: &Path) -> Option<u32> {
 fn permissions(_: &Path) -> Option<u32> {
     None
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use super::*;
+    use crate::fs::testing::Thing;
+
+    #[test]
+    fn what_lies_at_a_path_is_called_what_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        assert_eq!(found(&at("nothing")), Found::Nothing);
+        fs::write(at("file"), "seven b").unwrap();
+        assert_eq!(found(&at("file")), Found::File(7));
+        for thing in Thing::all() {
+            let path = at(&format!("{thing:?}"));
+            thing.put_at(&path);
+            let what = match thing {
+                Thing::Link | Thing::DanglingLink => Found::Link,
+                Thing::Directory => Found::Directory,
+                Thing::Fifo | Thing::Device | Thing::Socket => Found::Special,
+            };
+            assert_eq!(found(&path), what, "{thing:?}");
+            let refused = of_no_fetch(&path, &fs::symlink_metadata(&path).unwrap());
+            let is_named = refused.map(|refused| refused.starts_with(path.to_str().unwrap()));
+            assert_eq!(is_named, (what == Found::Special).then_some(true), "{thing:?}");
+        }
+    }
+}

@@ -117,6 +117,7 @@ macro_rules! suite {
             what_cannot_be_shared_of_a_folder_is_named
             of_a_folder_that_cannot_be_shared_no_file_stays_shared
             a_link_that_is_named_stands_for_what_it_leads_to
+            a_folder_is_compared_with_its_cid_and_each_difference_is_told
             a_file_is_read_in_order
             what_is_read_is_kept_only_in_a_store_that_was_given_for_it
             a_reader_holds_no_more_than_its_window
@@ -184,6 +185,7 @@ macro_rules! suite {
             who_sends_a_metrics_server_nothing_holds_up_nobody_else
             who_has_a_file_is_told_with_what_each_delivered
             a_transfer_that_fails_says_why
+            a_check_says_what_one_peer_has_and_how_much_of_it_came
         }
     };
     ($run:path: $($test:ident)*) => {

@@ -14,6 +14,7 @@ use libp2p::core::transport::{DialOpts, PortUse, Transport as _};
 use libp2p::multiaddr::Protocol;
 
 use super::{bytes, client, connect, file, pair, raw, server};
+use crate::check::{CheckAnswer, CheckOptions};
 use crate::fetch::FetchOptions;
 use crate::metrics::MetricsServer;
 use crate::node::NodeEvent;
@@ -193,4 +194,50 @@ pub async fn a_transfer_that_fails_says_why(runtime: Arc<dyn Runtime>) {
         }
     };
     assert!(reason.contains("cancelled"), "{reason}");
+}
+
+pub async fn a_check_says_what_one_peer_has_and_how_much_of_it_came(runtime: Arc<dyn Runtime>) {
+    let (a, b) = pair(&runtime).await;
+    let mut content = bytes(3 << 20);
+    let (_directory, path) = file(&content);
+    let root = a.share_file(&path, Profile::UnixfsV1_2025).await.unwrap().root.cid;
+    let address = a.addresses().await.unwrap().remove(0);
+    let check = async |cid, bytes| {
+        let options = CheckOptions { bytes, ..CheckOptions::default() };
+        b.check(cid, address.clone(), options).await.unwrap()
+    };
+    let whole = check(root, 16 << 20).await;
+    assert_eq!((whole.answer, whole.is_all, whole.blocks), (CheckAnswer::Has, true, 4));
+    assert_eq!((whole.missing, whole.undelivered), (0, 0));
+    let of_root = whole.bytes - (3 << 20);
+    assert!((1..1000).contains(&of_root), "{whole:?}");
+    assert!(whole.root_after.unwrap() <= whole.elapsed);
+    let speed = whole.bytes as f64 / whole.elapsed.as_secs_f64();
+    assert_eq!(whole.bytes_per_second(), Some(speed));
+    assert_eq!(whole.reached.peer.unwrap().info.peer, a.peer_id());
+    // No more is asked for than was said, but the root always is.
+    for (bytes, blocks) in [(0, 1), (of_root, 1), (of_root + 1, 2), (of_root + (1 << 20) + 1, 3)] {
+        let some = check(root, bytes).await;
+        assert_eq!((some.answer, some.is_all, some.blocks), (CheckAnswer::Has, false, blocks));
+        assert_eq!(some.bytes, of_root + ((blocks - 1) << 20));
+    }
+
+    let nothing = check(raw(b"nobody has it"), 16 << 20).await;
+    assert_eq!((nothing.answer, nothing.is_all), (CheckAnswer::Lacks, false));
+    assert_eq!((nothing.blocks, nothing.bytes, nothing.root_after), (0, 0, None));
+    assert_eq!((nothing.missing, nothing.undelivered), (1, 0));
+    assert_eq!((nothing.missing_cids, nothing.cid), (vec![nothing.cid], raw(b"nobody has it")));
+    content[1 << 20] ^= 1;
+    std::fs::write(&path, content).unwrap();
+    let partly = check(root, 16 << 20).await;
+    assert_eq!((partly.answer, partly.is_all), (CheckAnswer::Partly, false));
+    assert_eq!((partly.blocks, partly.missing, partly.undelivered), (3, 1, 0));
+    assert_eq!(partly.bytes, of_root + (2 << 20));
+
+    // Nobody listens there.
+    let nobody = server(&runtime).await;
+    let address = nobody.addresses().await.unwrap().remove(0);
+    nobody.shutdown().await;
+    let unreachable = b.check(root, address, CheckOptions::default()).await.unwrap();
+    assert_eq!((unreachable.answer, unreachable.blocks), (CheckAnswer::Unreachable, 0));
 }

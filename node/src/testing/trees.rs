@@ -8,16 +8,19 @@ use std::sync::{Arc, Mutex};
 use bitswap_core::SessionOptions;
 use bitswap_core::chunk::{Done, EntryKind, FsError, NodeKind, Profile, TreeEffect};
 use bitswap_libp2p::MemoryStore;
+use cid::Cid;
+use cid::multihash::Multihash;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 
 use super::{bytes, client, connect, names, pair, server};
-use crate::error::{PathError, ShareError};
+use crate::error::{PathError, ShareError, VerifyError};
 use crate::fetch::FetchTreeOptions;
 use crate::fs::{DiskFolder, FolderFs};
 use crate::node::Node;
 use crate::runtime::Runtime;
 use crate::share::ShareTreeOptions;
+use crate::verify::{Difference, OnDisk};
 
 const PROFILES: [Profile; 2] = [Profile::UnixfsV1_2025, Profile::UnixfsV0_2015];
 
@@ -198,6 +201,62 @@ pub async fn a_link_that_is_named_stands_for_what_it_leads_to(runtime: Arc<dyn R
 
 #[cfg(not(unix))]
 pub async fn a_link_that_is_named_stands_for_what_it_leads_to(_: Arc<dyn Runtime>) {}
+
+pub async fn a_folder_is_compared_with_its_cid_and_each_difference_is_told(
+    runtime: Arc<dyn Runtime>,
+) {
+    let (a, b) = pair(&runtime).await;
+    let ((_source, source), (_other, other)) = (folder(), folder());
+    let shared = a.share_tree(&[source], of(Profile::default()), |_| ()).await.unwrap();
+    let root = shared.root.cid;
+    let verify = async |path: &Path, cid: Cid| {
+        let mut told = Vec::new();
+        let tell = |at: &Path, difference| told.push((at.to_owned(), difference));
+        let verified = b.verify(path, cid, SessionOptions::default(), tell).await;
+        told.sort_by(|one, two| one.0.cmp(&two.0));
+        verified.map(|verified| ((verified.files, verified.size, verified.differences), told))
+    };
+    assert_eq!(verify(&other, root).await.unwrap(), ((104, shared.size, 0), vec![]));
+    assert!(b.has_cid(&other, root, |_| ()).await.unwrap());
+
+    fs::remove_dir(other.join("empty")).unwrap();
+    fs::remove_file(other.join("nothing")).unwrap();
+    fs::create_dir(other.join("nothing")).unwrap();
+    fs::write(other.join("a/one"), "two").unwrap();
+    fs::remove_file(other.join("a/b/c/x")).unwrap();
+    fs::write(other.join("a/b/c/y"), "").unwrap();
+    let mut large = bytes(3_000_000);
+    large[1 << 20] ^= 1;
+    large.extend(b"more");
+    fs::write(other.join("a/b/large"), large).unwrap();
+    let of_bytes = |size, ranges: &[(u64, u64)]| {
+        let ranges = ranges.iter().map(|(start, end)| *start..*end).collect();
+        Difference::Bytes { size, ranges }
+    };
+    let differences = [
+        ("a/b/c/x", Difference::Missing),
+        ("a/b/c/y", Difference::Extra),
+        ("a/b/large", of_bytes(Some(3_000_000), &[(1 << 20, 2 << 20), (3_000_000, 3_000_004)])),
+        ("a/one", of_bytes(None, &[(0, 3)])),
+        ("empty", Difference::Missing),
+        ("nothing", Difference::Type { expected: OnDisk::File, found: OnDisk::Directory }),
+    ];
+    let told = differences.map(|(at, difference)| (PathBuf::from(at), difference));
+    let same: u64 = (0..100).map(|number| 1000 + number).sum();
+    assert_eq!(verify(&other, root).await.unwrap(), ((100, same, 6), told.to_vec()));
+    assert!(!b.has_cid(&other, root, |_| ()).await.unwrap());
+
+    // A file within its own CID.
+    let within = Cid::new_v1(0x55, Multihash::wrap(0, b"hello").unwrap());
+    let file = other.join("a/one");
+    fs::write(&file, "hello").unwrap();
+    assert_eq!(verify(&file, within).await.unwrap(), ((1, 5, 0), vec![]));
+    fs::write(&file, "help me").unwrap();
+    let told = vec![(PathBuf::new(), of_bytes(Some(5), &[(0, 5), (5, 7)]))];
+    assert_eq!(verify(&file, within).await.unwrap(), ((0, 0, 1), told));
+    let missing = verify(&other.join("missing"), root).await;
+    assert!(matches!(missing, Err(VerifyError::Read { .. })), "{missing:?}");
+}
 
 /// Counts the operations on a folder, by kind.
 struct Counted {

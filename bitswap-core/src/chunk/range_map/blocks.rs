@@ -262,3 +262,32 @@ impl NeededBlocks {
         assert_eq!((held, bytes), (self.held.len(), self.held_bytes));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::block::Block;
+    use crate::prefix::RAW;
+
+    #[test]
+    fn four_leaves_are_cached_within_the_budget_and_one_whatever_its_length() {
+        let mut blocks = NeededBlocks::default();
+        let leaves: Vec<Block> = (0..6).map(|n| Block::raw(alloc::vec![n; 10])).collect();
+        let mut cache = |n: usize, budget| {
+            let leaf = FileNode::decode(RAW, leaves[n].data(), 0).unwrap();
+            blocks.cache_leaf(leaves[n].cid(), leaf, budget);
+            let kept: Vec<Bytes> =
+                blocks.leaf_cache.iter().map(|(_, leaf)| leaf.data.clone()).collect();
+            (kept, blocks.leaf_cache_bytes())
+        };
+        let data = |of: &[usize]| of.iter().map(|n| leaves[*n].data().clone()).collect::<Vec<_>>();
+        for n in 0..4 {
+            assert_eq!(cache(n, 100).1, 10 * (n as u64 + 1));
+        }
+        assert_eq!(cache(4, 100), (data(&[4, 3, 2, 1]), 40));
+        assert_eq!(cache(5, 20), (data(&[5, 4]), 20));
+        assert_eq!(cache(0, 9), (data(&[0]), 10));
+    }
+}

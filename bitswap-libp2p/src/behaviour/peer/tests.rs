@@ -149,9 +149,18 @@ fn a_stream_that_is_reset_is_closed_at_once_and_heard_of_no_more() {
     assert!(
         matches!(commands[..], [Command::Reset { kind: StreamKind::Requests, stream: at }] if at == stream)
     );
-    let event = StreamEvent::Failed(SendError::Closed);
-    let late = StreamReport { kind: StreamKind::Requests, stream, event };
-    assert_eq!(peer.on_stream_event(late, streams), []);
+    let failed = |stream| {
+        let event = StreamEvent::Failed(SendError::Closed);
+        StreamReport { kind: StreamKind::Requests, stream, event }
+    };
+    assert_eq!(peer.on_stream_event(failed(stream), streams), []);
+    // Nor is what is told of it late told of the next one.
+    peer.open(StreamKind::Requests, streams);
+    let next = asked_to_open(&tasks[0]).unwrap();
+    peer.on_stream_event(opened(next, YES), streams);
+    assert_eq!(peer.on_stream_event(failed(stream), streams), []);
+    let lost = [Input::Reset(StreamKind::Requests)];
+    assert_eq!(peer.on_stream_event(failed(next), streams), lost);
 }
 
 #[test]

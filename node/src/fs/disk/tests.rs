@@ -518,3 +518,21 @@ mod obstacles {
         fixture().perform(Effect::CheckReplace { role }).unwrap();
     }
 }
+
+#[test]
+fn a_temporary_file_that_was_removed_is_made_anew_and_one_that_was_not_is_still_looked_after() {
+    let fixture = fixture();
+    fixture.written();
+    // Another file is removed, and so nothing is forgotten of this one.
+    fixture.perform(Effect::Remove { role: FileRole::Journal }).unwrap();
+    let temp = fixture.files.paths.path(FileRole::Temp);
+    fs::rename(&temp, temp.with_extension("away")).unwrap();
+    fs::write(&temp, "bytes").unwrap();
+    fixture.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
+    let write = || Effect::Write { offset: 0, bytes: Bytes::from_static(b"anew") };
+    assert!(fixture.perform(write()).is_err(), "another program put it there");
+    fixture.perform(Effect::Close { role: FileRole::Temp }).unwrap();
+    fixture.perform(Effect::Remove { role: FileRole::Temp }).unwrap();
+    fixture.perform(Effect::Open { role: FileRole::Temp, create: true }).unwrap();
+    assert_eq!(fixture.perform(write()), Ok(Done::Unit));
+}

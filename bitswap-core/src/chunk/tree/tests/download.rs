@@ -2,6 +2,7 @@
 
 use alloc::string::ToString as _;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use super::disk::FakeFolder;
 use super::harness::*;
@@ -86,6 +87,35 @@ fn a_small_file_that_another_program_holds_is_looked_at_again() {
         assert_eq!((path.as_str(), operation), (NAME, TreeOperation::Look));
         assert_eq!((error.kind, now.as_micros() / 1_000_000), (FsErrorKind::Busy, seconds));
     }
+    // A tenth of a second after each try, for less than the budget.
+    let rename = RenameRetry { budget: Duration::from_millis(300), ..RenameRetry::WINDOWS };
+    assert_eq!(finished(run(rename, 3).0).already, 1);
+    let (outcome, now, _) = run(rename, 4);
+    assert!(matches!(outcome, TreeOutcome::Failed(TreeError::File { .. })), "{outcome:?}");
+    assert_eq!(now.as_micros(), 300_000);
+}
+
+#[test]
+fn progress_is_told_when_there_is_some_and_not_again_while_there_is_none() {
+    let (source, _) = sample();
+    let mut whole = Run::new(&source, options(), FakeFolder::new());
+    whole.finish();
+    let mut run = Run::new(&source, options(), FakeFolder::new());
+    // All but one block come, and time passes.
+    run.silent.extend(whole.wanted.last());
+    for _ in 0..20 {
+        while run.run_effect() || run.deliver() {}
+        run.wait();
+    }
+    let told: Vec<TreeProgress> = run
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            TreeEvent::Progress(progress) => Some(TreeProgress { rate: 0, ..*progress }),
+            _ => None,
+        })
+        .collect();
+    assert!(!told.is_empty() && told.windows(2).all(|two| two[0] != two[1]), "{told:?}");
 }
 
 #[test]

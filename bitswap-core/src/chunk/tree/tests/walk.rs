@@ -4,6 +4,7 @@ use alloc::string::{String, ToString as _};
 use alloc::vec::Vec;
 
 use crate::chunk::tree::testing::Source;
+use crate::chunk::tree::walk::estimate;
 use crate::chunk::*;
 
 /// Walks to the end, skips the directories that it is told to, and gives the paths and the blocks of it.
@@ -65,4 +66,11 @@ fn a_trie_that_is_skipped_gives_nothing_of_nodes_that_arrive_later() {
     assert_eq!(paths.len(), 3002);
     let (paths, blocks) = walk(&source, &["a"]);
     assert!(blocks <= 2 + 64 && paths.len() <= 2 + 64, "{blocks} {}", paths.len());
+}
+
+#[test]
+fn a_node_is_as_long_as_its_link_claims_within_what_a_node_can_be() {
+    const MOST: u64 = 2 << 20;
+    let estimates = [0, 1, MOST - 1, MOST, MOST + 1, u64::MAX].map(estimate);
+    assert_eq!(estimates, [16 << 10, 1, MOST - 1, MOST, MOST, MOST]);
 }
