@@ -195,7 +195,7 @@ impl<S: Blockstore> Behaviour<S> {
         let known = self.host.network().get(peer).filter(|known| known.connections() > 0)?;
         Some(PeerInfo {
             stats: self.host.engine().peer_stats(peer),
-            traffic: known.traffic,
+            traffic: known.traffic(),
             connections: known.connections(),
         })
     }

@@ -1,7 +1,5 @@
 //! Connections that come and go, and what is heard on them.
 
-use std::mem;
-
 use libp2p_identity::PeerId;
 use libp2p_swarm::ConnectionId;
 use web_time::Instant;
@@ -43,12 +41,12 @@ impl<S: Blockstore> Behaviour<S> {
     /// Makes a peer known to the engine, if the engine has room for it.
     fn introduce(&mut self, peer: PeerId) {
         let Some((known, _)) = self.host.network_mut().get_mut(peer) else { return };
-        if known.known || known.connections() == 0 {
+        if known.is_known() || known.connections() == 0 {
             return;
         }
         let is_known = self.with_host(|host| host.connected(peer));
         if let Some((known, _)) = self.host.network_mut().get_mut(peer) {
-            known.known = is_known;
+            known.set_known(is_known);
         }
     }
 
@@ -62,7 +60,7 @@ impl<S: Blockstore> Behaviour<S> {
         let Some((known, streams)) = peers.get_mut(peer) else { return };
         known.applied_all();
         let inputs = known.disconnected(id, streams);
-        let gone = known.connections() == 0 && mem::take(&mut known.known);
+        let gone = known.connections() == 0 && known.set_known(false);
         if gone {
             known.set_needed(false);
         }
@@ -75,8 +73,9 @@ impl<S: Blockstore> Behaviour<S> {
         }
         self.with_host(|host| host.disconnected(peer));
         // Its place in the engine goes to a peer that found none.
-        let waiting =
-            |(id, peer): (PeerId, &Peer)| (!peer.known && peer.connections() > 0).then_some(id);
+        let waiting = |(id, peer): (PeerId, &Peer)| {
+            (!peer.is_known() && peer.connections() > 0).then_some(id)
+        };
         let waiting = self.host.network().iter().find_map(waiting);
         waiting.into_iter().for_each(|waiting| self.introduce(waiting));
     }
@@ -91,7 +90,7 @@ impl<S: Blockstore> Behaviour<S> {
         self.traffic += traffic;
         let peers = self.host.network_mut();
         let Some((known, ids)) = peers.get_mut(peer) else { return };
-        known.traffic += traffic;
+        known.count(traffic);
         let support = support.map(|support| known.support(connection, support));
         let mut inputs = Vec::new();
         for report in streams {

@@ -36,10 +36,10 @@ pub(crate) struct Peer {
     /// The version that the peer agreed to last.
     works: Version,
     /// Whether the engine knows it.
-    pub(crate) known: bool,
+    is_known: bool,
     /// Whether the engine needs its connections.
     needed: bool,
-    pub(crate) traffic: Traffic,
+    traffic: Traffic,
 }
 
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Peer {
             allowance: Locked::new(allowance),
             memory: Arc::default(),
             works: Version::V1_2,
-            known: false,
+            is_known: false,
             needed: false,
             traffic: Traffic::default(),
         }
@@ -266,6 +266,26 @@ impl Peer {
             StreamState::Opening(_) => true,
             StreamState::Open(_, sending) => !sending.is_empty(),
         })
+    }
+
+    /// Whether the engine knows it.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.is_known
+    }
+
+    /// The engine knows it from now on, or does not. Whether it did.
+    pub(crate) const fn set_known(&mut self, is_known: bool) -> bool {
+        std::mem::replace(&mut self.is_known, is_known)
+    }
+
+    /// Its streams carried this.
+    pub(crate) fn count(&mut self, traffic: Traffic) {
+        self.traffic += traffic;
+    }
+
+    /// What its streams carried since it connected.
+    pub(crate) const fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// The engine needs the connections from now on, or does not.

@@ -3,11 +3,14 @@
 use crate::tree::files;
 
 /// Where parts own their state. What is below a folder belongs to it.
-const PARTS: [&str; 4] = [
+const PARTS: [&str; 7] = [
     "bitswap-core/src/client/",
+    "bitswap-core/src/engine/",
     "bitswap-core/src/server/",
     "bitswap-core/src/chunk/download/",
     "bitswap-core/src/util/",
+    "bitswap-libp2p/src/behaviour/",
+    "bitswap-libp2p/src/host/",
 ];
 
 /// Plain data: values that are made, passed on and taken apart, without an invariant over their fields.
@@ -20,6 +23,7 @@ const PLAIN: &[&str] = &[
     "Load",
     "Lookup",
     "Options",
+    "Received",
     "Request",
     "Selected",
     "Selector",
