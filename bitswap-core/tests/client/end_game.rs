@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bitswap_core::message::{Message, Presence};
-use bitswap_core::{SessionId, StreamKind, Timestamp};
+use bitswap_core::{StreamKind, Timestamp};
 use cid::Cid;
 
 use crate::driver::{Driver, Peer, Sent, cid, ms, sized};
@@ -17,10 +17,6 @@ fn number(of: Cid, count: u32) -> u32 {
 /// Two peers that are asked for half of the blocks each: what each is asked for.
 fn halves(d: &mut Driver, count: u32) -> [Vec<u32>; 2] {
     let s = d.session();
-    halves_of(d, s, count)
-}
-
-fn halves_of(d: &mut Driver, s: SessionId, count: u32) -> [Vec<u32>; 2] {
     let cids: Vec<_> = (0..count).map(|n| *sized(n, SIZE).cid()).collect();
     d.want(s, &cids);
     let sent = d.take_sent();
@@ -117,38 +113,6 @@ fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
     // The one that is late may come yet.
     let cancelled = about(&sent, 1, Sent::Cancel);
     assert_eq!(all.difference(&cancelled).count(), 1, "{cancelled:?}");
-}
-
-#[test]
-fn a_quick_peer_that_has_fallen_silent_is_given_nothing_of_a_slow_one() {
-    let mut d = Driver::peers(0..2);
-    let s = d.session();
-    let [quick, slow] = halves_of(&mut d, s, 40);
-    for (n, m) in quick[..10].iter().zip(&slow) {
-        d.pass(ms(10));
-        d.block(0, &sized(*n, SIZE));
-        d.block(1, &sized(*m, SIZE));
-    }
-    // One of them says nothing more: the other one brings all the rest.
-    for n in &slow[10..] {
-        d.pass(ms(10));
-        d.block(1, &sized(*n, SIZE));
-    }
-    d.pass(ms(3000));
-    for n in &quick[10..] {
-        d.block(1, &sized(*n, SIZE));
-    }
-    assert!(d.engine().stats().fetched.timeouts > 0);
-    let cids: Vec<Cid> = (40..80).map(|n| *sized(n, SIZE).cid()).collect();
-    d.want(s, &cids);
-    d.take_sent();
-    for n in 40..43 {
-        d.pass(ms(500));
-        d.block(1, &sized(n, SIZE));
-    }
-    d.pass(ms(10));
-    let moved = about(&d.take_sent(), 0, Sent::WantBlock);
-    assert!(moved.is_empty(), "{} are moved", moved.len());
 }
 
 #[test]
