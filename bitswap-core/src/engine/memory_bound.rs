@@ -31,3 +31,37 @@ pub(super) fn max<P: Copy + Ord>(config: &Config) -> MemoryMax {
         want: client.want,
     }
 }
+
+#[cfg(all(test, target_pointer_width = "64"))]
+mod tests {
+    use super::*;
+    use crate::limits::Limits;
+
+    /// A term that is forgotten, or counted twice, may be small beside the others: no test of what is really
+    /// allocated would see it.
+    #[test]
+    fn the_bound_changes_only_when_it_is_meant_to() {
+        let max = |limits| {
+            let max = max::<u64>(&Config::default().with_limits(limits).unwrap());
+            [max.empty, max.peer, max.peers, max.session, max.want]
+        };
+        assert_eq!(max(Limits::default()), [44_522, 6_579_029, 373_251_613, 59_712, 585]);
+        let few = Limits {
+            peers: 3,
+            ledger_per_peer: 50,
+            ledger: 100,
+            response_bytes_per_peer: 10_000,
+            response_bytes: 40_000,
+            loads_per_peer: 7,
+            messages_per_stream: 2,
+            want_bytes_per_peer: 3000,
+            sent_wants_per_peer: 20,
+            sent_wants: 40,
+            wants: 60,
+            sessions: 5,
+            entries_per_message: 30,
+            peer_histories: 11,
+        };
+        assert_eq!(max(few), [44_522, 4_307_077, 4_398_231, 12_839, 1138]);
+    }
+}
