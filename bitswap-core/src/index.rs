@@ -96,6 +96,16 @@ impl<R: Copy + PartialEq> Index<R> {
         }
     }
 
+    /// Gives up what small shards keep for the next rows: a peer that was here leaves nothing behind that can be seen.
+    /// Takes a time that does not depend on how many rows there are.
+    pub(crate) fn release(&mut self) {
+        for table in &mut self.shards {
+            if capacity(table) <= SMALL {
+                table.shrink_to_fit(|entry| entry.hash.spread());
+            }
+        }
+    }
+
     /// The most bytes that so many entries take at once.
     pub(crate) const fn bytes_max(entries: u64) -> u64 {
         // A table has two to four times the room that it needs when it has just grown, an eighth of
@@ -172,6 +182,25 @@ mod tests {
         assert_eq!(changes(32), changed);
         let changed = (vec![0, 3, 7, 14, 27, 55, 111], vec![37, 18, 9, 4, 0]);
         assert_eq!(changes(63), changed);
+    }
+
+    #[test]
+    fn what_small_shards_keep_for_the_next_rows_is_given_up() {
+        let hash = |row: u32| Hash(3 << 26 | row);
+        let filled = |rows: u32, least: u32| {
+            let mut index = Index::new(&[1; 32], "test");
+            (0..rows).for_each(|row| index.insert(hash(row), row));
+            (least..rows).for_each(|row| index.remove(hash(row), row));
+            index
+        };
+        for least in 0..7 {
+            let mut index = filled(7, least);
+            let small = filled(least, least).bytes();
+            assert_eq!(index.bytes() > small, (1..4).contains(&least), "{least}");
+            index.release();
+            assert_eq!(index.bytes(), small, "{least}");
+            assert!((0..least).all(|row| index.find(hash(row), |at| at == row).is_some()));
+        }
     }
 
     /// Rows that all begin in the same few places of their shard are found by looking through each other.

@@ -67,6 +67,7 @@ pub enum Output<P> {
     ///
     /// A host may close connections that are not needed. It comes after all other outputs, and only when it
     /// changed since it was told last, so a want that follows another at once leaves it as it is.
+    /// When a peer disconnects nothing is said of it, and when it comes again it is not needed.
     KeepAlive {
         /// The peer.
         peer: P,

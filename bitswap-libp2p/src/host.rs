@@ -1,6 +1,7 @@
 //! The host of the engine: carries out what it wants done, has its clock, its store and its events.
 //!
-//! Every call of the engine goes through [`Host::call`]; one place to watch or to record them. How streams and
+//! Whatever comes from outside, of peers, of the store, of the user and of the clock, goes to the engine through
+//! [`Host::call`]; only what a network cannot do at all is answered while outputs are carried out. How streams and
 //! messages get to peers is the matter of a [`Network`], of which the host knows nothing else.
 
 mod get;
@@ -16,8 +17,8 @@ use std::task::{Context, Poll};
 
 use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::{
-    Block, Engine, LookupId, Message, Outgoing, Output, PeerStats, SendId, SessionId,
-    SessionOptions, StreamKind, Timestamp, Version,
+    Block, Engine, LookupId, Message, Outgoing, Output, PeerStats, ProtocolSupport, SendId,
+    SessionId, SessionOptions, StreamKind, Timestamp, Version,
 };
 use cid::Cid;
 use libp2p_identity::PeerId;
@@ -66,7 +67,8 @@ pub(crate) trait Network {
     /// Sends a message on an open stream.
     fn send(&mut self, outgoing: Outgoing<PeerId>) -> Option<Input>;
 
-    /// The engine needs the connections to the peer from now on, or does not.
+    /// The engine needs the connections to the peer from now on, or does not. A peer that has left is needed no more
+    /// without a word.
     fn keep_alive(&mut self, peer: PeerId, needed: bool);
 
     /// The engine has nothing more to say.
@@ -76,6 +78,7 @@ pub(crate) trait Network {
 /// What a network has to report of one peer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Input {
+    Support(ProtocolSupport),
     Opened(StreamKind, Result<Version, OpenError>),
     Sent(SendId, Result<(), SendError>),
     Reset(StreamKind),
@@ -84,6 +87,7 @@ pub(crate) enum Input {
 impl Input {
     fn apply(self, engine: &mut Engine<PeerId>, peer: PeerId, now: Timestamp) {
         match self {
+            Self::Support(support) => engine.handle_support(peer, support, now),
             Self::Opened(kind, result) => engine.handle_open(peer, kind, result, now),
             Self::Sent(id, result) => engine.handle_sent(id, result, now),
             Self::Reset(kind) => engine.handle_reset(peer, kind, now),
@@ -232,23 +236,22 @@ impl<N: Network, S: Blockstore> Host<N, S> {
 
     // Time, the store, and events.
 
-    /// Takes what the store has answered. The task is woken when there is more.
+    /// Takes what the store has answered.
     pub(crate) fn poll_store(&mut self, cx: &mut Context<'_>) {
-        let mut answers = 0;
-        while let Poll::Ready(answer) = self.storage.poll(cx) {
+        for _ in 0..ANSWERS_PER_POLL {
+            let Poll::Ready(answer) = self.storage.poll(cx) else { break };
             self.stored(answer);
-            answers += 1;
-            if answers == ANSWERS_PER_POLL {
-                cx.waker().wake_by_ref();
-                break;
-            }
         }
     }
 
-    /// Lets the engine do what is due, and has the task woken for what is due next: after all other inputs.
+    /// Lets the engine do what is due, and has the task woken for what is due next: after all other inputs. Also when
+    /// the store has more answers, or answered at once what was asked of it since [`Self::poll_store`].
     pub(crate) fn poll_time(&mut self, cx: &mut Context<'_>) {
         if self.engine.poll_timeout().is_some_and(|at| at <= self.clock.now()) {
             self.call(Engine::handle_timeout);
+        }
+        if self.storage.may_have_more() {
+            cx.waker().wake_by_ref();
         }
         let Some(at) = self.engine.poll_timeout() else { return };
         let now = self.clock.now();
@@ -269,6 +272,7 @@ impl<N: Network, S: Blockstore> Host<N, S> {
                 if !blocks.is_empty() {
                     self.call(|engine, now| engine.notify_new_blocks(&blocks, now));
                 }
+                let Some(put) = put else { return };
                 if put.is_asked() {
                     self.events.push_back(Event::Put { id, result });
                 } else if let Err(error) = result {

@@ -80,6 +80,10 @@ impl Client {
                 .and_then(|prefix| prefix.fetchable())
                 .map_err(WantError::Unfetchable)?;
         }
+        if wants.is_empty() {
+            // Nothing is looked for.
+            return Ok(());
+        }
         let was_idle = row.wants().live_len() == 0;
         for want in wants {
             self.want_one(session.at(), &want, now);

@@ -68,6 +68,8 @@ impl WantTable {
         debug_assert!(gone.list.is_empty(), "a peer leaves wants behind");
         self.peers_by_ledger_size.remove(&(gone.ordered, peer));
         self.out_of_place = self.out_of_place.filter(|other| *other != peer);
+        self.by_pair.release();
+        self.by_cid.release();
         if self.peers.len() == 0 {
             self.peers_by_ledger_size = BTreeSet::new();
         }

@@ -92,3 +92,12 @@ fn sessions_that_wait_for_room_at_a_peer_get_it_in_the_order_of_their_waiting() 
     }
     assert_eq!(d.events().len(), 4);
 }
+
+#[test]
+fn a_session_that_wants_nothing_looks_for_nothing() {
+    let mut d = Driver::new();
+    let session = d.session();
+    d.want(session, &[]);
+    d.pass(ms(60_000));
+    assert_eq!(d.searches, []);
+}

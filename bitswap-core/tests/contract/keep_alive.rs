@@ -69,7 +69,7 @@ fn a_want_that_follows_another_at_once_leaves_it_as_it_is() {
     assert_eq!(said(&mut host), []);
 }
 
-/// A peer that lacks the block keeps nothing alive by it, and one that was never sent a want neither.
+/// Guards that a want counts until its cancel is sent, whatever the peer answered.
 #[test]
 fn who_answers_that_it_lacks_the_block_is_needed_while_the_want_is_remembered_there() {
     let mut host = host();
@@ -98,15 +98,14 @@ fn who_asks_is_needed_until_it_is_answered_or_cancels() {
     host.store_blocks([&here]);
     host.drain();
     host.receive(PEER, message(Entry::want(*here.cid(), WantKind::Block, 1, false)));
-    let said_of_both: Vec<bool> = said(&mut host);
-    assert_eq!(said_of_both, [], "it is answered at once");
+    assert_eq!(said(&mut host), [], "it is answered at once");
     host.receive(PEER, message(Entry::want(*absent.cid(), WantKind::Block, 1, false)));
     assert_eq!(said(&mut host), [true], "its block may come");
     host.receive(PEER, message(Entry::cancel(*absent.cid())));
     assert_eq!(said(&mut host), [false]);
 }
 
-/// Guards `Needs::remove`: the next peer in the same row is another one.
+/// Guards `Registry::connect`: a peer that comes is another one than the last in its row.
 #[test]
 fn a_peer_that_comes_again_is_not_needed_for_what_was_before() {
     let mut host = host();
@@ -122,4 +121,17 @@ fn a_peer_that_comes_again_is_not_needed_for_what_was_before() {
     assert_eq!(said(&mut host), [], "nothing is said of a peer that is gone");
     host.receive(PEER, message(Entry::want(*absent.cid(), WantKind::Block, 1, false)));
     assert_eq!(said(&mut host), [true]);
+}
+
+/// Guards `Needs::remove`: without it the list of peers to look at grows with each that comes and goes.
+#[test]
+fn peers_that_come_and_go_between_two_drains_leave_nothing_behind() {
+    let mut host = host();
+    let absent = Block::raw("absent");
+    for _ in 0..100 {
+        host.receive(PEER, message(Entry::want(*absent.cid(), WantKind::Block, 1, false)));
+        host.disconnect(PEER);
+        host.connect(PEER);
+        assert_eq!(host.engine().validate(), Ok(()));
+    }
 }

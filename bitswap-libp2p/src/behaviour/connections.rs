@@ -10,6 +10,7 @@ use super::peer::Peer;
 use crate::allowance::Allowance;
 use crate::blockstore::Blockstore;
 use crate::handler::{Handler, HandlerEvent, Shares};
+use crate::host::Input;
 use crate::trace::log;
 
 impl<S: Blockstore> Behaviour<S> {
@@ -91,24 +92,19 @@ impl<S: Blockstore> Behaviour<S> {
         let peers = self.host.network_mut();
         let Some((known, ids)) = peers.get_mut(peer) else { return };
         known.count(traffic);
-        let support = support.map(|support| known.support(connection, support));
-        let mut inputs = Vec::new();
+        let support = support.map(|support| Input::Support(known.support(connection, support)));
+        let mut inputs = Vec::from_iter(support);
         for report in streams {
             inputs.extend(known.on_stream_event(report, ids));
         }
         if !messages.is_empty() {
             self.inbox.push(Received { peer, connection, messages, held });
         }
-        if inputs.is_empty() && support.is_none() {
+        if inputs.is_empty() {
             return;
         }
         peers.touch(peer);
-        self.with_host(|host| {
-            if let Some(support) = support {
-                host.call(|engine, now| engine.handle_support(peer, support, now));
-            }
-            host.apply(peer, inputs);
-        });
+        self.with_host(|host| host.apply(peer, inputs));
     }
 
     /// Applies what a connection said, and lets it say more.

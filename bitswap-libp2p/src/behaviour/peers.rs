@@ -1,6 +1,7 @@
 //! The peers that a connection leads to. They carry the streams and messages of the engine.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use bitswap_core::{Engine, Outgoing, StreamKind};
 use libp2p_identity::PeerId;
@@ -15,6 +16,8 @@ pub(super) struct Peers {
     streams: StreamIds,
     /// Peers to which something happened since the engine was called last.
     touched: Vec<PeerId>,
+    /// The peer that was looked at last although nothing had happened to it.
+    looked_at: Option<PeerId>,
 }
 
 impl Peers {
@@ -81,6 +84,10 @@ impl Network for Peers {
     }
 
     fn drained(&mut self, engine: &Engine<PeerId>) {
+        // One more in turn: a want may also end without a message to its peer.
+        let after = self.looked_at.map_or(Bound::Unbounded, Bound::Excluded);
+        self.looked_at = self.peers.range((after, Bound::Unbounded)).next().map(|(id, _)| *id);
+        self.touched.extend(self.looked_at);
         while let Some(id) = self.touched.pop() {
             if let Some(peer) = self.peers.get(&id) {
                 peer.memory().set_wants(engine.peer_stats(id).map_or(0, |stats| stats.sent_wants));

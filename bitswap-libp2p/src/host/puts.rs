@@ -17,7 +17,7 @@ pub(super) struct Puts {
 }
 
 /// What a put was for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Put {
     is_asked: bool,
     events: Vec<EngineEvent>,
@@ -61,8 +61,8 @@ impl Puts {
     }
 
     /// The store has answered.
-    pub(super) fn end(&mut self, id: PutId) -> Put {
-        self.under_way.remove(&id).unwrap_or_default()
+    pub(super) fn end(&mut self, id: PutId) -> Option<Put> {
+        self.under_way.remove(&id)
     }
 
     /// Drops events that wait.

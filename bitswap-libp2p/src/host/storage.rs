@@ -33,6 +33,8 @@ pub(crate) struct Storage<S> {
     answer: mpsc::Sender<Answer>,
     answers: mpsc::Receiver<Answer>,
     running: usize,
+    /// The task that polled last is woken by an answer of what runs on the spawner.
+    has_registered: bool,
 }
 
 /// An answer of the store.
@@ -47,7 +49,8 @@ impl<S: Blockstore> Storage<S> {
     pub(crate) fn new(store: Arc<S>, spawner: Arc<dyn TaskSpawner>) -> Self {
         let (answer, answers) = mpsc::channel(0);
         let ready = VecDeque::new();
-        Self { store, spawner, access: None, ready, answer, answers, running: 0 }
+        let (running, has_registered) = (0, false);
+        Self { store, spawner, access: None, ready, answer, answers, running, has_registered }
     }
 
     pub(crate) const fn store(&self) -> &Arc<S> {
@@ -61,6 +64,11 @@ impl<S: Blockstore> Storage<S> {
     /// Calls whose answers were not taken yet.
     pub(crate) const fn running(&self) -> usize {
         self.running
+    }
+
+    /// Whether there may be an answer of which the task that polled last is not told.
+    pub(crate) fn may_have_more(&self) -> bool {
+        !self.has_registered || !self.ready.is_empty()
     }
 
     /// Looks blocks up for a peer.
@@ -115,13 +123,15 @@ impl<S: Blockstore> Storage<S> {
     /// The next answer.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer> {
         let answer = match self.ready.pop_front() {
-            Some(answer) => answer,
-            None => match std::task::ready!(self.answers.poll_next_unpin(cx)) {
-                Some(answer) => answer,
-                // Cannot happen while `answer` lives.
-                None => return Poll::Pending,
+            Some(answer) => Some(answer),
+            None => match self.answers.poll_next_unpin(cx) {
+                // It ends never while `answer` lives.
+                Poll::Ready(answer) => answer,
+                Poll::Pending => None,
             },
         };
+        self.has_registered = answer.is_none();
+        let Some(answer) = answer else { return Poll::Pending };
         self.running -= 1;
         Poll::Ready(answer)
     }

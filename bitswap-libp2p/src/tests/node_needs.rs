@@ -15,7 +15,7 @@ use libp2p_swarm::{
     ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
 };
 
-use super::{block, room};
+use super::{Wakes, block, room};
 use crate::handler::{Handler, HandlerEvent, StreamEvent};
 use crate::mailbox::StreamId;
 use crate::{Behaviour, BlockDisposition, MemoryStore};
@@ -153,4 +153,28 @@ async fn a_connection_is_needed_as_soon_as_its_peer_asks_and_until_it_does_not()
         says(&mut node, number, Entry::cancel(cid)).await;
         assert!(look(&mut connections).0.is_empty(), "peer {number} wants nothing any more");
     }
+}
+
+#[tokio::test]
+async fn what_the_store_answers_at_once_while_the_node_is_polled_is_taken_at_once() {
+    let (mut node, _connections) = connected();
+    let mut message = Message::default();
+    let cid = *block("nobody has it").cid();
+    message.wantlist.entries = vec![Entry::want(cid, WantKind::Block, 1, false)];
+    let mut report = HandlerEvent::default();
+    report.message(message, room());
+    node.on_connection_handler_event(peer(3), ConnectionId::new_unchecked(3), Either::Left(report));
+    super::soon("the message to be applied", async {
+        loop {
+            // Whoever calls the node wakes the task that polled it last, so none is known to it now.
+            node.notify_new_blocks(&[]);
+            let (wakes, waker) = Wakes::new();
+            let _ = node.poll(&mut Context::from_waker(&waker));
+            if node.stats().store_calls > 0 {
+                break assert!(wakes.count() > 0, "the answer waits");
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }

@@ -31,7 +31,7 @@ use super::lookups::Lookups;
 use super::observed::Observed;
 use super::recent_errors::RecentErrors;
 use super::report::Identified;
-use super::routes::{Outcome, Release, Routes, Token, Waiter};
+use super::routes::{Call, Outcome, Release, Routes, Token, Waiter};
 use super::searches::Searches;
 use super::stopping::Stopping;
 use crate::discovery::Discovered;
@@ -184,15 +184,18 @@ impl Driver {
         }
     }
 
-    /// A waiter waits no more for some of its wants.
+    /// A waiter waits no more for some of its wants, but for what a call after `last` wanted again.
     pub(crate) fn unwant(
         &mut self,
         session: SessionId,
         token: Token,
+        last: Call,
         cids: impl IntoIterator<Item = Cid>,
     ) {
-        let alone = self.routes.leave(session, token, cids);
-        self.bitswap().cancel(session, alone);
+        let alone = self.routes.leave(session, token, last, cids);
+        if !alone.is_empty() {
+            self.bitswap().cancel(session, alone);
+        }
     }
 
     /// Stops the node once nothing is on its way any more, or soon.
@@ -217,10 +220,12 @@ impl Driver {
             match release {
                 Release::Taken(session, bytes) => *taken.entry(session).or_default() += bytes,
                 Release::Waiter(session, token, cids) => {
-                    alone
-                        .entry(session)
-                        .or_default()
-                        .extend(self.routes.leave(session, token, cids));
+                    alone.entry(session).or_default().extend(self.routes.leave(
+                        session,
+                        token,
+                        Call::LAST,
+                        cids,
+                    ));
                 }
                 Release::Session(session) => closed.push(session),
             }

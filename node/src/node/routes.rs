@@ -31,7 +31,7 @@ pub(crate) struct Delivery {
 pub(crate) enum Outcome {
     /// A peer delivered it.
     Block(Held),
-    /// It was in the store before it was wanted of peers.
+    /// It was found in the store when it was looked for there.
     Here(Block),
     /// The block is in the store now.
     Stored,
@@ -66,7 +66,7 @@ impl Drop for Window {
 pub(crate) enum Release {
     /// Bytes of a session's window.
     Taken(SessionId, u64),
-    /// A waiter, and the wants that it still waits for.
+    /// A waiter that is gone, and the wants that it still waited for.
     Waiter(SessionId, Token, Vec<Cid>),
     /// A session.
     Session(SessionId),
@@ -77,8 +77,13 @@ pub(crate) enum Release {
 pub(crate) struct Token(pub(crate) u64);
 
 /// Counts the calls of one waiter in which it wanted something.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call(pub(crate) u64);
+
+impl Call {
+    /// After all others.
+    pub(crate) const LAST: Self = Self(u64::MAX);
+}
 
 /// Where deliveries go.
 #[derive(Clone, Debug)]
@@ -235,18 +240,20 @@ impl Routes {
         (wants.len(), wants.into_iter().take(max).map(|(_, want)| want).collect())
     }
 
-    /// Forgets that a waiter waits for some of its wants; gives those that nobody else waits for.
+    /// Forgets that a waiter waits for some of its wants, but for what a call after `last` wanted again; gives those
+    /// that nobody waits for any more.
     pub(crate) fn leave(
         &mut self,
         session: SessionId,
         token: Token,
+        last: Call,
         cids: impl IntoIterator<Item = Cid>,
     ) -> Vec<Cid> {
         let Some(route) = self.sessions.get_mut(&session) else { return Vec::new() };
         let mut alone = Vec::new();
         for cid in cids {
             if let Some(wanted) = route.wants.get_mut(&cid) {
-                wanted.waiters.retain(|waiter| waiter.token != token);
+                wanted.waiters.retain(|waiter| waiter.token != token || waiter.call > last);
                 if wanted.waiters.is_empty() {
                     route.wants.remove(&cid);
                     self.held.remove(&(session, cid));
@@ -381,9 +388,23 @@ mod tests {
         let (first, other) = (waiter(1), waiter(2));
         routes.wait(session, [cid("a"), cid("b")], &first.0, Timestamp::ZERO);
         routes.wait(session, [cid("a")], &other.0, Timestamp::ZERO);
-        assert_eq!(routes.leave(session, Token(1), [cid("a"), cid("b"), cid("c")]), [cid("b")]);
-        assert_eq!(routes.leave(session, Token(2), [cid("a")]), [cid("a")]);
+        assert_eq!(
+            routes.leave(session, Token(1), Call(1), [cid("a"), cid("b"), cid("c")]),
+            [cid("b")]
+        );
+        assert_eq!(routes.leave(session, Token(2), Call(1), [cid("a")]), [cid("a")]);
         assert_eq!(routes.oldest(9), (0, vec![]));
+    }
+
+    #[test]
+    fn what_was_wanted_again_since_is_not_left() {
+        let (mut routes, session) = routes();
+        let (first, mut delivered) = waiter(1);
+        routes.wait(session, [cid("a")], &first, Timestamp::ZERO);
+        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first }, Timestamp::ZERO);
+        assert_eq!(routes.leave(session, Token(1), Call(1), [cid("a")]), []);
+        routes.stored(session, cid("a"));
+        assert_eq!(calls(&mut delivered), [2]);
     }
 
     #[test]
@@ -398,7 +419,7 @@ mod tests {
         let wants = ["a", "b", "c", "d"].map(cid);
         routes.wait(session, wants, &first, Timestamp::ZERO);
         wants.into_iter().for_each(|cid| routes.hold(session, cid, Vec::new()));
-        routes.leave(session, Token(1), [cid("b")]);
+        routes.leave(session, Token(1), Call(1), [cid("b")]);
         routes.stored(session, cid("c"));
         routes.wait(session, [cid("d")], &first, Timestamp::ZERO);
         assert_eq!(held(&mut routes), [cid("a")]);

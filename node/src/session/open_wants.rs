@@ -10,8 +10,8 @@ use crate::node::routes::Call;
 /// What a waiter waits for, in the order in which it was wanted: the one place that says whether a want is still
 /// open.
 ///
-/// Clones are the same list. What is on its way to the node's task, or from there, looks here when it arrives: a want
-/// that was cancelled meanwhile is not begun, and one that was wanted again is not cancelled.
+/// Clones are the same list. A want that is on its way to the node's task looks here when it arrives there, and is not
+/// begun if it was cancelled meanwhile; a cancel has the number of the last call before it, and ends none of a later one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OpenWants(Arc<Mutex<Book>>);
 
@@ -32,14 +32,13 @@ impl Book {
 }
 
 impl OpenWants {
-    /// Blocks are wanted. One that is wanted already keeps its age.
+    /// Blocks are wanted. One that is wanted already stays with the call that wanted it.
     pub(super) fn want(&self, cids: impl IntoIterator<Item = Cid>) -> Call {
         let mut book = self.lock();
         book.calls += 1;
         let call = Call(book.calls);
         for cid in cids {
-            if let Some((last, _)) = book.wants.get_mut(&cid) {
-                *last = call;
+            if book.wants.contains_key(&cid) {
                 continue;
             }
             let number = book.begun;
@@ -50,19 +49,16 @@ impl OpenWants {
         call
     }
 
-    pub(super) fn unwant(&self, cids: &[Cid]) {
+    /// Blocks are wanted no more. The last call so far.
+    pub(super) fn unwant(&self, cids: &[Cid]) -> Call {
         let mut book = self.lock();
         cids.iter().for_each(|cid| book.remove(cid));
+        Call(book.calls)
     }
 
-    /// Whether a block is waited for.
-    pub(super) fn is_open(&self, cid: &Cid) -> bool {
-        self.lock().wants.contains_key(cid)
-    }
-
-    /// Whether a block is waited for, and this call was the last one that wanted it.
-    pub(super) fn is_last(&self, cid: &Cid, call: Call) -> bool {
-        self.lock().wants.get(cid).is_some_and(|(last, _)| *last == call)
+    /// Whether a block is waited for since this call.
+    pub(super) fn is_open(&self, cid: &Cid, call: Call) -> bool {
+        self.lock().wants.get(cid).is_some_and(|(of, _)| *of == call)
     }
 
     /// A block is here. False when nobody waits for it.
@@ -73,8 +69,8 @@ impl OpenWants {
         waits
     }
 
-    /// A call is answered without the block: that ends what no later call wanted again. False when there is nothing to
-    /// end.
+    /// A call is answered without the block: that ends nothing that was cancelled and wanted again. False when there is
+    /// nothing to end.
     pub(super) fn end_call(&self, cid: &Cid, call: Call) -> bool {
         let mut book = self.lock();
         let waits = book.wants.get(cid).is_some_and(|(last, _)| *last == call);
@@ -120,10 +116,10 @@ mod tests {
         let open = OpenWants::default();
         let first = open.want([cid("twice")]);
         open.unwant(&[cid("twice")]);
-        assert!(!open.is_open(&cid("twice")) && !open.is_last(&cid("twice"), first));
+        assert!(!open.is_open(&cid("twice"), first));
         let second = open.want([cid("twice")]);
         assert!(!open.end_call(&cid("twice"), first), "it was cancelled");
-        assert!(open.is_open(&cid("twice")) && open.is_last(&cid("twice"), second));
+        assert!(open.is_open(&cid("twice"), second) && !open.is_open(&cid("twice"), first));
         assert!(open.end(&cid("twice")), "a block is a block");
         assert!(!open.end(&cid("twice")) && !open.end_call(&cid("twice"), second), "ended once");
         assert_eq!(open.take(), []);
@@ -132,10 +128,11 @@ mod tests {
     #[test]
     fn wants_are_in_the_order_of_their_age_and_taken_once() {
         let open = OpenWants::default();
-        open.want([cid("a"), cid("b"), cid("c")]);
+        let first = open.want([cid("a"), cid("b"), cid("c")]);
         let last = open.want([cid("a"), cid("d")]);
+        assert!(open.is_open(&cid("a"), first), "the call that wanted it is on its way");
         assert_eq!((open.len(), open.oldest(2)), (4, vec![cid("a"), cid("b")]));
-        open.unwant(&[cid("b")]);
+        assert_eq!(open.unwant(&[cid("b")]), last);
         assert!(open.end_call(&cid("d"), last));
         assert_eq!(open.oldest(9), [cid("a"), cid("c")]);
         assert_eq!((open.take(), open.take()), (vec![cid("a"), cid("c")], vec![]));

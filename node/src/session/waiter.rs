@@ -1,5 +1,7 @@
 //! Somebody who waits for blocks of a session.
 
+use std::mem::take;
+
 use bitswap_core::{Block, SessionId, Want};
 use bitswap_libp2p::Blockstore as _;
 use cid::Cid;
@@ -41,7 +43,7 @@ impl SessionWaiter {
     pub(super) fn new(node: Node, session: SessionId, takes_stored: bool) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "one entry per want, and the window bounds them"
+            reason = "one entry per want, and whoever wants bounds how much that is"
         )]
         let (deliveries, delivered) = mpsc::unbounded();
         let token = node.token();
@@ -49,7 +51,8 @@ impl SessionWaiter {
         Self { node, session, token, takes_stored, open, deliveries, delivered }
     }
 
-    /// Wants blocks of peers; each ends as one delivery, also what cannot be wanted.
+    /// Wants blocks of peers; each ends as one delivery, also what cannot be wanted. They are on their way once the
+    /// future has run.
     pub(crate) fn want(&self, wants: Vec<Want>) -> impl Future<Output = ()> + Send + use<> {
         self.begin(&wants).want(wants)
     }
@@ -77,22 +80,14 @@ impl SessionWaiter {
         }
     }
 
-    /// Wants some blocks no more; no delivery of them follows.
+    /// Wants some blocks no more; no delivery of them follows. Their wants end once the future has run.
     pub(crate) fn unwant(
         &self,
-        mut cids: Vec<Cid>,
+        cids: Vec<Cid>,
     ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
-        self.open.unwant(&cids);
+        let last = self.open.unwant(&cids);
         let (node, session, token) = (self.node.clone(), self.session, self.token);
-        let open = self.open.clone();
-        async move {
-            node.send(move |driver| {
-                // What is wanted again by now stays.
-                cids.retain(|cid| !open.is_open(cid));
-                driver.unwant(session, token, cids);
-            })
-            .await
-        }
+        async move { node.send(move |driver| driver.unwant(session, token, last, cids)).await }
     }
 
     /// The next want that has ended.
@@ -155,16 +150,18 @@ impl Wanting {
         if wants.is_empty() {
             return;
         }
-        let cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
-        let told = waiter.clone();
+        let mut on_their_way = OnTheirWay { waiter, wants };
         let sent = node.send(move |driver| {
-            // What was cancelled, or wanted by a later call, is not begun by this one.
-            wants.retain(|want| open.is_last(&want.cid, waiter.call));
-            driver.want(session, wants, &waiter);
+            let OnTheirWay { waiter, wants } = &mut on_their_way;
+            let mut wants = take(wants);
+            // What was cancelled meanwhile is not begun.
+            wants.retain(|want| open.is_open(&want.cid, waiter.call));
+            if !wants.is_empty() {
+                driver.want(session, wants, waiter);
+            }
         });
-        if let Err(closed) = sent.await {
-            cids.into_iter().for_each(|cid| told.deliver(cid, Outcome::Failed(closed.into())));
-        }
+        // Of a node that has stopped the wants have failed, and the waiter is told.
+        let _ = sent.await;
     }
 
     /// What the local store has of these blocks, each checked.
@@ -187,5 +184,46 @@ impl Wanting {
         });
         // Of a runtime that is ending nothing is known.
         checked.await.unwrap_or(nothing)
+    }
+}
+
+/// Wants on their way to the node's task. If that ends before they get there, they have failed.
+struct OnTheirWay {
+    waiter: Waiter,
+    wants: Vec<Want>,
+}
+
+impl Drop for OnTheirWay {
+    fn drop(&mut self) {
+        for want in &self.wants {
+            self.waiter.deliver(want.cid, Outcome::Failed(NodeClosed.into()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::GetError;
+
+    #[test]
+    fn wants_that_never_reach_the_nodes_task_have_failed() {
+        #[expect(clippy::disallowed_methods, reason = "a test's few deliveries")]
+        let (deliveries, mut delivered) = mpsc::unbounded();
+        let open = OpenWants::default();
+        let cids = ["a", "b"].map(|data| *Block::raw(data).cid());
+        let waiter =
+            Waiter { token: Token(1), call: open.want(cids), takes_stored: true, deliveries };
+        let mut on_their_way = OnTheirWay { waiter, wants: cids.map(Want::from).to_vec() };
+        let begun = on_their_way.wants.pop().unwrap();
+        assert!(delivered.try_recv().is_err(), "they are on their way");
+        drop(on_their_way);
+        let Ok(Delivery { cid, outcome: Outcome::Failed(GetError::NodeClosed(_)), .. }) =
+            delivered.try_recv()
+        else {
+            panic!("the node has stopped");
+        };
+        assert_eq!((cid, begun.cid), (cids[0], cids[1]));
+        assert!(delivered.try_recv().is_err(), "the other one got there");
     }
 }
