@@ -1,6 +1,6 @@
 //! Who is asked whether, and who is asked for.
 
-use bitswap_core::SessionOptions;
+use bitswap_core::{Fetched, SessionOptions};
 use bitswap_interop::{AddOptions, content, us};
 use futures::StreamExt as _;
 
@@ -21,6 +21,7 @@ async fn helia_answers_a_want_have_and_then_the_want_block() {
     // rounds until the one that has them was asked for the same block both ways.
     let other = us.connect(newcomer.addrs()[0].clone()).await.unwrap();
     let rounds = async {
+        let mut before = Fetched::default();
         for round in 1.. {
             let blocks: Vec<_> = (0..20).map(|n| block(1000 * round + n, 20_000)).collect();
             for (cid, data) in &blocks {
@@ -32,10 +33,14 @@ async fn helia_answers_a_want_have_and_then_the_want_block() {
             let peers = us.peers().await.unwrap();
             let info = peers.iter().find(|peer| peer.peer == other).unwrap();
             let fetched = info.bitswap.unwrap().stats.unwrap().fetched;
-            assert_eq!(fetched.blocks, 20 * round, "{fetched:?}");
-            if fetched.want_haves_sent > 0 && fetched.want_blocks_sent == fetched.blocks {
+            // In this round alone: on a busy machine a block may be asked for once more in another.
+            let in_round = |count: fn(&Fetched) -> u64| count(&fetched) - count(&before);
+            assert_eq!(in_round(|fetched| fetched.blocks), 20, "{fetched:?}");
+            let asked = in_round(|fetched| fetched.want_blocks_sent);
+            if in_round(|fetched| fetched.want_haves_sent) > 0 && asked == 20 {
                 break;
             }
+            before = fetched;
         }
     };
     soon("a want-have and then a want-block", rounds).await;
