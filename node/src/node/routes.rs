@@ -66,7 +66,7 @@ impl Drop for Window {
 pub(crate) enum Release {
     /// Bytes of a session's window.
     Taken(SessionId, u64),
-    /// A waiter that is gone, and the wants that it still waited for.
+    /// Wants that a waiter waits for no more, whichever of its calls they are of.
     Waiter(SessionId, Token, Vec<Cid>),
     /// A session.
     Session(SessionId),

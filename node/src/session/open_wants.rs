@@ -61,12 +61,12 @@ impl OpenWants {
         self.lock().wants.get(cid).is_some_and(|(of, _)| *of == call)
     }
 
-    /// A block is here. False when nobody waits for it.
-    pub(super) fn end(&self, cid: &Cid) -> bool {
+    /// A block is here. The call that waited for it, if one did.
+    pub(super) fn end(&self, cid: &Cid) -> Option<Call> {
         let mut book = self.lock();
-        let waits = book.wants.contains_key(cid);
+        let (call, _) = book.wants.get(cid).copied()?;
         book.remove(cid);
-        waits
+        Some(call)
     }
 
     /// A call is answered without the block: that ends nothing that was cancelled and wanted again. False when there is
@@ -120,8 +120,8 @@ mod tests {
         let second = open.want([cid("twice")]);
         assert!(!open.end_call(&cid("twice"), first), "it was cancelled");
         assert!(open.is_open(&cid("twice"), second) && !open.is_open(&cid("twice"), first));
-        assert!(open.end(&cid("twice")), "a block is a block");
-        assert!(!open.end(&cid("twice")) && !open.end_call(&cid("twice"), second), "ended once");
+        assert_eq!(open.end(&cid("twice")), Some(second), "a block is a block");
+        assert_eq!((open.end(&cid("twice")), open.end_call(&cid("twice"), second)), (None, false));
         assert_eq!(open.take(), []);
     }
 

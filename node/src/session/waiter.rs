@@ -97,7 +97,14 @@ impl SessionWaiter {
             let delivery = self.delivered.next().await.ok_or(NodeClosed)?;
             let Delivery { cid, call, outcome } = &delivery;
             let ends = match outcome {
-                Outcome::Block(_) | Outcome::Here(_) => self.open.end(cid),
+                Outcome::Block(_) | Outcome::Here(_) => {
+                    let waited = self.open.end(cid);
+                    if waited.is_some_and(|waited| waited != *call) {
+                        // The later call may have reached the node's task.
+                        self.node.release(Release::Waiter(self.session, self.token, vec![*cid]));
+                    }
+                    waited.is_some()
+                }
                 Outcome::Stored | Outcome::Failed(_) => self.open.end_call(cid, *call),
             };
             if ends {
