@@ -35,6 +35,13 @@ impl Plan {
         Self::in_batches(cids, cids.len().max(1))
     }
 
+    /// All blocks in one call, which says how large they are.
+    #[must_use]
+    pub fn of_size(cids: &[Cid], size: u32) -> Self {
+        let wants = cids.iter().map(|cid| Want { size: Some(size), ..Want::from(*cid) });
+        Self { rounds: VecDeque::from([vec![wants.collect()]]) }
+    }
+
     /// All blocks in the same instant, each by its own call.
     #[must_use]
     pub fn all_concurrently(cids: &[Cid]) -> Self {

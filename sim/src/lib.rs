@@ -15,6 +15,7 @@ mod baseline;
 mod block_set;
 pub mod chart;
 mod counts;
+pub mod crowd;
 pub mod draw;
 mod event;
 mod fetch;

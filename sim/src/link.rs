@@ -46,6 +46,44 @@ pub(crate) struct Passage {
     pub(crate) stream: u32,
 }
 
+/// Bytes that go between those of other messages whatever waits: a packet, as the transports of the paths share the uplink
+/// packet by packet.
+const PACKET: usize = 1500;
+
+/// What a node sends on all its paths together.
+#[derive(Debug)]
+pub(crate) struct Uplink {
+    /// Bytes per second.
+    bandwidth: u64,
+    free_at: Timestamp,
+}
+
+impl Uplink {
+    pub(crate) const fn new(bandwidth: u64) -> Self {
+        Self { bandwidth, free_at: Timestamp::ZERO }
+    }
+
+    /// Sends `bytes` behind those sent before: when the last of them has left.
+    fn carry(&mut self, bytes: usize, now: Timestamp) -> Timestamp {
+        let time = time_of(bytes as u64, Some(self.bandwidth));
+        let start = self.free_at.max(now);
+        self.free_at = start + time;
+        if bytes <= PACKET { now + time } else { self.free_at }
+    }
+}
+
+/// How long so many bytes take at a bandwidth.
+fn time_of(bytes: u64, bandwidth: Option<u64>) -> Duration {
+    match bandwidth {
+        _ if bytes == 0 => Duration::ZERO,
+        Some(0) => Duration::MAX,
+        Some(rate) => {
+            Duration::from_micros((u128::from(bytes) * 1_000_000 / u128::from(rate)) as u64)
+        }
+        None => Duration::ZERO,
+    }
+}
+
 /// A path in use.
 #[derive(Debug, Default)]
 pub(crate) struct Pipe {
@@ -74,24 +112,19 @@ impl Pipe {
         self.clogged_until = Timestamp::ZERO;
     }
 
-    /// Sends `bytes`; they queue behind those sent before.
+    /// Sends `bytes`; they queue behind those sent before, also on the sender's other paths if it has an uplink.
     pub(crate) fn carry(
         &mut self,
         bytes: usize,
         kind: StreamKind,
+        uplink: Option<&mut Uplink>,
         now: Timestamp,
         rng: &mut Rng,
     ) -> Passage {
         let start = now.max(self.free_at).max(self.clogged_until);
-        let time = |bytes: u64| match self.link.bandwidth {
-            _ if bytes == 0 => Duration::ZERO,
-            Some(0) => Duration::MAX,
-            Some(rate) => {
-                Duration::from_micros((u128::from(bytes) * 1_000_000 / u128::from(rate)) as u64)
-            }
-            None => Duration::ZERO,
-        };
+        let time = |bytes: u64| time_of(bytes, self.link.bandwidth);
         let left = start + time(bytes as u64);
+        let left = uplink.map_or(left, |uplink| uplink.carry(bytes, start).max(left));
         self.free_at = left;
         self.queued.retain(|(_, left)| *left > now);
         self.queued.push((kind, left));
@@ -136,38 +169,56 @@ mod tests {
     fn messages_queue_for_bandwidth_and_keep_their_order() {
         let mut rng = Rng::new(&[1; 32], "test");
         let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
-        let first = pipe.carry(100, StreamKind::Requests, at(0), &mut rng);
+        let first = pipe.carry(100, StreamKind::Requests, None, at(0), &mut rng);
         assert_eq!(first, Passage { taken: at(100), arrives: at(110), stream: 0 });
-        let second = pipe.carry(50, StreamKind::Responses, at(20), &mut rng);
+        let second = pipe.carry(50, StreamKind::Responses, None, at(20), &mut rng);
         assert_eq!(second, Passage { taken: at(150), arrives: at(160), stream: 0 });
         pipe.link.buffer = 100;
-        let third = pipe.carry(50, StreamKind::Requests, at(160), &mut rng);
+        let third = pipe.carry(50, StreamKind::Requests, None, at(160), &mut rng);
         assert_eq!(third, Passage { taken: at(160), arrives: at(220), stream: 0 });
         pipe.link.bandwidth = None;
         pipe.link.jitter = Duration::from_millis(50);
         let mut last = Timestamp::ZERO;
         for ms in 220..270 {
-            let passage = pipe.carry(1, StreamKind::Requests, at(ms), &mut rng);
+            let passage = pipe.carry(1, StreamKind::Requests, None, at(ms), &mut rng);
             assert!(passage.arrives >= last);
             last = passage.arrives;
         }
     }
 
     #[test]
+    fn the_paths_of_a_node_share_its_uplink_packet_by_packet() {
+        let mut rng = Rng::new(&[1; 32], "test");
+        let mut uplink = Uplink::new(10_000);
+        let (mut one, mut other) = (Pipe::new(Link::latency_ms(10)), Pipe::new(Link::default()));
+        let mut send = |pipe: &mut Pipe, bytes, ms| {
+            pipe.carry(bytes, StreamKind::Responses, Some(&mut uplink), at(ms), &mut rng).arrives
+        };
+        assert_eq!(send(&mut one, 10_000, 0), at(1010));
+        assert_eq!(send(&mut other, 5000, 500), at(1500), "behind what is on the first path");
+        assert_eq!(send(&mut other, 100, 1500), at(1510));
+        assert_eq!(send(&mut one, 10_000, 1600), at(2610));
+        let packet = other.carry(1500, StreamKind::Requests, Some(&mut uplink), at(1700), &mut rng);
+        assert_eq!(packet.arrives, at(1850), "between the bytes of the other path");
+        let next = other.carry(10_000, StreamKind::Requests, Some(&mut uplink), at(1900), &mut rng);
+        assert_eq!(next.arrives, at(3750), "which are so much later");
+    }
+
+    #[test]
     fn a_stream_that_is_reset_holds_up_nothing_any_more() {
         let mut rng = Rng::new(&[1; 32], "test");
         let mut pipe = Pipe::new(Link::latency_ms(10).bytes_per_second(1000));
-        pipe.carry(100, StreamKind::Requests, at(0), &mut rng);
-        let slow = pipe.carry(1_000_000, StreamKind::Responses, at(0), &mut rng);
+        pipe.carry(100, StreamKind::Requests, None, at(0), &mut rng);
+        let slow = pipe.carry(1_000_000, StreamKind::Responses, None, at(0), &mut rng);
         pipe.cut(StreamKind::Responses, at(50));
         assert!(
             pipe.is_cut(StreamKind::Responses, slow.stream)
                 && !pipe.is_cut(StreamKind::Requests, 0)
         );
-        let next = pipe.carry(10, StreamKind::Responses, at(50), &mut rng);
+        let next = pipe.carry(10, StreamKind::Responses, None, at(50), &mut rng);
         assert_eq!(next, Passage { taken: at(110), arrives: at(120), stream: 1 });
         pipe.link.bandwidth = Some(0);
-        let never = pipe.carry(1, StreamKind::Responses, at(200), &mut rng);
+        let never = pipe.carry(1, StreamKind::Responses, None, at(200), &mut rng);
         assert_eq!((never.taken, never.arrives), (Timestamp::MAX, Timestamp::MAX));
     }
 }

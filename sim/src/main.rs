@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use bitswap_sim::crowd::{self, Crowd};
 use bitswap_sim::floors::{Floor, HEAD, floors};
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
@@ -32,6 +33,10 @@ bitswap-sim floors [--seeds N] [--seed S] [TRANSFER]
     Transfers beside the least time that they could take, one round trip and all bytes at the speed of all
     links: the median and the worst of all seeds, bytes that came twice, and want-blocks, want-haves and
     cancels sent. TRANSFER: those whose name contains it.
+bitswap-sim crowd [--seeds N] [--seed S] [DIRECTORY]
+    Many that fetch the same file from one seeder, where every node sends 10 MB/s at most: beside the least
+    time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
+    and cancels for each block. Then a grid of seeders and leeches, also as a picture into the directory.
 ";
 
 /// Cases in which baseline nodes must match the reference for the model to be trusted.
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         Some((&"attackers", rest)) => attackers::Options::parse(rest).map(|options| options.run()),
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
         Some((&"floors", rest)) => Options::parse(rest).map(|options| show_floors(&options)),
+        Some((&"crowd", rest)) => Options::parse(rest).and_then(|options| show_crowds(&options)),
         Some((&"scenarios", rest)) => show_scenarios(rest),
         _ => Err(String::from("say what to run")),
     };
@@ -297,6 +303,29 @@ fn show_floors(options: &Options) -> bool {
     println!("{HEAD}");
     measured.iter().flatten().for_each(|measured| println!("{measured}"));
     !measured.is_empty() && measured.iter().flatten().all(|measured| measured.worst.is_some())
+}
+
+/// Runs crowds of growing size, and a grid of seeders and leeches, which goes as a picture into the directory if one is
+/// named. True when all ended.
+fn show_crowds(options: &Options) -> Result<bool, String> {
+    let run = |crowds: Vec<Crowd>| {
+        in_parallel(&crowds, |crowd| {
+            crowd.run(options.seed..options.seed.saturating_add(options.seeds))
+        })
+    };
+    let crowds = run(crowd::crowds());
+    println!("{}", crowd::HEAD);
+    crowds.iter().for_each(|measured| println!("{measured}"));
+    let grid = run(crowd::grid());
+    println!("\n{}", crowd::table(&grid));
+    if !options.name.is_empty() {
+        let path = std::path::Path::new(&options.name).join("crowd.svg");
+        std::fs::create_dir_all(&options.name)
+            .and_then(|()| std::fs::write(&path, crowd::svg(&grid)))
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        println!("\n  {}", path.display());
+    }
+    Ok(crowds.iter().chain(&grid).all(|measured| measured.took.is_some()))
 }
 
 /// Runs baseline nodes.

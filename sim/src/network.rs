@@ -7,7 +7,7 @@ use bitswap_core::error::OpenError;
 use bitswap_core::{StreamKind, Timestamp, Version};
 
 use crate::draw;
-use crate::link::{Link, Passage, Pipe};
+use crate::link::{Link, Passage, Pipe, Uplink};
 use crate::node::Node;
 use crate::rng::Rng;
 
@@ -48,6 +48,8 @@ pub(crate) struct Network {
     opening: Opening,
     default: Link,
     pipes: BTreeMap<(Node, Node), Pipe>,
+    /// Of the nodes whose paths share one.
+    uplinks: BTreeMap<Node, Uplink>,
     /// Live connections with their ends.
     connections: BTreeMap<Connection, (Node, Node)>,
     /// The newest version each node speaks, where that is not the newest of all; `None` is none.
@@ -70,6 +72,7 @@ impl Network {
                 buffer: 0,
             },
             pipes: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
             connections: BTreeMap::new(),
             versions: BTreeMap::new(),
             manners: BTreeMap::new(),
@@ -84,6 +87,10 @@ impl Network {
 
     pub(crate) fn set_link(&mut self, from: Node, to: Node, link: Link) {
         self.pipe(from, to).link = link;
+    }
+
+    pub(crate) fn set_uplink(&mut self, node: Node, bytes_per_second: u64) {
+        self.uplinks.insert(node, Uplink::new(bytes_per_second));
     }
 
     pub(crate) fn set_version(&mut self, node: Node, newest: Option<Version>) {
@@ -109,6 +116,7 @@ impl Network {
         for pipe in self.pipes.values_mut() {
             pipe.heal();
         }
+        self.uplinks.clear();
     }
 
     pub(crate) fn latency(&mut self, from: Node, to: Node) -> Duration {
@@ -200,6 +208,8 @@ impl Network {
         now: Timestamp,
         rng: &mut Rng,
     ) -> Passage {
-        self.pipe(from, to).carry(bytes, kind, now, rng)
+        let default = self.default;
+        let pipe = self.pipes.entry((from, to)).or_insert_with(|| Pipe::new(default));
+        pipe.carry(bytes, kind, self.uplinks.get_mut(&from), now, rng)
     }
 }

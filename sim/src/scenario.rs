@@ -22,11 +22,13 @@ use cid::Cid;
 
 use crate::adversary::{PeerBehavior, Server};
 use crate::block_set::BlockSet;
+use crate::draw;
 use crate::fetch::{FetchId, Plan};
 use crate::host::HostBehavior;
 use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
+use crate::rng::Rng;
 use crate::world::World;
 
 /// Who takes part.
@@ -55,6 +57,9 @@ pub struct Scenario {
     peers: Vec<PeerBehavior>,
     stock: Stock,
     speeds: Vec<u64>,
+    uplinks: Option<u64>,
+    acquaintance_per_mille: u32,
+    is_watched: bool,
     plan: fn(&[Cid]) -> Plan,
     options: SessionOptions<Node>,
     only: Option<Vec<usize>>,
@@ -79,6 +84,9 @@ impl Scenario {
             peers: Vec::new(),
             stock: Rc::new(|_, _| true),
             speeds: Vec::new(),
+            uplinks: None,
+            acquaintance_per_mille: 1000,
+            is_watched: true,
             plan: Plan::all_at_once,
             options: SessionOptions::default(),
             only: None,
@@ -143,6 +151,28 @@ impl Scenario {
     #[must_use]
     pub fn speeds(mut self, bytes_per_second: &[u64]) -> Self {
         self.speeds = bytes_per_second.to_vec();
+        self
+    }
+
+    /// Every node sends so many bytes per second at most, on all its paths together.
+    #[must_use]
+    pub const fn uplinks(mut self, bytes_per_second: u64) -> Self {
+        self.uplinks = Some(bytes_per_second);
+        self
+    }
+
+    /// Engines run without the contract's checker, which takes most of the time of a large world.
+    #[must_use]
+    pub const fn unwatched(mut self) -> Self {
+        self.is_watched = false;
+        self
+    }
+
+    /// Of the pairs of fetchers so many in a thousand are connected, drawn by the seed: all unless said otherwise. Each
+    /// fetcher is connected to every seeder.
+    #[must_use]
+    pub const fn acquaintance(mut self, per_mille: u32) -> Self {
+        self.acquaintance_per_mille = per_mille;
         self
     }
 
@@ -225,13 +255,17 @@ impl Scenario {
         let mut world = World::new(seed, self.block_set.clone(), self.opening);
         world.every_link(self.link);
         let mut nodes = Nodes::default();
+        let host = |world: &mut World| match self.is_watched {
+            true => world.host(self.config.clone()),
+            false => world.unwatched_host(self.config.clone()),
+        };
         for _ in 0..self.fetchers {
-            let node = world.host(self.config.clone());
+            let node = host(&mut world);
             world.behavior(node, self.behavior);
             nodes.fetchers.push(node);
         }
         for number in 0..self.seeders {
-            let node = world.host(self.config.clone());
+            let node = host(&mut world);
             let has = |block: &usize| (self.stock)(number, *block);
             world.stock(node, (0..self.block_set.len()).filter(has));
             if let Some(speed) = self.speeds.get(number) {
@@ -245,10 +279,19 @@ impl Scenario {
             let server = Server::new(*behavior, 0..self.block_set.len(), seed + number as u64);
             nodes.peers.push(world.actor(Box::new(server)));
         }
+        if let Some(uplink) = self.uplinks {
+            for node in nodes.fetchers.iter().chain(&nodes.seeders) {
+                world.uplink(*node, uplink);
+            }
+        }
         if self.connected {
+            let mut rng = Rng::new(&draw::seed(seed, u64::MAX), "acquaintance");
             for (place, fetcher) in nodes.fetchers.iter().enumerate() {
                 let others = nodes.fetchers.iter().skip(place + 1);
-                for peer in others.chain(&nodes.seeders).chain(&nodes.peers) {
+                let known: Vec<_> = others
+                    .filter(|_| draw::chance(&mut rng, self.acquaintance_per_mille))
+                    .collect();
+                for peer in known.into_iter().chain(&nodes.seeders).chain(&nodes.peers) {
                     world.connect(*fetcher, *peer);
                 }
             }

@@ -76,6 +76,11 @@ impl World {
         self.outside.network.set_link(from, to, link);
     }
 
+    /// What a node sends on all its paths together, in bytes per second.
+    pub fn uplink(&mut self, node: Node, bytes_per_second: u64) {
+        self.outside.network.set_uplink(node, bytes_per_second);
+    }
+
     /// How a node's store behaves.
     pub fn store(&mut self, node: Node, behavior: StoreBehavior) {
         self.host_mut(node).store.behavior = behavior;
