@@ -2,6 +2,7 @@
 
 mod answers;
 mod asking;
+mod crowd;
 mod deadlines;
 mod download_limits;
 mod driver;
