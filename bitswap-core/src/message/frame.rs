@@ -355,7 +355,7 @@ mod tests {
     fn a_stream_that_rests_gives_its_memory_back_unless_something_waits_in_it() {
         let mut decoder = FrameDecoder::new(100);
         assert_eq!((decoder.allocated(), decoder.will_allocate()), (0, CHUNK));
-        let mut feed = |decoder: &mut FrameDecoder, bytes: &[u8]| {
+        let feed = |decoder: &mut FrameDecoder, bytes: &[u8]| {
             decoder.buffer_mut()[..bytes.len()].copy_from_slice(bytes);
             decoder.advance(bytes.len());
         };

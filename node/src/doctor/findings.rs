@@ -329,7 +329,7 @@ mod tests {
         };
         let known = Some(Identified::default());
         assert_eq!(spoken(ProtocolSupport::No, known.clone())[0].0, Gravity::Problem);
-        assert_eq!(spoken(ProtocolSupport::Unknown, known.clone()), []);
+        assert_eq!(spoken(ProtocolSupport::Unknown, known), []);
         assert_eq!(spoken(ProtocolSupport::Yes, None), []);
         let silent = spoken(ProtocolSupport::Unknown, None);
         assert!(silent[0].0 == Gravity::Warning && silent[0].1.contains("has not said"));

@@ -155,7 +155,7 @@ mod tests {
         let time = [&[0x42, 2][..], &[8, 5]].concat();
         let fields: [&[u8]; 6] =
             [&[8, 2], &[0x12, 1, 7], &[0x18, 1], &[0x28, 0x22], &[0x30, 8], &time];
-        let kind = &fields[0][..];
+        let kind = fields[0];
         for (at, field) in fields.iter().enumerate() {
             let once = if at == 0 { kind.to_vec() } else { [kind, *field].concat() };
             assert!(Data::decode(&once, 9).is_ok(), "{field:x?}");
