@@ -439,6 +439,7 @@ fn of_the_work_directory_only_what_a_fetch_put_there_is_removed() {
     let directory = tempfile::tempdir().unwrap();
     let folder = Folder::new(&directory.path().join("tree"), write_at).unwrap();
     let work = directory.path().join("tree.part");
+    folder.perform(TreeEffect::Lock).unwrap();
     folder.perform(TreeEffect::RemoveWork).unwrap();
     let begin = || {
         folder.perform(TreeEffect::Begin).unwrap();
