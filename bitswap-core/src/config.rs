@@ -272,4 +272,84 @@ mod tests {
         assert!(Config::default().with_deadlines(ms(50), ms(40), ms(60)).is_err());
         assert!(Config::default().with_deadlines(ms(50), ms(50), ms(50)).is_ok());
     }
+
+    #[test]
+    fn each_setting_sets_its_own_value_up_to_its_bounds() {
+        let (ms, s) = (Duration::from_millis, Duration::from_secs);
+        let of = |set: fn(Config) -> Result<Config, ConfigError>| set(Config::default());
+        let default = Config::default();
+        assert!(!default.clone().with_serve(false).serve && default.clone().with_serve(true).serve);
+        let rates = Rates { upload: Some(7), ..Rates::default() };
+        assert_eq!(default.clone().with_rates(rates).rates(), rates);
+        assert_eq!(default.rates(), Rates::default());
+        let limits = Limits { wants: 9, ..Limits::default() };
+        let set = default.clone().with_limits(limits).unwrap();
+        assert_eq!((set.limits.wants, set.fan_out), (9, default.fan_out));
+        // The value at each bound, and the first beyond it.
+        assert_eq!(of(|it| it.with_block_bytes_max(1)).unwrap().block_bytes_max, 1);
+        let most = BLOCK_BYTES_MAX as u32;
+        assert_eq!(default.clone().with_block_bytes_max(most).unwrap().block_bytes_max, most);
+        assert!(default.clone().with_block_bytes_max(most + 1).is_err());
+        assert!(of(|it| it.with_block_bytes_max(0)).is_err());
+        let replace = of(|it| it.with_replace_have_bytes(Some(65_536))).unwrap();
+        assert_eq!(replace.replace_have_bytes, Some(65_536));
+        assert_eq!(of(|it| it.with_replace_have_bytes(None)).unwrap().replace_have_bytes, None);
+        let target = of(|it| it.with_response_target_bytes(2 << 20)).unwrap();
+        assert_eq!(target.response_target_bytes, 2 << 20);
+        assert!(of(|it| it.with_response_target_bytes((2 << 20) + 1)).is_err());
+        assert!(of(|it| it.with_response_target_bytes(0)).is_err());
+        assert_eq!(default.clone().with_stream_idle(s(3600)).unwrap().stream_idle, s(3600));
+        assert!(default.clone().with_stream_idle(s(3600) + ms(1)).is_err());
+        assert_eq!(of(|it| it.with_fan_out(255)).unwrap().fan_out, 255);
+        let few = of(|it| it.with_peers_per_want_max(1)).unwrap();
+        assert_eq!(few.peers_per_want_max, 1);
+        let none = of(|it| it.with_peers_per_want_max(0)).unwrap_err();
+        assert_eq!(none.setting(), "peers_per_want_max");
+        let set = default.clone().with_deadlines(ms(1), ms(2), s(3600)).unwrap();
+        assert_eq!(
+            (set.deadline_min, set.first_deadline, set.deadline_max),
+            (ms(1), ms(2), s(3600))
+        );
+        let setting = |min, first, max| {
+            let refused = Config::default().with_deadlines(min, first, max);
+            refused.unwrap_err().setting()
+        };
+        assert_eq!(setting(Duration::ZERO, ms(2), ms(3)), "deadlines.min");
+        assert_eq!(setting(ms(1), ms(4), ms(3)), "deadlines.first");
+        assert_eq!(setting(ms(1), ms(2), s(3601)), "deadlines.max");
+        assert_eq!(of(|it| it.with_hedge_per_mille(1000)).unwrap().hedge_per_mille, 1000);
+        assert_eq!(of(|it| it.with_hedge_per_mille(0)).unwrap().hedge_per_mille, 0);
+        assert!(of(|it| it.with_hedge_per_mille(1001)).is_err());
+        assert_eq!(default.clone().with_search_interval(ms(100)).unwrap().search_interval, ms(100));
+        assert!(default.with_search_interval(ms(99)).is_err());
+    }
+
+    #[test]
+    fn each_limit_is_checked_under_its_own_name() {
+        type Set = fn(&mut Limits);
+        let cases: [(&str, Set); 13] = [
+            ("limits.peers", |limits| limits.peers = 0),
+            ("limits.ledger_per_peer", |limits| limits.ledger_per_peer = 0),
+            ("limits.ledger", |limits| limits.ledger = 0),
+            ("limits.loads_per_peer", |limits| limits.loads_per_peer = 0),
+            ("limits.sent_wants_per_peer", |limits| limits.sent_wants_per_peer = 0),
+            ("limits.sent_wants", |limits| limits.sent_wants = 0),
+            ("limits.wants", |limits| limits.wants = 0),
+            ("limits.sessions", |limits| limits.sessions = 0),
+            ("limits.entries_per_message", |limits| limits.entries_per_message = 0),
+            ("limits.response_bytes_per_peer", |limits| limits.response_bytes_per_peer = 0),
+            ("limits.response_bytes", |limits| limits.response_bytes = 0),
+            ("limits.want_bytes_per_peer", |limits| limits.want_bytes_per_peer = 0),
+            ("limits.messages_per_stream", |limits| limits.messages_per_stream = 17),
+        ];
+        for (setting, set) in cases {
+            let mut limits = Limits::default();
+            set(&mut limits);
+            let refused = Config::default().with_limits(limits).unwrap_err();
+            assert_eq!(refused.setting(), setting);
+        }
+        let one =
+            Limits { messages_per_stream: 16, peer_histories: 0, wants: 1, ..Limits::default() };
+        assert!(Config::default().with_limits(one).is_ok());
+    }
 }

@@ -223,4 +223,24 @@ mod tests {
         assert_ne!(one, Index::<u32>::new(&[1; 32], "b").hash(b"key", 0).0);
         assert_ne!(one, Index::<u32>::new(&[1; 32], "a").hash(b"key", 1).0);
     }
+
+    #[test]
+    fn of_rows_with_the_same_hash_the_one_that_is_confirmed_is_found() {
+        let mut index = Index::new(&[1; 32], "test");
+        let hash = index.hash(b"same", 0);
+        for row in 0u32..3 {
+            index.insert(hash, row);
+        }
+        for row in 0..3 {
+            assert_eq!(index.find(hash, |there| there == row), Some(row));
+        }
+        assert_eq!(index.find(hash, |_| false), None);
+        // Another hash of the same shard.
+        assert_eq!(index.find(Hash(hash.0 ^ 1), |_| true), None);
+        index.remove(hash, 1);
+        assert_eq!(
+            [0, 1, 2].map(|row| index.find(hash, |there| there == row)),
+            [Some(0), None, Some(2)]
+        );
+    }
 }

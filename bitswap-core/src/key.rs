@@ -78,7 +78,8 @@ mod tests {
             let key = Key::new(&cid);
             assert_eq!(key.cid(), cid);
             assert_eq!(key.bytes(), cid.to_bytes());
-            assert_eq!(key.heap_bytes() == 0, cid.encoded_len() <= INLINE);
+            let len = cid.encoded_len();
+            assert_eq!(key.heap_bytes(), if len <= INLINE { 0 } else { len });
         }
         assert_eq!(size_of::<Key>(), 40);
     }

@@ -46,8 +46,11 @@ pub(crate) const fn tree<T>(entries: u64) -> u64 {
 
 /// The most bytes of a list that grows by doubling.
 pub(crate) const fn list<T>(entries: u64) -> u64 {
-    let room = entries.next_power_of_two();
-    (if room < 4 { 4 } else { room }) * size_of::<T>() as u64
+    let room = match entries {
+        0..=4 => 4,
+        more => more.next_power_of_two(),
+    };
+    room * size_of::<T>() as u64
 }
 
 #[cfg(test)]

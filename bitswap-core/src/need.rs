@@ -72,3 +72,29 @@ impl Needs {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_whose_need_changed_is_listed_once_and_takes_room() {
+        let mut needs = Needs::default();
+        let [mut one, mut other] = [Need::default(), Need::default()];
+        let [a, b] = [0, 1].map(Ref::from_place);
+        needs.set(a, &mut one, false);
+        assert_eq!((needs.bytes(), needs.next()), (0, None), "nothing changed");
+        for is_needed in [true, false, true] {
+            needs.set(a, &mut one, is_needed);
+        }
+        needs.set(b, &mut other, true);
+        assert_eq!(needs.bytes(), 4 * size_of::<Ref<Peer>>());
+        assert!(needs.validate(a, &one).is_ok() && needs.validate(a, &Need::default()).is_err());
+        assert_eq!(needs.next(), Some(a));
+        Needs::looked_at(&mut one);
+        needs.set(a, &mut one, false);
+        needs.remove(b, &other);
+        assert_eq!([needs.next(), needs.next()], [Some(a), None]);
+        assert!(!one.is_needed() && other.is_needed());
+    }
+}

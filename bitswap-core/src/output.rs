@@ -451,4 +451,9 @@ mod tests {
         let failure = WantFailure::<&str>::TimedOut(Vec::new()).to_string();
         assert_eq!(failure, "no peer delivered the block in time: no peer was asked");
     }
+
+    #[test]
+    fn a_kind_of_stream_is_called_by_what_it_carries() {
+        assert_eq!(StreamKind::ALL.map(|kind| kind.to_string()), ["requests", "responses"]);
+    }
 }

@@ -377,4 +377,13 @@ mod tests {
         bytes.pop();
         assert_eq!(parse_cid(&bytes), Err(DecodeError::BadCid));
     }
+
+    #[test]
+    fn the_largest_varint_is_a_codec_and_a_hash_code() {
+        let hash = |code| Multihash::wrap(code, &[7; 4]).unwrap();
+        let of = |codec, code| Prefix::of(&Cid::new_v1(codec, hash(code)));
+        assert_eq!(of(varint::MAX, varint::MAX).unwrap(), Prefix::new(varint::MAX, varint::MAX, 4));
+        assert_eq!(of(varint::MAX + 1, 0x12), Err(PrefixError::Malformed));
+        assert_eq!(of(0x55, varint::MAX + 1), Err(PrefixError::Malformed));
+    }
 }

@@ -11,7 +11,7 @@ use bitswap_core::error::SendError;
 use bitswap_core::message::{Message, Wantlist};
 use bitswap_core::{
     Config, Engine, Entry, Fetched, Limits, LoadAnswer, Loaded, Output, PeerStats, Presence,
-    ProtocolSupport, Served, SessionStats, Stats, Timestamp, Version, Want, WantKind,
+    ProtocolSupport, Served, SessionStats, Stats, StreamKind, Timestamp, Version, Want, WantKind,
 };
 use pair::{ALICE, BOB, LATENCY, Pair, block, bringing, ms};
 
@@ -59,6 +59,33 @@ macro_rules! of {
         $(value.$field = $value;)*
         value
     }};
+}
+
+/// Inputs about what is not there, or is there already: each is ignored, and counted once.
+#[test]
+fn every_input_that_comes_too_late_is_counted() {
+    let now = Timestamp::ZERO;
+    let mut engine: Engine<u8> = Engine::new(Config::default(), [1; 32], now);
+    let session = engine.open_session(Default::default(), now).unwrap();
+    engine.close_session(session, now);
+    engine.handle_connected(1, None, now);
+    assert_eq!(engine.stats().stale_inputs, 0);
+    engine.handle_connected(1, None, now);
+    assert_eq!(engine.stats().stale_inputs, 1);
+    engine.close_session(session, now);
+    assert_eq!(engine.stats().stale_inputs, 2);
+    engine.set_session_rate(session, None, now);
+    assert_eq!(engine.stats().stale_inputs, 3);
+    engine.handle_disconnected(1, now);
+    assert_eq!(engine.stats().stale_inputs, 3);
+    engine.handle_disconnected(1, now);
+    assert_eq!(engine.stats().stale_inputs, 4);
+    engine.handle_message(1, Message::default(), now);
+    assert_eq!(engine.stats().stale_inputs, 5);
+    engine.handle_reset(1, StreamKind::Requests, now);
+    assert_eq!(engine.stats().stale_inputs, 6);
+    engine.handle_open(1, StreamKind::Requests, Ok(Version::V1_2), now);
+    assert_eq!(engine.stats().stale_inputs, 7);
 }
 
 #[test]

@@ -293,3 +293,93 @@ fn links(block: &Block) -> Vec<(Cid, u64)> {
     };
     links.into_iter().filter_map(block).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked() -> Checked {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/80".parse().unwrap();
+        let reached = Reached { address, peer: None, connected_after: None, error: None };
+        Checked {
+            cid: Cid::default(),
+            reached,
+            answer: CheckAnswer::Silent,
+            root_after: None,
+            blocks: 0,
+            bytes: 0,
+            elapsed: Duration::ZERO,
+            is_all: false,
+            missing: 0,
+            missing_cids: Vec::new(),
+            undelivered: 0,
+        }
+    }
+
+    #[test]
+    fn the_root_is_asked_for_always_and_others_as_far_as_their_bytes_go() {
+        let mut checked = checked();
+        assert!(checked.has_room(0, 0, BLOCK_MAX), "the root");
+        assert!(!checked.has_room(100, 50, 51) && checked.has_room(100, 50, 50));
+        (checked.blocks, checked.bytes) = (1, 40);
+        assert!(checked.has_room(41, 0, BLOCK_MAX) && !checked.has_room(40, 0, 1));
+        assert!(checked.has_room(100, 50, 10) && !checked.has_room(100, 50, 11));
+        assert!(!checked.has_room(100, u64::MAX, 1));
+    }
+
+    #[test]
+    fn a_rate_is_told_of_bytes_that_took_time() {
+        let mut checked = checked();
+        assert_eq!(checked.bytes_per_second(), None);
+        checked.elapsed = Duration::from_millis(500);
+        assert_eq!(checked.bytes_per_second(), None);
+        checked.bytes = 100;
+        assert_eq!(checked.bytes_per_second(), Some(200.0));
+        checked.elapsed = Duration::ZERO;
+        assert_eq!(checked.bytes_per_second(), None);
+    }
+
+    #[test]
+    fn all_that_is_missing_is_counted_and_the_first_of_it_named() {
+        let mut checked = checked();
+        (0..10u8).for_each(|n| checked.lacks(*Block::raw(vec![n]).cid()));
+        assert_eq!((checked.missing, checked.missing_cids.len()), (10, MISSING_MAX));
+        assert_eq!(checked.missing_cids[0], *Block::raw(vec![0]).cid());
+    }
+
+    #[test]
+    fn a_peer_lacks_a_block_that_it_says_it_lacks() {
+        use bitswap_core::PeerReport;
+        let reports = |outcomes: &[PeerOutcome]| {
+            let report =
+                |outcome: &PeerOutcome| PeerReport { peer: PeerId::random(), outcome: *outcome };
+            outcomes.iter().map(report).collect::<Vec<_>>()
+        };
+        let said = [PeerOutcome::Silent, PeerOutcome::DontHave];
+        let none = [PeerOutcome::NoBitswap];
+        for end in [GetError::NotFound, GetError::TimedOut] {
+            assert!(matches!(absent(end(reports(&said))), Ok(Absent::Missing)));
+            assert!(matches!(absent(end(reports(&none))), Ok(Absent::NoBitswap)));
+            assert!(matches!(absent(end(reports(&said[..1]))), Ok(Absent::Silent)));
+        }
+        let lost = GetError::ConnectionLost { lost: Vec::new(), reports: reports(&said) };
+        assert!(matches!(absent(lost), Ok(Absent::Silent)));
+        assert!(absent(GetError::NodeClosed(NodeClosed)).is_err());
+    }
+
+    #[test]
+    fn the_blocks_below_a_node_have_the_bytes_that_its_links_say() {
+        use bitswap_core::chunk::{DirectoryBuilder, Metadata, NodeRoot, Profile};
+        assert_eq!(links(&Block::raw("no node")), []);
+        let cids = [1u8, 2, 3].map(|n| *Block::raw(vec![n]).cid());
+        let mut directory = DirectoryBuilder::new(Profile::default());
+        for (name, cid, dag_size) in [("a", cids[0], 7), ("b", cids[1], 0), ("c", cids[2], 9 << 20)]
+        {
+            directory.add(name, NodeRoot { cid, dag_size }).unwrap();
+        }
+        let (root, mut nodes) = directory.finish(&Metadata::default());
+        let node = nodes.pop().unwrap();
+        assert_eq!(node.cid(), &root.cid);
+        assert_eq!(links(&node), [(cids[0], 7), (cids[1], BLOCK_MAX), (cids[2], BLOCK_MAX)]);
+    }
+}

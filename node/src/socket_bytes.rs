@@ -130,4 +130,72 @@ mod tests {
         });
         assert_eq!((bytes.received(), bytes.sent()), (70, 30));
     }
+
+    #[test]
+    fn what_goes_in_several_parts_is_counted_in_all() {
+        let bytes = SocketBytes::default();
+        block_on(async {
+            let mut stream = Metered::new(Cursor::new(vec![7; 100]), bytes.clone());
+            let parts = [IoSlice::new(&[1; 3]), IoSlice::new(&[2; 4])];
+            assert_eq!(stream.write_vectored(&parts).await.unwrap(), 7);
+            let (mut one, mut two) = ([0; 5], [0; 6]);
+            let mut parts = [IoSliceMut::new(&mut one), IoSliceMut::new(&mut two)];
+            assert_eq!(stream.read_vectored(&mut parts).await.unwrap(), 11);
+            assert_eq!((one, two), ([7; 5], [7; 6]));
+        });
+        assert_eq!((bytes.received(), bytes.sent()), (11, 7));
+    }
+
+    /// Takes nothing, and is flushed and closed once.
+    #[derive(Default)]
+    struct Broken {
+        flushed: usize,
+        closed: usize,
+    }
+
+    impl AsyncRead for Broken {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+    }
+
+    impl AsyncWrite for Broken {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_flush(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.flushed += 1;
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.closed += 1;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn what_fails_is_not_counted_and_the_stream_below_is_flushed_and_closed() {
+        let bytes = SocketBytes::default();
+        let mut stream = Metered::new(Broken::default(), bytes.clone());
+        block_on(async {
+            assert!(stream.read(&mut [0; 9]).await.is_err());
+            assert!(stream.read_vectored(&mut [IoSliceMut::new(&mut [0; 9])]).await.is_err());
+            assert!(stream.write(&[0; 9]).await.is_err());
+            assert!(stream.write_vectored(&[IoSlice::new(&[0; 9])]).await.is_err());
+            stream.flush().await.unwrap();
+            stream.close().await.unwrap();
+        });
+        assert_eq!((bytes.received(), bytes.sent()), (0, 0));
+        assert_eq!((stream.stream.flushed, stream.stream.closed), (1, 1));
+    }
 }

@@ -121,4 +121,21 @@ mod tests {
         let windows = [0, (1 << 21) - 1, 1 << 21, (1 << 21) + 512, (1 << 25) - 1, 1 << 25, 1 << 40];
         assert_eq!(windows.map(rows_max), [4096, 4096, 4096, 4097, 65_535, 65_536, 65_536]);
     }
+
+    #[test]
+    fn a_block_is_taken_for_a_node_when_it_is_longer_than_a_leaf_or_its_wrapper() {
+        assert_eq!(expected_node_bytes(LEAF_MAX, LEAF_MAX + WRAP_MAX), None);
+        assert_eq!(expected_node_bytes(0, 0), None);
+        assert_eq!(expected_node_bytes(9, 9 + WRAP_MAX + 1), Some((WRAP_MAX + 1) * NODE_FACTOR));
+        assert_eq!(expected_node_bytes(LEAF_MAX + 1, 0), Some(NODE_ESTIMATE * NODE_FACTOR));
+        assert_eq!(expected_node_bytes(LEAF_MAX + 1, LEAF_MAX + 8), Some(7 * NODE_FACTOR));
+        assert_eq!(expected_node_bytes(9, 9 + NODE_MAX / 2), Some(NODE_MAX));
+        assert_eq!(expected_node_bytes(0, u64::MAX), Some(NODE_MAX));
+        assert_eq!(expected_block_len(NODE_FACTOR * 1000), 1000);
+        let rows = |window| rows_max(window);
+        assert_eq!(
+            [0, 1 << 21, (1 << 21) + 512, (1 << 25) - 512, 1 << 25, 1 << 40].map(rows),
+            [4096, 4096, 4097, 65_535, 65_536, 65_536]
+        );
+    }
 }

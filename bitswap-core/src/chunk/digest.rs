@@ -261,4 +261,20 @@ mod tests {
         assert_eq!(leaves.runs(65), None, "there is a hole");
         assert_eq!(Leaves::default().runs(0).as_deref(), Some(&vec![][..]));
     }
+
+    #[test]
+    fn a_file_that_ends_within_a_leaf_has_a_root_too() {
+        let bytes: Vec<u8> = (0..15).collect();
+        let digest = |bytes: &[u8]| {
+            let mut digest = FileDigest::sha256();
+            digest.update(bytes);
+            digest.finish()
+        };
+        let expected = parent(&digest(&bytes[..10]), &digest(&bytes[10..]));
+        for step in [1, 10, 15] {
+            assert_eq!(root(&bytes, &[(10, 2)], step), expected);
+            assert_eq!(root(&bytes, &[(10, 1), (5, 1)], step), expected);
+        }
+        assert_eq!(root(&[], &[(10, 2)], 1), digest(&[]));
+    }
 }

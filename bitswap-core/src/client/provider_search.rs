@@ -181,4 +181,17 @@ mod tests {
         assert_eq!((lookups.session(5), states[5].lookup()), (None, None));
         assert!(lookups.start(Ref::from_place(99), &mut more, want).is_some());
     }
+
+    #[test]
+    fn a_lookup_takes_its_entry_and_half_of_that() {
+        let mut lookups = Lookups::default();
+        let mut states = [(); 6].map(|()| SearchState::default());
+        for (place, state) in (0..).zip(&mut states) {
+            lookups.start(Ref::from_place(place), state, Id::from_bits(1)).unwrap();
+        }
+        assert_eq!(lookups.bytes(), 9 * size_of::<(u64, Ref<Session>)>());
+        assert_eq!(lookups.end(&mut states[2], |lookup| lookup.id == 3), None);
+        assert_eq!(lookups.end(&mut states[2], |lookup| lookup.id == 2).map(|it| it.id), Some(2));
+        assert_eq!((lookups.session(2), lookups.session(3)), (None, Some(Ref::from_place(3))));
+    }
 }

@@ -383,4 +383,20 @@ mod tests {
         peers.retain(|id| id != peer(1));
         assert!(peers.members().is_empty() && peers.probed.is_empty());
     }
+
+    #[test]
+    fn members_the_allowed_and_the_probed_take_room() {
+        let mut peers = SessionPeers::new(true);
+        for n in 0..6 {
+            peers.allow(peer(n), |_| true);
+            peers.probe(peer(n));
+        }
+        let allowed = peers.allowed.as_ref().unwrap().capacity() * size_of::<Id<Peer>>();
+        let probed = 9 * size_of::<Id<Peer>>();
+        assert_eq!(peers.heap_bytes(), allowed + probed);
+        peers.add(peer(1));
+        let members = peers.members.capacity() * size_of::<SessionPeer>();
+        assert!(members > 0);
+        assert_eq!(peers.heap_bytes(), allowed + probed + members);
+    }
 }

@@ -200,4 +200,28 @@ mod tests {
         assert_eq!(timers.pop_peer(at(6)), Some(Ref::from_place(4)));
         assert_eq!(timers.first(), Some((at(9), TimerReason::Search)));
     }
+
+    #[test]
+    fn each_timer_takes_its_entry_and_half_of_that() {
+        let entry = size_of::<(Timestamp, Ref<Want>)>() * 3 / 2;
+        let mut timers = Timers::default();
+        assert_eq!(timers.bytes(), 0);
+        // So many that the sum names each kind.
+        fn fill<K>(due: &mut Due<K>, count: u32) {
+            (0..count).for_each(|row| due.set(Ref::from_place(row), None, Some(at(5))));
+        }
+        fill(&mut timers.requests, 2);
+        assert_eq!(timers.bytes(), 2 * entry);
+        fill(&mut timers.presence_waits, 4);
+        fill(&mut timers.searches, 8);
+        fill(&mut timers.expiries, 16);
+        fill(&mut timers.peer_throttles, 32);
+        fill(&mut timers.session_throttles, 64);
+        assert_eq!(timers.bytes(), 126 * entry);
+        for place in 0..6 {
+            timers.set_peer(Ref::from_place(place), None, Some((at(1), TimerReason::Cancel)));
+        }
+        let peers = 6 * size_of::<(Timestamp, Ref<Peer>, TimerReason)>() * 3 / 2;
+        assert_eq!(timers.bytes(), 126 * entry + peers);
+    }
 }

@@ -141,3 +141,68 @@ impl Unserved {
         !place.ticket.is_queued() || self.sessions.holds(session, place.ticket)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn at(ms: u64) -> Timestamp {
+        Timestamp::from_micros(ms * 1000)
+    }
+
+    /// So many sessions that nobody can serve.
+    fn unserved(sessions: u32) -> (Unserved, alloc::vec::Vec<Place>) {
+        let mut unserved = Unserved::default();
+        let places = (0..sessions).map(|session| {
+            let mut place = Place::default();
+            unserved.push(Ref::from_place(session), &mut place);
+            unserved.push(Ref::from_place(session), &mut place);
+            place
+        });
+        let places = places.collect();
+        (unserved, places)
+    }
+
+    #[test]
+    fn sessions_are_looked_at_once_for_each_peer_that_comes() {
+        let (mut unserved, mut places) = unserved(3);
+        assert_eq!((unserved.due_at(), unserved.pop(1, at(0))), (None, None));
+        assert!(!places[0].has_news(&unserved));
+        unserved.peer_can_be_asked();
+        assert!(places[0].has_news(&unserved) && !places[0].has_news(&unserved));
+        let popped = [(); 4].map(|()| unserved.pop(1, at(0)).map(Ref::place));
+        assert_eq!(popped, [Some(0), Some(1), Some(2), None]);
+        places.iter_mut().for_each(Place::leave);
+        for (session, place) in (5..).zip(&mut places) {
+            unserved.push(Ref::from_place(session), place);
+        }
+        assert_eq!(unserved.pop(1, at(0)), None, "nobody came");
+        unserved.go_round_again();
+        assert_eq!(unserved.pop(1, at(0)).map(Ref::place), Some(5));
+        // One that is left leaves, and none is looked at in its stead.
+        places[0].leave();
+        unserved.remove(&mut places[0]);
+        unserved.remove(&mut places[1]);
+        assert!(unserved.is_right(Ref::from_place(7), &places[2]));
+        assert_eq!(unserved.pop(1, at(0)).map(Ref::place), Some(7));
+        assert_eq!((unserved.due_at(), unserved.bytes()), (None, 0));
+    }
+
+    #[test]
+    fn a_period_has_so_many_attempts_and_the_next_one_as_many() {
+        let (mut unserved, _) = unserved(9);
+        unserved.peer_can_be_asked();
+        assert!(unserved.pop(ATTEMPTS - 1, at(5)).is_some());
+        assert_eq!(unserved.due_at(), Some(at(25)));
+        assert!(unserved.is_due(at(24)) && unserved.pop(1, at(24)).is_some());
+        assert!(!unserved.is_due(at(24)) && !unserved.may_attempt(at(24)));
+        assert_eq!((unserved.pop(1, at(24)), unserved.due_at()), (None, Some(at(25))));
+        // One attempt costs a whole period, and not more.
+        assert!(unserved.pop(ATTEMPTS * 2, at(25)).is_some());
+        assert_eq!((unserved.pop(1, at(44)), unserved.due_at()), (None, Some(at(45))));
+        unserved.attempt(9, at(44));
+        assert!(unserved.is_due(at(45)));
+        unserved.attempt(ATTEMPTS, at(45));
+        assert!(!unserved.is_due(at(46)));
+    }
+}

@@ -50,3 +50,23 @@ impl<P: Ord> Admissions<P> {
         tree::<(P, Vec<Id<Session>>)>(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_kept_as_long_as_a_session_admits_it() {
+        let [one, other] = [1, 2].map(Id::from_bits);
+        let mut admissions: Admissions<u16> = Admissions::default();
+        for peer in 0..4 {
+            admissions.admit(peer, one);
+        }
+        admissions.admit(3, other);
+        assert_eq!((admissions.of(&2), admissions.of(&3)), (&[one][..], &[one, other][..]));
+        assert_eq!(admissions.bytes(), 6 * size_of::<(u16, Vec<Id<Session>>)>());
+        admissions.close(one);
+        assert_eq!((admissions.of(&2), admissions.of(&3)), (&[][..], &[other][..]));
+        assert_eq!(admissions.bytes(), size_of::<(u16, Vec<Id<Session>>)>() * 3 / 2);
+    }
+}

@@ -114,3 +114,42 @@ impl<P: Copy + Ord> Registry<P> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_has_one_row_while_there_is_room() {
+        let mut registry: Registry<char> = Registry::new(4);
+        let [a, b] = ['a', 'b'].map(|name| registry.connect(name).unwrap());
+        assert_eq!(registry.connect('a'), None);
+        assert_eq!(
+            (registry.connect('c').is_some(), registry.connect('d').is_some()),
+            (true, true)
+        );
+        assert_eq!((registry.connect('e'), registry.len()), (None, 4));
+        let names = 6 * size_of::<(char, Id<Peer>)>();
+        assert_eq!(registry.bytes(), registry.rows.bytes() + names);
+        assert_eq!(
+            (registry.id(&'b'), registry.id_at(b.at()), registry.name(b)),
+            (Some(b), Some(b), Some('b'))
+        );
+        for _ in 0..3 {
+            registry.count_message(a.at());
+        }
+        assert_eq!(registry.messages_received(a.at()), Some(3));
+        assert_eq!(registry.tell_need(a.at(), false), None, "that is so from the start");
+        assert_eq!(
+            [true, true, false].map(|it| registry.tell_need(a.at(), it)),
+            [Some('a'), None, Some('a')]
+        );
+        assert_eq!((registry.disconnect(&'a'), registry.disconnect(&'a')), (Some(a), None));
+        let again = registry.connect('e').unwrap();
+        assert_eq!(
+            (registry.name(a), registry.name_at(a.at()), again.at()),
+            (None, Some('e'), a.at())
+        );
+        registry.validate().unwrap();
+    }
+}

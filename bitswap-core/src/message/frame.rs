@@ -350,4 +350,24 @@ mod tests {
             assert_eq!((unique.as_ptr(), unique.capacity()), (start, len));
         }
     }
+
+    #[test]
+    fn a_stream_that_rests_gives_its_memory_back_unless_something_waits_in_it() {
+        let mut decoder = FrameDecoder::new(100);
+        assert_eq!((decoder.allocated(), decoder.will_allocate()), (0, CHUNK));
+        let feed = |decoder: &mut FrameDecoder, bytes: &[u8]| {
+            decoder.buffer_mut()[..bytes.len()].copy_from_slice(bytes);
+            decoder.advance(bytes.len());
+        };
+        feed(&mut decoder, &[2, 7]);
+        assert_eq!(decoder.next_frame(), Ok(None));
+        decoder.shrink();
+        assert_eq!((decoder.allocated(), decoder.is_mid_frame()), (CHUNK, true));
+        feed(&mut decoder, &[8]);
+        assert_eq!(decoder.next_frame(), Ok(Some(Bytes::from_static(&[7, 8]))));
+        decoder.shrink();
+        assert_eq!((decoder.allocated(), decoder.is_mid_frame()), (0, false));
+        feed(&mut decoder, &[1, 9]);
+        assert_eq!(decoder.next_frame(), Ok(Some(Bytes::from_static(&[9]))));
+    }
 }

@@ -212,4 +212,20 @@ mod tests {
         agenda.peers.get_mut(a).unwrap().ticket = Ticket::new();
         assert!(agenda.validate().is_err());
     }
+
+    #[test]
+    fn a_timer_and_a_turn_take_their_entries_and_half_of_that() {
+        let mut agenda = Agenda::default();
+        let peers: [_; 4] = peers(&mut agenda);
+        let known = agenda.peers.bytes();
+        assert!(known > 0);
+        assert_eq!(agenda.bytes(), known);
+        agenda.touch(peers[0]);
+        agenda.touch(peers[1]);
+        let turns = 3 * size_of::<(u64, Ref<Peer>)>();
+        assert_eq!(agenda.bytes(), known + turns);
+        peers.iter().for_each(|peer| agenda.set_timer(*peer, Some((at(5), TimerReason::Rest))));
+        let timers = 6 * size_of::<(Timestamp, TimerReason, Ref<Peer>)>();
+        assert_eq!(agenda.bytes(), known + turns + timers);
+    }
 }

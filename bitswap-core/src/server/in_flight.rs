@@ -110,4 +110,15 @@ mod tests {
         in_flight.push(4, vec![response]);
         assert!(in_flight.validate().is_err());
     }
+
+    #[test]
+    fn messages_and_their_responses_take_room() {
+        let response = SentResponse { want: Id::from_bits(7), response: Response::Have };
+        let mut in_flight = InFlight::default();
+        in_flight.push(4, vec![response; 3]);
+        in_flight.push(5, vec![response; 4]);
+        let messages = in_flight.0.capacity() * size_of::<Unanswered>();
+        assert_eq!(in_flight.heap_bytes(), messages + 7 * size_of::<SentResponse>());
+        assert_eq!(in_flight.len(), 2);
+    }
 }

@@ -496,4 +496,20 @@ mod tests {
         memory.starved.insert((at(1), peer(0)));
         assert!(memory.validate().is_err());
     }
+
+    #[test]
+    fn who_waits_is_starved_or_may_fall_behind_takes_an_entry_and_half_of_that() {
+        let mut memory = memory(1 << 20);
+        let known = memory.peers.bytes();
+        assert!(known > 0);
+        assert_eq!(memory.bytes(), known);
+        memory.expects(peer(0), at(0));
+        memory.update(peer(0), Usage { in_flight: 1 << 20, head: Some(9), ..Usage::default() });
+        let (turn, moment) = (size_of::<Turn>(), size_of::<(Timestamp, Ref<Peer>)>());
+        assert_eq!((memory.waiting.len(), memory.starved.len(), memory.late.len()), (0, 0, 1));
+        assert_eq!(memory.bytes(), known + moment * 3 / 2);
+        assert!(!look(&mut memory, 1, 9, at(0)) && !look(&mut memory, 2, 9, at(0)));
+        assert_eq!((memory.waiting.len(), memory.starved.len(), memory.late.len()), (2, 2, 1));
+        assert_eq!(memory.bytes(), known + (2 * turn + 3 * moment) * 3 / 2);
+    }
 }

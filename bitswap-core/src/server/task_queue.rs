@@ -460,4 +460,34 @@ mod tests {
         case.rows.at_mut(row).unwrap().lookup_started(LoadKind::Data);
         assert!(case.validate().is_err());
     }
+
+    #[test]
+    fn a_queue_takes_its_entries_half_of_that_and_the_blocks() {
+        let mut case = Case::default();
+        let three_halves = |bytes: usize| bytes * 3 / 2;
+        let (place, other) = (size_of::<Position>(), size_of::<Evictable>());
+        // Two sizes, three blocks to load of which one is unsure, and one presence.
+        let have = |n, priority| {
+            Want::new(peer(0), key(n), &want_have_or(n, priority), u64::from(n), None)
+        };
+        let [.., found] = [1, 2, 3].map(|n| case.add(have(n, 0)));
+        assert_eq!(case.queue.bytes(), three_halves(3 * place));
+        let rows = [4, 5, 6, 7, 8].map(|n| case.add(block(n, 0)));
+        let mut entry = want_have_or(9, 0);
+        entry.kind = crate::message::WantKind::Block;
+        case.add(Want::new(peer(0), key(9), &entry, 9, None));
+        assert_eq!(case.queue.bytes(), three_halves((3 + 5 + 2) * place));
+        case.change(found, None, |want| want.lookup_started(LoadKind::Size));
+        case.change(found, None, |want| want.block_found(7, false, None));
+        assert!(case.queue.has_presences());
+        assert_eq!(case.queue.bytes(), three_halves(10 * place));
+        case.change(rows[0], None, Want::cannot_be_sent);
+        assert_eq!(case.queue.bytes(), three_halves(9 * place + other));
+        let data = Bytes::from_static(&[0; 30]);
+        case.change(rows[1], None, |want| want.lookup_started(LoadKind::Data));
+        case.change(rows[1], Some(data), |want| want.block_found(30, true, None));
+        let loaded = size_of::<(Position, Bytes)>();
+        assert_eq!(case.queue.bytes(), three_halves(8 * place + other + loaded) + 30);
+        case.validate().unwrap();
+    }
 }

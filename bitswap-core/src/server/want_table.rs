@@ -377,4 +377,27 @@ mod tests {
         table.peers.get_mut(peers[0]).unwrap().list = List::default();
         assert!(table.validate().is_err());
     }
+
+    #[test]
+    fn the_table_takes_what_its_parts_do_and_the_long_keys() {
+        let (mut table, peers) = table(2);
+        let long = cid::multihash::Multihash::wrap(0x12, &[7; 64]).unwrap();
+        let long = Key::new(&cid::Cid::new_v1(0x55, long));
+        assert!(long.heap_bytes() > 0);
+        table.insert(Want::new(peers[0], long.clone(), &want_block(1, 0), 0, None)).unwrap();
+        table.insert(want(peers[1], 2)).unwrap();
+        table.largest();
+        let parts = |table: &WantTable| {
+            let indexes = table.by_pair.bytes() + table.by_cid.bytes();
+            table.rows.bytes() + indexes + table.peers.bytes()
+        };
+        assert_eq!(table.peers_by_ledger_size.len(), 2);
+        let sizes = 3 * size_of::<(u32, Ref<Peer>)>();
+        assert_eq!(table.bytes(), parts(&table) + long.heap_bytes() + sizes);
+        let row = table.find(peers[0], &long).unwrap();
+        table.remove(row);
+        table.largest();
+        let sizes = table.peers_by_ledger_size.len() * size_of::<(u32, Ref<Peer>)>() * 3 / 2;
+        assert_eq!(table.bytes(), parts(&table) + sizes);
+    }
 }

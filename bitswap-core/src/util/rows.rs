@@ -404,4 +404,30 @@ mod tests {
         }
         assert!(rows.iter().map(|(_, n)| *n).eq(0..300));
     }
+
+    #[test]
+    fn a_table_takes_its_pages_and_the_lists_of_them() {
+        let mut rows: Rows<u64> = Rows::default();
+        assert_eq!(rows.bytes(), 0);
+        let ids: Vec<Id<u64>> = (0..=2 * PAGE as u64).map(|n| rows.insert(n)).collect();
+        let lists = rows.pages.capacity() * size_of::<Place<u64>>() + rows.roomy.capacity() * 4;
+        let page = PAGE * size_of::<Slot<u64>>();
+        assert_eq!(rows.bytes(), 3 * page + lists);
+        rows.remove(ids[2 * PAGE].at());
+        let lists = rows.pages.capacity() * size_of::<Place<u64>>() + rows.roomy.capacity() * 4;
+        assert_eq!(rows.bytes(), 2 * page + lists);
+    }
+
+    #[test]
+    fn rows_and_their_ids_are_read_as_place_and_age() {
+        let mut rows: Rows<char> = Rows::default();
+        let [a, b] = ['a', 'b'].map(|row| rows.insert(row));
+        assert_eq!(alloc::format!("{a:?} {b:?} {:?} {}", a.at(), b.at()), "0.1 1.2 0 1");
+        assert_eq!((rows.id(b.at()), rows.id(Ref::from_place(2))), (Some(b), None));
+        assert!(a < b && a.at() < b.at());
+        // The same place later is a larger id.
+        rows.remove(a.at());
+        let c = rows.insert('c');
+        assert!(a.at() == c.at() && a != c && a < c && c < b);
+    }
 }

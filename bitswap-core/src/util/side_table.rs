@@ -113,4 +113,22 @@ mod tests {
             assert!((most - values..=most).contains(&bytes), "{bytes} of {most} for {values}");
         }
     }
+
+    #[test]
+    fn the_places_and_the_values_are_counted() {
+        let mut table: SideTable<[u64; 5], ()> = SideTable::default();
+        for place in [0, 3] {
+            table.insert(Ref::from_place(place), [0; 5]);
+        }
+        let places = table.values.capacity() * size_of::<usize>();
+        assert_eq!((table.len(), table.bytes()), (2, places + 2 * 40));
+        // A value in a place that has one replaces it.
+        table.insert(Ref::from_place(3), [1; 5]);
+        assert_eq!((table.len(), table.bytes()), (2, places + 2 * 40));
+        assert_eq!(table.remove(Ref::from_place(1)), None);
+        assert_eq!(
+            table.iter_mut().map(|(row, value)| (row.place(), value[0])).collect::<Vec<_>>(),
+            [(0, 0), (3, 1)]
+        );
+    }
 }

@@ -107,4 +107,14 @@ mod tests {
         queue.release();
         assert!(queue.is_empty() && queue.bytes() == 0);
     }
+
+    #[test]
+    fn a_queue_takes_its_rows_and_half_of_that() {
+        let mut queue: TicketQueue<()> = TicketQueue::default();
+        let mut tickets = [Ticket::new(); 6];
+        for (place, ticket) in (0..).zip(&mut tickets) {
+            queue.push(Ref::from_place(place), ticket);
+        }
+        assert_eq!(queue.bytes(), 9 * size_of::<(u64, Ref<()>)>());
+    }
 }

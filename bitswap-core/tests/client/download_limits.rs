@@ -250,3 +250,28 @@ fn a_peer_that_is_held_to_a_rate_is_not_waited_for() {
     d.drain();
     assert!(d.take_sent().contains(&(2, cid(3), Sent::WantBlock)));
 }
+
+#[test]
+fn a_session_says_while_a_limit_of_download_holds_it_back() {
+    let (all, each) = (
+        Rates { download: Some(100_000), ..Rates::default() },
+        Rates { download_per_peer: Some(100_000), ..Rates::default() },
+    );
+    for (rates, own, is_limited) in [
+        (Rates::default(), None, false),
+        (all, None, true),
+        (each, None, true),
+        (Rates::default(), Some(100_000), true),
+    ] {
+        let mut deliveries = Deliveries::new(rates, [1, 2], Some(Deliveries::BYTES));
+        let (session, d) = (deliveries.session, &mut deliveries.driver);
+        d.host.set_session_rate(session, own);
+        assert!(!d.engine().is_rate_limited(session), "nothing was asked for yet");
+        d.drain();
+        assert_eq!(d.engine().is_rate_limited(session), is_limited, "{rates:?} {own:?}");
+        let other = d.session();
+        assert_eq!(d.engine().is_rate_limited(other), rates != Rates::default());
+        d.host.close_session(session);
+        assert!(!d.engine().is_rate_limited(session), "it is not there any more");
+    }
+}

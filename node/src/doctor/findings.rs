@@ -169,3 +169,169 @@ fn of_target(target: &TargetReport, found: &mut Vec<Finding>) {
         ));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use bitswap_core::PeerStats;
+    use libp2p::{Multiaddr, PeerId};
+
+    use super::*;
+    use crate::doctor::Found;
+    use crate::node::{ConnectedPeer, Identified, PeerInfo};
+
+    /// A place with which nothing is wrong.
+    fn place() -> TargetReport {
+        TargetReport {
+            path: PathBuf::from("/d/name"),
+            path_len: 7,
+            name_len: 4,
+            name_fault: None,
+            portable_fault: None,
+            found: Found::Nothing,
+            in_the_way: Vec::new(),
+            directory: PathBuf::from("/d"),
+            directory_exists: true,
+            file_system: None,
+            is_network: false,
+            synced_by: None,
+            free_space: Some(SPACE_MIN),
+            permissions: None,
+            write_error: None,
+            has_locks: Some(true),
+            part: None,
+            has_work_directory: false,
+            journal: JournalState::Missing,
+            lock: LockState::Free,
+            lock_error: None,
+        }
+    }
+
+    /// What is found of a place with which this is wrong: how bad each is, and its first words.
+    fn found(change: impl FnOnce(&mut TargetReport)) -> Vec<(Gravity, String)> {
+        let mut place = place();
+        change(&mut place);
+        let found = of(Some(&place), &[], &[]);
+        found.into_iter().map(|finding| (finding.gravity, finding.what)).collect()
+    }
+
+    fn one(change: impl FnOnce(&mut TargetReport)) -> (Gravity, String) {
+        let mut found = found(change);
+        assert_eq!(found.len(), 1, "{found:?}");
+        found.remove(0)
+    }
+
+    #[test]
+    fn each_thing_that_is_wrong_with_a_place_is_told_once() {
+        use Gravity::{Problem, Warning};
+        assert_eq!(found(|_| {}), []);
+        let is = |found: (Gravity, String), gravity, what: &str| {
+            assert!(found.0 == gravity && found.1.contains(what), "{found:?}, not {what}");
+        };
+        is(one(|it| it.name_fault = Some("bad".into())), Problem, "bad");
+        is(one(|it| it.name_len = 256), Problem, "the name has 256");
+        assert_eq!(found(|it| it.name_len = 255), []);
+        is(one(|it| it.portable_fault = Some("worse".into())), Warning, "worse");
+        is(one(|it| it.in_the_way = vec!["a pipe".into()]), Problem, "a pipe");
+        is(one(|it| it.directory_exists = false), Problem, "no directory /d");
+        is(one(|it| it.write_error = Some("denied".into())), Problem, "denied");
+        is(one(|it| it.free_space = Some(SPACE_MIN - 1)), Problem, "free in /d");
+        assert_eq!(found(|it| it.free_space = None), []);
+        is(one(|it| it.is_network = true), Warning, "another machine");
+        is(one(|it| it.synced_by = Some("a cloud")), Warning, "a cloud");
+        is(one(|it| it.has_locks = Some(false)), Warning, "cannot be locked");
+        assert_eq!(found(|it| it.has_locks = None), []);
+        is(one(|it| it.lock = LockState::Held), Warning, "another process");
+        assert_eq!(found(|it| it.lock = LockState::Stale), []);
+        is(one(|it| it.lock = LockState::Unknown), Problem, "may be locked by another machine");
+        is(one(|it| it.journal = JournalState::Unreadable), Warning, "the journal");
+    }
+
+    #[test]
+    fn what_follows_from_another_thing_is_not_told_beside_it() {
+        // A directory that is missing because of what stands in its place.
+        let (_, what) = one(|it| {
+            it.directory_exists = false;
+            it.in_the_way = vec!["a pipe".into()];
+        });
+        assert_eq!(what, "a pipe");
+        let (_, what) = one(|it| {
+            it.lock = LockState::Unknown;
+            it.in_the_way = vec!["a pipe".into()];
+        });
+        assert_eq!(what, "a pipe");
+        // A name that no file can have is told without its length.
+        let (_, what) = one(|it| {
+            it.name_fault = Some("bad".into());
+            it.name_len = 999;
+            it.portable_fault = Some("worse".into());
+        });
+        assert_eq!(what, "bad");
+        let unseen = |it: &mut TargetReport| {
+            it.lock = LockState::Unknown;
+            it.lock_error = Some("denied".into());
+        };
+        let (gravity, what) = one(unseen);
+        assert!(gravity == Gravity::Problem && what.contains("cannot be seen: denied"), "{what}");
+        let (_, what) = one(|it| {
+            unseen(it);
+            it.write_error = Some("read-only".into());
+        });
+        assert!(what.contains("read-only"), "{what}");
+        // A warning is no reason for it.
+        assert_eq!(
+            found(|it| {
+                unseen(it);
+                it.is_network = true;
+            })
+            .len(),
+            2
+        );
+    }
+
+    #[test]
+    fn a_peer_that_cannot_serve_is_told() {
+        let address: Multiaddr = "/ip4/127.0.0.1/tcp/80".parse().unwrap();
+        let reached = |bitswap, identified| Reached {
+            address: address.clone(),
+            peer: Some(ConnectedPeer {
+                info: PeerInfo { peer: PeerId::random(), bitswap },
+                identified,
+            }),
+            connected_after: None,
+            error: None,
+        };
+        let of_peer = |reached: Reached| {
+            let found = of(None, &[], &[reached]);
+            found.into_iter().map(|finding| (finding.gravity, finding.what)).collect::<Vec<_>>()
+        };
+        let none = of_peer(reached(None, None));
+        assert!(none[0].0 == Gravity::Problem && none[0].1.ends_with("does not speak Bitswap"));
+        let failed = Reached { error: Some("refused".into()), ..reached(None, None) };
+        assert_eq!(of_peer(failed), [(Gravity::Problem, "refused".to_owned())]);
+        assert_eq!(of_peer(Reached { peer: None, ..reached(None, None) }), []);
+        let listened = |error: Option<&str>| Listened {
+            address: address.clone(),
+            listens: None,
+            error: error.map(str::to_owned),
+        };
+        let found = of(None, &[listened(None), listened(Some("in use"))], &[]);
+        assert_eq!(
+            (found.len(), found[0].gravity, &found[0].what[..]),
+            (1, Gravity::Problem, "in use")
+        );
+        let spoken = |support, identified: Option<Identified>| {
+            let (mut info, mut stats) = (bitswap_libp2p::PeerInfo::default(), PeerStats::default());
+            stats.support = support;
+            info.stats = Some(stats);
+            of_peer(reached(Some(info), identified))
+        };
+        let known = Some(Identified::default());
+        assert_eq!(spoken(ProtocolSupport::No, known.clone())[0].0, Gravity::Problem);
+        assert_eq!(spoken(ProtocolSupport::Unknown, known), []);
+        assert_eq!(spoken(ProtocolSupport::Yes, None), []);
+        let silent = spoken(ProtocolSupport::Unknown, None);
+        assert!(silent[0].0 == Gravity::Warning && silent[0].1.contains("has not said"));
+    }
+}

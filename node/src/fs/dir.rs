@@ -220,4 +220,22 @@ mod tests {
             assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
         }
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_directory_is_refused_by_what_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("dir")).unwrap();
+        fs::write(at("file"), "").unwrap();
+        std::os::unix::fs::symlink("dir", at("link")).unwrap();
+        let dir = Dir::open(directory.path()).unwrap();
+        let refused = |name| obstacle(&dir.child(name).unwrap_err());
+        assert!(dir.child("dir").is_ok());
+        assert_eq!(
+            (refused("link"), refused("file")),
+            (Some(Obstacle::Link), Some(Obstacle::Special))
+        );
+        assert_eq!(dir.child("nothing").unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -324,4 +324,14 @@ mod tests {
         assert!(!is_mount_point(CWD, "/proc/self"));
         assert!(!is_mount_point(CWD, "/nowhere/at/all"));
     }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_free() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(may_replace(&directory.path().join("free")).is_ok());
+        assert_eq!(may_replace(&file.join("below")).unwrap_err().kind(), ErrorKind::NotADirectory);
+    }
 }

@@ -125,4 +125,20 @@ mod tests {
         let used = file.metadata().unwrap().blocks() * 512;
         assert!((1..=1 << 20).contains(&used), "{used}");
     }
+
+    #[test]
+    fn zeros_are_looked_for_to_the_last_byte() {
+        let file = tempfile::tempfile().unwrap();
+        let len = 2 * LOOK + 7;
+        file.set_len(len as u64).unwrap();
+        assert!(reads_zeros(&file, 0, 0).unwrap() && reads_zeros(&file, 0, len).unwrap());
+        assert!(!reads_zeros(&file, 0, len + 1).unwrap(), "the file ends before");
+        for at in [0, LOOK - 1, LOOK, len - 1] {
+            write_at(&file, at as u64, &[1]).unwrap();
+            assert!(!reads_zeros(&file, 0, len).unwrap(), "{at}");
+            assert!(reads_zeros(&file, 0, at).unwrap(), "before {at}");
+            assert!(reads_zeros(&file, at as u64 + 1, len - at - 1).unwrap(), "after {at}");
+            write_at(&file, at as u64, &[0]).unwrap();
+        }
+    }
 }

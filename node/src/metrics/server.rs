@@ -164,3 +164,19 @@ async fn read(stream: &mut ByteStream) -> io::Result<Asked> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_has_an_address_of_tcp() {
+        let of = |text: &str| socket(&text.parse().unwrap()).map(|it| it.to_string());
+        assert_eq!(of("/ip4/127.0.0.1/tcp/80").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(of("/ip6/::1/tcp/9000").as_deref(), Some("[::1]:9000"));
+        for other in ["/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/80", "/dns/localhost/tcp/80", "/tcp/80"]
+        {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}

@@ -154,3 +154,15 @@ impl Driver {
         NodeHistograms { bitswap, block_latency, time_to_first_block, session_wants }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_from_a_peer_or_from_here() {
+        let peer = PeerId::random();
+        assert_eq!(Source(Some(peer)).to_string(), peer.to_string());
+        assert_eq!(Source(None).to_string(), "here");
+    }
+}

@@ -389,4 +389,23 @@ mod tests {
         let cid = *Prefix::V0.block(block).unwrap().cid();
         assert!(Check::new(FileRole::Temp, 0, 5, cid).matches(&bytes));
     }
+
+    #[test]
+    fn an_error_names_its_file_and_the_systems_code() {
+        use alloc::string::ToString as _;
+        let roles = [
+            (FileRole::Temp, "the temporary file"),
+            (FileRole::Journal, "the journal"),
+            (FileRole::NewJournal, "the journal"),
+            (FileRole::Lock, "the lock file"),
+            (FileRole::Target(3), "the target"),
+            (FileRole::Dir, "the directory"),
+        ];
+        for (role, name) in roles {
+            assert_eq!(role.to_string(), name);
+        }
+        let error = |code| FsError { kind: FsErrorKind::NotFound, code }.to_string();
+        assert_eq!(error(None), FsErrorKind::NotFound.to_string());
+        assert_eq!(error(Some(2)), error(None) + " (system error 2)");
+    }
 }

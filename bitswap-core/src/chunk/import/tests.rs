@@ -235,9 +235,11 @@ fn entries_are_in_the_order_of_their_names_and_bad_ones_are_refused() {
     let file = blocks_of(Profile::default(), b"x").0;
     let root = NodeRoot { cid: file.cid, dag_size: 1 };
     let mut directory = DirectoryBuilder::new(Profile::default());
+    assert!(directory.is_empty());
     for name in ["é", "b", "B", "a"] {
         directory.add(name, root).unwrap();
     }
+    assert_eq!((directory.len(), directory.is_empty()), (4, false));
     assert_eq!(directory.add("a", root), Err(DagFault::DuplicateName));
     for name in ["", ".", "..", "a/b", "a\0"] {
         assert!(matches!(directory.add(name, root), Err(DagFault::BadName(_))), "{name:?}");

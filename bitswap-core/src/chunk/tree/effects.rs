@@ -145,3 +145,28 @@ impl Expected {
 pub(super) fn replaces(if_exists: IfExists) -> bool {
     if_exists == IfExists::Replace
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_file_is_recognised_by_its_bytes_or_by_its_raw_block() {
+        use multihash_codetable::{Code, MultihashDigest};
+        let (hello, other) = (Bytes::from_static(b"hello"), Bytes::from_static(b"hellO"));
+        let bytes = Expected::Bytes(hello.clone());
+        assert_eq!(bytes.len_max(), 5);
+        let hash = Code::Sha2_256.digest(b"hello");
+        let block = Expected::Block(Cid::new_v1(RAW, hash));
+        assert_eq!(block.len_max(), crate::limits::BLOCK_BYTES_MAX);
+        for expected in [bytes, block] {
+            assert!(expected.matches(&hello) && !expected.matches(&other));
+        }
+        // What is no raw block is no file's bytes.
+        assert!(!Expected::Block(Cid::new_v1(crate::chunk::DAG_PB, hash)).matches(&hello));
+        assert!(
+            [IfExists::Refuse, IfExists::Replace, IfExists::Unique].map(replaces)
+                == [false, true, false]
+        );
+    }
+}

@@ -73,3 +73,35 @@ impl fmt::Display for TreePath {
         if self.0.is_empty() { f.write_str(".") } else { f.write_str(&self.0) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_its_names_from_the_root_down() {
+        use alloc::string::ToString as _;
+        use alloc::vec::Vec;
+        let root = TreePath::root();
+        assert_eq!(
+            (root.is_root(), root.name(), root.as_str(), &root.to_string()[..]),
+            (true, "", "", ".")
+        );
+        assert_eq!(root.components().count(), 0);
+        let one = root.join("one").unwrap();
+        let two = one.join("two").unwrap();
+        assert_eq!((one.as_str(), one.name(), two.name()), ("one", "one", "two"));
+        assert_eq!(
+            (two.as_str(), &two.to_string()[..], two.is_root()),
+            ("one/two", "one/two", false)
+        );
+        assert_eq!(two.components().collect::<Vec<_>>(), ["one", "two"]);
+        assert!(one.join("a/b").is_err() && root.join("..").is_err());
+        assert_eq!(TreePath::parse("one/two"), Some(two));
+        assert_eq!(TreePath::parse(""), Some(root));
+        assert_eq!(
+            [TreePath::parse("one//two"), TreePath::parse("/"), TreePath::parse("a/..")],
+            [None, None, None]
+        );
+    }
+}

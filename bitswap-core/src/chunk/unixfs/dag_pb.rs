@@ -178,4 +178,30 @@ mod tests {
         let minus_one = [&[0x18][..], &[0xff; 9], &[1]].concat();
         assert_eq!(decode(&link(&[&hash, &minus_one]), 9).unwrap().links[0].tsize, 0);
     }
+
+    #[test]
+    fn the_fields_of_a_link_come_in_their_order_and_each_once() {
+        let hash = [&[0x0a, 36][..], &cid().to_bytes()].concat();
+        let fields: [&[u8]; 3] = [&hash, &[0x12, 1, b'n'], &[0x18, 5]];
+        let orders = (0..3).flat_map(|a| (0..3).map(move |b| alloc::vec![a, b]));
+        let longer = (0..3)
+            .flat_map(|a| (0..3).flat_map(move |b| (0..3).map(move |c| alloc::vec![a, b, c])));
+        for order in orders.chain(longer).chain((0..3).map(|a| alloc::vec![a])) {
+            let bytes: Vec<&[u8]> = order.iter().map(|field| fields[*field]).collect();
+            let expected = match () {
+                () if !order.is_sorted_by(|a, b| a < b) => Err(DagFault::Malformed),
+                () if order[0] != 0 => Err(DagFault::BadLink),
+                () => {
+                    Ok((&b"n"[..order.contains(&1).into()], if order.contains(&2) { 5 } else { 0 }))
+                }
+            };
+            let bytes = link(&bytes);
+            let node = decode(&bytes, 9);
+            assert_eq!(
+                node.map(|node| (node.links[0].name, node.links[0].tsize)),
+                expected,
+                "{order:?}"
+            );
+        }
+    }
 }

@@ -149,4 +149,58 @@ mod tests {
             assert_eq!(metadata.is_empty(), message.len() == 2);
         }
     }
+
+    #[test]
+    fn a_known_field_is_refused_when_it_comes_twice_or_with_another_type() {
+        let time = [&[0x42, 2][..], &[8, 5]].concat();
+        let fields: [&[u8]; 6] =
+            [&[8, 2], &[0x12, 1, 7], &[0x18, 1], &[0x28, 0x22], &[0x30, 8], &time];
+        let kind = fields[0];
+        for (at, field) in fields.iter().enumerate() {
+            let once = if at == 0 { kind.to_vec() } else { [kind, *field].concat() };
+            assert!(Data::decode(&once, 9).is_ok(), "{field:x?}");
+            let twice = [&once[..], *field].concat();
+            assert_eq!(Data::decode(&twice, 9).err(), Some(DagFault::Malformed), "{field:x?}");
+        }
+        // The same numbers as a varint where bytes are expected, and the reverse.
+        let others: [&[u8]; 6] =
+            [&[0x0a, 0], &[0x10, 1], &[0x1a, 0], &[0x2a, 0], &[0x32, 0], &[0x40, 1]];
+        for other in others {
+            let bytes = [kind, other].concat();
+            assert_eq!(Data::decode(&bytes, 9).err(), Some(DagFault::Malformed), "{other:x?}");
+        }
+    }
+
+    #[test]
+    fn block_sizes_are_read_packed_or_one_by_one_up_to_their_number() {
+        let single = [8, 2, 0x20, 5, 0x20, 6, 0x20, 7];
+        let packed = [8, 2, 0x22, 3, 5, 6, 7];
+        for message in [&single[..], &packed] {
+            assert_eq!(
+                Data::decode(message, 3).map(|data| data.blocksizes).ok(),
+                Some(alloc::vec![5, 6, 7])
+            );
+            assert_eq!(Data::decode(message, 2).err(), Some(DagFault::BlocksizesMismatch));
+        }
+    }
+
+    #[test]
+    fn a_time_has_seconds_and_less_than_a_second_beside() {
+        let nanos = |nanos: u32| [&[8, 5, 0x15][..], &nanos.to_le_bytes()].concat();
+        assert_eq!(
+            decode_mtime(&nanos(999_999_999)),
+            Ok(Mtime { seconds: 5, nanoseconds: 999_999_999 })
+        );
+        assert_eq!(decode_mtime(&nanos(1)), Ok(Mtime { seconds: 5, nanoseconds: 1 }));
+        for bytes in [
+            &nanos(1_000_000_000)[..],
+            &nanos(0),
+            &[0x15, 1, 0, 0, 0],
+            &[],
+            &[0x0a, 0],
+            &[8, 5, 0x10, 1],
+        ] {
+            assert_eq!(decode_mtime(bytes), Err(DagFault::Malformed), "{bytes:x?}");
+        }
+    }
 }

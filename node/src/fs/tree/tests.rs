@@ -433,3 +433,43 @@ fn a_tree_of_many_directories_keeps_few_of_them_open() {
         assert!(most <= DIRS_MAX + 8, "{most}");
     }
 }
+
+#[test]
+fn of_the_work_directory_only_what_a_fetch_put_there_is_removed() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = Folder::new(&directory.path().join("tree"), write_at).unwrap();
+    let work = directory.path().join("tree.part");
+    folder.perform(TreeEffect::Lock).unwrap();
+    folder.perform(TreeEffect::RemoveWork).unwrap();
+    let begin = || {
+        folder.perform(TreeEffect::Begin).unwrap();
+        for name in [JOURNAL, NEW_JOURNAL, "put-7", "file-abc"] {
+            fs::write(work.join(name), "x").unwrap();
+        }
+    };
+    begin();
+    folder.perform(TreeEffect::RemoveWork).unwrap();
+    assert!(!work.exists());
+    for name in ["other", "put", "a-journal", "x-put-7"] {
+        begin();
+        fs::write(work.join(name), "the user's").unwrap();
+        let error = folder.perform(TreeEffect::RemoveWork).unwrap_err();
+        assert!(matches!(fs_error(&error).kind, FsErrorKind::InTheWay { .. }), "{error:?}");
+        let mut left: Vec<_> =
+            fs::read_dir(&work).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        let mut expected = [name, MARK];
+        expected.sort_unstable();
+        assert_eq!(left, expected, "it stays a work directory");
+        fs::remove_file(work.join(name)).unwrap();
+        folder.perform(TreeEffect::RemoveWork).unwrap();
+        assert!(!work.exists());
+    }
+}
+
+#[test]
+fn a_long_name_has_a_work_directory_of_another_name() {
+    let of = |len: usize| work_name(&Paths::new(&PathBuf::from("n".repeat(len))).unwrap());
+    assert_eq!((of(1), of(250)), ("n.part".to_owned(), "n".repeat(250) + ".part"));
+    assert_eq!((of(251).len(), of(251) == of(252)), (37, false));
+}

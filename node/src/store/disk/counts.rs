@@ -78,3 +78,39 @@ impl Drop for Room<'_> {
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_is_full_while_nothing_changed_and_too_much_stays() {
+        let mut counts = Counts::of(None);
+        assert!(!counts.is_full(0), "it was not looked for");
+        counts.changed();
+        counts.changed();
+        assert_eq!(counts.changes(), 2);
+        counts.found_full(2, 100);
+        assert_eq!([99, 100, 101].map(|most| counts.is_full(most)), [true, false, false]);
+        counts.changed();
+        assert!(!counts.is_full(99), "there may be more to remove now");
+        counts.found_full(2, 100);
+        assert!(!counts.is_full(99), "it changed while it was looked for");
+    }
+
+    #[test]
+    fn room_that_is_not_used_is_given_back() {
+        let counts = Mutex::new(Counts { reserved: 50, ..Counts::default() });
+        let mut room = Room::new(&counts, 30);
+        room.used(&mut locked(&counts), 10);
+        assert_eq!(locked(&counts).reserved, 40);
+        drop(room);
+        assert_eq!(locked(&counts).reserved, 20);
+        // More comes than there was room for.
+        let mut room = Room::new(&counts, 15);
+        room.used(&mut locked(&counts), 99);
+        assert_eq!(locked(&counts).reserved, 5);
+        drop(room);
+        assert_eq!(locked(&counts).reserved, 5);
+    }
+}

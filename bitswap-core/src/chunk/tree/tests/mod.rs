@@ -5,4 +5,5 @@ mod disk;
 mod download;
 mod harness;
 mod hostile;
+mod transcripts;
 mod walk;

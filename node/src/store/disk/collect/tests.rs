@@ -418,3 +418,14 @@ fn ages_grow_with_time_and_never_beyond_their_table() {
     }
     assert_eq!(age(now + hours(1), now), 0);
 }
+
+#[test]
+fn an_age_is_the_power_of_two_and_the_four_bits_behind_it() {
+    let of = |seconds| {
+        let used = std::time::UNIX_EPOCH;
+        age(used, used + Duration::from_secs(seconds))
+    };
+    assert_eq!([0, 1, 2, 3, 4, 6, 16, 17, 31, 32].map(of), [0, 1, 17, 25, 33, 41, 65, 66, 80, 81]);
+    let later = std::time::UNIX_EPOCH + Duration::from_secs(9);
+    assert_eq!(age(later, std::time::UNIX_EPOCH), 0, "a clock that was set back");
+}
