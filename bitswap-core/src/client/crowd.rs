@@ -225,7 +225,7 @@ impl Client {
             let known = known.and_then(|at| self.wants.peer_want(at));
             state.is_some_and(|state| {
                 state.is_usable() && state.has_presence() && row.peers().may_ask(state.id())
-            }) && known.map_or(!self.is_crowded(*peer), |of| !was_told(of))
+            }) && known.map_or_else(|| !self.is_crowded(*peer), |of| !was_told(of))
         };
         let mut leeches = row.peers().leeches();
         leeches.retain(can_be_told);
