@@ -43,16 +43,29 @@ fn choice(size: u32) -> usize {
 }
 
 impl Client {
-    /// What a peer wants of us it does not have.
+    /// What a peer wants of us it does not have; what it wants no more it may have.
     pub(crate) fn also_wanted(&mut self, peer: Ref<Peer>, wantlist: &Wantlist, now: Timestamp) {
         if self.wants.live() == 0 {
             return;
         }
         let most = self.config.limits.entries_per_message as usize;
-        for entry in wantlist.entries.iter().take(most).filter(|entry| !entry.cancel) {
-            if let Some(want) = self.wants.find(&entry.cid) {
-                self.is_wanted_by(want, peer, now);
+        for entry in wantlist.entries.iter().take(most) {
+            match self.wants.find(&entry.cid) {
+                Some(want) if entry.cancel => self.is_wanted_no_more(want, peer, now),
+                Some(want) => self.is_wanted_by(want, peer, now),
+                None => {}
             }
+        }
+    }
+
+    /// The peer does not want the block any more that it was known to lack for that alone.
+    fn is_wanted_no_more(&mut self, want: Ref<Want>, peer: Ref<Peer>, now: Timestamp) {
+        let Some(at) = self.wants.peer_want_of(want, peer) else { return };
+        let is_untold = |row: &PeerWant| row.sent().is_none() && row.pending().is_none();
+        if !self.is_over(want) && self.wants.peer_want(at).is_some_and(is_untold) {
+            self.remove_peer_want(at, now);
+            // Whoever waits for it has somebody to ask.
+            self.wants.set_undecided(want);
         }
     }
 

@@ -22,6 +22,13 @@ fn wants(d: &mut Driver, peer: Peer, cids: &[Cid]) {
     d.message(peer, Message { wantlist, ..Message::default() });
 }
 
+/// A peer wants these blocks of us no more.
+fn cancels(d: &mut Driver, peer: Peer, cids: &[Cid]) {
+    let entries = cids.iter().map(|cid| Entry::cancel(*cid)).collect();
+    let wantlist = Wantlist { entries, full: false };
+    d.message(peer, Message { wantlist, ..Message::default() });
+}
+
 /// The CIDs that a peer was sent something about.
 fn about(sent: &[(Peer, Cid, Sent)], peer: Peer, what: Sent) -> BTreeSet<Cid> {
     sent.iter().filter(|(to, _, how)| *to == peer && *how == what).map(|(_, cid, _)| *cid).collect()
@@ -53,6 +60,24 @@ fn a_peer_that_wants_the_same_is_asked_for_it_once_it_says_have() {
     assert!(reports.iter().all(|report| report.outcome == PeerOutcome::DontHave), "{reports:?}");
     d.have(1, cid(1));
     assert_eq!(about(&d.take_sent(), 1, Sent::WantBlock), BTreeSet::from([cid(1)]));
+}
+
+#[test]
+fn what_a_peer_wants_no_more_it_may_have() {
+    // It comes when the want is asked of another, and says first that it wants the same: it is told nothing.
+    let mut d = fetching(&[0]);
+    let s = d.session();
+    d.want(s, &[cid(1)]);
+    d.connect(1);
+    wants(&mut d, 1, &[cid(1)]);
+    assert_eq!(Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock), [0]);
+    d.dont_have(0, cid(1));
+    d.pass(ms(300));
+    assert_eq!(Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock), [], "both lack it");
+    cancels(&mut d, 1, &[cid(2), cid(1)]);
+    assert_eq!(Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock), [1]);
+    cancels(&mut d, 1, &[cid(1)]);
+    assert_eq!(d.take_sent(), [], "it was asked, and answers");
 }
 
 #[test]
