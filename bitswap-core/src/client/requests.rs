@@ -211,7 +211,10 @@ impl Client {
                 false => self.next_queued(session, size),
             };
             let Some((at, holder)) = next else {
-                self.pause(session, now);
+                let waits = |row: &&mut Session| row.wants().recheck_len() > 0;
+                if let Some(row) = self.sessions.at_mut(session).filter(waits) {
+                    self.schedule.pause(session, row);
+                }
                 return done;
             };
             if !self.download_is_open(session) || !self.dispatch_one(session, at, holder, now) {
@@ -220,18 +223,6 @@ impl Client {
         }
         self.set_ready(session);
         BATCH
-    }
-
-    /// No want of a session can be asked for now: it goes on later with those that nobody could serve, or in a crowd
-    /// when a peer that has the next ones has room.
-    fn pause(&mut self, session: Ref<Session>, now: Timestamp) {
-        let Some(row) = self.sessions.at_mut(session) else { return };
-        if row.wants().recheck_len() > 0 {
-            self.schedule.pause(session, row);
-        } else if row.wants().queued_len() > 0 {
-            self.tell_leeches_of_next(session, now);
-            self.set_blocked(session);
-        }
     }
 
     /// Asks for one queued or waiting want, of `holder` if that is named; false when the session can do no more now.
