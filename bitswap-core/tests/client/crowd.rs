@@ -137,5 +137,11 @@ fn in_a_crowd_who_lacks_a_block_that_it_was_asked_for_is_to_forget_it() {
         let cancelled = about(&sent, 1, Sent::Cancel);
         assert!(!of_one.is_empty());
         assert_eq!(cancelled, if forgets { of_one } else { BTreeSet::new() });
+        // The others lack it as well: nobody is asked twice.
+        for peer in [0, 2] {
+            cids.iter().for_each(|cid| d.dont_have(peer, *cid));
+        }
+        d.pass(ms(300));
+        assert_eq!(&about(&d.take_sent(), 1, Sent::WantBlock) & &cancelled, BTreeSet::new());
     }
 }
