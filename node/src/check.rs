@@ -382,4 +382,34 @@ mod tests {
         assert_eq!(node.cid(), &root.cid);
         assert_eq!(links(&node), [(cids[0], 7), (cids[1], BLOCK_MAX), (cids[2], BLOCK_MAX)]);
     }
+
+    #[test]
+    fn a_folder_in_many_nodes_leads_to_all_its_entries_with_their_bytes() {
+        use std::collections::BTreeMap;
+
+        use bitswap_core::chunk::{DirectoryBuilder, Metadata, NodeRoot, Profile};
+        let mut directory = DirectoryBuilder::new(Profile::default());
+        let mut entries = BTreeMap::new();
+        for at in 1..2000_u64 {
+            let cid = *Block::raw(at.to_be_bytes().to_vec()).cid();
+            directory.add(&format!("{at:0>200}"), NodeRoot { cid, dag_size: at }).unwrap();
+            entries.insert(cid, at);
+        }
+        let (root, nodes) = directory.finish(&Metadata::default());
+        assert!(nodes.len() > 1, "it is one node");
+        let nodes: BTreeMap<Cid, Block> =
+            nodes.into_iter().map(|node| (*node.cid(), node)).collect();
+        let (mut found, mut open) = (BTreeMap::new(), vec![root.cid]);
+        while let Some(cid) = open.pop() {
+            for (below, most) in links(&nodes[&cid]) {
+                if nodes.contains_key(&below) {
+                    assert_eq!(most, BLOCK_MAX);
+                    open.push(below);
+                } else {
+                    found.insert(below, most);
+                }
+            }
+        }
+        assert_eq!(found, entries);
+    }
 }

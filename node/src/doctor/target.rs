@@ -332,4 +332,29 @@ mod tests {
             assert_eq!(is_named, (what == Found::Special).then_some(true), "{thing:?}");
         }
     }
+
+    #[test]
+    fn a_folder_is_named_without_the_separator_behind_its_name_and_is_its_own_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = directory.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        let report = TargetReport::of(&folder.join("")).unwrap();
+        assert_eq!(report.path.as_os_str(), folder.as_os_str());
+        assert_eq!((report.found, &report.directory), (Found::Directory, &folder));
+        assert!(report.directory_exists);
+        let report = TargetReport::of(&folder.join("new")).unwrap();
+        assert_eq!((report.found, &report.directory), (Found::Nothing, &folder));
+        let report = TargetReport::of(&folder.join("none").join("new")).unwrap();
+        assert_eq!(report.directory, folder.join("none"));
+        assert!(!report.directory_exists);
+    }
+
+    #[test]
+    fn where_a_file_can_be_made_and_locked_none_stays_and_elsewhere_it_is_said_why() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(probed(directory.path()), (None, Some(true)));
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let (error, has_locks) = probed(&directory.path().join("none"));
+        assert_eq!((error.is_some(), has_locks), (true, None));
+    }
 }

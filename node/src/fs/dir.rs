@@ -238,4 +238,20 @@ mod tests {
         );
         assert_eq!(dir.child("nothing").unwrap_err().kind(), ErrorKind::NotFound);
     }
+
+    #[test]
+    fn a_file_is_made_only_where_nothing_has_its_name_and_no_directory_is_opened_as_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let dir = Dir::open(directory.path()).unwrap();
+        drop(dir.create("file").unwrap());
+        fs::write(at("file"), "bytes").unwrap();
+        assert_eq!(dir.create("file").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(at("file")).unwrap(), b"bytes");
+        fs::create_dir(at("directory")).unwrap();
+        for opened in [dir.read("directory"), dir.write("directory")] {
+            assert_eq!(obstacle(&opened.unwrap_err()), Some(Obstacle::Directory));
+        }
+        assert_eq!(dir.write("nothing").unwrap_err().kind(), ErrorKind::NotFound);
+    }
 }

@@ -104,4 +104,21 @@ mod tests {
         // "Access denied" is said of much else.
         assert!(!is_held(Some(5), true) && !is_held(None, true));
     }
+
+    #[test]
+    fn what_the_system_says_of_a_file_has_a_kind_of_its_own() {
+        for (kind, expected) in [
+            (ErrorKind::AlreadyExists, FsErrorKind::Exists),
+            (ErrorKind::WouldBlock, FsErrorKind::Locked),
+            (ErrorKind::PermissionDenied, FsErrorKind::PermissionDenied),
+            (ErrorKind::ReadOnlyFilesystem, FsErrorKind::ReadOnly),
+            (ErrorKind::FileTooLarge, FsErrorKind::TooLarge),
+            (ErrorKind::InvalidFilename, FsErrorKind::BadName),
+            (ErrorKind::IsADirectory, FsErrorKind::IsDirectory),
+            (ErrorKind::Unsupported, FsErrorKind::Unsupported),
+            (ErrorKind::BrokenPipe, FsErrorKind::Io),
+        ] {
+            assert_eq!(fs_error(&kind.into()).kind, expected);
+        }
+    }
 }

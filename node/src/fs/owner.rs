@@ -143,4 +143,12 @@ mod tests {
     fn a_number_that_is_used_again_is_another_process() {
         assert_eq!(Owner::gone().state(), State::Gone);
     }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn when_a_process_began_is_a_number_of_ticks_and_of_none_it_is_not_told() {
+        let ticks = sys::start(process::id()).unwrap();
+        assert!(ticks.parse::<u64>().is_ok_and(|ticks| ticks > 0), "{ticks}");
+        assert_eq!(sys::start(u32::MAX), None);
+    }
 }

@@ -132,3 +132,22 @@ mod sys {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_that_make_a_secret_at_once_both_open_that_of_the_quicker() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        let opened = open_or_create(&path, || {
+            drop(open_or_create(&path, || Ok(b"quicker".to_vec()))?);
+            Ok(b"slower".to_vec())
+        });
+        assert_eq!(read(&opened.unwrap(), 100).unwrap(), b"quicker");
+        let again = open_or_create(&path, || panic!("there is one"));
+        assert_eq!(read(&again.unwrap(), 100).unwrap(), b"quicker");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -270,4 +270,21 @@ mod tests {
         assert_eq!(come(4, 2), Some(id(2)));
         assert_eq!(come(5, 3), None);
     }
+
+    #[test]
+    fn what_the_swarm_refuses_leaves_room_for_those_that_are_being_closed() {
+        let limits = ConnectionLimits {
+            established: 10,
+            per_peer: 3,
+            closing: 4,
+            dialled: 5,
+            ..ConnectionLimits::default()
+        };
+        let expected = connection_limits::ConnectionLimits::default()
+            .with_max_established(Some(14))
+            .with_max_established_per_peer(Some(3))
+            .with_max_pending_outgoing(Some(5));
+        assert_eq!(format!("{:?}", limits.hard()), format!("{expected:?}"));
+        assert_eq!(limits.dialled_for_lookups(), 2);
+    }
 }

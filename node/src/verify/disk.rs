@@ -127,3 +127,39 @@ pub(super) fn is_target(found: &Path, expected: &str) -> bool {
         if cfg!(windows) { found == expected.replace('\\', "/") } else { found == expected }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn a_small_file_and_a_link_are_blocks_by_what_is_in_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::write(at("file"), "bytes").unwrap();
+        for form in [LeafForm::WrappedFile, LeafForm::WrappedRaw] {
+            let data = form.block(&Bytes::from_static(b"bytes"));
+            let cid = Cid::new_v1(0x70, *Block::raw(data.clone()).cid().hash());
+            assert_eq!(block_at(cid, &at("file")).unwrap().data(), &data);
+            assert!(block_at(cid, &at("none")).is_none());
+        }
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("a/b", at("link")).unwrap();
+            let link = |target| symlink(Profile::default(), target, &Metadata::default()).unwrap();
+            let (_, block) = link("a/b");
+            assert_eq!(block_at(*block.cid(), &at("link")).unwrap().data(), block.data());
+            let (_, other) = link("a/c");
+            assert!(block_at(*other.cid(), &at("link")).is_none());
+        }
+    }
+
+    #[test]
+    fn a_link_leads_where_its_text_says() {
+        assert!(is_target(Path::new("a/b"), "a/b"));
+        assert!(!is_target(Path::new("a/c"), "a/b"));
+        assert_eq!(target_text(Path::new("a/b")).as_deref(), Some("a/b"));
+    }
+}

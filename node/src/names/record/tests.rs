@@ -198,3 +198,24 @@ fn an_expired_record_is_none_and_of_two_the_later_holds() {
     assert!(sign(1, now() + 2 * hour).supersedes(&record));
     assert!(!record.supersedes(&record));
 }
+
+#[test]
+fn a_field_of_another_type_is_no_record_and_an_unknown_one_is_passed_over() {
+    let key = Keypair::generate_ed25519();
+    let name = IpnsName::from(&key.public());
+    let record = IpnsRecord::sign(&key, CID, terms(1)).unwrap();
+    let read =
+        |more: &[u8]| IpnsRecord::read(name, &[record.bytes(), more].concat(), now()).map(drop);
+    for number in VALUE..=DATA {
+        let mut more = Vec::new();
+        match number {
+            VALIDITY_TYPE | SEQUENCE | TTL => put_bytes(&mut more, number, &[7]),
+            _ => put_number(&mut more, number, 7),
+        }
+        assert_eq!(read(&more), Err(RecordFault::Malformed), "{number}");
+    }
+    let mut more = Vec::new();
+    put_number(&mut more, DATA + 1, 7);
+    put_bytes(&mut more, DATA + 2, &[7]);
+    assert_eq!(read(&more), Ok(()));
+}
