@@ -413,7 +413,7 @@ pub enum PeerOutcome {
     HaveThenSilent,
     /// It was asked for the block and did not answer in time.
     Silent,
-    /// It said that it lacks the block, or wants it itself.
+    /// It said that it lacks the block.
     DontHave,
     /// It does not speak Bitswap, so it could not be asked.
     NoBitswap,

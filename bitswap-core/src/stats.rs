@@ -89,7 +89,7 @@ pub struct Stats {
     pub sessions: u32,
     /// Wants that have not ended, of all sessions together, each CID once.
     pub wants: u32,
-    /// Pairs of a want and a peer that it was sent to, or that wants the block itself.
+    /// Pairs of a want and a peer that it was sent to.
     pub sent_wants: u32,
     /// Wants of peers that are remembered now.
     pub ledger: u32,
@@ -119,7 +119,7 @@ pub struct PeerStats {
     pub throughput: u64,
     /// Bytes asked of it and not yet delivered, partly estimated.
     pub asked_bytes: u64,
-    /// Wants that it was sent, or of which it wants the block itself, and that have not ended.
+    /// Wants that it was sent and that have not ended.
     pub sent_wants: u32,
     /// Its wants that are remembered.
     pub ledger: u32,

@@ -195,9 +195,6 @@ impl Client {
         if has_request && self.ask_beside_overdue(want, now) {
             return;
         }
-        for session in self.sessions_with_queued(want) {
-            self.set_ready(session);
-        }
         if has_request {
             self.shorten_deadline(want, now.since(asked), now);
         } else {
@@ -235,7 +232,6 @@ impl Client {
         if was_request {
             self.first_choice_was(want, false);
             self.wait_for_presence(want, asked, now);
-            self.withdraw_in_crowd(at, now);
         }
         if self.wants.want(want).is_some_and(|row| !row.has_request() && !row.is_over()) {
             self.wants.set_undecided(want);

@@ -157,13 +157,6 @@ impl DeliveryEstimator {
             .saturating_add(self.transfer(bytes).saturating_mul(2))
     }
 
-    /// Bytes that it delivers within a round trip and so many microseconds more, once measured.
-    pub(super) fn soon(&self, micros: u64) -> Option<u64> {
-        let rate = u128::from(self.throughput()?);
-        let bytes = rate * u128::from(self.round_trip.saturating_add(micros)) / 1_000_000;
-        Some(u64::try_from(bytes).unwrap_or(u64::MAX))
-    }
-
     /// Bytes to keep asked of the peer so that it never runs dry: twice its bandwidth-delay
     /// product and a little for the pauses of its disk; `None` before anything was measured.
     pub(super) fn window(&self) -> Option<u64> {

@@ -169,7 +169,7 @@ impl Client {
     }
 
     /// The session waits for the want, and so does no other that keeps to peers of its own.
-    pub(super) fn is_asked_by(&self, session: Ref<Session>, want: Ref<Want>) -> bool {
+    fn is_asked_by(&self, session: Ref<Session>, want: Ref<Want>) -> bool {
         let mut is_asked = false;
         for (_, of) in self.wants.session_wants_of(want).filter(|(_, of)| !of.has_ended()) {
             is_asked |= of.session() == session && of.stage() == Stage::Asked;

@@ -129,7 +129,7 @@ impl Client {
             let Some(row) = self.wants.peer_want(at) else { continue };
             match (row.pending(), row.sent()) {
                 // A wantlist that does not name it cancels it.
-                (Some(Pending::Cancel), _) => self.remove_cancelled(at, now),
+                (Some(Pending::Cancel), _) => self.remove_peer_want(at, now),
                 (None, Some(kind)) => self.set_pending(at, Some(Pending::Want(kind)), now),
                 _ => {}
             }
@@ -232,7 +232,7 @@ impl Client {
                 draft.entries.push(Entry::cancel(cid));
             }
             self.count(peer, |fetched| fetched.cancels_sent += 1);
-            self.remove_cancelled(at, now);
+            self.remove_peer_want(at, now);
             return true;
         };
         if !self.may_learn(want, id) {

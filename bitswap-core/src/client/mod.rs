@@ -12,7 +12,7 @@
 //!
 //! [`Client`] owns the parts and is the only one that changes several of them together. Its methods are
 //! sorted by what happens: [`commands`] of the user; limits of [`download`]; [`requests`] to peers, with [`peer_selection`] saying which;
-//! [`end_game`], where slow ones are relieved; [`crowd`], of peers that fetch the same; [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
+//! [`end_game`], where slow ones are relieved; [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
 //! [`search`] when nobody helps; [`completion`] of wants; [`introspection`].
 //!
 //! A want that is asked has a request with a deadline, a wait for want-haves, or a decision about it is due;
@@ -22,7 +22,6 @@
 mod answers;
 mod commands;
 mod completion;
-mod crowd;
 mod delivery_estimator;
 mod download;
 mod end_game;

@@ -76,8 +76,6 @@ pub(super) struct Candidate {
     pub(super) is_proven: bool,
     /// It has never lacked one.
     pub(super) is_flawless: bool,
-    /// It fetches the same.
-    is_leech: bool,
     cost: u64,
     /// Microseconds until the block would be here.
     expected: u64,
@@ -101,8 +99,6 @@ pub(super) struct Selected {
     /// Microseconds until a peer that delivers, and has no room now, could have brought all that the session
     /// has yet to ask for.
     soonest: Option<u64>,
-    /// Of a crowd: there is a peer, busy or not, that delivers and does not fetch the same itself.
-    has_source: bool,
 }
 
 /// Selects peers for one session.
@@ -121,8 +117,6 @@ struct Caution {
     only_proven: bool,
     /// Some have delivered, so those that still owe their first block get no other request.
     is_sampled: bool,
-    /// Others fetch the same.
-    is_crowd: bool,
 }
 
 impl Selector<'_> {
@@ -155,10 +149,6 @@ impl Selector<'_> {
             selected.peers.append(&mut more.peers);
         }
         let for_block = request.purpose == Purpose::Block && request.want.is_some();
-        if for_block && selected.has_source {
-            // Who fetches the same is asked for what it says it has.
-            selected.peers.retain(|candidate| candidate.said_have || !candidate.is_leech);
-        }
         if let Some(soonest) = selected.soonest.filter(|_| for_block) {
             let asked = selected.peers.len();
             let most = soonest.saturating_mul(BUSY_FACTOR);
@@ -198,7 +188,6 @@ impl Selector<'_> {
                 Some(want) => self.has_proven(want),
                 None => false,
             },
-            is_crowd: request.want.is_some() && self.session.is_in_crowd(),
             is_sampled: is_first && self.has_choice() && self.session.peers().any_has_served(),
         }
     }
@@ -236,17 +225,13 @@ impl Selector<'_> {
             }
             _ => {}
         }
-        let is_silent = state.punctuality().is_silent();
-        selected.has_source |= caution.is_crowd && !member.is_leech() && !is_silent;
         let is_full =
             self.wants.peer_wants_len() >= limits.sent_wants as usize && earlier.is_none();
         let is_wary = purpose == Purpose::Block
             && !state.punctuality().is_measured()
             && (caution.only_proven || caution.is_sampled && state.asked_bytes() > 0);
         let wants_max = if earlier.is_some() { u32::MAX } else { limits.sent_wants_per_peer };
-        let has_room = state.has_room(size, wants_max, self.has_choice())
-            && (!caution.is_crowd || is_silent || state.has_room_in_crowd(size, member.is_leech()));
-        if is_wary || is_full || !has_room {
+        if is_wary || is_full || !state.has_room(size, wants_max, self.has_choice()) {
             selected.is_busy = true;
             // Who owes nothing has its places taken by wants that it has answered: it does not gain room by
             // delivering. Nor does one that is held to a rate.
@@ -269,7 +254,6 @@ impl Selector<'_> {
             said_have,
             is_proven: member.has_served(),
             is_flawless: !member.has_lacked(),
-            is_leech: member.is_leech(),
             cost: by_likelihood(expected.saturating_add(LEAST_COST)),
             expected,
             likely: if member.has_lacked() { by_likelihood(expected) } else { expected },

@@ -21,10 +21,6 @@ use crate::util::rows::Id;
 /// after another learns from the requests which are wanted here.
 const CLAIMS_MAX: u32 = 16;
 const CLAIMS_TIME: Duration = Duration::from_secs(1);
-/// Microseconds for which a peer of a crowd is asked ahead, beside a round trip.
-const CROWD_AHEAD: u64 = 100_000;
-/// Bytes asked in a crowd of a source of which nothing is measured.
-const UNMEASURED_SOURCE: u64 = 256 << 10;
 
 /// What the client keeps of a peer.
 #[derive(Debug)]
@@ -185,22 +181,6 @@ impl PeerState {
         self.window.has_room(self.window_size(size, choice))
             && self.queue.len() < wants_max
             && !self.throttle.is_closed()
-    }
-
-    /// It is asked for no more than it delivers soon: what it is not asked for others of a crowd may have sooner.
-    pub(super) fn has_room_in_crowd(&self, size: u32, is_leech: bool) -> bool {
-        self.window.asked() < self.crowd_window(size, is_leech)
-    }
-
-    /// It was asked for much more than that, before it was known that others fetch the same.
-    pub(super) fn owes_too_much(&self, size: u32) -> bool {
-        self.window.asked() > self.crowd_window(size, false).saturating_mul(2)
-    }
-
-    fn crowd_window(&self, size: u32, is_leech: bool) -> u64 {
-        let (blocks, unmeasured) = if is_leech { (2, 0) } else { (1, UNMEASURED_SOURCE) };
-        let soon = self.punctuality.estimator().soon(CROWD_AHEAD).unwrap_or(unmeasured);
-        soon.max(blocks * u64::from(size))
     }
 
     /// Bytes to be asked of it at once.

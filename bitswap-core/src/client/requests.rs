@@ -90,10 +90,7 @@ impl Client {
             next = self.wants.next_session_want(at);
             let Some(session) = self.asked_or_waiting(at) else { continue };
             match self.ask(session, want, now) {
-                Asked::Yes => {
-                    self.move_session_wants(want, Stage::Asked, now);
-                    return self.tell_leeches(session, want, self.size_of(session, want), now);
-                }
+                Asked::Yes => return self.move_session_wants(want, Stage::Asked, now),
                 Asked::Busy => is_busy = true,
                 Asked::Nobody => {}
             }
@@ -113,7 +110,7 @@ impl Client {
     }
 
     /// Moves the session wants that were asked, or waiting, to another stage.
-    pub(super) fn move_session_wants(&mut self, want: Ref<Want>, to: Stage, now: Timestamp) {
+    fn move_session_wants(&mut self, want: Ref<Want>, to: Stage, now: Timestamp) {
         let mut next = self.wants.first_session_want(want);
         while let Some(at) = next {
             next = self.wants.next_session_want(at);
@@ -127,10 +124,6 @@ impl Client {
             let Some(session) = self.sessions.at_mut(index) else { continue };
             session.wants_mut().move_to(self.wants.session_wants_mut(), at, to);
             match to {
-                // Its peers may have had room but for the crowd.
-                Stage::Queued if session.wants().asked_len() == 0 && session.peers().is_crowd() => {
-                    self.schedule.set_ready(index, session);
-                }
                 Stage::Queued => self.schedule.set_blocked(index, session),
                 Stage::Waiting => self.schedule.set_unserved(index, session),
                 Stage::Asked | Stage::Ended(_) => {}
@@ -207,17 +200,16 @@ impl Client {
             let recheck =
                 row.wants().recheck_len() > 0 && self.schedule.unserved_mut().may_attempt(now);
             let next = match recheck {
-                true => row.wants_mut().next_recheck().map(|at| (at, None)),
-                false => self.next_queued(session, size),
+                true => row.wants_mut().next_recheck(),
+                false => row.wants().first_queued(),
             };
-            let Some((at, holder)) = next else {
-                let waits = |row: &&mut Session| row.wants().recheck_len() > 0;
-                if let Some(row) = self.sessions.at_mut(session).filter(waits) {
+            let Some(at) = next else {
+                if row.wants().recheck_len() > 0 {
                     self.schedule.pause(session, row);
                 }
                 return done;
             };
-            if !self.download_is_open(session) || !self.dispatch_one(session, at, holder, now) {
+            if !self.download_is_open(session) || !self.dispatch_one(session, at, now) {
                 return done;
             }
         }
@@ -225,37 +217,27 @@ impl Client {
         BATCH
     }
 
-    /// Asks for one queued or waiting want, of `holder` if that is named; false when the session can do no more now.
+    /// Asks for one queued or waiting want; false when the session can do no more now.
     fn dispatch_one(
         &mut self,
         session: Ref<Session>,
         at: Ref<SessionWant>,
-        holder: Option<Id<Peer>>,
         now: Timestamp,
     ) -> bool {
         let Some(row) = self.wants.session_want(at) else { return false };
         let (want, stage) = (row.want(), row.stage());
         let is_shared = self.wants.want(want).is_some_and(Want::has_request);
-        let asked = match holder {
-            _ if is_shared => Asked::Yes,
-            Some(holder) => {
-                self.ask_peer(session, want, holder, self.size_of(session, want), now);
-                Asked::Yes
-            }
-            None => self.ask(session, want, now),
-        };
+        let asked = if is_shared { Asked::Yes } else { self.ask(session, want, now) };
         match asked {
             Asked::Yes => {
                 self.charge_want(session, at, now);
                 self.move_session_want(session, at, Stage::Asked);
-                self.tell_leeches(session, want, self.size_of(session, want), now);
                 true
             }
             Asked::Busy => {
                 if stage == Stage::Waiting {
                     self.move_session_want(session, at, Stage::Queued);
                 }
-                self.tell_leeches_of_next(session, now);
                 self.set_blocked(session);
                 false
             }

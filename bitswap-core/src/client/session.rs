@@ -118,11 +118,6 @@ impl Session {
         self.wants.queued_len() > 0 || self.wants.waiting_len() > 0
     }
 
-    /// It knows of peers that fetch the same, and waits for something. (One that waits for nothing asks whomever it can.)
-    pub(super) fn is_in_crowd(&self) -> bool {
-        self.wants.asked_len() > 0 && self.peers.is_crowd()
-    }
-
     /// The window lets it ask for more.
     pub(super) const fn has_room(&self) -> bool {
         self.wants.asked_bytes().saturating_add(self.unreleased) < self.options.window_bytes

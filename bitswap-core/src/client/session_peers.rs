@@ -5,14 +5,12 @@ use alloc::vec::Vec;
 
 use crate::memory::{list, tree};
 use crate::peer::Peer;
-use crate::util::rows::{Id, Ref};
+use crate::util::rows::Id;
 
 /// Likelihood of a peer of which nothing is known, in per mille.
 const UNKNOWN: u32 = 333;
 /// Right first choices after which a session can afford to look for a better peer.
 const SETTLED: u32 = 8;
-/// Peers that fetch the same, beside the session itself, from which on they are a crowd. One alone may only say so.
-const CROWD: u32 = 2;
 /// A peer below this likelihood, in per mille, does not count as useful.
 const USEFUL: u32 = 200;
 
@@ -26,14 +24,12 @@ pub(super) struct SessionPeer {
     lacked: bool,
     /// It was asked for a block beside the first choice, to find out how soon it delivers.
     was_tried: bool,
-    /// It wants blocks of the session itself.
-    is_leech: bool,
 }
 
 impl SessionPeer {
     pub(super) const fn new(peer: Id<Peer>) -> Self {
         let (likelihood, had, lacked, was_tried) = (UNKNOWN, false, false, false);
-        Self { peer, blocks: 0, likelihood, had, lacked, was_tried, is_leech: false }
+        Self { peer, blocks: 0, likelihood, had, lacked, was_tried }
     }
 
     pub(super) const fn id(&self) -> Id<Peer> {
@@ -75,11 +71,6 @@ impl SessionPeer {
         self.lacked
     }
 
-    /// It wants blocks of the session itself, so it will have them.
-    pub(super) const fn is_leech(&self) -> bool {
-        self.is_leech
-    }
-
     /// It turned out to have, or not to have, or not to deliver, a block of the session.
     pub(super) const fn learn(&mut self, has: bool) {
         self.had |= has;
@@ -101,8 +92,6 @@ impl SessionPeer {
 pub(super) struct SessionPeers {
     /// Peers that the session works with, each once.
     members: Vec<SessionPeer>,
-    /// Those of them that want blocks of the session themselves.
-    leeches: u32,
     /// Peers that were asked whether they have a block, members or not.
     probed: BTreeSet<Id<Peer>>,
     /// The last one that delivered a block.
@@ -122,7 +111,6 @@ impl SessionPeers {
     pub(super) fn new(only: bool) -> Self {
         Self {
             members: Vec::new(),
-            leeches: 0,
             probed: BTreeSet::new(),
             last_server: None,
             allowed: only.then(Vec::new),
@@ -165,26 +153,6 @@ impl SessionPeers {
         self.with(peer, |member| member.was_tried = true);
     }
 
-    /// The peer wants blocks of the session itself.
-    pub(super) fn set_leech(&mut self, peer: Id<Peer>) {
-        let mut was_leech = false;
-        self.with(peer, |member| was_leech = core::mem::replace(&mut member.is_leech, true));
-        self.leeches += u32::from(!was_leech);
-    }
-
-    /// Where those are that want blocks of the session themselves, in order.
-    pub(super) fn leeches(&self) -> Vec<Ref<Peer>> {
-        let leeches = self.members.iter().filter(|member| member.is_leech);
-        let mut leeches: Vec<Ref<Peer>> = leeches.map(|member| member.peer.at()).collect();
-        leeches.sort_unstable();
-        leeches
-    }
-
-    /// So many of them fetch the same that it is a crowd.
-    pub(super) const fn is_crowd(&self) -> bool {
-        self.leeches >= CROWD
-    }
-
     pub(super) fn is_last_server(&self, peer: Id<Peer>) -> bool {
         self.last_server == Some(peer)
     }
@@ -207,7 +175,6 @@ impl SessionPeers {
     /// Forgets peers that have left.
     pub(super) fn retain(&mut self, is_here: impl Fn(Id<Peer>) -> bool) {
         self.members.retain(|member| is_here(member.peer));
-        self.leeches = self.members.iter().filter(|member| member.is_leech).count() as u32;
         self.probed.retain(|peer| is_here(*peer));
     }
 
@@ -350,22 +317,6 @@ mod tests {
             }
         }
         assert_eq!(explored, [8, 16, 32]);
-    }
-
-    #[test]
-    fn two_that_fetch_the_same_are_a_crowd_until_one_leaves() {
-        let mut peers = SessionPeers::new(false);
-        peers.add(peer(7));
-        for _ in 0..2 {
-            peers.set_leech(peer(9));
-            assert!(!peers.is_crowd(), "it may only say so");
-        }
-        peers.set_leech(peer(7));
-        assert!(peers.is_crowd());
-        assert_eq!(peers.leeches(), [peer(7).at(), peer(9).at()]);
-        assert!(!SessionPeer::new(peer(7)).is_leech() && peers.members()[0].is_leech());
-        peers.retain(|id| id != peer(9));
-        assert!(!peers.is_crowd());
     }
 
     #[test]

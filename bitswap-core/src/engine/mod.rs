@@ -159,7 +159,6 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         );
         self.client.received(id.at(), blocks, presences, self.now);
         if wantlist.full || !wantlist.entries.is_empty() {
-            self.client.also_wanted(id.at(), &wantlist, self.now);
             self.server.wantlist(id.at(), wantlist, self.now);
         }
     }

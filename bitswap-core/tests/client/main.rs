@@ -2,7 +2,6 @@
 
 mod answers;
 mod asking;
-mod crowd;
 mod deadlines;
 mod download_limits;
 mod driver;
