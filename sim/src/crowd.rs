@@ -1,7 +1,7 @@
 //! Many that fetch the same from few, and how much of it they give each other.
 //!
 //! Every node sends at one speed at most, on all its paths together, so that the seeders alone would take the longer the
-//! more fetch from them.
+//! more fetch from them. All begin in the same instant, when nobody has anything to give.
 
 use std::fmt;
 use std::time::Duration;

@@ -34,8 +34,8 @@ bitswap-sim floors [--seeds N] [--seed S] [TRANSFER]
     links: the median and the worst of all seeds, bytes that came twice, and want-blocks, want-haves and
     cancels sent. TRANSFER: those whose name contains it.
 bitswap-sim crowd [--seeds N] [--seed S] [DIRECTORY]
-    Many that fetch the same file from one seeder, where every node sends 10 MB/s at most: beside the least
-    time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
+    Many that fetch the same file from one seeder, all from the same instant on, where every node sends
+    10 MB/s at most: beside the least time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
     and cancels for each block. Then a grid of seeders and leeches, also as a picture into the directory.
 ";
 
