@@ -17,6 +17,10 @@ pub(crate) const SHA2_256: u64 = 0x12;
 /// The longest digest that a [`cid::Cid`] holds.
 pub(crate) const MAX_DIGEST: usize = 64;
 
+const SHA2_256_OF_NO_BYTES: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
 const SHAKE_256: u64 = 0x19;
 const DOUBLE_SHA2_256: u64 = 0x56;
 /// BLAKE2b with a digest of n bytes has the code `BLAKE2B + n`, BLAKE2s `BLAKE2S + n`.
@@ -65,6 +69,15 @@ pub(crate) fn hash(code: u64, data: &[u8], len: usize) -> Option<Multihash<MAX_D
         0xb214..=0xb240 => blake2b(code - BLAKE2B, data, cut),
         0xb254..=0xb260 => blake2s(code - BLAKE2S, data, cut),
         _ => None,
+    }
+}
+
+/// Whether this is the hash of no bytes, however much of the digest it keeps. Each link of each file is asked that.
+pub(crate) fn is_of_no_bytes(multihash: &Multihash<MAX_DIGEST>) -> bool {
+    let digest = multihash.digest();
+    match multihash.code() {
+        SHA2_256 => SHA2_256_OF_NO_BYTES.starts_with(digest),
+        code => hash(code, &[], digest.len()).as_ref() == Some(multihash),
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use cid::Cid;
+use cid::multihash::Multihash;
 
 /// Longest CID kept inline: version, codec, a three-byte hash code, length, 32 bytes of digest.
 const INLINE: usize = 38;
@@ -42,6 +43,9 @@ impl Key {
 
     /// The CID again.
     pub(crate) fn cid(&self) -> Cid {
+        if let Some(cid) = short_v1(self.bytes()) {
+            return cid;
+        }
         let cid = Cid::try_from(self.bytes());
         // `Cid` has no conversion without an error. That there is none is the invariant of this type: every
         // CID reads back from what it is written as.
@@ -58,6 +62,18 @@ impl Key {
     }
 }
 
+/// A CID of version 1 of which each number takes one byte, as almost all do: each block that comes and goes is named from
+/// its key, and reading varints through a reader takes several times as long.
+fn short_v1(bytes: &[u8]) -> Option<Cid> {
+    let [1, codec @ ..0x80, hash @ ..0x80, length @ ..0x80, digest @ ..] = bytes else {
+        return None;
+    };
+    if usize::from(*length) != digest.len() {
+        return None;
+    }
+    Some(Cid::new_v1((*codec).into(), Multihash::wrap((*hash).into(), digest).ok()?))
+}
+
 impl core::fmt::Debug for Key {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{}", self.cid())
@@ -66,8 +82,6 @@ impl core::fmt::Debug for Key {
 
 #[cfg(test)]
 mod tests {
-    use cid::multihash::Multihash;
-
     use super::*;
 
     #[test]

@@ -107,6 +107,11 @@ impl<S: Blockstore> Behaviour<S> {
         }
     }
 
+    /// The next event that is ready to be told.
+    fn next_event(&mut self) -> Option<Event> {
+        self.host.next_event().or_else(|| self.haves.poll())
+    }
+
     /// Has the host do something, and the swarm poll again.
     fn with_host<T>(&mut self, call: impl FnOnce(&mut Host<Peers, S>) -> T) -> T {
         let began = Instant::now();
@@ -206,6 +211,10 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Event, THandlerInEvent<Self>>> {
+        // What is to be told already goes first: it comes in batches, and looking for more takes longer than telling it.
+        if let Some(event) = self.next_event() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
+        }
         let began = Instant::now();
         self.host.poll_store(cx);
         self.inbox.worked(began.elapsed());
@@ -215,7 +224,7 @@ impl<S: Blockstore> NetworkBehaviour for Behaviour<S> {
         let began = Instant::now();
         self.host.poll_time(cx);
         self.inbox.worked(began.elapsed());
-        if let Some(event) = self.host.next_event().or_else(|| self.haves.poll()) {
+        if let Some(event) = self.next_event() {
             return Poll::Ready(ToSwarm::GenerateEvent(event));
         }
         match &mut self.task {

@@ -204,16 +204,16 @@ impl Node {
             }
             // Of a slow peer each block may take long, as long as others come.
             let patience = self.runtime().sleep(options.timeout);
-            let delivery = match select(Box::pin(waiter.next()), patience).await {
-                Either::Left((delivery, _)) => delivery?,
+            let ended = match select(Box::pin(waiter.next()), patience).await {
+                Either::Left((ended, _)) => ended,
                 Either::Right(_) => {
                     root_absent.get_or_insert(Absent::Silent);
                     checked.undelivered += asked.len() as u64;
                     break;
                 }
             };
-            asked.remove(&delivery.cid);
-            match delivery.outcome {
+            asked.remove(&ended.cid);
+            match ended.outcome {
                 Outcome::Block(held) => {
                     checked.elapsed = start.elapsed();
                     checked.root_after.get_or_insert(checked.elapsed);
@@ -228,7 +228,7 @@ impl Node {
                 Outcome::Failed(error) => {
                     let absent = absent(error)?;
                     match absent {
-                        Absent::Missing => checked.lacks(delivery.cid),
+                        Absent::Missing => checked.lacks(ended.cid),
                         Absent::NoBitswap | Absent::Silent => checked.undelivered += 1,
                     }
                     root_absent.get_or_insert(absent);

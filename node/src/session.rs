@@ -1,9 +1,10 @@
 //! Sessions: blocks that belong together.
 
+mod mailbox;
 mod many;
-mod open_wants;
 mod waiter;
 
+pub(crate) use mailbox::{EndedWant, Mailbox};
 pub(crate) use waiter::SessionWaiter;
 
 use bitswap_core::chunk::Link;
@@ -48,7 +49,7 @@ impl Session {
         }
         let mut waiter = self.waiter();
         waiter.want(vec![Want::from(cid)]).await;
-        match waiter.next().await?.outcome {
+        match waiter.next().await.outcome {
             Outcome::Block(held) => Ok(held.block),
             Outcome::Here(block) => Ok(block),
             Outcome::Stored => self.local(cid).await?.ok_or(GetError::NotFound(Vec::new())),

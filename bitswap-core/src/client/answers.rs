@@ -272,8 +272,12 @@ impl Client {
         want: Ref<Want>,
         mut change: impl FnMut(&mut Session),
     ) {
-        for session in self.sessions_of(want) {
-            if let Some(session) = self.sessions.at_mut(session) {
+        let mut next = self.wants.first_session_want(want);
+        while let Some(at) = next {
+            next = self.wants.next_session_want(at);
+            if let Some(session) = self.asked_or_waiting(at)
+                && let Some(session) = self.sessions.at_mut(session)
+            {
                 change(session);
             }
         }

@@ -104,7 +104,7 @@ impl Client {
     }
 
     /// The session of a want that peers were asked for, or would be if there were any.
-    fn asked_or_waiting(&self, at: Ref<SessionWant>) -> Option<Ref<Session>> {
+    pub(super) fn asked_or_waiting(&self, at: Ref<SessionWant>) -> Option<Ref<Session>> {
         let row = self.wants.session_want(at)?;
         row.is_asked_or_waiting().then(|| row.session())
     }

@@ -22,8 +22,8 @@ use crate::error::{FetchError, GetError};
 use crate::error_chain::ErrorChain;
 use crate::fs::{Fs, Paths};
 use crate::node::Node;
-use crate::node::routes::{self, Delivery};
-use crate::session::{Session, SessionWaiter};
+use crate::node::routes;
+use crate::session::{EndedWant, Session, SessionWaiter};
 use crate::share;
 use crate::trace::log;
 
@@ -231,7 +231,7 @@ impl<M: Machine> Task<M> {
             };
             futures::select! {
                 job = self.jobs.select_next_some() => self.ended(job),
-                delivery = self.waiter.next().fuse() => self.delivered(delivery?),
+                ended = self.waiter.next().fuse() => self.delivered(ended),
                 control = control.fuse() => {
                     controlled = control.is_some();
                     self.control(control);
@@ -363,9 +363,9 @@ impl<M: Machine> Task<M> {
         (self.waiter.len(), oldest.collect())
     }
 
-    fn delivered(&mut self, delivery: Delivery) {
+    fn delivered(&mut self, ended: EndedWant) {
         let now = self.now();
-        let Delivery { cid, outcome, .. } = delivery;
+        let EndedWant { cid, outcome, .. } = ended;
         match outcome {
             routes::Outcome::Block(held) => {
                 let block = held.block;

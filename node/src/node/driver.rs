@@ -43,11 +43,12 @@ use crate::store::Store;
 use crate::trace::{Span, log, span};
 
 /// Steps per turn of the task. Afterwards other tasks have their turn.
-const STEPS: usize = 64;
+const STEPS: usize = 16;
 
-/// Commands and releases per step, at most.
+/// Commands, releases and events of the swarm per step, at most.
 const COMMANDS: usize = 16;
 const RELEASES: usize = 256;
+const EVENTS: usize = 16;
 
 /// Something a handle wants done.
 pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
@@ -161,7 +162,7 @@ impl Driver {
         let fails = options.when_missing == WhenMissing::Fail;
         let session = self.bitswap().open_session(options, keep)?;
         let span = span!(INFO, above, "session", id = session);
-        self.routes.open(session, fails, root, span);
+        self.routes.open(session, fails, root, self.release.clone(), span);
         Ok(session)
     }
 
@@ -218,7 +219,10 @@ impl Driver {
         let mut closed = Vec::new();
         for release in releases {
             match release {
-                Release::Taken(session, bytes) => *taken.entry(session).or_default() += bytes,
+                Release::Taken(window) => {
+                    let (session, bytes) = window.take();
+                    *taken.entry(session).or_default() += bytes;
+                }
                 Release::Waiter(session, token, cids) => {
                     alone.entry(session).or_default().extend(self.routes.leave(
                         session,
@@ -452,7 +456,8 @@ impl Driver {
         if self.stopping.is_overdue(cx) {
             return Step::Ended;
         }
-        if let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) {
+        for _ in 0..EVENTS {
+            let Poll::Ready(Some(event)) = self.swarm.poll_next_unpin(cx) else { break };
             self.swarm_event(event);
             step = Step::Busy;
         }

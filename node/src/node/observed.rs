@@ -113,25 +113,26 @@ impl Driver {
     /// A block came for a session.
     pub(super) fn block(&mut self, session: SessionId, block: Block, from: Option<PeerId>) {
         let (cid, bytes) = (*block.cid(), block.data().len());
-        if let Some(waited) = self.routes.waited(session, &cid, self.now()) {
-            let root = waited.root.unwrap_or(cid);
-            waited.span.within(|| {
-                log!(
-                    debug,
-                    "received chunk",
-                    bytes = bytes,
-                    from = Source(from),
-                    latency = format_args!("{:?}", waited.latency)
-                );
-            });
-            let is_new = self.observed.block(&waited, cid, from, bytes as u64);
-            if let Some(peer) = from.filter(|_| is_new) {
-                self.listeners.send(&NodeEvent::Seeder { root, peer });
-            }
-            let latency = waited.latency;
-            self.listeners.send(&NodeEvent::BlockReceived { cid, from, bytes, latency });
+        let Some(waited) = self.routes.take_waited(session, &cid, self.now()) else {
+            return self.bitswap().release_capacity(session, bytes as u64);
+        };
+        let root = waited.root.unwrap_or(cid);
+        waited.span.within(|| {
+            log!(
+                debug,
+                "received chunk",
+                bytes = bytes,
+                from = Source(from),
+                latency = format_args!("{:?}", waited.latency)
+            );
+        });
+        let is_new = self.observed.block(&waited, cid, from, bytes as u64);
+        if let Some(peer) = from.filter(|_| is_new) {
+            self.listeners.send(&NodeEvent::Seeder { root, peer });
         }
-        self.routes.block(session, block, from, &self.release);
+        let latency = waited.latency;
+        self.listeners.send(&NodeEvent::BlockReceived { cid, from, bytes, latency });
+        waited.deliver(block, from);
     }
 
     /// A peer says that it has these blocks.

@@ -6,7 +6,9 @@
 //! waits for and says so when it is dropped: nothing here takes longer the more others wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::iter::repeat_n;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bitswap_core::{Block, PeerReport, SessionId, Timestamp};
@@ -15,6 +17,7 @@ use futures::channel::mpsc::UnboundedSender;
 use libp2p::PeerId;
 
 use crate::error::{GetError, NodeClosed};
+use crate::session::Mailbox;
 use crate::trace::{Span, span};
 
 /// What a waiter is told when its want has ended.
@@ -43,29 +46,51 @@ pub(crate) enum Outcome {
 pub(crate) struct Held {
     pub(crate) block: Block,
     pub(crate) from: Option<PeerId>,
-    _window: Arc<Window>,
+    _share: Arc<Share>,
 }
 
+/// What a delivered block takes of its session's window.
 #[derive(Debug)]
-struct Window {
-    session: SessionId,
+struct Share {
+    window: Arc<Window>,
     bytes: u64,
-    releases: UnboundedSender<Release>,
 }
 
-impl Drop for Window {
+impl Drop for Share {
     fn drop(&mut self) {
-        // A node that has stopped has no windows.
-        let _ = self.releases.unbounded_send(Release::Taken(self.session, self.bytes));
+        self.window.free(self.bytes);
     }
 }
 
-/// Something that is let go of. At most one per block delivered, waiter and session, so the channel that
-/// carries them is bounded by what exists.
+/// Bytes of a session's window that nobody holds any more, and that the engine does not know of yet.
+#[derive(Debug)]
+pub(crate) struct Window {
+    session: SessionId,
+    freed: AtomicU64,
+    releases: UnboundedSender<Release>,
+}
+
+impl Window {
+    /// Bytes are held no more. The node's task is told of the first of them, and takes all that there are by then.
+    fn free(self: &Arc<Self>, bytes: u64) {
+        if bytes > 0 && self.freed.fetch_add(bytes, Ordering::AcqRel) == 0 {
+            // A node that has stopped has no windows.
+            let _ = self.releases.unbounded_send(Release::Taken(self.clone()));
+        }
+    }
+
+    /// Takes what has become free.
+    pub(crate) fn take(&self) -> (SessionId, u64) {
+        (self.session, self.freed.swap(0, Ordering::AcqRel))
+    }
+}
+
+/// Something that is let go of. At most one per waiter and two per session, so the channel that carries them is bounded
+/// by what exists.
 #[derive(Debug)]
 pub(crate) enum Release {
     /// Bytes of a session's window.
-    Taken(SessionId, u64),
+    Taken(Arc<Window>),
     /// Wants that a waiter waits for no more, whichever of its calls they are of.
     Waiter(SessionId, Token, Vec<Cid>),
     /// A session.
@@ -92,13 +117,12 @@ pub(crate) struct Waiter {
     pub(crate) call: Call,
     /// What the store has by the time the engine knows the want is [`Outcome::Stored`]. Otherwise peers alone are asked.
     pub(crate) takes_stored: bool,
-    pub(crate) deliveries: UnboundedSender<Delivery>,
+    pub(crate) mailbox: Mailbox,
 }
 
 impl Waiter {
     pub(crate) fn deliver(&self, cid: Cid, outcome: Outcome) {
-        // A waiter that was dropped meanwhile says so by itself.
-        let _ = self.deliveries.unbounded_send(Delivery { cid, call: self.call, outcome });
+        self.mailbox.deliver(Delivery { cid, call: self.call, outcome });
     }
 }
 
@@ -117,6 +141,7 @@ struct Route {
     fails: bool,
     /// The file or folder that it is for.
     root: Option<Cid>,
+    window: Arc<Window>,
     /// When it wanted a block for the first time, until one has come.
     first: Option<Timestamp>,
     is_served: bool,
@@ -132,7 +157,7 @@ struct Wanted {
     waiters: Vec<Waiter>,
 }
 
-/// How a block was waited for.
+/// How a block was waited for, and by whom.
 #[derive(Debug)]
 pub(crate) struct Waited {
     /// What is got with it, where it is part of something.
@@ -144,13 +169,35 @@ pub(crate) struct Waited {
     /// Wants that the session still has.
     pub(crate) others: usize,
     pub(crate) span: Span,
+    waiters: Vec<Waiter>,
+    window: Arc<Window>,
+}
+
+impl Waited {
+    /// Gives the block to all who wait for it.
+    pub(crate) fn deliver(self, block: Block, from: Option<PeerId>) {
+        let (cid, bytes) = (*block.cid(), block.data().len() as u64);
+        let share = Arc::new(Share { window: self.window, bytes });
+        let held = Held { block, from, _share: share };
+        for (waiter, held) in self.waiters.iter().zip(repeat_n(held, self.waiters.len())) {
+            waiter.deliver(cid, Outcome::Block(held));
+        }
+    }
 }
 
 impl Routes {
     /// Opens a session; `fails` when its wants end once peers say that they lack the block.
-    pub(crate) fn open(&mut self, session: SessionId, fails: bool, root: Option<Cid>, span: Span) {
+    pub(crate) fn open(
+        &mut self,
+        session: SessionId,
+        fails: bool,
+        root: Option<Cid>,
+        releases: UnboundedSender<Release>,
+        span: Span,
+    ) {
+        let window = Arc::new(Window { session, freed: AtomicU64::new(0), releases });
         let (first, is_served, wants) = (None, false, HashMap::new());
-        self.sessions.insert(session, Route { fails, root, first, is_served, span, wants });
+        self.sessions.insert(session, Route { fails, root, window, first, is_served, span, wants });
     }
 
     pub(crate) fn close(&mut self, session: SessionId) {
@@ -264,22 +311,24 @@ impl Routes {
         alone
     }
 
-    /// A block is about to be delivered: what it was waited for.
-    pub(crate) fn waited(
+    /// A block is to be delivered to those who wait for it, which are taken out; `None` when nobody does.
+    pub(crate) fn take_waited(
         &mut self,
         session: SessionId,
         cid: &Cid,
         now: Timestamp,
     ) -> Option<Waited> {
+        let Wanted { since, span, waiters, .. } = self.take(session, cid)?;
         let route = self.sessions.get_mut(&session)?;
-        let wanted = route.wants.get(cid)?;
         route.is_served = true;
         Some(Waited {
             root: route.root,
-            latency: now.since(wanted.since),
+            latency: now.since(since),
             first: route.first.take().map(|first| now.since(first)),
-            others: route.wants.len() - 1,
-            span: wanted.span.clone(),
+            others: route.wants.len(),
+            span,
+            waiters,
+            window: route.window.clone(),
         })
     }
 
@@ -293,20 +342,6 @@ impl Routes {
         wanted.collect()
     }
 
-    pub(crate) fn block(
-        &mut self,
-        session: SessionId,
-        block: Block,
-        from: Option<PeerId>,
-        releases: &UnboundedSender<Release>,
-    ) {
-        let bytes = block.data().len() as u64;
-        let cid = *block.cid();
-        let window = Window { session, bytes, releases: releases.clone() };
-        let held = Held { block, from, _window: Arc::new(window) };
-        self.end(session, cid, || Outcome::Block(held.clone()));
-    }
-
     pub(crate) fn stored(&mut self, session: SessionId, cid: Cid) {
         self.end(session, cid, || Outcome::Stored);
     }
@@ -316,11 +351,17 @@ impl Routes {
     }
 
     fn end(&mut self, session: SessionId, cid: Cid, outcome: impl Fn() -> Outcome) {
-        self.held.remove(&(session, cid));
-        let wanted = self.sessions.get_mut(&session).and_then(|route| route.wants.remove(&cid));
-        for waiter in wanted.into_iter().flat_map(|wanted| wanted.waiters) {
+        for waiter in self.take(session, &cid).into_iter().flat_map(|wanted| wanted.waiters) {
             waiter.deliver(cid, outcome());
         }
+    }
+
+    /// Takes out a want that has ended.
+    fn take(&mut self, session: SessionId, cid: &Cid) -> Option<Wanted> {
+        if !self.held.is_empty() {
+            self.held.remove(&(session, *cid));
+        }
+        self.sessions.get_mut(&session)?.wants.remove(cid)
     }
 }
 
@@ -341,6 +382,8 @@ impl Drop for Routes {
 mod tests {
     use bitswap_core::{Config, Engine, SessionOptions, Timestamp};
     use futures::channel::mpsc::{self, UnboundedReceiver};
+    use futures::task::noop_waker_ref;
+    use std::task::{Context, Poll};
 
     use super::*;
 
@@ -350,44 +393,57 @@ mod tests {
         let mut engine = Engine::<u8>::new(Config::default(), [1; 32], now);
         let session = engine.open_session(SessionOptions::default(), now).unwrap();
         let mut routes = Routes::default();
-        routes.open(session, true, None, Span::default());
+        routes.open(session, true, None, releases().0, Span::default());
         (routes, session)
     }
 
-    fn waiter(token: u64) -> (Waiter, UnboundedReceiver<Delivery>) {
-        #[expect(clippy::disallowed_methods, reason = "a test's few deliveries")]
-        let (deliveries, delivered) = mpsc::unbounded();
-        (Waiter { token: Token(token), call: Call(1), takes_stored: true, deliveries }, delivered)
+    fn releases() -> (UnboundedSender<Release>, UnboundedReceiver<Release>) {
+        #[expect(clippy::disallowed_methods, reason = "a test's few releases")]
+        mpsc::unbounded()
     }
 
     fn cid(name: &'static str) -> Cid {
         *Block::raw(name).cid()
     }
 
-    /// The calls of the deliveries so far.
-    fn calls(delivered: &mut UnboundedReceiver<Delivery>) -> Vec<u64> {
-        std::iter::from_fn(|| delivered.try_recv().ok()).map(|delivery| delivery.call.0).collect()
+    /// A call of a waiter that wants these blocks.
+    fn want(token: u64, mailbox: &Mailbox, cids: &[Cid]) -> Waiter {
+        let call = mailbox.want(cids.iter().copied());
+        Waiter { token: Token(token), call, takes_stored: true, mailbox: mailbox.clone() }
+    }
+
+    /// The wants that have ended.
+    fn ended(mailbox: &Mailbox) -> Vec<Cid> {
+        let cx = Context::from_waker(noop_waker_ref());
+        let next = || match mailbox.poll_next(&cx) {
+            Poll::Ready(ended) => Some(ended.cid),
+            Poll::Pending => None,
+        };
+        std::iter::from_fn(next).collect()
     }
 
     #[test]
     fn a_waiter_that_wants_again_is_answered_once_for_its_last_call() {
-        let (mut routes, session) = routes();
-        let ((first, mut delivered), (other, mut others)) = (waiter(1), waiter(2));
-        routes.wait(session, [cid("a")], &first, Timestamp::ZERO);
-        routes.wait(session, [cid("a")], &other, Timestamp::ZERO);
-        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first }, Timestamp::ZERO);
-        routes.stored(session, cid("a"));
-        assert_eq!((calls(&mut delivered), calls(&mut others)), (vec![2], vec![1]));
-        routes.stored(session, cid("a"));
-        assert_eq!((calls(&mut delivered), calls(&mut others)), (vec![], vec![]));
+        let ((mut routes, session), cids) = (routes(), [cid("a")]);
+        let (first, other) = (Mailbox::default(), Mailbox::default());
+        routes.wait(session, cids, &want(1, &first, &cids), Timestamp::ZERO);
+        routes.wait(session, cids, &want(2, &other, &cids), Timestamp::ZERO);
+        first.unwant(&cids);
+        routes.wait(session, cids, &want(1, &first, &cids), Timestamp::ZERO);
+        routes.stored(session, cids[0]);
+        assert_eq!((ended(&first), ended(&other)), (cids.to_vec(), cids.to_vec()));
+        want(1, &first, &cids);
+        routes.stored(session, cids[0]);
+        assert_eq!((ended(&first), ended(&other)), (vec![], vec![]));
     }
 
     #[test]
     fn a_want_is_alone_once_its_last_waiter_leaves() {
         let (mut routes, session) = routes();
-        let (first, other) = (waiter(1), waiter(2));
-        routes.wait(session, [cid("a"), cid("b")], &first.0, Timestamp::ZERO);
-        routes.wait(session, [cid("a")], &other.0, Timestamp::ZERO);
+        let (first, other) = (Mailbox::default(), Mailbox::default());
+        let both = ["a", "b"].map(cid);
+        routes.wait(session, both, &want(1, &first, &both), Timestamp::ZERO);
+        routes.wait(session, [cid("a")], &want(2, &other, &[cid("a")]), Timestamp::ZERO);
         assert_eq!(
             routes.leave(session, Token(1), Call(1), [cid("a"), cid("b"), cid("c")]),
             [cid("b")]
@@ -398,25 +454,62 @@ mod tests {
 
     #[test]
     fn what_was_wanted_again_since_is_not_left() {
-        let (mut routes, session) = routes();
-        let (first, mut delivered) = waiter(1);
-        routes.wait(session, [cid("a")], &first, Timestamp::ZERO);
-        routes.wait(session, [cid("a")], &Waiter { call: Call(2), ..first }, Timestamp::ZERO);
-        assert_eq!(routes.leave(session, Token(1), Call(1), [cid("a")]), []);
-        routes.stored(session, cid("a"));
-        assert_eq!(calls(&mut delivered), [2]);
+        let ((mut routes, session), cids) = (routes(), [cid("a")]);
+        let mailbox = Mailbox::default();
+        let first = want(1, &mailbox, &cids);
+        routes.wait(session, cids, &first, Timestamp::ZERO);
+        mailbox.unwant(&cids);
+        routes.wait(session, cids, &want(1, &mailbox, &cids), Timestamp::ZERO);
+        assert_eq!(routes.leave(session, Token(1), first.call, cids), []);
+        routes.stored(session, cids[0]);
+        assert_eq!(ended(&mailbox), cids);
+    }
+
+    /// What the node's task is told, and takes.
+    fn freed(releases: &mut UnboundedReceiver<Release>) -> Vec<u64> {
+        let next = || releases.try_recv().ok();
+        let bytes = |release| match release {
+            Release::Taken(window) => window.take().1,
+            other => panic!("not of a window: {other:?}"),
+        };
+        std::iter::from_fn(next).map(bytes).collect()
+    }
+
+    #[test]
+    fn a_windows_bytes_are_free_once_nobody_holds_the_block_and_are_told_of_together() {
+        let ((mut routes, session), now) = (routes(), Timestamp::ZERO);
+        let (release, mut releases) = releases();
+        routes.open(session, false, None, release, Span::default());
+        let (first, other) = (Mailbox::default(), Mailbox::default());
+        let blocks = [Block::raw("abc"), Block::raw("abcde"), Block::raw("")];
+        let cids = blocks.each_ref().map(|block| *block.cid());
+        routes.wait(session, cids, &want(1, &first, &cids), now);
+        routes.wait(session, [cids[0]], &want(2, &other, &[cids[0]]), now);
+        for block in blocks {
+            let waited = routes.take_waited(session, block.cid(), now).unwrap();
+            waited.deliver(block, None);
+        }
+        assert_eq!(ended(&first), cids);
+        assert_eq!(freed(&mut releases), [5], "somebody else holds the first block still");
+        assert_eq!(ended(&other), [cids[0]]);
+        assert_eq!(freed(&mut releases), [3]);
+        let window = routes.sessions.get(&session).unwrap().window.clone();
+        window.free(1);
+        window.free(2);
+        assert_eq!(freed(&mut releases), [3], "one message for both");
+        assert!(routes.take_waited(session, &cids[0], now).is_none(), "nobody waits any more");
     }
 
     #[test]
     fn an_end_is_held_only_for_a_want_that_somebody_waits_for() {
         let (mut routes, session) = routes();
-        let (first, _delivered) = waiter(1);
         let held = |routes: &mut Routes| -> Vec<Cid> {
             routes.take_held().into_iter().map(|(_, cid, _)| cid).collect()
         };
         routes.hold(session, cid("a"), Vec::new());
         assert_eq!(held(&mut routes), [], "nobody wants it");
         let wants = ["a", "b", "c", "d"].map(cid);
+        let first = want(1, &Mailbox::default(), &wants);
         routes.wait(session, wants, &first, Timestamp::ZERO);
         wants.into_iter().for_each(|cid| routes.hold(session, cid, Vec::new()));
         routes.leave(session, Token(1), Call(1), [cid("b")]);

@@ -3,7 +3,6 @@
 //! It is kept by what is got: of a transfer by its root, of a block that is got by itself by that. Nothing here decides
 //! anything; a peer may say HAVE of what it likes, so everything is bounded.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cid::Cid;
@@ -44,9 +43,36 @@ struct Known {
     waited: Duration,
 }
 
+/// The peers of a root by their names. Most roots have few: what is got by itself has one.
+#[derive(Debug, Default)]
+struct Peers(Vec<(PeerId, Known)>);
+
+impl Peers {
+    /// What is known of a peer. One that is new is not remembered among as many others as may be, unless `evict` says
+    /// that the one that delivered least makes room. Whether it is new.
+    fn know(&mut self, peer: PeerId, evict: bool) -> (bool, Option<&mut Known>) {
+        let Self(peers) = self;
+        let find = |peers: &[(PeerId, Known)]| peers.binary_search_by(|(id, _)| id.cmp(&peer));
+        let at = match find(peers) {
+            Ok(at) => return (false, peers.get_mut(at).map(|(_, known)| known)),
+            Err(at) if peers.len() < PEERS_MAX => at,
+            Err(_) if !evict => return (true, None),
+            Err(_) => {
+                let least = peers.iter().enumerate().min_by_key(|(_, (_, known))| known.blocks);
+                if let Some((least, _)) = least {
+                    peers.remove(least);
+                }
+                find(peers).unwrap_or_else(|at| at)
+            }
+        };
+        peers.insert(at, (peer, Known::default()));
+        (true, peers.get_mut(at).map(|(_, known)| known))
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Seeders {
-    roots: LruCache<Cid, BTreeMap<PeerId, Known>>,
+    roots: LruCache<Cid, Peers>,
 }
 
 impl Default for Seeders {
@@ -56,14 +82,11 @@ impl Default for Seeders {
 }
 
 impl Seeders {
-    /// A peer said that it has a block of this. True when it was not known to have any before.
+    /// A peer said that it has a block of this. True when it is remembered now and was not before.
     pub(super) fn said_have(&mut self, root: Cid, peer: PeerId) -> bool {
-        let peers = self.peers_of(root);
-        let is_new = !peers.contains_key(&peer);
-        if is_new && peers.len() >= PEERS_MAX {
-            return false;
-        }
-        peers.entry(peer).or_default().said_have = true;
+        let (is_new, known) = self.peers_of(root).know(peer, false);
+        let Some(known) = known else { return false };
+        known.said_have = true;
         is_new
     }
 
@@ -75,22 +98,18 @@ impl Seeders {
         bytes: u64,
         latency: Duration,
     ) -> bool {
-        let peers = self.peers_of(root);
-        let is_new = !peers.contains_key(&peer);
-        if is_new && peers.len() >= PEERS_MAX {
-            let least = peers.iter().min_by_key(|(_, known)| known.blocks).map(|(id, _)| *id);
-            least.and_then(|least| peers.remove(&least));
+        let (is_new, known) = self.peers_of(root).know(peer, true);
+        if let Some(known) = known {
+            known.blocks += 1;
+            known.bytes += bytes;
+            known.waited += latency;
         }
-        let known = peers.entry(peer).or_default();
-        known.blocks += 1;
-        known.bytes += bytes;
-        known.waited += latency;
         is_new
     }
 
     /// The peers of a root, those that delivered most first.
     pub(super) fn of(&self, root: &Cid, is_connected: impl Fn(&PeerId) -> bool) -> Vec<Seeder> {
-        let peers = self.roots.peek(root).into_iter().flatten();
+        let peers = self.roots.peek(root).into_iter().flat_map(|Peers(peers)| peers);
         let mut seeders: Vec<Seeder> = peers
             .map(|(peer, known)| Seeder {
                 peer: *peer,
@@ -109,8 +128,8 @@ impl Seeders {
     }
 
     /// The peers of a root, of which something was heard.
-    fn peers_of(&mut self, root: Cid) -> &mut BTreeMap<PeerId, Known> {
-        self.roots.entry(root).or_insert_with(BTreeMap::new)
+    fn peers_of(&mut self, root: Cid) -> &mut Peers {
+        self.roots.entry(root).or_insert_with(Peers::default)
     }
 }
 

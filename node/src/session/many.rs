@@ -1,16 +1,17 @@
 //! Many blocks of one session at once: one waiter, and batches all the way.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::iter::repeat_n;
 
 use bitswap_core::chunk::Link;
 use bitswap_core::{Block, Want};
 use bitswap_libp2p::Blockstore as _;
 use cid::Cid;
 
-use super::{Session, SessionWaiter};
+use super::{EndedWant, Session, SessionWaiter};
 use crate::error::GetError;
 use crate::node::BLOCK_MAX;
-use crate::node::routes::{Delivery, Outcome};
+use crate::node::routes::Outcome;
 
 /// Blocks that are asked for at once: as many as servers remember wants of one peer.
 const AT_ONCE: usize = 1024;
@@ -31,8 +32,8 @@ pub(super) struct Many<'a, I> {
     waiter: SessionWaiter,
     /// What was not looked at yet.
     rest: std::iter::Fuse<I>,
-    /// What was asked for and is not ready: how often it is to be given.
-    asked: HashMap<Cid, usize>,
+    /// How many were asked for and are not ready.
+    asked: usize,
     /// Those that the store has, with their lengths.
     here: VecDeque<(Cid, usize)>,
     ready: VecDeque<(Cid, Result<Block, GetError>)>,
@@ -44,7 +45,7 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
             session,
             waiter: session.waiter(),
             rest: cids.fuse(),
-            asked: HashMap::new(),
+            asked: 0,
             here: VecDeque::new(),
             ready: VecDeque::new(),
         }
@@ -56,7 +57,7 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
             if let Some(got) = self.ready.pop_front() {
                 return Some(got);
             }
-            if self.asked.len() <= AT_ONCE - BATCH {
+            if self.asked <= AT_ONCE - BATCH {
                 self.ask_for_more().await;
             }
             if !self.ready.is_empty() {
@@ -64,13 +65,11 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
             }
             if !self.here.is_empty() {
                 self.read().await;
-            } else if self.asked.is_empty() {
+            } else if self.asked == 0 {
                 return None;
             } else {
-                match self.waiter.next().await {
-                    Ok(delivery) => self.delivered(delivery),
-                    Err(closed) => self.fail(&closed.into()),
-                }
+                let ended = self.waiter.next().await;
+                self.ended(ended);
             }
         }
     }
@@ -78,7 +77,7 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
     /// Looks at the next of the rest: what is not here is wanted.
     async fn ask_for_more(&mut self) {
         let mut new = Vec::new();
-        while self.asked.len() < AT_ONCE
+        while self.asked < AT_ONCE
             && let Some(cid) = self.rest.next()
         {
             if let Ok(Link::Inline { data, .. }) = Link::of(&cid) {
@@ -89,11 +88,8 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
                 }
                 continue;
             }
-            let times = self.asked.entry(cid).or_default();
-            *times += 1;
-            if *times == 1 {
-                new.push(cid);
-            }
+            self.asked += 1;
+            new.push(cid);
         }
         let missing = self.without_those_here(new).await;
         self.want(missing).await;
@@ -151,26 +147,24 @@ impl<'a, I: Iterator<Item = Cid>> Many<'a, I> {
         self.want(gone).await;
     }
 
-    /// A want has ended.
-    fn delivered(&mut self, delivery: Delivery) {
-        let Delivery { cid, outcome, .. } = delivery;
-        match outcome {
-            Outcome::Block(held) => self.got(cid, Ok(held.block)),
-            Outcome::Here(block) => self.got(cid, Ok(block)),
-            Outcome::Stored => self.here.push_back((cid, BLOCK_MAX)),
-            Outcome::Failed(error) => self.got(cid, Err(error)),
-        }
+    /// A want has ended: what came is given as often as it was asked for.
+    fn ended(&mut self, ended: EndedWant) {
+        let EndedWant { cid, times, outcome, .. } = ended;
+        let got = match outcome {
+            Outcome::Block(held) => Ok(held.block),
+            Outcome::Here(block) => Ok(block),
+            Outcome::Failed(error) => Err(error),
+            Outcome::Stored => {
+                self.here.extend(repeat_n((cid, BLOCK_MAX), times as usize));
+                return;
+            }
+        };
+        repeat_n(got, times as usize).for_each(|got| self.got(cid, got));
     }
 
-    /// Nothing more will come.
-    fn fail(&mut self, error: &GetError) {
-        let cids: Vec<Cid> = self.asked.keys().copied().collect();
-        cids.into_iter().for_each(|cid| self.got(cid, Err(error.clone())));
-    }
-
-    /// A block is ready to be given, as often as it was asked for.
+    /// One that was asked for is ready to be given.
     fn got(&mut self, cid: Cid, got: Result<Block, GetError>) {
-        let times = self.asked.remove(&cid).unwrap_or_default();
-        self.ready.extend(std::iter::repeat_n((cid, got), times));
+        self.asked -= 1;
+        self.ready.push_back((cid, got));
     }
 }

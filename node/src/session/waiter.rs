@@ -1,17 +1,16 @@
 //! Somebody who waits for blocks of a session.
 
+use std::future::poll_fn;
 use std::mem::take;
 
 use bitswap_core::{Block, SessionId, Want};
 use bitswap_libp2p::Blockstore as _;
 use cid::Cid;
-use futures::channel::mpsc;
-use futures::stream::StreamExt as _;
 
-use super::open_wants::OpenWants;
+use super::mailbox::{EndedWant, Mailbox};
 use crate::error::NodeClosed;
 use crate::node::Node;
-use crate::node::routes::{Delivery, Outcome, Release, Token, Waiter};
+use crate::node::routes::{Outcome, Release, Token, Waiter};
 use crate::runtime::RuntimeExt as _;
 
 /// Somebody who waits for blocks of a session. Its wants are cancelled when it is dropped, unless
@@ -22,15 +21,13 @@ pub(crate) struct SessionWaiter {
     session: SessionId,
     token: Token,
     takes_stored: bool,
-    open: OpenWants,
-    deliveries: mpsc::UnboundedSender<Delivery>,
-    delivered: mpsc::UnboundedReceiver<Delivery>,
+    mailbox: Mailbox,
 }
 
 impl Drop for SessionWaiter {
     fn drop(&mut self) {
         // A want that is still on its way to the node's task is not begun there.
-        let cids = self.open.take();
+        let cids = self.mailbox.close();
         if !cids.is_empty() {
             self.node.release(Release::Waiter(self.session, self.token, cids));
         }
@@ -41,14 +38,8 @@ impl SessionWaiter {
     /// A waiter that waits for nothing yet. What comes into the store in some other way ends its wants at any time if it
     /// `takes_stored`, and otherwise only while the engine is told of it.
     pub(super) fn new(node: Node, session: SessionId, takes_stored: bool) -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "one entry per want, and whoever wants bounds how much that is"
-        )]
-        let (deliveries, delivered) = mpsc::unbounded();
         let token = node.token();
-        let open = OpenWants::default();
-        Self { node, session, token, takes_stored, open, deliveries, delivered }
+        Self { node, session, token, takes_stored, mailbox: Mailbox::default() }
     }
 
     /// Wants blocks of peers; each ends as one delivery, also what cannot be wanted. They are on their way once the
@@ -70,12 +61,11 @@ impl SessionWaiter {
         Wanting {
             node: self.node.clone(),
             session: self.session,
-            open: self.open.clone(),
             waiter: Waiter {
                 token: self.token,
-                call: self.open.want(wants.iter().map(|want| want.cid)),
+                call: self.mailbox.want(wants.iter().map(|want| want.cid)),
                 takes_stored: self.takes_stored,
-                deliveries: self.deliveries.clone(),
+                mailbox: self.mailbox.clone(),
             },
         }
     }
@@ -85,42 +75,29 @@ impl SessionWaiter {
         &self,
         cids: Vec<Cid>,
     ) -> impl Future<Output = Result<(), NodeClosed>> + Send + use<> {
-        let last = self.open.unwant(&cids);
+        let last = self.mailbox.unwant(&cids);
         let (node, session, token) = (self.node.clone(), self.session, self.token);
         async move { node.send(move |driver| driver.unwant(session, token, last, cids)).await }
     }
 
-    /// The next want that has ended.
-    pub(crate) async fn next(&mut self) -> Result<Delivery, NodeClosed> {
-        loop {
-            // The waiter holds a sender of its own, so the channel itself never ends.
-            let delivery = self.delivered.next().await.ok_or(NodeClosed)?;
-            let Delivery { cid, call, outcome } = &delivery;
-            let ends = match outcome {
-                Outcome::Block(_) | Outcome::Here(_) => {
-                    let waited = self.open.end(cid);
-                    if waited.is_some_and(|waited| waited != *call) {
-                        // The later call may have reached the node's task.
-                        self.node.release(Release::Waiter(self.session, self.token, vec![*cid]));
-                    }
-                    waited.is_some()
-                }
-                Outcome::Stored | Outcome::Failed(_) => self.open.end_call(cid, *call),
-            };
-            if ends {
-                return Ok(delivery);
-            }
+    /// The next want that has ended. Waits for ever when nothing is wanted.
+    #[expect(clippy::needless_pass_by_ref_mut, reason = "a mailbox wakes one task")]
+    pub(crate) async fn next(&mut self) -> EndedWant {
+        let ended = poll_fn(|cx| self.mailbox.poll_next(cx)).await;
+        if ended.again {
+            self.node.release(Release::Waiter(self.session, self.token, vec![ended.cid]));
         }
+        ended
     }
 
     /// Wants that have not ended.
     pub(crate) fn len(&self) -> usize {
-        self.open.len()
+        self.mailbox.len()
     }
 
     /// Up to `max` of those that have waited longest.
     pub(crate) fn oldest(&self, max: usize) -> Vec<Cid> {
-        self.open.oldest(max)
+        self.mailbox.oldest(max)
     }
 }
 
@@ -128,7 +105,6 @@ impl SessionWaiter {
 struct Wanting {
     node: Node,
     session: SessionId,
-    open: OpenWants,
     waiter: Waiter,
 }
 
@@ -146,7 +122,7 @@ impl Wanting {
     }
 
     async fn want(self, mut wants: Vec<Want>) {
-        let Self { node, session, open, waiter } = self;
+        let Self { node, session, waiter } = self;
         wants.retain(|want| match node.denied(&want.cid) {
             Some(denied) => {
                 waiter.deliver(want.cid, Outcome::Failed(denied));
@@ -162,7 +138,7 @@ impl Wanting {
             let OnTheirWay { waiter, wants } = &mut on_their_way;
             let mut wants = take(wants);
             // What was cancelled meanwhile is not begun.
-            wants.retain(|want| open.is_open(&want.cid, waiter.call));
+            waiter.mailbox.retain_open(waiter.call, &mut wants);
             if !wants.is_empty() {
                 driver.want(session, wants, waiter);
             }
@@ -210,27 +186,27 @@ impl Drop for OnTheirWay {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt as _;
+
     use super::*;
     use crate::error::GetError;
 
     #[test]
     fn wants_that_never_reach_the_nodes_task_have_failed() {
-        #[expect(clippy::disallowed_methods, reason = "a test's few deliveries")]
-        let (deliveries, mut delivered) = mpsc::unbounded();
-        let open = OpenWants::default();
+        let mailbox = Mailbox::default();
         let cids = ["a", "b"].map(|data| *Block::raw(data).cid());
-        let waiter =
-            Waiter { token: Token(1), call: open.want(cids), takes_stored: true, deliveries };
+        let call = mailbox.want(cids);
+        let waiter = Waiter { token: Token(1), call, takes_stored: true, mailbox: mailbox.clone() };
         let mut on_their_way = OnTheirWay { waiter, wants: cids.map(Want::from).to_vec() };
         let begun = on_their_way.wants.pop().unwrap();
-        assert!(delivered.try_recv().is_err(), "they are on their way");
+        let next = || poll_fn(|cx| mailbox.poll_next(cx)).now_or_never();
+        assert!(next().is_none(), "they are on their way");
         drop(on_their_way);
-        let Ok(Delivery { cid, outcome: Outcome::Failed(GetError::NodeClosed(_)), .. }) =
-            delivered.try_recv()
+        let Some(EndedWant { cid, outcome: Outcome::Failed(GetError::NodeClosed(_)), .. }) = next()
         else {
             panic!("the node has stopped");
         };
         assert_eq!((cid, begun.cid), (cids[0], cids[1]));
-        assert!(delivered.try_recv().is_err(), "the other one got there");
+        assert!(next().is_none(), "the other one got there");
     }
 }

@@ -7,6 +7,7 @@ use cid::Cid;
 
 use super::dag_pb;
 use super::error::DagFault;
+use crate::hash::is_of_no_bytes;
 use crate::prefix::Prefix;
 use crate::protobuf::CanonicalFields;
 
@@ -82,7 +83,7 @@ impl Link {
     fn fetchable(cid: &Cid) -> Result<Self, DagFault> {
         let prefix = Prefix::of(cid).map_err(DagFault::UnfetchableLink)?;
         prefix.fetchable().map_err(DagFault::UnfetchableLink)?;
-        if prefix.block(Bytes::new()).is_ok_and(|empty| empty.cid() == cid) {
+        if is_of_no_bytes(cid.hash()) {
             return Ok(Self::Inline { codec: cid.codec(), data: Bytes::new() });
         }
         Ok(Self::Block(*cid))
