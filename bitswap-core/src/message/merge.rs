@@ -13,6 +13,9 @@ impl Message {
     pub fn add_blocks(&mut self, blocks: impl IntoIterator<Item = Block>) {
         self.blocks.extend(blocks);
         collapse(&mut self.blocks, Block::cid, |_, _| {});
+        if self.presences.is_empty() {
+            return;
+        }
         let mut cids: Vec<Cid> = self.blocks.iter().map(|block| *block.cid()).collect();
         cids.sort_unstable();
         self.presences.retain(|presence| cids.binary_search(&presence.cid).is_err());
