@@ -77,7 +77,9 @@ async fn within<T>(what: &str, transfer: impl Future<Output = T>) -> T {
     transfer.unwrap_or_else(|_| panic!("{what} did not end within {LIMIT:?}"))
 }
 
-fn loopback() -> Multiaddr {
+/// An address of this machine, at a port that is free.
+#[must_use]
+pub fn loopback() -> Multiaddr {
     "/ip4/127.0.0.1/tcp/0".parse().expect("an address")
 }
 

@@ -137,6 +137,17 @@ fn silent(name: &'static str, count: usize, size: usize, silent: usize) -> Floor
     Floor::new(scenario, (count * size) as u64, SPEED, 20)
 }
 
+/// The same nearby, where the whole transfer takes less than a peer may be silent.
+fn silent_nearby(name: &'static str, silent: usize) -> Floor {
+    const SPEED: u64 = 300_000_000;
+    let scenario = Scenario::new(name)
+        .blocks(80, 256 << 10)
+        .seeders(1)
+        .peers(silent, PeerBehavior::Silent)
+        .links(Link::latency_ms(1).bytes_per_second(SPEED));
+    Floor::new(scenario, 80 * (256 << 10), SPEED, 2)
+}
+
 /// One of so many peers has the blocks, and there is no lookup.
 fn one_holder(name: &'static str, blocks: usize, peers: usize) -> Floor {
     let holder = peers * 7 / 9;
@@ -217,6 +228,9 @@ pub fn floors() -> Vec<Floor> {
             1,
         )),
         like_a_file(silent("one seeder, four silent: a file of 80 x 256 KiB", 80, 256 * KIB, 4)),
+        silent_nearby("one seeder nearby, one silent peer: 80 x 256 KiB", 1),
+        silent_nearby("one seeder nearby, four silent peers: 80 x 256 KiB", 4),
+        silent_nearby("one seeder nearby, eight silent peers: 80 x 256 KiB", 8),
         one_holder("one holder among 100 peers: one block", 1, 100),
         one_holder("one holder among 1,000 peers: one block", 1, 1000),
         like_a_file(one_holder("one holder among 1,000 peers: a file of 100", 100, 1000)),

@@ -33,6 +33,8 @@ pub(super) enum Patience {
     Full,
     /// Its first block is late for the round trip of its connection: another peer is asked beside it.
     Early,
+    /// Its first block takes twice as long as that: another peer is asked instead.
+    Twice,
     /// Another peer said HAVE, and is asked instead if the sessions can bear a duplicate.
     Shortened,
 }

@@ -271,8 +271,10 @@ impl Client {
         };
         row.set_deadline(None);
         let (want, before) = (row.want(), row.set_patience(Patience::Full));
-        if before == Patience::Early {
-            return self.hedge(at, now);
+        match before {
+            Patience::Early => return self.hedge(at, now),
+            Patience::Twice => return self.give_up_waiting(at),
+            Patience::Full | Patience::Shortened => {}
         }
         if let Some(later) = self.still_delivering(at, now) {
             return self.set_deadline(at, later);
@@ -309,6 +311,11 @@ impl Client {
             self.wait_for_presence(want, asked, now);
             self.wants.set_undecided(want);
         }
+        self.set_all_ready(want);
+    }
+
+    /// All sessions that wait for a want look again whom they may ask.
+    fn set_all_ready(&mut self, want: Ref<Want>) {
         for session in self.sessions_of(want) {
             self.set_ready(session);
         }
@@ -321,7 +328,7 @@ impl Client {
         let Some(state) = self.peers.get(row.peer()) else { return };
         let (want, peer, is_unproven) =
             (row.want(), row.peer(), !state.punctuality().is_measured());
-        self.give_full_time(at);
+        self.give_twice(at);
         if is_unproven && let Some(state) = self.peers.get_mut(peer) {
             state.punctuality_mut().set_overdue();
         }
@@ -330,8 +337,41 @@ impl Client {
             self.ask_presence_again(want, now);
         }
         // What else the peer was asked for may be better off elsewhere.
-        for session in self.sessions_of(want) {
-            self.set_ready(session);
+        self.set_all_ready(want);
+    }
+
+    /// A peer has not delivered anything for twice as long as its first block may take: what it was asked for is moved to
+    /// peers that deliver.
+    fn give_up_waiting(&mut self, at: Ref<PeerWant>) {
+        self.give_full_time(at);
+        let Some((want, peer)) = self.wants.peer_want(at).map(|row| (row.want(), row.peer()))
+        else {
+            return;
+        };
+        if let Some(state) = self.peers.get_mut(peer)
+            && !state.punctuality().is_measured()
+        {
+            state.punctuality_mut().set_overdue_twice();
+        }
+        self.set_all_ready(want);
+    }
+
+    /// A request whose peer was late for the first time has as long again.
+    fn give_twice(&mut self, at: Ref<PeerWant>) {
+        let Some(row) = self.wants.peer_want(at) else { return };
+        let Some(state) = self.peers.get(row.peer()) else { return };
+        let slack = self.config.deadline_min;
+        let early = state.punctuality().early_patience(row.bytes_until(), slack);
+        let twice = early.map(|early| Duration::from_micros(early.saturating_mul(2)));
+        let full = patience(&self.config, state, row);
+        match twice.filter(|twice| *twice < full) {
+            Some(twice) => {
+                self.set_deadline(at, row.asked_at() + twice);
+                if let Some(row) = self.wants.peer_want_mut(at) {
+                    row.set_patience(Patience::Twice);
+                }
+            }
+            None => self.give_full_time(at),
         }
     }
 

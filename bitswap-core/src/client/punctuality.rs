@@ -21,6 +21,16 @@ const EARLY_ROUND_TRIPS: u64 = 4;
 /// Bytes that a peer has handed to its transport, and cannot take back.
 const BUFFERED: u64 = 128 << 10;
 
+/// Whether the first block of a peer is late for the round trip of its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Overdue {
+    No,
+    Once,
+    /// It has taken twice as long as it may: what it was asked for is asked of others instead. Its store may be that
+    /// slow, and then one block comes twice; it is not asked for another while others deliver.
+    Twice,
+}
+
 /// When a peer delivers, as far as is known.
 #[derive(Debug)]
 pub(super) struct Punctuality {
@@ -29,8 +39,7 @@ pub(super) struct Punctuality {
     busy_since: Timestamp,
     /// Requests in a row that passed their deadline.
     silences: u32,
-    /// Its first block is late for the round trip of its connection.
-    is_overdue: bool,
+    overdue: Overdue,
     /// The shortest time, in microseconds, in which it answered HAVE or DONT_HAVE. Of a peer that has not
     /// delivered anything it is all that is known of its latency; of one that has it says nothing.
     answers_in: Option<u64>,
@@ -42,7 +51,7 @@ impl Punctuality {
             estimator: DeliveryEstimator::from_history(history),
             busy_since: now,
             silences: 0,
-            is_overdue: false,
+            overdue: Overdue::No,
             answers_in: None,
         }
     }
@@ -72,7 +81,7 @@ impl Punctuality {
     /// It delivered a wanted block.
     pub(super) const fn delivered(&mut self) {
         self.silences = 0;
-        self.is_overdue = false;
+        self.overdue = Overdue::No;
     }
 
     /// A block that was asked for at `asked`, behind `before` other bytes, took until now.
@@ -82,7 +91,14 @@ impl Punctuality {
 
     /// It has not delivered anything, and is late for the round trip of its connection.
     pub(super) const fn set_overdue(&mut self) {
-        self.is_overdue = true;
+        if matches!(self.overdue, Overdue::No) {
+            self.overdue = Overdue::Once;
+        }
+    }
+
+    /// It has not delivered anything in twice the time.
+    pub(super) const fn set_overdue_twice(&mut self) {
+        self.overdue = Overdue::Twice;
     }
 
     /// A request passed its deadline.
@@ -103,7 +119,7 @@ impl Punctuality {
 
     /// It delivers nothing: late for the round trip of its connection, or for its deadline.
     pub(super) const fn is_overdue(&self) -> bool {
-        self.is_overdue || self.is_silent()
+        !matches!(self.overdue, Overdue::No) || self.is_silent()
     }
 
     /// Microseconds after which the first block of a peer may be here that has only answered so far, without
@@ -122,7 +138,7 @@ impl Punctuality {
         let expected = self.estimator.expected(bytes, latency);
         // A quick peer that has fallen silent is no quick peer.
         let least = if self.is_overdue() { SILENT_LEAST } else { 0 };
-        let silences = self.silences.max(self.is_overdue.into());
+        let silences = self.silences.max(self.is_overdue().into());
         expected.max(least).saturating_mul(1 + u64::from(silences) * 2)
     }
 
@@ -148,7 +164,7 @@ impl Punctuality {
         let is_streaming = self.estimator.last_block().is_some_and(|last| last > self.busy_since);
         let first = if is_streaming { 0 } else { latency.saturating_sub(waited) };
         let late = waited.saturating_sub(latency);
-        let least = if self.is_silent() { SILENT_LEAST } else { 0 };
+        let least = if self.is_overdue() { SILENT_LEAST } else { 0 };
         let remaining = self.estimator.transfer(bytes).saturating_add(first).saturating_add(late);
         remaining.max(least).saturating_mul(1 + u64::from(self.silences) * 2)
     }
@@ -170,7 +186,8 @@ impl Punctuality {
         now: Timestamp,
     ) -> bool {
         let Some(rate) = self.estimator.throughput().filter(|_| self.is_measured()) else {
-            return self.is_silent() || ahead > 0 && self.is_late(size, slack, now);
+            let is_gone = self.is_silent() || self.overdue == Overdue::Twice;
+            return is_gone || ahead > 0 && self.is_late(size, slack, now);
         };
         let latency = self.estimator.expected(0, 0).max(self.estimator.round_trip().unwrap_or(0));
         let sent = u128::from(rate) * u128::from(latency) / 1_000_000;
