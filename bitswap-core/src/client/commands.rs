@@ -28,14 +28,18 @@ impl Client {
         if self.sessions.len() >= limit as usize {
             return Err(WantError::TooMany { limit });
         }
-        Ok(self.sessions.insert(Session::new(options, now)))
+        let patience = self.config.first_deadline;
+        Ok(self.sessions.insert(Session::new(options, patience, now)))
     }
 
-    /// Lets a session that may ask only given peers ask this one.
+    /// A peer that a session was given is here: it may be asked, or comes first.
     pub(crate) fn admit(&mut self, session: Id<Session>, peer: Ref<Peer>) {
         let Some(id) = self.peers.id(peer) else { return };
         let Some(row) = self.sessions.get_mut(session) else { return };
-        row.peers_mut().allow(id, |other| self.peers.is_here(other));
+        row.given_mut().admit(id, |other| self.peers.is_here(other));
+        if row.given().prefers(id) {
+            row.peers_mut().add(id);
+        }
         row.wants_mut().recheck_all();
         self.schedule.set_ready(session.at(), row);
     }
