@@ -1,8 +1,9 @@
 //! The peers that a session was given: the only ones that it may ask, or those that it asks first.
 //!
-//! Invariant: those that are listed were given, each once, and nobody is waited for any more once all of them have
-//! come or their time is up.
+//! Invariant: those that are listed were given, each as often as it was named, and nobody is waited for whose time to
+//! come is up.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::options::PeerRule;
@@ -13,24 +14,47 @@ use crate::util::rows::Id;
 
 /// The peers that a session was given, as far as they are connected.
 #[derive(Debug)]
-pub(super) struct GivenPeers {
-    rule: PeerRule,
+pub(super) struct GivenPeers(Given);
+
+#[derive(Debug)]
+enum Given {
+    /// None: all may be asked.
+    Any,
+    Only(Vec<Id<Peer>>),
+    /// Few sessions prefer peers, so the others need not have room for it.
+    Prefer(Box<Preferred>),
+}
+
+#[derive(Debug)]
+struct Preferred {
     here: Vec<Id<Peer>>,
-    /// Until when preferred peers that are not connected are waited for.
+    named: usize,
+    /// Until when those that are not connected are waited for.
     awaited_until: Option<Timestamp>,
 }
 
 impl GivenPeers {
     /// `awaited_until`: the time that preferred peers have to connect.
     pub(super) fn new(rule: PeerRule, awaited_until: Timestamp) -> Self {
-        let is_awaited = matches!(rule, PeerRule::Prefer { named: 1.. });
-        Self { rule, here: Vec::new(), awaited_until: is_awaited.then_some(awaited_until) }
+        Self(match rule {
+            PeerRule::Any => Given::Any,
+            PeerRule::Only => Given::Only(Vec::new()),
+            PeerRule::Prefer { named } => {
+                let awaited_until = (named > 0).then_some(awaited_until);
+                Given::Prefer(Box::new(Preferred { here: Vec::new(), named, awaited_until }))
+            }
+        })
     }
 
     /// A peer that was given is connected. Forgets those that have left.
     pub(super) fn admit(&mut self, peer: Id<Peer>, is_here: impl Fn(Id<Peer>) -> bool) {
-        self.here.retain(|old| is_here(*old));
-        self.here.push(peer);
+        let here = match &mut self.0 {
+            Given::Any => return,
+            Given::Only(here) => here,
+            Given::Prefer(preferred) => &mut preferred.here,
+        };
+        here.retain(|old| is_here(*old));
+        here.push(peer);
     }
 
     /// The session may ask the peer, though it may have to ask others first.
@@ -44,45 +68,51 @@ impl GivenPeers {
     }
 
     /// The session was given peers.
-    pub(super) fn is_limited(&self) -> bool {
-        self.rule != PeerRule::Any
+    pub(super) const fn is_limited(&self) -> bool {
+        !matches!(self.0, Given::Any)
     }
 
-    /// The only peers that may be asked, where that is the rule.
+    /// The only peers that may be asked, where that is the rule. Some may have left.
     pub(super) fn only(&self) -> Option<&[Id<Peer>]> {
-        (self.rule == PeerRule::Only).then_some(&self.here)
+        if let Given::Only(here) = &self.0 { Some(here) } else { None }
     }
 
     /// The peers that are asked first, where that is the rule. Some may have left.
     pub(super) fn preferred(&self) -> Option<&[Id<Peer>]> {
-        matches!(self.rule, PeerRule::Prefer { .. }).then_some(&self.here)
+        if let Given::Prefer(preferred) = &self.0 { Some(&preferred.here) } else { None }
     }
 
     /// A preferred peer is not connected and has time left to come.
     pub(super) fn awaits(&self, is_here: impl Fn(Id<Peer>) -> bool, now: Timestamp) -> bool {
-        let PeerRule::Prefer { named } = self.rule else { return false };
-        self.awaited_until.is_some_and(|until| !until.is_due(now))
-            && self.here.iter().filter(|peer| is_here(**peer)).count() < named as usize
+        let Given::Prefer(preferred) = &self.0 else { return false };
+        preferred.awaited_until.is_some_and(|until| !until.is_due(now))
+            && preferred.here.iter().filter(|peer| is_here(**peer)).count() < preferred.named
     }
 
     /// Until when preferred peers are waited for.
     pub(super) const fn awaited_until(&self) -> Option<Timestamp> {
-        self.awaited_until
+        if let Given::Prefer(preferred) = &self.0 { preferred.awaited_until } else { None }
     }
 
     /// Whether the time of preferred peers is up, told once.
     pub(super) fn stop_awaiting(&mut self, now: Timestamp) -> bool {
-        self.awaited_until.take_if(|until| until.is_due(now)).is_some()
+        let Given::Prefer(preferred) = &mut self.0 else { return false };
+        preferred.awaited_until.take_if(|until| until.is_due(now)).is_some()
     }
 
     /// Bytes held outside of the value itself.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.here.capacity() * size_of::<Id<Peer>>()
+        let (own, here) = match &self.0 {
+            Given::Any => return 0,
+            Given::Only(here) => (0, here),
+            Given::Prefer(preferred) => (size_of::<Preferred>(), &preferred.here),
+        };
+        own + here.capacity() * size_of::<Id<Peer>>()
     }
 
     /// The most of them, with so many peers.
     pub(super) const fn bytes_max(peers: u64) -> u64 {
-        list::<Id<Peer>>(peers)
+        size_of::<Preferred>() as u64 + list::<Id<Peer>>(peers)
     }
 }
 
@@ -129,11 +159,13 @@ mod tests {
 
     #[test]
     fn the_given_take_room() {
-        let mut given = GivenPeers::new(PeerRule::Only, SOON);
-        for n in 0..6 {
-            given.admit(peer(n), |_| true);
+        assert_eq!(GivenPeers::new(PeerRule::Any, SOON).heap_bytes(), 0);
+        for (rule, own) in [(PeerRule::Only, 0), (PeerRule::Prefer { named: 6 }, 48)] {
+            let mut given = GivenPeers::new(rule, SOON);
+            for n in 0..8 {
+                given.admit(peer(n), |_| true);
+            }
+            assert_eq!(given.heap_bytes(), own + 8 * size_of::<Id<Peer>>());
         }
-        assert!(given.heap_bytes() >= 6 * size_of::<Id<Peer>>());
-        assert_eq!(given.heap_bytes(), given.here.capacity() * size_of::<Id<Peer>>());
     }
 }

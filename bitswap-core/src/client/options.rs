@@ -95,33 +95,24 @@ pub(crate) enum PeerRule {
     Only,
     Prefer {
         /// So many peers were named.
-        named: u32,
+        named: usize,
     },
 }
 
-impl<P: Ord> PeerSet<P> {
-    /// The rule, and the names, each once.
+impl<P> PeerSet<P> {
+    /// The rule and the names.
     pub(crate) fn into_parts(self) -> (PeerRule, Vec<P>) {
-        let once = |mut peers: Vec<P>| {
-            peers.sort_unstable();
-            peers.dedup();
-            peers
-        };
         match self {
             Self::Any => (PeerRule::Any, Vec::new()),
-            Self::Only(peers) => (PeerRule::Only, once(peers)),
-            Self::Prefer(peers) => {
-                let peers = once(peers);
-                (PeerRule::Prefer { named: peers.len() as u32 }, peers)
-            }
+            Self::Only(peers) => (PeerRule::Only, peers),
+            Self::Prefer(peers) => (PeerRule::Prefer { named: peers.len() }, peers),
         }
     }
 }
 
-/// The options without the peers' names.
+/// The options without the peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    pub(crate) peers: PeerRule,
     pub(crate) window_bytes: u64,
     pub(crate) when_missing: WhenMissing,
     pub(crate) want_timeout: Option<Duration>,

@@ -25,31 +25,13 @@ impl Client {
         row.given().may_ask(peer) && (row.given().prefers(peer) || !self.is_kept(session, want))
     }
 
-    /// Whether a session asks its preferred peers alone: for a want, or where none is named for any.
-    pub(super) fn asks_preferred_alone(
-        &self,
-        session: Ref<Session>,
-        want: Option<Ref<Want>>,
-    ) -> bool {
-        match want {
-            Some(want) => self.is_kept(session, want),
-            None => self.sessions.at(session).is_some_and(|row| self.has_good_preferred(row)),
-        }
-    }
-
     /// The want stays with the preferred peers of the session.
-    fn is_kept(&self, session: Ref<Session>, want: Ref<Want>) -> bool {
+    pub(super) fn is_kept(&self, session: Ref<Session>, want: Ref<Want>) -> bool {
         let Some(row) = self.sessions.at(session) else { return false };
         row.given().preferred().is_some() && {
             let at = self.wants.session_want_of(want, session);
             at.and_then(|at| self.wants.session_want(at)).is_some_and(|of| row.keeps(of))
         }
-    }
-
-    /// Some preferred peer of the session can be asked, and is not silent.
-    fn has_good_preferred(&self, session: &Session) -> bool {
-        let mut preferred = session.given().preferred().into_iter().flatten();
-        preferred.any(|id| self.peers.get_id(*id).is_some_and(is_good))
     }
 
     /// The preferred peers of a session that keeps a want to them have failed for it: each has answered that it lacks

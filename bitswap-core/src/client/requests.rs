@@ -267,7 +267,7 @@ impl Client {
 
     /// Selects peers for a session.
     fn select(&mut self, session: Ref<Session>, request: Request) -> Selected {
-        let preferred_alone = self.asks_preferred_alone(session, request.want);
+        let preferred_alone = request.want.is_some_and(|want| self.is_kept(session, want));
         let Some(session) = self.sessions.at(session) else { return Selected::default() };
         let (config, wants, peers) = (&self.config, &self.wants, &self.peers);
         Selector { config, wants, peers, session, preferred_alone }.select(request, &mut self.rng)

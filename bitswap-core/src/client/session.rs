@@ -44,13 +44,12 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// `patience`: how long preferred peers that are not connected are waited for.
-    pub(super) fn new(options: Options, patience: Duration, now: Timestamp) -> Self {
+    pub(super) fn new(options: Options, given: GivenPeers, now: Timestamp) -> Self {
         Self {
             throttle: Throttle::new(options.download, now),
             options,
             wants: WantQueue::default(),
-            given: GivenPeers::new(options.peers, now + patience),
+            given,
             peers: SessionPeers::new(),
             search: SearchState::default(),
             place: Place::default(),
@@ -243,14 +242,13 @@ mod tests {
     fn session() -> Session {
         Session::new(
             Options {
-                peers: PeerRule::Any,
                 window_bytes: 100,
                 when_missing: WhenMissing::Wait,
                 want_timeout: None,
                 find_providers: true,
                 download: None,
             },
-            Duration::ZERO,
+            GivenPeers::new(PeerRule::Any, Timestamp::ZERO),
             Timestamp::ZERO,
         )
     }

@@ -237,13 +237,13 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         let (rule, peers) = options.peers.into_parts();
         let session = self.client.open_session(
             Options {
-                peers: rule,
                 window_bytes: options.window_bytes,
                 when_missing: options.when_missing,
                 want_timeout: options.want_timeout,
                 find_providers: options.find_providers && rule != PeerRule::Only,
                 download: options.download,
             },
+            rule,
             self.now,
         )?;
         for peer in peers {

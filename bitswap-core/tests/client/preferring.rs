@@ -2,7 +2,8 @@
 
 use bitswap_core::error::OpenError;
 use bitswap_core::{
-    Event, PeerSet, ProviderProgress, SessionOptions, StreamKind, Version, WantFailure, WhenMissing,
+    Config, Event, PeerSet, ProviderProgress, SessionOptions, StreamKind, Version, WantFailure,
+    WhenMissing,
 };
 use cid::Cid;
 
@@ -64,6 +65,13 @@ fn others_are_asked_at_once_when_all_preferred_lack_the_block_and_for_that_want_
     let sent = d.take_sent();
     assert_eq!(others(&sent, &[1, 2]).iter().filter(|(.., what)| *what != Sent::Cancel).count(), 0);
     assert_eq!(Driver::receivers(&sent, cid(3), Sent::WantBlock).len(), 1);
+    d.dont_have(1, cid(3));
+    d.dont_have(2, cid(3));
+    assert_eq!(
+        Driver::receivers(&others(&d.take_sent(), &[1, 2]), cid(3), Sent::WantBlock).len(),
+        1
+    );
+    assert_eq!(d.searches.len(), 1, "the session is being served");
 }
 
 #[test]
@@ -142,6 +150,14 @@ fn preferred_peers_have_until_a_deadline_after_the_opening_of_the_session_to_con
     assert_eq!(d.take_sent(), [(2, cid(1), Sent::WantBlock)]);
     d.dont_have(2, cid(1));
     assert_eq!(d.take_sent(), [(0, cid(1), Sent::WantBlock)]);
+
+    // Nor is a search that is due meanwhile a reason to look for others.
+    let mut d = Driver::with(Config::default().with_search_interval(ms(100)).unwrap());
+    d.connect(0);
+    let s = d.prefer(&[1]);
+    d.want(s, &[cid(1)]);
+    d.pass(ms(999));
+    assert_eq!((d.take_sent(), d.searches.len()), (vec![], 0));
 }
 
 #[test]
@@ -150,10 +166,16 @@ fn nobody_is_waited_for_by_a_session_that_prefers_nobody_or_was_opened_long_ago(
     let nobody = d.prefer(&[]);
     d.want(nobody, &[cid(1)]);
     assert_eq!(d.take_sent(), [(0, cid(1), Sent::WantBlock)]);
+    d.connect(5);
+    let twice = d.prefer(&[5, 5]);
+    d.want(twice, &[cid(3)]);
+    d.take_sent();
+    d.dont_have(5, cid(3));
+    assert_eq!(d.take_sent(), [(0, cid(3), Sent::WantBlock)]);
     let gone = d.prefer(&[1]);
     d.pass(ms(1000));
     d.want(gone, &[cid(2)]);
-    assert_eq!(d.take_sent(), [(0, cid(2), Sent::WantBlock)]);
+    assert_eq!(Driver::receivers(&d.take_sent(), cid(2), Sent::WantBlock).len(), 1);
 }
 
 #[test]
@@ -270,6 +292,31 @@ fn a_preferred_peer_of_an_old_version_is_asked_before_others_that_served() {
     d.want(s, &[cid(3)]);
     d.pass(ms(20));
     assert_eq!(Driver::receivers(&d.take_sent(), cid(3), Sent::WantBlock), [1]);
+}
+
+#[test]
+fn what_a_slow_preferred_peer_is_asked_for_is_not_moved_by_another_session() {
+    let mut d = Driver::peers(0..2);
+    let (preferring, any) = (d.prefer(&[1]), d.session());
+    let size = 64 << 10;
+    let numbered = |n: u32| *sized(n, size).cid();
+    let kept: Vec<Cid> = (0..10).map(numbered).collect();
+    d.want(preferring, &kept);
+    d.want(any, &kept);
+    d.want(any, &(20..30).map(numbered).collect::<Vec<_>>());
+    for (peer, of, what) in d.take_sent() {
+        let quick = (20..30).find(|n| numbered(*n) == of).filter(|_| what == Sent::WantBlock);
+        if let Some(quick) = quick {
+            d.pass(ms(1));
+            d.block(peer, &sized(quick, size));
+        }
+    }
+    d.pass(ms(500));
+    d.block(1, &sized(0, size));
+    d.pass(ms(10));
+    let sent = d.take_sent();
+    let moved = others(&sent, &[1]).iter().filter(|(_, of, _)| kept.contains(of)).count();
+    assert_eq!(moved, 0, "{sent:?}");
 }
 
 #[test]

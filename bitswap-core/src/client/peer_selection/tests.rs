@@ -1,6 +1,7 @@
 use core::time::Duration;
 
 use super::*;
+use crate::client::given_peers::GivenPeers;
 use crate::client::options::{Options, PeerRule, WhenMissing};
 use crate::client::peer_state::PeerState;
 use crate::client::throttle::Throttle;
@@ -11,11 +12,12 @@ use crate::time::Timestamp;
 const START: Timestamp = Timestamp::ZERO;
 const SIZE: u32 = 256 << 10;
 
-fn options(peers: PeerRule) -> Options {
+fn session(rule: PeerRule) -> Session {
     let when_missing = WhenMissing::Wait;
     let (window_bytes, want_timeout, find_providers) = (1 << 20, None, false);
     let download = None;
-    Options { peers, window_bytes, when_missing, want_timeout, find_providers, download }
+    let options = Options { window_bytes, when_missing, want_timeout, find_providers, download };
+    Session::new(options, GivenPeers::new(rule, START), START)
 }
 
 /// Some connected peers, a session and a want that nobody was told of.
@@ -52,7 +54,7 @@ impl World {
             config: Config::default(),
             wants,
             peers: table,
-            session: Session::new(options(PeerRule::Any), Duration::ZERO, START),
+            session: session(PeerRule::Any),
             preferred_alone: false,
             want,
             rng: Rng::new(&[1; 32], "test"),
@@ -157,7 +159,7 @@ fn members_come_first_and_strangers_when_they_do_not_suffice() {
 #[test]
 fn nobody_is_asked_who_is_not_allowed_or_cannot_be() {
     let mut world = World::new(3);
-    world.session = Session::new(options(PeerRule::Only), Duration::ZERO, START);
+    world.session = session(PeerRule::Only);
     assert!(world.select(Purpose::Block, 3).peers.is_empty());
     world.session.given_mut().admit(peer(1), |_| true);
     assert_eq!(world.first(), peer(1));
@@ -169,8 +171,7 @@ fn nobody_is_asked_who_is_not_allowed_or_cannot_be() {
 #[test]
 fn while_the_preferred_are_asked_alone_no_other_counts_for_anything() {
     let mut world = World::new(3);
-    let rule = PeerRule::Prefer { named: 1 };
-    world.session = Session::new(options(rule), Duration::ZERO, START);
+    world.session = session(PeerRule::Prefer { named: 1 });
     world.session.given_mut().admit(peer(1), |_| true);
     world.session.peers_mut().add(peer(1));
     assert_eq!(world.select(Purpose::Block, 3).peers.len(), 3);
@@ -182,6 +183,10 @@ fn while_the_preferred_are_asked_alone_no_other_counts_for_anything() {
     let state = world.state(1);
     state.stream_mut().open(START);
     state.stream_mut().opened(Ok(Version::V1_0), START);
+    assert_eq!(world.first(), peer(1));
+    // A preferred peer was late with it: the next one need not have delivered anything because another did.
+    world.wants.add_peer_want(PeerWant::new(world.want, peer(2).at(), START));
+    world.wants.want_mut(world.want).unwrap().count_round();
     assert_eq!(world.first(), peer(1));
 }
 
