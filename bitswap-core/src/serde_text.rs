@@ -140,6 +140,9 @@ mod tests {
         assert_eq!(rates, Rates { upload: Some(1000), ..Rates::default() });
         let options: SessionOptions<u64> = from_value(json!({ "peers": { "Only": [1] } })).unwrap();
         assert!(options.find_providers && options.peers == crate::PeerSet::Only(vec![1]));
+        let options = json!({ "peers": { "Prefer": [1] } });
+        let options: SessionOptions<u64> = from_value(options).unwrap();
+        assert_eq!(options.peers, crate::PeerSet::Prefer(vec![1]));
         let stats = Stats { peers: 3, ..Stats::default() };
         assert_eq!(from_value::<Stats>(to_value(stats).unwrap()).unwrap(), stats);
     }

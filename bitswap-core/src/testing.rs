@@ -1,6 +1,8 @@
 //! What a checker of an engine needs, and a host does not: the settings that it holds the engine to, and
 //! the ids of an engine as numbers, both ways.
 
+use core::time::Duration;
+
 use crate::config::Config;
 use crate::limits::Limits;
 use crate::output::{LoadId, LookupId, SendId, SessionId, StreamKind};
@@ -13,6 +15,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Whether peers are served.
     pub serve: bool,
+    /// The least that a peer is given for a block.
+    pub deadline_min: Duration,
     /// The largest block, in bytes, that is sent or taken.
     pub block_bytes_max: u32,
     /// The largest block, in bytes, that answers a want-have; `None`: only HAVE does.
@@ -23,8 +27,8 @@ impl Config {
     /// The settings by which a checker judges outputs.
     #[must_use]
     pub const fn settings(&self) -> Settings {
-        let Self { limits, serve, block_bytes_max, replace_have_bytes, .. } = *self;
-        Settings { limits, serve, block_bytes_max, replace_have_bytes }
+        let Self { limits, serve, deadline_min, block_bytes_max, replace_have_bytes, .. } = *self;
+        Settings { limits, serve, deadline_min, block_bytes_max, replace_have_bytes }
     }
 }
 

@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{Config, Limits, ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
+use bitswap_core::{
+    Config, Limits, PeerSet, ProtocolSupport, ProviderProgress, Rates, StreamKind, Version,
+};
 use bitswap_testing::{
     Harness, LoadOp, LoadPart, MessageOp, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
 };
@@ -125,16 +127,24 @@ fn rates() -> impl Strategy<Value = Rates> {
     })
 }
 
+fn session_peers() -> impl Strategy<Value = PeerSet<u8>> {
+    prop_oneof![
+        5 => Just(PeerSet::Any),
+        2 => vec(any::<u8>(), 0..3).prop_map(PeerSet::Only),
+        3 => vec(any::<u8>(), 0..3).prop_map(PeerSet::Prefer),
+    ]
+}
+
 fn session() -> impl Strategy<Value = SessionOp> {
     (
-        option::weighted(0.3, vec(any::<u8>(), 0..3)),
+        session_peers(),
         any::<bool>(),
         option::weighted(0.3, 1..20_000u16),
         prop_oneof![Just(32u32 << 20), 0..100_000u32],
         any::<bool>(),
     )
-        .prop_map(|(only, fail, timeout_ms, window_bytes, search)| SessionOp {
-            only,
+        .prop_map(|(peers, fail, timeout_ms, window_bytes, search)| SessionOp {
+            peers,
             fail,
             timeout_ms,
             window_bytes,
@@ -267,7 +277,7 @@ fn a_clock_that_jumps_breaks_nothing() {
     let mut ops = vec![
         Op::Connect(0, Version::V1_2),
         Op::Session(SessionOp {
-            only: None,
+            peers: PeerSet::Any,
             fail: false,
             timeout_ms: None,
             window_bytes: 1 << 20,

@@ -1,7 +1,7 @@
 //! Sequences of operations that random exploration found and shrank, each named for what it guards.
 
 use bitswap_core::error::SendError;
-use bitswap_core::{Config, Limits, ProtocolSupport, StreamKind, Version};
+use bitswap_core::{Config, Limits, PeerSet, ProtocolSupport, StreamKind, Version};
 use bitswap_testing::{
     Harness, LoadOp, LoadPart, MessageOp, Op, Opened, ResponseOp, SessionOp, WantOp, WantedAs,
 };
@@ -16,7 +16,7 @@ fn run(config: Config, ops: &[Op]) {
 
 fn session(only: Option<Vec<u8>>) -> Op {
     Op::Session(SessionOp {
-        only,
+        peers: only.map_or(PeerSet::Any, PeerSet::Only),
         fail: false,
         timeout_ms: None,
         window_bytes: 33_554_432,
@@ -176,7 +176,7 @@ fn a_session_with_silent_peers_takes_no_room_that_another_needs_for_one_that_ans
             Op::Connect(91, Version::V1_2),
             session(Some(vec![40, 56])),
             Op::Session(SessionOp {
-                only: None,
+                peers: PeerSet::Any,
                 fail: false,
                 timeout_ms: None,
                 window_bytes: 0,

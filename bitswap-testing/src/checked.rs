@@ -144,7 +144,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     pub fn handle_support(&mut self, peer: P, support: ProtocolSupport, now: Timestamp) {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::Peer("support", peer));
-            model.streams.support(peer, support);
+            model.support(peer, support);
         }
         self.engine.handle_support(peer, support, now);
     }
@@ -159,10 +159,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
     ) {
         if let Some(model) = &mut self.model {
             model.input(now, || Record::StreamResult("opened", peer, stream, result.is_ok()));
-            model.streams.opened(peer, stream, result);
-            if let (StreamKind::Responses, Ok(version)) = (stream, result) {
-                model.responses.opened(peer, version);
-            }
+            model.opened(peer, stream, result);
         }
         self.engine.handle_open(peer, stream, result, now);
     }
@@ -300,8 +297,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
         };
         model.hold(verdict);
         if result.is_ok() && known {
-            model.wants.want(session, &cids, model.now);
-            model.wanted_sizes();
+            model.want(session, &cids);
         }
         result
     }

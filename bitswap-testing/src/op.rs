@@ -5,7 +5,7 @@ mod decode;
 use alloc::vec::Vec;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
+use bitswap_core::{PeerSet, ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
 
 /// One operation on a [`Harness`](crate::Harness).
 ///
@@ -153,8 +153,8 @@ pub enum LoadPart {
 /// Options of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionOp {
-    /// The only peers it may ask.
-    pub only: Option<Vec<u8>>,
+    /// The peers it may ask.
+    pub peers: PeerSet<u8>,
     /// Missing blocks fail.
     pub fail: bool,
     /// Milliseconds that a want may take.

@@ -14,10 +14,11 @@ use bitswap_sim::reference::{self, CASES, Case, Summary};
 use bitswap_sim::{FAULTS, Link, Nodes, PeerBehavior, Report, Scenario, Sweep, World, sweep};
 
 const USAGE: &str = "\
-bitswap-sim sweep [--seeds N] [--seed S] [--without FAULT,FAULT...] [--trace]
+bitswap-sim sweep [--seeds N] [--seed S] [--prefer] [--without FAULT,FAULT...] [--trace]
     Random worlds with random faults that heal: everything must end, and no engine may break its
     contract. Each seed is a world of its own. Of a failing one the faults that it does not need are
-    left out, and the command that replays the rest is printed.
+    left out, and the command that replays the rest is printed. With --prefer half of the sessions ask
+    peers of their own first.
 bitswap-sim attackers [--seeds N] [--seed S] [--without PLACE,PLACE...] [--trace] [CONDUCT]
     Every kind of attacker alone beside an honest pair, then random combinations of up to all but one
     of the peers: the honest transfer must end in time, and what attackers make an engine hold must stay
@@ -74,6 +75,7 @@ struct Options {
     trace: bool,
     baseline: bool,
     watched: bool,
+    prefers: bool,
     /// Kinds of faults that are left out.
     without: Vec<String>,
     name: String,
@@ -87,6 +89,7 @@ impl Options {
             trace: false,
             baseline: false,
             watched: false,
+            prefers: false,
             without: Vec::new(),
             name: String::new(),
         };
@@ -101,6 +104,7 @@ impl Options {
                 "--seed" => options.seed = number(value()?)?,
                 "--without" => options.without = faults(value()?)?,
                 "--watched" => options.watched = true,
+                "--prefer" => options.prefers = true,
                 "--baseline" => options.baseline = true,
                 "--trace" => options.trace = true,
                 other if other.starts_with('-') => return Err(format!("unknown option {other}")),
@@ -198,7 +202,8 @@ fn tell(line: &str) {
 
 /// True when no seed fails.
 fn sweep_seeds(options: &Options) -> bool {
-    let run = |seed| Sweep { seed, without: options.without.clone(), tell: None };
+    let (prefers, without) = (options.prefers, &options.without);
+    let run = |seed| Sweep { seed, prefers, without: without.clone(), tell: None };
     if options.trace {
         println!("{:?}", sweep(&Sweep { tell: Some(tell), ..run(options.seed) }));
         return true;
@@ -235,13 +240,14 @@ fn report_failure(run: Sweep) {
     let run = run.shrink();
     let left: Vec<&str> =
         FAULTS.iter().copied().filter(|kind| !run.without.iter().any(|off| off == kind)).collect();
+    let prefer = if run.prefers { " --prefer" } else { "" };
     let without = match run.without.as_slice() {
         [] => String::new(),
         kinds => format!(" --without {}", kinds.join(",")),
     };
     eprintln!("fails with these faults: {}", left.join(", "));
     eprintln!(
-        "replay: cargo run --release -p bitswap-sim -- sweep --seed {} --seeds 1{without}",
+        "replay: cargo run --release -p bitswap-sim -- sweep --seed {} --seeds 1{prefer}{without}",
         run.seed
     );
 }

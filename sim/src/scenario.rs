@@ -17,7 +17,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use bitswap_core::{Config, SessionOptions, Timestamp};
+use bitswap_core::{Config, PeerSet, SessionOptions, Timestamp};
 use cid::Cid;
 
 use crate::adversary::{PeerBehavior, Server};
@@ -62,7 +62,7 @@ pub struct Scenario {
     is_watched: bool,
     plan: fn(&[Cid]) -> Plan,
     options: SessionOptions<Node>,
-    only: Option<Vec<usize>>,
+    given: PeerSet<usize>,
     config: Config,
     behavior: HostBehavior,
     connected: bool,
@@ -89,7 +89,7 @@ impl Scenario {
             is_watched: true,
             plan: Plan::all_at_once,
             options: SessionOptions::default(),
-            only: None,
+            given: PeerSet::Any,
             config: Config::default(),
             behavior: HostBehavior::default(),
             connected: true,
@@ -193,7 +193,14 @@ impl Scenario {
     /// From these seeders, by their numbers, and nobody else.
     #[must_use]
     pub fn only_from(mut self, seeders: &[usize]) -> Self {
-        self.only = Some(seeders.to_vec());
+        self.given = PeerSet::Only(seeders.to_vec());
+        self
+    }
+
+    /// From these seeders first.
+    #[must_use]
+    pub fn preferring(mut self, seeders: &[usize]) -> Self {
+        self.given = PeerSet::Prefer(seeders.to_vec());
         self
     }
 
@@ -297,9 +304,12 @@ impl Scenario {
             }
         }
         let mut options = self.options.clone();
-        if let Some(only) = &self.only {
-            let peers = only.iter().map(|number| nodes.seeders[*number]).collect();
-            options.peers = bitswap_core::PeerSet::Only(peers);
+        let named =
+            |seeders: &[usize]| seeders.iter().map(|number| nodes.seeders[*number]).collect();
+        match &self.given {
+            PeerSet::Only(seeders) => options.peers = PeerSet::Only(named(seeders)),
+            PeerSet::Prefer(seeders) => options.peers = PeerSet::Prefer(named(seeders)),
+            _ => {}
         }
         let cids = self.block_set.cids();
         let fetches = nodes

@@ -90,6 +90,8 @@ faults! {
 pub struct Sweep {
     /// What everything else is drawn from.
     pub seed: u64,
+    /// Half of the sessions ask peers of their own first.
+    pub prefers: bool,
     /// Kinds of faults left out: names in [`FAULTS`].
     pub without: Vec<String>,
     /// Told every message, a line each.
@@ -142,7 +144,9 @@ pub fn sweep(run: &Sweep) -> Swept {
     let nodes = add_liars(&mut world, &hosts, &faults, count, &mut rng);
     set_up_links(&mut world, &nodes, &faults, &mut rng);
     connect_all(&mut world, &hosts, &nodes, &faults, &mut rng);
-    start_fetches(&mut world, &hosts, &faults, &block_set, &mut rng);
+    // From draws of their own, so that all else in the world is as without.
+    let preferences = run.prefers.then(|| Rng::new(&draw::seed(seed, 1), "preferences"));
+    start_fetches(&mut world, &hosts, &faults, &block_set, &mut rng, preferences);
     script_storm(&mut world, &hosts, &nodes, &faults, &mut rng);
     world.run_until(Timestamp::ZERO + STORM);
     heal(&mut world, &hosts, &nodes, count);
@@ -257,6 +261,7 @@ fn start_fetches(
     faults: &Faults,
     block_set: &BlockSet,
     rng: &mut Rng,
+    mut preferences: Option<Rng>,
 ) {
     for node in hosts {
         for _ in 0..rng.below(3) {
@@ -274,6 +279,14 @@ fn start_fetches(
             if draw::chance(rng, 200) {
                 let others = hosts.iter().copied().filter(|other| other != node);
                 options.peers = PeerSet::Only(others.collect());
+            }
+            if let Some(rng) = &mut preferences
+                && draw::chance(rng, 500)
+            {
+                let share = rng.below(1001) as u32;
+                let others = hosts.iter().copied().filter(|other| other != node);
+                options.peers =
+                    PeerSet::Prefer(others.filter(|_| draw::chance(rng, share)).collect());
             }
             if draw::chance(rng, 200) {
                 options.when_missing = WhenMissing::Fail;

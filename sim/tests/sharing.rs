@@ -103,6 +103,22 @@ fn a_session_with_given_peers_waits_for_them_rather_than_ask_others() {
 }
 
 #[test]
+fn a_session_takes_of_others_what_its_preferred_peers_lack_and_nothing_else() {
+    let mut result =
+        Scenario::new("one of two preferred peers has half of the blocks, three others all")
+            .blocks(100, 8000)
+            .seeders(5)
+            .stocked(|seeder, block| seeder > 1 || seeder == 1 && block % 2 == 0)
+            .preferring(&[0, 1])
+            .fetched_by(Plan::all_at_once)
+            .run(1);
+    assert_eq!(result.blocks(), 100);
+    result.rests();
+    let sent = |number: usize| result.world.counts(result.nodes.seeders[number]).blocks_sent;
+    assert_eq!([sent(0), sent(1), (2..5).map(sent).sum()], [0, 50, 50]);
+}
+
+#[test]
 fn a_peer_that_lacks_the_blocks_hears_two_messages_at_most() {
     for seed in 0..20 {
         let mut result = Scenario::new("one of ten peers has all 101 blocks")

@@ -32,6 +32,20 @@ fn every_seed_keeps_the_contract_and_ends_after_healing() {
 }
 
 #[test]
+fn worlds_whose_sessions_prefer_peers_keep_the_contract_and_end_after_healing() {
+    let first = if cfg!(debug_assertions) { 1..100 } else { 1..1000 };
+    let preferring = |seed| Sweep { prefers: true, ..Sweep::new(seed) };
+    let failed: Vec<u64> = first
+        .filter(|seed| std::panic::catch_unwind(|| sweep(&preferring(*seed))).is_err())
+        .collect();
+    let replay = "cargo run --release -p bitswap-sim -- sweep --prefer --trace --seed";
+    assert!(failed.is_empty(), "{replay} N with N one of {failed:?}");
+    let differ =
+        |seed: &u64| sweep(&Sweep::new(*seed)).transcript != sweep(&preferring(*seed)).transcript;
+    assert!((1..20).filter(differ).count() >= 5, "some sessions prefer peers");
+}
+
+#[test]
 fn a_seed_replays_exactly() {
     for seed in 1..40 {
         let run = Sweep::new(seed);

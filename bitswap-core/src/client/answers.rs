@@ -196,7 +196,10 @@ impl Client {
             return;
         }
         if has_request {
-            self.shorten_deadline(want, now.since(asked), now);
+            // Who comes after others is no reason to hurry these.
+            if self.may_learn_now(want, id) {
+                self.shorten_deadline(want, now.since(asked), now);
+            }
         } else {
             self.wants.set_undecided(want);
         }
@@ -254,11 +257,17 @@ impl Client {
         }
     }
 
-    /// Some session that waits for the want may ask this peer.
+    /// Some session that waits for the want may ask this peer, though others may come first.
     pub(super) fn may_learn(&self, want: Ref<Want>, peer: Id<Peer>) -> bool {
         self.wants.session_wants_of(want).any(|(_, of)| {
-            self.sessions.at(of.session()).is_some_and(|session| session.peers().may_ask(peer))
+            self.sessions.at(of.session()).is_some_and(|session| session.given().may_ask(peer))
         })
+    }
+
+    /// The same, now.
+    fn may_learn_now(&self, want: Ref<Want>, peer: Id<Peer>) -> bool {
+        let mut sessions = self.wants.session_wants_of(want);
+        sessions.any(|(_, of)| self.may_ask_for(of.session(), want, peer))
     }
 
     /// The sessions that wait for a want.
@@ -286,7 +295,7 @@ impl Client {
     /// The sessions that wait for a want learn something about a peer.
     pub(super) fn learn(&mut self, want: Ref<Want>, peer: Id<Peer>, has: bool) {
         self.for_sessions_of(want, |session| {
-            if session.peers().may_ask(peer) {
+            if session.given().may_ask(peer) {
                 session.peers_mut().learn(peer, has);
             }
         });
@@ -295,7 +304,7 @@ impl Client {
     /// A peer has delivered a block; `news` when it had not said HAVE before.
     fn served(&mut self, want: Ref<Want>, peer: Id<Peer>, news: bool) {
         self.for_sessions_of(want, |session| {
-            if session.peers().may_ask(peer) {
+            if session.given().may_ask(peer) {
                 session.peers_mut().serve(peer, news);
             }
         });

@@ -4,10 +4,11 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
+use super::given_peers::GivenPeers;
 use super::session::Session;
 use super::session_want::{End, SessionWant, Stage};
 use super::want_table::Want as WantRow;
-use super::{Client, Options};
+use super::{Client, Options, PeerRule};
 use crate::error::WantError;
 use crate::output::{BlockInfo, Want};
 use crate::peer::Peer;
@@ -19,6 +20,7 @@ impl Client {
     pub(crate) fn open_session(
         &mut self,
         options: Options,
+        peers: PeerRule,
         now: Timestamp,
     ) -> Result<Id<Session>, WantError> {
         if self.is_shut_down {
@@ -28,14 +30,19 @@ impl Client {
         if self.sessions.len() >= limit as usize {
             return Err(WantError::TooMany { limit });
         }
-        Ok(self.sessions.insert(Session::new(options, now)))
+        // Who is still to connect has as long as a peer that is here and has yet to deliver something.
+        let given = GivenPeers::new(peers, now + self.config.first_deadline);
+        Ok(self.sessions.insert(Session::new(options, given, now)))
     }
 
-    /// Lets a session that may ask only given peers ask this one.
+    /// A peer that a session was given is here: it may be asked, or comes first.
     pub(crate) fn admit(&mut self, session: Id<Session>, peer: Ref<Peer>) {
         let Some(id) = self.peers.id(peer) else { return };
         let Some(row) = self.sessions.get_mut(session) else { return };
-        row.peers_mut().allow(id, |other| self.peers.is_here(other));
+        row.given_mut().admit(id, |other| self.peers.is_here(other));
+        if row.given().prefers(id) {
+            row.peers_mut().add(id);
+        }
         row.wants_mut().recheck_all();
         self.schedule.set_ready(session.at(), row);
     }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::Client;
+use super::given_peers::GivenPeers;
 use super::peer_state::PeerState;
 use super::peer_want::{Answer, PeerWant};
 use super::session::Session;
@@ -64,6 +65,7 @@ impl Client {
                 row = to.at(),
                 moved = is_move,
             );
+            self.open_if_preferred_failed(session, want, now);
             self.ask_peer(session, want, to, size, now);
             if let Some(at) = self.wants.peer_want_of(want, to.at())
                 && let Some(row) = self.wants.peer_want_mut(at)
@@ -88,7 +90,7 @@ impl Client {
         }
         let size = row.recent_size();
         let members = row.peers().members().iter();
-        let members = members.filter(|member| row.peers().may_ask(member.id()));
+        let members = members.filter(|member| row.given().may_ask(member.id()));
         let (mut idle, mut owing) = (Vec::new(), Vec::new());
         for member in members {
             let Some(state) = self.peers.get_id(member.id()) else { continue };
@@ -150,7 +152,9 @@ impl Client {
             if !(may_move || may_hedge) || !self.is_asked_by(session, want) {
                 continue;
             }
-            let Some(idle) = self.find_idle(want, peer, idle) else { continue };
+            let is_open = self.have_preferred_failed(session, want, now);
+            let may_ask = |idle: &Idle| is_open || self.may_ask_for(session, want, idle.peer);
+            let Some(idle) = self.find_idle(want, peer, idle, may_ask) else { continue };
             let is_move = may_move && self.is_gain(remaining, idle.expected, MOVE_GAIN);
             let is_hedge = may_hedge && self.is_gain(remaining, idle.expected, HEDGE_GAIN);
             if is_move || is_hedge && self.may_hedge(want) {
@@ -173,8 +177,8 @@ impl Client {
         let mut is_asked = false;
         for (_, of) in self.wants.session_wants_of(want).filter(|(_, of)| !of.has_ended()) {
             is_asked |= of.session() == session && of.stage() == Stage::Asked;
-            let others = self.sessions.at(of.session()).map(Session::peers);
-            if of.session() != session && others.is_none_or(|peers| peers.allowed().is_some()) {
+            let given = self.sessions.at(of.session()).map(Session::given);
+            if of.session() != session && given.is_none_or(GivenPeers::is_limited) {
                 return false;
             }
         }
@@ -182,10 +186,16 @@ impl Client {
     }
 
     /// Of the idle peers the first that may be asked for the want, and has it as far as is known.
-    fn find_idle<'a>(&self, want: Ref<Want>, slow: Id<Peer>, idle: &'a [Idle]) -> Option<&'a Idle> {
+    fn find_idle<'a>(
+        &self,
+        want: Ref<Want>,
+        slow: Id<Peer>,
+        idle: &'a [Idle],
+        may_ask: impl Fn(&Idle) -> bool,
+    ) -> Option<&'a Idle> {
         let most = u32::from(self.config.peers_per_want_max);
         let may_widen = self.wants.want(want).is_some_and(|want| want.hopeful() < most);
-        idle.iter().filter(|idle| idle.peer != slow).find(|idle| {
+        idle.iter().filter(|idle| idle.peer != slow && may_ask(idle)).find(|idle| {
             let known = self.wants.peer_want_of(want, idle.peer.at());
             match known.and_then(|known| self.wants.peer_want(known)) {
                 Some(of) if of.answer() == Answer::Have => of.may_request(),

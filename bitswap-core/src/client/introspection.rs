@@ -48,7 +48,7 @@ impl Client {
         };
         self.peers
             .iter()
-            .filter(|(_, state)| session.peers().may_ask(state.id()))
+            .filter(|(_, state)| session.given().may_ask(state.id()))
             .filter_map(|(peer, state)| Some(PeerReport { peer, outcome: why(state)? }))
             .take(UNREACHED_MAX)
             .collect()

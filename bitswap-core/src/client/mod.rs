@@ -4,7 +4,8 @@
 //!
 //! * [`want_table`]: what is wanted, by which sessions ([`session_want`]), and what each peer knows of it
 //!   ([`peer_want`]);
-//! * [`session`]: a session's wants by stage ([`want_queue`]), its peers ([`session_peers`]), its window;
+//! * [`session`]: a session's wants by stage ([`want_queue`]), the peers that it was given ([`given_peers`]) and those
+//!   that it works with ([`session_peers`]), its window;
 //! * [`peers`]: connected peers ([`peer_state`]), what is measured of them ([`delivery_estimator`]) and when they deliver
 //!   ([`punctuality`]), how much each is asked for at once ([`request_window`]), what it is still to be sent
 //!   ([`message_queue`]), and whether it can be asked ([`reachability`], [`throttle`]);
@@ -12,7 +13,7 @@
 //!
 //! [`Client`] owns the parts and is the only one that changes several of them together. Its methods are
 //! sorted by what happens: [`commands`] of the user; limits of [`download`]; [`requests`] to peers, with [`peer_selection`] saying which;
-//! [`end_game`], where slow ones are relieved; [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
+//! [`preference`], where a session keeps to some of them; [`end_game`], where slow ones are relieved; [`peer_wants`], the steps that requests are made of; [`messages`] that are composed; [`answers`] of peers;
 //! [`search`] when nobody helps; [`completion`] of wants; [`introspection`].
 //!
 //! A want that is asked has a request with a deadline, a wait for want-haves, or a decision about it is due;
@@ -25,6 +26,7 @@ mod completion;
 mod delivery_estimator;
 mod download;
 mod end_game;
+mod given_peers;
 mod introspection;
 pub(crate) mod memory_bound;
 mod message_queue;
@@ -35,6 +37,7 @@ mod peer_state;
 mod peer_want;
 mod peer_wants;
 mod peers;
+mod preference;
 mod provider_search;
 mod punctuality;
 mod reachability;
@@ -51,7 +54,7 @@ mod unserved;
 mod want_queue;
 mod want_table;
 
-pub(crate) use options::Options;
+pub(crate) use options::{Options, PeerRule};
 pub use options::{PeerSet, SessionOptions, WhenMissing};
 pub(crate) use session::Session;
 

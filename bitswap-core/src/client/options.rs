@@ -18,7 +18,8 @@ pub struct SessionOptions<P> {
     pub when_missing: WhenMissing,
     /// The longest that a want may take, from the call to `want`. Default: no bound.
     pub want_timeout: Option<Duration>,
-    /// Whether providers are looked for. Default: yes. Never for [`PeerSet::Only`].
+    /// Whether providers are looked for. Default: yes. Never for [`PeerSet::Only`], and for [`PeerSet::Prefer`] only of
+    /// what the preferred peers failed to deliver.
     ///
     /// With [`WhenMissing::Fail`] a want waits for the end of its lookup. A host that cannot look for anybody
     /// turns this off, or answers each lookup with `Final` at once.
@@ -39,6 +40,23 @@ pub enum PeerSet<P> {
     Any,
     /// These and nobody else: no other peer ever learns what the session wants.
     Only(Vec<P>),
+    /// These first, and others for what they fail to deliver.
+    ///
+    /// * A want is asked of the preferred peers alone, as a session with [`Self::Any`] would ask if nobody else were
+    ///   connected: of one for the block, and of the others whether they have it. Nobody else is asked, hedged with
+    ///   or looked for while one of them may still serve it. The host connects to them; until it has, a
+    ///   preferred peer is waited for, no longer than
+    ///   [`Config::with_deadlines`](crate::Config::with_deadlines)' `first` (a second) after the session was opened.
+    /// * Once all of them have failed for a want, it is asked as with [`Self::Any`], and providers are looked for.
+    ///   That is decided for each want alone and lasts as long as the want. A preferred peer fails for a want when
+    ///   it answers DONT_HAVE, lets the deadline of its request pass, is gone or cannot be reached. One that let any
+    ///   deadline pass is not waited for with further wants before it delivers something.
+    /// * A preferred peer that delivers, only slowly, keeps its wants: others are not asked for being quicker.
+    ///   A block that a preferred peer brings late counts like any other.
+    ///
+    /// It is an order and no promise of privacy: others learn of what the preferred peers lack, and of a want that
+    /// another session asks them for. [`Self::Only`] is that promise. Without a name it is [`Self::Any`].
+    Prefer(Vec<P>),
 }
 
 /// What happens to a want that nobody can serve now.
@@ -70,10 +88,31 @@ impl<P> Default for SessionOptions<P> {
     }
 }
 
-/// The options without the peers' names.
+/// The rule of a [`PeerSet`], without the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PeerRule {
+    Any,
+    Only,
+    Prefer {
+        /// So many peers were named.
+        named: usize,
+    },
+}
+
+impl<P> PeerSet<P> {
+    /// The rule and the names.
+    pub(crate) fn into_parts(self) -> (PeerRule, Vec<P>) {
+        match self {
+            Self::Any => (PeerRule::Any, Vec::new()),
+            Self::Only(peers) => (PeerRule::Only, peers),
+            Self::Prefer(peers) => (PeerRule::Prefer { named: peers.len() }, peers),
+        }
+    }
+}
+
+/// The options without the peers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    pub(crate) only: bool,
     pub(crate) window_bytes: u64,
     pub(crate) when_missing: WhenMissing,
     pub(crate) want_timeout: Option<Duration>,

@@ -108,6 +108,8 @@ pub(super) struct Selector<'a> {
     pub(super) wants: &'a WantTable,
     pub(super) peers: &'a Peers,
     pub(super) session: &'a Session,
+    /// Nobody may be asked now but peers that the session prefers. They are members.
+    pub(super) preferred_alone: bool,
 }
 
 /// How wary to be of peers that never delivered anything.
@@ -133,7 +135,8 @@ impl Selector<'_> {
         let enough = selected.is_busy
             && members.len() >= usize::from(self.config.fan_out)
             && self.is_first(request.want);
-        if selected.peers.len() < request.count && !enough && self.may_widen(request.want) {
+        let may_widen = !self.preferred_alone && self.may_widen(request.want);
+        if selected.peers.len() < request.count && !enough && may_widen {
             let mut more = Selected::default();
             let mut known: Vec<Id<Peer>> = members.iter().map(SessionPeer::id).collect();
             known.sort_unstable();
@@ -203,7 +206,7 @@ impl Selector<'_> {
         let Request { want, size, purpose, .. } = request;
         let limits = &self.config.limits;
         let Some(state) = self.usable(member) else { return };
-        if !self.session.peers().may_ask(member.id()) {
+        if !self.may_ask(member) {
             return;
         }
         let earlier = want.and_then(|want| self.peer_want(want, member));
@@ -280,6 +283,12 @@ impl Selector<'_> {
         }
     }
 
+    /// The session may ask the peer now.
+    fn may_ask(&self, member: &SessionPeer) -> bool {
+        let given = self.session.given();
+        if self.preferred_alone { given.prefers(member.id()) } else { given.may_ask(member.id()) }
+    }
+
     /// The peer, if it is here and can be asked.
     fn usable(&self, member: &SessionPeer) -> Option<&PeerState> {
         self.peers.get_id(member.id()).filter(|state| state.is_usable())
@@ -299,6 +308,7 @@ impl Selector<'_> {
         is_late
             && self.session.peers().members().iter().any(|member| {
                 member.has_served()
+                    && self.may_ask(member)
                     && self.usable(member).is_some_and(delivers)
                     && self.peer_want(want, member).is_none_or(PeerWant::may_request)
             })
@@ -323,7 +333,7 @@ impl Selector<'_> {
     fn has_others(&self) -> bool {
         self.session.peers().members().iter().any(|member| {
             let may_say = |state: &PeerState| member.has_served() || state.has_presence();
-            self.usable(member).is_some_and(may_say)
+            self.may_ask(member) && self.usable(member).is_some_and(may_say)
         })
     }
 }

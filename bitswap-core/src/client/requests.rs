@@ -267,13 +267,15 @@ impl Client {
 
     /// Selects peers for a session.
     fn select(&mut self, session: Ref<Session>, request: Request) -> Selected {
+        let preferred_alone = request.want.is_some_and(|want| self.is_kept(session, want));
         let Some(session) = self.sessions.at(session) else { return Selected::default() };
         let (config, wants, peers) = (&self.config, &self.wants, &self.peers);
-        Selector { config, wants, peers, session }.select(request, &mut self.rng)
+        Selector { config, wants, peers, session, preferred_alone }.select(request, &mut self.rng)
     }
 
     /// Asks the best peers of a session for a want.
     fn ask(&mut self, session: Ref<Session>, want: Ref<Want>, now: Timestamp) -> Asked {
+        self.open_if_preferred_failed(session, want, now);
         let Some(row) = self.sessions.at(session) else { return Asked::Nobody };
         let Some(want_row) = self.wants.want(want) else { return Asked::Nobody };
         let size = self.size_of(session, want);

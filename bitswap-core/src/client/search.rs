@@ -18,6 +18,8 @@ use crate::util::rows::Ref;
 
 /// Waiting wants whose silent peers get a second chance at a time.
 const SECOND_CHANCES: usize = 256;
+/// So many wants of each stage may stay with preferred peers before the first that a lookup may be for.
+const LOOKED_AT: usize = 256;
 /// Of each peer so many wants are looked at that take the room of others.
 const HELD_PER_PEER: usize = 4;
 
@@ -38,8 +40,25 @@ impl Client {
         }
     }
 
+    /// Preferred peers of a session have failed for a want: a lookup runs beside the requests to others, unless
+    /// the session was just served.
+    pub(super) fn search_beside_others(
+        &mut self,
+        session: Ref<Session>,
+        at: Ref<SessionWant>,
+        now: Timestamp,
+    ) {
+        let interval = self.config.search_interval;
+        let Some(row) = self.sessions.at(session) else { return };
+        if row.search().recent_progress(interval, now).is_none() {
+            self.look_up_for(session, at);
+        }
+    }
+
+    /// A session searches at this time, or looks at its wants again before if it waits for preferred peers.
     pub(super) fn arm_search(&mut self, session: Ref<Session>, at: Timestamp) {
-        self.set_search(session, Some(at));
+        let awaited = self.sessions.at(session).and_then(|row| row.given().awaited_until());
+        self.set_search(session, Some(awaited.map_or(at, |until| until.min(at))));
     }
 
     pub(super) fn disarm_search(&mut self, session: Ref<Session>) {
@@ -64,6 +83,11 @@ impl Client {
         row.search_mut().set_due(None);
         if row.wants().live_len() == 0 {
             return;
+        }
+        if row.given_mut().stop_awaiting(now) {
+            row.wants_mut().recheck_all();
+            self.arm_search(session, now + interval);
+            return self.set_ready(session);
         }
         if let Some(last) = row.search().recent_progress(interval, now) {
             return self.arm_search(session, last + interval);
@@ -156,10 +180,12 @@ impl Client {
     /// Looks for providers of the want that needs them most, unless a lookup is under way.
     fn look_up(&mut self, session: Ref<Session>) {
         let Some(row) = self.sessions.at(session) else { return };
-        let wants = row.wants();
+        let (rows, wants) = (self.wants.session_wants(), row.wants());
         let any = || {
-            let asked = || wants.first_asked().or_else(|| wants.first_queued());
-            wants.first_waiting().or_else(asked)
+            let first =
+                wants.waiting(rows).take(LOOKED_AT).chain(wants.asked(rows).take(LOOKED_AT));
+            let mut first = first.chain(wants.most_urgent(rows).take(LOOKED_AT));
+            first.find(|(_, of)| !row.keeps(of)).map(|(at, _)| at)
         };
         if let Some(at) = self.not_looked_up(session).or_else(any) {
             self.look_up_for(session, at);
@@ -176,7 +202,7 @@ impl Client {
     fn not_looked_up(&self, session: Ref<Session>) -> Option<Ref<SessionWant>> {
         let row = self.sessions.at(session).filter(|row| row.search().lookup().is_none())?;
         let mut waiting = row.wants().waiting(self.wants.session_wants());
-        waiting.find(|(_, row)| !row.was_looked_up()).map(|(at, _)| at)
+        waiting.find(|(_, of)| !of.was_looked_up() && !row.keeps(of)).map(|(at, _)| at)
     }
 
     fn look_up_for(&mut self, session: Ref<Session>, at: Ref<SessionWant>) {
@@ -292,7 +318,7 @@ impl Client {
 
     /// How many of the peers that a session may ask can be asked.
     pub(super) fn reachable_by(&self, session: Ref<Session>) -> ReachabilityCounts {
-        let allowed = self.sessions.at(session).and_then(|row| row.peers().allowed());
+        let allowed = self.sessions.at(session).and_then(|row| row.given().only());
         allowed.map_or_else(|| self.peers.counts(), |allowed| self.peers.counts_of(allowed))
     }
 
@@ -307,7 +333,7 @@ impl Client {
         for at in waiting {
             let Some(row) = self.wants.session_want(at) else { continue };
             let session = row.session();
-            let Some(of) = self.sessions.at(session) else { continue };
+            let Some(of) = self.sessions.at(session).filter(|of| !of.keeps(row)) else { continue };
             let was_looked_up = row.was_looked_up() || !of.finds_providers();
             let (fails, is_first) = (of.fails_when_missing(), of.search().is_first());
             if fails && was_looked_up && self.is_missing(session, want) {

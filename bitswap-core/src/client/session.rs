@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::given_peers::GivenPeers;
 use super::options::{Options, WhenMissing};
 use super::provider_search::SearchState;
 use super::schedule::Place;
@@ -25,6 +26,7 @@ const FIRST_HEDGES: u64 = 2;
 pub(crate) struct Session {
     options: Options,
     wants: WantQueue,
+    given: GivenPeers,
     peers: SessionPeers,
     search: SearchState,
     throttle: Throttle,
@@ -42,12 +44,13 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(options: Options, now: Timestamp) -> Self {
+    pub(super) fn new(options: Options, given: GivenPeers, now: Timestamp) -> Self {
         Self {
             throttle: Throttle::new(options.download, now),
             options,
             wants: WantQueue::default(),
-            peers: SessionPeers::new(options.only),
+            given,
+            peers: SessionPeers::new(),
             search: SearchState::default(),
             place: Place::default(),
             unreleased: 0,
@@ -65,6 +68,15 @@ impl Session {
 
     pub(super) const fn wants_mut(&mut self) -> &mut WantQueue {
         &mut self.wants
+    }
+
+    /// The peers that it was given.
+    pub(super) const fn given(&self) -> &GivenPeers {
+        &self.given
+    }
+
+    pub(super) const fn given_mut(&mut self) -> &mut GivenPeers {
+        &mut self.given
     }
 
     pub(super) const fn peers(&self) -> &SessionPeers {
@@ -111,6 +123,11 @@ impl Session {
 
     pub(super) fn fails_when_missing(&self) -> bool {
         self.options.when_missing == WhenMissing::Fail
+    }
+
+    /// One of its wants stays with the peers that it prefers.
+    pub(super) fn keeps(&self, want: &SessionWant) -> bool {
+        self.given.preferred().is_some() && !want.is_open_to_others()
     }
 
     /// It wants something that nobody was asked for.
@@ -202,7 +219,7 @@ impl Session {
 
     /// Bytes held outside of the value itself.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.wants.heap_bytes() + self.peers.heap_bytes()
+        self.wants.heap_bytes() + self.given.heap_bytes() + self.peers.heap_bytes()
     }
 
     /// The most bytes of one of so many sessions that knows of so many peers, without its wants.
@@ -211,6 +228,7 @@ impl Session {
             + Place::bytes_max()
             + 2 * tree::<(Timestamp, Ref<Self>)>(1)
             + crate::memory::list::<Ref<Self>>(1)
+            + GivenPeers::bytes_max(peers)
             + SessionPeers::bytes_max(peers)
     }
 }
@@ -218,18 +236,19 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::options::PeerRule;
     use crate::client::want_table::WantTable;
 
     fn session() -> Session {
         Session::new(
             Options {
-                only: false,
                 window_bytes: 100,
                 when_missing: WhenMissing::Wait,
                 want_timeout: None,
                 find_providers: true,
                 download: None,
             },
+            GivenPeers::new(PeerRule::Any, Timestamp::ZERO),
             Timestamp::ZERO,
         )
     }

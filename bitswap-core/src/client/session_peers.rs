@@ -96,8 +96,6 @@ pub(super) struct SessionPeers {
     probed: BTreeSet<Id<Peer>>,
     /// The last one that delivered a block.
     last_server: Option<Id<Peer>>,
-    /// The only peers that may be asked, where that is given.
-    allowed: Option<Vec<Id<Peer>>>,
     /// How often the first peer asked had the block, in per mille, smoothed.
     first_choice_rate: u32,
     /// How many times it had.
@@ -107,13 +105,11 @@ pub(super) struct SessionPeers {
 }
 
 impl SessionPeers {
-    /// `only`: nobody may be asked who is not allowed.
-    pub(super) fn new(only: bool) -> Self {
+    pub(super) const fn new() -> Self {
         Self {
             members: Vec::new(),
             probed: BTreeSet::new(),
             last_server: None,
-            allowed: only.then(Vec::new),
             first_choice_rate: 500,
             right_first_choices: 0,
             explored_at: 0,
@@ -178,22 +174,6 @@ impl SessionPeers {
         self.probed.retain(|peer| is_here(*peer));
     }
 
-    pub(super) fn may_ask(&self, peer: Id<Peer>) -> bool {
-        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&peer))
-    }
-
-    /// The only peers that may be asked, where that is given.
-    pub(super) fn allowed(&self) -> Option<&[Id<Peer>]> {
-        self.allowed.as_deref()
-    }
-
-    /// Allows a peer, and forgets those that have left.
-    pub(super) fn allow(&mut self, peer: Id<Peer>, is_here: impl Fn(Id<Peer>) -> bool) {
-        let allowed = self.allowed.get_or_insert_default();
-        allowed.retain(|old| is_here(*old));
-        allowed.push(peer);
-    }
-
     /// The first peer asked for a block had it, or not.
     pub(super) const fn first_choice_was(&mut self, right: bool) {
         self.right_first_choices = self.right_first_choices.saturating_add(right as u32);
@@ -234,13 +214,12 @@ impl SessionPeers {
     /// Bytes held outside of the value itself.
     pub(super) fn heap_bytes(&self) -> usize {
         self.members.capacity() * size_of::<SessionPeer>()
-            + self.allowed.as_ref().map_or(0, Vec::capacity) * size_of::<Id<Peer>>()
             + self.probed.len() * size_of::<Id<Peer>>() * 3 / 2
     }
 
     /// The most of them, with so many peers.
     pub(super) const fn bytes_max(peers: u64) -> u64 {
-        list::<SessionPeer>(peers) + list::<Id<Peer>>(peers) + tree::<Id<Peer>>(peers)
+        list::<SessionPeer>(peers) + tree::<Id<Peer>>(peers)
     }
 }
 
@@ -254,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_judged_by_what_it_had() {
-        let mut peers = SessionPeers::new(false);
+        let mut peers = SessionPeers::new();
         peers.learn(peer(1), true);
         peers.learn(peer(2), false);
         peers.learn(peer(2), false);
@@ -277,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_better_the_first_choices_the_fewer_others_are_asked() {
-        let mut peers = SessionPeers::new(false);
+        let mut peers = SessionPeers::new();
         assert_eq!(peers.extras(16), 2);
         let extras = [true; 9].map(|right| {
             peers.first_choice_was(right);
@@ -293,7 +272,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_due_each_time_the_right_first_choices_have_doubled() {
-        let mut peers = SessionPeers::new(false);
+        let mut peers = SessionPeers::new();
         let mut due = Vec::new();
         for choice in 1..=40 {
             peers.first_choice_was(true);
@@ -307,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_session_explores_once_each_time_the_right_first_choices_have_doubled() {
-        let mut peers = SessionPeers::new(false);
+        let mut peers = SessionPeers::new();
         let mut explored = Vec::new();
         for choice in 1..=40 {
             peers.first_choice_was(true);
@@ -320,14 +299,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_allowed_may_be_asked_and_who_left_is_forgotten() {
-        let mut peers = SessionPeers::new(true);
-        assert!(!peers.may_ask(peer(1)));
-        peers.allow(peer(1), |_| true);
-        peers.allow(peer(2), |id| id != peer(1));
-        assert_eq!(peers.allowed(), Some(&[peer(2)][..]));
-        assert!(peers.may_ask(peer(2)) && !peers.may_ask(peer(1)));
-        assert!(SessionPeers::new(false).may_ask(peer(1)));
+    fn who_left_is_forgotten() {
+        let mut peers = SessionPeers::new();
         peers.add(peer(1));
         peers.add(peer(1));
         peers.probe(peer(1));
@@ -336,18 +309,16 @@ mod tests {
     }
 
     #[test]
-    fn members_the_allowed_and_the_probed_take_room() {
-        let mut peers = SessionPeers::new(true);
+    fn members_and_the_probed_take_room() {
+        let mut peers = SessionPeers::new();
         for n in 0..6 {
-            peers.allow(peer(n), |_| true);
             peers.probe(peer(n));
         }
-        let allowed = peers.allowed.as_ref().unwrap().capacity() * size_of::<Id<Peer>>();
         let probed = 9 * size_of::<Id<Peer>>();
-        assert_eq!(peers.heap_bytes(), allowed + probed);
+        assert_eq!(peers.heap_bytes(), probed);
         peers.add(peer(1));
         let members = peers.members.capacity() * size_of::<SessionPeer>();
         assert!(members > 0);
-        assert_eq!(peers.heap_bytes(), allowed + probed + members);
+        assert_eq!(peers.heap_bytes(), probed + members);
     }
 }

@@ -46,6 +46,8 @@ pub(super) struct SessionWant {
     stage: Stage,
     /// A provider lookup for it has ended since it started waiting.
     was_looked_up: bool,
+    /// The peers that its session prefers have failed for it.
+    is_open_to_others: bool,
     /// When the session's time for it is up.
     expires: Option<Timestamp>,
 }
@@ -69,6 +71,7 @@ impl SessionWant {
             is_charged: false,
             stage: Stage::Queued,
             was_looked_up: false,
+            is_open_to_others: false,
             expires,
         }
     }
@@ -112,6 +115,15 @@ impl SessionWant {
 
     pub(super) const fn set_looked_up(&mut self) {
         self.was_looked_up = true;
+    }
+
+    /// Others than the peers that its session prefers may be asked, if it prefers any.
+    pub(super) const fn is_open_to_others(&self) -> bool {
+        self.is_open_to_others
+    }
+
+    pub(super) const fn open_to_others(&mut self) {
+        self.is_open_to_others = true;
     }
 
     #[cfg(any(test, feature = "testing"))]

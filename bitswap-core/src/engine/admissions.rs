@@ -1,4 +1,4 @@
-//! Whom a session with a fixed set of peers may ask, also of those that are not connected.
+//! The peers that sessions were given, also those that are not connected.
 //!
 //! Invariant: a name that no open session admits is not kept.
 
@@ -9,7 +9,7 @@ use crate::client::Session;
 use crate::memory::tree;
 use crate::util::rows::Id;
 
-/// The sessions that each named peer may be asked by.
+/// The sessions that each named peer was given to.
 #[derive(Debug)]
 pub(super) struct Admissions<P>(BTreeMap<P, Vec<Id<Session>>>);
 
@@ -35,7 +35,7 @@ impl<P: Ord> Admissions<P> {
         }
     }
 
-    /// The sessions that a peer may be asked by.
+    /// The sessions that a peer was given to.
     pub(super) fn of(&self, peer: &P) -> &[Id<Session>] {
         self.0.get(peer).map_or(&[], Vec::as_slice)
     }

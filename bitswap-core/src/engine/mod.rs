@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
-use crate::client::{Client, Options, PeerSet, SessionOptions};
+use crate::client::{Client, Options, PeerRule, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
 use crate::memory::MemoryMax;
@@ -234,24 +234,22 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         now: Timestamp,
     ) -> Result<SessionId, WantError> {
         self.input(now);
-        let only = matches!(options.peers, PeerSet::Only(_));
+        let (rule, peers) = options.peers.into_parts();
         let session = self.client.open_session(
             Options {
-                only,
                 window_bytes: options.window_bytes,
                 when_missing: options.when_missing,
                 want_timeout: options.want_timeout,
-                find_providers: options.find_providers && !only,
+                find_providers: options.find_providers && rule != PeerRule::Only,
                 download: options.download,
             },
+            rule,
             self.now,
         )?;
-        if let PeerSet::Only(peers) = options.peers {
-            for peer in peers {
-                self.admissions.admit(peer, session);
-                if let Some(id) = self.registry.id(&peer) {
-                    self.client.admit(session, id.at());
-                }
+        for peer in peers {
+            self.admissions.admit(peer, session);
+            if let Some(id) = self.registry.id(&peer) {
+                self.client.admit(session, id.at());
             }
         }
         log!(debug, "a session was opened", session = SessionId(session));

@@ -108,6 +108,13 @@ impl Driver {
         })
     }
 
+    pub(crate) fn prefer(&mut self, peers: &[Peer]) -> SessionId {
+        self.session_with(SessionOptions {
+            peers: PeerSet::Prefer(peers.to_vec()),
+            ..Default::default()
+        })
+    }
+
     pub(crate) fn want(&mut self, session: SessionId, cids: &[Cid]) {
         self.host.want(session, cids.iter().copied()).unwrap();
         self.drain();

@@ -8,6 +8,7 @@ mod driver;
 mod end_game;
 mod ends;
 mod missing;
+mod preferring;
 mod sessions;
 mod streams;
 mod unsolicited;

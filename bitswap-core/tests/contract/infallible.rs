@@ -207,8 +207,11 @@ impl Chaos {
     }
 
     fn open_session(&mut self) {
-        let peers =
-            if self.one_in(3) { PeerSet::Only(self.some(3, Self::peer)) } else { PeerSet::Any };
+        let peers = match self.rng.below(4) {
+            0 => PeerSet::Only(self.some(3, Self::peer)),
+            1 => PeerSet::Prefer(self.some(3, Self::peer)),
+            _ => PeerSet::Any,
+        };
         let options = SessionOptions {
             peers,
             window_bytes: self.rng.below(2000),

@@ -299,11 +299,12 @@ impl<I: Interceptor<u8>> Harness<I> {
     }
 
     fn open_session(&mut self, op: &SessionOp) {
+        let mut peers = op.peers.clone();
+        if let PeerSet::Only(names) | PeerSet::Prefer(names) = &mut peers {
+            names.iter_mut().for_each(|peer| *peer %= PEERS);
+        }
         let options = SessionOptions {
-            peers: match &op.only {
-                Some(peers) => PeerSet::Only(peers.iter().map(|peer| peer % PEERS).collect()),
-                None => PeerSet::Any,
-            },
+            peers,
             window_bytes: u64::from(op.window_bytes) + 1,
             when_missing: if op.fail { WhenMissing::Fail } else { WhenMissing::Wait },
             want_timeout: op.timeout_ms.map(|ms| Duration::from_millis(u64::from(ms))),

@@ -4,6 +4,7 @@
 
 mod needs;
 mod peer_wants;
+mod preferences;
 mod proof;
 mod record;
 mod requests;
@@ -23,6 +24,7 @@ use core::fmt::{Debug, Write as _};
 use cid::Cid;
 
 use needs::Needs;
+use preferences::Preferences;
 pub(super) use record::{Cids, Record};
 use requests::Requests;
 use responses::Responses;
@@ -33,8 +35,9 @@ use bitswap_core::Block;
 use bitswap_core::Config;
 use bitswap_core::Engine;
 use bitswap_core::Timestamp;
-use bitswap_core::message::Message;
-use bitswap_core::{Event, Outgoing, Output, SessionId, StreamKind};
+use bitswap_core::error::OpenError;
+use bitswap_core::message::{Message, Version};
+use bitswap_core::{Event, Outgoing, Output, ProtocolSupport, SessionId, StreamKind};
 
 /// Lines of the log that a violation prints.
 const LOG_LINES: usize = 60;
@@ -62,6 +65,7 @@ pub(super) struct Model<P> {
     pub(super) responses: Responses<P>,
     pub(super) streams: Streams<P>,
     needs: Needs<P>,
+    preferences: Preferences<P>,
     block_bytes_max: usize,
     sizes: Sizes,
     drains: u64,
@@ -85,6 +89,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             responses: Responses::new(config),
             streams: Streams::new(config),
             needs: Needs::default(),
+            preferences: Preferences::new(config),
             block_bytes_max: config.settings().block_bytes_max as usize,
             sizes: Sizes::default(),
             drains: 0,
@@ -95,6 +100,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
     pub(super) fn input(&mut self, now: Timestamp, record: impl FnOnce() -> Record<P>) {
         self.now = self.now.max(now);
         self.wants.input();
+        self.preferences.pass(self.wants.wants() > 0, self.now);
         self.write(record());
     }
 
@@ -110,6 +116,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
             self.requests.connected(peer);
             self.responses.connected(peer);
             self.needs.connected(peer);
+            self.preferences.connected(peer);
             self.sizes.peers = self.sizes.peers.max(self.streams.peers());
         }
     }
@@ -119,6 +126,7 @@ impl<P: Copy + Ord + Debug> Model<P> {
         self.requests.disconnected(peer);
         self.responses.disconnected(peer);
         self.needs.disconnected(peer);
+        self.preferences.disconnected(peer);
     }
 
     pub(super) fn received(&mut self, peer: P, message: &Message) {
@@ -132,23 +140,70 @@ impl<P: Copy + Ord + Debug> Model<P> {
             if block.data().len() > self.block_bytes_max {
                 let wanted = self.wants.is_wanted(block.cid());
                 self.requests.answered(peer, block.cid(), false, wanted);
+                self.preferences.lacks(peer, block.cid());
             } else {
                 let wanted = self.wants.arrived(peer, block);
                 self.requests.delivered(peer, block.cid(), wanted);
+                if wanted && self.wants.wants() == 0 {
+                    self.preferences.delivered_all(peer);
+                }
             }
         }
         for presence in &message.presences {
             let wanted = self.wants.is_wanted(&presence.cid);
             self.requests.answered(peer, &presence.cid, presence.have, wanted);
+            if !presence.have {
+                self.preferences.lacks(peer, &presence.cid);
+            }
+        }
+    }
+
+    pub(super) fn support(&mut self, peer: P, support: ProtocolSupport) {
+        self.streams.support(peer, support);
+        if support == ProtocolSupport::No {
+            self.preferences.lost(peer);
+        }
+    }
+
+    /// A stream was opened, or could not be.
+    pub(super) fn opened(
+        &mut self,
+        peer: P,
+        stream: StreamKind,
+        result: Result<Version, OpenError>,
+    ) {
+        self.streams.opened(peer, stream, result);
+        match (stream, result) {
+            (StreamKind::Responses, Ok(version)) => self.responses.opened(peer, version),
+            (StreamKind::Requests, Err(_)) => self.preferences.lost(peer),
+            _ => {}
         }
     }
 
     /// What was sent on a stream since it was opened may be lost.
     pub(super) fn lost(&mut self, peer: P, stream: StreamKind) {
         match stream {
-            StreamKind::Requests => self.requests.lost(peer),
+            StreamKind::Requests => {
+                self.requests.lost(peer);
+                self.preferences.lost(peer);
+            }
             StreamKind::Responses => self.responses.lost(peer, self.now),
         }
+    }
+
+    /// The session wants these.
+    pub(super) fn want(&mut self, session: SessionId, cids: &[Cid]) {
+        for cid in cids.iter().filter(|cid| !self.wants.is_wanted_by(session, cid)) {
+            match self.wants.preferred(session).filter(|_| !self.wants.is_wanted(cid)) {
+                Some(preferred) => {
+                    let may_know = |peer| self.requests.may_know(peer, cid);
+                    self.preferences.keep(*cid, preferred, may_know, self.now);
+                }
+                None => self.preferences.share(cid, self.now),
+            }
+        }
+        self.wants.want(session, cids, self.now);
+        self.wanted_sizes();
     }
 
     pub(super) fn wanted_sizes(&mut self) {
@@ -185,7 +240,10 @@ impl<P: Copy + Ord + Debug> Model<P> {
                 self.streams.expect_connected(load.peer)?;
                 self.responses.load(load)
             }
-            Output::FindProviders { id, session, cid } => self.wants.search(*id, *session, cid),
+            Output::FindProviders { id, session, cid } => {
+                self.wants.search(*id, *session, cid)?;
+                self.preferences.searched(cid)
+            }
             Output::StopLookup { id } => self.wants.stop_search(*id),
             Output::KeepAlive { peer, needed } => self.needs.told(*peer, *needed),
             Output::Event(event) => self.event(event),
@@ -201,7 +259,8 @@ impl<P: Copy + Ord + Debug> Model<P> {
                     message.blocks.is_empty() && message.presences.is_empty(),
                     "responses to {peer:?} went on the request stream"
                 );
-                self.requests.send(*peer, *version, &message.wantlist, &self.wants)
+                let list = &message.wantlist;
+                self.requests.send(*peer, *version, list, &self.wants, &self.preferences)
             }
             StreamKind::Responses => {
                 ensure!(

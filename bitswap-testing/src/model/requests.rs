@@ -6,6 +6,7 @@ use core::fmt::Debug;
 
 use cid::Cid;
 
+use super::preferences::Preferences;
 use super::{Verdict, Wants, ensure};
 use bitswap_core::Config;
 use bitswap_core::message::{Version, WantKind, Wantlist};
@@ -33,6 +34,12 @@ struct Peer {
     served: BTreeSet<Cid>,
     /// CIDs that the peer answered about although we did not want them any more, or did not ask it.
     unsolicited: BTreeSet<Cid>,
+}
+
+impl Peer {
+    fn may_know(&self, cid: &Cid) -> bool {
+        self.wants.contains_key(cid) || self.unsure.contains(cid)
+    }
 }
 
 #[derive(Debug)]
@@ -85,6 +92,11 @@ impl<P: Copy + Ord + Debug> Requests<P> {
         }
     }
 
+    /// Whether the peer was sent the want, and no cancel since.
+    pub(super) fn may_know(&self, peer: P, cid: &Cid) -> bool {
+        self.peers.get(&peer).is_some_and(|row| row.may_know(cid))
+    }
+
     /// Messages on the stream for wants may be lost.
     pub(super) fn lost(&mut self, peer: P) {
         if let Some(row) = self.peers.get_mut(&peer) {
@@ -100,11 +112,14 @@ impl<P: Copy + Ord + Debug> Requests<P> {
         version: Version,
         list: &Wantlist,
         wants: &Wants<P>,
+        preferences: &Preferences<P>,
     ) -> Verdict {
         let Some(row) = self.peers.get_mut(&peer) else {
             return Ok(());
         };
+        let mut known: BTreeSet<Cid> = BTreeSet::new();
         if list.full {
+            known.extend(row.wants.keys().chain(&row.unsure));
             let before = core::mem::take(row);
             row.unanswered = before.unanswered;
         }
@@ -137,6 +152,9 @@ impl<P: Copy + Ord + Debug> Requests<P> {
                 wants.may_ask(peer, &cid),
                 "privacy: {peer:?} learned of {cid}, which only sessions of other peers want"
             );
+            if !known.contains(&cid) && !row.may_know(&cid) {
+                preferences.told(peer, &cid, wants.prefers(peer, &cid))?;
+            }
             if !row.unanswered.insert(cid) {
                 row.again.insert(cid);
             }

@@ -58,7 +58,7 @@ pub(crate) struct Responses<P> {
 
 impl<P: Copy + Ord + Debug> Responses<P> {
     pub(super) fn new(config: &Config) -> Self {
-        let Settings { limits, serve, block_bytes_max, replace_have_bytes } = config.settings();
+        let Settings { limits, serve, block_bytes_max, replace_have_bytes, .. } = config.settings();
         Self {
             peers: BTreeMap::new(),
             loads: BTreeMap::new(),

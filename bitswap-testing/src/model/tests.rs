@@ -54,7 +54,7 @@ impl Context {
 
     fn wants(mut self, block: usize) -> Self {
         let cid = *self.blocks[block].cid();
-        self.model.wants.want(SESSION, &[cid], NOW);
+        self.model.want(SESSION, &[cid]);
         self
     }
 
@@ -119,8 +119,21 @@ impl Context {
     }
 
     fn arrives(&mut self, block: usize) {
+        self.arrives_from(1, block);
+    }
+
+    fn arrives_from(&mut self, peer: u8, block: usize) {
         let blocks = vec![self.blocks[block].clone()];
-        self.model.received(1, &Message { blocks, ..Message::default() });
+        self.model.received(peer, &Message { blocks, ..Message::default() });
+    }
+
+    fn lacks(&mut self, peer: u8, block: usize) {
+        let presences = vec![Presence { cid: *self.blocks[block].cid(), have: false }];
+        self.model.received(peer, &Message { presences, ..Message::default() });
+    }
+
+    fn passes(&mut self, ms: u64) {
+        self.model.input(NOW + Duration::from_millis(ms), || Record::Input("timeout"));
     }
 }
 
@@ -204,6 +217,82 @@ fn a_want_that_is_not_wanted_and_one_sent_to_the_wrong_peer() {
     calls("privacy", Context::new().session(PeerSet::Only(vec![2])).wants(0), |context| {
         context.sends_entry(block(context));
     });
+}
+
+#[test]
+fn a_want_that_others_learn_of_before_those_who_come_first_have_failed() {
+    let preferring = |peer| Context::new().session(PeerSet::Prefer(vec![peer])).wants(0);
+    let asks = |context: &mut Context| context.sends_entry(context.want(0, WantKind::Block));
+    let search = |context: &mut Context| {
+        let cid = *context.blocks[0].cid();
+        let search = Output::FindProviders { id: LookupId::from_bits(1), session: SESSION, cid };
+        context.model.output(&search, Some(NOW));
+    };
+    calls("preference: 1 learned", preferring(2), asks);
+    calls("preference: providers", preferring(2), search);
+    calls("preference", preferring(2), |context| {
+        context.lacks(2, 1);
+        context.lacks(1, 0);
+        context.passes(49);
+        asks(context);
+    });
+    is_silent(preferring(1), asks);
+    is_silent(preferring(3), |context| (asks(context), search(context)).1);
+    // Whatever may be taken for a failure.
+    type Act = fn(&mut Context);
+    let failures: [Act; 5] = [
+        |context| context.lacks(2, 0),
+        |context| context.passes(50),
+        |context| context.model.disconnected(2),
+        |context| context.model.lost(2, StreamKind::Requests),
+        |context| context.model.support(2, ProtocolSupport::No),
+    ];
+    for fails in failures {
+        is_silent(preferring(2), |context| {
+            fails(context);
+            asks(context);
+            search(context);
+        });
+    }
+}
+
+#[test]
+fn a_want_that_others_may_learn_of_from_another_session_or_know_already() {
+    let other = SessionId::from_bits(2 << 32);
+    let asks = |context: &mut Context| context.sends_entry(context.want(0, WantKind::Block));
+    let joins = |context: &mut Context| {
+        context.model.wants.session(other, SessionOptions::default()).unwrap();
+        let cid = *context.blocks[0].cid();
+        context.model.want(other, &[cid]);
+    };
+    is_silent(Context::new().session(PeerSet::Prefer(vec![2])).wants(0), |context| {
+        joins(context);
+        context.model.wants.close(other);
+        asks(context);
+    });
+    is_silent(Context::new().session(PeerSet::Prefer(vec![2])), |context| {
+        joins(context);
+        asks(context);
+        let cid = *context.blocks[0].cid();
+        context.model.wants.cancel(other, &[cid]);
+        context.model.want(SESSION, &[cid]);
+        asks(context);
+    });
+}
+
+#[test]
+fn who_may_have_been_silent_is_waited_for_again_once_it_has_delivered_all() {
+    let context = || Context::new().session(PeerSet::Prefer(vec![2])).wants(1);
+    let asks_after = |context: &mut Context, deliverer| {
+        context.passes(1000);
+        context.arrives_from(deliverer, 1);
+        context.passes(1000);
+        let cid = *context.blocks[0].cid();
+        context.model.want(SESSION, &[cid]);
+        context.sends_entry(context.want(0, WantKind::Block));
+    };
+    is_silent(context(), |context| asks_after(context, 1));
+    calls("preference", context(), |context| asks_after(context, 2));
 }
 
 #[test]

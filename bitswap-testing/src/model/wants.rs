@@ -17,6 +17,7 @@ use bitswap_core::{PeerSet, SessionOptions, WhenMissing};
 #[derive(Debug)]
 struct Session<P> {
     only: Option<BTreeSet<P>>,
+    preferred: Option<BTreeSet<P>>,
     options: SessionOptions<P>,
     unreleased: u64,
 }
@@ -105,6 +106,22 @@ impl<P: Copy + Ord + Debug> Wants<P> {
         self.live_sessions(cid).any(|session| self.admits(session, peer))
     }
 
+    /// Whether the session wants the CID.
+    pub(super) fn is_wanted_by(&self, session: SessionId, cid: &Cid) -> bool {
+        self.live_sessions(cid).any(|other| *other == session)
+    }
+
+    /// The peers that the session asks first, if it does.
+    pub(super) fn preferred(&self, session: SessionId) -> Option<&BTreeSet<P>> {
+        self.sessions.get(&session)?.preferred.as_ref()
+    }
+
+    /// Whether the peer comes first in a session that wants the CID.
+    pub(super) fn prefers(&self, peer: P, cid: &Cid) -> bool {
+        let mut preferred = self.live_sessions(cid).filter_map(|session| self.preferred(*session));
+        preferred.any(|preferred| preferred.contains(&peer))
+    }
+
     /// Live wants whose sessions may ask the peer.
     pub(crate) fn waiting_for(&self, peer: P) -> usize {
         let sessions = self.session_wants.keys().flat_map(|cid| self.live_sessions(cid));
@@ -125,12 +142,14 @@ impl<P: Copy + Ord + Debug> Wants<P> {
 
     pub(crate) fn session(&mut self, id: SessionId, options: SessionOptions<P>) -> Verdict {
         ensure!(!self.has_session(id), "{id:?} was given to two sessions");
-        let only = match &options.peers {
-            PeerSet::Any => None,
-            PeerSet::Only(peers) => Some(peers.iter().copied().collect()),
+        let set = |peers: &[P]| Some(peers.iter().copied().collect());
+        let (only, preferred) = match &options.peers {
+            PeerSet::Any => (None, None),
+            PeerSet::Only(peers) => (set(peers), None),
+            PeerSet::Prefer(peers) => (None, set(peers)),
             other => return Err(format!("the checker does not know {other:?}")),
         };
-        self.sessions.insert(id, Session { only, options, unreleased: 0 });
+        self.sessions.insert(id, Session { only, preferred, options, unreleased: 0 });
         Ok(())
     }
 
@@ -340,8 +359,10 @@ impl<P: Copy + Ord + Debug> Wants<P> {
             options.is_some_and(|session| session.only.is_none() && session.options.find_providers),
             "{session:?} searches for providers although it is closed or must not"
         );
-        let wants = self.live_sessions(cid).any(|other| *other == session);
-        ensure!(wants, "{session:?} searches for {cid}, which it does not want");
+        ensure!(
+            self.is_wanted_by(session, cid),
+            "{session:?} searches for {cid}, which it does not want"
+        );
         ensure!(self.searches.insert(id, session).is_none(), "the name {id:?} was used again");
         Ok(())
     }

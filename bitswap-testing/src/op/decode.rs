@@ -4,7 +4,7 @@
 use alloc::vec::Vec;
 
 use bitswap_core::error::{OpenError, SendError};
-use bitswap_core::{ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
+use bitswap_core::{PeerSet, ProtocolSupport, ProviderProgress, Rates, StreamKind, Version};
 
 use super::{LoadOp, LoadPart, MessageOp, Op, ResponseOp, SessionOp, WantOp, WantedAs};
 
@@ -179,9 +179,13 @@ fn peers(set: u8) -> Vec<u8> {
     (0..8).filter(|at| set >> at & 1 == 1).collect()
 }
 
-fn session(only: Vec<u8>, style: u8) -> SessionOp {
+fn session(named: Vec<u8>, style: u8) -> SessionOp {
     SessionOp {
-        only: if only.is_empty() { None } else { Some(only) },
+        peers: match named.is_empty() {
+            true => PeerSet::Any,
+            false if style & 32 != 0 => PeerSet::Prefer(named),
+            false => PeerSet::Only(named),
+        },
         fail: style & 4 != 0,
         timeout_ms: (style & 8 != 0).then_some(500),
         window_bytes: match style & 3 {

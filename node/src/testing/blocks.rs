@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitswap_core::{PeerOutcome, SessionOptions, WhenMissing};
+use bitswap_core::{PeerOutcome, PeerSet, SessionOptions, WhenMissing};
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::{join, join_all};
@@ -46,6 +46,31 @@ pub async fn a_get_waits_for_a_peer_to_come(runtime: Arc<dyn Runtime>) {
     }
     connect(&b, &a).await;
     assert_eq!(get.await.unwrap().data(), "late");
+}
+
+pub async fn a_preferred_peer_is_asked_alone_for_what_it_has_and_others_for_what_it_lacks(
+    runtime: Arc<dyn Runtime>,
+) {
+    let (preferred, other) = (server(&runtime).await, server(&runtime).await);
+    let [both, one] = ["what both have", "what the other has"];
+    let cids = [both, one].map(|data| raw(data.as_bytes()));
+    preferred.put(both).await.unwrap();
+    for data in [both, one] {
+        other.put(data).await.unwrap();
+    }
+    let client = client(&runtime).await;
+    connect(&client, &other).await;
+    connect(&client, &preferred).await;
+    let peers = PeerSet::Prefer(vec![preferred.peer_id()]);
+    let session =
+        client.session(SessionOptions { peers, ..SessionOptions::default() }).await.unwrap();
+    let served = async |node: &Node| node.stats().await.unwrap().bitswap.engine.served.blocks;
+    for (cid, data) in cids.into_iter().zip([both, one]) {
+        assert_eq!(session.get(cid).await.unwrap().data(), data);
+    }
+    assert_eq!((served(&preferred).await, served(&other).await), (1, 1));
+    let heard = other.stats().await.unwrap().bitswap.engine.served.wants;
+    assert_eq!(heard, 1, "of what the preferred peer has the other one never hears");
 }
 
 pub async fn a_get_waits_for_a_block_to_be_put(runtime: Arc<dyn Runtime>) {

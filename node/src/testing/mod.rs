@@ -82,6 +82,7 @@ macro_rules! suite {
         $crate::suite! { $run:
             a_block_is_got_once_and_then_it_is_here
             a_get_waits_for_a_peer_to_come
+            a_preferred_peer_is_asked_alone_for_what_it_has_and_others_for_what_it_lacks
             a_get_waits_for_a_block_to_be_put
             a_get_is_sent_again_after_a_reconnect
             a_get_that_is_dropped_leaves_no_want_behind

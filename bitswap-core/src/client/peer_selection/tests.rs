@@ -1,20 +1,23 @@
 use core::time::Duration;
 
 use super::*;
-use crate::client::options::{Options, WhenMissing};
+use crate::client::given_peers::GivenPeers;
+use crate::client::options::{Options, PeerRule, WhenMissing};
 use crate::client::peer_state::PeerState;
 use crate::client::throttle::Throttle;
+use crate::message::Version;
 use crate::output::ProtocolSupport;
 use crate::time::Timestamp;
 
 const START: Timestamp = Timestamp::ZERO;
 const SIZE: u32 = 256 << 10;
 
-fn options(only: bool) -> Options {
+fn session(rule: PeerRule) -> Session {
     let when_missing = WhenMissing::Wait;
     let (window_bytes, want_timeout, find_providers) = (1 << 20, None, false);
     let download = None;
-    Options { only, window_bytes, when_missing, want_timeout, find_providers, download }
+    let options = Options { window_bytes, when_missing, want_timeout, find_providers, download };
+    Session::new(options, GivenPeers::new(rule, START), START)
 }
 
 /// Some connected peers, a session and a want that nobody was told of.
@@ -23,6 +26,7 @@ struct World {
     wants: WantTable,
     peers: Peers,
     session: Session,
+    preferred_alone: bool,
     want: Ref<Want>,
     rng: Rng,
 }
@@ -50,7 +54,8 @@ impl World {
             config: Config::default(),
             wants,
             peers: table,
-            session: Session::new(options(false), START),
+            session: session(PeerRule::Any),
+            preferred_alone: false,
             want,
             rng: Rng::new(&[1; 32], "test"),
         }
@@ -80,9 +85,10 @@ impl World {
     }
 
     fn select(&mut self, purpose: Purpose, count: usize) -> Selected {
-        let Self { config, wants, peers, session, want, rng } = self;
+        let Self { config, wants, peers, session, preferred_alone, want, rng } = self;
         let request = Request { want: Some(*want), size: SIZE, purpose, count };
-        Selector { config, wants, peers, session }.select(request, rng)
+        let preferred_alone = *preferred_alone;
+        Selector { config, wants, peers, session, preferred_alone }.select(request, rng)
     }
 
     fn first(&mut self) -> Id<Peer> {
@@ -153,13 +159,35 @@ fn members_come_first_and_strangers_when_they_do_not_suffice() {
 #[test]
 fn nobody_is_asked_who_is_not_allowed_or_cannot_be() {
     let mut world = World::new(3);
-    world.session = Session::new(options(true), START);
+    world.session = session(PeerRule::Only);
     assert!(world.select(Purpose::Block, 3).peers.is_empty());
-    world.session.peers_mut().allow(peer(1), |_| true);
+    world.session.given_mut().admit(peer(1), |_| true);
     assert_eq!(world.first(), peer(1));
     world.state(1).set_support(ProtocolSupport::No);
     let selected = world.select(Purpose::Block, 3);
     assert!(selected.peers.is_empty() && !selected.is_busy);
+}
+
+#[test]
+fn while_the_preferred_are_asked_alone_no_other_counts_for_anything() {
+    let mut world = World::new(3);
+    world.session = session(PeerRule::Prefer { named: 1 });
+    world.session.given_mut().admit(peer(1), |_| true);
+    world.session.peers_mut().add(peer(1));
+    assert_eq!(world.select(Purpose::Block, 3).peers.len(), 3);
+    world.preferred_alone = true;
+    let selected = world.select(Purpose::Block, 3).peers;
+    assert_eq!(selected.iter().map(|it| it.peer).collect::<Vec<_>>(), [peer(1)]);
+    // Another delivers, and speaks a version that can say what it lacks.
+    world.served(0, 10);
+    let state = world.state(1);
+    state.stream_mut().open(START);
+    state.stream_mut().opened(Ok(Version::V1_0), START);
+    assert_eq!(world.first(), peer(1));
+    // A preferred peer was late with it: the next one need not have delivered anything because another did.
+    world.wants.add_peer_want(PeerWant::new(world.want, peer(2).at(), START));
+    world.wants.want_mut(world.want).unwrap().count_round();
+    assert_eq!(world.first(), peer(1));
 }
 
 #[test]
