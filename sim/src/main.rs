@@ -12,6 +12,7 @@ use bitswap_sim::crowd::{self, Crowd};
 use bitswap_sim::floors::{Floor, HEAD, floors};
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
+use bitswap_sim::told::{self, Asking, Holders};
 use bitswap_sim::{FAULTS, Sweep, sweep};
 
 const USAGE: &str = "\
@@ -42,6 +43,11 @@ bitswap-sim crowd [--seeds N] [--seed S] [DIRECTORY]
     Many that fetch the same file from one seeder, all from the same instant on, where every node sends
     10 MB/s at most: beside the least time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
     and cancels for each block. Then a grid of seeders and leeches, also as a picture into the directory.
+bitswap-sim told [--seeds N] [--seed S] [DIRECTORY]
+    How many wants a node tells 1 to 1,000 peers of which none, one or all have a block, or a file of 100
+    blocks, on links of 20 ms: want-haves, want-blocks and cancels for each block, wants for each peer and
+    for each block after the first one, and the time until all is there. As a picture into the directory if
+    one is given.
 ";
 
 /// Cases in which baseline nodes must match the reference for the model to be trusted.
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
         Some((&"floors", rest)) => Options::parse(rest).map(|options| show_floors(&options)),
         Some((&"crowd", rest)) => Options::parse(rest).and_then(|options| show_crowds(&options)),
+        Some((&"told", rest)) => Options::parse(rest).and_then(|options| show_told(&options)),
         Some((&"scenarios", rest)) => scenarios::run(rest),
         _ => Err(String::from("say what to run")),
     };
@@ -261,13 +268,34 @@ fn show_crowds(options: &Options) -> Result<bool, String> {
     let grid = run(crowd::grid());
     println!("\n{}", crowd::table(&grid));
     if !options.name.is_empty() {
-        let path = std::path::Path::new(&options.name).join("crowd.svg");
-        std::fs::create_dir_all(&options.name)
-            .and_then(|()| std::fs::write(&path, crowd::svg(&grid)))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("\n  {}", path.display());
+        write_picture(&options.name, "crowd.svg", &crowd::svg(&grid))?;
     }
     Ok(crowds.iter().chain(&grid).all(|measured| measured.took.is_some()))
+}
+
+/// Counts the wants that a node tells its peers. True when all ended that could.
+fn show_told(options: &Options) -> Result<bool, String> {
+    let all = in_parallel(&Asking::all(), |asking| {
+        asking.run(options.seed..options.seed.saturating_add(options.seeds))
+    });
+    println!("{}", told::HEAD);
+    all.iter().for_each(|measured| println!("{measured}"));
+    println!("\n{}", told::goals(&all));
+    if !options.name.is_empty() {
+        write_picture(&options.name, "told.svg", &told::svg(&all))?;
+    }
+    let could = all.iter().filter(|measured| measured.asking.holders != Holders::Nobody);
+    Ok(could.into_iter().all(|measured| measured.worst.is_some()))
+}
+
+/// Writes a picture into a directory, which is made if it is not there, and says where it is.
+fn write_picture(directory: &str, name: &str, svg: &str) -> Result<(), String> {
+    let path = std::path::Path::new(directory).join(name);
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&path, svg))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("\n  {}\n", path.display());
+    Ok(())
 }
 
 /// Runs baseline nodes.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::write_picture;
 use bitswap_sim::floors::least;
 use bitswap_sim::{Link, Nodes, PeerBehavior, Report, Scenario, World};
 
@@ -11,11 +12,7 @@ pub(crate) fn run(words: &[&str]) -> Result<bool, String> {
         let report = Report::new(scenario.name(), floor, &scenario.run(1));
         println!("{}", report.table());
         if let Some(directory) = words.first() {
-            let path = std::path::Path::new(directory).join(report.file_name());
-            std::fs::create_dir_all(directory)
-                .and_then(|()| std::fs::write(&path, report.svg()))
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            println!("  {}\n", path.display());
+            write_picture(directory, &report.file_name(), &report.svg())?;
         }
     }
     Ok(true)
