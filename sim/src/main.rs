@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bitswap_sim::crowd::{self, Crowd};
+use bitswap_sim::crowd::{self, Crowd, Setting};
 use bitswap_sim::floors::{Floor, HEAD, floors};
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
@@ -39,10 +39,13 @@ bitswap-sim floors [--seeds N] [--seed S] [TRANSFER]
     where a holder must be found, and all bytes at the speed of all links: the median and the worst of all
     seeds, bytes that came twice, and want-blocks, want-haves and cancels sent. A median above 1.1 times the
     floor, or 1.25 times where a holder must be found, is marked. TRANSFER: those whose name contains it.
-bitswap-sim crowd [--seeds N] [--seed S] [DIRECTORY]
-    Many that fetch the same file from one seeder, all from the same instant on, where every node sends
-    10 MB/s at most: beside the least time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
-    and cancels for each block. Then a grid of seeders and leeches, also as a picture into the directory.
+bitswap-sim crowd [--seeds N] [--seed S] [--stagger MS] [DIRECTORY]
+    Many that fetch the same file from one seeder: all from the same instant on, and each 200 ms after the one
+    before it, or with --stagger so many ms. Beside the least time for all, when the last one had it; beside the
+    least time for one alone, the longest that one took from its own start; beside the time of a lone leech, that
+    of the last one to begin; copies that the seeder sent, bytes that came twice, and want-blocks, want-haves and
+    cancels for each block: medians. First far apart, where everybody sends 10 MB/s at most, then in one network,
+    where only the seeder has a limit. Then a grid of seeders and leeches, also as a picture into the directory.
 bitswap-sim told [--seeds N] [--seed S] [DIRECTORY]
     How many wants a node tells 1 to 1,000 peers of which none, one or all have a block, or a file of 100
     blocks, on links of 20 ms: want-haves, want-blocks and cancels for each block, wants for each peer and
@@ -86,6 +89,8 @@ struct Options {
     trace: bool,
     baseline: bool,
     watched: bool,
+    /// Milliseconds between one start of a crowd and the next.
+    stagger: Option<u64>,
     /// Kinds of faults that are left out.
     without: Vec<String>,
     name: String,
@@ -99,6 +104,7 @@ impl Options {
             trace: false,
             baseline: false,
             watched: false,
+            stagger: None,
             without: Vec::new(),
             name: String::new(),
         };
@@ -111,6 +117,7 @@ impl Options {
             match *word {
                 "--seeds" => options.seeds = number(value()?)?,
                 "--seed" => options.seed = number(value()?)?,
+                "--stagger" => options.stagger = Some(number(value()?)?),
                 "--without" => options.without = faults(value()?)?,
                 "--watched" => options.watched = true,
                 "--baseline" => options.baseline = true,
@@ -121,6 +128,9 @@ impl Options {
         }
         if options.seeds == 0 {
             return Err("--seeds must be at least 1".into());
+        }
+        if options.stagger.is_some_and(|ms| ms > 60_000) {
+            return Err("--stagger must be at most 60000".into());
         }
         Ok(options)
     }
@@ -255,22 +265,50 @@ fn show_floors(options: &Options) -> bool {
 }
 
 /// Runs crowds of growing size, and a grid of seeders and leeches, which goes as a picture into the directory if one is
-/// named. True when all ended.
+/// named: for each way in which they begin. True when all ended.
 fn show_crowds(options: &Options) -> Result<bool, String> {
-    let run = |crowds: Vec<Crowd>| {
-        in_parallel(&crowds, |crowd| {
+    let run = |crowds: &[Crowd]| {
+        in_parallel(crowds, |crowd| {
             crowd.run(options.seed..options.seed.saturating_add(options.seeds))
         })
     };
-    let crowds = run(crowd::crowds());
-    println!("{}", crowd::HEAD);
-    crowds.iter().for_each(|measured| println!("{measured}"));
-    let grid = run(crowd::grid());
-    println!("\n{}", crowd::table(&grid));
-    if !options.name.is_empty() {
-        write_picture(&options.name, "crowd.svg", &crowd::svg(&grid))?;
+    let mut grids = Vec::new();
+    let mut ended = true;
+    for ms in options.stagger.map_or_else(|| vec![0, 200], |ms| vec![ms]) {
+        let stagger = Duration::from_millis(ms);
+        let title = match ms {
+            0 => "All begin in the same instant".to_owned(),
+            _ => format!("Each begins {ms} ms after the one before it"),
+        };
+        println!("{title}");
+        for (network, crowds) in [
+            ("far apart, everybody sends 10 MB/s at most", crowd::crowds(stagger)),
+            (
+                "one network, the line of the seeder takes 10 MiB/s",
+                crowd::near(stagger, Setting::NEAR),
+            ),
+            (
+                "one network, the seeder limits itself to 10 MiB/s",
+                crowd::near(stagger, Setting::NEAR_TOLD),
+            ),
+        ] {
+            println!("\n{network}\n{}", crowd::HEAD);
+            let measured = run(&crowds);
+            measured.iter().for_each(|measured| println!("{measured}"));
+            ended &= measured.iter().all(|measured| measured.took.is_some());
+        }
+        let grid = run(&crowd::grid(stagger));
+        println!(
+            "\nthe slowest from its own start, beside the floor of one alone\n{}\n",
+            crowd::table(&grid)
+        );
+        ended &= grid.iter().all(|measured| measured.took.is_some());
+        grids.push((title, grid));
     }
-    Ok(crowds.iter().chain(&grid).all(|measured| measured.took.is_some()))
+    if !options.name.is_empty() {
+        write_picture(&options.name, "crowd.svg", &crowd::svg(&grids))?;
+    }
+    Ok(ended)
 }
 
 /// Counts the wants that a node tells its peers. True when all ended that could.
