@@ -32,6 +32,7 @@ mod scenario;
 mod slow_reader;
 mod store;
 mod sweep;
+pub mod told;
 mod trace;
 mod world;
 

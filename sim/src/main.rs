@@ -1,17 +1,19 @@
 //! Command line of the simulator.
 
 mod attackers;
+mod scenarios;
 
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bitswap_sim::crowd::{self, Crowd};
+use bitswap_sim::crowd::{self, Crowd, Setting};
 use bitswap_sim::floors::{Floor, HEAD, floors};
 use bitswap_sim::reference::cases::Links;
 use bitswap_sim::reference::{self, CASES, Case, Summary};
-use bitswap_sim::{FAULTS, Link, Nodes, PeerBehavior, Report, Scenario, Sweep, World, sweep};
+use bitswap_sim::told::{self, Asking, Holders};
+use bitswap_sim::{FAULTS, Sweep, sweep};
 
 const USAGE: &str = "\
 bitswap-sim sweep [--seeds N] [--seed S] [--prefer] [--without FAULT,FAULT...] [--trace]
@@ -25,19 +27,31 @@ bitswap-sim attackers [--seeds N] [--seed S] [--without PLACE,PLACE...] [--trace
     within its bound and be gone when they are. With CONDUCT only those alone whose name contains it.
     Of a failing combination the attackers that it does not need are left out, by their place.
 bitswap-sim scenarios [DIRECTORY]
-    A few scenarios as tables, and as pictures into the directory if one is given.
+    A few scenarios as tables, beside the least time that each could take where that can be said, and as
+    pictures into the directory if one is given.
 bitswap-sim reference [--seeds N] [--seed S] [--trace] [--watched] [--baseline] [CASE]
     The reference implementation's benchmark cases in virtual time. CASE: those whose name contains
     it. --trace prints every message of one run of the first such case. --baseline runs baseline nodes
-    instead of engines, --watched runs them under the contract's checker. Fails when a goal is missed.
+    instead of engines, --watched runs them under the contract's checker. Fails when a goal is missed,
+    but for that of the floor, the least time in which any client could have the blocks: how many times as
+    long each case takes is shown beside the most that it should.
 bitswap-sim floors [--seeds N] [--seed S] [TRANSFER]
-    Transfers beside the least time that they could take, one round trip and all bytes at the speed of all
-    links: the median and the worst of all seeds, bytes that came twice, and want-blocks, want-haves and
-    cancels sent. TRANSFER: those whose name contains it.
-bitswap-sim crowd [--seeds N] [--seed S] [DIRECTORY]
-    Many that fetch the same file from one seeder, all from the same instant on, where every node sends
-    10 MB/s at most: beside the least time for one, the median, copies that the seeder sent, bytes that came twice, and want-blocks, want-haves
-    and cancels for each block. Then a grid of seeders and leeches, also as a picture into the directory.
+    Transfers beside the least time that they could take, a round trip for each round of wants, one more
+    where a holder must be found, and all bytes at the speed of all links: the median and the worst of all
+    seeds, bytes that came twice, and want-blocks, want-haves and cancels sent. A median above 1.1 times the
+    floor, or 1.25 times where a holder must be found, is marked. TRANSFER: those whose name contains it.
+bitswap-sim crowd [--seeds N] [--seed S] [--stagger MS] [DIRECTORY]
+    Many that fetch the same file from one seeder: all from the same instant on, and each 200 ms after the one
+    before it, or with --stagger so many ms. Beside the least time for all, when the last one had it; beside the
+    least time for one alone, the longest that one took from its own start; beside the time of a lone leech, that
+    of the last one to begin; copies that the seeder sent, bytes that came twice, and want-blocks, want-haves and
+    cancels for each block: medians. First far apart, where everybody sends 10 MB/s at most, then in one network,
+    where only the seeder has a limit. Then a grid of seeders and leeches, also as a picture into the directory.
+bitswap-sim told [--seeds N] [--seed S] [DIRECTORY]
+    How many wants a node tells 1 to 1,000 peers of which none, one or all have a block, or a file of 100
+    blocks, on links of 20 ms: want-haves, want-blocks and cancels for each block, wants for each peer and
+    for each block after the first one, and the time until all is there. As a picture into the directory if
+    one is given.
 ";
 
 /// Cases in which baseline nodes must match the reference for the model to be trusted.
@@ -56,7 +70,8 @@ fn main() -> ExitCode {
         Some((&"sweep", rest)) => Options::parse(rest).map(|options| sweep_seeds(&options)),
         Some((&"floors", rest)) => Options::parse(rest).map(|options| show_floors(&options)),
         Some((&"crowd", rest)) => Options::parse(rest).and_then(|options| show_crowds(&options)),
-        Some((&"scenarios", rest)) => show_scenarios(rest),
+        Some((&"told", rest)) => Options::parse(rest).and_then(|options| show_told(&options)),
+        Some((&"scenarios", rest)) => scenarios::run(rest),
         _ => Err(String::from("say what to run")),
     };
     match done {
@@ -76,6 +91,8 @@ struct Options {
     baseline: bool,
     watched: bool,
     prefers: bool,
+    /// Milliseconds between one start of a crowd and the next.
+    stagger: Option<u64>,
     /// Kinds of faults that are left out.
     without: Vec<String>,
     name: String,
@@ -90,6 +107,7 @@ impl Options {
             baseline: false,
             watched: false,
             prefers: false,
+            stagger: None,
             without: Vec::new(),
             name: String::new(),
         };
@@ -102,6 +120,7 @@ impl Options {
             match *word {
                 "--seeds" => options.seeds = number(value()?)?,
                 "--seed" => options.seed = number(value()?)?,
+                "--stagger" => options.stagger = Some(number(value()?)?),
                 "--without" => options.without = faults(value()?)?,
                 "--watched" => options.watched = true,
                 "--prefer" => options.prefers = true,
@@ -114,6 +133,9 @@ impl Options {
         if options.seeds == 0 {
             return Err("--seeds must be at least 1".into());
         }
+        if options.stagger.is_some_and(|ms| ms > 60_000) {
+            return Err("--stagger must be at most 60000".into());
+        }
         Ok(options)
     }
 }
@@ -125,75 +147,6 @@ fn faults(words: &str) -> Result<Vec<String>, String> {
         false => Err(format!("there is no fault {word}; there are {}", FAULTS.join(", "))),
     };
     words.split(',').map(name).collect()
-}
-
-/// Runs the scenarios worth a picture.
-fn show_scenarios(words: &[&str]) -> Result<bool, String> {
-    for scenario in shown() {
-        let report = Report::new(scenario.name(), &scenario.run(1));
-        println!("{}", report.table());
-        if let Some(directory) = words.first() {
-            let path = std::path::Path::new(directory).join(report.file_name());
-            std::fs::create_dir_all(directory)
-                .and_then(|()| std::fs::write(&path, report.svg()))
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            println!("  {}\n", path.display());
-        }
-    }
-    Ok(true)
-}
-
-fn shown() -> Vec<Scenario> {
-    let speeds = [100_000, 200_000, 400_000, 800_000];
-    vec![
-        Scenario::new("Four peers of speeds 1:2:4:8 share a file")
-            .blocks(1000, 16_384)
-            .seeders(4)
-            .links(Link::latency_ms(20))
-            .speeds(&speeds),
-        Scenario::new("The fastest of four peers leaves after 3 s")
-            .blocks(1000, 16_384)
-            .seeders(4)
-            .links(Link::latency_ms(20))
-            .speeds(&speeds)
-            .at_ms(3000, |world, nodes| {
-                world.disconnect(nodes.fetchers[0], nodes.seeders[3]);
-            }),
-        Scenario::new("Eight equal peers")
-            .blocks(1000, 16_384)
-            .seeders(8)
-            .links(Link::latency_ms(20).bytes_per_second(1_000_000)),
-        Scenario::new("31 of 32 peers say HAVE and stay silent")
-            .blocks(100, 8000)
-            .seeders(1)
-            .links(Link::latency_ms(20))
-            .peers(31, PeerBehavior::HaveThenSilent),
-        Scenario::new("Two honest peers among liars of all kinds")
-            .blocks(300, 8000)
-            .seeders(2)
-            .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .peers(2, PeerBehavior::Flapper(Duration::from_millis(100)))
-            .peers(2, PeerBehavior::Corruptor)
-            .peers(2, PeerBehavior::Silent)
-            .peers(2, PeerBehavior::Spammer)
-            .peers(2, PeerBehavior::Duplicator),
-        Scenario::new("A connection dies every second and comes back")
-            .blocks(1000, 16_384)
-            .seeders(3)
-            .links(Link::latency_ms(20).bytes_per_second(1_000_000))
-            .at_ms(1000, |world, nodes| drop_and_return(world, nodes, 0))
-            .at_ms(2000, |world, nodes| drop_and_return(world, nodes, 1))
-            .at_ms(3000, |world, nodes| drop_and_return(world, nodes, 2))
-            .at_ms(4000, |world, nodes| drop_and_return(world, nodes, 0)),
-    ]
-}
-
-fn drop_and_return(world: &mut World, nodes: &Nodes, seeder: usize) {
-    let (a, b) = (nodes.fetchers[0], nodes.seeders[seeder]);
-    world.disconnect(a, b);
-    world.after(Duration::from_millis(300), move |world| {
-        world.connect(a, b);
-    });
 }
 
 fn tell(line: &str) {
@@ -289,6 +242,7 @@ fn benchmark(options: &Options) -> bool {
         summaries.len(),
         options.seeds,
     );
+    println!("{}", reference::beside_floors(&summaries));
     // The model is checked with the whole table only, and on the quick cases.
     let quick: Vec<Case> =
         CASES.into_iter().filter(|case| case.links == Links::Fixed && case.seeds < 100).collect();
@@ -308,30 +262,84 @@ fn show_floors(options: &Options) -> bool {
     });
     println!("{HEAD}");
     measured.iter().flatten().for_each(|measured| println!("{measured}"));
+    let near = measured.iter().flatten().filter(|measured| measured.is_near_floor()).count();
+    println!(
+        "{near} of {} medians come as close to their floor as their goal says",
+        measured.len()
+    );
     !measured.is_empty() && measured.iter().flatten().all(|measured| measured.worst.is_some())
 }
 
 /// Runs crowds of growing size, and a grid of seeders and leeches, which goes as a picture into the directory if one is
-/// named. True when all ended.
+/// named: for each way in which they begin. True when all ended.
 fn show_crowds(options: &Options) -> Result<bool, String> {
-    let run = |crowds: Vec<Crowd>| {
-        in_parallel(&crowds, |crowd| {
+    let run = |crowds: &[Crowd]| {
+        in_parallel(crowds, |crowd| {
             crowd.run(options.seed..options.seed.saturating_add(options.seeds))
         })
     };
-    let crowds = run(crowd::crowds());
-    println!("{}", crowd::HEAD);
-    crowds.iter().for_each(|measured| println!("{measured}"));
-    let grid = run(crowd::grid());
-    println!("\n{}", crowd::table(&grid));
-    if !options.name.is_empty() {
-        let path = std::path::Path::new(&options.name).join("crowd.svg");
-        std::fs::create_dir_all(&options.name)
-            .and_then(|()| std::fs::write(&path, crowd::svg(&grid)))
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        println!("\n  {}", path.display());
+    let mut grids = Vec::new();
+    let mut ended = true;
+    for ms in options.stagger.map_or_else(|| vec![0, 200], |ms| vec![ms]) {
+        let stagger = Duration::from_millis(ms);
+        let title = match ms {
+            0 => "All begin in the same instant".to_owned(),
+            _ => format!("Each begins {ms} ms after the one before it"),
+        };
+        println!("{title}");
+        for (network, crowds) in [
+            ("far apart, everybody sends 10 MB/s at most", crowd::crowds(stagger)),
+            (
+                "one network, the line of the seeder takes 10 MiB/s",
+                crowd::near(stagger, Setting::NEAR),
+            ),
+            (
+                "one network, the seeder limits itself to 10 MiB/s",
+                crowd::near(stagger, Setting::NEAR_TOLD),
+            ),
+        ] {
+            println!("\n{network}\n{}", crowd::HEAD);
+            let measured = run(&crowds);
+            measured.iter().for_each(|measured| println!("{measured}"));
+            ended &= measured.iter().all(|measured| measured.took.is_some());
+        }
+        let grid = run(&crowd::grid(stagger));
+        println!(
+            "\nthe slowest from its own start, beside the floor of one alone\n{}\n",
+            crowd::table(&grid)
+        );
+        ended &= grid.iter().all(|measured| measured.took.is_some());
+        grids.push((title, grid));
     }
-    Ok(crowds.iter().chain(&grid).all(|measured| measured.took.is_some()))
+    if !options.name.is_empty() {
+        write_picture(&options.name, "crowd.svg", &crowd::svg(&grids))?;
+    }
+    Ok(ended)
+}
+
+/// Counts the wants that a node tells its peers. True when all ended that could.
+fn show_told(options: &Options) -> Result<bool, String> {
+    let all = in_parallel(&Asking::all(), |asking| {
+        asking.run(options.seed..options.seed.saturating_add(options.seeds))
+    });
+    println!("{}", told::HEAD);
+    all.iter().for_each(|measured| println!("{measured}"));
+    println!("\n{}", told::goals(&all));
+    if !options.name.is_empty() {
+        write_picture(&options.name, "told.svg", &told::svg(&all))?;
+    }
+    let could = all.iter().filter(|measured| measured.asking.holders != Holders::Nobody);
+    Ok(could.into_iter().all(|measured| measured.worst.is_some()))
+}
+
+/// Writes a picture into a directory, which is made if it is not there, and says where it is.
+fn write_picture(directory: &str, name: &str, svg: &str) -> Result<(), String> {
+    let path = std::path::Path::new(directory).join(name);
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::write(&path, svg))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    println!("\n  {}\n", path.display());
+    Ok(())
 }
 
 /// Runs baseline nodes.

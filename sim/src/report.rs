@@ -23,9 +23,10 @@ pub struct Report {
 }
 
 impl Report {
-    /// Sums up how a scenario ended, seen from its first fetcher.
+    /// Sums up how a scenario ended, seen from its first fetcher, beside the least time that it could take if that can be
+    /// said.
     #[must_use]
-    pub fn new(name: &'static str, result: &RunResult) -> Self {
+    pub fn new(name: &'static str, floor: Option<Duration>, result: &RunResult) -> Self {
         let world = &result.world;
         let fetcher = result.nodes.fetchers[0];
         let counts = world.counts(fetcher);
@@ -36,6 +37,14 @@ impl Report {
             (
                 "time to fetch".into(),
                 took.map_or_else(|| "never".into(), |took| seconds(took) + " s"),
+            ),
+            ("floor".into(), floor.map_or_else(|| "none".into(), |floor| seconds(floor) + " s")),
+            (
+                "times the floor".into(),
+                took.zip(floor).map_or_else(
+                    || "none".into(),
+                    |(took, floor)| format!("{:.2}", took.as_secs_f64() / floor.as_secs_f64()),
+                ),
             ),
             ("slowest want".into(), seconds(world.slowest_want(result.fetches[0])) + " s"),
             ("blocks".into(), counts.blocks_delivered().to_string()),

@@ -14,6 +14,7 @@
 //! assert_eq!(result.blocks(), 20);
 //! ```
 
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ pub struct Nodes {
 }
 
 type Step = Rc<dyn Fn(&mut World, &Nodes)>;
+type Order = Rc<dyn Fn(&[Cid]) -> Plan>;
 type Stock = Rc<dyn Fn(usize, usize) -> bool>;
 
 /// A scenario. It is always run twice, and both runs must be the same.
@@ -57,13 +59,16 @@ pub struct Scenario {
     peers: Vec<PeerBehavior>,
     stock: Stock,
     speeds: Vec<u64>,
-    uplinks: Option<u64>,
+    seeder_uplink: Option<u64>,
+    fetcher_uplink: Option<u64>,
+    stagger: Duration,
     acquaintance_per_mille: u32,
     is_watched: bool,
-    plan: fn(&[Cid]) -> Plan,
+    plan: Order,
     options: SessionOptions<Node>,
     given: PeerSet<usize>,
     config: Config,
+    seeder_config: Option<Config>,
     behavior: HostBehavior,
     connected: bool,
     steps: Vec<(Duration, Step)>,
@@ -84,13 +89,16 @@ impl Scenario {
             peers: Vec::new(),
             stock: Rc::new(|_, _| true),
             speeds: Vec::new(),
-            uplinks: None,
+            seeder_uplink: None,
+            fetcher_uplink: None,
+            stagger: Duration::ZERO,
             acquaintance_per_mille: 1000,
             is_watched: true,
-            plan: Plan::all_at_once,
+            plan: Rc::new(Plan::all_at_once),
             options: SessionOptions::default(),
             given: PeerSet::Any,
             config: Config::default(),
+            seeder_config: None,
             behavior: HostBehavior::default(),
             connected: true,
             steps: Vec::new(),
@@ -154,10 +162,24 @@ impl Scenario {
         self
     }
 
-    /// Every node sends so many bytes per second at most, on all its paths together.
+    /// Every seeder sends so many bytes per second at most, on all its paths together.
     #[must_use]
-    pub const fn uplinks(mut self, bytes_per_second: u64) -> Self {
-        self.uplinks = Some(bytes_per_second);
+    pub const fn seeder_uplinks(mut self, bytes_per_second: u64) -> Self {
+        self.seeder_uplink = Some(bytes_per_second);
+        self
+    }
+
+    /// Every fetcher sends so many bytes per second at most, on all its paths together; `None`: it has no such limit.
+    #[must_use]
+    pub const fn fetcher_uplinks(mut self, bytes_per_second: Option<u64>) -> Self {
+        self.fetcher_uplink = bytes_per_second;
+        self
+    }
+
+    /// Each fetcher connects and begins so long after the one before it; all in the same instant unless said otherwise.
+    #[must_use]
+    pub const fn staggered(mut self, between: Duration) -> Self {
+        self.stagger = between;
         self
     }
 
@@ -178,8 +200,8 @@ impl Scenario {
 
     /// How the blocks are fetched: all at once unless said otherwise.
     #[must_use]
-    pub fn fetched_by(mut self, plan: fn(&[Cid]) -> Plan) -> Self {
-        self.plan = plan;
+    pub fn fetched_by(mut self, plan: impl Fn(&[Cid]) -> Plan + 'static) -> Self {
+        self.plan = Rc::new(plan);
         self
     }
 
@@ -208,6 +230,13 @@ impl Scenario {
     #[must_use]
     pub fn configured(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// The engines of the seeders are configured like this, whatever the others are like.
+    #[must_use]
+    pub fn seeders_configured(mut self, config: Config) -> Self {
+        self.seeder_config = Some(config);
         self
     }
 
@@ -262,17 +291,17 @@ impl Scenario {
         let mut world = World::new(seed, self.block_set.clone(), self.opening);
         world.every_link(self.link);
         let mut nodes = Nodes::default();
-        let host = |world: &mut World| match self.is_watched {
-            true => world.host(self.config.clone()),
-            false => world.unwatched_host(self.config.clone()),
+        let host = |world: &mut World, config: &Config| match self.is_watched {
+            true => world.host(config.clone()),
+            false => world.unwatched_host(config.clone()),
         };
         for _ in 0..self.fetchers {
-            let node = host(&mut world);
+            let node = host(&mut world, &self.config);
             world.behavior(node, self.behavior);
             nodes.fetchers.push(node);
         }
         for number in 0..self.seeders {
-            let node = host(&mut world);
+            let node = host(&mut world, self.seeder_config.as_ref().unwrap_or(&self.config));
             let has = |block: &usize| (self.stock)(number, *block);
             world.stock(node, (0..self.block_set.len()).filter(has));
             if let Some(speed) = self.speeds.get(number) {
@@ -286,21 +315,11 @@ impl Scenario {
             let server = Server::new(*behavior, 0..self.block_set.len(), seed + number as u64);
             nodes.peers.push(world.actor(Box::new(server)));
         }
-        if let Some(uplink) = self.uplinks {
-            for node in nodes.fetchers.iter().chain(&nodes.seeders) {
-                world.uplink(*node, uplink);
-            }
-        }
-        if self.connected {
-            let mut rng = Rng::new(&draw::seed(seed, u64::MAX), "acquaintance");
-            for (place, fetcher) in nodes.fetchers.iter().enumerate() {
-                let others = nodes.fetchers.iter().skip(place + 1);
-                let known: Vec<_> = others
-                    .filter(|_| draw::chance(&mut rng, self.acquaintance_per_mille))
-                    .collect();
-                for peer in known.into_iter().chain(&nodes.seeders).chain(&nodes.peers) {
-                    world.connect(*fetcher, *peer);
-                }
+        for (nodes, uplink) in
+            [(&nodes.fetchers, self.fetcher_uplink), (&nodes.seeders, self.seeder_uplink)]
+        {
+            if let Some(uplink) = uplink {
+                nodes.iter().for_each(|node| world.uplink(*node, uplink));
             }
         }
         let mut options = self.options.clone();
@@ -312,20 +331,56 @@ impl Scenario {
             _ => {}
         }
         let cids = self.block_set.cids();
-        let fetches = nodes
-            .fetchers
-            .iter()
-            .map(|node| world.fetch(*node, (self.plan)(&cids), options.clone()))
-            .collect();
-        for (after, step) in &self.steps {
-            let (step, nodes) = (step.clone(), nodes.clone());
-            world.after(*after, move |world| step(world, &nodes));
+        let known = self.acquaintances(&nodes, seed);
+        let mut fetches = Vec::new();
+        for (after, begin) in self.starts() {
+            world.run_until(Timestamp::ZERO + after);
+            for (_, a, b) in known.iter().filter(|(from, ..)| begin.contains(from)) {
+                world.connect(*a, *b);
+            }
+            for node in &nodes.fetchers[begin] {
+                fetches.push(world.fetch(*node, (self.plan)(&cids), options.clone()));
+            }
+            if after.is_zero() {
+                for (after, step) in &self.steps {
+                    let (step, nodes) = (step.clone(), nodes.clone());
+                    world.after(*after, move |world| step(world, &nodes));
+                }
+            }
         }
         // The last step may start something, so the run does not end before it.
         let last = self.steps.iter().map(|(after, _)| *after).max().unwrap_or_default();
         world.run_until(Timestamp::ZERO + last);
         world.run_fetches(Timestamp::ZERO + self.limit);
         RunResult { world, nodes, fetches }
+    }
+
+    /// When fetchers begin, by their numbers.
+    fn starts(&self) -> Vec<(Duration, Range<usize>)> {
+        if self.stagger.is_zero() {
+            return vec![(Duration::ZERO, 0..self.fetchers)];
+        }
+        let start = |place: usize| (self.stagger * place as u32, place..place + 1);
+        (0..self.fetchers).map(start).collect()
+    }
+
+    /// Who is connected to whom, from the start of which fetcher on: of two fetchers that of the later one.
+    fn acquaintances(&self, nodes: &Nodes, seed: u64) -> Vec<(usize, Node, Node)> {
+        let mut known = Vec::new();
+        if !self.connected {
+            return known;
+        }
+        let mut rng = Rng::new(&draw::seed(seed, u64::MAX), "acquaintance");
+        for (place, fetcher) in nodes.fetchers.iter().enumerate() {
+            for (later, other) in nodes.fetchers.iter().enumerate().skip(place + 1) {
+                if draw::chance(&mut rng, self.acquaintance_per_mille) {
+                    known.push((later, *fetcher, *other));
+                }
+            }
+            let others = nodes.seeders.iter().chain(&nodes.peers);
+            known.extend(others.map(|peer| (place, *fetcher, *peer)));
+        }
+        known
     }
 }
 
@@ -346,7 +401,7 @@ impl RunResult {
         self.world.progress(self.fetches[0]).0
     }
 
-    /// How long the slowest fetch took.
+    /// How long the slowest fetch took, each from its own start.
     ///
     /// # Panics
     ///
@@ -355,6 +410,18 @@ impl RunResult {
     pub fn took(&self) -> Duration {
         let all = self.fetches.iter().map(|fetch| self.world.took(*fetch));
         all.map(|took| took.expect("a fetch did not end")).max().unwrap_or_default()
+    }
+
+    /// When the last fetch ended, from the start of the first.
+    ///
+    /// # Panics
+    ///
+    /// When one did not end.
+    #[must_use]
+    pub fn ended(&self) -> Duration {
+        let all = self.fetches.iter().map(|fetch| self.world.finished(*fetch));
+        let last = all.map(|at| at.expect("a fetch did not end")).max();
+        last.unwrap_or_default().since(Timestamp::ZERO)
     }
 
     /// Whether all fetches ended.

@@ -126,6 +126,18 @@ impl Case {
         }))
     }
 
+    /// Whether a fetcher must find out who has which block, as no peer has all of them.
+    #[must_use]
+    pub fn has_holders_to_find(&self) -> bool {
+        self.spread != Spread::AllToAll
+    }
+
+    /// The most that the median run may take of the least time possible, in per mille: more where holders must be found.
+    #[must_use]
+    pub fn floor_goal(&self) -> u64 {
+        if self.has_holders_to_find() { 1250 } else { 1100 }
+    }
+
     /// The plan of each fetcher.
     #[must_use]
     pub fn plan(&self, block_set: &BlockSet) -> Plan {

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bitswap_core::{Config, SessionOptions, Timestamp, Version};
 
 use super::cases::Case;
+use super::floor::{Seed, floor};
 use crate::baseline::Baseline;
 use crate::block_set::BlockSet;
 use crate::draw;
 use crate::fetch::Plan;
+use crate::link::Link;
 use crate::network::Opening;
 use crate::node::Node;
 use crate::rng::Rng;
@@ -25,6 +27,8 @@ const AFTERMATH: Duration = Duration::from_secs(10);
 pub struct Outcome {
     /// Virtual time until the last fetcher had all blocks, in microseconds; `None`: never.
     pub micros: Option<u64>,
+    /// The least time that it could have taken on the links of this run, in microseconds.
+    pub floor_micros: u64,
     /// Messages that a fetcher sent.
     pub sent: u64,
     /// Messages that a fetcher received.
@@ -65,11 +69,10 @@ pub fn run_baseline(
     let store = Duration::from_millis(case.store_ms);
     let fetcher =
         world.actor(Box::new(Baseline::new(case.plan(block_set), &[], seed, Duration::ZERO)));
+    let mut seen = Vec::new();
     for blocks in case.stock(&mut rng) {
         let peer = world.actor(Box::new(Baseline::new(Plan::default(), &blocks, seed, store)));
-        for (from, to) in [(fetcher, peer), (peer, fetcher)] {
-            world.link(from, to, case.links.draw(&mut rng));
-        }
+        seen.push(Seed::new(&blocks, store, link(&mut world, case, &mut rng, fetcher, peer)));
         world.connect(fetcher, peer);
     }
     world.wake(fetcher);
@@ -77,12 +80,22 @@ pub fn run_baseline(
     let counts = world.counts(fetcher);
     Outcome {
         micros: world.actor_finished(fetcher).map(Timestamp::as_micros),
+        floor_micros: floor(case, block_set, &seen).as_micros() as u64,
         sent: counts.messages_sent,
         received: counts.messages_received,
         blocks: counts.blocks_received,
         cpu_micros: 0,
         transcript: 0,
     }
+}
+
+/// Draws the paths between two nodes: the way there and the way back.
+fn link(world: &mut World, case: &Case, rng: &mut Rng, a: Node, b: Node) -> [Link; 2] {
+    [(a, b), (b, a)].map(|(from, to)| {
+        let link = case.links.draw(rng);
+        world.link(from, to, link);
+        link
+    })
 }
 
 /// Runs a case and tells every message, a line each.
@@ -107,27 +120,30 @@ fn play(
     let fetchers: Vec<Node> =
         (0..case.fetchers).map(|_| host(&mut world, Config::default())).collect();
     let seeds: Vec<Node> = (0..case.seeds).map(|_| host(&mut world, Config::default())).collect();
-    for (node, blocks) in seeds.iter().zip(case.stock(&mut rng)) {
-        world.stock(*node, blocks);
-        world.store(
-            *node,
-            StoreBehavior {
-                latency: Duration::from_millis(case.store_ms),
-                ..StoreBehavior::default()
-            },
-        );
+    let store = Duration::from_millis(case.store_ms);
+    let stock = case.stock(&mut rng);
+    for (node, blocks) in seeds.iter().zip(&stock) {
+        world.stock(*node, blocks.iter().copied());
+        world.store(*node, StoreBehavior { latency: store, ..StoreBehavior::default() });
         if case.old_seeds {
             world.speaks(*node, Some(Version::V1_1));
         }
     }
     // Seeds have nothing to say to each other, so only pairs with a fetcher are connected.
+    let mut least = Duration::ZERO;
     for (place, fetcher) in fetchers.iter().enumerate() {
-        for peer in fetchers.iter().skip(place + 1).chain(&seeds) {
-            for (from, to) in [(*fetcher, *peer), (*peer, *fetcher)] {
-                world.link(from, to, case.links.draw(&mut rng));
-            }
+        for peer in fetchers.iter().skip(place + 1) {
+            link(&mut world, case, &mut rng, *fetcher, *peer);
             world.connect(*fetcher, *peer);
         }
+        let mut seen = Vec::new();
+        for (peer, blocks) in seeds.iter().zip(&stock) {
+            let paths = link(&mut world, case, &mut rng, *fetcher, *peer);
+            seen.push(Seed::new(blocks, store, paths));
+            world.connect(*fetcher, *peer);
+        }
+        // Fetchers keep nothing, so that all of them get everything from seeds.
+        least = least.max(floor(case, block_set, &seen));
     }
     let fetches: Vec<_> = fetchers
         .iter()
@@ -146,6 +162,7 @@ fn play(
     };
     Outcome {
         micros,
+        floor_micros: least.as_micros() as u64,
         sent: mean(|counts| counts.messages_sent),
         received: mean(|counts| counts.messages_received),
         blocks: mean(|counts| counts.blocks_received),

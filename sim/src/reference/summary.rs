@@ -38,6 +38,28 @@ impl Summary {
         self.spread(|outcome| outcome.micros.unwrap_or(u64::MAX))
     }
 
+    /// The least time that the runs could have taken, in microseconds: each has links of its own.
+    #[must_use]
+    pub fn floor_micros(&self) -> (u64, u64) {
+        self.spread(|outcome| outcome.floor_micros)
+    }
+
+    /// What the runs took of the least time that each of them could have taken, in per mille.
+    #[must_use]
+    pub fn of_floor(&self) -> (u64, u64) {
+        self.spread(|outcome| match outcome.micros {
+            Some(micros) => (micros * 1000).div_ceil(outcome.floor_micros.max(1)),
+            None => u64::MAX,
+        })
+    }
+
+    /// Whether the median run comes as close to the least time as the case's goal says. A missed one is shown and fails
+    /// nothing.
+    #[must_use]
+    pub fn is_near_floor(&self) -> bool {
+        self.of_floor().0 <= self.case.floor_goal()
+    }
+
     /// Messages sent.
     #[must_use]
     pub fn sent(&self) -> (u64, u64) {
@@ -95,14 +117,18 @@ impl Summary {
     }
 }
 
-/// A table of cases: median/worst, the reference's figure, our goal. `!` marks a missed goal.
+/// A table of cases: median/worst, the reference's figure, our goal, and of the time the least that was possible and how
+/// many times as long it took. `!` marks a missed goal.
 #[must_use]
 pub fn table(summaries: &[Summary]) -> String {
     let mut text = format!(
-        "{:<42}{:>24}{:>9}{:>8} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}\n",
+        "{:<42}{:>24}{:>9}{:>8} |{:>9}{:>14}{:>7} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}\n",
         "case (median/worst, reference, goal)",
         "time s",
         "ref",
+        "goal",
+        "floor s",
+        "times it",
         "goal",
         "sent",
         "ref",
@@ -120,15 +146,24 @@ pub fn table(summaries: &[Summary]) -> String {
         let seconds = |micros: u64| {
             if micros == u64::MAX { "never".into() } else { format!("{:.4}", micros as f64 / 1e6) }
         };
+        let times = |per_mille: u64| match per_mille {
+            u64::MAX => "never".into(),
+            _ => format!("{:.3}", per_mille as f64 / 1e3),
+        };
+        let near = if summary.is_near_floor() { " " } else { "!" };
+        let of_floor = summary.of_floor();
         let (median, worst) = summary.micros();
         let pair = |(median, worst): (u64, u64), mark: &str| format!("{median}/{worst}{mark}");
         let _ = writeln!(
             text,
-            "{:<42}{:>24}{:>9.3}{:>8.3} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}",
+            "{:<42}{:>24}{:>9.3}{:>8.3} |{:>9}{:>14}{:>7} |{:>12}{:>6}{:>6} |{:>11}{:>6} |{:>12}{:>6}{:>6} |{:>14}",
             case.name,
             format!("{}/{}{time}", seconds(median), seconds(worst)),
             case.measured.ms as f64 / 1e3,
             case.goal.micros as f64 / 1e6,
+            seconds(summary.floor_micros().0),
+            format!("{}/{}{near}", times(of_floor.0), times(of_floor.1)),
+            times(case.floor_goal()),
             pair(summary.sent(), sent),
             case.measured.sent,
             case.goal.sent,
@@ -139,6 +174,25 @@ pub fn table(summaries: &[Summary]) -> String {
             case.goal.blocks,
             pair(summary.cpu_micros(), " "),
         );
+    }
+    text
+}
+
+/// How many cases come close to the least time possible, and which do not.
+#[must_use]
+pub fn beside_floors(summaries: &[Summary]) -> String {
+    let far: Vec<&str> = summaries
+        .iter()
+        .filter(|summary| !summary.is_near_floor())
+        .map(|summary| summary.case.name)
+        .collect();
+    let near = summaries.len() - far.len();
+    let mut text = format!(
+        "{near} of {} cases take at most 1.1 times their floor, or 1.25 times where holders must be found",
+        summaries.len(),
+    );
+    if !far.is_empty() {
+        let _ = write!(text, "; not so: {}", far.join(", "));
     }
     text
 }

@@ -43,6 +43,12 @@ impl World {
         Some(fetch.finished?.since(fetch.started?))
     }
 
+    /// When a fetch had everything; `None` while it runs.
+    #[must_use]
+    pub fn finished(&self, fetch: FetchId) -> Option<Timestamp> {
+        self.host_ref(fetch.node).fetches[fetch.place].finished
+    }
+
     /// Blocks that a fetch has received, and wants of it that failed.
     #[must_use]
     pub fn progress(&self, fetch: FetchId) -> (u64, u64) {
