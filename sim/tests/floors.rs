@@ -42,6 +42,15 @@ fn silent_peers_beside_one_that_serves_hold_up_nothing() {
     within("one seeder, four silent peers", 115);
 }
 
+/// A peer is given a tenth of a second and four round trips for its first block, and as long again before others are
+/// asked for it instead: nearby that is most of the time, and a deadline of a second would be many times as much.
+#[test]
+fn silent_peers_beside_a_quick_one_are_waited_for_twice_their_first_time() {
+    within("one seeder nearby, one silent peer", 140);
+    within("one seeder nearby, four silent peers", 370);
+    within("one seeder nearby, eight silent peers", 370);
+}
+
 #[test]
 fn one_holder_among_a_thousand_peers_is_found() {
     for measured in measured("one holder among 1,000 peers: one block") {

@@ -207,17 +207,29 @@ impl Client {
         let Some(row) = self.wants.peer_want_mut(at).filter(|row| row.is_request()) else { return };
         let Some(state) = self.peers.get(row.peer()) else { return };
         let time = patience(&self.config, state, row);
+        row.set_last_chance(now + time.saturating_mul(STRETCH));
+        self.give_time(at, now, now);
+    }
+
+    /// A request that was made at `since` has until the next time at which something is done about it.
+    fn give_time(&mut self, at: Ref<PeerWant>, since: Timestamp, now: Timestamp) {
+        let Some(row) = self.wants.peer_want(at) else { return };
+        let Some(state) = self.peers.get(row.peer()) else { return };
+        let full = patience(&self.config, state, row);
+        let slack = self.config.deadline_min;
         // What is asked behind something else is moved when that is late.
         let is_first = row.bytes_before() == 0;
-        let early = is_first
-            .then(|| {
-                state.punctuality().early_patience(row.bytes_until(), self.config.deadline_min)
-            })
-            .flatten();
-        let early = early.map(Duration::from_micros).filter(|early| *early < time);
-        row.set_patience(if early.is_some() { Patience::Early } else { Patience::Full });
-        row.set_last_chance(now + time.saturating_mul(STRETCH));
-        self.set_deadline(at, now + early.unwrap_or(time));
+        let early = is_first.then(|| state.punctuality().early_patience(row.bytes_until(), slack));
+        let early = early.flatten().map(Duration::from_micros);
+        let stages = early.into_iter().flat_map(|early| {
+            [(early, Patience::Early), (early.saturating_mul(2), Patience::Twice)]
+        });
+        let is_next = |(time, _): &(Duration, _)| *time < full && since + *time > now;
+        let (time, stage) = stages.into_iter().find(is_next).unwrap_or((full, Patience::Full));
+        if let Some(row) = self.wants.peer_want_mut(at) {
+            row.set_patience(stage);
+        }
+        self.set_deadline(at, since + time);
     }
 
     fn set_deadline(&mut self, at: Ref<PeerWant>, deadline: Timestamp) {
@@ -273,14 +285,14 @@ impl Client {
         let (want, before) = (row.want(), row.set_patience(Patience::Full));
         match before {
             Patience::Early => return self.hedge(at, now),
-            Patience::Twice => return self.give_up_waiting(at),
+            Patience::Twice => return self.give_up_waiting(at, now),
             Patience::Full | Patience::Shortened => {}
         }
         if let Some(later) = self.still_delivering(at, now) {
             return self.set_deadline(at, later);
         }
         if before == Patience::Shortened && !self.may_hedge(want) {
-            return self.give_full_time(at);
+            return self.give_more_time(at, now);
         }
         if before == Patience::Shortened {
             self.for_sessions_of(want, |session| session.count_hedge());
@@ -328,7 +340,7 @@ impl Client {
         let Some(state) = self.peers.get(row.peer()) else { return };
         let (want, peer, is_unproven) =
             (row.want(), row.peer(), !state.punctuality().is_measured());
-        self.give_twice(at);
+        self.give_more_time(at, now);
         if is_unproven && let Some(state) = self.peers.get_mut(peer) {
             state.punctuality_mut().set_overdue();
         }
@@ -342,8 +354,8 @@ impl Client {
 
     /// A peer has not delivered anything for twice as long as its first block may take: what it was asked for is moved to
     /// peers that deliver.
-    fn give_up_waiting(&mut self, at: Ref<PeerWant>) {
-        self.give_full_time(at);
+    fn give_up_waiting(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        self.give_more_time(at, now);
         let Some((want, peer)) = self.wants.peer_want(at).map(|row| (row.want(), row.peer()))
         else {
             return;
@@ -356,31 +368,11 @@ impl Client {
         self.set_all_ready(want);
     }
 
-    /// A request whose peer was late for the first time has as long again.
-    fn give_twice(&mut self, at: Ref<PeerWant>) {
-        let Some(row) = self.wants.peer_want(at) else { return };
-        let Some(state) = self.peers.get(row.peer()) else { return };
-        let slack = self.config.deadline_min;
-        let early = state.punctuality().early_patience(row.bytes_until(), slack);
-        let twice = early.map(|early| Duration::from_micros(early.saturating_mul(2)));
-        let full = patience(&self.config, state, row);
-        match twice.filter(|twice| *twice < full) {
-            Some(twice) => {
-                self.set_deadline(at, row.asked_at() + twice);
-                if let Some(row) = self.wants.peer_want_mut(at) {
-                    row.set_patience(Patience::Twice);
-                }
-            }
-            None => self.give_full_time(at),
+    /// A request whose deadline was shorter has until the next.
+    fn give_more_time(&mut self, at: Ref<PeerWant>, now: Timestamp) {
+        if let Some(since) = self.wants.peer_want(at).map(PeerWant::asked_at) {
+            self.give_time(at, since, now);
         }
-    }
-
-    /// A request whose deadline was shorter has what its peer is given.
-    fn give_full_time(&mut self, at: Ref<PeerWant>) {
-        let Some(row) = self.wants.peer_want(at) else { return };
-        let Some(state) = self.peers.get(row.peer()) else { return };
-        let deadline = row.asked_at() + patience(&self.config, state, row);
-        self.set_deadline(at, deadline);
     }
 
     /// All peers that are asked for a want are overdue: one more is asked, as far as the sessions can bear
