@@ -177,6 +177,7 @@ macro_rules! suite {
             a_port_is_listened_on_by_one_node_only
             a_large_file_takes_few_round_trips
             no_more_bytes_go_than_the_rates_allow_and_the_rates_change_meanwhile
+            a_crowd_serves_itself_while_it_fetches
             what_rules_deny_is_not_there_for_whom_they_deny_it
             what_a_denylist_denies_is_asked_of_nobody_and_the_rest_is_got
             only_who_has_the_key_of_a_private_network_connects

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use bitswap_core::{Block, Rates, WhenMissing};
 use cid::Cid;
 use futures::StreamExt as _;
+use futures::channel::oneshot;
+use futures::future::{join_all, try_join_all};
 use libp2p::PeerId;
 
 use super::{bytes, client, connect, loopback, server};
@@ -40,7 +42,7 @@ async fn time(node: &Node, cids: Vec<Cid>) -> Duration {
 async fn time_in(session: &Session, cids: Vec<Cid>) -> Duration {
     let start = Instant::now();
     let gets = cids.into_iter().map(|cid| session.get(cid));
-    futures::future::try_join_all(gets).await.unwrap();
+    try_join_all(gets).await.unwrap();
     start.elapsed()
 }
 
@@ -178,4 +180,44 @@ pub async fn only_who_has_the_key_of_a_private_network_connects(runtime: Arc<dyn
         server.connect(outwards).await.unwrap_err();
     }
     assert_eq!(server.peers().await.unwrap().len(), 1);
+}
+
+/// Four nodes that begin one after another and know each other: much of what they get they get of each other.
+pub async fn a_crowd_serves_itself_while_it_fetches(runtime: Arc<dyn Runtime>) {
+    const NODES: usize = 4;
+    const BLOCKS: usize = 256;
+    let listening = || Node::builder(runtime.clone()).with_listen_address(loopback()).start();
+    let seeder = listening().await.unwrap();
+    let blocks: Vec<Block> = (0..BLOCKS).map(|at| Block::raw(bytes((64 << 10) - at))).collect();
+    let cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
+    seeder.put_blocks(blocks).await.unwrap();
+    seeder.set_rates(Rates { upload: Some(8 * RATE), ..Rates::default() }).await.unwrap();
+    let nodes: Vec<Node> =
+        try_join_all(std::iter::repeat_with(listening).take(NODES)).await.unwrap();
+    let (begun, begins): (Vec<_>, Vec<_>) = (0..NODES).map(|_| oneshot::channel::<()>()).unzip();
+    let mut begun: Vec<_> = begun.into_iter().map(Some).collect();
+    begun.remove(0).unwrap().send(()).unwrap();
+    begun.push(None);
+    let fetches = nodes.iter().zip(begins).zip(begun).enumerate();
+    join_all(fetches.map(async |(at, ((node, begins), mut begun))| {
+        begins.await.unwrap();
+        connect(node, &seeder).await;
+        for other in &nodes[..at] {
+            connect(node, other).await;
+        }
+        let session = node.session(SessionOptions::default()).await.unwrap();
+        let mut fetched = session.get_many(cids.iter().copied()).enumerate();
+        while let Some((count, (_, block))) = fetched.next().await {
+            block.unwrap();
+            // A sixteenth of all is here: the next one begins.
+            if count + 1 == BLOCKS / 16
+                && let Some(begun) = begun.take()
+            {
+                begun.send(()).unwrap();
+            }
+        }
+    }))
+    .await;
+    let served = seeder.stats().await.unwrap().bitswap.engine.served.blocks;
+    assert!(served < 3 * BLOCKS as u64, "the seeder sent {served} blocks for {BLOCKS}");
 }
