@@ -6,7 +6,7 @@ use bitswap_core::message::{Message, Presence};
 use bitswap_core::{StreamKind, Timestamp};
 use cid::Cid;
 
-use crate::driver::{Driver, Peer, Sent, cid, ms, sized};
+use crate::driver::{Driver, Peer, Sent, block, cid, ms, sized};
 
 const SIZE: usize = 64 << 10;
 
@@ -136,6 +136,47 @@ fn a_first_want_that_is_late_for_the_round_trip_is_asked_beside() {
     d.pass(ms(1));
     assert_eq!(d.take_sent(), [(1 - first[0], cid(1), Sent::WantBlock)]);
     assert_eq!(d.engine().stats().fetched.timeouts, 0, "it has its time all the same");
+}
+
+/// Peer 0 serves what it is asked for, and eight others never answer anything: more than may be asked beside them.
+#[test]
+fn what_silent_peers_were_asked_for_first_is_moved_after_twice_the_time_of_a_first_block() {
+    let mut d = Driver::new();
+    d.host.at_once.opens = false;
+    (0..9).for_each(|peer| d.connect(peer));
+    let s = d.session();
+    let all: BTreeSet<Cid> = (0..36).map(cid).collect();
+    d.want(s, &all.iter().copied().collect::<Vec<_>>());
+    d.pass(ms(20));
+    for peer in 0..9 {
+        d.host.opened(peer, StreamKind::Requests, Ok(bitswap_core::message::Version::V1_2));
+    }
+    d.drain();
+    let mut asked = about(&d.take_sent(), 0, Sent::WantBlock);
+    let serve = |d: &mut Driver, asked: &BTreeSet<Cid>| {
+        let of = |wanted: &&Cid| (0..36).find(|n| cid(*n) == **wanted);
+        asked.iter().filter_map(|wanted| of(&wanted)).for_each(|n| d.block(0, &block(n)));
+    };
+    serve(&mut d, &asked);
+    // Their first time: four round trips, a tenth of a second, and 16 KiB at 1 MiB/s.
+    d.pass(ms(4 * 20 + 100 + 16));
+    let more = about(&d.take_sent(), 0, Sent::WantBlock);
+    serve(&mut d, &more);
+    asked.extend(more);
+    let left: BTreeSet<Cid> = all.difference(&asked).copied().collect();
+    assert!(left.len() > 3, "all but {} went to one that serves", left.len());
+    d.pass(ms(4 * 20 + 100 + 15 - 1));
+    assert!(about(&d.take_sent(), 0, Sent::WantBlock).is_empty(), "they have as long again");
+    // Cancels wait for others to go with.
+    d.pass(ms(2 + 10));
+    let sent = d.take_sent();
+    assert_eq!(about(&sent, 0, Sent::WantBlock), left);
+    let cancelled: BTreeSet<Cid> =
+        (1..9).flat_map(|peer| about(&sent, peer, Sent::Cancel)).collect();
+    assert!(left.is_subset(&cancelled), "{cancelled:?}");
+    serve(&mut d, &left);
+    assert_eq!(d.engine().stats().fetched.blocks, 36);
+    assert_eq!(d.engine().stats().fetched.timeouts, 0, "their deadline is far away");
 }
 
 #[test]
