@@ -5,7 +5,7 @@ mod many;
 mod waiter;
 
 pub(crate) use mailbox::{EndedWant, Mailbox};
-pub(crate) use waiter::SessionWaiter;
+pub(crate) use waiter::{SessionWaiter, WantCall};
 
 use bitswap_core::chunk::Link;
 use bitswap_core::{Block, PeerReport, SessionId, SessionStats, Want};

@@ -1,6 +1,6 @@
 //! The node's task: the swarm, and all that must not run beside it.
 //!
-//! Everything a handle wants done comes as a closure through one bounded channel and runs here, so there is
+//! Everything a handle wants done comes as a command through one bounded channel and runs here, so there is
 //! no lock around the swarm. The task does a bounded number of steps per turn and takes each
 //! source in turn, so that neither a busy network nor a busy user starves the other.
 
@@ -39,6 +39,7 @@ use crate::error::{ConnectError, ListenError};
 use crate::error_chain::ErrorChain;
 use crate::reason::DialReason;
 use crate::runtime::Runtime;
+use crate::session::WantCall;
 use crate::store::Store;
 use crate::trace::{Span, log, span};
 
@@ -51,7 +52,11 @@ const RELEASES: usize = 256;
 const EVENTS: usize = 16;
 
 /// Something a handle wants done.
-pub(super) type Command = Box<dyn FnOnce(&mut Driver) + Send>;
+pub(super) enum Command {
+    /// Blocks for a waiter. Calls that follow each other go to the engine together.
+    Want(WantCall),
+    Run(Box<dyn FnOnce(&mut Driver) + Send>),
+}
 
 /// The node's task.
 pub(crate) struct Driver {
@@ -166,22 +171,40 @@ impl Driver {
         Ok(session)
     }
 
-    /// Wants blocks for a waiter. Each ends as one delivery, also what cannot be wanted.
-    pub(crate) fn want(&mut self, session: SessionId, wants: Vec<Want>, waiter: &Waiter) {
-        let mut cids: Vec<_> = wants.iter().map(|want| want.cid).collect();
-        if self.bitswap().want(session, wants.iter().copied()).is_err() {
-            // One of them is at fault, or there are too many for all.
-            cids.clear();
-            for want in wants {
-                match self.bitswap().want(session, [want]) {
-                    Ok(()) => cids.push(want.cid),
-                    Err(error) => waiter.deliver(want.cid, Outcome::Failed(error.into())),
+    /// Wants what waiters called for. Each want ends as one delivery, also what cannot be wanted.
+    fn want_all(&mut self, calls: &mut Vec<WantCall>) {
+        let arrived = calls.drain(..).map(WantCall::arrived);
+        let wanted: Vec<_> = arrived.filter(|(_, _, wants)| !wants.is_empty()).collect();
+        for of_session in wanted.chunk_by(|(one, ..), (other, ..)| one == other) {
+            self.want_together(of_session);
+        }
+    }
+
+    /// Wants what several calls of one session are for.
+    fn want_together(&mut self, calls: &[(SessionId, Waiter, Vec<Want>)]) {
+        let Some((session, ..)) = calls.first() else { return };
+        let all = calls.iter().flat_map(|(_, _, wants)| wants).copied();
+        let are_wanted = self.bitswap().want(*session, all).is_ok();
+        let mut looked_for = Vec::new();
+        for (session, waiter, wants) in calls {
+            let mut cids: Vec<Cid> = wants.iter().map(|want| want.cid).collect();
+            if !are_wanted {
+                // One of them is at fault, or there are too many for all.
+                cids.clear();
+                for want in wants {
+                    match self.bitswap().want(*session, [*want]) {
+                        Ok(()) => cids.push(want.cid),
+                        Err(error) => waiter.deliver(want.cid, Outcome::Failed(error.into())),
+                    }
                 }
             }
+            self.routes.wait(*session, cids.iter().copied(), waiter, self.now());
+            if waiter.takes_stored {
+                looked_for.append(&mut cids);
+            }
         }
-        self.routes.wait(session, cids.iter().copied(), waiter, self.now());
-        if waiter.takes_stored {
-            self.look_again(cids);
+        if !looked_for.is_empty() {
+            self.look_again(looked_for);
         }
     }
 
@@ -433,16 +456,25 @@ impl Driver {
         let mut step = Step::Idle;
         // The swarm's part of a step may take milliseconds when the network is busy: what the user waits
         // for must not go at one per step.
+        let mut calls = Vec::new();
         for _ in 0..COMMANDS {
             match self.commands.poll_next_unpin(cx) {
                 Poll::Ready(Some(command)) => {
-                    command(self);
                     step = Step::Busy;
+                    match command {
+                        Command::Want(call) => calls.push(call),
+                        Command::Run(run) => {
+                            // It may be about what was wanted before.
+                            self.want_all(&mut calls);
+                            run(self);
+                        }
+                    }
                 }
                 Poll::Ready(None) => return Step::Ended,
                 Poll::Pending => break,
             }
         }
+        self.want_all(&mut calls);
         let mut releases = Vec::new();
         while releases.len() < RELEASES
             && let Poll::Ready(Some(release)) = self.releases.poll_next_unpin(cx)

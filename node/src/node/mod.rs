@@ -51,7 +51,7 @@ use crate::error::{ConnectError, GetError, ListenError, NodeClosed, ProvideError
 use crate::fetch::StallReport;
 use crate::names::Names;
 use crate::runtime::Runtime;
-use crate::session::Session;
+use crate::session::{Session, WantCall};
 use crate::socket_bytes::SocketBytes;
 use crate::store::Store;
 use crate::ticket::Ticket;
@@ -483,8 +483,12 @@ impl Node {
         &self,
         run: impl FnOnce(&mut Driver) + Send + 'static,
     ) -> Result<(), NodeClosed> {
-        let command: Command = Box::new(run);
-        self.commands.clone().send(command).await.map_err(|_| NodeClosed)
+        self.commands.clone().send(Command::Run(Box::new(run))).await.map_err(|_| NodeClosed)
+    }
+
+    /// Has what a waiter called for wanted, and waits only until there is room for it in the queue.
+    pub(crate) async fn send_wants(&self, call: WantCall) -> Result<(), NodeClosed> {
+        self.commands.clone().send(Command::Want(call)).await.map_err(|_| NodeClosed)
     }
 }
 

@@ -133,18 +133,8 @@ impl Wanting {
         if wants.is_empty() {
             return;
         }
-        let mut on_their_way = OnTheirWay { waiter, wants };
-        let sent = node.send(move |driver| {
-            let OnTheirWay { waiter, wants } = &mut on_their_way;
-            let mut wants = take(wants);
-            // What was cancelled meanwhile is not begun.
-            waiter.mailbox.retain_open(waiter.call, &mut wants);
-            if !wants.is_empty() {
-                driver.want(session, wants, waiter);
-            }
-        });
         // Of a node that has stopped the wants have failed, and the waiter is told.
-        let _ = sent.await;
+        let _ = node.send_wants(WantCall { session, waiter, wants }).await;
     }
 
     /// What the local store has of these blocks, each checked.
@@ -170,13 +160,23 @@ impl Wanting {
     }
 }
 
-/// Wants on their way to the node's task. If that ends before they get there, they have failed.
-struct OnTheirWay {
+/// A call of a waiter that has begun. If it does not reach the node's task, its wants have failed.
+pub(crate) struct WantCall {
+    session: SessionId,
     waiter: Waiter,
     wants: Vec<Want>,
 }
 
-impl Drop for OnTheirWay {
+impl WantCall {
+    /// It has reached the node's task: the session, who waits, and what has not been cancelled meanwhile.
+    pub(crate) fn arrived(mut self) -> (SessionId, Waiter, Vec<Want>) {
+        let mut wants = take(&mut self.wants);
+        self.waiter.mailbox.retain_open(self.waiter.call, &mut wants);
+        (self.session, self.waiter.clone(), wants)
+    }
+}
+
+impl Drop for WantCall {
     fn drop(&mut self) {
         for want in &self.wants {
             self.waiter.deliver(want.cid, Outcome::Failed(NodeClosed.into()));
@@ -186,27 +186,36 @@ impl Drop for OnTheirWay {
 
 #[cfg(test)]
 mod tests {
+    use bitswap_core::{Config, Engine, SessionOptions, Timestamp};
     use futures::FutureExt as _;
+    use std::task::Poll;
 
     use super::*;
     use crate::error::GetError;
 
     #[test]
     fn wants_that_never_reach_the_nodes_task_have_failed() {
+        let mut engine = Engine::<u8>::new(Config::default(), [1; 32], Timestamp::ZERO);
+        let session = engine.open_session(SessionOptions::default(), Timestamp::ZERO).unwrap();
         let mailbox = Mailbox::default();
-        let cids = ["a", "b"].map(|data| *Block::raw(data).cid());
-        let call = mailbox.want(cids);
-        let waiter = Waiter { token: Token(1), call, takes_stored: true, mailbox: mailbox.clone() };
-        let mut on_their_way = OnTheirWay { waiter, wants: cids.map(Want::from).to_vec() };
-        let begun = on_their_way.wants.pop().unwrap();
-        let next = || poll_fn(|cx| mailbox.poll_next(cx)).now_or_never();
-        assert!(next().is_none(), "they are on their way");
-        drop(on_their_way);
-        let Some(EndedWant { cid, outcome: Outcome::Failed(GetError::NodeClosed(_)), .. }) = next()
-        else {
+        let cids = ["a", "b", "c"].map(|data| *Block::raw(data).cid());
+        let begin = |cids: &[Cid]| {
+            let call = mailbox.want(cids.iter().copied());
+            let waiter =
+                Waiter { token: Token(1), call, takes_stored: true, mailbox: mailbox.clone() };
+            WantCall { session, waiter, wants: cids.iter().copied().map(Want::from).collect() }
+        };
+        let (lost, arrives) = (begin(&cids[..1]), begin(&cids[1..]));
+        let next = || poll_fn(|cx| Poll::Ready(mailbox.poll_next(cx))).now_or_never().unwrap();
+        assert!(next().is_pending(), "they are on their way");
+        drop(lost);
+        let Poll::Ready(EndedWant { cid, outcome, .. }) = next() else {
             panic!("the node has stopped");
         };
-        assert_eq!((cid, begun.cid), (cids[0], cids[1]));
-        assert!(next().is_none(), "the other one got there");
+        assert!(cid == cids[0] && matches!(outcome, Outcome::Failed(GetError::NodeClosed(_))));
+        mailbox.unwant(&cids[1..2]);
+        let (_, _, wants) = arrives.arrived();
+        assert_eq!(wants, [Want::from(cids[2])], "the other one was cancelled");
+        assert!(next().is_pending(), "the other one got there");
     }
 }
