@@ -85,8 +85,8 @@ impl Window {
     }
 }
 
-/// Something that is let go of. At most one per waiter and two per session, so the channel that carries them is bounded
-/// by what exists.
+/// Something that is let go of. At most one per waiter, one per block that a waiter cancelled and wanted again, and two per
+/// session, so the channel that carries them is bounded by what exists.
 #[derive(Debug)]
 pub(crate) enum Release {
     /// Bytes of a session's window.
