@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitswap_core::{PeerOutcome, PeerSet, SessionOptions, WhenMissing};
+use bitswap_core::{Block, PeerOutcome, PeerSet, SessionOptions, WhenMissing};
 use bytes::Bytes;
 use cid::Cid;
 use futures::future::{join, join_all};
@@ -106,6 +106,15 @@ pub async fn a_get_is_sent_again_after_a_reconnect(runtime: Arc<dyn Runtime>) {
     a.put("again").await.unwrap();
     connect(&b, &a).await;
     assert_eq!(get.await.unwrap().data(), "again");
+}
+
+pub async fn a_want_is_known_to_whoever_asks_about_it_next(runtime: Arc<dyn Runtime>) {
+    let node = client(&runtime).await;
+    let session = node.session(SessionOptions::default()).await.unwrap();
+    let cid = *Block::raw("wanted").cid();
+    let mut get = Box::pin(session.get(cid));
+    assert!(poll!(&mut get).is_pending());
+    assert!(session.diagnose(cid).await.unwrap().is_some());
 }
 
 pub async fn a_get_that_is_dropped_leaves_no_want_behind(runtime: Arc<dyn Runtime>) {

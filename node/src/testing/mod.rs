@@ -86,6 +86,7 @@ macro_rules! suite {
             a_get_waits_for_a_block_to_be_put
             a_get_is_sent_again_after_a_reconnect
             a_get_that_is_dropped_leaves_no_want_behind
+            a_want_is_known_to_whoever_asks_about_it_next
             a_get_fails_with_what_each_peer_said_when_all_lack_the_block
             a_peer_that_may_not_have_a_block_hears_that_it_is_not_there
             a_put_at_any_point_of_a_get_wakes_it
