@@ -176,4 +176,6 @@ pub enum TimerReason {
     Starvation,
     /// A peer that read too slowly is served again.
     Rest,
+    /// A block that came from a peer which fetches itself is sent on to others.
+    Relay,
 }

@@ -30,6 +30,17 @@ fn leeches_give_each_other_a_part_of_what_they_fetch() {
 }
 
 #[test]
+fn what_a_leech_has_from_another_does_not_come_from_all_others_as_well() {
+    for (leeches, duplicates) in [(4, 20), (8, 60)] {
+        let crowd = Crowd::new(1, leeches).over(Setting::NEAR_TOLD);
+        for crowd in [crowd, crowd.staggered(STAGGER)] {
+            let measured = crowd.run(1..2);
+            assert!(measured.took.is_some() && measured.duplicates < duplicates, "{measured}");
+        }
+    }
+}
+
+#[test]
 fn whoever_begins_late_gets_most_from_those_who_began_before() {
     let together = Crowd::new(1, 16).run(1..2);
     let staggered = Crowd::new(1, 16).staggered(STAGGER).run(1..2);

@@ -21,6 +21,11 @@ const CANCELS_MAX: u32 = 512;
 const CANCEL_PAUSE: Duration = Duration::from_millis(10);
 /// The same when the peer has nothing to send.
 const IDLE_CANCEL_PAUSE: Duration = Duration::from_millis(250);
+/// The same when the peer fetches itself: it may be about to get the block from others, and sends it on as soon as it has
+/// it ([`Relays`](crate::server)).
+const FETCHING_CANCEL_PAUSE: Duration = Duration::from_millis(2);
+/// Who wanted something of us so long ago still counts as fetching.
+const FETCHES_FOR: Duration = Duration::from_secs(10);
 /// Cancels of what a peer answers and was not sent, kept for it.
 const UNSOLICITED_MAX: usize = 16;
 /// Cancels owed for what was sent again before it arrived, at most: without one the peer sends a block twice.
@@ -47,6 +52,8 @@ pub(super) struct MessageQueue {
     full_due: bool,
     /// Something was sent on this connection.
     has_sent: bool,
+    /// The peer wanted something of us then.
+    asked_at: Option<Timestamp>,
     /// Entries sent so far: gives equal priorities their order on the wire.
     entries: u32,
 }
@@ -62,6 +69,7 @@ impl MessageQueue {
             owed_at: now,
             full_due: true,
             has_sent: false,
+            asked_at: None,
             entries: 0,
         }
     }
@@ -86,7 +94,11 @@ impl MessageQueue {
             return;
         };
         // Only a block that may still be sent is worth stopping soon.
-        let pause = if row.may_bring_block() { CANCEL_PAUSE } else { IDLE_CANCEL_PAUSE };
+        let pause = match row.may_bring_block() {
+            _ if self.peer_fetches(now) => FETCHING_CANCEL_PAUSE,
+            true => CANCEL_PAUSE,
+            false => IDLE_CANCEL_PAUSE,
+        };
         let before = row.set_pending(pending);
         self.cancels -= u32::from(before == Some(Pending::Cancel));
         if self.cancels == 0 {
@@ -187,6 +199,17 @@ impl MessageQueue {
             self.owed_at = now + UNSOLICITED_PAUSE;
         }
         core::mem::take(&mut self.owed_cancels)
+    }
+
+    // What the peer wants of us.
+
+    pub(super) const fn was_asked(&mut self, now: Timestamp) {
+        self.asked_at = Some(now);
+    }
+
+    /// The peer fetches itself, as far as it told us lately.
+    pub(super) fn peer_fetches(&self, now: Timestamp) -> bool {
+        self.asked_at.is_some_and(|at| now.since(at) < FETCHES_FOR)
     }
 
     // Messages.
@@ -315,6 +338,17 @@ mod tests {
         assert!(queue.is_due(START), "they go with a want");
         assert_eq!(queue.validate(&rows), Ok(3));
         assert_eq!(queue.pending(&rows), [all[1], all[0], all[2]]);
+    }
+
+    #[test]
+    fn cancels_to_a_peer_that_fetches_hardly_wait() {
+        let (mut queue, mut rows, all) = queue(2);
+        queue.was_asked(START);
+        queue.set_pending(&mut rows, all[0], Some(Pending::Cancel), START + MS(9_999));
+        assert_eq!(queue.cancels_due_at(), Some(START + MS(10_001)), "it may send it any moment");
+        queue.set_pending(&mut rows, all[0], None, START);
+        queue.set_pending(&mut rows, all[1], Some(Pending::Cancel), START + MS(10_000));
+        assert_eq!(queue.cancels_due_at(), Some(START + MS(10_250)), "it has long been quiet");
     }
 
     #[test]

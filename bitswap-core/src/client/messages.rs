@@ -277,6 +277,18 @@ impl Client {
         }
     }
 
+    /// The peer wants something of us.
+    pub(crate) fn was_asked(&mut self, peer: Ref<Peer>, now: Timestamp) {
+        if let Some(state) = self.peers.get_mut(peer) {
+            state.queue_mut().was_asked(now);
+        }
+    }
+
+    /// Whether the peer wanted something of us lately.
+    pub(crate) fn fetches(&self, peer: Ref<Peer>, now: Timestamp) -> bool {
+        self.peers.get(peer).is_some_and(|state| state.queue().peer_fetches(now))
+    }
+
     pub(super) fn peer_is_due(&mut self, peer: Ref<Peer>, now: Timestamp) {
         let Some(state) = self.peers.get_mut(peer) else {
             debug_assert!(false, "a peer that has left is due");

@@ -45,7 +45,7 @@ mod tests {
             let max = max::<u64>(&Config::default().with_limits(limits).unwrap());
             [max.empty, max.peer, max.peers, max.session, max.want]
         };
-        assert_eq!(max(Limits::default()), [44_522, 6_579_029, 373_251_613, 59_760, 585]);
+        assert_eq!(max(Limits::default()), [44_522, 6_586_213, 373_275_165, 59_760, 585]);
         let few = Limits {
             peers: 3,
             ledger_per_peer: 50,
@@ -62,6 +62,6 @@ mod tests {
             entries_per_message: 30,
             peer_histories: 11,
         };
-        assert_eq!(max(few), [44_522, 4_307_077, 4_398_231, 12_887, 1138]);
+        assert_eq!(max(few), [44_522, 4_312_452, 4_403_638, 12_887, 1138]);
     }
 }

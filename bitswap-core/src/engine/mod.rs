@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use cid::Cid;
 
+use crate::block::Block;
 use crate::client::{Client, Options, PeerRule, SessionOptions};
 use crate::config::Config;
 use crate::error::{OpenError, SendError, WantError};
@@ -157,8 +158,14 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
             blocks = blocks.len(),
             presences = presences.len(),
         );
+        if self.client.fetches(id.at(), self.now) {
+            self.server.blocks_came(blocks.iter().map(Block::cid), self.now);
+        }
         self.client.received(id.at(), blocks, presences, self.now);
         if wantlist.full || !wantlist.entries.is_empty() {
+            if wantlist.entries.iter().any(|entry| !entry.cancel) {
+                self.client.was_asked(id.at(), self.now);
+            }
             self.server.wantlist(id.at(), wantlist, self.now);
         }
     }

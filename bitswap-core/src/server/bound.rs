@@ -11,6 +11,7 @@ use super::ledger::Ledger;
 use super::loader::Loader;
 use super::memory::Memory;
 use super::peer_state::Peers;
+use super::relays::Relays;
 use super::scheduler::Scheduler;
 
 /// The terms of this half.
@@ -27,6 +28,7 @@ pub(crate) fn terms(config: &Config) -> Terms {
     let ledger = |rows: u64| Ledger::bytes_max(rows, wants, key);
     let lookups = |items: u64| Loader::bytes_max(items, key);
     let flights = InFlight::heap_bytes_max(messages, wants.min(RESPONSES_MAX as u64));
+    let relays = Relays::bytes_max(limits);
     let each_peer = Ledger::peer_bytes_max(peers)
         + Loader::peer_bytes_max(peers)
         + Memory::peer_bytes_max(peers)
@@ -38,10 +40,11 @@ pub(crate) fn terms(config: &Config) -> Terms {
     Terms {
         empty: listed(0),
         each_peer,
-        one_peer: ledger(wants) + lookups(loads) + flights + blocks,
+        one_peer: ledger(wants) + lookups(loads) + flights + blocks + relays,
         all_peers: ledger((peers * wants).min(limits.ledger.into()))
             + lookups(peers * loads)
             + peers * flights
+            + relays
             + (peers * blocks).min(u64::from(limits.response_bytes) + block),
         session: 0,
         want: 0,

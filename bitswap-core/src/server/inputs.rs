@@ -2,8 +2,10 @@
 //! what they return to the others.
 
 use bytes::Bytes;
+use cid::Cid;
 
 use crate::error::{OpenError, SendError};
+use crate::key::Key;
 use crate::message::{Version, Wantlist};
 use crate::outbound_stream::OutboundStream;
 use crate::output::{BlockInfo, LoadAnswer, LoadKind, Loaded, Rates};
@@ -17,7 +19,7 @@ use super::Server;
 use super::ledger::Applied;
 use super::loader::Answered;
 use super::peer_state::can_hold_blocks;
-use super::want::Response;
+use super::want::{Response, Want};
 
 impl Server {
     /// The host's answer to [`Output::Open`](super::Output::Open); false when there was none to answer.
@@ -75,15 +77,45 @@ impl Server {
         self.refresh(peer);
     }
 
+    /// A peer that fetches itself sent these blocks, which are not stored yet: others may have got them from it as well.
+    pub(crate) fn blocks_came<'a>(&mut self, cids: impl Iterator<Item = &'a Cid>, now: Timestamp) {
+        if self.ledger.len() == 0 {
+            return;
+        }
+        for key in cids.map(Key::new) {
+            if self.ledger.is_wanted(&key) {
+                self.relays.hold(key, now);
+            }
+        }
+    }
+
     /// These blocks are in the store now: wants for them that were answered by absence, or may be about to be, are
     /// looked up again. The lookup asks the host, which may refuse the peer.
     pub(crate) fn notify_new_blocks(&mut self, blocks: &[BlockInfo], _now: Timestamp) {
         for block in blocks {
-            for row in self.ledger.of_cid(&block.cid) {
-                if let Some(peer) = self.ledger.block_stored(row, block.size) {
-                    self.refresh(peer);
+            let key = Key::new(&block.cid);
+            let is_held = self.relays.stored(&key, block.size);
+            for row in self.ledger.of_key(&key) {
+                // To others something is said that is not true any more, or soon would be.
+                if !(is_held && self.ledger.waits_for_block(row)) {
+                    self.block_stored(row, block.size);
                 }
             }
+        }
+    }
+
+    /// Sends on what was held and is due.
+    pub(super) fn relay(&mut self, now: Timestamp) {
+        while let Some((key, size)) = self.relays.next(now) {
+            for row in self.ledger.of_key(&key) {
+                self.block_stored(row, size);
+            }
+        }
+    }
+
+    fn block_stored(&mut self, row: Ref<Want>, size: u32) {
+        if let Some(peer) = self.ledger.block_stored(row, size) {
+            self.refresh(peer);
         }
     }
 
@@ -191,6 +223,7 @@ impl Server {
     /// Forgets all wants; streams close as soon as nothing is on its way on them.
     pub(crate) fn shutdown(&mut self, _now: Timestamp) {
         self.closing = true;
+        self.relays.clear();
         for peer in self.peers.all() {
             self.ledger.forget(peer);
             self.loader.forget(peer);

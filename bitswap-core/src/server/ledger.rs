@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use cid::Cid;
 
 use crate::config::Config;
 use crate::key::Key;
@@ -166,8 +165,22 @@ impl Ledger {
     }
 
     /// The wants of all peers for one CID.
-    pub(super) fn of_cid(&self, cid: &Cid) -> Vec<Ref<Want>> {
-        self.table.of_cid(&Key::new(cid)).collect()
+    pub(super) fn of_key(&self, key: &Key) -> Vec<Ref<Want>> {
+        self.table.of_cid(key).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.table.len() == 0
+    }
+
+    /// Somebody wants a block of this CID.
+    pub(super) fn is_wanted(&self, key: &Key) -> bool {
+        self.table.of_cid(key).next().is_some()
+    }
+
+    /// The peer knows, or does not ask, that the block is not here.
+    pub(super) fn waits_for_block(&self, row: Ref<Want>) -> bool {
+        self.at(row).is_some_and(Want::waits_for_block)
     }
 
     /// A block is in the store now. The peer whose want that changes.

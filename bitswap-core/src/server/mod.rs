@@ -11,6 +11,7 @@
 //! | [`loader`] | lookups under way | what is looked up next |
 //! | [`memory`], [`grant`], [`pace`] | what each peer uses, and how it reads | who gets memory for blocks, and who gives it back |
 //! | [`composer`] | | what a message contains |
+//! | [`relays`] | blocks that peers which fetch sent | when these are sent on to others |
 //! | [`scheduler`] | turns of peers, limits of upload | whose blocks go next |
 //! | [`peer_state`], [`in_flight`] | streams, messages in flight, counters | |
 //! | [`agenda`] | ready peers, timers | who is looked at next |
@@ -41,6 +42,7 @@ mod memory;
 mod outputs;
 mod pace;
 mod peer_state;
+mod relays;
 #[cfg(test)]
 mod samples;
 mod scheduler;
@@ -66,6 +68,7 @@ use ledger::Ledger;
 use loader::Loader;
 use memory::{Memory, Usage};
 use peer_state::Peers;
+use relays::Relays;
 use scheduler::Scheduler;
 
 /// What the server half wants done.
@@ -98,6 +101,7 @@ pub(crate) struct Server {
     memory: Memory,
     scheduler: Scheduler,
     peers: Peers,
+    relays: Relays,
     agenda: Agenda,
     closing: bool,
 }
@@ -118,6 +122,7 @@ impl Server {
             memory: Memory::new(&config.limits),
             scheduler: Scheduler::new(config.rates, config.response_target_bytes, now),
             peers: Peers::new(config.open_retry),
+            relays: Relays::new(&config.limits, seed),
             agenda: Agenda::default(),
             closing: false,
         }
@@ -134,6 +139,9 @@ impl Server {
 
     pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, _now: Timestamp) {
         self.ledger.disconnected(peer);
+        if self.ledger.is_empty() {
+            self.relays.clear();
+        }
         self.loader.disconnected(peer);
         self.memory.disconnected(peer);
         self.scheduler.disconnected(peer);
@@ -202,6 +210,7 @@ impl Server {
             + self.memory.bytes()
             + self.scheduler.bytes()
             + self.peers.bytes()
+            + self.relays.bytes()
             + self.agenda.bytes()
     }
 
@@ -213,6 +222,7 @@ impl Server {
         self.memory.validate()?;
         self.scheduler.validate()?;
         self.peers.validate()?;
+        self.relays.validate()?;
         self.agenda.validate()?;
         for peer in self.peers.all() {
             if self.memory.usage(peer) != self.usage(peer) {

@@ -17,6 +17,7 @@ impl Server {
     /// The next output that is due at `now`; runs timers that are due.
     pub(crate) fn poll(&mut self, now: Timestamp) -> Option<Output> {
         self.agenda.run_timers(now);
+        self.relay(now);
         loop {
             while let Some(peer) = self.agenda.next() {
                 if let Some(output) = self.visit(peer, now) {
@@ -53,7 +54,8 @@ impl Server {
         let shared = self.scheduler.shared_opens_at().map(|at| (at, TimerReason::Throttle));
         let relief = self.memory.relief_at().filter(|_| !self.closing);
         let relief = relief.map(|at| (at, TimerReason::Starvation));
-        own.into_iter().chain(shared).chain(relief).min()
+        let relayed = self.relays.first_due().map(|at| (at, TimerReason::Relay));
+        own.into_iter().chain(shared).chain(relief).chain(relayed).min()
     }
 
     /// Looks at one ready peer: what it needs besides sending blocks, which has its own turns.

@@ -187,6 +187,11 @@ impl Want {
         Position { priority: Reverse(self.priority), age: self.age, row }
     }
 
+    /// Nothing is to be said of it before the block is stored.
+    pub(super) const fn waits_for_block(&self) -> bool {
+        matches!(self.state, State::Unavailable | State::InFlight(Response::DontHave, _))
+    }
+
     /// The want as the peer would send it.
     pub(super) fn entry(&self) -> Entry {
         Entry::want(self.key.cid(), self.kind, self.priority, self.send_dont_have)

@@ -144,6 +144,17 @@ impl Harness {
         self.store_blocks([&zeros(cid, size)]);
     }
 
+    /// The peer sends a block, which is not stored.
+    pub fn receives(&mut self, peer: u32, cid: Cid, size: usize) {
+        self.receive(peer, Message { blocks: vec![zeros(cid, size)], ..Message::default() });
+    }
+
+    /// The peer sends a block, which is stored.
+    pub fn comes_from(&mut self, peer: u32, cid: Cid, size: usize) {
+        self.receives(peer, cid, size);
+        self.notify_new_blocks(cid, size);
+    }
+
     /// The peer sends these entries.
     pub fn wants(&mut self, peer: u32, entries: impl Into<Vec<Entry>>) {
         self.wantlist(peer, Wantlist { entries: entries.into(), full: false });

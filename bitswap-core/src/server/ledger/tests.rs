@@ -1,7 +1,7 @@
 use super::*;
 use crate::message::WantKind;
 use crate::rng::Rng;
-use crate::server::samples::{cid, limited, peer, want_block, want_have_or};
+use crate::server::samples::{cid, key, limited, peer, want_block, want_have_or};
 
 fn ledger(rows: u32, rows_per_peer: u32) -> Ledger {
     let config = limited(|limits| {
@@ -82,7 +82,7 @@ fn a_want_is_in_the_queue_of_its_state_whatever_happens() {
                 }
             }
             11 => {
-                for row in ledger.of_cid(&cid(n)) {
+                for row in ledger.of_key(&key(n)) {
                     ledger.block_stored(row, [10, 5000][pick(&mut rng, 2)]);
                 }
             }
