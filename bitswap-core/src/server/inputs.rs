@@ -79,9 +79,6 @@ impl Server {
 
     /// A peer that fetches itself sent these blocks, which are not stored yet: others may have got them from it as well.
     pub(crate) fn blocks_came<'a>(&mut self, cids: impl Iterator<Item = &'a Cid>, now: Timestamp) {
-        if self.ledger.len() == 0 {
-            return;
-        }
         for key in cids.map(Key::new) {
             if self.ledger.is_wanted(&key) {
                 self.relays.hold(key, now);

@@ -169,7 +169,8 @@ impl Ledger {
         self.table.of_cid(key).collect()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Not even a want that was answered is remembered.
+    pub(super) fn remembers_nothing(&self) -> bool {
         self.table.len() == 0
     }
 

@@ -139,7 +139,7 @@ impl Server {
 
     pub(crate) fn disconnected(&mut self, peer: Ref<Peer>, _now: Timestamp) {
         self.ledger.disconnected(peer);
-        if self.ledger.is_empty() {
+        if self.ledger.remembers_nothing() {
             self.relays.clear();
         }
         self.loader.disconnected(peer);

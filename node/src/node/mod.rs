@@ -22,6 +22,7 @@ pub(crate) mod routes;
 mod searches;
 mod seeders;
 mod stopping;
+mod waiters;
 
 pub use builder::NodeBuilder;
 pub use connections::ConnectionLimits;

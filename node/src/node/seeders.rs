@@ -48,25 +48,32 @@ struct Known {
 struct Peers(Vec<(PeerId, Known)>);
 
 impl Peers {
-    /// What is known of a peer. One that is new is not remembered among as many others as may be, unless `evict` says
-    /// that the one that delivered least makes room. Whether it is new.
-    fn know(&mut self, peer: PeerId, evict: bool) -> (bool, Option<&mut Known>) {
-        let Self(peers) = self;
-        let find = |peers: &[(PeerId, Known)]| peers.binary_search_by(|(id, _)| id.cmp(&peer));
-        let at = match find(peers) {
-            Ok(at) => return (false, peers.get_mut(at).map(|(_, known)| known)),
-            Err(at) if peers.len() < PEERS_MAX => at,
-            Err(_) if !evict => return (true, None),
-            Err(_) => {
-                let least = peers.iter().enumerate().min_by_key(|(_, (_, known))| known.blocks);
-                if let Some((least, _)) = least {
-                    peers.remove(least);
-                }
-                find(peers).unwrap_or_else(|at| at)
+    fn place(&self, peer: &PeerId) -> Result<usize, usize> {
+        self.0.binary_search_by(|(id, _)| id.cmp(peer))
+    }
+
+    /// What is known of a peer, and whether that is new. `None` for a new one when there are as many as may be.
+    fn know(&mut self, peer: PeerId) -> Option<(&mut Known, bool)> {
+        let (at, is_new) = match self.place(&peer) {
+            Ok(at) => (at, false),
+            Err(_) if self.0.len() >= PEERS_MAX => return None,
+            Err(at) => {
+                self.0.insert(at, (peer, Known::default()));
+                (at, true)
             }
         };
-        peers.insert(at, (peer, Known::default()));
-        (true, peers.get_mut(at).map(|(_, known)| known))
+        self.0.get_mut(at).map(|(_, known)| (known, is_new))
+    }
+
+    /// Has the one that delivered least make room for a new peer, if there are as many as may be.
+    fn make_room_for(&mut self, peer: &PeerId) {
+        if self.0.len() < PEERS_MAX || self.place(peer).is_ok() {
+            return;
+        }
+        let least = self.0.iter().enumerate().min_by_key(|(_, (_, known))| known.blocks);
+        if let Some((least, _)) = least {
+            self.0.remove(least);
+        }
     }
 }
 
@@ -84,8 +91,7 @@ impl Default for Seeders {
 impl Seeders {
     /// A peer said that it has a block of this. True when it is remembered now and was not before.
     pub(super) fn said_have(&mut self, root: Cid, peer: PeerId) -> bool {
-        let (is_new, known) = self.peers_of(root).know(peer, false);
-        let Some(known) = known else { return false };
+        let Some((known, is_new)) = self.peers_of(root).know(peer) else { return false };
         known.said_have = true;
         is_new
     }
@@ -98,12 +104,12 @@ impl Seeders {
         bytes: u64,
         latency: Duration,
     ) -> bool {
-        let (is_new, known) = self.peers_of(root).know(peer, true);
-        if let Some(known) = known {
-            known.blocks += 1;
-            known.bytes += bytes;
-            known.waited += latency;
-        }
+        let peers = self.peers_of(root);
+        peers.make_room_for(&peer);
+        let Some((known, is_new)) = peers.know(peer) else { return false };
+        known.blocks += 1;
+        known.bytes += bytes;
+        known.waited += latency;
         is_new
     }
 
