@@ -62,6 +62,6 @@ mod tests {
             entries_per_message: 30,
             peer_histories: 11,
         };
-        assert_eq!(max(few), [44_522, 4_312_452, 4_403_638, 12_887, 1138]);
+        assert_eq!(max(few), [44_522, 4_307_541, 4_398_727, 12_887, 1138]);
     }
 }
