@@ -181,6 +181,14 @@ mod tests {
         dues.dedup();
         assert_eq!(dues.len(), 100);
         assert!(dues[10] < START + MS(16) && dues[90] > START + MS(44), "{dues:?}");
+        // Each comes at its own time, and none before.
+        let in_order: alloc::vec::Vec<_> =
+            relays.held.iter().map(|held| held.key.clone()).collect();
+        assert!((0..100).all(|n| relays.stored(&key(n), n)));
+        for (due, key) in dues.into_iter().zip(in_order) {
+            let told = relays.next(due).map(|(key, _)| key);
+            assert_eq!((told, relays.next(due)), (Some(key), None));
+        }
     }
 
     #[test]
