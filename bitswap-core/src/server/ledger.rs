@@ -174,7 +174,7 @@ impl Ledger {
         self.table.len() == 0
     }
 
-    /// Somebody wants a block of this CID.
+    /// Somebody wants a block of this CID, or was answered lately.
     pub(super) fn is_wanted(&self, key: &Key) -> bool {
         self.table.of_cid(key).next().is_some()
     }
