@@ -1,4 +1,5 @@
-//! What a fetch takes in company: beside peers that are silent or slow, and in a crowd that begins one after another.
+//! What a fetch takes in company: beside peers that are silent or slow, and in a crowd that begins at once or one after
+//! another.
 //!
 //! `company [ROUNDS]`: real nodes over loopback, every case in turn, the median of the rounds. Each time stands beside
 //! that of the same fetch alone.
@@ -27,7 +28,7 @@ const CROWD_FILE: usize = 64 << 20;
 const SEEDER: u64 = 10 << 20;
 
 /// How long after each other the nodes of a crowd begin.
-const STAGGER: Duration = Duration::from_millis(200);
+const STAGGERS: [Duration; 2] = [Duration::ZERO, Duration::from_millis(200)];
 
 /// What the slow peer uploads per second.
 const SLOW: u64 = 150_000;
@@ -40,7 +41,9 @@ fn main() -> ExitCode {
     };
     let tokio = tokio::runtime::Runtime::new().expect("an async runtime");
     tokio.block_on(beside(rounds));
-    tokio.block_on(crowds(rounds));
+    for stagger in STAGGERS {
+        tokio.block_on(crowds(stagger, rounds));
+    }
     ExitCode::SUCCESS
 }
 
@@ -161,17 +164,17 @@ struct Crowd {
     twice: f64,
 }
 
-async fn crowds(rounds: usize) {
+async fn crowds(stagger: Duration, rounds: usize) {
     let blocks = blocks(CROWD_FILE / LEAF, LEAF);
     let sizes = [1, 4, 8];
     let mut seen = [const { Vec::new() }; 3];
     for _ in 0..rounds {
         for (size, seen) in sizes.iter().zip(&mut seen) {
-            seen.push(crowd(&blocks, *size).await);
+            seen.push(crowd(&blocks, *size, stagger).await);
         }
     }
     println!(
-        "{} MiB of a seeder that uploads {} MiB/s; one node after another, {STAGGER:?} apart, all connected",
+        "{} MiB of a seeder that uploads {} MiB/s; one node after another, {stagger:?} apart, all connected",
         CROWD_FILE >> 20,
         SEEDER >> 20
     );
@@ -190,7 +193,7 @@ async fn crowds(rounds: usize) {
     }
 }
 
-async fn crowd(blocks: &[Block], size: usize) -> Crowd {
+async fn crowd(blocks: &[Block], size: usize, stagger: Duration) -> Crowd {
     let seeder = seeder(blocks, Some(SEEDER)).await;
     let nodes = join_all((0..size).map(|_| node(None))).await;
     for (at, node) in nodes.iter().enumerate() {
@@ -202,7 +205,7 @@ async fn crowd(blocks: &[Block], size: usize) -> Crowd {
     let cids: Vec<Cid> = blocks.iter().map(|block| *block.cid()).collect();
     let start = Instant::now();
     let took = join_all((0..).zip(&nodes).map(async |(at, node)| {
-        tokio::time::sleep(STAGGER * at).await;
+        tokio::time::sleep(stagger * at).await;
         fetch(node, &cids).await
     }));
     let longest = took.await.into_iter().max().unwrap_or_default();

@@ -25,6 +25,9 @@ use crate::util::rows::{Id, Ref};
 const WANTS_PER_PEER: u32 = 5;
 /// Wants asked in one go, before messages are composed.
 pub(super) const BATCH: u32 = 128;
+/// Where peers of a session fetch themselves, the next want is one of so many. The more, the less often two of them ask for
+/// the same at the same time; finding one takes as many steps.
+const ORDERS: u32 = 64;
 /// Bounds of the wait for want-haves that were sent together with a first choice that failed.
 const PRESENCE_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
@@ -192,6 +195,7 @@ impl Client {
         }
         let peers = queued.div_ceil(WANTS_PER_PEER).clamp(1, u32::from(self.config.fan_out));
         self.gather(session, peers as usize, size);
+        let is_crowd = self.is_crowd(session, now);
         for done in 0..BATCH {
             let Some(row) = self.sessions.at_mut(session) else { return done };
             if !row.has_room() {
@@ -201,6 +205,9 @@ impl Client {
                 row.wants().recheck_len() > 0 && self.schedule.unserved_mut().may_attempt(now);
             let next = match recheck {
                 true => row.wants_mut().next_recheck(),
+                false if is_crowd => {
+                    row.wants().any_queued(self.wants.session_wants(), ORDERS, &mut self.rng)
+                }
                 false => row.wants().first_queued(),
             };
             let Some(at) = next else {
@@ -215,6 +222,15 @@ impl Client {
         }
         self.set_ready(session);
         BATCH
+    }
+
+    /// Peers of the session fetch themselves, most likely the same. If all asked for it in the same order, who has it would
+    /// send everything to each of them; this way it sends them parts that they can give each other.
+    fn is_crowd(&self, session: Ref<Session>, now: Timestamp) -> bool {
+        let members = self.sessions.at(session).map(|row| row.peers().members());
+        members.into_iter().flatten().any(|member| {
+            self.peers.get_id(member.id()).is_some_and(|state| state.queue().peer_fetches(now))
+        })
     }
 
     /// Asks for one queued or waiting want; false when the session can do no more now.

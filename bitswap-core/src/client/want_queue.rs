@@ -8,6 +8,7 @@ use core::cmp::Reverse;
 
 use super::session_want::{SessionWant, Stage};
 use super::want_table::OfSession;
+use crate::rng::Rng;
 use crate::util::list::List;
 use crate::util::rows::{Ref, Rows};
 
@@ -110,6 +111,22 @@ impl WantQueue {
     /// The most urgent of those not asked yet.
     pub(super) fn first_queued(&self) -> Option<Ref<SessionWant>> {
         self.queued.values().next().and_then(List::first)
+    }
+
+    /// One of them, when whoever fetches the same is not to ask in the same order: any of the first `among` of the highest
+    /// priority. None goes before another that somebody waits for, which is what a priority above 0 says.
+    pub(super) fn any_queued(
+        &self,
+        rows: &Rows<SessionWant>,
+        among: u32,
+        rng: &mut Rng,
+    ) -> Option<Ref<SessionWant>> {
+        let (Reverse(priority), list) = self.queued.first_key_value()?;
+        if *priority > 0 {
+            return list.first();
+        }
+        let place = rng.below(list.len().min(among).into());
+        list.iter(rows).nth(place as usize).map(|(at, _)| at)
     }
 
     /// Those of the highest priority that are not asked yet, first to last.

@@ -56,6 +56,11 @@ impl Driver {
         Self::on(Host::new(config, [7; 32], Timestamp::ZERO))
     }
 
+    /// An engine that draws other numbers than all others here.
+    pub(crate) fn seeded(seed: u8) -> Self {
+        Self::on(Host::new(Config::default(), [seed; 32], Timestamp::ZERO))
+    }
+
     /// Without the checker, which looks at all wants after each step: for thousands of them.
     pub(crate) fn unwatched(config: Config) -> Self {
         Self::on(Host::unwatched(config, [7; 32], Timestamp::ZERO))
@@ -168,7 +173,8 @@ impl Driver {
                 Output::Send(Outgoing { peer, message, .. }) => self.messages.push((peer, message)),
                 Output::FindProviders { id, cid, .. } => self.searches.push((id, cid)),
                 Output::StopLookup { id } => self.stopped.push(id),
-                Output::KeepAlive { .. } => {}
+                // A lookup for a peer that wants something: the host answers it at once.
+                Output::KeepAlive { .. } | Output::Load(_) => {}
                 Output::Event(event) => self.events.push(event),
                 other => panic!("unexpected {other:?}"),
             }

@@ -1,6 +1,9 @@
 //! Sessions: fixed peers, priorities, and what is left when they are gone.
 
-use bitswap_core::{Config, Limits, StreamKind, Version, Want};
+use std::collections::BTreeSet;
+
+use bitswap_core::{Config, Entry, Limits, Message, StreamKind, Version, Want, WantKind, Wantlist};
+use cid::Cid;
 
 use crate::driver::{Driver, Sent, block, cid, ms};
 
@@ -35,6 +38,43 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
     let order: Vec<_> = entries.iter().map(|entry| entry.cid).collect();
     assert_eq!(order, [cid(2), cid(5), cid(1), cid(3), cid(4)]);
     assert!(entries.windows(2).all(|pair| pair[0].priority > pair[1].priority));
+}
+
+/// Urgent wants, then a hundred that nobody waits for, then one that comes last: the order in which a peer is asked for
+/// them, when it `fetches` itself or does not.
+fn order_at_a_peer(seed: u8, fetches: bool) -> Vec<Cid> {
+    let mut d = Driver::seeded(seed);
+    d.connect(1);
+    if fetches {
+        let entries = vec![Entry::want(cid(1000), WantKind::Block, 1, false)];
+        let wantlist = Wantlist { entries, full: false };
+        d.message(1, Message { wantlist, ..Message::default() });
+    }
+    let s = d.only(&[1]);
+    let later = (0..100).map(|n| (n, 0));
+    let wants =
+        [(200, 2), (203, 1), (202, 1), (201, 1)].into_iter().chain(later).chain([(300, -1)]);
+    let size = Some(16);
+    let wants = wants.map(|(n, priority)| Want { cid: cid(n), priority, size });
+    d.host.want(s, wants.collect::<Vec<_>>()).unwrap();
+    d.drain();
+    d.take_sent().into_iter().map(|(_, cid, _)| cid).collect()
+}
+
+#[test]
+fn with_peers_that_fetch_themselves_each_asks_in_an_order_of_its_own() {
+    let given = order_at_a_peer(7, false);
+    let orders = [7, 8].map(|seed| order_at_a_peer(seed, true));
+    for order in &orders {
+        assert_eq!((&order[..4], order[104]), (&given[..4], given[104]), "as somebody waits");
+        assert!(order != &given);
+        let place = |cid: &Cid| order.iter().position(|other| other == cid);
+        // Each time one of the first 64 of the rest goes.
+        let places = given.iter().enumerate().map(|(at, cid)| (at, place(cid).unwrap()));
+        assert!(places.skip(4).all(|(at, place)| place + 63 >= at), "{order:?}");
+        assert_eq!(order.iter().collect::<BTreeSet<_>>(), given.iter().collect());
+    }
+    assert_ne!(orders[0], orders[1]);
 }
 
 #[test]

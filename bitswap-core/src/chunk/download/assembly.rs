@@ -343,8 +343,10 @@ impl Assembly {
         let expected = cost.map_or(Expected::Leaf(segment.len), Expected::Node);
         self.requests.insert(&segment.cid, expected);
         let estimate = cost.map_or(segment.len, cost::expected_block_len);
-        let urgent = self.order == Order::Deadline
+        let is_read = self.order == Order::Deadline
             && self.map.overlaps(&segment.cid, &self.read_ahead_range());
+        // Without a node, nothing of what is below it can be asked for.
+        let urgent = is_read || cost.is_some();
         Next::Want(BlockWant { cid: segment.cid, estimate, urgent })
     }
 

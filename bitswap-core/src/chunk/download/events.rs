@@ -32,7 +32,7 @@ pub struct BlockWant {
     pub cid: Cid,
     /// About how long it is, in bytes.
     pub estimate: u64,
-    /// A reader waits for it: ask with a higher priority.
+    /// A reader waits for it, or more can be asked for once it is here: ask with a higher priority.
     pub urgent: bool,
 }
 

@@ -224,6 +224,23 @@ fn each_order_asks_as_documented() {
 }
 
 #[test]
+fn nodes_go_before_the_leaves_that_wait_beside_them() {
+    // Two nodes below the root.
+    let file = File::of(vec![10; 200]);
+    for order in [Order::Sequential, Order::Rarest, Order::Random] {
+        let options = DownloadOptions { order, ..DownloadOptions::default() };
+        let mut run = Run::new(&file, options, FakeDisk::new());
+        run.finish();
+        let is_node = |cid: &&Cid| !file.leaves.contains(cid);
+        assert_eq!(
+            run.urgent.iter().collect::<Vec<_>>(),
+            run.wanted.iter().filter(is_node).collect::<Vec<_>>()
+        );
+        assert_eq!(run.urgent.len(), 3);
+    }
+}
+
+#[test]
 fn a_reader_that_jumps_gets_its_blocks_within_one_round() {
     let file = File::of(vec![1000; 100]);
     let options = DownloadOptions {

@@ -109,6 +109,8 @@ pub(super) struct Run<'a> {
     pub(super) asked: VecDeque<Cid>,
     /// Every want ever emitted.
     pub(super) wanted: Vec<Cid>,
+    /// Those of them that were urgent.
+    pub(super) urgent: Vec<Cid>,
     pub(super) cancelled: Vec<Cid>,
     pub(super) events: Vec<DownloadEvent>,
     /// Blocks that no peer has: their wants stay open.
@@ -135,6 +137,7 @@ impl<'a> Run<'a> {
             effects: VecDeque::new(),
             asked: VecDeque::new(),
             wanted: Vec::new(),
+            urgent: Vec::new(),
             cancelled: Vec::new(),
             events: Vec::new(),
             silent: Vec::new(),
@@ -154,6 +157,9 @@ impl<'a> Run<'a> {
                 DownloadOutput::Want(want) => {
                     assert!(!self.asked.contains(&want.cid), "asked twice at a time");
                     self.wanted.push(want.cid);
+                    if want.urgent {
+                        self.urgent.push(want.cid);
+                    }
                     self.asked.push_back(want.cid);
                 }
                 DownloadOutput::Cancel(cid) => {
@@ -182,7 +188,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// RangeSet the next file operation, as long as there is one.
+    /// Runs the next file operation, as long as there is one.
     pub(super) fn run_effect(&mut self) -> bool {
         self.drain();
         let Some((id, effect)) = self.effects.pop_front() else { return false };
