@@ -89,6 +89,7 @@ impl Client {
             return self.received_superfluous(peer, want, bytes, now);
         };
         let Some(state) = self.peers.get_mut(peer) else { return };
+        let was_measured = state.punctuality().is_measured();
         state.punctuality_mut().delivered();
         let id = state.id();
         self.count(peer, |fetched| {
@@ -120,6 +121,9 @@ impl Client {
             {
                 self.peers.set_sending(peer);
             }
+        }
+        if !was_measured {
+            self.expect_second(peer, now);
         }
         self.schedule.peer_has_room();
         self.end_want(want, End::Block, Some(Delivered { data, from: id }), now);

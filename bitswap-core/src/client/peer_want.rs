@@ -35,7 +35,8 @@ pub(super) enum Patience {
     Early,
     /// Its first block takes twice as long as that: another peer is asked instead.
     Twice,
-    /// Another peer said HAVE, and is asked instead if the sessions can bear a duplicate.
+    /// Another peer said HAVE, or the peer has delivered its first block and not the next: another is asked instead if the
+    /// sessions can bear a duplicate.
     Shortened,
 }
 

@@ -261,10 +261,27 @@ impl Client {
         let time = Duration::from_micros(micros(answer).saturating_mul(3).saturating_add(transfer));
         let sooner = now + time.max(self.config.deadline_min);
         if sooner < deadline {
-            self.set_deadline(at, sooner);
-            if let Some(row) = self.wants.peer_want_mut(at) {
-                row.set_patience(Patience::Shortened);
-            }
+            self.shorten(at, sooner);
+        }
+    }
+
+    fn shorten(&mut self, at: Ref<PeerWant>, deadline: Timestamp) {
+        self.set_deadline(at, deadline);
+        if let Some(row) = self.wants.peer_want_mut(at) {
+            row.set_patience(Patience::Shortened);
+        }
+    }
+
+    /// The first block of a peer came. All that it was asked for with it has the deadline of a peer of which nothing is
+    /// known; the next of it is late sooner, by what is known now, if nothing else comes meanwhile.
+    pub(super) fn expect_second(&mut self, peer: Ref<Peer>, now: Timestamp) {
+        let Some(state) = self.peers.get(peer) else { return };
+        let requests = state.queue().latest(self.wants.peer_wants());
+        let Some((at, row)) = requests.filter(|(_, row)| row.is_request()).last() else { return };
+        let time = state.punctuality().estimator().patience(row.owed(LEAF_BYTES).into());
+        let sooner = now + Duration::from_micros(time).max(self.config.deadline_min);
+        if row.deadline().is_some_and(|deadline| sooner < deadline) {
+            self.shorten(at, sooner);
         }
     }
 

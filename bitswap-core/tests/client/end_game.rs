@@ -94,6 +94,28 @@ fn what_was_moved_and_is_answered_before_its_cancel_is_sent_is_cancelled_once() 
 }
 
 #[test]
+fn a_peer_whose_first_block_came_at_once_is_relieved_once_its_second_is_late() {
+    let mut d = Driver::peers(0..2);
+    let [quick, slow] = halves(&mut d, 40);
+    // As from a peer that may send little, and has saved that up.
+    d.block(1, &sized(slow[0], SIZE));
+    for n in &slow[1..] {
+        d.have(0, *sized(*n, SIZE).cid());
+    }
+    for n in &quick {
+        d.block(0, &sized(*n, SIZE));
+    }
+    d.take_sent();
+    // The least deadline of a peer of which something is known.
+    d.pass(ms(49));
+    assert!(about(&d.take_sent(), 0, Sent::WantBlock).is_empty(), "the second is not late yet");
+    d.pass(ms(1));
+    let moved = about(&d.take_sent(), 0, Sent::WantBlock);
+    let rest: BTreeSet<Cid> = slow[1..].iter().map(|n| *sized(*n, SIZE).cid()).collect();
+    assert_eq!(moved, rest, "all that it was asked for");
+}
+
+#[test]
 fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
     let mut d = Driver::peers(0..2);
     let [quick, silent] = halves(&mut d, 40);
