@@ -92,7 +92,7 @@ impl Server {
         for block in blocks {
             let key = Key::new(&block.cid);
             let is_held = self.relays.stored(&key, block.size);
-            for row in self.ledger.of_key(&key) {
+            for row in self.ledger.of_cid(&key) {
                 // To others something is said that is not true any more, or soon would be.
                 if !(is_held && self.ledger.waits_for_block(row)) {
                     self.block_stored(row, block.size);
@@ -104,7 +104,7 @@ impl Server {
     /// Sends on what was held and is due.
     pub(super) fn relay(&mut self, now: Timestamp) {
         while let Some((key, size)) = self.relays.next(now) {
-            for row in self.ledger.of_key(&key) {
+            for row in self.ledger.of_cid(&key) {
                 self.block_stored(row, size);
             }
         }

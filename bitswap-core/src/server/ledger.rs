@@ -165,7 +165,7 @@ impl Ledger {
     }
 
     /// The wants of all peers for one CID.
-    pub(super) fn of_key(&self, key: &Key) -> Vec<Ref<Want>> {
+    pub(super) fn of_cid(&self, key: &Key) -> Vec<Ref<Want>> {
         self.table.of_cid(key).collect()
     }
 

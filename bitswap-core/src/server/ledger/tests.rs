@@ -82,7 +82,7 @@ fn a_want_is_in_the_queue_of_its_state_whatever_happens() {
                 }
             }
             11 => {
-                for row in ledger.of_key(&key(n)) {
+                for row in ledger.of_cid(&key(n)) {
                     ledger.block_stored(row, [10, 5000][pick(&mut rng, 2)]);
                 }
             }
