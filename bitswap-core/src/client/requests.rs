@@ -195,7 +195,7 @@ impl Client {
         }
         let peers = queued.div_ceil(WANTS_PER_PEER).clamp(1, u32::from(self.config.fan_out));
         self.gather(session, peers as usize, size);
-        let is_crowd = self.is_crowd(session, now);
+        let in_any_order = self.peers_fetch_too(session, now);
         for done in 0..BATCH {
             let Some(row) = self.sessions.at_mut(session) else { return done };
             if !row.has_room() {
@@ -205,7 +205,7 @@ impl Client {
                 row.wants().recheck_len() > 0 && self.schedule.unserved_mut().may_attempt(now);
             let next = match recheck {
                 true => row.wants_mut().next_recheck(),
-                false if is_crowd => {
+                false if in_any_order => {
                     row.wants().any_queued(self.wants.session_wants(), ORDERS, &mut self.rng)
                 }
                 false => row.wants().first_queued(),
@@ -226,7 +226,7 @@ impl Client {
 
     /// Peers of the session fetch themselves, most likely the same. If all asked for it in the same order, who has it would
     /// send everything to each of them; this way it sends them parts that they can give each other.
-    fn is_crowd(&self, session: Ref<Session>, now: Timestamp) -> bool {
+    fn peers_fetch_too(&self, session: Ref<Session>, now: Timestamp) -> bool {
         let members = self.sessions.at(session).map(|row| row.peers().members());
         members.into_iter().flatten().any(|member| {
             self.peers.get_id(member.id()).is_some_and(|state| state.queue().peer_fetches(now))
