@@ -254,8 +254,8 @@ pub struct Want {
     #[cfg_attr(feature = "serde", serde(with = "crate::serde_text::one"))]
     pub cid: Cid,
     /// Higher goes first within the session. Equal ones go in the order given, and so do those above 0 always; those of 0
-    /// and below go in any order while peers of the session fetch themselves, so that these can give each other what
-    /// they have.
+    /// and below go in any order while the session has several peers of which some fetch themselves, so that these can
+    /// give each other what they have.
     pub priority: i32,
     /// The block's length, where the caller knows it (a DAG tells the size of its leaves).
     pub size: Option<u32>,

@@ -13,6 +13,7 @@ use super::peer_want::{Answer, Pending};
 use super::reachability::Reachability;
 use super::schedule::Schedule;
 use super::session::Session;
+use super::session_peers::SessionPeer;
 use super::session_want::{SessionWant, Stage};
 use super::want_table::Want;
 use crate::message::WantKind;
@@ -224,13 +225,14 @@ impl Client {
         BATCH
     }
 
-    /// Peers of the session fetch themselves, most likely the same. If all asked for it in the same order, who has it would
-    /// send everything to each of them; this way it sends them parts that they can give each other.
+    /// Of several peers of the session some fetch themselves, most likely the same. If all asked for it in the same order, who
+    /// has it would send everything to each of them; this way it sends them parts that they can give each other.
     fn peers_fetch_too(&self, session: Ref<Session>, now: Timestamp) -> bool {
-        let members = self.sessions.at(session).map(|row| row.peers().members());
-        members.into_iter().flatten().any(|member| {
+        let fetches = |member: &SessionPeer| {
             self.peers.get_id(member.id()).is_some_and(|state| state.queue().peer_fetches(now))
-        })
+        };
+        let members = self.sessions.at(session).map_or(&[][..], |row| row.peers().members());
+        members.len() > 1 && members.iter().any(fetches)
     }
 
     /// Asks for one queued or waiting want; false when the session can do no more now.

@@ -1,11 +1,13 @@
 //! Sessions: fixed peers, priorities, and what is left when they are gone.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use bitswap_core::error::OpenError;
 use bitswap_core::{Config, Entry, Limits, Message, StreamKind, Version, Want, WantKind, Wantlist};
 use cid::Cid;
 
-use crate::driver::{Driver, Sent, block, cid, ms};
+use crate::driver::{Driver, Peer, Sent, block, cid, ms};
 
 #[test]
 fn a_fixed_session_tells_nobody_else() {
@@ -40,41 +42,48 @@ fn priorities_come_first_and_equal_ones_keep_their_order() {
     assert!(entries.windows(2).all(|pair| pair[0].priority > pair[1].priority));
 }
 
-/// Urgent wants, then a hundred that nobody waits for, then one that comes last: the order in which a peer is asked for
-/// them, when it `fetches` itself or does not.
-fn order_at_a_peer(seed: u8, fetches: bool) -> Vec<Cid> {
+/// Urgent wants, then a hundred that nobody waits for, then one that comes last, in the order in which it is given, and in
+/// that in which a session of `peers` asks the first of two for them: `after` both have wanted something themselves. The
+/// second one cannot be asked.
+fn orders(seed: u8, peers: &[Peer], after: Duration) -> [Vec<Cid>; 2] {
     let mut d = Driver::seeded(seed);
-    d.connect(1);
-    if fetches {
-        let entries = vec![Entry::want(cid(1000), WantKind::Block, 1, false)];
+    d.open_results.insert(2, Err(OpenError::Unsupported));
+    for peer in [1, 2] {
+        d.connect(peer);
+        let entries = vec![Entry::want(cid(1000), WantKind::Block, 1, true)];
         let wantlist = Wantlist { entries, full: false };
-        d.message(1, Message { wantlist, ..Message::default() });
+        d.message(peer, Message { wantlist, ..Message::default() });
     }
-    let s = d.only(&[1]);
-    let later = (0..100).map(|n| (n, 0));
-    let wants =
-        [(200, 2), (203, 1), (202, 1), (201, 1)].into_iter().chain(later).chain([(300, -1)]);
-    let size = Some(16);
-    let wants = wants.map(|(n, priority)| Want { cid: cid(n), priority, size });
-    d.host.want(s, wants.collect::<Vec<_>>()).unwrap();
+    d.pass(after);
+    d.messages.clear();
+    let s = d.only(peers);
+    let urgent = [(200, 2), (203, 1), (202, 1), (201, 1)];
+    let given = urgent.into_iter().chain((0..100).map(|n| (n, 0))).chain([(300, -1)]);
+    let wants: Vec<Want> =
+        given.map(|(n, priority)| Want { cid: cid(n), priority, size: Some(16) }).collect();
+    let given = wants.iter().map(|want| want.cid).collect();
+    d.host.want(s, wants).unwrap();
     d.drain();
-    d.take_sent().into_iter().map(|(_, cid, _)| cid).collect()
+    [given, d.take_sent().into_iter().map(|(_, cid, _)| cid).collect()]
 }
 
 #[test]
 fn with_peers_that_fetch_themselves_each_asks_in_an_order_of_its_own() {
-    let given = order_at_a_peer(7, false);
-    let orders = [7, 8].map(|seed| order_at_a_peer(seed, true));
-    for order in &orders {
+    let seen = [7, 8].map(|seed| orders(seed, &[1, 2], Duration::ZERO));
+    for [given, order] in &seen {
         assert_eq!((&order[..4], order[104]), (&given[..4], given[104]), "as somebody waits");
-        assert!(order != &given);
-        let place = |cid: &Cid| order.iter().position(|other| other == cid);
-        // Each time one of the first 64 of the rest goes.
-        let places = given.iter().enumerate().map(|(at, cid)| (at, place(cid).unwrap()));
-        assert!(places.skip(4).all(|(at, place)| place + 63 >= at), "{order:?}");
+        assert_ne!(order, given);
         assert_eq!(order.iter().collect::<BTreeSet<_>>(), given.iter().collect());
+        // Each time one of the first 64 of the rest goes.
+        let place = |cid: &Cid| order.iter().position(|other| other == cid).unwrap();
+        let late = |(at, cid): (usize, &Cid)| place(cid) + 63 < at;
+        assert!(!given.iter().enumerate().skip(4).any(late), "{order:?}");
     }
-    assert_ne!(orders[0], orders[1]);
+    assert_ne!(seen[0], seen[1]);
+    let [given, order] = orders(7, &[1, 2], ms(10_001));
+    assert_eq!(order, given, "they fetch no more");
+    let [given, order] = orders(7, &[1], Duration::ZERO);
+    assert_eq!(order, given, "there is nobody else to give it to");
 }
 
 #[test]
