@@ -173,8 +173,12 @@ async fn crowds(stagger: Duration, rounds: usize) {
             seen.push(crowd(&blocks, *size, stagger).await);
         }
     }
+    let begin = match stagger.is_zero() {
+        true => "all nodes at once".to_owned(),
+        false => format!("one node after another, {stagger:?} apart"),
+    };
     println!(
-        "{} MiB of a seeder that uploads {} MiB/s; one node after another, {stagger:?} apart, all connected",
+        "{} MiB of a seeder that uploads {} MiB/s; {begin}, all connected",
         CROWD_FILE >> 20,
         SEEDER >> 20
     );
