@@ -275,7 +275,9 @@ impl Client {
     /// The first block of a peer came. All that it was asked for with it has the deadline of a peer of which nothing is
     /// known; the next of it is late sooner, by what is known now, if nothing else comes meanwhile.
     pub(super) fn expect_second(&mut self, peer: Ref<Peer>, now: Timestamp) {
-        let Some(state) = self.peers.get(peer) else { return };
+        // A block that it was not asked for measures nothing.
+        let state = self.peers.get(peer).filter(|state| state.punctuality().is_measured());
+        let Some(state) = state else { return };
         let requests = state.queue().latest(self.wants.peer_wants());
         let Some((at, row)) = requests.filter(|(_, row)| row.is_request()).last() else { return };
         let time = state.punctuality().estimator().patience(row.owed(LEAF_BYTES).into());

@@ -28,7 +28,7 @@ const WANTS_PER_PEER: u32 = 5;
 pub(super) const BATCH: u32 = 128;
 /// Where peers of a session fetch themselves, the next want is one of so many. The more, the less often two of them ask for
 /// the same at the same time; finding one takes as many steps.
-const ORDERS: u32 = 64;
+const FIRST_ANY: u32 = 64;
 /// Bounds of the wait for want-haves that were sent together with a first choice that failed.
 const PRESENCE_WAIT: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
@@ -207,7 +207,7 @@ impl Client {
             let next = match recheck {
                 true => row.wants_mut().next_recheck(),
                 false if in_any_order => {
-                    row.wants().any_queued(self.wants.session_wants(), ORDERS, &mut self.rng)
+                    row.wants().any_queued(self.wants.session_wants(), FIRST_ANY, &mut self.rng)
                 }
                 false => row.wants().first_queued(),
             };

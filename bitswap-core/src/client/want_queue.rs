@@ -113,8 +113,8 @@ impl WantQueue {
         self.queued.values().next().and_then(List::first)
     }
 
-    /// One of them, when whoever fetches the same is not to ask in the same order: any of the first `among` of the highest
-    /// priority. None goes before another that somebody waits for, which is what a priority above 0 says.
+    /// One of those not asked yet, when whoever fetches the same is not to ask in the same order: any of the first `among` of
+    /// the highest priority. None goes before another that somebody waits for, which is what a priority above 0 says.
     pub(super) fn any_queued(
         &self,
         rows: &Rows<SessionWant>,

@@ -116,6 +116,22 @@ fn a_peer_whose_first_block_came_at_once_is_relieved_once_its_second_is_late() {
 }
 
 #[test]
+fn a_block_that_a_peer_was_not_asked_for_makes_nothing_late_that_it_was_asked_for() {
+    let mut d = Driver::peers([0]);
+    let all = d.only(&[0]);
+    let cids: Vec<_> = (0..10).map(|n| *sized(n, SIZE).cid()).collect();
+    d.want(all, &cids);
+    d.connect(1);
+    let other = d.only(&[1]);
+    let asked = *sized(10, SIZE).cid();
+    d.want(other, &[asked]);
+    // What only the first peer was asked for.
+    d.block(1, &sized(0, SIZE));
+    d.pass(ms(900));
+    assert_eq!(d.engine().peer_stats(1).unwrap().fetched.timeouts, 0);
+}
+
+#[test]
 fn nothing_is_left_with_a_silent_peer_while_one_that_serves_is_idle() {
     let mut d = Driver::peers(0..2);
     let [quick, silent] = halves(&mut d, 40);

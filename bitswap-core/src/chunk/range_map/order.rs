@@ -2,8 +2,8 @@
 
 /// In which order ranges are requested.
 ///
-/// It is that in which a download wants blocks. An engine may ask for those that are not urgent in another one while peers of
-/// the session fetch themselves ([`Want::priority`](crate::Want::priority)).
+/// It is that in which a download wants blocks. An engine may ask for those that are not urgent in another one while some of
+/// the session's peers fetch themselves ([`Want::priority`](crate::Want::priority)).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
