@@ -39,6 +39,8 @@ const helia = withBitswap(withLibp2pLight(createHeliaLight({
   streamMuxers: [yamux()],
   // libp2p refuses to dial private addresses only in browsers, but say it: every peer is on loopback.
   connectionGater: { denyDialMultiaddr: () => false },
+  // A connection is dropped when a ping takes 5 s by default, which happens when all tests start their peers.
+  connectionMonitor: { pingTimeout: { minTimeout: 60_000 } },
   services: { identify: identify() }
 }))
 
