@@ -1,6 +1,10 @@
 //! Many streams in one connection: yamux, with a bound on what they hold unread.
 
 mod account;
+mod credit;
+#[cfg(test)]
+mod exchange;
+mod frame;
 mod names;
 mod unread;
 
@@ -19,6 +23,7 @@ use libp2p::PeerId;
 
 pub(crate) use account::Accounts;
 use account::{Account, StreamPermit};
+use credit::WINDOW_BYTES;
 use names::Names;
 use unread::{Socket, Unread};
 
@@ -28,9 +33,6 @@ use crate::trace::log;
 /// implementations answer a long wantlist with one short stream per message, hundreds at once; what
 /// is refused they do not send again.
 const STREAMS_MAX: usize = 4096;
-
-/// The receive window of a stream that was just opened: what the specification of yamux says.
-const WINDOW_BYTES: usize = 256 << 10;
 
 /// Bytes by which the windows of a connection's streams may grow, all together. A window is doubled when
 /// half of it was used up within two round trips, so that a stream is as fast as the path: 64 MiB fill
@@ -238,7 +240,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.inner).poll_write(cx, bytes))?;
+        if self.permit.is_some() {
+            self.unread.written(self.id);
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

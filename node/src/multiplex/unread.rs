@@ -9,31 +9,27 @@
 //! A frame may be as long as the window, and yamux keeps all of it until its last byte is there. So a long
 //! frame is handed to yamux as several frames, each of which is counted alone: what is held does not depend
 //! on the window.
+//!
+//! A header is also held back while yamux would not take its frame: the peer may have been granted more than yamux
+//! knows of, see [`credit`](super::credit).
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
 use super::account::Account;
+use super::credit::{Window, Writer};
+use super::frame::{ACK, DATA, FIN, HEADER, Header, RST, SYN, WINDOW_UPDATE};
 
 /// The longest frame that yamux is given. Other implementations send no longer ones.
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 
 /// Memory of a frame besides its bytes.
 const PER_FRAME: usize = 96;
-
-/// Bytes of a header.
-const HEADER: usize = 12;
-
-const DATA: u8 = 0;
-const WINDOW_UPDATE: u8 = 1;
-const SYN: u16 = 1;
-const FIN: u16 = 4;
-const RST: u16 = 8;
 
 /// What is unread on the streams of one connection. A handle.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +38,20 @@ pub(super) struct Unread(Arc<Mutex<Table>>);
 #[derive(Debug, Default)]
 struct Table {
     /// The open streams by their number.
-    streams: HashMap<u32, Frames>,
+    streams: HashMap<u32, Stream>,
     /// The memory of the frame that arrives.
     arriving: usize,
+    /// The stream whose next frame is held back, and who waits for it.
+    waiting: Option<(u32, Waker)>,
     /// The peer's, with the memory of all frames of all connections.
     account: Account,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    frames: Frames,
+    /// If the peer opened it.
+    window: Option<Window>,
 }
 
 /// The frames of a stream, in order, as yamux keeps them: all of a frame until a read finds that nothing of
@@ -92,16 +97,26 @@ impl Frames {
     }
 }
 
+impl Table {
+    /// Something has changed for who waits to give the stream its next frame.
+    fn wake(&mut self, id: u32) {
+        if let Some((_, task)) = self.waiting.take_if(|(stream, _)| *stream == id) {
+            task.wake();
+        }
+    }
+}
+
 impl Drop for Table {
     fn drop(&mut self) {
-        let frames: usize = self.streams.values().map(Frames::memory).sum();
+        let frames: usize = self.streams.values().map(|stream| stream.frames.memory()).sum();
         self.account.give(frames + self.arriving);
     }
 }
 
 impl Unread {
     pub(super) fn new(account: Account) -> Self {
-        Self(Arc::new(Mutex::new(Table { streams: HashMap::new(), arriving: 0, account })))
+        let (streams, arriving, waiting) = (HashMap::new(), 0, None);
+        Self(Arc::new(Mutex::new(Table { streams, arriving, waiting, account })))
     }
 
     /// A stream was opened, by either side.
@@ -109,15 +124,29 @@ impl Unread {
         self.lock().streams.entry(id).or_default();
     }
 
-    /// A frame begins to arrive: takes room for it; else the task is woken when there is some.
-    fn poll_room(&self, bytes: usize, cx: &Context<'_>) -> Poll<()> {
+    /// The peer opens a stream.
+    fn opened_by_peer(&self, id: u32) {
+        let stream = Stream { frames: Frames::default(), window: Some(Window::new()) };
+        self.lock().streams.entry(id).or_insert(stream);
+    }
+
+    /// A frame begins to arrive: takes room for it; else the task is woken when there is some. False when the
+    /// stream is not open.
+    fn poll_room(&self, id: u32, bytes: usize, cx: &Context<'_>) -> Poll<bool> {
         if bytes == 0 {
-            return Poll::Ready(());
+            return Poll::Ready(true);
         }
         let mut table = self.lock();
-        ready!(table.account.poll_take(memory(bytes), cx));
-        table.arriving = memory(bytes);
-        Poll::Ready(())
+        let Table { streams, waiting, account, arriving } = &mut *table;
+        let Some(stream) = streams.get_mut(&id) else { return Poll::Ready(false) };
+        if stream.window.as_ref().is_some_and(|window| !window.takes(bytes)) {
+            *waiting = Some((id, cx.waker().clone()));
+            return Poll::Pending;
+        }
+        ready!(account.poll_take(memory(bytes), cx));
+        *arriving = memory(bytes);
+        stream.window.iter_mut().for_each(|window| window.gives(bytes));
+        Poll::Ready(true)
     }
 
     /// A frame that had begun is whole. What is for no open stream yamux drops.
@@ -125,7 +154,7 @@ impl Unread {
         let mut table = self.lock();
         table.arriving = 0;
         match table.streams.get_mut(&id) {
-            Some(frames) => frames.0.push_back(Kept { bytes, left: bytes }),
+            Some(stream) => stream.frames.0.push_back(Kept { bytes, left: bytes }),
             None => table.account.give(memory(bytes)),
         }
     }
@@ -133,15 +162,35 @@ impl Unread {
     /// Bytes of a stream were read, or none because there are none.
     pub(super) fn read(&self, id: u32, bytes: usize) {
         let mut table = self.lock();
-        let freed = table.streams.get_mut(&id).map_or(0, |frames| frames.read(bytes));
+        let Some(stream) = table.streams.get_mut(&id) else { return };
+        stream.window.iter_mut().for_each(|window| window.reads(bytes));
+        let freed = stream.frames.read(bytes);
         table.account.give(freed);
+        table.wake(id);
+    }
+
+    /// Something was written on a stream.
+    pub(super) fn written(&self, id: u32) {
+        if let Some(stream) = self.lock().streams.get_mut(&id) {
+            stream.window.iter_mut().for_each(Window::writes);
+        }
+    }
+
+    /// The peer was granted more of a stream, in a frame that yamux has written. Whether the stream is open.
+    fn granted(&self, id: u32, bytes: u32) -> bool {
+        let mut table = self.lock();
+        let Some(stream) = table.streams.get_mut(&id) else { return false };
+        stream.window.iter_mut().for_each(|window| window.grants(bytes));
+        table.wake(id);
+        true
     }
 
     /// A stream was dropped, with all that was unread.
     pub(super) fn dropped(&self, id: u32) {
         let mut table = self.lock();
-        let freed = table.streams.remove(&id).map_or(0, |frames| frames.memory());
+        let freed = table.streams.remove(&id).map_or(0, |stream| stream.frames.memory());
         table.account.give(freed);
+        table.wake(id);
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -157,6 +206,7 @@ pub(super) struct Socket<C> {
     unread: Unread,
     header: [u8; HEADER],
     at: At,
+    writer: Writer,
 }
 
 /// How far the bytes are that yamux is given.
@@ -170,6 +220,8 @@ enum At {
     Known(usize, Next),
     /// Within the bytes of a frame: so many are still to come.
     Body(usize, Next),
+    /// Within bytes that yamux is not given: so many are still to come.
+    Skipped(usize),
 }
 
 /// What a header says: a stream, and how many bytes follow it.
@@ -177,27 +229,28 @@ enum At {
 struct Next {
     id: u32,
     bytes: usize,
-    /// Bytes of the peer's frame that yamux is given in frames of their own after these.
+    /// Bytes of the peer's frame that come after these: yamux is given them in frames of their own, or, if these are
+    /// none, not at all.
     later: usize,
     /// The last of them ends the stream.
     ends: bool,
 }
 
 impl<C> Socket<C> {
-    pub(super) const fn new(inner: C, unread: Unread) -> Self {
-        Self { inner, unread, header: [0; HEADER], at: At::Header(0) }
+    pub(super) fn new(inner: C, unread: Unread) -> Self {
+        let (header, at, writer) = ([0; HEADER], At::Header(0), Writer::default());
+        Self { inner, unread, header, at, writer }
     }
 
     /// A header of the peer is complete; it becomes the one that yamux is given.
     fn begin(&mut self) -> Next {
-        let [_, tag, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3] = self.header;
-        let flags = u16::from_be_bytes([f0, f1]);
-        let id = u32::from_be_bytes([i0, i1, i2, i3]);
+        let header = Header::parse(self.header);
+        let Header { tag, flags, id, .. } = header;
         // What is opened and reset in one breath never becomes a stream.
         if flags & (SYN | RST) == SYN && matches!(tag, DATA | WINDOW_UPDATE) {
-            self.unread.opened(id);
+            self.unread.opened_by_peer(id);
         }
-        let len = if tag == DATA { u32::from_be_bytes([l0, l1, l2, l3]) as usize } else { 0 };
+        let len = header.body();
         if len <= FRAME_BYTES_MAX {
             return Next { id, bytes: len, later: 0, ends: false };
         }
@@ -214,12 +267,18 @@ impl<C> Socket<C> {
         self.header = data_header(flags, id, bytes);
         Next { id, bytes, later, ends }
     }
+
+    /// The stream is not open: of the frame yamux is given what it says besides its bytes. Where it does not know yet that
+    /// the stream was dropped, it might find them too many.
+    fn skip(&mut self, Next { id, bytes, later, ends }: Next) -> Next {
+        let flags = Header::parse(self.header).flags | if ends { FIN } else { 0 };
+        self.header = data_header(flags, id, 0);
+        Next { id, bytes: 0, later: bytes + later, ends: false }
+    }
 }
 
-fn data_header(flags: u16, id: u32, len: usize) -> [u8; HEADER] {
-    let ([f0, f1], [i0, i1, i2, i3]) = (flags.to_be_bytes(), id.to_be_bytes());
-    let [l0, l1, l2, l3] = (len as u32).to_be_bytes();
-    [0, DATA, f0, f1, i0, i1, i2, i3, l0, l1, l2, l3]
+const fn data_header(flags: u16, id: u32, len: usize) -> [u8; HEADER] {
+    Header { tag: DATA, flags, id, len: len as u32 }.bytes()
 }
 
 impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
@@ -244,10 +303,10 @@ impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
                     this.at = At::Header(filled + read);
                 }
                 At::Room(next) => {
-                    ready!(this.unread.poll_room(next.bytes, cx));
-                    this.at = At::Known(0, next);
+                    let is_open = ready!(this.unread.poll_room(next.id, next.bytes, cx));
+                    this.at = At::Known(0, if is_open { next } else { this.skip(next) });
                 }
-                At::Known(HEADER, Next { bytes: 0, .. }) => this.at = At::Header(0),
+                At::Known(HEADER, Next { bytes: 0, later, .. }) => this.at = At::Skipped(later),
                 At::Known(HEADER, next) => this.at = At::Body(next.bytes, next),
                 At::Known(given, next) => {
                     let rest = this.header.get(given..).unwrap_or_default();
@@ -255,6 +314,17 @@ impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
                     buffer.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
                     this.at = At::Known(given + part, next);
                     return Poll::Ready(Ok(part));
+                }
+                At::Skipped(0) => this.at = At::Header(0),
+                At::Skipped(left) => {
+                    let mut nowhere = [0; 4096];
+                    let len = nowhere.len().min(left);
+                    let part = nowhere.get_mut(..len).unwrap_or_default();
+                    let read = ready!(Pin::new(&mut this.inner).poll_read(cx, part))?;
+                    if read == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    this.at = At::Skipped(left - read);
                 }
                 At::Body(left, next) => {
                     let len = buffer.len().min(left);
@@ -273,21 +343,54 @@ impl<C: AsyncRead + Unpin> AsyncRead for Socket<C> {
     }
 }
 
+impl<C: AsyncWrite + Unpin> Socket<C> {
+    /// Writes what belongs between two frames, when yamux is there.
+    fn poll_between(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.writer.between().is_empty() {
+            let inner = Pin::new(&mut self.inner);
+            match ready!(inner.poll_write(cx, self.writer.between()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.writer.between_written(written),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Yamux has written a header.
+    fn on_written(&mut self, header: Header) {
+        let grant = if header.tag == WINDOW_UPDATE { header.len } else { 0 };
+        if (grant > 0 || header.flags & ACK > 0) && self.unread.granted(header.id, grant) {
+            self.writer.grant_extra(header);
+        }
+    }
+}
+
 impl<C: AsyncWrite + Unpin> AsyncWrite for Socket<C> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, bytes)
+        let this = self.get_mut();
+        ready!(this.poll_between(cx))?;
+        let part = this.writer.part(bytes);
+        let written = ready!(Pin::new(&mut this.inner).poll_write(cx, part))?;
+        if let Some(header) = this.writer.written(part.get(..written).unwrap_or(part)) {
+            this.on_written(header);
+        }
+        Poll::Ready(Ok(written))
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_between(cx))?;
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_close(cx)
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_between(cx))?;
+        Pin::new(&mut this.inner).poll_close(cx)
     }
 }
 
@@ -345,7 +448,8 @@ mod tests {
             wire.extend(frame(SYN, 4, 7));
             wire.extend(frame(0, 6, 500));
             wire.extend(frame(SYN | RST, 8, 500));
-            let len = wire.len();
+            // Of frames for streams that are not open their headers are given.
+            let len = wire.len() - 2 * 500;
             assert_eq!(read_all(wire, piece, &unread).unwrap(), len);
             assert_eq!(total(&unread), 137 + 3 * PER_FRAME, "in pieces of {piece}");
             unread.read(2, 100);
@@ -457,6 +561,46 @@ mod tests {
         unread.dropped(1);
         assert_eq!(wakes.count(), 1, "nobody waits");
         assert!(poll());
+    }
+
+    #[test]
+    fn a_frame_that_yamux_would_not_take_is_held_back_until_the_stream_is_read_or_dropped() {
+        const MAX: usize = FRAME_BYTES_MAX;
+        for is_dropped in [false, true] {
+            let unread = Unread::default();
+            let wire = [frame(SYN, 1, MAX), frame(0, 1, MAX).repeat(3), frame(FIN, 1, 9)].concat();
+            let mut socket = Socket::new(Cursor::new(wire), unread.clone());
+            let (wakes, task) = Wakes::new();
+            let mut buffer = vec![0; 1 << 20];
+            let mut given = |wakes: u32| {
+                let mut all = Vec::new();
+                let cx = &mut Context::from_waker(&task);
+                while let Poll::Ready(read) = Pin::new(&mut socket).poll_read(cx, &mut buffer) {
+                    match read.unwrap() {
+                        0 => break,
+                        read => all.extend_from_slice(&buffer[..read]),
+                    }
+                }
+                (all.len(), all.last_chunk().map(|last| Header::parse(*last)), wakes)
+            };
+            // The window of a stream that was just opened.
+            assert_eq!(given(0).0, 4 * (HEADER + MAX));
+            if is_dropped {
+                unread.dropped(1);
+                assert_eq!(wakes.count(), 1);
+                let ends = Header { tag: DATA, flags: FIN, id: 1, len: 0 };
+                assert_eq!(given(1), (HEADER, Some(ends), 1), "that it ends, and no more");
+            } else {
+                unread.read(1, 2 * MAX);
+                assert_eq!(wakes.count(), 1);
+                assert_eq!(given(1).0, 0, "what was read is looked at with the next read");
+                unread.read(1, 0);
+                assert_eq!((wakes.count(), given(2).0), (2, 0), "that is half of the window");
+                unread.read(1, 2 * MAX);
+                unread.read(1, 0);
+                assert_eq!((wakes.count(), given(3).0), (3, HEADER + 9));
+            }
+        }
     }
 
     /// Headers and bytes as yamux is given them; what it is given is read at once.
