@@ -103,7 +103,7 @@ impl Client {
         let is_resent = row.is_some_and(PeerWant::was_sent_again);
         if let Some((kind, row)) = row.and_then(|row| Some((row.sent()?, row))) {
             if let Some(state) = self.peers.get_mut(peer) {
-                state.punctuality_mut().measure(bytes, row.asked_at(), row.bytes_before(), now);
+                state.measure(bytes, row.asked_at(), row.bytes_before(), now);
             }
             if kind == WantKind::Block {
                 self.first_choice_was(want, true);

@@ -41,6 +41,8 @@ pub(super) struct DeliveryEstimator {
     last_block: Option<Timestamp>,
     /// A round trip of the connection, in microseconds, or somewhat more; zero while that is not known.
     round_trip: u64,
+    /// The least time from a request to its block, without the transfer of that block, in microseconds.
+    soonest: Option<u64>,
 }
 
 impl DeliveryEstimator {
@@ -60,6 +62,7 @@ impl DeliveryEstimator {
             at_least: 0,
             last_block: None,
             round_trip: 0,
+            soonest: None,
         }
     }
 
@@ -92,6 +95,10 @@ impl DeliveryEstimator {
         self.at_least = self.at_least.max(rate);
         let transfer = self.transfer(queue.saturating_add(bytes));
         let sample = took.saturating_sub(transfer).min(LATENCY_MAX);
+        if self.throughput().is_some() {
+            let alone = took.saturating_sub(self.transfer(bytes)).min(LATENCY_MAX);
+            self.soonest = Some(self.soonest.map_or(alone, |soonest| soonest.min(alone)));
+        }
         if self.measured {
             let off = sample.abs_diff(self.latency);
             self.deviation = self.deviation - self.deviation / 4 + off / 4;
@@ -164,7 +171,8 @@ impl DeliveryEstimator {
         let rate = u128::from(self.throughput()?);
         // While too little is asked for, the pauses count as transfer, and what is left for latency is less
         // than a round trip.
-        let delay = self.latency.max(self.round_trip).saturating_add(SLACK);
+        let delay = self.latency.max(self.round_trip).max(self.soonest.unwrap_or(0));
+        let delay = delay.saturating_add(SLACK);
         let bytes = rate * u128::from(delay) * 2 / 1_000_000;
         Some(u64::try_from(bytes).unwrap_or(u64::MAX))
     }
@@ -206,6 +214,21 @@ mod tests {
         let after = estimator.window().unwrap();
         assert!(before < 170_000 && (1_100_000..1_200_000).contains(&after), "{before}, {after}");
         assert_eq!(estimator.round_trip(), Some(500_000));
+    }
+
+    #[test]
+    fn what_is_asked_for_at_once_covers_the_time_in_which_a_block_can_come_however_short_the_latency_seems()
+     {
+        let mut estimator = DeliveryEstimator::default();
+        // Each takes 210 ms, and ten are under way: 10 MB/s, so that all of it seems to be transfer.
+        for n in 0..40u64 {
+            estimator.delivered(210_000, at(n * 21), 9 * 210_000, at(0), at(n * 21 + 210));
+        }
+        let latency = estimator.latency().unwrap().as_millis();
+        assert!(latency < 50, "{latency} ms");
+        // Twice of what comes in 190 ms + 50 ms; without that it were 10 MB/s for 50 ms and the latency.
+        let window = estimator.window().unwrap();
+        assert!((4_300_000..5_000_000).contains(&window), "{window}");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl PeerState {
             reachability: Reachability::Askable,
             stream: OutboundStream::new(retry, now),
             punctuality: Punctuality::new(history, now),
-            window: RequestWindow::default(),
+            window: RequestWindow::from_history(history),
             queue: MessageQueue::new(now),
             need: Need::default(),
             throttle,
@@ -185,7 +185,7 @@ impl PeerState {
 
     /// Bytes to be asked of it at once.
     fn window_size(&self, size: u32, choice: bool) -> u64 {
-        RequestWindow::size(self.punctuality.estimator(), self.fetched.bytes, size, choice)
+        self.window.size(self.punctuality.estimator(), self.fetched.bytes, size, choice)
     }
 
     /// It is asked for a block of about this size; the bytes that were asked of it before.
@@ -217,6 +217,12 @@ impl PeerState {
     }
 
     // What it does.
+
+    /// A wanted block that was asked for at `asked`, behind `before` other bytes, took until now.
+    pub(super) fn measure(&mut self, bytes: u64, asked: Timestamp, before: u64, now: Timestamp) {
+        self.window.delivered(bytes, asked, self.punctuality.busy_since(), now);
+        self.punctuality.measure(bytes, asked, before, now);
+    }
 
     /// It says HAVE of what it was not sent: whether that counts.
     pub(super) fn may_claim(&mut self, now: Timestamp) -> bool {

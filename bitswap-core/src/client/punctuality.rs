@@ -60,6 +60,11 @@ impl Punctuality {
         &self.estimator
     }
 
+    /// Since when it has had something to deliver.
+    pub(super) const fn busy_since(&self) -> Timestamp {
+        self.busy_since
+    }
+
     // What it does.
 
     /// It owed nothing, and is asked for something.
