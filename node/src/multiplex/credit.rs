@@ -26,42 +26,42 @@ const EXTRA_BYTES: u32 = 768 << 10;
 /// The frames of a stream that leave place for those eight.
 const WRITES_MAX: u32 = 3;
 
-/// What yamux takes on a stream that the peer opened.
+/// What yamux takes on a stream that the peer opened. Kept as differences, which are small: a peer has hundreds of streams.
 #[derive(Debug)]
 pub(super) struct Window {
-    /// Bytes of the frames that yamux was given.
-    given: u64,
-    /// Bytes read, and as of the read before.
-    read: u64,
-    read_before: u64,
-    /// Bytes that the peer was granted in what yamux has written.
-    granted: u64,
+    /// Bytes that the peer was granted in what yamux has written, less those that yamux was given.
+    granted: i32,
+    /// Bytes that yamux was given, less those read before the last read.
+    unseen: u32,
+    /// Bytes of the last read.
+    last_read: u32,
     writes: u32,
 }
 
 impl Window {
     pub(super) const fn new() -> Self {
-        Self { given: 0, read: 0, read_before: 0, granted: WINDOW_BYTES as u64, writes: 0 }
+        Self { granted: WINDOW_BYTES as i32, unseen: 0, last_read: 0, writes: 0 }
     }
 
     /// Yamux has granted the peer so much that it takes so many bytes more.
-    pub(super) fn takes(&self, bytes: usize) -> bool {
+    pub(super) const fn takes(&self, bytes: usize) -> bool {
         // Each read of a stream begins with a look at what was read before: when more than half of the window was, yamux
         // grants it again. It never has less than half of its first window to give, then.
-        let half = WINDOW_BYTES as u64 / 2;
-        let at_least = if self.writes <= WRITES_MAX { self.read_before + half } else { 0 };
-        self.given + bytes as u64 <= self.granted.max(at_least)
+        let is_granted = bytes as i64 <= self.granted as i64;
+        let is_soon = self.writes <= WRITES_MAX;
+        is_granted || is_soon && self.unseen as usize + bytes <= WINDOW_BYTES / 2
     }
 
     /// Yamux is given so many bytes.
     pub(super) const fn gives(&mut self, bytes: usize) {
-        self.given += bytes as u64;
+        self.granted = self.granted.saturating_sub(bytes as i32);
+        self.unseen += bytes as u32;
     }
 
     /// So many bytes were read.
     pub(super) const fn reads(&mut self, bytes: usize) {
-        self.read_before = self.read;
-        self.read += bytes as u64;
+        self.unseen -= self.last_read;
+        self.last_read = bytes as u32;
     }
 
     /// Something was written on the stream.
@@ -70,8 +70,8 @@ impl Window {
     }
 
     /// Yamux has written that it grants so many bytes.
-    pub(super) fn grants(&mut self, bytes: u32) {
-        self.granted += u64::from(bytes);
+    pub(super) const fn grants(&mut self, bytes: u32) {
+        self.granted = self.granted.saturating_add_unsigned(bytes);
     }
 }
 

@@ -62,8 +62,8 @@ struct Frames(VecDeque<Kept>);
 
 #[derive(Debug)]
 struct Kept {
-    bytes: usize,
-    left: usize,
+    bytes: u32,
+    left: u32,
 }
 
 /// The memory of a frame. An empty one is not kept.
@@ -77,8 +77,8 @@ impl Frames {
         let mut freed = 0;
         while let Some(first) = self.0.front_mut() {
             if first.left > 0 {
-                let part = bytes.min(first.left);
-                first.left -= part;
+                let part = bytes.min(first.left as usize);
+                first.left -= part as u32;
                 bytes -= part;
                 // Whether yamux drops a frame with its last byte depends on the buffer of the read; it
                 // does with the next read.
@@ -86,14 +86,14 @@ impl Frames {
                     break;
                 }
             }
-            freed += memory(first.bytes);
+            freed += memory(first.bytes as usize);
             self.0.pop_front();
         }
         freed
     }
 
     fn memory(&self) -> usize {
-        self.0.iter().map(|kept| memory(kept.bytes)).sum()
+        self.0.iter().map(|kept| memory(kept.bytes as usize)).sum()
     }
 }
 
@@ -154,7 +154,10 @@ impl Unread {
         let mut table = self.lock();
         table.arriving = 0;
         match table.streams.get_mut(&id) {
-            Some(stream) => stream.frames.0.push_back(Kept { bytes, left: bytes }),
+            Some(stream) => {
+                let bytes = bytes as u32;
+                stream.frames.0.push_back(Kept { bytes, left: bytes });
+            }
             None => table.account.give(memory(bytes)),
         }
     }
