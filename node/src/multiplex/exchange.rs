@@ -207,8 +207,8 @@ fn no_stream_is_given_more_than_yamux_takes_and_none_waits_for_ever() {
     }
 }
 
-/// Two peers that send to each other as much as they may, over lines that hold little: neither waits until what it grants is
-/// written, since the other may wait for the same.
+/// Two peers that send to each other as much as they may, over lines that hold less than a frame: what each holds back keeps
+/// neither from writing.
 #[test]
 fn two_peers_that_both_send_as_much_as_they_may_both_get_it() {
     const STREAMS: usize = 4;
