@@ -41,8 +41,6 @@ pub(crate) struct OutboundStream {
     /// The first pause between two attempts.
     retry: Duration,
     active: Timestamp,
-    /// The shortest time in which it was opened.
-    opened_in: Option<Duration>,
 }
 
 impl OutboundStream {
@@ -55,7 +53,6 @@ impl OutboundStream {
             failures: 0,
             retry,
             active: now,
-            opened_in: None,
         }
     }
 
@@ -72,23 +69,22 @@ impl OutboundStream {
         due
     }
 
-    /// The host's answer to a request to open. False when none was under way.
-    pub(crate) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
-        let State::Opening(since) = self.state else { return false };
+    /// The host's answer to a request to open: how long that took. `None` when none was under way.
+    pub(crate) fn opened(
+        &mut self,
+        result: Result<Version, OpenError>,
+        now: Timestamp,
+    ) -> Option<Duration> {
+        let State::Opening(since) = self.state else { return None };
         self.active = now;
         match result {
-            Ok(version) => {
-                self.state = State::Open(version);
-                // A host that opens streams without asking the peer first takes no time, and tells nothing.
-                let took = Some(now.since(since)).filter(|took| !took.is_zero());
-                self.opened_in = took.into_iter().chain(self.opened_in).min();
-            }
+            Ok(version) => self.state = State::Open(version),
             Err(OpenError::Unsupported) => self.state = State::Refused,
             // The connection that it was to be opened on closed; there may be another one.
             Err(OpenError::Closed) => self.lost(now),
             Err(_) => self.back_off(now),
         }
-        true
+        Some(now.since(since))
     }
 
     /// The stream is gone: once that is an accident, and the next may be opened at once. A peer with
@@ -122,12 +118,6 @@ impl OutboundStream {
             State::Open(version) => Some(version),
             _ => None,
         }
-    }
-
-    /// The shortest time in which it was opened. The two ends agree on a protocol meanwhile, so it is a round
-    /// trip at least: known before the peer was asked anything.
-    pub(crate) const fn opened_in(&self) -> Option<Duration> {
-        self.opened_in
     }
 
     /// Nothing is on its way, and the stream is open or opening it can be asked for at once.
@@ -267,7 +257,7 @@ mod tests {
         let mut stream = OutboundStream::new(RETRY, at(0));
         assert!(stream.open(at(0)));
         assert!(!stream.open(at(0)), "one request at a time");
-        assert!(stream.opened(Err(OpenError::Timeout), at(10)));
+        assert!(stream.opened(Err(OpenError::Timeout), at(10)).is_some());
         assert_eq!(stream.retry_at(), Some(at(110)));
         assert!(!stream.open(at(109)));
         assert!(stream.open(at(110)));
@@ -281,22 +271,11 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_opening_is_kept_and_one_that_takes_no_time_tells_nothing() {
+    fn it_is_known_how_long_opening_took() {
         let mut stream = OutboundStream::new(RETRY, at(0));
-        let mut open = |from, to| {
-            stream.open(at(from));
-            stream.opened(Ok(Version::V1_2), at(to));
-            stream.abort();
-            stream.opened_in().map(|took| took.as_millis())
-        };
-        assert_eq!(open(0, 0), None);
-        assert_eq!(open(0, 30), Some(30));
-        assert_eq!(open(50, 150), Some(30));
-        assert_eq!(open(200, 220), Some(20));
-        assert_eq!(open(300, 300), Some(20));
-        stream.open(at(400));
-        stream.opened(Err(OpenError::Timeout), at(401));
-        assert_eq!(stream.opened_in(), Some(Duration::from_millis(20)), "a failure tells nothing");
+        stream.open(at(50));
+        assert_eq!(stream.opened(Ok(Version::V1_2), at(150)), Some(Duration::from_millis(100)));
+        assert_eq!(stream.opened(Ok(Version::V1_2), at(160)), None, "nobody asked");
     }
 
     #[test]

@@ -172,6 +172,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (any::<u8>(), version()).prop_map(|(peer, version)| Op::Connect(peer, version)),
         1 => any::<u8>().prop_map(Op::Disconnect),
         1 => (any::<u8>(), support()).prop_map(|(peer, support)| Op::Support(peer, support)),
+        1 => (any::<u8>(), 0..2_000_000u32)
+            .prop_map(|(peer, micros)| Op::RoundTrip(peer, micros)),
         8 => (any::<u8>(), opened()).prop_map(|(nth, opened)| Op::Opened(nth, opened)),
         1 => (any::<u8>(), stream(), open_result())
             .prop_map(|(peer, stream, result)| Op::Open(peer, stream, result)),

@@ -44,12 +44,14 @@ use crate::spawner::TaskSpawner;
 use crate::traffic::Traffic;
 use haves::Haves;
 use inbox::Inbox;
+use peer::Versions;
 use peers::Peers;
 
 /// Bitswap as a part of a libp2p swarm. The crate's front page shows how it is used.
 pub struct Behaviour<S> {
     host: Host<Peers, S>,
     settings: Settings,
+    versions: Versions,
     items_per_second: u32,
     spawner: Arc<dyn TaskSpawner>,
     traffic: Traffic,
@@ -91,10 +93,12 @@ impl<S: Blockstore> Behaviour<S> {
             open_timeout: config.open_timeout,
             offer: Offer::up_to(config.newest),
         };
+        let versions = Versions::new(config.newest, config.lazy_negotiation);
         let items_per_second = config.items_per_second;
         Self {
             host: Host::new(config, store, spawner.clone(), Peers::default(), seed),
             settings,
+            versions,
             items_per_second,
             spawner,
             traffic: Traffic::default(),

@@ -20,6 +20,7 @@ pub struct Config {
     pub(crate) open_timeout: Duration,
     pub(crate) peer_histories_max: usize,
     pub(crate) newest: Version,
+    pub(crate) lazy_negotiation: bool,
 }
 
 impl Default for Config {
@@ -32,6 +33,7 @@ impl Default for Config {
             open_timeout: Duration::from_secs(10),
             peer_histories_max: 4096,
             newest: Version::V1_2,
+            lazy_negotiation: false,
         }
     }
 }
@@ -116,6 +118,18 @@ impl Config {
     #[must_use]
     pub const fn with_newest(mut self, version: Version) -> Self {
         self.newest = version;
+        self
+    }
+
+    /// A stream is written to without waiting for the peer to agree to the version, which is the newest or the one it
+    /// agreed to last: that saves a round trip for the first want and for the first answer. After a stream failed, the
+    /// version is agreed on once. Needs a swarm that negotiates lazily
+    /// ([`with_substream_upgrade_protocol_override`](libp2p_swarm::Config::with_substream_upgrade_protocol_override)`(V1Lazy)`),
+    /// and somebody who measures round trips, which are no longer seen in how long a stream takes to open:
+    /// [`Behaviour::set_round_trip`](crate::Behaviour::set_round_trip). Default: the peer is waited for.
+    #[must_use]
+    pub const fn with_lazy_negotiation(mut self) -> Self {
+        self.lazy_negotiation = true;
         self
     }
 

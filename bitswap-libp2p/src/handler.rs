@@ -83,9 +83,9 @@ pub struct Handler {
     settings: Settings,
     mailbox: Mailbox,
     keep_alive: bool,
-    requests: VecDeque<(StreamKind, StreamId, Version)>,
+    requests: VecDeque<(StreamKind, StreamId, Offer)>,
     streams: PerStream<OutboundStream>,
-    closing: Vec<Closing<WriteHalf<Stream>>>,
+    closing: Vec<(StreamId, Closing<WriteHalf<Stream>>)>,
     readers: Readers,
     incoming: Incoming,
     /// Which of our names the peer lists, by [`Version::PREFERRED`].
@@ -126,16 +126,16 @@ impl Handler {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Open { kind, stream, first } => {
-                *self.streams.get_mut(kind) = OutboundStream::Opening(stream);
-                self.requests.push_back((kind, stream, first));
+            Command::Open { kind, stream, offer } => {
+                *self.streams.get_mut(kind) = OutboundStream::opening(stream);
+                self.requests.push_back((kind, stream, offer));
             }
             Command::Send { kind, stream, id, version, message } => {
                 self.streams.get_mut(kind).send(stream, id, version, message);
             }
             Command::Close { kind, stream } => {
                 if let Some(closing) = self.streams.get_mut(kind).close(stream) {
-                    self.closing.push(closing);
+                    self.closing.push((stream, closing));
                     self.readers.drain(stream);
                 }
             }
@@ -160,7 +160,7 @@ impl Handler {
         stream.ignore_for_keep_alive();
         if self.streams.get(kind).is_opening(id) {
             let (read, write) = stream.split();
-            *self.streams.get_mut(kind) = OutboundStream::Open(id, Writer::new(write));
+            self.streams.get_mut(kind).opened(id, Writer::new(write));
             self.readers.add(Source::Ours(read, kind, id));
             log!(trace, "a stream was opened", stream = kind, version = version);
             self.report.kind(kind, id, StreamEvent::Opened(Ok(version)));
@@ -169,7 +169,7 @@ impl Handler {
 
     fn open_failed(
         &mut self,
-        error: &StreamUpgradeError<Infallible>,
+        error: &StreamUpgradeError<OpenError>,
         kind: StreamKind,
         id: StreamId,
     ) {
@@ -178,6 +178,7 @@ impl Handler {
             self.streams.get_mut(kind).reset(id);
             let error = match error {
                 StreamUpgradeError::NegotiationFailed => OpenError::Unsupported,
+                StreamUpgradeError::Apply(error) => *error,
                 StreamUpgradeError::Timeout => OpenError::Timeout,
                 _ => OpenError::Closed,
             };
@@ -227,7 +228,7 @@ impl Handler {
 
     fn tick(&mut self) {
         self.readers.tick();
-        self.closing.retain_mut(|closing| !closing.tick());
+        self.closing.retain_mut(|(_, closing)| !closing.tick());
         for kind in StreamKind::ALL {
             if let OutboundStream::Open(id, writer) = self.streams.get_mut(kind)
                 && writer.tick()
@@ -257,7 +258,7 @@ impl Handler {
                 }
             }
         }
-        self.closing.retain_mut(|closing| !closing.is_done(cx));
+        self.closing.retain_mut(|(_, closing)| !closing.is_done(cx));
     }
 
     /// Reads and decodes until nothing more is there or the report is full.
@@ -336,6 +337,8 @@ impl Handler {
         };
         if let Some((kind, stream)) = ours {
             self.stream_failed(kind, stream, error);
+            // Neither half of a stream may be touched whose negotiation has failed, and this may be why.
+            self.closing.retain(|(closing, _)| *closing != stream);
         }
     }
 }
@@ -366,10 +369,9 @@ impl ConnectionHandler for Handler {
         for command in commands {
             self.on_command(command);
         }
-        if let Some((kind, stream, first)) = self.requests.pop_front() {
-            let offer =
-                SubstreamProtocol::new(self.settings.offer.starting_with(first), (kind, stream))
-                    .with_timeout(self.settings.open_timeout);
+        if let Some((kind, stream, offer)) = self.requests.pop_front() {
+            let offer = SubstreamProtocol::new(offer, (kind, stream))
+                .with_timeout(self.settings.open_timeout);
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
                 protocol: offer,
             });

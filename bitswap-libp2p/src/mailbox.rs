@@ -13,6 +13,7 @@ use std::task::Waker;
 use bitswap_core::{Message, SendId, StreamKind, Version};
 
 use crate::locked::Locked;
+use crate::protocol::Offer;
 
 /// Names one stream. A stream that is opened again gets another, so what is said of the
 /// old stream cannot be taken for the new one.
@@ -22,8 +23,8 @@ pub struct StreamId(pub(crate) u64);
 /// Something the task of a connection is asked to do.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// Negotiate a stream for a stream.
-    Open { kind: StreamKind, stream: StreamId, first: Version },
+    /// Negotiate a stream of this kind.
+    Open { kind: StreamKind, stream: StreamId, offer: Offer },
     /// Write a message.
     Send { kind: StreamKind, stream: StreamId, id: SendId, version: Version, message: Message },
     /// Close the stream in good order.

@@ -1,35 +1,56 @@
 //! The protocol names on offer, and which of them was agreed on.
 
-use std::convert::Infallible;
-use std::iter::Skip;
+use std::iter::{Chain, Skip, Take};
+use std::{array, option};
 
 use bitswap_core::Version;
+use bitswap_core::error::OpenError;
 use futures::future::{Ready, ready};
 use libp2p_core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p_swarm::Stream;
 
-/// A version as the name that multistream-select negotiates.
+/// A name that multistream-select negotiates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Name(Version);
+pub enum Name {
+    /// Stands for a version.
+    Of(Version),
+    /// Stands for none, since the peer has refused it already: see [`Names::AllAgreed`].
+    Refused,
+}
 
 impl AsRef<str> for Name {
     fn as_ref(&self) -> &str {
-        self.0.protocol()
+        match self {
+            Self::Of(version) => version.protocol(),
+            Self::Refused => Version::Unversioned.protocol(),
+        }
     }
 }
 
 /// The names up to the newest on offer, in order of preference. Copying and listing it allocates
 /// nothing: the swarm lists the names of a handler at nearly every poll.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offer {
     newest: Version,
     first: Version,
+    names: Names,
+}
+
+/// Which of the names are on offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    All,
+    /// All, where the last name on offer is used without waiting for the peer's answer. The last version is repeated:
+    /// if all were refused, it is what is left, and nothing is ever written on it.
+    AllAgreed,
+    /// The first alone.
+    First,
 }
 
 impl Offer {
     /// This version and all older ones, newest first.
     pub(crate) const fn up_to(newest: Version) -> Self {
-        Self { newest, first: newest }
+        Self { newest, first: newest, names: Names::All }
     }
 
     /// The version that is known to work first, then the others, newest first. A dialer pays one
@@ -37,40 +58,60 @@ impl Offer {
     pub(crate) const fn starting_with(self, first: Version) -> Self {
         Self { first, ..self }
     }
+
+    /// Nothing is to be written before the peer has agreed to a name, in a swarm that negotiates lazily too.
+    pub(crate) const fn agreed(self) -> Self {
+        Self { names: Names::AllAgreed, ..self }
+    }
+
+    /// The first version alone. A swarm that negotiates lazily then waits for nothing.
+    pub(crate) const fn alone(self) -> Self {
+        Self { names: Names::First, ..self }
+    }
 }
 
 impl UpgradeInfo for Offer {
     type Info = Name;
-    type InfoIter = Skip<std::array::IntoIter<Name, 4>>;
+    type InfoIter = Chain<Take<Skip<array::IntoIter<Name, 4>>>, option::IntoIter<Name>>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        let mut names = Version::PREFERRED.map(Name);
+        let mut versions = Version::PREFERRED;
         // The newer ones are at the front, and are left out.
-        let newer = names.iter().take_while(|name| name.0 > self.newest).count();
-        if let Some(at) = names.iter().skip(newer).position(|name| name.0 == self.first) {
-            names[newer..=newer + at].rotate_right(1);
+        let newer = versions.iter().take_while(|version| **version > self.newest).count();
+        if let Some(at) = versions.iter().skip(newer).position(|version| *version == self.first) {
+            versions[newer..=newer + at].rotate_right(1);
         }
-        names.into_iter().skip(newer)
+        let most = if self.names == Names::First { 1 } else { versions.len() };
+        let last = (self.names == Names::AllAgreed).then_some(Name::Refused);
+        versions.map(Name::Of).into_iter().skip(newer).take(most).chain(last)
+    }
+}
+
+/// The version that both ends speak now.
+fn version_of(name: Name) -> Result<Version, OpenError> {
+    match name {
+        Name::Of(version) => Ok(version),
+        Name::Refused => Err(OpenError::Unsupported),
     }
 }
 
 impl InboundUpgrade<Stream> for Offer {
     type Output = (Stream, Version);
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Output, Infallible>>;
+    type Error = OpenError;
+    type Future = Ready<Result<Self::Output, OpenError>>;
 
     fn upgrade_inbound(self, stream: Stream, name: Name) -> Self::Future {
-        ready(Ok((stream, name.0)))
+        ready(version_of(name).map(|version| (stream, version)))
     }
 }
 
 impl OutboundUpgrade<Stream> for Offer {
     type Output = (Stream, Version);
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Output, Infallible>>;
+    type Error = OpenError;
+    type Future = Ready<Result<Self::Output, OpenError>>;
 
     fn upgrade_outbound(self, stream: Stream, name: Name) -> Self::Future {
-        ready(Ok((stream, name.0)))
+        ready(version_of(name).map(|version| (stream, version)))
     }
 }
 
@@ -112,5 +153,19 @@ mod tests {
             ["/ipfs/bitswap", "/ipfs/bitswap/1.0.0"]
         );
         assert_eq!(offered(Offer::up_to(Version::Unversioned)), ["/ipfs/bitswap"]);
+    }
+
+    #[test]
+    fn one_name_is_offered_alone_and_all_names_with_one_more_that_stands_for_none() {
+        let offer = Offer::up_to(Version::V1_1).starting_with(Version::V1_0);
+        assert_eq!(offered(offer.alone()), ["/ipfs/bitswap/1.0.0"]);
+        // What the peer speaks is not known for newer than we do.
+        assert_eq!(offered(offer.starting_with(Version::V1_2).alone()), ["/ipfs/bitswap/1.1.0"]);
+        let names = Vec::from_iter(offer.agreed().protocol_info());
+        let versions = [Version::V1_0, Version::V1_1, Version::Unversioned].map(Name::Of);
+        assert_eq!(names[..3], versions);
+        assert_eq!(names[3..], [Name::Refused]);
+        assert_eq!(Name::Refused.as_ref(), Name::Of(Version::Unversioned).as_ref());
+        assert_eq!(version_of(Name::Refused), Err(OpenError::Unsupported));
     }
 }

@@ -10,6 +10,7 @@ mod node;
 mod node_get;
 mod node_identify;
 mod node_needs;
+mod node_negotiation;
 mod node_peers;
 mod node_store;
 mod probe;

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::hash::Hash;
+use core::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::{
@@ -21,6 +22,7 @@ pub enum Call<P> {
     HandleConnected { peer: P, history: Option<PeerHistory> },
     HandleDisconnected { peer: P },
     HandleSupport { peer: P, support: ProtocolSupport },
+    HandleRoundTrip { peer: P, took: Duration },
     HandleOpen { peer: P, stream: StreamKind, result: Result<Version, OpenError> },
     HandleMessage { peer: P, message: Message },
     HandleSent { id: SendId, result: Result<(), SendError> },
@@ -57,6 +59,7 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             Call::HandleConnected { peer, history } => self.handle_connected(peer, history, now),
             Call::HandleDisconnected { peer } => self.handle_disconnected(peer, now),
             Call::HandleSupport { peer, support } => self.handle_support(peer, support, now),
+            Call::HandleRoundTrip { peer, took } => self.handle_round_trip(peer, took, now),
             Call::HandleOpen { peer, stream, result } => {
                 self.handle_open(peer, stream, result, now);
             }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt::Debug;
 use core::hash::Hash;
 use core::ops::Deref;
+use core::time::Duration;
 
 use cid::Cid;
 
@@ -147,6 +148,14 @@ impl<P: Copy + Ord + Debug + Hash> Checked<P> {
             model.support(peer, support);
         }
         self.engine.handle_support(peer, support, now);
+    }
+
+    /// [`Engine::handle_round_trip`].
+    pub fn handle_round_trip(&mut self, peer: P, took: Duration, now: Timestamp) {
+        if let Some(model) = &mut self.model {
+            model.input(now, || Record::Peer("round trip", peer));
+        }
+        self.engine.handle_round_trip(peer, took, now);
     }
 
     /// [`Engine::handle_open`].

@@ -171,6 +171,11 @@ impl<P: Copy + Ord + Debug + Hash, I: Interceptor<P>> Host<P, I> {
         self.call(Call::HandleSupport { peer, support });
     }
 
+    /// A round trip of a peer's connection was measured.
+    pub fn round_trip(&mut self, peer: P, took: Duration) {
+        self.call(Call::HandleRoundTrip { peer, took });
+    }
+
     /// A stream was reset.
     pub fn reset(&mut self, peer: P, stream: StreamKind) {
         self.call(Call::HandleReset { peer, stream });

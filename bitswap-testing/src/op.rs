@@ -32,6 +32,8 @@ pub enum Op {
     Disconnect(u8),
     /// What a peer supports becomes known.
     Support(u8, ProtocolSupport),
+    /// A round trip of a peer's connection takes this many microseconds.
+    RoundTrip(u8, u32),
     /// An outstanding request for a stream is answered.
     Opened(u8, Opened),
     /// A stream opens or fails to, asked for or not.

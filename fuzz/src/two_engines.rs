@@ -82,6 +82,7 @@ fn step(link: &mut Link<'_>, [code, a, b]: [u8; 3]) {
         41..=46 => link.load(side),
         47..=49 => link.wait(Duration::from_micros(some as u64)),
         50..=53 => link.wait_until_due(),
+        54 => link.round_trip(side, Duration::from_micros(some as u64)),
         _ => _ = link.calm(),
     }
 }

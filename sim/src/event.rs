@@ -42,6 +42,8 @@ pub(crate) enum Event {
         connection: Connection,
         result: Result<Version, OpenError>,
     },
+    /// A ping was answered.
+    Pinged { node: Node, peer: Node, connection: Connection, took: Duration },
     /// The store answers.
     Loaded { node: Node, load: Load<Node> },
     /// A provider search answers; `last` when the found peers have been dialled.

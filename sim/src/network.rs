@@ -20,6 +20,9 @@ pub struct Connection(pub(crate) u32);
 pub enum Opening {
     /// A round trip, as negotiating a protocol does.
     RoundTrip,
+    /// Nothing, where the version is taken for granted, unless the peer refuses it. Both ends learn of a new connection
+    /// how long a round trip takes, as by a ping.
+    Lazy,
     /// Nothing: whole messages are all there is.
     Free,
 }
@@ -149,6 +152,12 @@ impl Network {
             .collect()
     }
 
+    /// How long a ping of a new connection takes, if there is one.
+    pub(crate) fn ping(&mut self, from: Node, to: Node) -> Option<Duration> {
+        let is_pinged = self.opening == Opening::Lazy;
+        is_pinged.then(|| self.latency(from, to) + self.latency(to, from))
+    }
+
     /// Negotiates a stream: how long it takes and what comes of it.
     pub(crate) fn open(
         &mut self,
@@ -170,7 +179,8 @@ impl Network {
         };
         let at = match self.opening {
             Opening::Free => now,
-            Opening::RoundTrip => {
+            Opening::Lazy if result.is_ok() => now,
+            Opening::Lazy | Opening::RoundTrip => {
                 let mut way = |from, to| {
                     let pipe = self.pipe(from, to);
                     let wait = pipe.clogged_until.since(now);

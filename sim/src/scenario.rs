@@ -82,7 +82,7 @@ impl Scenario {
         Self {
             name,
             block_set: BlockSet::equal(1, 8000),
-            opening: Opening::RoundTrip,
+            opening: Opening::Lazy,
             link: Link::latency_ms(10),
             fetchers: 1,
             seeders: 0,

@@ -132,7 +132,12 @@ pub fn sweep(run: &Sweep) -> Swept {
     let count = draw::between(&mut rng, 1, 40) as usize;
     let size = draw::skewed(&mut rng, 10, 50_000) as usize;
     let block_set = BlockSet::equal(count, size);
-    let mut world = World::new(seed, block_set.clone(), Opening::RoundTrip);
+    // From a draw of its own, so that all else in the world is as with the other.
+    let opening = match Rng::new(&draw::seed(seed, 2), "opening").below(2) {
+        0 => Opening::RoundTrip,
+        _ => Opening::Lazy,
+    };
+    let mut world = World::new(seed, block_set.clone(), opening);
     if let Some(tell) = run.tell {
         world.trace(tell);
     }

@@ -144,7 +144,7 @@ impl Asking {
     fn play(&self, seed: u64) -> Run {
         let blocks = if self.is_file { FILE } else { 1 };
         let block_set = BlockSet::equal(blocks, SIZE);
-        let mut world = World::new(seed, block_set.clone(), Opening::RoundTrip);
+        let mut world = World::new(seed, block_set.clone(), Opening::Lazy);
         world.every_link(Link::latency_ms(LATENCY_MS));
         let asks = world.unwatched_host(Config::default());
         let peers: Vec<Node> =

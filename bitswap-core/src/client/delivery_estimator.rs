@@ -66,9 +66,15 @@ impl DeliveryEstimator {
         }
     }
 
-    /// A round trip of the connection takes so long, or somewhat less.
-    pub(super) fn set_round_trip(&mut self, took: Duration) {
-        self.round_trip = micros(took).min(LATENCY_MAX);
+    /// A round trip of the connection takes so long, or somewhat less: whether that is news. What takes no
+    /// time tells nothing.
+    pub(super) fn set_round_trip(&mut self, took: Duration) -> bool {
+        let took = micros(took).min(LATENCY_MAX);
+        let is_news = took > 0 && self.round_trip().is_none_or(|known| took < known);
+        if is_news {
+            self.round_trip = took;
+        }
+        is_news
     }
 
     /// A round trip of the connection, or somewhat more, once that is known.

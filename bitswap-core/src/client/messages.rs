@@ -40,13 +40,12 @@ impl Client {
         now: Timestamp,
     ) -> bool {
         let Some(state) = self.peers.get_mut(peer) else { return false };
-        if !state.stream_mut().opened(result, now) {
-            return false;
-        }
+        let Some(took) = state.stream_mut().opened(result, now) else { return false };
         let is_closed = state.stream().is_closed();
         match result {
             Ok(version) => {
-                state.measure_opening();
+                // The two ends agreed on a protocol meanwhile: a round trip, before the peer was asked for anything.
+                state.set_round_trip(took);
                 if !version.has_presence() {
                     self.adapt_to_old_version(peer, now);
                 }

@@ -58,6 +58,8 @@ pub(crate) use options::{Options, PeerRule};
 pub use options::{PeerSet, SessionOptions, WhenMissing};
 pub(crate) use session::Session;
 
+use core::time::Duration;
+
 use cid::Cid;
 
 use crate::block::Block;
@@ -173,6 +175,15 @@ impl Client {
             _ => {}
         }
         self.refresh_peer(peer);
+    }
+
+    /// A round trip of its connection took so long.
+    pub(crate) fn round_trip(&mut self, peer: Ref<Peer>, took: Duration, now: Timestamp) {
+        let Some(state) = self.peers.get_mut(peer) else { return };
+        if state.set_round_trip(took) {
+            self.expect_first(peer, now);
+            self.refresh_peer(peer);
+        }
     }
 
     /// Something about a peer has changed that may decide whether it can be asked.

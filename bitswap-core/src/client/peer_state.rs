@@ -233,11 +233,9 @@ impl PeerState {
         self.claims <= CLAIMS_MAX
     }
 
-    /// Its stream was opened.
-    pub(super) fn measure_opening(&mut self) {
-        if let Some(took) = self.stream.opened_in() {
-            self.punctuality.set_round_trip(took);
-        }
+    /// A round trip of its connection took this time, or somewhat less: whether that is news.
+    pub(super) fn set_round_trip(&mut self, took: Duration) -> bool {
+        self.punctuality.set_round_trip(took)
     }
 
     /// A want that it was sent has ended otherwise, and its block may still come.

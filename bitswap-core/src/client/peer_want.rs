@@ -248,7 +248,12 @@ impl PeerWant {
         core::mem::replace(&mut self.deadline, at)
     }
 
-    /// What its deadline is; what it was before.
+    /// What its deadline is.
+    pub(super) const fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    /// What its deadline is from now on; what it was before.
     pub(super) const fn set_patience(&mut self, patience: Patience) -> Patience {
         core::mem::replace(&mut self.patience, patience)
     }

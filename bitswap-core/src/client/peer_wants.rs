@@ -272,6 +272,24 @@ impl Client {
         }
     }
 
+    /// A round trip of a peer's connection is known, or turns out to be shorter. What it was asked for first may be late by
+    /// that, if nothing has come of it.
+    pub(super) fn expect_first(&mut self, peer: Ref<Peer>, now: Timestamp) {
+        let Some(state) = self.peers.get(peer).filter(|state| !state.punctuality().is_measured())
+        else {
+            return;
+        };
+        let requests = state.queue().latest(self.wants.peer_wants());
+        let first = requests.filter(|(_, row)| row.is_request() && row.bytes_before() == 0).last();
+        // What another peer has shortened already is not made longer again.
+        if let Some((at, row)) = first
+            && row.patience() != Patience::Shortened
+            && row.deadline().is_some()
+        {
+            self.give_time(at, row.asked_at(), now);
+        }
+    }
+
     /// The first block of a peer came. All that it was asked for with it has the deadline of a peer of which nothing is
     /// known; the next of it is late sooner, by what is known now, if nothing else comes meanwhile.
     pub(super) fn expect_second(&mut self, peer: Ref<Peer>, now: Timestamp) {

@@ -72,9 +72,9 @@ impl Punctuality {
         self.busy_since = now;
     }
 
-    /// A round trip of its connection took this time, or somewhat less.
-    pub(super) fn set_round_trip(&mut self, took: Duration) {
-        self.estimator.set_round_trip(took);
+    /// A round trip of its connection took this time, or somewhat less: whether that is news.
+    pub(super) fn set_round_trip(&mut self, took: Duration) -> bool {
+        self.estimator.set_round_trip(took)
     }
 
     /// It answered HAVE or DONT_HAVE after this time.

@@ -45,7 +45,7 @@ mod tests {
             let max = max::<u64>(&Config::default().with_limits(limits).unwrap());
             [max.empty, max.peer, max.peers, max.session, max.want]
         };
-        assert_eq!(max(Limits::default()), [44_522, 6_586_261, 373_324_317, 59_760, 585]);
+        assert_eq!(max(Limits::default()), [44_522, 6_586_229, 373_291_549, 59_760, 585]);
         let few = Limits {
             peers: 3,
             ledger_per_peer: 50,
@@ -62,6 +62,6 @@ mod tests {
             entries_per_message: 30,
             peer_histories: 11,
         };
-        assert_eq!(max(few), [44_522, 4_307_589, 4_398_871, 12_887, 1138]);
+        assert_eq!(max(few), [44_522, 4_307_557, 4_398_775, 12_887, 1138]);
     }
 }

@@ -7,6 +7,7 @@ mod registry;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use cid::Cid;
 
@@ -121,10 +122,20 @@ impl<P: Copy + Ord + core::fmt::Debug> Engine<P> {
         }
     }
 
+    /// A round trip of the connection took so long, by what the host measures: libp2p's ping, usually. It says
+    /// how long a peer may take that has not delivered anything yet, and how much is to be under way. Of several
+    /// the shortest counts, since what is measured on a busy connection is its queue as well.
+    ///
+    /// Nothing need be measured for this: see [`Engine::handle_open`].
+    pub fn handle_round_trip(&mut self, peer: P, took: Duration, now: Timestamp) {
+        if let Some(id) = self.peer_input(peer, now) {
+            self.client.round_trip(id.at(), took, self.now);
+        }
+    }
+
     /// The answer to [`Output::Open`]. How long it took, if any time at all, is taken for a round trip of the
-    /// connection, or somewhat more: it says how long a peer may take that has not delivered anything yet, and how
-    /// much is to be under way. So `now` is when the two ends had agreed on a protocol, and a host that opens streams
-    /// without asking the peer answers at the time at which it was asked to.
+    /// connection, or somewhat more, as in [`Engine::handle_round_trip`]. So `now` is when the two ends had agreed on
+    /// a protocol, and a host that opens streams without asking the peer answers at the time at which it was asked to.
     pub fn handle_open(
         &mut self,
         peer: P,

@@ -33,7 +33,7 @@ impl PeerState {
 
     /// The host's answer to that; false when it was not asked.
     pub(super) fn opened(&mut self, result: Result<Version, OpenError>, now: Timestamp) -> bool {
-        self.stream.opened(result, now)
+        self.stream.opened(result, now).is_some()
     }
 
     /// The peer has shown that it speaks Bitswap after all.

@@ -176,6 +176,28 @@ fn a_first_want_that_is_late_for_the_round_trip_is_asked_beside() {
     assert_eq!(d.engine().stats().fetched.timeouts, 0, "it has its time all the same");
 }
 
+#[test]
+fn a_round_trip_that_becomes_known_later_says_when_a_first_want_is_late() {
+    for measured in [&[20][..], &[90, 20], &[20, 90], &[0, 20, 0]] {
+        let mut d = Driver::peers(0..2);
+        let s = d.session();
+        d.want(s, &[cid(1)]);
+        let first = Driver::receivers(&d.take_sent(), cid(1), Sent::WantBlock);
+        assert_eq!(first.len(), 1);
+        d.pass(ms(20));
+        for took in measured {
+            d.host.round_trip(first[0], ms(*took));
+        }
+        d.drain();
+        assert_eq!(d.take_sent(), []);
+        // Since it was asked: four round trips, a tenth of a second, and 16 KiB at 1 MiB/s.
+        d.pass(ms(4 * 20 + 100 + 15 - 20));
+        assert_eq!(d.take_sent(), [], "{measured:?}");
+        d.pass(ms(1));
+        assert_eq!(d.take_sent(), [(1 - first[0], cid(1), Sent::WantBlock)], "{measured:?}");
+    }
+}
+
 /// Peer 0 serves what it is asked for, and eight others never answer anything: more than may be asked beside them.
 #[test]
 fn what_silent_peers_were_asked_for_first_is_moved_after_twice_the_time_of_a_first_block() {

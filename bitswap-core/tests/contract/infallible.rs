@@ -1,6 +1,7 @@
 //! 5. Inputs cannot fail: whatever comes is counted and ignored, or ends in an event.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bitswap_core::error::{OpenError, SendError, WantError};
 use bitswap_core::message::{Message, Wantlist};
@@ -246,6 +247,11 @@ impl Chaos {
                 let support = [ProtocolSupport::Unknown, ProtocolSupport::No, ProtocolSupport::Yes];
                 let (peer, at) = (self.peer(), self.rng.below(3) as usize);
                 self.engine.handle_support(peer, support[at], now);
+                self.engine.handle_round_trip(
+                    peer,
+                    Duration::from_micros(self.rng.below(1 << 20)),
+                    now,
+                );
             }
             5..=8 => {
                 let (peer, message) = (self.peer(), self.message());

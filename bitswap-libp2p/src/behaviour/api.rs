@@ -1,6 +1,7 @@
 //! What the program that embeds the behaviour may ask of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitswap_core::error::WantError;
 use bitswap_core::{
@@ -121,6 +122,13 @@ impl<S: Blockstore> Behaviour<S> {
     /// that are not connected yet may be dialed, and named once they are.
     pub fn providers(&mut self, id: LookupId, peers: &[PeerId], lookup: ProviderProgress) {
         self.with_engine(|engine, now| engine.handle_providers(id, peers, lookup, now));
+    }
+
+    /// A round trip of the peer's connection takes so long, by libp2p's ping for example: see
+    /// [`Engine::handle_round_trip`](bitswap_core::Engine::handle_round_trip). Where streams are
+    /// negotiated lazily, nothing else tells it before the peer delivers: see [`Config::with_lazy_negotiation`](crate::Config::with_lazy_negotiation).
+    pub fn set_round_trip(&mut self, peer: PeerId, took: Duration) {
+        self.with_engine(|engine, now| engine.handle_round_trip(peer, took, now));
     }
 
     /// Changes the limits on bandwidth.

@@ -16,7 +16,8 @@ use crate::trace::log;
 impl<S: Blockstore> Behaviour<S> {
     /// A connection is about to be established.
     pub(super) fn connecting(&mut self, peer: PeerId, id: ConnectionId) -> Handler {
-        let new = || Peer::new(Allowance::new(self.items_per_second, Instant::now()));
+        let allowance = || Allowance::new(self.items_per_second, Instant::now());
+        let new = || Peer::new(allowance(), self.versions);
         let known = self.host.network_mut().get_or_insert_with(peer, new);
         let mailbox = known.connecting(id);
         let shares = Shares {

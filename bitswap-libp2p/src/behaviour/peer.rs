@@ -23,6 +23,7 @@ use crate::locked::Locked;
 use crate::mailbox::{Command, Mailbox, StreamId};
 use crate::memory::Memory;
 use crate::per_stream::PerStream;
+use crate::protocol::Offer;
 use crate::traffic::Traffic;
 
 /// A peer with at least one connection that is not relayed.
@@ -33,8 +34,7 @@ pub(crate) struct Peer {
     filter: Locked<PayloadFilter>,
     allowance: Locked<Allowance>,
     memory: Arc<Memory>,
-    /// The version that the peer agreed to last.
-    works: Version,
+    versions: Versions,
     /// Whether the engine knows it.
     is_known: bool,
     /// Whether the engine needs its connections.
@@ -51,12 +51,54 @@ struct Connection {
     support: ProtocolSupport,
 }
 
+/// Which version a stream to a peer is opened with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Versions {
+    /// All that we speak, and first the one that the peer agreed to last.
+    offer: Offer,
+    /// That one, or the newest that we speak.
+    works: Version,
+    /// Streams are written to without waiting for the peer's answer.
+    lazy: bool,
+    /// A stream failed after such a start: the peer may not speak the version, so that is asked first.
+    doubted: bool,
+}
+
+impl Versions {
+    /// Up to the newest. `lazy` when the swarm negotiates lazily.
+    pub(crate) const fn new(newest: Version, lazy: bool) -> Self {
+        Self { offer: Offer::up_to(newest), works: newest, lazy, doubted: false }
+    }
+
+    /// The version to take for granted, if one may be.
+    const fn granted(&self) -> Option<Version> {
+        if self.lazy && !self.doubted { Some(self.works) } else { None }
+    }
+
+    /// What to offer.
+    const fn offer(&self) -> Offer {
+        match (self.lazy, self.granted()) {
+            (false, _) => self.offer,
+            (true, Some(_)) => self.offer.alone(),
+            (true, None) => self.offer.agreed(),
+        }
+    }
+
+    /// The peer agreed to this one.
+    const fn agreed(&mut self, version: Version) {
+        (self.works, self.doubted) = (version, false);
+        self.offer = self.offer.starting_with(version);
+    }
+}
+
 /// What is open and on its way in a stream.
 #[derive(Debug, Default)]
 enum StreamState {
     #[default]
     Closed,
+    /// The engine waits for the answer.
     Opening(StreamId),
+    /// The engine was answered, although the stream may not be there yet.
     Open(StreamId, Vec<SendId>),
 }
 
@@ -72,14 +114,14 @@ impl StreamIds {
 }
 
 impl Peer {
-    pub(crate) fn new(allowance: Allowance) -> Self {
+    pub(crate) fn new(allowance: Allowance, versions: Versions) -> Self {
         Self {
             connections: Vec::new(),
             streams: PerStream::default(),
             filter: Locked::default(),
             allowance: Locked::new(allowance),
             memory: Arc::default(),
-            works: Version::V1_2,
+            versions,
             is_known: false,
             needed: false,
             traffic: Traffic::default(),
@@ -171,9 +213,13 @@ impl Peer {
             return Some(Input::Opened(kind, Err(OpenError::Closed)));
         };
         let stream = streams.next();
-        used.mailbox.put(Command::Open { kind, stream, first: self.works });
-        *self.streams.get_mut(kind) = StreamState::Opening(stream);
-        None
+        used.mailbox.put(Command::Open { kind, stream, offer: self.versions.offer() });
+        let granted = self.versions.granted();
+        *self.streams.get_mut(kind) = match granted {
+            Some(_) => StreamState::Open(stream, Vec::new()),
+            None => StreamState::Opening(stream),
+        };
+        granted.map(|version| Input::Opened(kind, Ok(version)))
     }
 
     /// Closes a stream in good order.
@@ -228,7 +274,7 @@ impl Peer {
                 match result {
                     Ok(version) => {
                         *state = StreamState::Open(stream, Vec::new());
-                        self.works = version;
+                        self.versions.agreed(version);
                     }
                     Err(error) => {
                         *state = StreamState::Closed;
@@ -248,7 +294,21 @@ impl Peer {
                     None => Vec::new(),
                 }
             }
+            // It was taken for granted.
+            (StreamState::Open(open, _), StreamEvent::Opened(Err(error))) if *open == stream => {
+                self.versions.doubted = true;
+                let lost = match error {
+                    OpenError::Timeout => SendError::Timeout,
+                    _ => SendError::Closed,
+                };
+                let mut inputs = self.stream_lost(kind, lost);
+                if error != OpenError::Unsupported {
+                    inputs.extend(self.use_another(streams));
+                }
+                inputs
+            }
             (StreamState::Open(open, _), StreamEvent::Failed(error)) if *open == stream => {
+                self.versions.doubted = true;
                 let mut inputs = self.stream_lost(kind, error);
                 if error == SendError::Timeout {
                     inputs.extend(self.use_another(streams));
@@ -404,7 +464,8 @@ mod interleavings {
         loom::model(move || {
             let kind = StreamKind::Requests;
             let (streams, id) = (&mut StreamIds::default(), ConnectionId::new_unchecked(1));
-            let mut peer = Peer::new(Allowance::new(1, Instant::now()));
+            let versions = Versions::new(Version::V1_2, false);
+            let mut peer = Peer::new(Allowance::new(1, Instant::now()), versions);
             let mailbox = peer.connecting(id);
             peer.connected(id);
             peer.open(kind, streams);

@@ -11,10 +11,14 @@ use super::probe::Probe;
 use super::raw_peer::{RawPeer, send};
 use crate::handler::StreamEvent;
 use crate::mailbox::{Command, StreamId};
+use crate::protocol::Offer;
 
 const STREAM: StreamId = StreamId(7);
-const OPEN: Command =
-    Command::Open { kind: StreamKind::Requests, stream: STREAM, first: Version::V1_2 };
+const OPEN: Command = open(Offer::up_to(Version::V1_2));
+
+const fn open(offer: Offer) -> Command {
+    Command::Open { kind: StreamKind::Requests, stream: STREAM, offer }
+}
 
 async fn command(host: &Host<Probe>, command: Command) {
     host.behaviour(move |probe| probe.mailboxes[0].put(command)).await;

@@ -15,6 +15,13 @@ use tokio::task::JoinHandle;
 
 use super::soon;
 
+/// Settings under which connections stay.
+fn config() -> libp2p_swarm::Config {
+    libp2p_swarm::Config::with_tokio_executor()
+        .with_idle_connection_timeout(Duration::from_secs(60))
+        .with_max_negotiating_inbound_streams(1024)
+}
+
 type Call<B> = Box<dyn FnOnce(&mut Swarm<B>) + Send>;
 
 /// A swarm listening on loopback. It stops when this is dropped.
@@ -39,10 +46,17 @@ where
     }
 
     pub(crate) async fn with_key(key: &Keypair, behaviour: B, idle: Duration) -> Self {
+        Self::with_config(key, behaviour, config().with_idle_connection_timeout(idle)).await
+    }
+
+    /// In a swarm that negotiates lazily.
+    pub(crate) async fn lazy(behaviour: B) -> Self {
+        let config = config().with_substream_upgrade_protocol_override(Version::V1Lazy);
+        Self::with_config(&Keypair::generate_ed25519(), behaviour, config).await
+    }
+
+    async fn with_config(key: &Keypair, behaviour: B, config: libp2p_swarm::Config) -> Self {
         let id = key.public().to_peer_id();
-        let config = libp2p_swarm::Config::with_tokio_executor()
-            .with_idle_connection_timeout(idle)
-            .with_max_negotiating_inbound_streams(1024);
         let mut swarm = Swarm::new(transport(key), behaviour, id, config);
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let address = soon("a listen address", async {

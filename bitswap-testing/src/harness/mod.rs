@@ -161,6 +161,10 @@ impl<I: Interceptor<u8>> Harness<I> {
             }
             Op::Disconnect(peer) => self.disconnect(peer % PEERS),
             Op::Support(peer, support) => self.host.support(peer % PEERS, *support),
+            Op::RoundTrip(peer, micros) => {
+                let took = Duration::from_micros(u64::from(*micros));
+                self.host.round_trip(peer % PEERS, took);
+            }
             Op::Opened(nth, opened) => {
                 let open = nth_of(self.host.opens.iter(), *nth).copied();
                 if let Some((peer, stream)) = open {

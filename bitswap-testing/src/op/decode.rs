@@ -79,6 +79,7 @@ impl Decoder {
                 self.push([Op::Connect(peer, Version::V1_2)]);
             }
             8..=11 => self.push([Op::Disconnect(peer)]),
+            12..=13 if bit(7) => self.push([Op::RoundTrip(peer, 10 << (b % 20))]),
             12..=13 => {
                 let support = match b % 3 {
                     0 => ProtocolSupport::Yes,

@@ -72,6 +72,12 @@ impl<'a> Link<'a> {
         }
     }
 
+    pub(super) fn round_trip(&mut self, side: usize, took: Duration) {
+        if self.up {
+            self.sides[side].round_trip(took);
+        }
+    }
+
     pub(super) fn write(&mut self, side: usize, kind: usize, bytes: usize) {
         self.sides[side].write(kind, bytes);
     }

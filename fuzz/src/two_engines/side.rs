@@ -1,6 +1,7 @@
 //! One of two engines: its host, and what it writes to streams.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bitswap_core::error::{DecodeError, OpenError, SendError};
 use bitswap_core::message::{FrameDecoder, PayloadFilter, decode};
@@ -118,6 +119,10 @@ impl<'a> Side<'a> {
             self.host.sent(*id, Ok(()));
             stream.outbox.pop_front();
         }
+    }
+
+    pub(super) fn round_trip(&mut self, took: Duration) {
+        self.host.round_trip(self.other, took);
     }
 
     /// The stream is gone with all that is on it, and we notice.

@@ -13,6 +13,7 @@ use cid::Cid;
 use futures::channel::mpsc;
 use futures::future::BoxFuture;
 use libp2p::core::transport::Transport as _;
+use libp2p::core::upgrade;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{self, Swarm};
 use libp2p::{Multiaddr, PeerId};
@@ -293,7 +294,7 @@ impl NodeBuilder {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|error| StartError::Entropy(error.into()))?;
         let mut bitswap = Behaviour::builder(Arc::new(store.clone()))
-            .with_config(config)
+            .with_config(config.with_lazy_negotiation())
             .with_spawner(tasks.clone())
             .with_seed(seed)
             .build();
@@ -310,7 +311,9 @@ impl NodeBuilder {
             .with_smart_dial()
             .with_max_negotiating_inbound_streams(NEGOTIATING_MAX)
             .with_notify_handler_buffer_size(NonZeroUsize::MIN.saturating_add(31))
-            .with_per_connection_event_buffer_size(4);
+            .with_per_connection_event_buffer_size(4)
+            // A name that is offered alone costs no round trip.
+            .with_substream_upgrade_protocol_override(upgrade::Version::V1Lazy);
         let swarm = Swarm::new(transport, parts, peer_id, settings);
         let (command, commands) = mpsc::channel(COMMANDS);
         #[expect(clippy::disallowed_methods, reason = "at most one entry per thing that exists")]

@@ -17,7 +17,7 @@ use futures::channel::{mpsc, oneshot};
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use libp2p::swarm::{ConnectionId, DialError, Swarm, SwarmEvent};
-use libp2p::{Multiaddr, PeerId};
+use libp2p::{Multiaddr, PeerId, ping};
 
 use super::behaviour::{Parts, PartsEvent};
 use super::connections::{ConnectionManager, Use};
@@ -172,6 +172,11 @@ impl Driver {
         match event {
             SwarmEvent::Behaviour(PartsEvent::Bitswap(event)) => self.bitswap_event(event),
             SwarmEvent::Behaviour(PartsEvent::Identify(event)) => self.identified(&event),
+            SwarmEvent::Behaviour(PartsEvent::Ping(ping::Event {
+                peer, result: Ok(took), ..
+            })) => {
+                self.bitswap().set_round_trip(peer, took);
+            }
             SwarmEvent::Behaviour(PartsEvent::Dht(event)) => self.dht_event(event),
             SwarmEvent::Behaviour(PartsEvent::Discovery(found)) => self.discovered(found),
             SwarmEvent::ConnectionEstablished {

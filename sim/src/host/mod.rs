@@ -241,6 +241,13 @@ impl Host {
         self.engine(|engine| engine.handle_open(peer, kind, result, now));
     }
 
+    pub(crate) fn pinged(&mut self, peer: Node, took: Duration, out: &Outside) {
+        if self.is_connected(peer) {
+            let now = self.now(out);
+            self.engine(|engine| engine.handle_round_trip(peer, took, now));
+        }
+    }
+
     // Store, search, time.
 
     pub(crate) fn loaded(&mut self, load: &Load<Node>, out: &mut Outside) {

@@ -177,6 +177,13 @@ impl World {
                     }
                 });
             }
+            Event::Pinged { node, peer, connection, took } => {
+                self.tell(node, |host, out| {
+                    if out.network.is_alive(connection) {
+                        host.pinged(peer, took, out);
+                    }
+                });
+            }
             Event::Loaded { node, load } => {
                 self.tell(node, |host, out| host.loaded(&load, out));
             }

@@ -140,7 +140,13 @@ impl World {
         let connection = self.outside.network.connect(a, b);
         for (node, peer) in [(a, b), (b, a)] {
             match &mut self.members[node.index()] {
-                Member::Host(host) => host.up(peer, connection, &self.outside),
+                Member::Host(host) => {
+                    host.up(peer, connection, &self.outside);
+                    if let Some(took) = self.outside.network.ping(node, peer) {
+                        let at = self.outside.now + took;
+                        self.outside.later(at, Event::Pinged { node, peer, connection, took });
+                    }
+                }
                 Member::Actor(cast) => {
                     let connections = cast.connections.entry(peer).or_default();
                     connections.push(connection);

@@ -7,7 +7,16 @@ use super::*;
 
 /// A peer with this many established connections, and their mailboxes.
 fn peer(connections: usize) -> (Peer, Vec<Mailbox>) {
-    let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
+    peer_with(Versions::new(Version::V1_2, false), connections)
+}
+
+/// The same in a swarm that negotiates lazily.
+fn lazy_peer(connections: usize) -> (Peer, Vec<Mailbox>) {
+    peer_with(Versions::new(Version::V1_2, true), connections)
+}
+
+fn peer_with(versions: Versions, connections: usize) -> (Peer, Vec<Mailbox>) {
+    let mut peer = Peer::new(Allowance::new(1024, Instant::now()), versions);
     let mailboxes = (0..connections).map(|at| {
         let mailbox = peer.connecting(id(at));
         peer.connected(id(at));
@@ -95,7 +104,7 @@ fn a_connection_that_was_never_established_leaves_no_trace() {
     assert_eq!(peer.connections(), 1);
     assert_eq!(peer.disconnected(id(1), streams), []);
     // Nor does one that is established late come to be used instead of one that is in use.
-    let mut peer = Peer::new(Allowance::new(1024, Instant::now()));
+    let (mut peer, _) = peer_with(Versions::new(Version::V1_2, false), 0);
     let late = peer.connecting(id(2));
     let used = peer.connecting(id(3));
     peer.connected(id(3));
@@ -169,4 +178,73 @@ fn one_connection_that_lists_bitswap_is_enough() {
     assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::No);
     assert_eq!(peer.support(id(1), ProtocolSupport::Yes), ProtocolSupport::Yes);
     assert_eq!(peer.support(id(0), ProtocolSupport::No), ProtocolSupport::Yes);
+}
+
+/// What the task of a connection was asked to do, and which stream it is about.
+fn opening(mailbox: &Mailbox) -> (StreamId, Offer) {
+    match Vec::from(mailbox.take(&noop_waker()).commands)[..] {
+        [Command::Open { kind: StreamKind::Requests, stream, offer }] => (stream, offer),
+        ref other => panic!("{other:?}"),
+    }
+}
+
+const NEWEST: Offer = Offer::up_to(Version::V1_2);
+
+#[test]
+fn where_streams_are_negotiated_lazily_a_version_is_taken_for_granted() {
+    let (mut peer, tasks) = lazy_peer(1);
+    let streams = &mut StreamIds::default();
+    let granted = Input::Opened(StreamKind::Requests, YES);
+    assert_eq!(peer.open(StreamKind::Requests, streams), Some(granted));
+    let (stream, offer) = opening(&tasks[0]);
+    assert_eq!(offer, NEWEST.alone());
+    assert_eq!(peer.on_stream_event(opened(stream, YES), streams), [], "the engine was answered");
+    peer.close(StreamKind::Requests);
+    let closes = Vec::from(tasks[0].take(&noop_waker()).commands);
+    assert!(matches!(closes[..], [Command::Close { stream: closed, .. }] if closed == stream));
+}
+
+#[test]
+fn a_version_that_was_taken_for_granted_is_asked_for_once_the_stream_has_failed() {
+    let (mut peer, tasks) = lazy_peer(1);
+    let streams = &mut StreamIds::default();
+    let (kind, lost) = (StreamKind::Requests, [Input::Reset(StreamKind::Requests)]);
+    let closed = StreamEvent::Failed(SendError::Closed);
+    let refused = StreamEvent::Opened(Err(OpenError::Unsupported));
+    for event in [closed, refused] {
+        assert!(peer.open(kind, streams).is_some());
+        let (stream, _) = opening(&tasks[0]);
+        assert_eq!(peer.on_stream_event(StreamReport { kind, stream, event }, streams), lost);
+        // Now the peer is waited for, and then taken at its word.
+        assert_eq!(peer.open(kind, streams), None);
+        let (stream, offer) = opening(&tasks[0]);
+        assert_eq!(offer.alone(), NEWEST.starting_with(peer.versions.works).alone());
+        assert_eq!(offer, offer.agreed());
+        let old = Ok(Version::V1_0);
+        let inputs = peer.on_stream_event(opened(stream, old), streams);
+        assert_eq!(inputs, [Input::Opened(kind, old)]);
+        peer.close(kind);
+        tasks[0].take(&noop_waker());
+        assert_eq!(peer.open(kind, streams), Some(Input::Opened(kind, old)));
+        let (stream, offer) = opening(&tasks[0]);
+        assert_eq!(offer, NEWEST.starting_with(Version::V1_0).alone());
+        assert_eq!(peer.on_stream_event(opened(stream, old), streams), []);
+        peer.close(kind);
+        tasks[0].take(&noop_waker());
+    }
+}
+
+#[test]
+fn a_stream_taken_for_granted_that_cannot_be_opened_in_time_is_left_for_another_connection() {
+    for (error, leaves) in [(OpenError::Timeout, true), (OpenError::Unsupported, false)] {
+        let (mut peer, tasks) = lazy_peer(2);
+        let streams = &mut StreamIds::default();
+        peer.open(StreamKind::Requests, streams);
+        let (stream, _) = opening(&tasks[0]);
+        let inputs = peer.on_stream_event(opened(stream, Err(error)), streams);
+        assert_eq!(inputs, [Input::Reset(StreamKind::Requests)]);
+        peer.open(StreamKind::Requests, streams);
+        assert_eq!(asked_to_open(&tasks[1]).is_some(), leaves, "{error:?}");
+        assert_eq!(asked_to_open(&tasks[0]).is_some(), !leaves, "{error:?}");
+    }
 }
