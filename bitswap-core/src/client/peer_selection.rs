@@ -119,6 +119,9 @@ struct Caution {
     only_proven: bool,
     /// Some have delivered, so those that still owe their first block get no other request.
     is_sampled: bool,
+    /// Some have delivered, and so many others lacked what the session wants that the rest are only this likely to have it,
+    /// in per mille of what would be expected of them.
+    unlikely: Option<u64>,
 }
 
 impl Selector<'_> {
@@ -186,6 +189,7 @@ impl Selector<'_> {
             UNPROVEN_BYTES
         };
         Caution {
+            unlikely: self.session.peers().share_of_others().map(u64::from),
             only_proven: match request.want {
                 Some(_) if is_first => self.unproven_bytes() >= unproven_max,
                 Some(want) => self.has_proven(want),
@@ -250,7 +254,9 @@ impl Selector<'_> {
         }
         let said_have = earlier.is_some_and(|earlier| earlier.answer() == Answer::Have);
         let expected = state.expected(size, micros(self.config.first_deadline) / 4);
-        let likelihood = self.likelihood(member, said_have).max(1);
+        let likelihood = self.likelihood(member, said_have, caution).max(1);
+        let is_doubtful =
+            member.has_lacked() || caution.unlikely.is_some() && !member.has_answered();
         let by_likelihood = |time: u64| time.saturating_mul(1000) / likelihood;
         selected.peers.push(Candidate {
             peer: member.id(),
@@ -259,7 +265,7 @@ impl Selector<'_> {
             is_flawless: !member.has_lacked(),
             cost: by_likelihood(expected.saturating_add(LEAST_COST)),
             expected,
-            likely: if member.has_lacked() { by_likelihood(expected) } else { expected },
+            likely: if is_doubtful { by_likelihood(expected) } else { expected },
             at_best: state
                 .punctuality()
                 .promised(self.session.peers().is_settled())
@@ -271,8 +277,12 @@ impl Selector<'_> {
     }
 
     /// How likely the peer has the block, in per mille.
-    fn likelihood(&self, member: &SessionPeer, said_have: bool) -> u64 {
-        let likelihood = if said_have { SAID_HAVE } else { u64::from(member.likelihood()) };
+    fn likelihood(&self, member: &SessionPeer, said_have: bool, caution: Caution) -> u64 {
+        let likelihood = match caution.unlikely {
+            _ if said_have => SAID_HAVE,
+            Some(share) if !member.had() => u64::from(member.likelihood()) * share / 1000,
+            _ => member.likelihood().into(),
+        };
         // Blocks that are wanted one after the other often lie together, so a little better than the last
         // deliverer is no reason to change over.
         let alone = self.session.wants().live_len() == 1;

@@ -337,8 +337,11 @@ impl Client {
             // While some peers have everything, those that had nothing need not be asked again.
             let is_sure =
                 peers.iter().all(|candidate| candidate.is_proven && candidate.is_flawless);
-            let purpose =
-                if is_first && is_sure { Purpose::OpenPresence } else { Purpose::Presence };
+            let is_sure = is_first && is_sure;
+            if is_sure && self.are_others_unlikely(session) {
+                return Asked::Yes;
+            }
+            let purpose = if is_sure { Purpose::OpenPresence } else { Purpose::Presence };
             let request = Request { want: Some(want), size, purpose, count: extras as usize };
             let has_asked = self.ask_presence(session, want, request, now);
             if is_first && !has_asked {
@@ -349,6 +352,11 @@ impl Client {
             self.ask_presence(session, want, request, now);
         }
         Asked::Yes
+    }
+
+    /// Those that never had a block of the session hardly have others, for all that was answered.
+    fn are_others_unlikely(&self, session: Ref<Session>) -> bool {
+        self.sessions.at(session).is_some_and(|row| row.peers().share_of_others().is_some())
     }
 
     /// Asks one more peer for a want beside the one that is late: one that delivers, or owes nothing. False when

@@ -157,6 +157,20 @@ impl SessionPeers {
         self.members.iter().any(SessionPeer::has_served)
     }
 
+    /// How likely those are to have its blocks that never had one, in per mille of what would be expected of them: by how many
+    /// of those that have answered had one. `None` when so many had that others are worth a question, and while none has
+    /// delivered: then somebody must have what the session wants.
+    pub(super) fn share_of_others(&self) -> Option<u32> {
+        if !self.any_has_served() {
+            return None;
+        }
+        let answered = self.members.iter().filter(|member| member.has_answered());
+        let (had, all) =
+            answered.fold((0, 0), |(had, all), member| (had + u32::from(member.had), all + 1));
+        let likelihood = (had + 1) * 1000 / (all + 3);
+        (likelihood < USEFUL).then(|| likelihood * 1000 / UNKNOWN)
+    }
+
     /// The peer is asked whether it has a block.
     pub(super) fn probe(&mut self, peer: Id<Peer>) {
         self.probed.insert(peer);
