@@ -90,6 +90,10 @@
 //!   each allowed stream leaves of its 1 GiB for a connection, and 4096 leave nothing. Then no stream
 //!   is faster than 256 KiB per round trip: 20 MiB over 100 ms take nine seconds longer.
 //!
+//! A new stream waits a round trip until the peer has agreed to a name. Where paths are long, have the swarm negotiate
+//! lazily, tell the behaviour ([`Config::with_lazy_negotiation`]), and tell it how long a round trip takes whenever
+//! libp2p's ping does ([`Behaviour::set_round_trip`]).
+//!
 //! Add the behaviour before the swarm listens: some peers ask a connection that did not offer
 //! Bitswap at first never again. Identify is not needed, but without it peers that wait for it
 //! ask nothing. How many connections there may be, and whose, is up to other behaviours of the

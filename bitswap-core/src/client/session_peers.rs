@@ -269,6 +269,18 @@ mod tests {
     }
 
     #[test]
+    fn the_fewer_had_a_block_the_less_is_expected_of_others_once_one_delivers() {
+        let mut peers = SessionPeers::new();
+        (0..7).for_each(|at| peers.learn(peer(at), false));
+        assert_eq!(peers.share_of_others(), None, "somebody must have it");
+        peers.serve(peer(7), true);
+        // Two of eleven, beside a third: one that had and seven that lacked, and one and two to begin with.
+        assert_eq!(peers.share_of_others(), Some(181 * 1000 / UNKNOWN));
+        peers.learn(peer(0), true);
+        assert_eq!(peers.share_of_others(), None, "three of eleven");
+    }
+
+    #[test]
     fn the_better_the_first_choices_the_fewer_others_are_asked() {
         let mut peers = SessionPeers::new();
         assert_eq!(peers.extras(16), 2);

@@ -149,3 +149,35 @@ fn a_session_that_wants_nothing_looks_for_nothing() {
     d.want(session, &[]);
     assert_eq!(d.engine().poll_timeout(), None);
 }
+
+#[test]
+fn where_hardly_any_had_a_block_the_next_ones_wait_for_the_one_that_delivers() {
+    let mut d = Driver::peers(0..200);
+    let s = d.session();
+    d.want(s, &[cid(0)]);
+    let mut lacked = BTreeSet::new();
+    // Those that are asked say that they lack it, until twenty have: then one has it.
+    let holder = loop {
+        d.pass(ms(10));
+        let sent = d.take_sent();
+        let asked = sent.iter().filter(|(.., what)| *what != Sent::Cancel).map(|(peer, ..)| *peer);
+        let mut asked: BTreeSet<Peer> = asked.filter(|peer| !lacked.contains(peer)).collect();
+        let holder = if lacked.len() < 20 { None } else { asked.pop_last() };
+        asked.iter().for_each(|peer| d.dont_have(*peer, cid(0)));
+        lacked.extend(asked);
+        if let Some(holder) = holder {
+            break holder;
+        }
+    };
+    assert!(lacked.len() < 150, "some were never asked, and {} were", lacked.len());
+    d.block(holder, &block(0));
+    d.take_sent();
+    let next: Vec<Cid> = (1..=100).map(cid).collect();
+    d.want(s, &next);
+    let sent = d.take_sent();
+    assert!(sent.len() > 1 && sent.iter().all(|(peer, ..)| *peer == holder), "{sent:?}");
+    // It turns out to lack one: then others are asked.
+    d.dont_have(holder, next[0]);
+    d.pass(ms(10));
+    assert!(d.take_sent().iter().any(|(peer, of, _)| *peer != holder && *of == next[0]));
+}
