@@ -29,7 +29,7 @@ fn a_slow_peer_beside_quick_ones_holds_up_nothing() {
         "8 at 1 MB/s, one at 100 KB/s: 200 x 64 KiB",
         "2 at 1 MB/s, one at 50 KB/s",
     ] {
-        within(name, 115);
+        within(name, 110);
         for measured in measured(name) {
             assert!(measured.duplicates <= 30, "{measured}");
         }
@@ -38,8 +38,8 @@ fn a_slow_peer_beside_quick_ones_holds_up_nothing() {
 
 #[test]
 fn silent_peers_beside_one_that_serves_hold_up_nothing() {
-    within("one seeder, one silent peer", 113);
-    within("one seeder, four silent peers", 115);
+    within("one seeder, one silent peer", 112);
+    within("one seeder, four silent peers", 105);
 }
 
 /// A peer is given a tenth of a second and four round trips for its first block, and as long again before others are
@@ -54,7 +54,7 @@ fn silent_peers_beside_a_quick_one_are_waited_for_twice_their_first_time() {
 #[test]
 fn one_holder_among_a_thousand_peers_is_found() {
     for measured in measured("one holder among 1,000 peers: one block") {
-        assert!(measured.worst.is_some_and(|worst| worst <= Duration::from_secs(2)), "{measured}");
+        assert!(measured.worst.is_some_and(|worst| worst <= Duration::from_secs(1)), "{measured}");
         let [blocks, haves, _] = measured.entries;
         assert!(blocks + haves <= 1100, "{measured}");
     }
@@ -63,8 +63,10 @@ fn one_holder_among_a_thousand_peers_is_found() {
 #[test]
 fn a_long_path_is_filled() {
     within("100 Mbit/s, 200 ms: 400 x 256 KiB", 115);
-    within("1 Gbit/s, 200 ms: 400 x 256 KiB", 160);
-    within("1 Gbit/s, 200 ms: 4,000 x 4 KiB", 600);
+    within("1 Gbit/s, 200 ms: 400 x 256 KiB", 115);
+    within("16 Mbit/s, 600 ms, 4 seeders", 110);
+    within("1 Gbit/s, 200 ms, 4 seeders", 210);
+    within("1 Gbit/s, 200 ms: 4,000 x 4 KiB", 400);
 }
 
 /// What the runs of a benchmark case came to.
