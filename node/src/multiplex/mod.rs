@@ -2,10 +2,10 @@
 
 mod account;
 mod credit;
-#[cfg(test)]
-mod exchange;
 mod frame;
 mod names;
+#[cfg(test)]
+mod plain_yamux_tests;
 mod unread;
 
 use std::collections::VecDeque;
