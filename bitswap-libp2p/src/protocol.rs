@@ -40,8 +40,8 @@ pub struct Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Names {
     All,
-    /// All, where the last name on offer is used without waiting for the peer's answer. The last version is repeated:
-    /// if all were refused, it is what is left, and nothing is ever written on it.
+    /// All, in a swarm that takes the last name on offer for granted. So the last version is there a second time: it is
+    /// reached only once the peer has refused all, and nothing is written on such a stream.
     AllAgreed,
     /// The first alone.
     First,
@@ -159,7 +159,7 @@ mod tests {
     fn one_name_is_offered_alone_and_all_names_with_one_more_that_stands_for_none() {
         let offer = Offer::up_to(Version::V1_1).starting_with(Version::V1_0);
         assert_eq!(offered(offer.alone()), ["/ipfs/bitswap/1.0.0"]);
-        // What the peer speaks is not known for newer than we do.
+        // Nor is anything newer than the newest offered alone.
         assert_eq!(offered(offer.starting_with(Version::V1_2).alone()), ["/ipfs/bitswap/1.1.0"]);
         let names = Vec::from_iter(offer.agreed().protocol_info());
         let versions = [Version::V1_0, Version::V1_1, Version::Unversioned].map(Name::Of);

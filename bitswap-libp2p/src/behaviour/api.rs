@@ -12,6 +12,7 @@ use cid::Cid;
 use libp2p_identity::PeerId;
 
 use super::Behaviour;
+use super::peer::Peer;
 use crate::blockstore::Blockstore;
 use crate::event::{PutId, RequestId};
 use crate::histogram::Histograms;
@@ -128,7 +129,10 @@ impl<S: Blockstore> Behaviour<S> {
     /// [`Engine::handle_round_trip`](bitswap_core::Engine::handle_round_trip). Where streams are
     /// negotiated lazily, nothing else tells it before the peer delivers: see [`Config::with_lazy_negotiation`](crate::Config::with_lazy_negotiation).
     pub fn set_round_trip(&mut self, peer: PeerId, took: Duration) {
-        self.with_engine(|engine, now| engine.handle_round_trip(peer, took, now));
+        // Pings also go through relays, and to peers for which the engine has no room.
+        if self.host.network().get(peer).is_some_and(Peer::is_known) {
+            self.with_engine(|engine, now| engine.handle_round_trip(peer, took, now));
+        }
     }
 
     /// Changes the limits on bandwidth.

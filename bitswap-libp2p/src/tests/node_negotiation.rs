@@ -1,11 +1,13 @@
 //! A node in a swarm that negotiates lazily, and peers made by hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bitswap_core::error::OpenError;
 use bitswap_core::{Message, Version, WantKind};
 use cid::Cid;
 use futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::PeerId;
 use libp2p_swarm::SwarmEvent;
 
 use super::host::Host;
@@ -80,6 +82,20 @@ async fn a_peer_that_refuses_the_newest_version_is_asked_which_it_speaks() {
     answer.add_blocks([wanted.clone()]);
     send(&mut peer.open(Version::V1_1).await, &answer).await;
     until_got(&mut node, &[wanted]).await;
+}
+
+#[tokio::test]
+async fn a_round_trip_of_a_peer_that_the_engine_does_not_know_is_no_input() {
+    let (node, peer) = wanting(*block("wanted").cid()).await;
+    let stale = node
+        .behaviour(move |node| {
+            for of in [peer.id, PeerId::random()] {
+                node.set_round_trip(of, Duration::from_millis(20));
+            }
+            node.stats().engine.stale_inputs
+        })
+        .await;
+    assert_eq!(stale, 0);
 }
 
 #[tokio::test]
